@@ -1,0 +1,211 @@
+"""SAM-ViT-B and the 16x compressor: the pixels' half of the DeepEncoder, in the layout of its public checkpoints.
+
+What differs from a textbook ViT, and who fixes it:
+- windowed attention in most blocks, global in `global_layers`; a window hanging over the edge is padded with zeros
+  after the norm, and the padding takes part in attention [facebook/sam-vit-base]
+- decomposed relative positions, added to the scores from the unscaled query [facebook/sam-vit-base]
+- a neck of two convolutions, then two of stride 2 with nothing between them [deepseek-ai/DeepSeek-OCR]
+Everything is channels-last, (B, H, W, C), until the neck.
+"""
+
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+from nanochat.deepencoder.position import TableCache, interpolate_grid, interpolate_rows
+
+
+@dataclass
+class SAMConfig:
+    """Sizes of SAM and its compressor; the defaults are facebook/sam-vit-base's."""
+
+    grid: int = 64
+    """side, in patches, of the square that the position tables are made for"""
+    patch_size: int = 16
+    """side of a patch in pixels"""
+    width: int = 768
+    """channels of the transformer"""
+    n_layer: int = 12
+    """number of blocks"""
+    n_head: int = 12
+    """number of attention heads"""
+    global_layers: tuple[int, ...] = (2, 5, 8, 11)
+    """blocks that attend over the whole grid; the others stay within windows"""
+    window: int = 14
+    """side of a window in patches"""
+    neck: int = 256
+    """channels of the neck"""
+    out_channels: tuple[int, int] = (512, 1024)
+    """channels after each of the compressor's convolutions"""
+
+    def __post_init__(self) -> None:
+        self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
+        first, second = self.out_channels
+        self.out_channels = (first, second)
+        if self.width % self.n_head:
+            raise ValueError(f"SAM: width {self.width} is not a multiple of its {self.n_head} heads")
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """LayerNorm over the channels of (B, C, H, W); without a copy when the memory is channels-last."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+class PatchEmbed(nn.Module):
+    """Cuts the picture into patches: (B, 3, H, W) -> (B, h, w, C)."""
+
+    def __init__(self, config: SAMConfig) -> None:
+        super().__init__()
+        self.proj = nn.Conv2d(3, config.width, kernel_size=config.patch_size, stride=config.patch_size)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.proj(x).permute(0, 2, 3, 1)
+
+
+def relative_rows(table: torch.Tensor, size: int) -> torch.Tensor:
+    """A relative table (2s-1, D) for each query and key: (size, size, D), where [q, k] is row q - k + size - 1."""
+    table = interpolate_rows(table, 2 * size - 1)
+    at = torch.arange(size, device=table.device)
+    return table[at[:, None] - at[None, :] + size - 1]
+
+
+class Attention(nn.Module):
+    """Multi-head attention over a grid, with decomposed relative positions."""
+
+    def __init__(self, config: SAMConfig, side: int) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        head_dim = config.width // config.n_head
+        self.qkv = nn.Linear(config.width, 3 * config.width)
+        self.proj = nn.Linear(config.width, config.width)
+        self.rel_pos_h = nn.Parameter(torch.empty(2 * side - 1, head_dim))
+        self.rel_pos_w = nn.Parameter(torch.empty(2 * side - 1, head_dim))
+        self._rows_h, self._rows_w = TableCache(), TableCache()
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        B, h, w, C = x.shape
+        qkv = self.qkv(x).view(B, h * w, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (3, B, n_head, N, D)
+        q, k, v = qkv.unbind(0)
+        rows_h = self._rows_h.get(self.rel_pos_h, (h,), lambda table: relative_rows(table, h))
+        rows_w = self._rows_w.get(self.rel_pos_w, (w,), lambda table: relative_rows(table, w))
+        grid_q = q.reshape(B, self.n_head, h, w, -1)
+        bias_h = torch.einsum("bnhwd,hkd->bnhwk", grid_q, rows_h.to(q.dtype))
+        bias_w = torch.einsum("bnhwd,wkd->bnhwk", grid_q, rows_w.to(q.dtype))
+        bias = bias_h[..., :, None] + bias_w[..., None, :]  # (B, n_head, h, w, h, w)
+        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.reshape(B, self.n_head, h * w, h * w))
+        return self.proj(y.transpose(1, 2).reshape(B, h, w, C))
+
+
+class MLP(nn.Module):
+    """Two linears with an exact (erf) GELU between."""
+
+    def __init__(self, config: SAMConfig) -> None:
+        super().__init__()
+        self.lin1 = nn.Linear(config.width, 4 * config.width)
+        self.lin2 = nn.Linear(4 * config.width, config.width)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return self.lin2(F.gelu(self.lin1(x)))
+
+
+def cut_windows(x: torch.Tensor, window: int) -> torch.Tensor:
+    """(B, h, w, C) -> (B * windows, window, window, C), zeros added on the right and at the bottom."""
+    B, h, w, C = x.shape
+    x = F.pad(x, (0, 0, 0, -w % window, 0, -h % window)) if h % window or w % window else x
+    rows, columns = x.shape[1] // window, x.shape[2] // window
+    x = x.view(B, rows, window, columns, window, C).transpose(2, 3)  # (B, rows, columns, window, window, C)
+    return x.reshape(-1, window, window, C)
+
+
+def join_windows(x: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
+    """The inverse of `cut_windows`, for a grid of `size` (h, w): (B * windows, window, window, C) -> (B, h, w, C)."""
+    h, w = size
+    window, C = x.shape[1], x.shape[3]
+    rows, columns = -(-h // window), -(-w // window)
+    x = x.view(-1, rows, columns, window, window, C).transpose(2, 3)  # (B, rows, window, columns, window, C)
+    return x.reshape(-1, rows * window, columns * window, C)[:, :h, :w]
+
+
+class Block(nn.Module):
+    """Pre-norm transformer block; `window` 0 attends over the whole grid."""
+
+    def __init__(self, config: SAMConfig, window: int) -> None:
+        super().__init__()
+        self.window = window
+        self.norm1 = nn.LayerNorm(config.width, eps=1e-6)
+        self.attn = Attention(config, window or config.grid)
+        self.norm2 = nn.LayerNorm(config.width, eps=1e-6)
+        self.mlp = MLP(config)
+
+    def init_residual(self) -> None:
+        """Zero what adds to the residual stream, and the relative positions."""
+        attn = self.attn
+        for weight in (attn.proj.weight, self.mlp.lin2.weight, attn.rel_pos_h, attn.rel_pos_w):
+            nn.init.zeros_(weight)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        if self.window:
+            windows = self.attn(cut_windows(self.norm1(x), self.window))
+            x = x + join_windows(windows, (x.shape[1], x.shape[2]))
+        else:
+            x = x + self.attn(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class SAM(nn.Module):
+    """Pixels to a map of features, 64 times smaller on each side."""
+
+    def __init__(self, config: SAMConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.patch_embed = PatchEmbed(config)
+        self.pos_embed = nn.Parameter(torch.empty(1, config.grid, config.grid, config.width))
+        windows = [0 if i in config.global_layers else config.window for i in range(config.n_layer)]
+        self.blocks = nn.ModuleList(Block(config, window) for window in windows)
+        self.neck = nn.Sequential(
+            nn.Conv2d(config.width, config.neck, kernel_size=1, bias=False),
+            LayerNorm2d(config.neck, eps=1e-6),
+            nn.Conv2d(config.neck, config.neck, kernel_size=3, padding=1, bias=False),
+            LayerNorm2d(config.neck, eps=1e-6),
+        )
+        first, second = config.out_channels
+        self.net_2 = nn.Conv2d(config.neck, first, kernel_size=3, stride=2, padding=1, bias=False)
+        self.net_3 = nn.Conv2d(first, second, kernel_size=3, stride=2, padding=1, bias=False)
+        self._positions = TableCache()
+        self.init_weights()
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """Fresh weights: normal with std 1/sqrt(fan in), so that every layer keeps its input's variance.
+
+        The last linear of each residual branch is zero: a new block changes nothing until it has learnt something.
+        Absolute positions have std 0.02, as the recipe's do; relative positions are zero, as in SAM.
+        """
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Conv2d):
+                nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
+                if module.bias is not None:
+                    nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+        for module in self.modules():
+            if isinstance(module, Block):
+                module.init_residual()
+        nn.init.normal_(self.pos_embed, std=0.02)
+
+    def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
+        """(B, 3, H, W) in [-1, 1], sides multiples of 64 -> (B, out_channels[-1], H/64, W/64)."""
+        height, width = pixel_values.shape[2:]
+        stride = 4 * self.config.patch_size
+        assert height % stride == 0 and width % stride == 0, f"sides {height} x {width} are no multiples of {stride}"
+        x = self.patch_embed(pixel_values)  # (B, h, w, C)
+        size = (x.shape[1], x.shape[2])
+        x = x + self._positions.get(self.pos_embed, size, lambda table: interpolate_grid(table, size))
+        for block in self.blocks:
+            x = block(x)
+        x = self.neck(x.permute(0, 3, 1, 2))  # (B, neck, h, w), channels-last in memory
+        return self.net_3(self.net_2(x))
