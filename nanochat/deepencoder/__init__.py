@@ -15,6 +15,8 @@ class VisionConfig:
 
     sam: SAMConfig = field(default_factory=SAMConfig)
     clip: CLIPConfig = field(default_factory=CLIPConfig)
+    image_size: int = 1024
+    """side in pixels of a whole page, scaled and padded to a square"""
 
     def __post_init__(self) -> None:
         if self.sam.out_channels[-1] != self.clip.width:

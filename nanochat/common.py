@@ -1,0 +1,117 @@
+"""What every part of the project shares: user errors, ranks and devices, files that are whole or absent."""
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from functools import wraps
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+import torch.distributed as dist
+import tyro
+
+T = TypeVar("T")
+
+
+class UserError(ValueError):
+    """Something a person can mend: the message is one line saying what is wrong, where, and what to do."""
+
+
+def entry_point(main: Callable[..., None]) -> Callable[..., None]:
+    """Make `main` a command: what the user caused ends in one line on stderr and exit code 2, never a traceback."""
+
+    @wraps(main)
+    def command(*args, **kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+        except UserError as error:
+            message = str(error)
+        except torch.OutOfMemoryError as error:
+            first_line = str(error).splitlines()[0]
+            message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
+        except MemoryError:
+            message = "out of memory: lower --batch-size or --seq-len, or take --model=nano"
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        else:
+            return
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        if dist.is_initialized():
+            os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
+        sys.exit(2)
+
+    return command
+
+
+def parse_args(config_class: type[T], description: str | None = None) -> T:
+    """Fill the dataclass `config_class` from the command line: `--name=value`, `--name value`, `_` and `-` alike."""
+    return tyro.cli(config_class, description=description, config=(tyro.conf.FlagConversionOff,))
+
+
+def get_dist_info() -> tuple[bool, int, int, int]:
+    """(is this a torchrun process, rank, local rank, world size), from the environment that torchrun sets."""
+    if "RANK" not in os.environ:
+        return False, 0, 0, 1
+    return True, int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
+
+
+def print0(*args, **kwargs) -> None:
+    """Print on the first rank only, at once."""
+    if get_dist_info()[1] == 0:
+        print(*args, **{"flush": True, **kwargs})
+
+
+def autodetect_device_type() -> str:
+    """`cuda`, `mps` or `cpu`: the first that this machine has."""
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def compute_init(device_type: str | None = None, seed: int = 42) -> tuple[bool, int, int, int, torch.device]:
+    """Seed torch, join the process group if torchrun started us, and pick the device.
+
+    Returns (ddp, rank, local rank, world size, device). NCCL on GPUs, gloo on CPUs; a collective that waits longer
+    than ten minutes fails, so that a lost rank cannot hang the others for ever.
+    """
+    device_type = device_type or autodetect_device_type()
+    ddp, rank, local_rank, world_size = get_dist_info()
+    torch.manual_seed(seed)
+    device = torch.device(device_type)
+    if device_type == "cuda":
+        device = torch.device("cuda", local_rank)
+        torch.cuda.set_device(device)
+        torch.set_float32_matmul_precision("high")
+    if ddp and not dist.is_initialized():
+        dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+    return ddp, rank, local_rank, world_size, device
+
+
+def compute_cleanup() -> None:
+    """Leave the process group, if there is one."""
+    if dist.is_initialized():
+        dist.destroy_process_group()
+
+
+@contextmanager
+def atomic_path(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, remove it when it does not.
+
+    A reader never finds a half-written file. Raises UserError when the disk is full or the folder is not writable.
+    """
+    path = Path(path)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        yield temporary
+        with open(temporary, "rb") as file:
+            os.fsync(file.fileno())
+        os.replace(temporary, path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,271 @@
+"""The language model: a nanochat GPT, the same function as karpathy/nanochat's d20 of autumn 2025.
+
+What differs from the textbook decoder, fixed by the published checkpoints: no bias anywhere and norms without
+parameters; rotary positions turned the opposite way to the usual one, then RMS norm of queries and keys; an MLP of
+squared ReLU; embedding and head untied; a norm straight after the embedding; logits capped by 15 tanh(x / 15).
+"""
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+from torch.utils.checkpoint import checkpoint
+
+LOGIT_CAP = 15.0
+LOSS_CHUNK = 1024  # supervised positions whose logits exist at one time: 1024 x 65,537 float32 is 268 MB
+
+
+@dataclass
+class GPTConfig:
+    """Sizes of the GPT; the defaults are d20's. Raises ValueError when they contradict each other."""
+
+    sequence_len: int = 4096
+    """longest sequence of the training recipe; rotary tables cover ten times as much"""
+    vocab_size: int = 65_537
+    """tokens, `<|image|>` included"""
+    n_layer: int = 20
+    """blocks"""
+    n_head: int = 10
+    """query heads"""
+    n_kv_head: int = 10
+    """key and value heads (fewer than n_head: grouped queries)"""
+    n_embd: int = 1280
+    """width"""
+
+    def __post_init__(self) -> None:
+        if self.n_embd % self.n_head or (self.n_embd // self.n_head) % 2:
+            raise ValueError(f"n_embd {self.n_embd} does not divide into {self.n_head} heads of an even width")
+        if self.n_head % self.n_kv_head:
+            raise ValueError(f"{self.n_head} query heads do not divide among {self.n_kv_head} key-value heads")
+
+
+def norm(x: Tensor) -> Tensor:
+    """RMS norm over the last dimension, without parameters."""
+    return F.rms_norm(x, (x.size(-1),))
+
+
+def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn the two halves of each head: y1 = x1 cos + x2 sin, y2 = x2 cos - x1 sin (nanochat's direction)."""
+    x1, x2 = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
+    return torch.cat([x1 * cos + x2 * sin, x2 * cos - x1 * sin], dim=-1)
+
+
+class KVCache:
+    """Keys and values of the tokens read so far, in fixed tensors written in place.
+
+    Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths share a batch: a row's new tokens
+    are written after its own last one, and what lies beyond is never attended to.
+    """
+
+    def __init__(self, config: GPTConfig, batch: int, max_len: int, device, dtype: torch.dtype) -> None:
+        shape = (config.n_layer, batch, config.n_kv_head, max_len, config.n_embd // config.n_head)
+        self.k = torch.zeros(shape, device=device, dtype=dtype)  # (L, B, H, S, D)
+        self.v = torch.zeros(shape, device=device, dtype=dtype)
+        self.lengths = torch.zeros(batch, device=device, dtype=torch.long)
+        self.longest = 0  # max of lengths, kept here so that no step waits for the device
+
+    def positions(self, n_new: int) -> Tensor:
+        """Positions that `n_new` further tokens of each row take: (B, n_new)."""
+        return self.lengths[:, None] + torch.arange(n_new, device=self.lengths.device)
+
+    def mask(self, n_new: int) -> Tensor:
+        """Which cached tokens each new one may attend to, itself included: bool (B, 1, n_new, longest + n_new)."""
+        keys = torch.arange(self.longest + n_new, device=self.lengths.device)
+        return (keys <= self.positions(n_new)[:, :, None]).unsqueeze(1)
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+        """Write (B, H, n_new, D) after each row's last token; return all that is cached, (B, H, longest + n_new, D)."""
+        n_new = k.size(2)
+        rows = torch.arange(k.size(0), device=k.device)[:, None]  # (B, 1)
+        where = self.positions(n_new)  # (B, n_new)
+        self.k[layer][rows, :, where] = k.transpose(1, 2).to(self.k.dtype)  # (B, n_new, H, D)
+        self.v[layer][rows, :, where] = v.transpose(1, 2).to(self.v.dtype)
+        end = self.longest + n_new
+        return self.k[layer, :, :, :end], self.v[layer, :, :, :end]
+
+    def advance(self, counts: Tensor, longest: int) -> None:
+        """After a forward pass: row b grew by counts[b] tokens (less than was written when its end was padding)."""
+        self.lengths += counts
+        self.longest = longest
+
+    def select(self, rows: Tensor) -> None:
+        """Keep these rows, in this order; a row may be repeated (one prompt, several samples)."""
+        self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
+
+
+class Attention(nn.Module):
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.layer = layer
+        self.n_head, self.n_kv_head = config.n_head, config.n_kv_head
+        head_dim = config.n_embd // config.n_head
+        self.c_q = nn.Linear(config.n_embd, config.n_head * head_dim, bias=False)
+        self.c_k = nn.Linear(config.n_embd, config.n_kv_head * head_dim, bias=False)
+        self.c_v = nn.Linear(config.n_embd, config.n_kv_head * head_dim, bias=False)
+        self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, mask: Tensor | None) -> Tensor:
+        B, T, C = x.shape
+        q = self.c_q(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, D)
+        k = self.c_k(x).view(B, T, self.n_kv_head, -1).transpose(1, 2)
+        v = self.c_v(x).view(B, T, self.n_kv_head, -1).transpose(1, 2)
+        q, k = norm(apply_rotary(q, *rotary)), norm(apply_rotary(k, *rotary))
+        if cache is not None:
+            k, v = cache.append(self.layer, k, v)  # (B, H, S, D)
+        y = F.scaled_dot_product_attention(
+            q, k.to(q.dtype), v.to(q.dtype), mask, is_causal=mask is None, enable_gqa=self.n_kv_head < self.n_head
+        )
+        return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
+
+
+class MLP(nn.Module):
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.c_fc = nn.Linear(config.n_embd, 4 * config.n_embd, bias=False)
+        self.c_proj = nn.Linear(4 * config.n_embd, config.n_embd, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.c_proj(F.relu(self.c_fc(x)).square())
+
+
+class Block(nn.Module):
+    def __init__(self, config: GPTConfig, layer: int) -> None:
+        super().__init__()
+        self.attn = Attention(config, layer)
+        self.mlp = MLP(config)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, mask: Tensor | None) -> Tensor:
+        x = x + self.attn(norm(x), rotary, cache, mask)
+        return x + self.mlp(norm(x))
+
+
+def capped_logits(hidden: Tensor, head: Tensor) -> Tensor:
+    """Float32 logits 15 tanh(h W^T / 15) of hidden states (..., C) under the head (V, C)."""
+    return LOGIT_CAP * torch.tanh(F.linear(hidden, head).float() / LOGIT_CAP)
+
+
+def _chunk_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    return F.cross_entropy(capped_logits(hidden, head), targets, reduction="none")
+
+
+def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
+    """Cross entropy of each position, float32 (N,), from hidden states (N, C), head (V, C) and targets (N,).
+
+    The logits of at most LOSS_CHUNK positions exist at one time; the backward pass computes them again.
+    """
+    if len(targets) <= LOSS_CHUNK:
+        return _chunk_losses(hidden, head, targets)
+    pieces = zip(hidden.split(LOSS_CHUNK), targets.split(LOSS_CHUNK))
+    return torch.cat([checkpoint(_chunk_losses, h, head, t, use_reentrant=False) for h, t in pieces])
+
+
+class GPT(nn.Module):
+    """Decoder over token ids, or over embeddings in which a picture's tokens have already taken their places."""
+
+    cos: Tensor
+    sin: Tensor
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        blocks = nn.ModuleList([Block(config, layer) for layer in range(config.n_layer)])
+        self.transformer = nn.ModuleDict({"wte": nn.Embedding(config.vocab_size, config.n_embd), "h": blocks})
+        self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        self._make_rotary()
+        self.init_weights()
+
+    def _make_rotary(self) -> None:
+        """(Re)compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
+        half = self.config.n_embd // self.config.n_head // 2
+        device = self.lm_head.weight.device
+        frequencies = 10_000 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
+        angles = torch.outer(
+            torch.arange(10 * self.config.sequence_len, device=device, dtype=torch.float32), frequencies
+        )
+        self.register_buffer("cos", angles.cos(), persistent=False)
+        self.register_buffer("sin", angles.sin(), persistent=False)
+
+    @torch.no_grad()
+    def init_weights(self) -> None:
+        """nanochat's initialisation: linears std min(1, sqrt(out/in)) / sqrt(in), embedding std 1, outputs zero."""
+        self._make_rotary()
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Embedding):
+                nn.init.normal_(module.weight, std=1.0)
+            elif isinstance(module, nn.Linear):
+                n_out, n_in = module.weight.shape
+                if name.endswith(("c_proj", "lm_head")):
+                    nn.init.zeros_(module.weight)
+                else:
+                    nn.init.normal_(module.weight, std=min(1.0, math.sqrt(n_out / n_in)) / math.sqrt(n_in))
+
+    def set_heads(self, n_head: int, n_kv_head: int) -> None:
+        """Divide the same width among other heads: no weight changes its shape, but every head its meaning."""
+        self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
+        self.config.__post_init__()
+        for block in self.transformer["h"]:  # type: ignore[union-attr]
+            block.attn.n_head, block.attn.n_kv_head = n_head, n_kv_head
+        self._make_rotary()
+
+    def get_extra_state(self) -> Tensor:
+        """Head counts, which no weight's shape shows, travel in the state dict: int64 (2,)."""
+        return torch.tensor([self.config.n_head, self.config.n_kv_head])
+
+    def set_extra_state(self, state: Tensor) -> None:
+        """Take the head counts of the weights being loaded, with a warning where the model was built with others."""
+        n_head, n_kv_head = state.tolist()
+        if (n_head, n_kv_head) != (self.config.n_head, self.config.n_kv_head):
+            warnings.warn(
+                f"these weights were trained with {n_head} heads ({n_kv_head} for keys and values), the model was built"
+                f" with {self.config.n_head} ({self.config.n_kv_head}): taking the weights' own",
+                stacklevel=2,
+            )
+            self.set_heads(n_head, n_kv_head)
+
+    def embed(self, input_ids: Tensor) -> Tensor:
+        """Token embeddings (B, T, C) before the first norm."""
+        return self.transformer["wte"](input_ids)
+
+    def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None) -> Tensor:
+        """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds."""
+        T = embeds.size(1)
+        if kv_cache is None:
+            mask, cos, sin = None, self.cos[:T], self.sin[:T]  # (T, D/2)
+        else:
+            where = kv_cache.positions(T)  # (B, T)
+            mask, cos, sin = kv_cache.mask(T), self.cos[where].unsqueeze(1), self.sin[where].unsqueeze(1)
+        rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
+        x = norm(embeds)
+        for block in self.transformer["h"]:  # type: ignore[union-attr]
+            x = block(x, rotary, kv_cache, mask)
+        return norm(x)
+
+    def forward(
+        self,
+        input_ids: Tensor | None = None,
+        targets: Tensor | None = None,
+        kv_cache: KVCache | None = None,
+        loss_reduction: str = "mean",
+        inputs_embeds: Tensor | None = None,
+    ) -> Tensor:
+        """Float32 logits (B, T, V), or the loss against `targets` (B, T; -1 is ignored) when they are given.
+
+        `loss_reduction`: "mean" or "sum" over supervised positions, or "none": (B, T), zero where ignored. With a
+        `kv_cache` the tokens follow the cached ones; the caller advances the cache. Embeddings may stand for ids.
+        """
+        if inputs_embeds is None:
+            assert input_ids is not None, "give input_ids or inputs_embeds"
+            inputs_embeds = self.embed(input_ids)
+        x = self.hidden(inputs_embeds, kv_cache)
+        if targets is None:
+            return capped_logits(x, self.lm_head.weight)
+        supervised = targets != -1
+        losses = token_losses(x[supervised], self.lm_head.weight, targets[supervised])
+        if loss_reduction == "none":
+            return torch.zeros(targets.shape, device=x.device).masked_scatter(supervised, losses)
+        total = losses.sum()
+        return total if loss_reduction == "sum" else total / supervised.sum().clamp(min=1)

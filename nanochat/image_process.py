@@ -1,0 +1,149 @@
+"""From a picture to views: the square or native pictures the encoder sees, and how many tokens they take.
+
+A view of H x W pixels becomes r = H/64 rows of c = W/64 vision tokens, each row closed by one `image_newline`; one
+`view_separator` ends the image. Everything that needs to know an image's tokens (loader, model, engine, server) asks
+`ImageLayout`.
+"""
+
+import io
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image, ImageOps, UnidentifiedImageError
+from torch import Tensor
+
+from nanochat.common import UserError
+
+TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
+PAD_COLOUR = (127, 127, 127)
+MAX_PIXELS = 200_000_000  # a larger picture is refused before it is decoded
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """How the tokens of one image lie: optional tiles read as one grid, then the rows of one view, then a separator."""
+
+    view: tuple[int, int]
+    """height and width of the view in pixels, multiples of 64"""
+    tile_grid: tuple[int, int] = (0, 0)
+    """rows and columns of tiles; (0, 0): none"""
+    tile_size: int = 0
+    """side of a tile in pixels"""
+
+    def __post_init__(self) -> None:
+        if any(side % TOKEN_PIXELS or side < TOKEN_PIXELS for side in self.view) or self.tile_size % TOKEN_PIXELS:
+            raise UserError(
+                f"view {self.view}, tile {self.tile_size}: sides must be multiples of {TOKEN_PIXELS} pixels"
+            )
+
+    @property
+    def view_rows(self) -> tuple[int, int]:
+        """(rows, vision tokens per row) of the view."""
+        return self.view[0] // TOKEN_PIXELS, self.view[1] // TOKEN_PIXELS
+
+    @property
+    def tile_rows(self) -> tuple[int, int]:
+        """(rows, vision tokens per row) of all tiles together."""
+        per_side = self.tile_size // TOKEN_PIXELS
+        return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that the image takes, row ends and separator included: 273 for one view of 1024 x 1024."""
+        return sum(rows * (columns + 1) for rows, columns in (self.tile_rows, self.view_rows) if rows) + 1
+
+
+@dataclass
+class ImageViews:
+    """The pixels of one image, float32 in [-1, 1], and their layout."""
+
+    layout: ImageLayout
+    view: Tensor
+    """(3, H, W)"""
+    tiles: Tensor | None = None
+    """(rows * columns, 3, tile, tile), row by row"""
+
+    def to(self, device, non_blocking: bool = False) -> "ImageViews":
+        tiles = None if self.tiles is None else self.tiles.to(device, non_blocking=non_blocking)
+        return ImageViews(self.layout, self.view.to(device, non_blocking=non_blocking), tiles)
+
+    def pin_memory(self) -> "ImageViews":
+        return ImageViews(self.layout, self.view.pin_memory(), None if self.tiles is None else self.tiles.pin_memory())
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Any Pillow image as upright 8-bit RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8."""
+    image = ImageOps.exif_transpose(image)
+    if image.mode.startswith("I") or image.mode == "F":
+        pixels = np.asarray(image, dtype=np.float32)
+        top = 65_535.0 if pixels.max(initial=0) > 255 else 255.0
+        image = Image.fromarray((pixels * (255.0 / top)).clip(0, 255).astype(np.uint8))
+    if image.has_transparency_data:
+        image = image.convert("RGBA")
+        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
+        image = Image.alpha_composite(white, image)
+    return image.convert("RGB")
+
+
+def open_image(source: str | Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
+    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or far too large."""
+    name = name or (str(source) if isinstance(source, str | Path) else "the picture")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit below is the rule
+            image = (
+                source
+                if isinstance(source, Image.Image)
+                else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            )
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {MAX_PIXELS:,}")
+        return to_rgb(image)
+    except FileNotFoundError as error:
+        raise UserError(f"{name}: no such file") from error
+    except Image.DecompressionBombError as error:
+        raise UserError(f"{name}: over the limit of {MAX_PIXELS:,} pixels (a decompression bomb?)") from error
+    except UnidentifiedImageError as error:
+        raise UserError(f"{name}: not a picture that can be read") from error
+    except (OSError, SyntaxError, ValueError, EOFError) as error:
+        if isinstance(error, UserError):
+            raise
+        raise UserError(f"{name}: broken or truncated picture ({error})") from error
+
+
+def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
+    """RGB or grey 8-bit pixels as float32 (3, H, W) in [-1, 1]: (x / 255 - 0.5) / 0.5."""
+    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+    if pixels.ndim == 2:
+        pixels = pixels[..., None].expand(-1, -1, 3)
+    return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0).contiguous()
+
+
+def process_image(image: Image.Image, base_size: int = 1024) -> Tensor:
+    """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
+    ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
+    size = (base_size, base_size)
+    return to_tensor(ImageOps.pad(to_rgb(image), size, Image.Resampling.BICUBIC, color=PAD_COLOUR))
+
+
+def count_vision_tokens(base_size: int = 1024) -> int:
+    """Tokens of one square view: (n + 1) n + 1 with n = base_size / 64; 73, 111, 273, 421 for 512, 640, 1024, 1280."""
+    return ImageLayout((base_size, base_size)).n_tokens
+
+
+def square_view(image: Image.Image, base_size: int = 1024) -> ImageViews:
+    """One padded square view of a picture."""
+    return ImageViews(ImageLayout((base_size, base_size)), process_image(image, base_size))
+
+
+def expand_image_tokens(ids: list[int], image_token_id: int, n: int | list[int]) -> list[int]:
+    """Repeat each image token: `n` times every one, or n[i] times the i-th. Raises UserError when the counts differ."""
+    n_images = ids.count(image_token_id)
+    counts = [n] * n_images if isinstance(n, int) else n
+    if len(counts) != n_images:
+        raise UserError(f"the text has {n_images} image placeholders but comes with {len(counts)} pictures")
+    remaining = iter(counts)
+    return [token for i in ids for token in ([i] * next(remaining) if i == image_token_id else [i])]
