@@ -101,7 +101,7 @@ class NanoDeepseekOCR(nn.Module):
         return torch.cat([grid, newline], dim=1).flatten(0, 1)
 
     def _lay_out(self, layout: ImageLayout, view: Tensor, tiles: Tensor | None) -> Tensor:
-        """Features of one image's views in reading order: tiles' rows, the view's rows, the separator: (n_tokens, C)."""
+        """Features of one image in reading order: tiles' rows, the view's rows, the separator: (n_tokens, C)."""
         parts = [self._close_rows(view), self.view_separator.to(view.dtype)[None]]
         if tiles is not None:  # (rows * columns, m, m, C) -> (rows * m, columns * m, C)
             grid = tiles.unflatten(0, layout.tile_grid).transpose(1, 2).flatten(2, 3).flatten(0, 1)
@@ -206,6 +206,6 @@ class NanoDeepseekOCR(nn.Module):
 def build_nano_deepseek_ocr(
     gpt_config: GPTConfig | None = None, vision_config: VisionConfig | None = None
 ) -> NanoDeepseekOCR:
-    """The model with random weights; d20 (962,362,880 parameters) unless told otherwise. `<|image|>` is the last token."""
+    """The model with random weights; d20 (962,362,880 parameters) unless told otherwise; `<|image|>` comes last."""
     gpt = gpt_config or GPTConfig()
     return NanoDeepseekOCR(ModelConfig(vision_config or VisionConfig(), gpt, image_token_id=gpt.vocab_size - 1))
