@@ -1,0 +1,252 @@
+"""From text to tokens and back: nanochat's byte-pair encoding, its special tokens, and how a conversation is laid out.
+
+A conversation is `{"messages": [{"role", "content"}, ...], "images": [...]}`. It becomes
+`<|bos|>`, then for each message `<|user_start|> ... <|user_end|>` or `<|assistant_start|> ... <|assistant_end|>`;
+a placeholder `<image>` in a user's text becomes one `<|image|>`, which is repeated later for each vision token.
+"""
+
+import pickle
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, BinaryIO, overload
+
+import rustbpe
+import tiktoken
+
+from nanochat.common import UserError, atomic_path
+
+SPECIAL_TOKENS = (
+    "<|bos|>",
+    "<|user_start|>",
+    "<|user_end|>",
+    "<|assistant_start|>",
+    "<|assistant_end|>",
+    "<|python_start|>",
+    "<|python_end|>",
+    "<|output_start|>",
+    "<|output_end|>",
+)
+IMAGE_TOKEN = "<|image|>"
+IMAGE_PLACEHOLDER = "<image>"
+# GPT-4's way to cut text into words, but numbers in groups of two digits at most: a small vocabulary is soon full of
+# three-digit numbers otherwise.
+SPLIT_PATTERN = (
+    r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
+)
+LONG_SPACE = re.compile(r"\s{50000}")  # tiktoken's matcher runs out of stack in a run of half a million spaces
+HOW_TO_GET_ONE = (
+    "get one with `uv run hf download nanochat-students/base-d20 tokenizer.pkl --local-dir tokenizer`, train one with "
+    "`uv run python -m scripts.tok_train`, or take --model=nano, which needs none"
+)
+
+
+class RustBPETokenizer:
+    """A `tiktoken.Encoding` with nanochat's nine special tokens and, as the last of all, `<|image|>`."""
+
+    def __init__(self, encoding: tiktoken.Encoding):
+        self.encoding = encoding
+        self.special_tokens = {name: encoding.encode_single_token(name) for name in (*SPECIAL_TOKENS, IMAGE_TOKEN)}
+
+    @classmethod
+    def from_directory(cls, directory: str | Path) -> "RustBPETokenizer":
+        """Read `tokenizer.pkl` in `directory`; `<|image|>` is added as the last token where it is absent.
+
+        Raises UserError when the file is missing, damaged, no tokenizer of nanochat's, or would run code.
+        """
+        path = Path(directory) / "tokenizer.pkl"
+        try:
+            file = open(path, "rb")
+        except OSError as error:
+            raise UserError(f"no tokenizer at {path} ({error.strerror}): {HOW_TO_GET_ONE}") from error
+        with file:
+            try:
+                fields = _EncodingUnpickler(file, path).load().fields
+                name, pattern = fields["name"], fields["pat_str"]
+                ranks, special_tokens = dict(fields["mergeable_ranks"]), dict(fields["special_tokens"])
+                _check_vocabulary(ranks, special_tokens)
+                special_tokens.setdefault(IMAGE_TOKEN, len(ranks) + len(special_tokens))
+                return cls(_encoding(ranks, special_tokens, pattern, name))
+            except UserError:
+                raise
+            except Exception as error:  # a damaged pickle can raise nearly anything
+                reason = f"{type(error).__name__}: {error}"
+                raise UserError(f"{path} is not a tokenizer or is damaged ({reason}): {HOW_TO_GET_ONE}") from error
+
+    @classmethod
+    def train_from_iterator(cls, iterator: Iterable[str], vocab_size: int) -> "RustBPETokenizer":
+        """Learn merges from texts. `vocab_size` counts the nine special tokens but not `<|image|>`, as nanochat does.
+
+        65,536 therefore gives 65,527 ranks and, with `<|image|>`, 65,537 tokens; too little text gives fewer ranks.
+        """
+        n_ranks = vocab_size - len(SPECIAL_TOKENS)
+        if n_ranks < 256:
+            raise UserError(f"a vocabulary of {vocab_size} is too small: 256 bytes and 9 special tokens make 265")
+        trainer = rustbpe.Tokenizer()
+        trainer.train_from_iterator(iterator, n_ranks, pattern=SPLIT_PATTERN)
+        return cls(_encoding({bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}))
+
+    @classmethod
+    def byte_level(cls) -> "RustBPETokenizer":
+        """The tokenizer that needs no file: 256 bytes (id = value), the special tokens 256 to 264, `<|image|>` 265."""
+        return cls(_encoding({bytes([value]): value for value in range(256)}))
+
+    def save(self, directory: str | Path) -> None:
+        """Write `tokenizer.pkl`, a pickled `tiktoken.Encoding`, into `directory`."""
+        with atomic_path(Path(directory) / "tokenizer.pkl") as path, open(path, "wb") as file:
+            pickle.dump(self.encoding, file, protocol=4)
+
+    def get_vocab_size(self) -> int:
+        """How many tokens there are, special ones included."""
+        return self.encoding.n_vocab
+
+    def encode_special(self, name: str) -> int:
+        """The id of a special token, such as `<|image|>`. Raises KeyError for a name that is none."""
+        return self.special_tokens[name]
+
+    def get_bos_token_id(self) -> int:
+        """The id of `<|bos|>`, with which every document and conversation begins."""
+        return self.encode_special("<|bos|>")
+
+    @overload
+    def encode(self, text: str, prepend: str | int | None = None, append: str | int | None = None) -> list[int]: ...
+
+    @overload
+    def encode(
+        self, text: list[str], prepend: str | int | None = None, append: str | int | None = None
+    ) -> list[list[int]]: ...
+
+    def encode(self, text, prepend=None, append=None):
+        """Ids of a text, or of each text of a list; `prepend` and `append` are special tokens, by name or id.
+
+        The names of special tokens in the text itself are ordinary text: only code makes special tokens.
+        """
+        if isinstance(text, list):
+            return [self.encode(one, prepend, append) for one in text]
+        before, after = ([] if token is None else [self._special_id(token)] for token in (prepend, append))
+        return before + self._encode_ordinary(text) + after
+
+    def decode(self, ids: list[int]) -> str:
+        """The text of `ids`; special tokens appear by name, bytes that are no UTF-8 as U+FFFD."""
+        return self.encoding.decode(ids)
+
+    def render_document(self, text: str) -> tuple[list[int], list[int]]:
+        """(ids, mask) of a plain text after `<|bos|>`; the mask is 1 throughout: every token is learnt."""
+        ids = self.encode(text, prepend="<|bos|>")
+        return ids, [1] * len(ids)
+
+    def render_conversation(self, conversation: dict[str, Any]) -> tuple[list[int], list[int]]:
+        """(ids, mask) of a conversation. The mask is 1 on what is learnt: the assistant's text and `<|assistant_end|>`.
+
+        Raises UserError, saying which message is wrong, unless user and assistant alternate, the user first (a system
+        message may come before and is put in front of the user's text), with a placeholder for every image.
+        """
+        images = conversation.get("images")
+        n_placeholders = -1 if images is None else len(images)  # -1: as many as the text has
+        ids, mask = [self.get_bos_token_id()], [0]
+        for role, content in _turns(conversation["messages"]):
+            text = [content]
+            if role == "user":
+                text = content.split(IMAGE_PLACEHOLDER, n_placeholders)  # any further `<image>` is ordinary text
+                n_placeholders -= 0 if images is None else len(text) - 1
+            span = self._encode_ordinary(text[0])
+            for after_image in text[1:]:
+                span += [self.encode_special(IMAGE_TOKEN), *self._encode_ordinary(after_image)]
+            ids += [self.encode_special(f"<|{role}_start|>"), *span, self.encode_special(f"<|{role}_end|>")]
+            mask += [0] + [int(role == "assistant")] * (len(span) + 1)
+        if images is not None and n_placeholders:
+            raise UserError(
+                f"the conversation has {len(images)} images but {len(images) - n_placeholders} {IMAGE_PLACEHOLDER} "
+                "placeholders: its user messages need one for each image"
+            )
+        return ids, mask
+
+    def render_for_completion(self, conversation: dict[str, Any]) -> list[int]:
+        """Ids that ask for the next answer: the conversation, less a last assistant message, and `<|assistant_start|>`.
+
+        Raises UserError as `render_conversation` does.
+        """
+        messages = conversation["messages"]
+        if messages and messages[-1].get("role") == "assistant":
+            messages = messages[:-1]
+        ids, _ = self.render_conversation({**conversation, "messages": messages})
+        return ids + [self.encode_special("<|assistant_start|>")]
+
+    def _special_id(self, token: str | int) -> int:
+        return self.encode_special(token) if isinstance(token, str) else token
+
+    def _encode_ordinary(self, text: str) -> list[int]:
+        """Ids of a text without special tokens; only a run of 50,000 spaces is cut, elsewhere than by the pattern."""
+        ids: list[int] = []
+        start = 0
+        for match in LONG_SPACE.finditer(text):
+            ids += self.encoding.encode_ordinary(text[start : match.end()])
+            start = match.end()
+        return ids + self.encoding.encode_ordinary(text[start:])
+
+
+def _encoding(
+    ranks: dict[bytes, int],
+    special_tokens: dict[str, int] | None = None,
+    pattern: str = SPLIT_PATTERN,
+    name: str = "rustbpe",
+) -> tiktoken.Encoding:
+    """An encoding of `ranks` whose special tokens, unless given, follow them in the fixed order, `<|image|>` last."""
+    if special_tokens is None:
+        special_tokens = {token: len(ranks) + i for i, token in enumerate((*SPECIAL_TOKENS, IMAGE_TOKEN))}
+    return tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_tokens)
+
+
+def _turns(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
+    """(role, content) of a checked conversation: user and assistant in turn, the system's text merged into the first.
+
+    Raises UserError, saying which message is wrong.
+    """
+    for number, message in enumerate(messages, start=1):
+        if not isinstance(message.get("content"), str):
+            raise UserError(f"message {number} of the conversation: its content is not a text")
+    turns = [(message.get("role", ""), message["content"]) for message in messages]
+    first = 1
+    if turns and turns[0][0] == "system":
+        first = 2
+        (_, system), turns = turns[0], turns[1:]
+        if turns:
+            turns[0] = (turns[0][0], f"{system}\n\n{turns[0][1]}")
+    if not turns:
+        raise UserError("the conversation has no user message")
+    for i, (role, _) in enumerate(turns):
+        expected = ("user", "assistant")[i % 2]
+        if role != expected:
+            raise UserError(f"message {first + i} of the conversation: its role is {role!r} where {expected!r} is due")
+    return turns
+
+
+class _EncodingFields:
+    """Takes the place of `tiktoken.Encoding` while a pickle is read: it keeps the state and runs nothing."""
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.fields = state
+
+
+class _EncodingUnpickler(pickle.Unpickler):
+    """Reads a pickle in which the one global name allowed is that of `tiktoken.Encoding`."""
+
+    def __init__(self, file: BinaryIO, path: Path):
+        super().__init__(file)
+        self.path = path
+
+    def find_class(self, module: str, name: str) -> type[_EncodingFields]:
+        if (module, name) != ("tiktoken.core", "Encoding"):
+            raise UserError(f"{self.path} asks for {module}.{name}, which no tokenizer needs: refused, nothing was run")
+        return _EncodingFields
+
+
+def _check_vocabulary(ranks: dict[bytes, int], special_tokens: dict[str, int]) -> None:
+    """Raise ValueError unless every byte and all nine special tokens have an id, and ids run from 0 without a gap."""
+    missing = [name for name in SPECIAL_TOKENS if name not in special_tokens]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    if any(bytes([value]) not in ranks for value in range(256)):
+        raise ValueError("it lacks single bytes")
+    if sorted([*ranks.values(), *special_tokens.values()]) != list(range(len(ranks) + len(special_tokens))):
+        raise ValueError("its ids do not run from 0 without a gap")
