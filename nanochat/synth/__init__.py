@@ -1,0 +1,8 @@
+"""Synthetic documents without end: seeded pictures with their exact text and the box of every glyph."""
+
+from nanochat.synth.document import Document
+from nanochat.synth.draw import SPLITS, draw_document
+from nanochat.synth.fonts import FontSet, find_fonts
+from nanochat.synth.levels import CURRICULUM, LEVELS, TIERS, Level
+
+__all__ = ["CURRICULUM", "LEVELS", "SPLITS", "TIERS", "Document", "FontSet", "Level", "draw_document", "find_fonts"]

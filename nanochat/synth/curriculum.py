@@ -1,0 +1,86 @@
+"""Which level of synthetic documents comes next: a step up when the present level is read well enough.
+
+A clock does not work (it runs ahead of the reader), and a level no longer shown is forgotten, so most batches come
+from the present level, some from every earlier one, a few from the next.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from nanochat.synth.levels import LEVELS
+
+Key = tuple[str, int]  # level's name, number of the document
+SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
+SMOOTHING = 0.97  # of the running loss, per batch of the present level
+MIN_BATCHES = 100  # of the present level before it may be left
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A level, and the running loss (nats per character) below which it is left."""
+
+    level: str
+    leave_below: float
+
+
+@dataclass
+class Curriculum:
+    """A batch plan over levels. Its first `dense_steps` batches come from all `stages` alike: labels at every place
+    need no curriculum.
+    """
+
+    stages: tuple[Stage, ...]
+    pixels_per_batch: int
+    max_batch: int = 128
+    dense_steps: int = 0
+    seed: int = 42
+    now: int = field(default=0, init=False)
+    running_loss: float | None = field(default=None, init=False)
+    batches_here: int = field(default=0, init=False)
+
+    def batch_size(self, name: str) -> int:
+        """Documents of one level in a batch, by area."""
+        level = LEVELS[name]
+        return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
+
+    def _level(self, k: int) -> str:
+        random = np.random.default_rng((self.seed, k))
+        names = [stage.level for stage in self.stages]
+        if k < self.dense_steps:
+            return names[random.integers(len(names))]
+        share = random.random()
+        if share < SHARES[0] or len(names) == 1:
+            return names[self.now]
+        if share < SHARES[0] + SHARES[1] and self.now > 0:
+            return names[random.integers(self.now)]
+        return names[min(self.now + 1, len(names) - 1)] if share >= SHARES[0] + SHARES[1] else names[self.now]
+
+    def batch(self, k: int, rank: int, world_size: int) -> list[Key]:
+        name = self._level(k)
+        size = self.batch_size(name)
+        first = (k * world_size + rank) * self.max_batch  # documents are never shown twice
+        return [(name, first + i) for i in range(size)]
+
+    def observe(self, k: int, loss: float) -> bool:
+        """Hear the loss of batch k; True when a level was left."""
+        if k < self.dense_steps or self._level(k) != self.stages[self.now].level:
+            return False
+        self.batches_here += 1
+        previous = loss if self.running_loss is None else self.running_loss
+        self.running_loss = SMOOTHING * previous + (1 - SMOOTHING) * loss
+        stage = self.stages[self.now]
+        if self.batches_here < MIN_BATCHES or self.running_loss >= stage.leave_below or stage is self.stages[-1]:
+            return False
+        self.now, self.running_loss, self.batches_here = self.now + 1, None, 0
+        return True
+
+    def __str__(self) -> str:
+        loss = "-" if self.running_loss is None else f"{self.running_loss:.3f}"
+        return f"level {self.stages[self.now].level} ({loss})"
+
+    def state_dict(self) -> dict:
+        return {"now": self.now, "running_loss": self.running_loss, "batches_here": self.batches_here}
+
+    def load_state_dict(self, state: dict) -> None:
+        self.now, self.running_loss, self.batches_here = state["now"], state["running_loss"], state["batches_here"]

@@ -1,0 +1,164 @@
+"""Which font faces documents are drawn with: found on this machine, checked for legibility, some held out for good."""
+
+import importlib.util
+import os
+import random
+import re
+import shutil
+import subprocess
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+from PIL import ImageFont
+
+from nanochat.common import UserError
+
+ASCII = "".join(map(chr, range(33, 127)))
+EXTRAS = "£€°"  # drawn only in the faces that have them
+
+# Families never trained on: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, two old-style
+# serifs, and two code fonts that share one design (so that the trained twin does not give it away).
+HELD_OUT_FAMILIES = (
+    "Cabin",
+    "DejaVu Sans Mono",
+    "EB Garamond",
+    "Hack",
+    "Roboto",
+    "Roboto Condensed",
+    "Vollkorn",
+)
+
+# Families and styles whose Latin letters are not plain text: symbols, swashes, small capitals, hairlines, outlines.
+_UNWANTED = re.compile(
+    r"Math|Keyboard|Initials|Caps\b|Smallcaps|Symbol|Unslanted|Upright|Monoisome|Dunhill|Tamil|D050000L|Z003|Music"
+    r"|Integrals|NonUnicode|Size.*Sym|Variants|Display$|Hairline|Thin|Extra ?Light|Ultra ?Light|Outline|cm[a-z]+\d+"
+    # variants that would give one design a dozen entries
+    r"|Latin Modern Mono .|Latin Modern (Roman|Sans) (Demi|Slanted|Quotation)|OCRA.|Accanthis.*No\d|Verana Sans .",
+    re.IGNORECASE,
+)
+_NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
+
+
+@dataclass(frozen=True)
+class Face:
+    """One font file's face: `extras` are the characters of EXTRAS it can draw besides printable ASCII."""
+
+    family: str
+    style: str
+    path: str
+    index: int
+    extras: str
+
+    @property
+    def plain(self) -> bool:
+        """Upright and of ordinary weight: what most text is set in."""
+        return re.search(r"bold|italic|oblique|light|black|heavy|demi|condensed", self.style, re.I) is None
+
+    @property
+    def mono(self) -> bool:
+        """A typewriter or code face, by its family's name."""
+        return re.search(r"mono|courier|code|ocr|hack|inconsolata|agave|typewriter", self.family, re.I) is not None
+
+
+@dataclass(frozen=True)
+class FontSet:
+    """The usable faces, by family name in alphabetical order: `trained` and `held_out` share no family."""
+
+    trained: dict[str, tuple[Face, ...]]
+    held_out: dict[str, tuple[Face, ...]]
+
+    def pick(self, rng: random.Random, held_out: bool = False, mono: bool | None = None) -> Face:
+        """A face: every family is as likely as any other, then a plain style 6 times in 10, else any style.
+
+        `mono`: True for a typewriter face, False for any other, None for either; ignored where there is none such.
+        """
+        families = self.held_out if held_out else self.trained
+        if not families:
+            raise UserError("none of the held-out font families is installed: run `bash runs/fonts.sh`")
+        names = [name for name, faces in families.items() if mono is None or faces[0].mono == mono]
+        faces = families[rng.choice(names or list(families))]
+        plain = [face for face in faces if face.plain]
+        return rng.choice(plain if plain and rng.random() < 0.6 else faces)
+
+
+def _candidates() -> list[tuple[str, str, str, int]]:
+    """(family, style, path, index) of every font on offer, sorted: NANO_FONTS, or fontconfig's and matplotlib's."""
+    folder = os.environ.get("NANO_FONTS")
+    if folder:
+        if not Path(folder).is_dir():
+            raise UserError(f"NANO_FONTS names no folder: {folder}; unset it or run `bash runs/fonts.sh`")
+        return _scan(Path(folder))
+    found = []
+    spec = importlib.util.find_spec("matplotlib")
+    if spec and spec.submodule_search_locations:  # ships DejaVu and STIX: there is always something to draw with
+        found += _scan(Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf")
+    if shutil.which("fc-list"):
+        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\n"
+        listing = subprocess.run(
+            ["fc-list", ":charset=20-7e", "--format", pattern], capture_output=True, text=True, check=True
+        ).stdout
+        for line in listing.splitlines():
+            family, style, path, index = line.split("\t")
+            if int(index) < 1 << 16:  # larger numbers are named instances of variable fonts
+                found.append((family, style, path, int(index)))
+    return sorted(set(found))
+
+
+def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
+    found = []
+    for path in sorted([*folder.rglob("*.ttf"), *folder.rglob("*.otf"), *folder.rglob("*.ttc")]):
+        try:
+            family, style = ImageFont.truetype(str(path), 16).getname()
+        except OSError:
+            continue  # not a font after all
+        found.append((family or path.stem, style or "Regular", str(path), 0))
+    return found
+
+
+def _check(family: str, style: str, path: str, index: int) -> Face | None:
+    """The face if it draws every printable ASCII character as itself, with true lower-case letters; else None."""
+    try:
+        font = ImageFont.truetype(path, 24, index, layout_engine=ImageFont.Layout.BASIC)
+    except OSError:
+        return None
+
+    def ink(char: str) -> bytes:
+        mask = font.getmask(char, "L")
+        return bytes([*mask.size]) + np.array(mask, np.uint8).tobytes() if mask.size[0] * mask.size[1] else b""
+
+    missing = ink("\U0010fffd")
+    drawn = [ink(char) for char in ASCII]
+    if not all(drawn) or missing in drawn or len(set(drawn)) < len(ASCII) - 2:  # I, l and | may be one shape
+        return None
+    if min(font.getlength(char) for char in " " + ASCII) < 2:
+        return None
+    x_top, d_top = font.getbbox("x", anchor="ls")[1], font.getbbox("d", anchor="ls")[1]
+    if d_top > 1.15 * x_top or font.getbbox("p", anchor="ls")[3] < 2:  # (tops are negative) capitals, small or large
+        return None
+    return Face(family, style, path, index, "".join(c for c in EXTRAS if ink(c) not in (missing, b"")))
+
+
+@cache
+def find_fonts() -> FontSet:
+    """Every usable face on this machine (or in the folder that NANO_FONTS names), each family and style once.
+
+    Raises UserError when there is none.
+    """
+    families: dict[str, dict[str, Face]] = {}
+    for family, style, path, index in _candidates():
+        if Path(path).suffix.lower() not in (".ttf", ".otf", ".ttc") or style in families.get(family, {}):
+            continue
+        if _UNWANTED.search(family) or _UNWANTED.search(style) or _NOTO.match(family):
+            continue
+        face = _check(family, style, path, index)
+        if face:
+            families.setdefault(family, {})[style] = face
+    if not families:
+        raise UserError("no usable font on this machine: run `bash runs/fonts.sh`, or set NANO_FONTS to a folder")
+    sets = {name: tuple(faces.values()) for name, faces in sorted(families.items())}
+    return FontSet(
+        {name: faces for name, faces in sets.items() if name not in HELD_OUT_FAMILIES},
+        {name: faces for name, faces in sets.items() if name in HELD_OUT_FAMILIES},
+    )

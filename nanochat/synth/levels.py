@@ -1,0 +1,45 @@
+"""The levels of difficulty: how large a picture is, how small its type, how much text and of which kinds."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Level:
+    """One kind of picture to draw; all of a level's pictures have one size, so that they stack into a batch."""
+
+    name: str
+    width: int  # px, a multiple of 64
+    height: int  # px, a multiple of 64
+    font_px: tuple[int, int]  # smallest and largest type size
+    max_lines: int
+    max_chars: int  # of the text, newlines not counted
+    kinds: tuple[str, ...] = ("lines",)  # layouts, drawn equally often: a name twice is drawn twice as often
+    degrade: float = 0.3  # 0: clean, 1: as bad as can still be read
+
+
+CURRICULUM = (
+    Level("s1", 64, 64, (14, 28), 1, 5, degrade=0.2),
+    Level("s2", 64, 64, (12, 28), 2, 10, degrade=0.2),
+    Level("w", 128, 64, (12, 28), 2, 20, degrade=0.2),
+    Level("B", 128, 128, (20, 28), 2, 16),
+    Level("C", 128, 128, (16, 28), 3, 28),
+    Level("D", 128, 128, (12, 28), 4, 48),
+    Level("line128", 128, 64, (12, 32), 1, 24),
+    Level("line256", 256, 64, (12, 32), 1, 48),
+    Level("line384", 384, 64, (12, 32), 1, 72),
+    Level("line512", 512, 64, (12, 32), 1, 96),
+    Level("E", 192, 192, (12, 28), 8, 90),
+    Level("Ew", 256, 128, (12, 28), 6, 90),
+    Level("note", 256, 256, (12, 24), 14, 160, ("lines",), degrade=0.4),
+    Level("page", 512, 512, (12, 32), 40, 500, ("lines",), degrade=0.4),
+)
+"""The levels from easy to hard: each adds text, smaller type or larger pictures to the one before."""
+
+LEVELS = {level.name: level for level in CURRICULUM}
+
+TIERS = {
+    "line": ("line128", "line256", "line384", "line512"),
+    "note": ("note",),
+    "page": ("page",),
+}
+"""What is reported: one line of any width, a note of 160 characters, a page of 500."""

@@ -1,0 +1,28 @@
+#!/bin/bash
+# Install the free fonts and the word list that synthetic documents are drawn with (Debian or Ubuntu; as root or with
+# sudo). Every other program on the machine keeps its fonts; `fc-list` shows them all afterwards.
+#   bash runs/fonts.sh
+set -euo pipefail
+
+packages=(
+    # sans
+    fonts-dejavu-core fonts-dejavu-extra fonts-liberation fonts-open-sans fonts-lato fonts-roboto-unhinted
+    fonts-noto-core fonts-crosextra-carlito fonts-cantarell fonts-cabin fonts-b612 fonts-inter fonts-manrope
+    fonts-karla fonts-sil-andika fonts-oxygen fonts-play fonts-adf-verana fonts-urw-base35 fonts-tuffy
+    fonts-quicksand fonts-comfortaa fonts-dosis fonts-jura
+    # serif
+    fonts-crosextra-caladea fonts-ebgaramond fonts-linuxlibertine fonts-freefont-ttf fonts-sil-gentium fonts-sil-charis
+    fonts-vollkorn fonts-lmodern fonts-stix fonts-gfs-didot fonts-adf-accanthis
+    # typewriters, receipts and code
+    fonts-inconsolata fonts-hack fonts-firacode fonts-jetbrains-mono fonts-courier-prime fonts-anonymous-pro
+    fonts-mononoki fonts-monoid fonts-agave fonts-go fonts-ocr-a fonts-ocr-b
+    # words
+    wamerican
+)
+
+run=(env DEBIAN_FRONTEND=noninteractive)
+if [ "$(id -u)" != 0 ]; then run=(sudo "${run[@]}"); fi
+"${run[@]}" apt-get update -qq
+"${run[@]}" apt-get install -y -qq --no-install-recommends fontconfig "${packages[@]}"
+fc-cache -f
+echo "fonts: $(fc-list : family | sort -u | wc -l) families; words: $(wc -l < /usr/share/dict/words)"
