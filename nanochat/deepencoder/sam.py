@@ -73,6 +73,39 @@ def relative_rows(table: torch.Tensor, size: int) -> torch.Tensor:
     return table[at[:, None] - at[None, :] + size - 1]
 
 
+def explicit_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias_h: torch.Tensor, bias_w: torch.Tensor
+) -> torch.Tensor:
+    """Attention through the whole (N, N) matrix of scores; arguments and result as in `folded_attention`."""
+    N, D = q.shape[1:]
+    bias = (bias_h[..., :, None] + bias_w[..., None, :]).view(-1, N, N)
+    scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=D**-0.5)
+    return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v)
+
+
+def folded_attention(
+    q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias_h: torch.Tensor, bias_w: torch.Tensor
+) -> torch.Tensor:
+    """Attention with the bias folded into longer queries and keys, so that a fused kernel never stores (N, N) scores.
+
+    The bias of a pair is the query's value for the key's row plus its value for the key's column. Queries therefore
+    carry all their values, and keys a one-hot mark of their row and of their column: the product adds the right two.
+
+    q, k, v: (B, N, D), heads counted in B; bias_h (B, h, w, h) and bias_w (B, h, w, w), with h * w = N. Returns
+    (B, N, D).
+    """
+    h, w = bias_h.shape[-1], bias_w.shape[-1]
+    D = q.shape[2]
+    row = torch.arange(h, device=q.device).repeat_interleave(w)[:, None] == torch.arange(h, device=q.device)
+    column = torch.arange(w, device=q.device).repeat(h)[:, None] == torch.arange(w, device=q.device)
+    marks = torch.cat([row, column], dim=1).to(k.dtype).expand(k.shape[0], -1, -1)  # (B, N, h + w)
+    long_q = torch.cat([q * D**-0.5, bias_h.flatten(1, 2), bias_w.flatten(1, 2)], dim=2)
+    long_k = torch.cat([k, marks], dim=2)
+    long_v = F.pad(v, (0, h + w))  # flash kernels want one length for all three
+    y = F.scaled_dot_product_attention(long_q[:, None], long_k[:, None], long_v[:, None], scale=1.0)
+    return y[:, 0, :, :D]
+
+
 class Attention(nn.Module):
     """Multi-head attention over a grid, with decomposed relative positions."""
 
@@ -88,15 +121,18 @@ class Attention(nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         B, h, w, C = x.shape
-        qkv = self.qkv(x).view(B, h * w, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (3, B, n_head, N, D)
-        q, k, v = qkv.unbind(0)
+        N, n_head = h * w, self.n_head
+        qkv = self.qkv(x).view(B, N, 3, n_head, -1).permute(2, 0, 3, 1, 4).reshape(3, B * n_head, N, -1)
+        q, k, v = qkv.unbind(0)  # (B * n_head, N, D) each
         rows_h = self._rows_h.get(self.rel_pos_h, (h,), lambda table: relative_rows(table, h))
         rows_w = self._rows_w.get(self.rel_pos_w, (w,), lambda table: relative_rows(table, w))
-        grid_q = q.reshape(B, self.n_head, h, w, -1)
-        bias_h = torch.einsum("bnhwd,hkd->bnhwk", grid_q, rows_h.to(q.dtype))
-        bias_w = torch.einsum("bnhwd,wkd->bnhwk", grid_q, rows_w.to(q.dtype))
-        bias = bias_h[..., :, None] + bias_w[..., None, :]  # (B, n_head, h, w, h, w)
-        y = F.scaled_dot_product_attention(q, k, v, attn_mask=bias.reshape(B, self.n_head, h * w, h * w))
+        grid_q = q.view(B * n_head, h, w, -1)
+        bias_h = torch.einsum("bhwd,hkd->bhwk", grid_q, rows_h).contiguous()
+        bias_w = torch.einsum("bhwd,wkd->bhwk", grid_q, rows_w).contiguous()
+        # On a CPU, one thread, forward and backward: 64 positions 14.0 ms explicit, 16.6 fused with a bias; 1,024
+        # positions 102 ms explicit, 182 folded; 4,096 positions (1024 pixels) 12.0 s explicit, 8.5 s folded.
+        attend = explicit_attention if x.device.type == "cpu" and N <= 1024 else folded_attention
+        y = attend(q, k, v, bias_h, bias_w).view(B, n_head, N, -1)
         return self.proj(y.transpose(1, 2).reshape(B, h, w, C))
 
 
