@@ -25,7 +25,7 @@ def fetch_matching(repo_id: str, pattern: str, repo_type: str = "model") -> list
     Raises UserError as `fetch` does.
     """
     by_hand = f"hf download {repo_id} --repo-type {repo_type} --include '{pattern}' --local-dir FOLDER"
-    instead = f"fetch it elsewhere with `{by_hand}` and give that local path in place of {repo_id}"
+    instead = f"fetch it elsewhere with `{by_hand}` and give the local path instead"
     try:
         folder = snapshot_download(repo_id, repo_type=repo_type, allow_patterns=pattern)
     except Exception as error:  # the hub's client lets errors of its HTTP library, of the disk and its own through

@@ -35,7 +35,7 @@ def test_unreachable_hub_names_the_file_the_repository_and_the_way_out():
     message = str(caught.value)
     assert "\n" not in message
     assert "folder/model.safetensors" in message and "some-owner/some-model" in message
-    assert "hf download some-owner/some-model" in message and "local path" in message
+    assert "hf download some-owner/some-model" in message and "give the local path instead" in message
 
 
 def test_unreachable_hub_names_the_pattern_of_a_data_set():

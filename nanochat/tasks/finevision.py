@@ -1,0 +1,69 @@
+"""FineVision: pictures with several questions each, in one schema for some two hundred data sets.
+
+One row: {"images": [{"bytes": b"...", "path": None}], "texts": [{"user": "What is the highest bar?", "assistant":
+"2015"}, ...], "source": "chartqa", ...}. Its columns stand in another order in some subsets, and may be null.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from nanochat.common import UserError
+from nanochat.hub import fetch_matching
+from nanochat.image_process import open_image
+from nanochat.tasks.common import BadSample, Task
+from nanochat.tasks.parquet_rows import ParquetRows, find_parquet
+from nanochat.tokenizer import IMAGE_PLACEHOLDER
+
+REPO = "HuggingFaceM4/FineVision"
+VAL_ROWS = 100  # the hub has no validation split: the last rows are kept back, a tenth of them at most
+
+
+class FineVision(Task):
+    """A subset such as `chartqa`, or a local parquet file or folder (a path has a `/` or ends in `.parquet`).
+
+    A row is one conversation: all its pictures before the first question, then every question with its answer.
+    `split` is `train` or `val`. Raises UserError when the subset or the path cannot be had, BadSample for a row
+    without an answer or with a broken picture.
+    """
+
+    def __init__(
+        self,
+        subset: str | Path,
+        split: str = "train",
+        start: int | None = None,
+        stop: int | None = None,
+        step: int | None = None,
+    ):
+        super().__init__(start, stop, step)
+        if split not in ("train", "val"):
+            raise UserError(f"FineVision has the splits train and val, not {split!r}")
+        is_path = isinstance(subset, Path) or "/" in subset or subset.endswith(".parquet")
+        paths = find_parquet(Path(subset)) if is_path else fetch_matching(REPO, f"{subset}/*.parquet", "dataset")
+        self._rows = ParquetRows(paths, ["images", "texts"])
+        n_rows = len(self._rows)
+        n_train = n_rows - min(VAL_ROWS, n_rows // 10)
+        self._range = range(n_train) if split == "train" else range(n_train, n_rows)
+
+    def num_examples(self) -> int:
+        return len(self._range)
+
+    def get_example(self, index: int) -> dict[str, Any]:
+        number = self._range[index]
+        row, name = self._rows[number], self._rows.name(number)
+        images = []
+        for i, image in enumerate(row["images"] or []):
+            if image is None or image["bytes"] is None:
+                raise BadSample(f"{name}: picture {i} is empty")
+            try:
+                images.append(open_image(image["bytes"], name=f"{name}: picture {i}"))
+            except UserError as error:
+                raise BadSample(str(error)) from error
+        turns = [turn for turn in row["texts"] or [] if turn and (turn["assistant"] or "").strip()]
+        if not turns:
+            raise BadSample(f"{name}: there is no answer to learn")
+        messages = []
+        for turn in turns:
+            messages.append({"role": "user", "content": turn["user"] or ""})
+            messages.append({"role": "assistant", "content": turn["assistant"]})
+        messages[0]["content"] = f"{IMAGE_PLACEHOLDER}\n" * len(images) + messages[0]["content"]
+        return {"messages": messages, "images": images}
