@@ -34,6 +34,10 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
         except MemoryError:
             message = "out of memory: lower --batch-size or --seq-len, or take --model=nano"
+        except RuntimeError as error:
+            if "allocate memory" not in str(error) and "can't allocate" not in str(error):
+                raise
+            message = "out of memory: lower --batch-size or --seq-len, or take --model=nano"
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

@@ -139,6 +139,28 @@ def square_view(image: Image.Image, base_size: int = 1024) -> ImageViews:
     return ImageViews(ImageLayout((base_size, base_size)), process_image(image, base_size))
 
 
+def native_view(image: Image.Image, max_tokens: int = 421) -> ImageViews:
+    """One view that keeps the picture's shape: as large as the picture is, or as `max_tokens` allows, never enlarged.
+
+    Sides become the next multiples of 64; what they add, on the right and at the bottom, is grey.
+    """
+    image = to_rgb(image)
+    scale = 1.0
+    while True:
+        width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+        layout = ImageLayout((-(-height // TOKEN_PIXELS) * TOKEN_PIXELS, -(-width // TOKEN_PIXELS) * TOKEN_PIXELS))
+        if layout.n_tokens <= max_tokens or max(width, height) <= TOKEN_PIXELS:
+            break
+        scale *= min(0.99, (max_tokens / layout.n_tokens) ** 0.5)
+    if (width, height) != image.size:
+        image = image.resize((width, height), Image.Resampling.BICUBIC)
+    if layout.view != (height, width):
+        canvas = Image.new("RGB", layout.view[::-1], PAD_COLOUR)
+        canvas.paste(image)
+        image = canvas
+    return ImageViews(layout, to_tensor(image))
+
+
 def expand_image_tokens(ids: list[int], image_token_id: int, n: int | list[int]) -> list[int]:
     """Repeat each image token: `n` times every one, or n[i] times the i-th. Raises UserError when the counts differ."""
     n_images = ids.count(image_token_id)

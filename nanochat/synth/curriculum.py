@@ -84,3 +84,32 @@ class Curriculum:
 
     def load_state_dict(self, state: dict) -> None:
         self.now, self.running_loss, self.batches_here = state["now"], state["running_loss"], state["batches_here"]
+
+
+@dataclass
+class LevelSet:
+    """A fixed set for validation: the first `per_level` documents of each level, one level a batch."""
+
+    levels: tuple[str, ...]
+    per_level: int
+    batch_size: int
+
+    def __len__(self) -> int:
+        return len(self.levels) * self.per_level
+
+    def batch(self, k: int, rank: int, world_size: int) -> list[Key] | None:
+        per_batch = self.batch_size * world_size
+        batches = -(-self.per_level // per_batch)
+        if k >= batches * len(self.levels):
+            return None
+        start = (k % batches) * per_batch + rank * self.batch_size
+        return [(self.levels[k // batches], i) for i in range(start, min(start + self.batch_size, self.per_level))]
+
+    def observe(self, k: int, loss: float) -> bool:
+        return False
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        pass

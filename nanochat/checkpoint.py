@@ -1,0 +1,126 @@
+"""Files of a run: weights anyone can load, what describes them, and what resumes it; whole or absent, never half.
+
+`step_N.pt` is a plain state dict, `optim_N.pt` the optimizers and the random states of each rank, `meta_N.json`
+(written last: where it is, the others are whole) the configuration and the position in the data. `tokenizer.pkl` lies
+beside them. `deepencoder_N.pt` is stage 1's encoder: the state dict without `gpt.`.
+"""
+
+import json
+import platform
+from importlib.metadata import version
+from pathlib import Path
+
+import torch
+
+from nanochat.common import UserError, atomic_path
+from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+from nanochat.tokenizer import RustBPETokenizer
+
+State = dict[str, torch.Tensor]
+
+
+def _save(what: object, path: Path) -> None:
+    with atomic_path(path) as temporary:
+        try:
+            torch.save(what, temporary)
+        except RuntimeError as error:  # torch reports a full disk so
+            raise UserError(f"cannot write {path}: is the disk full? ({str(error).splitlines()[0]})") from error
+
+
+def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resume: dict, meta: dict) -> Path:
+    """Write step_N.pt, optim_N.pt (`resume`) and, last, meta_N.json; returns the first's path.
+
+    Raises UserError when the disk is full; earlier checkpoints stay as they were.
+    """
+    folder = Path(folder)
+    path = folder / f"step_{step}.pt"
+    (folder / f"meta_{step}.json").unlink(missing_ok=True)  # an older run's: not to be paired with these weights
+    _save(model.state_dict(), path)
+    _save(resume, folder / f"optim_{step}.pt")
+    versions = {"python": platform.python_version(), "torch": version("torch")}
+    described = {"step": step, "model": model.config.to_dict(), **meta, "versions": versions}
+    with atomic_path(folder / f"meta_{step}.json") as temporary:
+        temporary.write_text(json.dumps(described, indent=2))
+    return path
+
+
+def save_deepencoder(folder: str | Path, step: int, model: NanoDeepseekOCR) -> Path:
+    """Write deepencoder_N.pt: everything but the GPT."""
+    path = Path(folder) / f"deepencoder_{step}.pt"
+    _save({name: value for name, value in model.state_dict().items() if not name.startswith("gpt.")}, path)
+    return path
+
+
+def load_weights(path: str | Path) -> State:
+    """A state dict, tensors only (`weights_only`). Raises UserError when the file is missing, truncated or no dict."""
+    path = Path(path)
+    if not path.is_file():
+        others = ", ".join(sorted(p.name for p in path.parent.glob("*.pt") if not p.name.startswith("optim")))
+        raise UserError(f"{path}: no such checkpoint (there: {others or 'none'})")
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError or OSError by how it is broken
+        raise UserError(f"{path}: truncated, or not a file of weights ({type(error).__name__})") from error
+    if not isinstance(state, dict):
+        raise UserError(f"{path}: holds a {type(state).__name__}, not a state dict")
+    return state
+
+
+def load_into(model: NanoDeepseekOCR, path: str | Path) -> None:
+    """Load a whole model's state dict, every key accounted for.
+
+    Raises UserError for a DeepEncoder file, or for weights of another size.
+    """
+    state = load_weights(path)
+    if not any(name.startswith("gpt.") for name in state):
+        raise UserError(f"{path} holds an encoder without a GPT: it is for --resume-from-deepencoder")
+    try:
+        model.load_state_dict(state)
+    except RuntimeError as error:
+        difference = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
+        raise UserError(f"{path} is of another size than the model: {difference}") from error
+
+
+def read_meta(path: str | Path) -> dict:
+    """meta_N.json beside step_N.pt. Raises UserError when there is none, or it is broken."""
+    path = Path(path)
+    if path.name.startswith("deepencoder"):
+        raise UserError(f"{path} holds an encoder without a GPT: it cannot read alone; train stage 2 from it")
+    meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
+    if not path.is_file():
+        load_weights(path)  # says what is there
+    try:
+        return json.loads(meta.read_text())
+    except FileNotFoundError as error:
+        raise UserError(f"{meta} is not there: {path.name} cannot be rebuilt without it") from error
+    except json.JSONDecodeError as error:
+        raise UserError(f"{meta}: not valid JSON ({error})") from error
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[NanoDeepseekOCR, RustBPETokenizer, dict]:
+    """Rebuild (model in eval mode on `device`, its tokenizer, its meta) from a checkpoint's path alone."""
+    meta = read_meta(path)
+    with torch.device("meta"):
+        model = NanoDeepseekOCR(ModelConfig.from_dict(meta["model"]))
+    model.to_empty(device="cpu")
+    model.gpt.init_rotary()
+    load_into(model, path)
+    return model.to(device).eval(), RustBPETokenizer.from_directory(Path(path).parent), meta
+
+
+def find_resume_step(folder: str | Path, wanted: str, stage: int) -> int | None:
+    """The step to go on from: `wanted` is its number, or `auto`, the newest whole checkpoint of this stage (or none).
+
+    Raises UserError when the number asked for is not there, or belongs to the other stage.
+    """
+    folder = Path(folder)
+    if wanted != "auto":
+        if not wanted.isdigit():
+            raise UserError(f"--resume-step={wanted}: give a step's number, or auto")
+        meta = read_meta(folder / f"step_{wanted}.pt")
+        if meta["stage"] != stage:
+            raise UserError(f"{folder}/step_{wanted}.pt is stage {meta['stage']}'s, this is stage {stage}")
+        return int(wanted)
+    whole = [json.loads(path.read_text()) for path in folder.glob("meta_*.json")]
+    steps = [meta["step"] for meta in whole if meta["stage"] == stage]
+    return max(steps, default=None)

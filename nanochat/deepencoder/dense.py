@@ -1,0 +1,80 @@
+"""Dense supervision for the encoder: a training-only head that says which character lies where.
+
+A decoder that cannot yet read gives an encoder that cannot yet see nothing to learn from; labels at every place of the
+picture do, at once. Two linear readouts: from SAM's patches, the character in each of 8 slots of 8 x 4 pixels; from
+each vision token, the characters of its 64 x 64 pixels in reading order. At inference neither exists.
+"""
+
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+
+PATCH, CELL = 16, 64  # pixels
+SLOT_ROWS, SLOT_COLUMNS = 2, 4  # slots of a patch: 8 pixels high, 4 wide
+CELL_LINES, LINE_CHARS = 5, 12  # characters of a cell that have a slot: the first 12 of its first 5 lines
+N_CLASSES = 128  # class 0: nothing here; else the ASCII code
+PATCH_WEIGHTS = {0: 0.1, ord(" "): 0.3}  # nearly all slots are blank
+CELL_WEIGHTS = {0: 0.15}
+
+
+def dense_labels(chars: str, centres: np.ndarray, line_ids: np.ndarray, height: int, width: int) -> dict[str, Tensor]:
+    """Labels of one picture from its glyphs (`centres`: (n, 2) x, y in pixels), as int64 classes.
+
+    `patches`: (height/16 * width/16, 8); `cells`: (height/64 * width/64, 60). Characters beyond ASCII are left out.
+    """
+    slots = np.zeros((height // (PATCH // SLOT_ROWS), width // (PATCH // SLOT_COLUMNS)), dtype=np.int64)
+    cells = np.zeros((height // CELL, width // CELL, CELL_LINES, LINE_CHARS), dtype=np.int64)
+    lines_of: dict[tuple[int, int], dict[int, int]] = {}  # cell -> {text line: characters of it so far}
+    for char, (x, y), line in zip(chars, centres, line_ids):
+        code = ord(char)
+        if code >= N_CLASSES or not (0 <= x < width and 0 <= y < height):
+            continue
+        slots[int(y) // (PATCH // SLOT_ROWS), int(x) // (PATCH // SLOT_COLUMNS)] = code
+        cell = (int(y) // CELL, int(x) // CELL)
+        lines = lines_of.setdefault(cell, {})
+        k = lines.setdefault(int(line), 0)
+        lines[int(line)] += 1
+        row = list(lines).index(int(line))
+        if row < CELL_LINES and k < LINE_CHARS:
+            cells[cell][row, k] = code
+    rows, columns = height // PATCH, width // PATCH
+    patches = slots.reshape(rows, SLOT_ROWS, columns, SLOT_COLUMNS).transpose(0, 2, 1, 3)
+    return {
+        "patches": torch.from_numpy(patches.reshape(rows * columns, -1).copy()),
+        "cells": torch.from_numpy(cells.reshape(-1, CELL_LINES * LINE_CHARS)),
+    }
+
+
+class DenseHead(nn.Module):
+    """Two readouts and their weighted cross entropies; listens to the encoder by hooks, which change nothing in it."""
+
+    def __init__(self, sam: nn.Module, sam_width: int, projector: nn.Module, token_width: int) -> None:
+        super().__init__()
+        self.norm = nn.LayerNorm(sam_width)
+        self.patches = nn.Linear(sam_width, SLOT_ROWS * SLOT_COLUMNS * N_CLASSES)
+        self.cells = nn.Linear(token_width, CELL_LINES * LINE_CHARS * N_CLASSES)
+        self.heard: dict[str, list[Tensor]] = {"patches": [], "cells": []}
+        sam.neck.register_forward_pre_hook(lambda _, args: self._hear("patches", args[0].flatten(2).transpose(1, 2)))
+        projector.register_forward_hook(lambda _, args, output: self._hear("cells", output))
+        for name, weights in (("patch_weights", PATCH_WEIGHTS), ("cell_weights", CELL_WEIGHTS)):
+            table = torch.ones(N_CLASSES)
+            for code, weight in weights.items():
+                table[code] = weight
+            self.register_buffer(name, table, persistent=False)
+
+    def _hear(self, what: str, features: Tensor) -> None:
+        if self.training:
+            self.heard[what].append(features)  # (N, positions, C)
+
+    def forward(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Losses `patches` and `cells` of what the encoder last saw, against labels (N, positions, slots)."""
+        heard = {what: torch.cat(features) for what, features in self.heard.items()}
+        self.heard = {what: [] for what in self.heard}
+        patches = self.patches(self.norm(heard["patches"])).unflatten(-1, (-1, N_CLASSES))
+        cells = self.cells(F.rms_norm(heard["cells"], heard["cells"].shape[-1:])).unflatten(-1, (-1, N_CLASSES))
+        return {
+            "patches": F.cross_entropy(patches.flatten(0, 2), labels["patches"].flatten(), self.patch_weights),
+            "cells": F.cross_entropy(cells.flatten(0, 2), labels["cells"].flatten(), self.cell_weights),
+        }

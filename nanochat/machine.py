@@ -1,0 +1,110 @@
+"""What this machine can do, measured: its matrix-product rate, and the fastest precision that stays accurate."""
+
+import time
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+
+import torch
+
+PRECISIONS = ("float32", "medium", "bfloat16")
+TOLERANCE = 2e-2  # largest relative error that a precision may show to be chosen by `auto`
+
+# Dense bfloat16 tensor-core peaks in FLOP/s, from NVIDIA's data sheets (without sparsity).
+GPU_PEAKS = {
+    "B200": 2.25e15,
+    "H200": 989e12,
+    "H100 PCIe": 756e12,
+    "H100": 989e12,
+    "A100": 312e12,
+    "L40S": 362e12,
+    "L4": 121e12,
+    "A10": 125e12,
+    "RTX 4090": 165e12,
+    "RTX 3090": 71e12,
+    "T4": 65e12,
+}
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How products are computed: `float32`; `medium`, float32 whose products may use bfloat16 inside; `bfloat16`."""
+
+    name: str
+
+    def autocast(self, device: torch.device) -> AbstractContextManager:
+        """The context in which forward passes run."""
+        return torch.autocast(device.type, torch.bfloat16) if self.name == "bfloat16" else nullcontext()
+
+    def dtype(self) -> torch.dtype:
+        """The dtype in which activations, and so keys and values, are kept."""
+        return torch.bfloat16 if self.name == "bfloat16" else torch.float32
+
+
+@contextmanager
+def _matmul_precision(name: str) -> Iterator[None]:
+    before = torch.get_float32_matmul_precision()
+    torch.set_float32_matmul_precision(name)
+    try:
+        yield
+    finally:
+        torch.set_float32_matmul_precision(before)
+
+
+def matmul_rate(precision: str = "float32", device: str | torch.device = "cpu", seconds: float = 0.2) -> float:
+    """FLOP/s of a square matrix product on this machine in this precision, the best of several tries.
+
+    2 n^3 operations a product [definition]; n = 1024 on a CPU, 8192 on a GPU.
+    """
+    device = torch.device(device)
+    n = 8192 if device.type == "cuda" else 1024
+    dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    best, deadline = float("inf"), time.perf_counter() + seconds
+    with _matmul_precision("medium" if precision == "medium" else torch.get_float32_matmul_precision()):
+        rows = n if device.type == "cuda" else 32  # a slow precision must not cost seconds: probe a slice first
+        a, b = torch.randn(rows, n, device=device, dtype=dtype), torch.randn(n, n, device=device, dtype=dtype)
+        while time.perf_counter() < deadline or best == float("inf"):
+            start = time.perf_counter()
+            (a @ b)[0, 0].item()
+            best = min(best, (time.perf_counter() - start) / len(a))
+            if len(a) < n and best * n < seconds / 4:
+                a, best = torch.randn(n, n, device=device, dtype=dtype), float("inf")
+    return 2.0 * n * n / best
+
+
+def _relative_error(precision: str) -> float:
+    generator = torch.Generator().manual_seed(0)
+    a, b = torch.randn(64, 512, generator=generator), torch.randn(512, 64, generator=generator)
+    exact = a.double() @ b.double()
+    if precision == "bfloat16":
+        product = (a.bfloat16() @ b.bfloat16()).double()
+    else:
+        with _matmul_precision("medium" if precision == "medium" else "highest"):
+            product = (a @ b).double()
+    return float((product - exact).norm() / exact.norm())
+
+
+def choose_precision(name: str, device: torch.device) -> Precision:
+    """The precision called `name`; `auto` measures for under a second and takes the fastest that is accurate.
+
+    On CUDA `auto` is bfloat16 with float32 master weights. `medium` also sets torch's float32 matmul precision.
+    """
+    if name == "auto":
+        if device.type == "cuda":
+            name = "bfloat16"
+        else:
+            rates = {p: matmul_rate(p, device) for p in PRECISIONS if _relative_error(p) <= TOLERANCE}
+            name = max(rates, key=lambda p: rates[p] * (1.0 if p == "float32" else 0.9))  # a tie goes to float32
+    if name == "medium":
+        torch.set_float32_matmul_precision("medium")
+    return Precision(name)
+
+
+def peak_flops(device: torch.device, precision: Precision) -> float:
+    """FLOP/s against which utilisation is counted: a data sheet's figure for a known GPU, else a measured product."""
+    if device.type == "cuda":
+        name = torch.cuda.get_device_name(device)
+        for model, peak in GPU_PEAKS.items():
+            if all(word in name for word in model.split()):
+                return peak
+    return matmul_rate(precision.name, device, seconds=1.0)

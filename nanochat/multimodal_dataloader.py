@@ -1,0 +1,268 @@
+"""From conversations to batches: rendering, views, padding, sharding, and a position that resumes exactly."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+
+from nanochat.common import UserError
+from nanochat.deepencoder.dense import dense_labels
+from nanochat.image_process import ImageViews, expand_image_tokens
+from nanochat.tokenizer import RustBPETokenizer
+
+IGNORE = -1  # target of what is not supervised
+MAX_UNREADABLE = 0.01  # share of a data set's samples that may be unreadable before a run stops
+
+ViewFunction = Callable[[Image.Image], ImageViews]
+Batch = tuple[Tensor, Tensor, dict[str, Any]]
+
+
+class BatchPlan(Protocol):
+    """Which samples make each batch. Batch k depends on k alone, so that a run can go on from any of them."""
+
+    def batch(self, k: int, rank: int, world_size: int) -> list[Any] | None:
+        """Keys of this rank's share of batch k; None when there is no batch k on any rank."""
+
+    def observe(self, k: int, loss: float) -> bool:
+        """Hear the loss of batch k; True when the plan has changed, and what was read ahead is stale."""
+
+    def state_dict(self) -> dict:
+        """What a resumed run must know beyond the number of the next batch; JSON."""
+
+    def load_state_dict(self, state: dict) -> None: ...
+
+
+class FixedPlan:
+    """A plan that no loss changes."""
+
+    def observe(self, k: int, loss: float) -> bool:
+        return False
+
+    def state_dict(self) -> dict:
+        return {}
+
+    def load_state_dict(self, state: dict) -> None:
+        pass
+
+
+@dataclass
+class ShuffledBatches(FixedPlan):
+    """An endless stream of epochs, each a new permutation: batch k holds the k-th `batch_size * world_size` samples.
+
+    The ranks' shares are disjoint, and together they are what one process with the whole batch would read.
+    """
+
+    n: int
+    batch_size: int
+    seed: int = 42
+    _epoch: tuple[int, np.ndarray] | None = field(default=None, init=False, repr=False)
+
+    def _sample(self, position: int) -> int:
+        epoch, offset = divmod(position, self.n)
+        if self._epoch is None or self._epoch[0] != epoch:
+            self._epoch = (epoch, np.random.default_rng((self.seed, epoch)).permutation(self.n))
+        return int(self._epoch[1][offset])
+
+    def batch(self, k: int, rank: int, world_size: int) -> list[int]:
+        start = (k * world_size + rank) * self.batch_size
+        return [self._sample(position) for position in range(start, start + self.batch_size)]
+
+
+@dataclass
+class OrderedBatches(FixedPlan):
+    """Every sample once, in order, for validation; a rank's share of the last batch may be short or empty."""
+
+    n: int
+    batch_size: int
+
+    def batch(self, k: int, rank: int, world_size: int) -> list[int] | None:
+        if k * world_size * self.batch_size >= self.n:
+            return None
+        start = (k * world_size + rank) * self.batch_size
+        return list(range(min(start, self.n), min(start + self.batch_size, self.n)))
+
+
+@dataclass
+class Sample:
+    """One conversation, ready to be batched."""
+
+    ids: list[int]
+    mask: list[int]
+    images: list[ImageViews]
+    labels: dict[str, Tensor] | None = None
+
+
+@dataclass
+class Skipped:
+    """A sample that could not be used, and why; `broken` ones count against the limit."""
+
+    reason: str
+    broken: bool
+
+
+def truncate(sample: Sample, image_token_id: int, max_tokens: int) -> Sample:
+    """Cut to `max_tokens` ids; a picture that would be cut in half is left out with all that follows."""
+    end, images, position = min(len(sample.ids), max_tokens), [], 0
+    for image in sample.images:
+        position = sample.ids.index(image_token_id, position)
+        if position + image.layout.n_tokens > end:
+            end = min(end, position)
+            break
+        images.append(image)
+        position += image.layout.n_tokens
+    return Sample(sample.ids[:end], sample.mask[:end], images, sample.labels if len(images) else None)
+
+
+class Prepared(Dataset):
+    """A task whose items are tokens and views: what worker processes compute."""
+
+    def __init__(self, task, tokenizer: RustBPETokenizer, view: ViewFunction, seq_len: int) -> None:
+        self.task, self.tokenizer, self.view, self.seq_len = task, tokenizer, view, seq_len
+        self.image_token_id = tokenizer.encode_special("<|image|>")
+
+    def __getitem__(self, key: Any) -> Sample | Skipped:
+        try:
+            sample = self._prepare(self.task[key])
+        except UserError as error:
+            return Skipped(str(error), broken=True)
+        if not any(sample.mask[1:]):
+            return Skipped(f"sample {key}: nothing to learn within {self.seq_len} tokens", broken=False)
+        return sample
+
+    def _prepare(self, item: dict) -> Sample:
+        if "text" in item:
+            ids, mask = self.tokenizer.render_document(item["text"])
+        else:
+            ids, mask = self.tokenizer.render_conversation(item)
+        images = [self.view(image) for image in item["images"]]
+        counts = [image.layout.n_tokens for image in images]
+        # the mask grows with the ids: mark supervision by position, then repeat what the ids repeat
+        repeats = iter(counts)
+        lengths = [next(repeats, 1) if i == self.image_token_id else 1 for i in ids]
+        sample = Sample(
+            ids=expand_image_tokens(ids, self.image_token_id, counts),
+            mask=[m for m, n in zip(mask, lengths) for _ in range(n)],
+            images=images,
+        )
+        if "glyphs" in item:
+            chars, centres, line_ids = item["glyphs"]
+            sample.labels = dense_labels(chars, centres, line_ids, *images[0].layout.view)
+        return truncate(sample, self.image_token_id, self.seq_len + 1)
+
+
+def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
+    """(inputs, targets, media): int64 (B, T) padded to the longest, targets -1 where nothing is supervised.
+
+    `media["pixel_values"]`: (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
+    None when there is no picture; `media["view_sizes"]`: (H, W) of every view and tile; `media["labels"]`: dense labels
+    (N, positions, slots), or None; `media["skipped"]`: what was left out.
+    """
+    kept = [s for s in samples if isinstance(s, Sample)]
+    longest = max((len(s.ids) for s in kept), default=1) - 1
+    inputs = torch.full((len(kept), longest), pad_id)
+    targets = torch.full((len(kept), longest), IGNORE)
+    for row, s in enumerate(kept):
+        ids, mask = torch.tensor(s.ids), torch.tensor(s.mask)
+        inputs[row, : len(ids) - 1] = ids[:-1]
+        targets[row, : len(ids) - 1] = torch.where(mask[1:] == 1, ids[1:], IGNORE)
+    images = [image for s in kept for image in s.images]
+    pixel_values: Tensor | list[ImageViews] | None = images or None
+    if images and all(i.tiles is None and i.layout == images[0].layout for i in images):
+        pixel_values = torch.stack([i.view for i in images])
+    labels = None
+    if kept and all(s.labels is not None for s in kept):
+        labels = {what: torch.stack([s.labels[what] for s in kept]) for what in kept[0].labels or {}}  # type: ignore[index]
+    skipped = [s for s in samples if isinstance(s, Skipped)]
+    sizes = [i.layout.view for i in images]
+    sizes += [(i.layout.tile_size,) * 2 for i in images for _ in range(0 if i.tiles is None else len(i.tiles))]
+    return inputs, targets, {"pixel_values": pixel_values, "labels": labels, "skipped": skipped, "view_sizes": sizes}
+
+
+def to_device(batch: Batch, device: torch.device) -> Batch:
+    """Move a batch; copies from pinned memory do not wait."""
+    inputs, targets, media = batch
+    pixels = media["pixel_values"]
+    if isinstance(pixels, Tensor):
+        pixels = pixels.to(device, non_blocking=True)
+    elif pixels is not None:
+        pixels = [image.to(device, non_blocking=True) for image in pixels]
+    labels = media["labels"] and {k: v.to(device, non_blocking=True) for k, v in media["labels"].items()}
+    moved = {**media, "pixel_values": pixels, "labels": labels}
+    return inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True), moved
+
+
+class MultimodalLoader:
+    """Iterates over batches; `position` is the number of the next one, and all that a resumed run needs."""
+
+    def __init__(self, data: Prepared, plan: BatchPlan, rank: int, world_size: int, num_workers: int, pin: bool):
+        self.data, self.plan, self.rank, self.world_size = data, plan, rank, world_size
+        self.num_workers, self.pin = num_workers, pin
+        self.position = 0
+        self.skipped: Counter[str] = Counter()
+        self.broken: set[str] = set()
+
+    def _keys(self, start: int) -> Iterator[list[Any]]:
+        k = start
+        while (keys := self.plan.batch(k, self.rank, self.world_size)) is not None:
+            yield keys
+            k += 1
+
+    def _count(self, skipped: list[Skipped]) -> None:
+        for sample in skipped:
+            if sample.reason not in self.skipped:
+                print(f"skipped: {sample.reason}", flush=True)
+            self.skipped[sample.reason] += 1
+            if not sample.broken:
+                continue
+            self.broken.add(sample.reason)
+            n_broken, n = len(self.broken), len(self.data.task)
+            if n_broken > MAX_UNREADABLE * n:
+                raise UserError(f"{sample.reason} ({n_broken} of {n} samples could not be used: over the limit of 1%)")
+
+    def __iter__(self) -> Iterator[Batch]:
+        pad_id = self.data.tokenizer.get_bos_token_id()
+        loader = DataLoader(
+            self.data,
+            batch_sampler=self._keys(self.position),  # type: ignore[arg-type]
+            num_workers=self.num_workers,
+            collate_fn=lambda samples: collate(samples, pad_id),
+            pin_memory=self.pin,
+            multiprocessing_context="fork" if self.num_workers else None,
+        )
+        for batch in loader:
+            self._count(batch[2]["skipped"])
+            self.position += 1
+            yield batch
+
+
+def create_multimodal_loader(
+    task,
+    tokenizer: RustBPETokenizer,
+    batch_size: int,
+    seq_len: int,
+    view: ViewFunction,
+    *,
+    shuffle: bool = True,
+    plan: BatchPlan | None = None,
+    seed: int = 42,
+    rank: int = 0,
+    world_size: int = 1,
+    num_workers: int = 0,
+    pin_memory: bool = False,
+) -> MultimodalLoader:
+    """Batches of `task`'s conversations, vision, text or mixed: endless and shuffled anew each epoch, or once in order.
+
+    `batch_size`: samples a rank and batch; `seq_len`: tokens, pictures included; `view`: how a picture becomes views;
+    `plan`: which samples make which batch, where neither order fits. Raises UserError when the task is empty.
+    """
+    if len(task) == 0:
+        raise UserError("there is no sample to read: the data set is empty")
+    if plan is None:
+        plan = ShuffledBatches(len(task), batch_size, seed) if shuffle else OrderedBatches(len(task), batch_size)
+    return MultimodalLoader(Prepared(task, tokenizer, view, seq_len), plan, rank, world_size, num_workers, pin_memory)

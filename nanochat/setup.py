@@ -1,0 +1,81 @@
+"""What both training stages do before their first step: device, tokenizer, a model with random weights, loaders."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import torch
+
+from nanochat.common import UserError, compute_init, get_dist_info, print0
+from nanochat.image_process import native_view, square_view
+from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, ViewFunction, create_multimodal_loader
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.trainer import TrainConfig
+
+
+@dataclass
+class Setup:
+    """What `start` returns."""
+
+    device: torch.device
+    tokenizer: RustBPETokenizer
+    model: NanoDeepseekOCR
+
+
+def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
+    """The tokenizer in `tokenizer_dir`; nano's own, of bytes, is made and left there when the folder has none."""
+    expected = preset(config.model).gpt.vocab_size
+    if config.model == "nano":
+        tokenizer = RustBPETokenizer.byte_level()
+        if not (Path(config.tokenizer_dir) / "tokenizer.pkl").exists() and get_dist_info()[1] == 0:
+            tokenizer.save(config.tokenizer_dir)
+            print0(f"Made nano's tokenizer of bytes: {config.tokenizer_dir}/tokenizer.pkl")
+        return tokenizer
+    tokenizer = RustBPETokenizer.from_directory(config.tokenizer_dir)
+    if tokenizer.get_vocab_size() != expected:
+        raise UserError(
+            f"{config.tokenizer_dir}/tokenizer.pkl has {tokenizer.get_vocab_size():,} tokens, {config.model} needs "
+            f"{expected:,}: download the tokenizer of nanochat-students/base-d20 (docs/reproduce.md)"
+        )
+    return tokenizer
+
+
+def start(config: TrainConfig) -> Setup:
+    """Device and ranks, tokenizer, and the model of the preset's size with random weights."""
+    device = compute_init(config.device or None, config.seed)[-1]
+    tokenizer = get_tokenizer(config)
+    model = NanoDeepseekOCR(preset(config.model))
+    model.set_image_token_id(tokenizer.encode_special("<|image|>"))
+    return Setup(device, tokenizer, model)
+
+
+def make_loaders(
+    config: TrainConfig,
+    setup: Setup,
+    train_task,
+    val_task,
+    train_plan: BatchPlan | None = None,
+    val_plan: BatchPlan | None = None,
+) -> tuple[MultimodalLoader, Callable[[], MultimodalLoader]]:
+    """An endless loader of training batches, and a function that starts the fixed validation set again.
+
+    Pictures are padded to the preset's square page; drawn documents, which come with a plan, keep their own shape.
+    """
+    _, rank, _, world_size = get_dist_info()
+    view: ViewFunction = native_view
+    if train_plan is None:
+        view = partial(square_view, base_size=setup.model.config.vision.image_size)
+    on_gpu = setup.device.type == "cuda"
+    workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
+
+    def loader(task, plan: BatchPlan | None, shuffle: bool) -> MultimodalLoader:
+        return create_multimodal_loader(
+            task, setup.tokenizer, config.batch_size, config.seq_len, view, plan=plan, shuffle=shuffle,
+            seed=config.seed, rank=rank, world_size=world_size, num_workers=workers, pin_memory=on_gpu,
+        )  # fmt: skip
+
+    train = loader(train_task, train_plan, shuffle=True)
+    print0(f"Train samples: {len(train_task):,}, Val samples: {len(val_task):,}")
+    return train, lambda: loader(val_task, val_plan, shuffle=False)

@@ -1,0 +1,30 @@
+"""Synthetic documents as a task: `<image>\\nFree OCR.` and the exact text, with the glyphs for dense supervision."""
+
+from PIL import Image
+
+from nanochat.synth import LEVELS, draw_document
+
+PROMPT = "<image>\nFree OCR."
+
+
+class SynthDocuments:
+    """Endless: `task[level, i]` draws document `i` of that level; the same key gives the same document everywhere.
+
+    A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
+    "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}.
+    """
+
+    def __init__(self, split: str = "train", length: int = 1_000_000_000) -> None:
+        self.split, self.length = split, length
+
+    def __len__(self) -> int:
+        return self.length
+
+    def __getitem__(self, key: tuple[str, int]) -> dict:
+        level, i = key
+        document = draw_document(LEVELS[level], i, split=self.split)
+        return {
+            "messages": [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": document.text}],
+            "images": [Image.fromarray(document.image)],
+            "glyphs": (document.chars, document.centres, document.line_ids),
+        }

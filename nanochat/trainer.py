@@ -1,0 +1,367 @@
+"""One training loop for both stages: what differs between them (what is frozen, schedule, data) is handed to it."""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import torch.distributed as dist
+import torch.nn as nn
+from torch import Tensor
+
+from nanochat.checkpoint import find_resume_step, load_into, load_weights, read_meta, save_checkpoint
+from nanochat.common import UserError, get_dist_info, print0
+from nanochat.deepencoder.dense import DenseHead
+from nanochat.flops import step_flops
+from nanochat.machine import Precision, choose_precision, peak_flops
+from nanochat.multimodal_dataloader import Batch, MultimodalLoader, to_device
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
+from nanochat.optim import build_optimizers
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.validate import Validation, validate
+
+Schedule = Callable[[int, int], float]  # (step, steps) -> multiple of the peak learning rate
+
+
+@dataclass
+class TrainConfig:
+    """The settings that both stages share."""
+
+    model: str = "d20"
+    """size: d20 or nano"""
+    data_dir: str = "data"
+    """folder with train.json, val.json and the pictures they name"""
+    checkpoint_dir: str = "checkpoints"
+    """folder that checkpoints are written to"""
+    tokenizer_dir: str = "tokenizer"
+    """folder with tokenizer.pkl (nano makes its own)"""
+    steps: int = -1
+    """optimizer steps; -1: as many as num_epochs take"""
+    num_epochs: int = 1
+    """passes over the training data when steps is -1"""
+    batch_size: int = 2
+    """samples a process reads at a time; lower it when memory runs out"""
+    total_batch_size: int = 0
+    """samples an optimizer step is made of, over all processes, by gradient accumulation; 0: batch_size x processes"""
+    seq_len: int = 4096
+    """longest sequence in tokens, pictures included; longer ones are cut"""
+    lr: float | None = None
+    """peak learning rate; by default the stage's own for d20, 1e-3 for nano"""
+    optimizer: Literal["adamw", "muon"] = "adamw"
+    """adamw, or muon for matrices with adamw for the rest"""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay"""
+    grad_clip: float = 1.0
+    """largest norm of the gradients; 0: no clipping"""
+    eval_every: int = 100
+    """validate every so many steps, and at the end"""
+    save_every: int = 100
+    """write a checkpoint every so many steps, and at the end"""
+    resume_step: str = ""
+    """go on from this step's checkpoint; auto: from the newest"""
+    run: str = "dummy"
+    """wandb's name of the run; dummy: no wandb"""
+    device: str = ""
+    """cuda, mps or cpu; by default the best there is"""
+    precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "default"
+    """of matrix products; auto: the fastest that a one-second measurement finds accurate; default: auto on CUDA, else
+    float32"""
+    num_workers: int = -1
+    """processes that prepare data; -1: 4 on a GPU, none on a CPU"""
+    seed: int = 42
+    """of weights and data order"""
+
+
+def cosine(warmup: int) -> Schedule:
+    """Linear warm-up over `warmup` steps, then half a cosine to zero."""
+
+    def multiple(step: int, steps: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return multiple
+
+
+def step_decay(warmup: int, every: int, gamma: float) -> Schedule:
+    """Linear warm-up over `warmup` steps, then times `gamma` each `every` steps."""
+    return lambda step, steps: (step + 1) / warmup if step < warmup else gamma ** (step // every)
+
+
+def decay_to_zero(warmup: int, last: float) -> Schedule:
+    """Linear warm-up, constant, then a straight line to zero over the `last` share of the steps."""
+    return lambda step, steps: min((step + 1) / warmup, 1.0, (steps - step) / max(1.0, last * steps))
+
+
+class Objective(nn.Module):
+    """Model and training-only head under one roof: what a step differentiates."""
+
+    def __init__(self, model: NanoDeepseekOCR, dense: DenseHead | None) -> None:
+        super().__init__()
+        self.model, self.dense = model, dense
+
+    def forward(
+        self, inputs: Tensor, targets: Tensor, pixels: Pixels | None, labels: dict[str, Tensor] | None, read: bool
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """(summed text loss, dense losses); without `read` the GPT is left out and the first is zero."""
+        if read:
+            loss = self.model(inputs, targets, pixels, loss_reduction="sum")
+        else:
+            assert pixels is not None
+            self.model.encode_images(pixels)
+            loss = torch.zeros((), device=inputs.device)
+        return loss, self.dense(labels) if self.dense is not None and labels is not None else {}
+
+
+@dataclass
+class Stage:
+    """What makes a stage: its number, its schedule, and, for training on drawn documents, the dense labels' part."""
+
+    number: int
+    schedule: Schedule
+    lr: float
+    dense_steps: int = 0
+    """first leg, encoder alone on dense labels"""
+    dense_weights: dict[str, float] = field(default_factory=dict)
+    """weight of each dense loss (patches, cells) beside the text loss; empty: none"""
+    at_end: Callable[[NanoDeepseekOCR, int], Any] | None = None
+    """called after each saved checkpoint, on the first rank"""
+
+
+class Trainer:
+    """Runs a stage from its first step, or from where a checkpoint left it, to its last."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        stage: Stage,
+        model: NanoDeepseekOCR,
+        tokenizer: RustBPETokenizer,
+        train_loader: MultimodalLoader,
+        val_loader: Callable[[], MultimodalLoader],
+        device: torch.device,
+    ) -> None:
+        self.config, self.stage, self.model, self.tokenizer = config, stage, model.to(device), tokenizer
+        self.train_loader, self.val_loader, self.device = train_loader, val_loader, device
+        _, self.rank, _, self.world_size = get_dist_info()
+        name = config.precision
+        if name == "default":
+            name = "auto" if device.type == "cuda" else "float32"
+        self.precision: Precision = choose_precision(name, device)
+        self.peak = peak_flops(device, self.precision) * self.world_size
+        vision = model.config.vision
+        dense = DenseHead(model.sam_model, vision.sam.width, model.projector, model.config.gpt.n_embd)
+        self.objective = Objective(model, dense if stage.dense_weights else None).to(device).train()
+        self.optimizers = build_optimizers(self.objective, config.optimizer, stage.lr, config.weight_decay)
+        self.step, self.best, self.total_flops = 0, math.inf, 0.0
+        self.last: Validation | None = None
+        self.steps = self._count_steps()
+        self.accumulate = self._accumulation()
+        self.log = open_log(config, stage)
+
+    def _accumulation(self) -> int:
+        per_pass = self.config.batch_size * self.world_size
+        total = self.config.total_batch_size or per_pass
+        if total % per_pass:
+            raise UserError(f"--total-batch-size={total} is no multiple of --batch-size x processes = {per_pass}")
+        return total // per_pass
+
+    def _count_steps(self) -> int:
+        if self.config.steps >= 0:
+            return self.config.steps
+        total = self.config.total_batch_size or self.config.batch_size * self.world_size
+        return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
+
+    # --- resuming -----------------------------------------------------------------------------------------------------
+
+    def resume(self) -> None:
+        """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one."""
+        folder = Path(self.config.checkpoint_dir)
+        step = find_resume_step(folder, self.config.resume_step, self.stage.number)
+        if step is None:
+            print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
+            return
+        load_into(self.model, folder / f"step_{step}.pt")
+        state: Any = load_weights(folder / f"optim_{step}.pt")
+        meta = read_meta(folder / f"step_{step}.pt")
+        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
+            optimizer.load_state_dict(saved)
+        if self.objective.dense is not None:
+            self.objective.dense.load_state_dict(state["dense"])
+        torch.set_rng_state(state["random"][self.rank % len(state["random"])])
+        self.step, self.best, self.total_flops = step, meta["best"], meta["total_flops"]
+        self.train_loader.position = meta["position"] * meta["world_size"] // self.world_size
+        self.train_loader.plan.load_state_dict(meta["plan"])
+        print0(f"resumed from {folder}/step_{step}.pt")
+
+    def save(self) -> None:
+        """Write a checkpoint of this step; all ranks call it, the first writes."""
+        random: list[Any] = [torch.get_rng_state()]
+        if dist.is_initialized():
+            random = [None] * self.world_size
+            dist.all_gather_object(random, torch.get_rng_state())
+        if self.rank == 0:
+            resume: dict[str, Any] = {"optimizers": [o.state_dict() for o in self.optimizers], "random": random}
+            if self.objective.dense is not None:
+                resume["dense"] = self.objective.dense.state_dict()
+            meta = {
+                "stage": self.stage.number,
+                "preset": self.config.model,
+                "position": self.train_loader.position,
+                "plan": self.train_loader.plan.state_dict(),
+                "world_size": self.world_size,
+                "best": self.best,
+                "total_flops": self.total_flops,
+                "validation": asdict(self.last) if self.last else None,
+                "training": asdict(self.config),
+            }
+            path = save_checkpoint(self.config.checkpoint_dir, self.step, self.model, resume, meta)
+            self.tokenizer.save(path.parent)
+            print0(f"Saved checkpoint to {path}")
+            if self.stage.at_end is not None:
+                self.stage.at_end(self.model, self.step)
+        if dist.is_initialized():
+            dist.barrier()
+
+    # --- one step -----------------------------------------------------------------------------------------------------
+
+    def _set_lr(self) -> float:
+        multiple = self.stage.schedule(self.step, self.steps)
+        for optimizer in self.optimizers:
+            for group in optimizer.param_groups:
+                group["lr"] = group["initial_lr"] * multiple
+        return self.stage.lr * multiple
+
+    def _sum_over_ranks(self, *values: float) -> list[float]:
+        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        if dist.is_initialized():
+            dist.all_reduce(sums)
+        return sums.tolist()
+
+    def _sync_gradients(self) -> None:
+        """Sum the gradients of all ranks; a parameter that no rank used keeps none.
+
+        By hand, not by DistributedDataParallel: with text-only and vision batches mixed, ranks and micro-batches use
+        different parameters, and the sum must not depend on which.
+        """
+        if not dist.is_initialized():
+            return
+        params = [p for p in self.objective.parameters() if p.requires_grad]
+        used = torch.tensor([p.grad is not None for p in params], dtype=torch.uint8, device=self.device)
+        dist.all_reduce(used, dist.ReduceOp.MAX)
+        for p, is_used in zip(params, used.tolist()):
+            if is_used and p.grad is None:
+                p.grad = torch.zeros_like(p)
+        grads = [p.grad for p in params if p.grad is not None]
+        for handle in [dist.all_reduce(grad, async_op=True) for grad in grads]:
+            handle.wait()  # type: ignore[union-attr]
+
+    def _forward_backward(self, batch: Batch, tokens: float, passes: int) -> tuple[float, float]:
+        """Gradients of one micro-batch as its part of the whole step's mean; (summed text loss, dense loss)."""
+        inputs, targets, media = to_device(batch, self.device)
+        with self.precision.autocast(self.device):
+            read = self.step >= self.stage.dense_steps
+            text, dense = self.objective(inputs, targets, media["pixel_values"], media["labels"], read)
+            extra = sum((w * dense[what] for what, w in self.stage.dense_weights.items() if what in dense), 0 * text)
+        (text / max(tokens, 1) + extra / passes).backward()
+        return float(text), float(extra)
+
+    def train_step(self, batches: list[Batch]) -> dict[str, float]:
+        """One optimizer step over micro-batches: the loss is the mean over all supervised tokens of all ranks."""
+        lr = self._set_lr()
+        tokens = sum(int((targets != -1).sum()) for _, targets, _ in batches)
+        (all_tokens,) = self._sum_over_ranks(tokens)
+        passes = len(batches) * self.world_size
+        sums = [self._forward_backward(batch, all_tokens, passes) for batch in batches if len(batch[0])]
+        self._sync_gradients()
+        if self.config.grad_clip:
+            params = [p for group in self.optimizers[0].param_groups for p in group["params"]]
+            torch.nn.utils.clip_grad_norm_(params, self.config.grad_clip)
+        for optimizer in self.optimizers:
+            optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        seen = sum(inputs.numel() for inputs, _, _ in batches)
+        text, dense, all_seen, flops = self._sum_over_ranks(
+            sum(t for t, _ in sums), sum(d for _, d in sums) / passes, seen, sum(self._flops(b) for b in batches)
+        )
+        self.total_flops += flops
+        return {"loss": text / max(all_tokens, 1), "dense": dense, "lr": lr, "tokens": all_seen, "flops": flops}
+
+    def _flops(self, batch: Batch) -> float:
+        inputs, targets, media = batch
+        read = self.step >= self.stage.dense_steps
+        return step_flops(
+            self.model.config.vision,
+            self.model.config.gpt,
+            media["view_sizes"],
+            (inputs.size(0), inputs.size(1)) if read else (0, 0),
+            supervised=int((targets != -1).sum()) if read else 0,
+            sam_trains=self.model.sam_model.pos_embed.requires_grad,
+        )
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def validate(self) -> Validation:
+        """Validate over the fixed set, print, log, and warn when the model does not look."""
+        found = validate(self.model, self.val_loader(), self.precision)
+        self.best, self.last = min(self.best, found.loss), found
+        line = f"step {self.step:05d}/{self.steps} | Validation loss: {found.loss:.4f} | min: {self.best:.4f}"
+        if found.image_gain is not None:
+            line += f" | image gain: {found.image_gain:.3f}"
+        if found.similarity is not None:
+            line += f" | similarity: {found.similarity:.4f} (centred {found.centred_similarity:.4f})"
+        print0(line)
+        for warning in found.warnings():
+            print0(f"WARNING: {warning}")
+        named = {"loss": found.loss, "image_gain": found.image_gain, "feature_similarity": found.similarity}
+        self.log({f"val/{name}": value for name, value in named.items() if value is not None}, self.step)
+        return found
+
+    def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> Validation:
+        """Train to the last step; `on_step(step, figures)` is called after each. Returns the last validation."""
+        if self.config.resume_step:
+            self.resume()
+        started, first = time.perf_counter(), self.step
+        batches = iter(self.train_loader)
+        while self.step < self.steps:
+            start = time.perf_counter()
+            position = self.train_loader.position
+            figures = self.train_step([next(batches) for _ in range(self.accumulate)])
+            self.step += 1
+            if self.train_loader.plan.observe(position, figures["loss"]):
+                print0(f"step {self.step:05d}/{self.steps} | {self.train_loader.plan}")
+                batches = iter(self.train_loader)  # what was read ahead followed the old plan
+            left = (time.perf_counter() - started) / (self.step - first) * (self.steps - self.step)
+            self._report(figures, time.perf_counter() - start, left)
+            if on_step is not None:
+                on_step(self.step, figures)
+            at_end = self.step == self.steps
+            if at_end or (self.config.eval_every > 0 and self.step % self.config.eval_every == 0):
+                self.validate()
+            if at_end or (self.config.save_every > 0 and self.step % self.config.save_every == 0):
+                self.save()
+        return self.last or self.validate()
+
+    def _report(self, figures: dict[str, float], seconds: float, left: float) -> None:
+        mfu = figures["flops"] / seconds / self.peak * 100
+        rate = figures["tokens"] / seconds
+        dense = f" | dense: {figures['dense']:.4f}" if self.stage.dense_weights else ""
+        print0(
+            f"step {self.step - 1:05d}/{self.steps} | loss: {figures['loss']:.4f}{dense} | lr: {figures['lr']:.2e} | "
+            f"dt: {seconds:.2f}s | tok/sec: {rate:,.0f} | mfu: {mfu:.2f} | left: {left / 60:.1f} min"
+        )
+        named = {"loss": figures["loss"], "lr": figures["lr"], "dt": seconds, "tok_per_sec": rate, "mfu": mfu}
+        self.log({f"train/{k}": v for k, v in {**named, "total_flops": self.total_flops}.items()}, self.step)
+
+
+def open_log(config: TrainConfig, stage: Stage) -> Callable[[dict[str, float], int], None]:
+    """wandb's log on the first rank, project nano-deepseek-ocr; silence for --run=dummy and on other ranks."""
+    if config.run == "dummy" or get_dist_info()[1] != 0:
+        return lambda values, step: None
+    import wandb  # takes a second to import: only for those who use it
+
+    run = wandb.init(project="nano-deepseek-ocr", name=config.run, config={**asdict(config), "stage": stage.number})
+    return lambda values, step: run.log(values, step=step)

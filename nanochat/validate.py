@@ -1,0 +1,126 @@
+"""Does the model look? Validation loss with the right pictures, with wrong ones, and how alike different pages seem.
+
+A falling loss proves nothing: a decoder can learn to guess text. The image gain (loss with the pictures of the batch
+swapped minus loss with the right ones) and the cosine between different pages' features tell guessing from reading.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+import torch.distributed as dist
+import torch.nn.functional as F
+from torch import Tensor
+
+from nanochat.machine import Precision
+from nanochat.multimodal_dataloader import Batch, to_device
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+
+MIN_GAIN = 0.05  # nats per token: under it the text does not depend on the picture
+MAX_SIMILARITY = 0.99  # mean raw cosine between pages: over it the encoder has collapsed
+
+
+@dataclass
+class Validation:
+    """What one validation found; gain and similarities are None where no two pictures could be compared."""
+
+    loss: float
+    image_gain: float | None
+    similarity: float | None
+    """mean cosine between different pages' vision embeddings"""
+    centred_similarity: float | None
+    """the same after the mean over pages is taken away"""
+
+    def warnings(self) -> list[str]:
+        """What is wrong, in plain words."""
+        found = []
+        if self.image_gain is not None and self.image_gain < MIN_GAIN:
+            found.append(
+                f"the model does not look: swapping the pictures changes the loss by {self.image_gain:+.3f} nats only"
+            )
+        if self.similarity is not None and self.similarity > MAX_SIMILARITY:
+            found.append(f"the encoder has collapsed: different pages' features have cosine {self.similarity:.4f}")
+        return found
+
+
+def page_vectors(embeds: list[Tensor]) -> list[Tensor]:
+    """One float32 vector a page, its tokens one after the other: pages differ by what lies where."""
+    return [tokens.float().flatten() for tokens in embeds]
+
+
+def feature_similarity(vectors: Tensor) -> tuple[float, float]:
+    """Mean cosine between different rows of (n, D), n >= 2: as they are, and after the mean row is taken away."""
+
+    def mean_cosine(rows: Tensor) -> float:
+        unit = F.normalize(rows, dim=-1)
+        n = len(unit)
+        return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
+
+    return mean_cosine(vectors), mean_cosine(vectors - vectors.mean(0))
+
+
+def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Tensor] | None:
+    """Give each picture the tokens of the one before it of the same token count, from earlier batches if need be.
+
+    `last_seen` maps token counts to a picture's tokens and is brought up to date. None when no picture has a partner.
+    """
+    swapped, changed = [], False
+    donors = {len(e): e for e in embeds} if len(embeds) > 1 else {}
+    previous = {**last_seen, **donors}
+    for tokens in embeds:
+        donor = previous.get(len(tokens), tokens)
+        changed |= donor is not tokens
+        swapped.append(donor)
+        previous[len(tokens)] = tokens
+    last_seen.update({len(e): e for e in embeds})
+    return swapped if changed else None
+
+
+class _Sums:
+    """Losses and token counts, summed over batches and ranks."""
+
+    def __init__(self, device: torch.device) -> None:
+        self.values = torch.zeros(5, dtype=torch.float64, device=device)  # loss, tokens, right, wrong, swapped tokens
+
+    def add(self, **sums: Tensor | int) -> None:
+        for i, name in enumerate(("loss", "tokens", "right", "wrong", "swapped")):
+            self.values[i] += sums.get(name, 0)
+
+    def reduced(self) -> list[float]:
+        if dist.is_initialized():
+            dist.all_reduce(self.values)
+        return self.values.tolist()
+
+
+@torch.no_grad()
+def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precision) -> Validation:
+    """Measure over all batches, which should be the same ones every time; on all ranks together."""
+    model.eval()
+    sums, pages = _Sums(model.device), list[Tensor]()
+    last_seen: dict[int, Tensor] = {}
+    with precision.autocast(model.device):
+        for batch in batches:
+            inputs, targets, media = to_device(batch, model.device)
+            tokens = int((targets != -1).sum())
+            if media["pixel_values"] is None:
+                sums.add(loss=model(inputs, targets, loss_reduction="sum"), tokens=tokens)
+                continue
+            embeds = model.encode_images(media["pixel_values"])
+            loss = model(inputs, targets, vision_embeds=torch.cat(embeds), loss_reduction="sum")
+            sums.add(loss=loss, tokens=tokens)
+            pages += page_vectors(embeds)
+            if (swapped := swap_pictures(embeds, last_seen)) is not None:
+                wrong = model(inputs, targets, vision_embeds=torch.cat(swapped), loss_reduction="sum")
+                sums.add(right=loss, wrong=wrong, swapped=tokens)
+    model.train()
+    total, n, right, wrong, n_swapped = sums.reduced()
+    gain = (wrong - right) / n_swapped if n_swapped else None
+    return Validation(total / max(n, 1), gain, *_similarity(pages))
+
+
+def _similarity(pages: list[Tensor]) -> tuple[float | None, float | None]:
+    """Similarity among the pages of the most frequent size; (None, None) when there are not two."""
+    sizes = [len(page) for page in pages]
+    commonest = max(set(sizes), key=sizes.count, default=0)
+    same = [page for page in pages if len(page) == commonest]
+    return feature_similarity(torch.stack(same)) if len(same) > 1 else (None, None)
