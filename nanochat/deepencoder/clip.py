@@ -30,6 +30,8 @@ class CLIPConfig:
     """number of attention heads"""
     patch_size: int = 14
     """side of the unused patch embedding's patches; 0 leaves it out"""
+    crop_positions: bool = False
+    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
 
     def __post_init__(self) -> None:
         if self.width % self.n_head:
@@ -43,7 +45,7 @@ class Embeddings(nn.Module):
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
-        self.grid = config.grid
+        self.grid, self.crop = config.grid, config.crop_positions
         n_positions = 1 + config.grid**2
         self.class_embedding = nn.Parameter(torch.empty(config.width))
         if config.patch_size:
@@ -56,7 +58,7 @@ class Embeddings(nn.Module):
 
     def _at_size(self, table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         """The table (1 + grid*grid, C) for another grid: the class token's row stays. Returns (1 + h*w, C)."""
-        grid = interpolate_grid(table[1:].view(1, self.grid, self.grid, -1), size)
+        grid = interpolate_grid(table[1:].view(1, self.grid, self.grid, -1), size, self.crop)
         return torch.cat([table[:1], grid.reshape(size[0] * size[1], -1)])
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
@@ -64,9 +66,9 @@ class Embeddings(nn.Module):
         positions = self.position_embedding.weight
         if size != (self.grid, self.grid):
             positions = self._positions.get(positions, size, lambda table: self._at_size(table, size))
-        x = features.flatten(2).transpose(1, 2)  # (B, h*w, C)
-        x = torch.cat([self.class_embedding.to(x.dtype).expand(x.shape[0], 1, -1), x], dim=1)
-        return x + positions
+        x = features.flatten(2).transpose(1, 2) + positions[1:]  # (B, h*w, C)
+        first = self.class_embedding + positions[0]
+        return torch.cat([first.expand(x.shape[0], 1, -1), x], dim=1)
 
 
 class Attention(nn.Module):

@@ -39,6 +39,8 @@ class SAMConfig:
     """channels of the neck"""
     out_channels: tuple[int, int] = (512, 1024)
     """channels after each of the compressor's convolutions"""
+    crop_positions: bool = False
+    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
 
     def __post_init__(self) -> None:
         self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
@@ -66,9 +68,9 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)
 
 
-def relative_rows(table: torch.Tensor, size: int) -> torch.Tensor:
+def relative_rows(table: torch.Tensor, size: int, crop: bool = False) -> torch.Tensor:
     """A relative table (2s-1, D) for each query and key: (size, size, D), where [q, k] is row q - k + size - 1."""
-    table = interpolate_rows(table, 2 * size - 1)
+    table = interpolate_rows(table, 2 * size - 1, crop)
     at = torch.arange(size, device=table.device)
     return table[at[:, None] - at[None, :] + size - 1]
 
@@ -111,7 +113,7 @@ class Attention(nn.Module):
 
     def __init__(self, config: SAMConfig, side: int) -> None:
         super().__init__()
-        self.n_head = config.n_head
+        self.n_head, self.crop = config.n_head, config.crop_positions
         head_dim = config.width // config.n_head
         self.qkv = nn.Linear(config.width, 3 * config.width)
         self.proj = nn.Linear(config.width, config.width)
@@ -124,8 +126,8 @@ class Attention(nn.Module):
         N, n_head = h * w, self.n_head
         qkv = self.qkv(x).view(B, N, 3, n_head, -1).permute(2, 0, 3, 1, 4).reshape(3, B * n_head, N, -1)
         q, k, v = qkv.unbind(0)  # (B * n_head, N, D) each
-        rows_h = self._rows_h.get(self.rel_pos_h, (h,), lambda table: relative_rows(table, h))
-        rows_w = self._rows_w.get(self.rel_pos_w, (w,), lambda table: relative_rows(table, w))
+        rows_h = self._rows_h.get(self.rel_pos_h, (h,), lambda table: relative_rows(table, h, self.crop))
+        rows_w = self._rows_w.get(self.rel_pos_w, (w,), lambda table: relative_rows(table, w, self.crop))
         grid_q = q.view(B * n_head, h, w, -1)
         bias_h = torch.einsum("bhwd,hkd->bhwk", grid_q, rows_h).contiguous()
         bias_w = torch.einsum("bhwd,wkd->bhwk", grid_q, rows_w).contiguous()
@@ -240,7 +242,8 @@ class SAM(nn.Module):
         assert height % stride == 0 and width % stride == 0, f"sides {height} x {width} are no multiples of {stride}"
         x = self.patch_embed(pixel_values)  # (B, h, w, C)
         size = (x.shape[1], x.shape[2])
-        x = x + self._positions.get(self.pos_embed, size, lambda table: interpolate_grid(table, size))
+        crop = self.config.crop_positions
+        x = x + self._positions.get(self.pos_embed, size, lambda table: interpolate_grid(table, size, crop))
         for block in self.blocks:
             x = block(x)
         x = self.neck(x.permute(0, 3, 1, 2))  # (B, neck, h, w), channels-last in memory
