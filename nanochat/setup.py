@@ -11,8 +11,24 @@ from nanochat.common import UserError, compute_init, get_dist_info, print0
 from nanochat.image_process import native_view, square_view
 from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, ViewFunction, create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.pretrained import check_knows_english
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.trainer import TrainConfig
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a size's weights come from by default: hub ids, or random."""
+
+    sam: str = "random"
+    clip: str = "random"
+    gpt: str = "random"
+
+
+SOURCES = {
+    "d20": Sources("facebook/sam-vit-base", "openai/clip-vit-large-patch14", "nanochat-students/base-d20"),
+    "nano": Sources(),
+}
 
 
 @dataclass
@@ -49,6 +65,20 @@ def start(config: TrainConfig) -> Setup:
     model = NanoDeepseekOCR(preset(config.model))
     model.set_image_token_id(tokenizer.encode_special("<|image|>"))
     return Setup(device, tokenizer, model)
+
+
+def check_language(setup: Setup, source: str) -> None:
+    """Warn when a GPT that was loaded, not random, does not know English: scrambled heads look like this."""
+    if source != "random":
+        loss, random_loss = check_knows_english(setup.model.gpt, setup.tokenizer)
+        print0(f"The GPT's loss on a paragraph of English: {loss:.2f} (a random one's: {random_loss:.2f})")
+
+
+def count_parameters(model: NanoDeepseekOCR) -> None:
+    """Print how many parameters train, read from the built model."""
+    total = sum(p.numel() for p in model.parameters())
+    trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
+    print0(f"Parameters: {trainable:,} trainable / {total:,} total")
 
 
 def make_loaders(

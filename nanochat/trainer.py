@@ -267,7 +267,7 @@ class Trainer:
             text, dense = self.objective(inputs, targets, media["pixel_values"], media["labels"], read)
             extra = sum((w * dense[what] for what, w in self.stage.dense_weights.items() if what in dense), 0 * text)
         (text / max(tokens, 1) + extra / passes).backward()
-        return float(text), float(extra)
+        return float(text.detach()), float(extra.detach())
 
     def train_step(self, batches: list[Batch]) -> dict[str, float]:
         """One optimizer step over micro-batches: the loss is the mean over all supervised tokens of all ranks."""

@@ -26,14 +26,15 @@ class Stage:
 
 @dataclass
 class Curriculum:
-    """A batch plan over levels. Its first `dense_steps` batches come from all `stages` alike: labels at every place
-    need no curriculum.
+    """A batch plan over levels; its first `dense_steps` batches come from all `dense_levels` alike, since labels at
+    every place need no curriculum.
     """
 
     stages: tuple[Stage, ...]
     pixels_per_batch: int
     max_batch: int = 128
     dense_steps: int = 0
+    dense_levels: tuple[str, ...] = ()
     seed: int = 42
     now: int = field(default=0, init=False)
     running_loss: float | None = field(default=None, init=False)
@@ -48,7 +49,7 @@ class Curriculum:
         random = np.random.default_rng((self.seed, k))
         names = [stage.level for stage in self.stages]
         if k < self.dense_steps:
-            return names[random.integers(len(names))]
+            return self.dense_levels[random.integers(len(self.dense_levels))]
         share = random.random()
         if share < SHARES[0] or len(names) == 1:
             return names[self.now]

@@ -1,0 +1,89 @@
+"""Stage 1, vision tokens: SAM, CLIP, projector and GPT all train; the encoder is kept as a DeepEncoder file.
+
+python -m scripts.vis_tok_train --steps=300 --batch_size=2                       # d20, on the documents of data/
+python -m scripts.vis_tok_train --model=nano --steps=300 --batch_size=2          # the small size, on a CPU
+torchrun --standalone --nproc_per_node=2 -m scripts.vis_tok_train --steps=300 --batch_size=2
+"""
+
+from dataclasses import dataclass
+
+from nanochat.checkpoint import save_deepencoder
+from nanochat.common import compute_cleanup, entry_point, parse_args, print0
+from nanochat.pretrained import load_clip, load_gpt, load_sam
+from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
+from nanochat.synth.curriculum import Curriculum, LevelSet
+from nanochat.synth.curriculum import Stage as Level
+from nanochat.tasks.common import TaskMixture
+from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.trainer import Stage, TrainConfig, Trainer, cosine, decay_to_zero
+
+LR = {"d20": 5e-5, "nano": 1e-3}
+
+# Levels of drawn documents, from easy to hard, and the running loss (nats per character) below which each is left.
+LEVELS = (
+    Level("s1", 1.0), Level("s2", 1.2), Level("w", 1.2), Level("B", 0.9), Level("C", 0.8), Level("line256", 0.6),
+    Level("D", 0.6), Level("line512", 0.5), Level("E", 0.5), Level("note", 0.0),
+)  # fmt: skip
+DENSE_LEVELS = ("D", "D", "line256", "E", "note")  # of the first leg, which needs no order
+
+
+@dataclass
+class Config(TrainConfig):
+    """Train SAM, CLIP, projector and GPT together; write step_N.pt and deepencoder_N.pt."""
+
+    sam: str = ""
+    """SAM's weights: hub id, file, folder or random; by default facebook/sam-vit-base for d20, random for nano"""
+    clip: str = ""
+    """CLIP's weights, likewise; openai/clip-vit-large-patch14"""
+    gpt: str = ""
+    """GPT's weights, likewise; nanochat-students/base-d20"""
+    warmup_steps: int = 20
+    """steps of linear warm-up"""
+    synth: bool = False
+    """train on drawn documents without end, level after level, instead of data_dir"""
+    dense_steps: int = 0
+    """with synth: first leg, the encoder alone on the place of every character"""
+    decay: float = 0.25
+    """with synth: last share of the steps, over which the learning rate goes to zero"""
+
+
+def data(config: Config):
+    """What is read: (training task, validation task, their batch plans where the order matters)."""
+    if not config.synth:
+        train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
+        return train, OverfitSamples(config.data_dir, "val"), None, None
+    area = config.batch_size * 128 * 128  # pixels of a batch, whatever the size of its pictures
+    plan = Curriculum(LEVELS, area, dense_steps=config.dense_steps, dense_levels=DENSE_LEVELS, seed=config.seed)
+    val = LevelSet(("s1", "B", "D", "line256", "note"), per_level=16, batch_size=16)
+    return SynthDocuments("train"), SynthDocuments("val"), plan, val
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config)
+    setup = start(config)
+    sources = SOURCES[config.model]
+    load_sam(setup.model.sam_model, config.sam or sources.sam)
+    load_clip(setup.model.vision_model, config.clip or sources.clip)
+    load_gpt(setup.model.gpt, config.gpt or sources.gpt)
+    check_language(setup, config.gpt or sources.gpt)
+    count_parameters(setup.model)
+
+    train, val = make_loaders(config, setup, *data(config))
+    stage = Stage(
+        number=1,
+        schedule=decay_to_zero(config.warmup_steps, config.decay) if config.synth else cosine(config.warmup_steps),
+        lr=config.lr or LR[config.model],
+        dense_steps=config.dense_steps,
+        dense_weights={"patches": 1.0, "cells": 1.0} if config.synth else {},
+        at_end=lambda model, step: print0(
+            f"Saved DeepEncoder checkpoint to {save_deepencoder(config.checkpoint_dir, step, model)}"
+        ),
+    )
+    Trainer(config, stage, setup.model, setup.tokenizer, train, val, setup.device).run()
+    compute_cleanup()
+
+
+if __name__ == "__main__":
+    main()
