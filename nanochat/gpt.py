@@ -16,6 +16,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 LOGIT_CAP = 15.0
+GROWTH = 256  # tokens that a KV cache makes room for at one time, at least
 LOSS_CHUNK = 1024  # supervised positions whose logits exist at one time: 1024 x 65,537 float32 is 268 MB
 
 
@@ -50,51 +51,76 @@ def norm(x: Tensor) -> Tensor:
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Turn the two halves of each head: y1 = x1 cos + x2 sin, y2 = x2 cos - x1 sin (nanochat's direction)."""
-    x1, x2 = x.chunk(2, dim=-1)  # (B, H, T, D/2) each
+    x1, x2 = x.chunk(2, dim=-1)  # (B, T, H, D/2) each
     return torch.cat([x1 * cos + x2 * sin, x2 * cos - x1 * sin], dim=-1)
 
 
 class KVCache:
-    """Keys and values of the tokens read so far, in fixed tensors written in place.
+    """Keys and values of the tokens read so far, in tensors that are written in place and grow as they fill.
 
     Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths share a batch: a row's new tokens
-    are written after its own last one, and what lies beyond is never attended to.
+    are written after its own last one, and what lies beyond is never attended to. A forward pass calls `begin` once,
+    `append` in every layer, `advance` once.
     """
 
-    def __init__(self, config: GPTConfig, batch: int, max_len: int, device, dtype: torch.dtype) -> None:
-        shape = (config.n_layer, batch, config.n_kv_head, max_len, config.n_embd // config.n_head)
-        self.k = torch.zeros(shape, device=device, dtype=dtype)  # (L, B, H, S, D)
-        self.v = torch.zeros(shape, device=device, dtype=dtype)
-        self.lengths = torch.zeros(batch, device=device, dtype=torch.long)
-        self.longest = 0  # max of lengths, kept here so that no step waits for the device
+    lengths: list[int]
+    """tokens of each row, kept on the host so that no step waits for the device"""
 
-    def positions(self, n_new: int) -> Tensor:
-        """Positions that `n_new` further tokens of each row take: (B, n_new)."""
-        return self.lengths[:, None] + torch.arange(n_new, device=self.lengths.device)
+    def __init__(self, config: GPTConfig, batch: int, device: torch.device | str, dtype: torch.dtype) -> None:
+        empty = torch.zeros(batch, config.n_kv_head, 0, config.n_embd // config.n_head, device=device, dtype=dtype)
+        self.k, self.v = [empty] * config.n_layer, [empty] * config.n_layer  # (B, H, capacity, D) of each layer
+        self.lengths = [0] * batch
 
-    def mask(self, n_new: int) -> Tensor:
-        """Which cached tokens each new one may attend to, itself included: bool (B, 1, n_new, longest + n_new)."""
-        keys = torch.arange(self.longest + n_new, device=self.lengths.device)
-        return (keys <= self.positions(n_new)[:, :, None]).unsqueeze(1)
+    def begin(self, n_new: int) -> slice | Tensor:
+        """Make room for `n_new` tokens a row; return their positions, a slice (the same in all rows) or (B, n_new)."""
+        longest = max(self.lengths)
+        self._end = longest + n_new
+        if self._end > self.k[0].size(2):
+            more = self._end + max(GROWTH, self._end // 4) - self.k[0].size(2)  # zeros: what is masked must be finite
+            self.k = [F.pad(k, (0, 0, 0, more)) for k in self.k]
+            self.v = [F.pad(v, (0, 0, 0, more)) for v in self.v]
+        self._mask, self._places = None, None
+        if min(self.lengths) == longest:
+            if longest and n_new > 1:
+                keys = torch.arange(self._end, device=self.k[0].device)
+                self._mask = keys <= keys[longest:, None]  # (n_new, end)
+            return slice(longest, self._end)
+        keys = torch.arange(self._end, device=self.k[0].device)
+        positions = torch.tensor(self.lengths, device=keys.device)[:, None] + keys[:n_new]  # (B, n_new)
+        self._mask = (keys <= positions[:, :, None]).unsqueeze(1)  # (B, 1, n_new, end)
+        self._places = (torch.arange(len(self.lengths), device=keys.device)[:, None], positions)
+        return positions
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-        """Write (B, H, n_new, D) after each row's last token; return all that is cached, (B, H, longest + n_new, D)."""
-        n_new = k.size(2)
-        rows = torch.arange(k.size(0), device=k.device)[:, None]  # (B, 1)
-        where = self.positions(n_new)  # (B, n_new)
-        self.k[layer][rows, :, where] = k.transpose(1, 2).to(self.k.dtype)  # (B, n_new, H, D)
-        self.v[layer][rows, :, where] = v.transpose(1, 2).to(self.v.dtype)
-        end = self.longest + n_new
-        return self.k[layer, :, :, :end], self.v[layer, :, :, :end]
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Write (B, n_new, H, D) after each row's last token.
 
-    def advance(self, counts: Tensor, longest: int) -> None:
-        """After a forward pass: row b grew by counts[b] tokens (less than was written when its end was padding)."""
-        self.lengths += counts
-        self.longest = longest
+        Returns all keys and values up to the longest row's end, (B, H, end, D), and which of them each new token may
+        attend to, bool (..., n_new, end); None: all of those before it.
+        """
+        end, n_new = self._end, k.size(1)
+        if self._places is None:
+            self.k[layer][:, :, end - n_new : end] = k.transpose(1, 2)
+            self.v[layer][:, :, end - n_new : end] = v.transpose(1, 2)
+        else:
+            self.k[layer].transpose(1, 2)[self._places] = k.to(self.k[layer].dtype)
+            self.v[layer].transpose(1, 2)[self._places] = v.to(self.v[layer].dtype)
+        return self.k[layer][:, :, :end], self.v[layer][:, :, :end], self._mask
 
-    def select(self, rows: Tensor) -> None:
+    def advance(self, n_new: int) -> None:
+        """Every row has grown by `n_new` tokens."""
+        self.lengths = [length + n_new for length in self.lengths]
+
+    def truncate(self, lengths: list[int]) -> None:
+        """Forget what lies beyond these lengths, such as a prompt's padding."""
+        assert all(0 <= new <= old for new, old in zip(lengths, self.lengths, strict=True))
+        self.lengths = list(lengths)
+
+    def select(self, rows: list[int]) -> None:
         """Keep these rows, in this order; a row may be repeated (one prompt, several samples)."""
-        self.k, self.v, self.lengths = self.k[:, rows], self.v[:, rows], self.lengths[rows]
+        index = torch.tensor(rows, device=self.k[0].device)
+        for layer in range(len(self.k)):
+            self.k[layer], self.v[layer] = self.k[layer][index], self.v[layer][index]
+        self.lengths = [self.lengths[row] for row in rows]
 
 
 class Attention(nn.Module):
@@ -102,22 +128,24 @@ class Attention(nn.Module):
         super().__init__()
         self.layer = layer
         self.n_head, self.n_kv_head = config.n_head, config.n_kv_head
-        head_dim = config.n_embd // config.n_head
-        self.c_q = nn.Linear(config.n_embd, config.n_head * head_dim, bias=False)
-        self.c_k = nn.Linear(config.n_embd, config.n_kv_head * head_dim, bias=False)
-        self.c_v = nn.Linear(config.n_embd, config.n_kv_head * head_dim, bias=False)
+        self.head_dim = config.n_embd // config.n_head
+        self.c_q = nn.Linear(config.n_embd, config.n_head * self.head_dim, bias=False)
+        self.c_k = nn.Linear(config.n_embd, config.n_kv_head * self.head_dim, bias=False)
+        self.c_v = nn.Linear(config.n_embd, config.n_kv_head * self.head_dim, bias=False)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, mask: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None) -> Tensor:
         B, T, C = x.shape
-        q = self.c_q(x).view(B, T, self.n_head, -1).transpose(1, 2)  # (B, H, T, D)
-        k = self.c_k(x).view(B, T, self.n_kv_head, -1).transpose(1, 2)
-        v = self.c_v(x).view(B, T, self.n_kv_head, -1).transpose(1, 2)
-        q, k = norm(apply_rotary(q, *rotary)), norm(apply_rotary(k, *rotary))
-        if cache is not None:
-            k, v = cache.append(self.layer, k, v)  # (B, H, S, D)
+        q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
+        qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both in one go
+        q, k = qk.split([self.n_head, self.n_kv_head], dim=2)
+        if cache is None:
+            k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
+        else:
+            k, v, mask = cache.append(self.layer, k, v)  # (B, H, S, D)
+        q, k = q.transpose(1, 2).to(v.dtype), k.to(v.dtype)
         y = F.scaled_dot_product_attention(
-            q, k.to(q.dtype), v.to(q.dtype), mask, is_causal=mask is None, enable_gqa=self.n_kv_head < self.n_head
+            q, k, v, mask, is_causal=mask is None and T > 1, enable_gqa=self.n_kv_head < self.n_head
         )
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
 
@@ -138,8 +166,8 @@ class Block(nn.Module):
         self.attn = Attention(config, layer)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, mask: Tensor | None) -> Tensor:
-        x = x + self.attn(norm(x), rotary, cache, mask)
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None) -> Tensor:
+        x = x + self.attn(norm(x), rotary, cache)
         return x + self.mlp(norm(x))
 
 
@@ -175,11 +203,11 @@ class GPT(nn.Module):
         blocks = nn.ModuleList([Block(config, layer) for layer in range(config.n_layer)])
         self.transformer = nn.ModuleDict({"wte": nn.Embedding(config.vocab_size, config.n_embd), "h": blocks})
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self._make_rotary()
+        self.init_rotary()
         self.init_weights()
 
-    def _make_rotary(self) -> None:
-        """(Re)compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
+    def init_rotary(self) -> None:
+        """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
         half = self.config.n_embd // self.config.n_head // 2
         device = self.lm_head.weight.device
         frequencies = 10_000 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
@@ -192,7 +220,7 @@ class GPT(nn.Module):
     @torch.no_grad()
     def init_weights(self) -> None:
         """nanochat's initialisation: linears std min(1, sqrt(out/in)) / sqrt(in), embedding std 1, outputs zero."""
-        self._make_rotary()
+        self.init_rotary()
         for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
                 nn.init.normal_(module.weight, std=1.0)
@@ -207,9 +235,10 @@ class GPT(nn.Module):
         """Divide the same width among other heads: no weight changes its shape, but every head its meaning."""
         self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
         self.config.__post_init__()
-        for block in self.transformer["h"]:  # type: ignore[union-attr]
+        for block in self.transformer["h"]:  # type: ignore[attr-defined]
             block.attn.n_head, block.attn.n_kv_head = n_head, n_kv_head
-        self._make_rotary()
+            block.attn.head_dim = self.config.n_embd // n_head
+        self.init_rotary()
 
     def get_extra_state(self) -> Tensor:
         """Head counts, which no weight's shape shows, travel in the state dict: int64 (2,)."""
@@ -233,15 +262,14 @@ class GPT(nn.Module):
     def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None) -> Tensor:
         """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds."""
         T = embeds.size(1)
-        if kv_cache is None:
-            mask, cos, sin = None, self.cos[:T], self.sin[:T]  # (T, D/2)
-        else:
-            where = kv_cache.positions(T)  # (B, T)
-            mask, cos, sin = kv_cache.mask(T), self.cos[where].unsqueeze(1), self.sin[where].unsqueeze(1)
+        where = slice(T) if kv_cache is None else kv_cache.begin(T)
+        cos, sin = self.cos[where].unsqueeze(-2), self.sin[where].unsqueeze(-2)  # ([B,] T, 1, D/2)
         rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
         x = norm(embeds)
-        for block in self.transformer["h"]:  # type: ignore[union-attr]
-            x = block(x, rotary, kv_cache, mask)
+        for block in self.transformer["h"]:  # type: ignore[attr-defined]
+            x = block(x, rotary, kv_cache)
+        if kv_cache is not None:
+            kv_cache.advance(T)
         return norm(x)
 
     def forward(
@@ -255,7 +283,7 @@ class GPT(nn.Module):
         """Float32 logits (B, T, V), or the loss against `targets` (B, T; -1 is ignored) when they are given.
 
         `loss_reduction`: "mean" or "sum" over supervised positions, or "none": (B, T), zero where ignored. With a
-        `kv_cache` the tokens follow the cached ones; the caller advances the cache. Embeddings may stand for ids.
+        `kv_cache` the tokens follow the cached ones and join them. Embeddings may stand for ids.
         """
         if inputs_embeds is None:
             assert input_ids is not None, "give input_ids or inputs_embeds"
