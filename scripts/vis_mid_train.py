@@ -1,0 +1,79 @@
+"""Stage 2, mid-training: stage 1's encoder with SAM frozen, a fresh GPT, documents and text mixed.
+
+python -m scripts.vis_mid_train --steps=100 --batch_size=2 --resume_from_deepencoder=checkpoints/deepencoder_300.pt
+python -m scripts.vis_mid_train --model=nano --steps=100 --resume_from_deepencoder=checkpoints/deepencoder_300.pt
+torchrun --standalone --nproc_per_node=2 -m scripts.vis_mid_train --steps=100 --resume_from_deepencoder=...
+"""
+
+from dataclasses import dataclass
+
+from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
+from nanochat.pretrained import load_deepencoder, load_gpt
+from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
+from nanochat.tasks.common import Task, TaskMixture
+from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.smoltalk import SmolTalk
+from nanochat.trainer import Stage, TrainConfig, Trainer, step_decay
+
+LR = {"d20": 3e-5, "nano": 1e-3}
+
+
+@dataclass
+class Config(TrainConfig):
+    """Train CLIP, projector and a fresh GPT on what a frozen SAM sees, text mixed in; write step_N.pt."""
+
+    resume_from_deepencoder: str = ""
+    """stage 1's encoder, checkpoints/deepencoder_N.pt (or deepseek-ai/DeepSeek-OCR); needed unless resuming"""
+    gpt: str = ""
+    """the fresh GPT's weights: hub id, file, folder or random; by default nanochat-students/base-d20 for d20"""
+    seq_len: int = 8192
+    """longest sequence in tokens, pictures included; 2048 for GPUs of 24 GB"""
+    smoltalk: int = 0
+    """conversations of SmolTalk mixed in; 0: none"""
+    smoltalk_source: str = "HuggingFaceTB/smol-smoltalk"
+    """hub id, or a local parquet file or folder"""
+    warmup_steps: int = 100
+    """steps of linear warm-up"""
+    lr_decay_step: int = 2000
+    """steps after which the learning rate is multiplied by lr_decay_gamma, again and again"""
+    lr_decay_gamma: float = 0.1
+    """what it is multiplied by"""
+
+
+def data(config: Config):
+    """What is read: (training task, validation task)."""
+    mixture: list[Task] = [OverfitSamples(config.data_dir, "train")]
+    if config.smoltalk:
+        mixture.append(SmolTalk("train", source=config.smoltalk_source, stop=config.smoltalk))
+    return TaskMixture(mixture, seed=config.seed), OverfitSamples(config.data_dir, "val")
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config)
+    if not config.resume_from_deepencoder and not config.resume_step:
+        raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
+    setup = start(config)
+    source = config.gpt or SOURCES[config.model].gpt
+    if config.resume_from_deepencoder:
+        print0(f"Loading DeepEncoder: {config.resume_from_deepencoder}")
+        load_deepencoder(setup.model, config.resume_from_deepencoder)
+        print0(f"Loading fresh nanochat GPT: {source}")
+        load_gpt(setup.model.gpt, source)
+        check_language(setup, source)
+    print0("Freezing SAM encoder...")
+    setup.model.freeze_sam()
+    count_parameters(setup.model)
+
+    train, val = make_loaders(config, setup, *data(config))
+    stage = Stage(
+        number=2,
+        schedule=step_decay(config.warmup_steps, config.lr_decay_step, config.lr_decay_gamma),
+        lr=config.lr or LR[config.model],
+    )
+    Trainer(config, stage, setup.model, setup.tokenizer, train, val, setup.device).run()
+    compute_cleanup()
+
+
+if __name__ == "__main__":
+    main()
