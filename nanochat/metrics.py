@@ -1,0 +1,98 @@
+"""How well a text was read: error rates, similarities and shares of words, each a pure function of two texts.
+
+Every function takes the output first and the reference second, and compares them as they are: case, punctuation and
+white space count. Where they should not, pass both through `normalise_text` first. A word is what white space parts.
+"""
+
+from collections import Counter
+from typing import NamedTuple
+
+from rapidfuzz.distance import Levenshtein
+
+CHARTQA_TOLERANCE = 0.05
+
+
+class WordScores(NamedTuple):
+    """Shares from 0 to 1 of the words that two texts have in common."""
+
+    precision: float
+    recall: float
+    f1: float
+
+
+def normalise_text(text: str, fold_case: bool = False) -> str:
+    """Every run of white space, line ends included, becomes one space, none at the ends; lower case if asked for."""
+    text = " ".join(text.split())
+    return text.casefold() if fold_case else text
+
+
+def character_error_rate(output: str, reference: str) -> float:
+    """Levenshtein distance over the reference's length: 0 is perfect, above 1 is possible.
+
+    An empty reference counts as one character long, so that reading n characters where there are none costs n.
+    """
+    return Levenshtein.distance(output, reference) / max(1, len(reference))
+
+
+def word_error_rate(output: str, reference: str) -> float:
+    """`character_error_rate` with words in place of characters."""
+    words = reference.split()
+    return Levenshtein.distance(output.split(), words) / max(1, len(words))
+
+
+def normalised_edit_similarity(output: str, reference: str) -> float:
+    """1 - Levenshtein distance / length of the longer text: 1 is equal (two empty texts are), 0 nothing in common.
+
+    One minus the normalised edit distance of OmniDocBench's tables.
+    """
+    return Levenshtein.normalized_similarity(output, reference)
+
+
+def word_precision_recall_f1(output: str, reference: str) -> WordScores:
+    """Precision, recall and F1 over *sets* of words, as the Fox benchmark counts them.
+
+    Order and repetition do not count, and precision alone is easily gamed: an output of one right word scores 1. Give
+    recall beside it. Two empty texts score 1; one empty text scores 0.
+    """
+    found, wanted = set(output.split()), set(reference.split())
+    if not found and not wanted:
+        return WordScores(1.0, 1.0, 1.0)
+    common = len(found & wanted)
+    precision, recall = common / max(1, len(found)), common / max(1, len(wanted))
+    return WordScores(precision, recall, 2 * common / (len(found) + len(wanted)))
+
+
+def word_overlap(output: str, reference: str) -> float:
+    """Share of the reference's words that the output has, a word as often as the reference has it.
+
+    The recipe's "Overlap": 1 means that every word is there. Order and superfluous words do not count; an empty
+    reference has all its words.
+    """
+    wanted = Counter(reference.split())
+    if not wanted:
+        return 1.0
+    return (wanted & Counter(output.split())).total() / wanted.total()
+
+
+def exact_match(output: str, reference: str) -> bool:
+    """Are the texts equal but for white space at their ends?"""
+    return output.strip() == reference.strip()
+
+
+def relaxed_accuracy(output: str, reference: str, tolerance: float = CHARTQA_TOLERANCE) -> bool:
+    """ChartQA's rule: a number may be off by `tolerance` of the reference, a text must be equal, whatever its case.
+
+    "12%" is the number 0.12. A reference of zero has no relative error and is compared as text.
+    """
+    found, wanted = _number(output), _number(reference)
+    if found is not None and wanted:
+        return abs(found - wanted) <= tolerance * abs(wanted)
+    return normalise_text(output, fold_case=True) == normalise_text(reference, fold_case=True)
+
+
+def _number(text: str) -> float | None:
+    text = text.strip()
+    try:
+        return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    except ValueError:
+        return None
