@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from http.client import HTTPException
+from itertools import chain
 from pathlib import Path
 from time import sleep
 from typing import Annotated
@@ -29,6 +30,8 @@ DATA_DIR = Path("~/.cache/nanochat/base_data")
 RETRIES = 5
 TIMEOUT = 60  # seconds without a byte after which a download counts as broken
 CHUNK = 2**20
+GET_TEXT = "get two shards with `uv run python -m nanochat.dataset -n 2 -w 2`"
+PASSAGE = 2_000  # characters of a text file that count as one document
 
 
 @dataclass
@@ -48,7 +51,7 @@ def list_parquet_files(data_dir: str | Path = DATA_DIR) -> list[Path]:
     data_dir = Path(data_dir).expanduser()
     files = sorted(data_dir.glob("*.parquet"))
     if not files:
-        raise UserError(f"no text shards in {data_dir}: get two with `uv run python -m nanochat.dataset -n 2 -w 2`")
+        raise UserError(f"no text shards in {data_dir}; {GET_TEXT}")
     return files
 
 
@@ -69,8 +72,28 @@ def parquets_iter_batched(
 
     Ranks that pass their rank and the world size share the row groups out. Raises UserError for an unreadable shard.
     """
+    return _row_groups(split_files(split, data_dir), start, step)
+
+
+def iter_documents(source: str | Path) -> Iterator[str]:
+    """Yield the documents of a parquet or text file, or of all such files in a folder, sorted by path.
+
+    A text file is cut at line ends into documents of about 2,000 characters. Raises UserError when nothing is there.
+    """
+    source = Path(source).expanduser()
+    paths = [source] if source.is_file() else sorted(source.rglob("*.parquet")) or sorted(source.rglob("*.txt"))
+    if not paths:
+        raise UserError(f"no text in {source}: it is no file, and no folder with files *.parquet or *.txt; {GET_TEXT}")
+    for path in paths:
+        if path.suffix == ".parquet":
+            yield from chain.from_iterable(_row_groups([path]))
+        else:
+            yield from _passages(path)
+
+
+def _row_groups(paths: list[Path], start: int = 0, step: int = 1) -> Iterator[list[str]]:
     number = 0
-    for path in split_files(split, data_dir):
+    for path in paths:
         try:
             with pq.ParquetFile(path) as file:
                 for group in range(file.num_row_groups):
@@ -79,7 +102,20 @@ def parquets_iter_batched(
                         yield [text for text in documents if text]
                     number += 1
         except (OSError, KeyError, pa.ArrowException) as error:
-            raise UserError(f"{path} cannot be read ({error}): delete it and download it again") from error
+            reason = str(error).splitlines()[0]
+            raise UserError(f"{path} has no readable column text ({reason}): delete it or get it again") from error
+
+
+def _passages(path: Path) -> Iterator[str]:
+    passage = ""
+    with open(path, encoding="utf-8", errors="replace") as file:
+        for line in file:
+            passage += line
+            if len(passage) >= PASSAGE:
+                yield passage
+                passage = ""
+    if passage:
+        yield passage
 
 
 def download(config: DownloadConfig) -> None:

@@ -18,7 +18,7 @@ from shared_data import shared_data
 
 from nanochat import dataset
 from nanochat.common import UserError
-from nanochat.dataset import DownloadConfig, download, list_parquet_files, parquets_iter_batched
+from nanochat.dataset import DownloadConfig, download, iter_documents, list_parquet_files, parquets_iter_batched
 from nanochat.tasks.common import BadSample
 from nanochat.tasks.fineweb import FineWebText
 from nanochat.tokenizer import RustBPETokenizer
@@ -217,5 +217,22 @@ def test_missing_and_single_and_broken_shards_say_what_to_do(tmp_path: Path):
     with pytest.raises(UserError, match="train and val, not 'test'"):
         FineWebText("test", tmp_path)
     (tmp_path / "shard_00001.parquet").write_bytes(b"PAR1 cut")
-    with pytest.raises(UserError, match=r"shard_00001\.parquet cannot be read"):
+    with pytest.raises(UserError, match=r"shard_00001\.parquet has no readable column text"):
         list(parquets_iter_batched("val", data_dir=tmp_path))
+
+
+def test_documents_of_files_and_folders(tmp_path: Path):
+    write_shards(tmp_path, ["a", None, "b"], ["c"])
+    assert list(iter_documents(tmp_path)) == ["a", "b", "c"]
+    assert list(iter_documents(tmp_path / "shard_00001.parquet")) == ["c"]
+    (tmp_path / "texts").mkdir()
+    lines = [f"line {i} of a book with caf\u00e9\n" for i in range(500)]
+    (tmp_path / "texts" / "book.txt").write_text("".join(lines), encoding="utf-8")
+    passages = list(iter_documents(tmp_path / "texts"))
+    assert "".join(passages) == "".join(lines)
+    assert len(passages) > 5 and all(passage.endswith("\n") and len(passage) < 2_100 for passage in passages)
+    pq.write_table(pa.table({"words": ["a"]}), tmp_path / "texts" / "words.parquet")
+    with pytest.raises(UserError, match=r"words\.parquet has no readable column text"):
+        list(iter_documents(tmp_path / "texts"))
+    with pytest.raises(UserError, match="no text in"):
+        list(iter_documents(tmp_path / "absent"))
