@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
+from typing import Any
 
 import torch
 import torch.nn as nn
@@ -35,7 +36,7 @@ class ModelConfig:
     @classmethod
     def from_dict(cls, values: dict) -> "ModelConfig":
         """The inverse of `to_dict`, also after a trip through JSON."""
-        sam = {k: tuple(v) if isinstance(v, list) else v for k, v in values["vision"]["sam"].items()}
+        sam: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["vision"]["sam"].items()}
         vision = {**values["vision"], "sam": SAMConfig(**sam), "clip": CLIPConfig(**values["vision"]["clip"])}
         return cls(VisionConfig(**vision), GPTConfig(**values["gpt"]), values["image_token_id"])
 
@@ -59,6 +60,29 @@ def preset(name: str) -> ModelConfig:
     if name not in PRESETS:
         raise UserError(f"no model called {name!r}: choose one of {', '.join(PRESETS)}")
     return PRESETS[name]()
+
+
+def check_places(row_places: list[int], image_tokens: list[int]) -> None:
+    """Raises UserError unless each row's image tokens are those of whole pictures, taken in order, none left over."""
+    if sum(row_places) != sum(image_tokens):
+        raise UserError(f"the text has {sum(row_places)} image tokens, its pictures take {sum(image_tokens)}")
+    remaining = iter(image_tokens)
+    for row, places in enumerate(row_places):
+        taken = 0
+        while taken < places:
+            taken += next(remaining)
+        if taken > places:
+            raise UserError(f"row {row} of the batch has {places} image tokens, its pictures take {taken}")
+
+
+def choose_tokens(logits: Tensor, temperature: float, top_k: int | None, random: torch.Generator) -> Tensor:
+    """One token for each row of logits (B, V): (B,); the likeliest at temperature 0, else drawn from the `top_k`."""
+    if temperature == 0:
+        return logits.argmax(-1)
+    if top_k:
+        least = logits.topk(min(top_k, logits.size(-1))).values[:, -1:]  # (B, 1)
+        logits = logits.masked_fill(logits < least, -torch.inf)
+    return torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=random)[:, 0]
 
 
 class NanoDeepseekOCR(nn.Module):
@@ -86,12 +110,12 @@ class NanoDeepseekOCR(nn.Module):
         self.sam_model.requires_grad_(False)
 
     def encode_views(self, pixels: Tensor) -> Tensor:
-        """Vision features of views of one size: (N, 3, H, W) in [-1, 1] -> (N, H/64, W/64, C)."""
+        """Vision features of views of one size, on any device: (N, 3, H, W) in [-1, 1] -> (N, H/64, W/64, C)."""
         if not torch.is_grad_enabled():
             per_chunk = max(1, MAX_VIEW_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
             if len(pixels) > per_chunk:
                 return torch.cat([self.encode_views(chunk) for chunk in pixels.split(per_chunk)])
-        features = self.sam_model(pixels)  # (N, C_sam, r, c)
+        features = self.sam_model(pixels.to(self.image_newline))  # (N, C_sam, r, c)
         seen = self.vision_model(features)  # (N, r*c, C_clip)
         joined = torch.cat([seen, features.flatten(2).transpose(1, 2)], dim=-1)  # (N, r*c, C_clip + C_sam)
         return self.projector(joined).unflatten(1, features.shape[-2:])  # (N, r, c, C)
@@ -139,17 +163,20 @@ class NanoDeepseekOCR(nn.Module):
         Raises UserError when the text has room for another number of tokens than its pictures take.
         """
         embeds = self.gpt.embed(input_ids)
-        if vision_embeds is None:
-            if pixel_values is None or len(pixel_values) == 0:
-                return embeds
-            vision_embeds = torch.cat(self.encode_images(pixel_values))
-        places = input_ids == self.config.image_token_id
-        given = vision_embeds.reshape(-1, embeds.size(-1)).to(embeds.dtype)
+        places = input_ids == self.config.image_token_id  # (B, T)
+        row_places = places.sum(1)
+        if vision_embeds is not None:
+            images = [vision_embeds.reshape(-1, embeds.size(-1))]
+            row_places = row_places.sum(0, keepdim=True)  # whose pictures end where is not known
+        elif pixel_values is not None and len(pixel_values):
+            images = self.encode_images(pixel_values)
+        else:
+            images = []
         if not torch.compiler.is_compiling():
-            wanted = int(places.sum())
-            if wanted != len(given):
-                raise UserError(f"the text has {wanted} image tokens, its pictures take {len(given)}")
-        return embeds.masked_scatter(places.unsqueeze(-1), given)
+            check_places(row_places.tolist(), [len(tokens) for tokens in images])
+        if not images:
+            return embeds
+        return embeds.masked_scatter(places.unsqueeze(-1), torch.cat(images).to(embeds.dtype))
 
     def forward(
         self,
@@ -184,17 +211,13 @@ class NanoDeepseekOCR(nn.Module):
         The plain way that the KV-cache Engine is checked against; greedy at temperature 0. Never emits `<|image|>`.
         """
         random = torch.Generator(device=input_ids.device).manual_seed(seed)
-        vision = torch.cat(self.encode_images(pixel_values)) if pixel_values is not None else None
+        vision = None
+        if pixel_values is not None and len(pixel_values):
+            vision = torch.cat(self.encode_images(pixel_values))
         for _ in range(max_new_tokens):
             hidden = self.gpt.hidden(self.embed(input_ids, None, vision))[:, -1]
-            logits = self.next_logits(hidden)
-            if temperature == 0:
-                chosen = logits.argmax(-1, keepdim=True)
-            else:
-                if top_k:
-                    logits[logits < logits.topk(top_k).values[:, -1:]] = -torch.inf
-                chosen = torch.multinomial(torch.softmax(logits / temperature, -1), 1, generator=random)
-            input_ids = torch.cat([input_ids, chosen], dim=1)
+            chosen = choose_tokens(self.next_logits(hidden), temperature, top_k, random)
+            input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
         return input_ids
 
     def next_logits(self, hidden: Tensor) -> Tensor:
