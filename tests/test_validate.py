@@ -1,0 +1,63 @@
+"""The signs that a model does not look: image gain, and cosines between pages, against vectors worked out by hand."""
+
+import pytest
+import torch
+
+from nanochat.validate import Validation, feature_similarity, page_vectors, swap_pictures
+
+
+@pytest.mark.parametrize(
+    ("vectors", "raw", "centred"),
+    [
+        ([[1, 0], [0, 1]], 0.0, -1.0),  # two pages always lie opposite each other around their mean
+        ([[2, 0], [5, 0]], 1.0, -1.0),  # length does not count
+        ([[1, 0], [-1, 0], [0, 1], [0, -1]], (2 * -1 + 4 * 0) / 6, (2 * -1 + 4 * 0) / 6),  # mean zero already
+        ([[3, 4], [4, 3], [0, 5]], (24 / 25 + 4 / 5 + 3 / 5) / 3, None),
+    ],
+)
+def test_feature_similarity(vectors, raw, centred):
+    found_raw, found_centred = feature_similarity(torch.tensor(vectors, dtype=torch.float32))
+    assert found_raw == pytest.approx(raw, abs=1e-6)
+    if centred is not None:
+        assert found_centred == pytest.approx(centred, abs=1e-6)
+
+
+def test_a_common_part_raises_the_raw_similarity_alone():
+    own = torch.eye(4)
+    raw, centred = feature_similarity(own + 100.0)
+    assert raw > 0.999
+    assert centred == pytest.approx(-1 / 3, abs=1e-4)  # the corners of a tetrahedron
+
+
+def test_the_place_of_a_token_is_part_of_a_page():
+    first, second = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
+    raw, _ = feature_similarity(torch.stack(page_vectors([first, second])))
+    assert raw == pytest.approx(0.0)
+
+
+def tokens(n: int, value: float) -> torch.Tensor:
+    return torch.full((n, 2), value)
+
+
+def test_every_picture_gets_another_of_its_size():
+    a, b, c = tokens(3, 1), tokens(3, 2), tokens(3, 3)
+    swapped = swap_pictures([a, b, c], {})
+    assert swapped is not None
+    assert [float(s[0, 0]) for s in swapped] == [3, 1, 2]
+
+
+def test_a_picture_alone_takes_its_partner_from_an_earlier_batch():
+    seen: dict[int, torch.Tensor] = {}
+    assert swap_pictures([tokens(3, 1)], seen) is None
+    swapped = swap_pictures([tokens(3, 2)], seen)
+    assert swapped is not None and float(swapped[0][0, 0]) == 1
+    assert swap_pictures([tokens(5, 9)], seen) is None  # no other page of five tokens
+
+
+def test_warnings_in_plain_words():
+    assert Validation(1.0, 0.5, 0.9, 0.0).warnings() == []
+    assert Validation(1.0, None, None, None).warnings() == []
+    (gain,) = Validation(1.0, 0.049, 0.9, 0.0).warnings()
+    assert "does not look" in gain
+    (collapse,) = Validation(1.0, 0.5, 0.9901, 0.0).warnings()
+    assert "collapsed" in collapse
