@@ -1,0 +1,43 @@
+"""A model small enough for any test: every part of the real one, with weights that leave no part without effect."""
+
+import torch
+
+from nanochat.deepencoder import VisionConfig
+from nanochat.deepencoder.clip import CLIPConfig
+from nanochat.deepencoder.sam import SAMConfig
+from nanochat.gpt import GPTConfig
+from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+
+IMAGE = 265  # `<|image|>` of the byte-level tokenizer
+SIDE = 128  # of a picture, in pixels: 2 x 2 vision tokens, 7 tokens in the text
+N_TOKENS = 7
+
+
+def tiny_config(sequence_len: int = 64) -> ModelConfig:
+    """Two layers of width 32 in every part; grouped heads in the GPT."""
+    sam = SAMConfig(grid=8, width=32, n_layer=2, n_head=2, global_layers=(1,), window=4, neck=16, out_channels=(16, 32))
+    clip = CLIPConfig(grid=2, width=32, n_layer=2, n_head=2, patch_size=14)
+    gpt = GPTConfig(sequence_len, vocab_size=266, n_layer=2, n_head=4, n_kv_head=2, n_embd=32)
+    return ModelConfig(VisionConfig(sam, clip, image_size=SIDE), gpt, image_token_id=IMAGE)
+
+
+@torch.no_grad()
+def randomise(model: torch.nn.Module, seed: int = 0) -> None:
+    """Draw every weight anew: a fresh model's heads and outputs are zero, and then nothing depends on anything."""
+    random = torch.Generator().manual_seed(seed)
+    for name, weight in model.named_parameters():
+        std = 3.0 if name.endswith("lm_head.weight") else 1.0
+        fan_in = weight[0].numel() if weight.ndim > 1 else 4
+        weight.copy_(torch.randn(weight.shape, generator=random) * std * fan_in**-0.5)
+
+
+def tiny_model(sequence_len: int = 64, seed: int = 0) -> NanoDeepseekOCR:
+    """A tiny model with random weights whose output depends on every picture and every token."""
+    model = NanoDeepseekOCR(tiny_config(sequence_len)).eval()
+    randomise(model, seed)
+    return model
+
+
+def pictures(n: int, height: int = SIDE, width: int = SIDE, seed: int = 1) -> torch.Tensor:
+    """Random pixels (n, 3, height, width) in [-1, 1]."""
+    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
