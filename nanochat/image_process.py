@@ -7,7 +7,9 @@ A view of H x W pixels becomes r = H/64 rows of c = W/64 vision tokens, each row
 
 import io
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +52,12 @@ class ImageLayout:
         per_side = self.tile_size // TOKEN_PIXELS
         return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
 
+    def is_picture(self) -> Tensor:
+        """Which of the image's tokens show a part of it: bool (n_tokens,); the others end rows or the image."""
+        grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
+        rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]
+        return torch.tensor([token for row in rows for token in row] + [False])
+
     @property
     def n_tokens(self) -> int:
         """Tokens that the image takes, row ends and separator included: 273 for one view of 1024 x 1024."""
@@ -72,6 +80,9 @@ class ImageViews:
 
     def pin_memory(self) -> "ImageViews":
         return ImageViews(self.layout, self.view.pin_memory(), None if self.tiles is None else self.tiles.pin_memory())
+
+
+ViewFunction = Callable[[Image.Image], ImageViews]
 
 
 def to_rgb(image: Image.Image) -> Image.Image:
@@ -139,26 +150,27 @@ def square_view(image: Image.Image, base_size: int = 1024) -> ImageViews:
     return ImageViews(ImageLayout((base_size, base_size)), process_image(image, base_size))
 
 
-def native_view(image: Image.Image, max_tokens: int = 421) -> ImageViews:
-    """One view that keeps the picture's shape: as large as the picture is, or as `max_tokens` allows, never enlarged.
+def native_view(image: Image.Image, max_side: int = 1024) -> ImageViews:
+    """One view that keeps the picture's shape, scaled down until no side is longer than `max_side`, never enlarged.
 
     Sides become the next multiples of 64; what they add, on the right and at the bottom, is grey.
     """
     image = to_rgb(image)
-    scale = 1.0
-    while True:
-        width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-        layout = ImageLayout((-(-height // TOKEN_PIXELS) * TOKEN_PIXELS, -(-width // TOKEN_PIXELS) * TOKEN_PIXELS))
-        if layout.n_tokens <= max_tokens or max(width, height) <= TOKEN_PIXELS:
-            break
-        scale *= min(0.99, (max_tokens / layout.n_tokens) ** 0.5)
+    scale = min(1.0, max_side / max(image.size))
+    width, height = (max(1, round(side * scale)) for side in image.size)
     if (width, height) != image.size:
         image = image.resize((width, height), Image.Resampling.BICUBIC)
+    layout = ImageLayout((-(-height // TOKEN_PIXELS) * TOKEN_PIXELS, -(-width // TOKEN_PIXELS) * TOKEN_PIXELS))
     if layout.view != (height, width):
         canvas = Image.new("RGB", layout.view[::-1], PAD_COLOUR)
         canvas.paste(image)
         image = canvas
     return ImageViews(layout, to_tensor(image))
+
+
+def view_function(kind: str, size: int) -> ViewFunction:
+    """How a model sees a page: `square` pads it to size x size, `native` keeps its shape with no side over `size`."""
+    return partial(square_view, base_size=size) if kind == "square" else partial(native_view, max_side=size)
 
 
 def expand_image_tokens(ids: list[int], image_token_id: int, n: int | list[int]) -> list[int]:

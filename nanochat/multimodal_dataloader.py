@@ -1,25 +1,23 @@
 """From conversations to batches: rendering, views, padding, sharding, and a position that resumes exactly."""
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from nanochat.common import UserError
 from nanochat.deepencoder.dense import dense_labels
-from nanochat.image_process import ImageViews, expand_image_tokens
+from nanochat.image_process import ImageViews, ViewFunction, expand_image_tokens
 from nanochat.tokenizer import RustBPETokenizer
 
 IGNORE = -1  # target of what is not supervised
 MAX_UNREADABLE = 0.01  # share of a data set's samples that may be unreadable before a run stops
 
-ViewFunction = Callable[[Image.Image], ImageViews]
 Batch = tuple[Tensor, Tensor, dict[str, Any]]
 
 
@@ -159,9 +157,9 @@ class Prepared(Dataset):
 def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
     """(inputs, targets, media): int64 (B, T) padded to the longest, targets -1 where nothing is supervised.
 
-    `media["pixel_values"]`: (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
-    None when there is no picture; `media["view_sizes"]`: (H, W) of every view and tile; `media["labels"]`: dense labels
-    (N, positions, slots), or None; `media["skipped"]`: what was left out.
+    In `media`: `pixel_values`, (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
+    None when there is no picture; `layouts`, each picture's ImageLayout; `view_sizes`, (H, W) of every view and tile;
+    `labels`, dense labels (N, positions, slots) or None; `skipped`, what was left out.
     """
     kept = [s for s in samples if isinstance(s, Sample)]
     longest = max((len(s.ids) for s in kept), default=1) - 1
@@ -178,10 +176,12 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
     labels = None
     if kept and all(s.labels is not None for s in kept):
         labels = {what: torch.stack([s.labels[what] for s in kept]) for what in kept[0].labels or {}}  # type: ignore[index]
-    skipped = [s for s in samples if isinstance(s, Skipped)]
-    sizes = [i.layout.view for i in images]
+    layouts = [i.layout for i in images]
+    sizes = [layout.view for layout in layouts]
     sizes += [(i.layout.tile_size,) * 2 for i in images for _ in range(0 if i.tiles is None else len(i.tiles))]
-    return inputs, targets, {"pixel_values": pixel_values, "labels": labels, "skipped": skipped, "view_sizes": sizes}
+    skipped = [s for s in samples if isinstance(s, Skipped)]
+    media = {"pixel_values": pixel_values, "layouts": layouts, "view_sizes": sizes, "labels": labels}
+    return inputs, targets, {**media, "skipped": skipped}
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:

@@ -49,7 +49,7 @@ def nano_config() -> ModelConfig:
     )  # fmt: skip
     clip = CLIPConfig(grid=8, width=320, n_layer=2, n_head=5, patch_size=0, crop_positions=True)
     gpt = GPTConfig(sequence_len=1024, vocab_size=266, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
-    return ModelConfig(VisionConfig(sam, clip, image_size=512), gpt, image_token_id=265)
+    return ModelConfig(VisionConfig(sam, clip, image_size=512, view="native"), gpt, image_token_id=265)
 
 
 PRESETS = {"d20": ModelConfig, "nano": nano_config}

@@ -2,14 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 import torch
 
 from nanochat.common import UserError, compute_init, get_dist_info, print0
-from nanochat.image_process import native_view, square_view
-from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, ViewFunction, create_multimodal_loader
+from nanochat.image_process import view_function
+from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.pretrained import check_knows_english
 from nanochat.tokenizer import RustBPETokenizer
@@ -91,12 +90,11 @@ def make_loaders(
 ) -> tuple[MultimodalLoader, Callable[[], MultimodalLoader]]:
     """An endless loader of training batches, and a function that starts the fixed validation set again.
 
-    Pictures are padded to the preset's square page; drawn documents, which come with a plan, keep their own shape.
+    Pictures are shown as the model's configuration says.
     """
     _, rank, _, world_size = get_dist_info()
-    view: ViewFunction = native_view
-    if train_plan is None:
-        view = partial(square_view, base_size=setup.model.config.vision.image_size)
+    vision = setup.model.config.vision
+    view = view_function(vision.view, vision.image_size)
     on_gpu = setup.device.type == "cuda"
     workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
 

@@ -24,6 +24,7 @@ from nanochat.tokenizer import RustBPETokenizer
 from nanochat.validate import Validation, validate
 
 Schedule = Callable[[int, int], float]  # (step, steps) -> multiple of the peak learning rate
+OnStep = Callable[[int, int, dict[str, float]], None]  # (step, steps, figures), called after each step
 
 
 @dataclass
@@ -320,8 +321,8 @@ class Trainer:
         self.log({f"val/{name}": value for name, value in named.items() if value is not None}, self.step)
         return found
 
-    def run(self, on_step: Callable[[int, dict[str, float]], None] | None = None) -> Validation:
-        """Train to the last step; `on_step(step, figures)` is called after each. Returns the last validation."""
+    def run(self, on_step: OnStep | None = None) -> Validation:
+        """Train to the last step; `on_step` is called after each. Returns the last validation."""
         if self.config.resume_step:
             self.resume()
         started, first = time.perf_counter(), self.step
@@ -337,7 +338,7 @@ class Trainer:
             left = (time.perf_counter() - started) / (self.step - first) * (self.steps - self.step)
             self._report(figures, time.perf_counter() - start, left)
             if on_step is not None:
-                on_step(self.step, figures)
+                on_step(self.step, self.steps, figures)
             at_end = self.step == self.steps
             if at_end or (self.config.eval_every > 0 and self.step % self.config.eval_every == 0):
                 self.validate()

@@ -12,6 +12,7 @@ import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
+from nanochat.image_process import ImageLayout
 from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
@@ -43,9 +44,9 @@ class Validation:
         return found
 
 
-def page_vectors(embeds: list[Tensor]) -> list[Tensor]:
-    """One float32 vector a page, its tokens one after the other: pages differ by what lies where."""
-    return [tokens.float().flatten() for tokens in embeds]
+def page_vectors(embeds: list[Tensor], layouts: list[ImageLayout]) -> list[Tensor]:
+    """One float32 vector a page: its vision tokens one after the other, without row ends, which all pages share."""
+    return [tokens[layout.is_picture().to(tokens.device)].float().flatten() for tokens, layout in zip(embeds, layouts)]
 
 
 def feature_similarity(vectors: Tensor) -> tuple[float, float]:
@@ -108,7 +109,7 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
             embeds = model.encode_images(media["pixel_values"])
             loss = model(inputs, targets, vision_embeds=torch.cat(embeds), loss_reduction="sum")
             sums.add(loss=loss, tokens=tokens)
-            pages += page_vectors(embeds)
+            pages += page_vectors(embeds, media["layouts"])
             if (swapped := swap_pictures(embeds, last_seen)) is not None:
                 wrong = model(inputs, targets, vision_embeds=torch.cat(swapped), loss_reduction="sum")
                 sums.add(right=loss, wrong=wrong, swapped=tokens)

@@ -13,7 +13,7 @@ from nanochat.setup import SOURCES, check_language, count_parameters, make_loade
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.smoltalk import SmolTalk
-from nanochat.trainer import Stage, TrainConfig, Trainer, step_decay
+from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, step_decay
 
 LR = {"d20": 3e-5, "nano": 1e-3}
 
@@ -48,9 +48,8 @@ def data(config: Config):
     return TaskMixture(mixture, seed=config.seed), OverfitSamples(config.data_dir, "val")
 
 
-@entry_point
-def main() -> None:
-    config = parse_args(Config)
+def train(config: Config, on_step: OnStep | None = None) -> Trainer:
+    """The whole stage; returns its trainer, at its last step."""
     if not config.resume_from_deepencoder and not config.resume_step:
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
     setup = start(config)
@@ -65,13 +64,20 @@ def main() -> None:
     setup.model.freeze_sam()
     count_parameters(setup.model)
 
-    train, val = make_loaders(config, setup, *data(config))
+    train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=2,
         schedule=step_decay(config.warmup_steps, config.lr_decay_step, config.lr_decay_gamma),
         lr=config.lr or LR[config.model],
     )
-    Trainer(config, stage, setup.model, setup.tokenizer, train, val, setup.device).run()
+    trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
+    trainer.run(on_step)
+    return trainer
+
+
+@entry_point
+def main() -> None:
+    train(parse_args(Config))
     compute_cleanup()
 
 

@@ -16,7 +16,7 @@ from nanochat.synth.curriculum import Stage as Level
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.synth_documents import SynthDocuments
-from nanochat.trainer import Stage, TrainConfig, Trainer, cosine, decay_to_zero
+from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
 
 LR = {"d20": 5e-5, "nano": 1e-3}
 
@@ -59,9 +59,8 @@ def data(config: Config):
     return SynthDocuments("train"), SynthDocuments("val"), plan, val
 
 
-@entry_point
-def main() -> None:
-    config = parse_args(Config)
+def train(config: Config, on_step: OnStep | None = None) -> Trainer:
+    """The whole stage; returns its trainer, at its last step."""
     setup = start(config)
     sources = SOURCES[config.model]
     load_sam(setup.model.sam_model, config.sam or sources.sam)
@@ -70,7 +69,7 @@ def main() -> None:
     check_language(setup, config.gpt or sources.gpt)
     count_parameters(setup.model)
 
-    train, val = make_loaders(config, setup, *data(config))
+    train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=1,
         schedule=decay_to_zero(config.warmup_steps, config.decay) if config.synth else cosine(config.warmup_steps),
@@ -81,7 +80,14 @@ def main() -> None:
             f"Saved DeepEncoder checkpoint to {save_deepencoder(config.checkpoint_dir, step, model)}"
         ),
     )
-    Trainer(config, stage, setup.model, setup.tokenizer, train, val, setup.device).run()
+    trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
+    trainer.run(on_step)
+    return trainer
+
+
+@entry_point
+def main() -> None:
+    train(parse_args(Config))
     compute_cleanup()
 
 

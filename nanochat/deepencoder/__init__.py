@@ -1,6 +1,7 @@
 """The DeepEncoder: SAM sees the pixels, CLIP sees SAM's features, a projector speaks to the language model."""
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from nanochat.deepencoder.clip import CLIP, CLIPConfig
 from nanochat.deepencoder.projector import Projector
@@ -16,7 +17,9 @@ class VisionConfig:
     sam: SAMConfig = field(default_factory=SAMConfig)
     clip: CLIPConfig = field(default_factory=CLIPConfig)
     image_size: int = 1024
-    """side in pixels of a whole page, scaled and padded to a square"""
+    """side in pixels of a whole page"""
+    view: Literal["square", "native"] = "square"
+    """how a page is shown: padded to a square, or in its own shape with no side longer than image_size"""
 
     def __post_init__(self) -> None:
         if self.sam.out_channels[-1] != self.clip.width:
