@@ -1,0 +1,115 @@
+"""Upload a checkpoint to the Hugging Face hub, with a model card; a second upload replaces the first.
+
+uv run python -m scripts.upload --repo=<user>/nano-deepencoder --file=checkpoints/deepencoder_1000.pt
+uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=checkpoints/step_1500.pt --public=True
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, HfApi, get_token
+
+from nanochat.checkpoint import load_weights, read_meta
+from nanochat.common import UserError, entry_point, parse_args
+from nanochat.tokenizer import RustBPETokenizer
+
+CARD = """---
+pipeline_tag: image-text-to-text
+tags:
+- ocr
+- document-reading
+- nano-deepseek-ocr
+---
+# {title}
+
+{what}
+
+| | |
+|---|---|
+| parameters | {parameters:,} |
+| training step | {step} |
+| made from | `{source}` |
+
+{use}
+"""
+ENCODER = (
+    "The vision encoder of nano-deepseek-ocr: SAM, a 16x convolutional compressor, CLIP and the projector to the GPT."
+)
+ENCODER_USE = """Train a model on top of it:
+
+```
+uv run python -m scripts.vis_mid_train --resume_from_deepencoder=deepencoder.pt
+```"""
+MODEL = "A small model that reads documents: the vision encoder of nano-deepseek-ocr and a GPT, with its tokenizer."
+MODEL_USE = """Read a page with it, all files of this repository in one folder:
+
+```
+uv run nano-ocr read page.png --checkpoint model.pt
+```"""
+
+
+@dataclass
+class UploadConfig:
+    repo: str
+    """repository on the hub, owner/name; made if it does not exist"""
+    file: Path
+    """checkpoints/step_N.pt, which takes its meta_N.json and tokenizer along, or checkpoints/deepencoder_N.pt"""
+    public: bool = False
+    """show a new repository to everyone; one that exists keeps its visibility"""
+
+
+def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
+    """What to put under which name: an encoder as deepencoder.pt, a whole model as model.pt with what it needs.
+
+    Raises UserError when `file` is neither, or when the meta or tokenizer that belongs to a model is missing.
+    """
+    state = load_weights(file)
+    parts = {name.split(".")[0] for name in state}
+    if "sam_model" not in parts:
+        raise UserError(f"{file} holds neither a model nor an encoder: give step_N.pt or deepencoder_N.pt")
+    is_model = "gpt" in parts
+    files: dict[str, Path | bytes] = {"model.pt" if is_model else "deepencoder.pt": file}
+    if is_model:
+        read_meta(file)  # says what is wrong with it
+        RustBPETokenizer.from_directory(file.parent)
+        files["meta_model.json"] = file.with_name(f"meta_{file.stem.removeprefix('step_')}.json")
+        files["tokenizer.pkl"] = file.with_name("tokenizer.pkl")
+    card = CARD.format(
+        title=repo.split("/")[-1],
+        what=MODEL if is_model else ENCODER,
+        parameters=sum(value.numel() for value in state.values() if value.is_floating_point()),  # others are no weights
+        step=file.stem.split("_")[-1],
+        source=file.name,
+        use=MODEL_USE if is_model else ENCODER_USE,
+    )
+    return {**files, "README.md": card.encode()}
+
+
+def upload(config: UploadConfig, api: HfApi) -> str:
+    """Create the repository if need be, put all files there in one commit, and return its address.
+
+    Raises UserError when the hub refuses or cannot be reached.
+    """
+    files = plan_upload(config.file, config.repo)
+    operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
+    try:
+        api.create_repo(config.repo, repo_type="model", private=not config.public, exist_ok=True)
+        api.create_commit(config.repo, operations, commit_message=f"Upload {config.file.name}", repo_type="model")
+    except Exception as error:  # the hub's client lets errors of its HTTP library and its own through
+        reason = (str(error).strip() or type(error).__name__).splitlines()[0]
+        advice = "is the network there, and may your token write to it?"
+        raise UserError(f"cannot upload {config.file} to {config.repo} ({reason}): {advice}") from error
+    return f"{api.endpoint}/{config.repo}"
+
+
+@entry_point
+def main() -> None:
+    """Upload a checkpoint to the Hugging Face hub."""
+    config = parse_args(UploadConfig, description=main.__doc__)
+    if get_token() is None:
+        raise UserError("no token for the hub: run `uv run hf auth login`, or set HF_TOKEN to one that may write")
+    print(f"Uploaded to {upload(config, HfApi())}")
+
+
+if __name__ == "__main__":
+    main()
