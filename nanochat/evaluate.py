@@ -5,6 +5,7 @@ difference, the image gain, is what the picture tells the model; a model that re
 none.
 """
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -152,6 +153,11 @@ def summarise(readings: Sequence[Reading]) -> Summary:
         overlap=mean([r.overlap for r in readings]),
         cer=mean([r.cer for r in readings]),
     )
+
+
+def format_share(share: float) -> str:
+    """A share as per cent, rounded down: only a full share reads 100%."""
+    return f"{math.floor(share * 1000) / 10:g}%"
 
 
 def _pictures_of(item: dict, n: int) -> list[Image.Image]:
