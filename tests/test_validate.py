@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from nanochat.image_process import ImageLayout
 from nanochat.validate import Validation, feature_similarity, page_vectors, swap_pictures
 
 
@@ -31,7 +32,9 @@ def test_a_common_part_raises_the_raw_similarity_alone():
 
 def test_the_place_of_a_token_is_part_of_a_page():
     first, second = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
-    raw, _ = feature_similarity(torch.stack(page_vectors([first, second])))
+    ends = torch.tensor([[9.0, 9.0], [7.0, 7.0]])  # a row end and a separator: the same on every page, and left out
+    pages = page_vectors([torch.cat([first, ends]), torch.cat([second, ends])], [ImageLayout((64, 128))] * 2)
+    raw, _ = feature_similarity(torch.stack(pages))
     assert raw == pytest.approx(0.0)
 
 

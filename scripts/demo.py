@@ -1,0 +1,125 @@
+"""The demo: both stages of training on ten documents with the nano size, reading them back, a picture report.
+
+nano-ocr demo [--out out/demo] [--data-dir data]
+"""
+
+import time
+from collections.abc import Callable
+from contextlib import redirect_stdout
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from nanochat.common import UserError
+from nanochat.evaluate import Reading, Summary, read_documents, summarise
+from nanochat.ocr import OCR
+from nanochat.report import Curve, write_report
+from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.trainer import TrainConfig, Trainer
+from scripts import vis_mid_train, vis_tok_train
+
+STEPS = {1: 160, 2: 120}
+
+
+def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
+    """The flags of a stage: small enough for two CPU cores, everything else as the scripts have it."""
+    flags: dict[str, Any] = {
+        "model": "nano",
+        "data_dir": str(data_dir),
+        "tokenizer_dir": str(out / "tokenizer"),
+        "steps": STEPS[number],
+        "batch_size": 5,
+        "optimizer": "muon",
+        "warmup_steps": 10,
+        "eval_every": 40,
+        "save_every": 0,
+    }
+    if number == 2:
+        flags["resume_from_deepencoder"] = str(out / "stage1" / f"deepencoder_{STEPS[1]}.pt")
+        flags |= {"lr_decay_step": 80, "lr_decay_gamma": 0.2}
+    return flags
+
+
+def train_stage(
+    number: int, config: TrainConfig, train: Callable[..., Trainer], progress: Progress, log: Path
+) -> list[float]:
+    """Run one stage under a progress bar, its own lines going to `log`; returns the loss of each step."""
+    losses: list[float] = []
+    bar = progress.add_task(f"stage {number}", total=config.steps, loss=float("nan"))
+
+    def on_step(step: int, steps: int, figures: dict[str, float]) -> None:
+        losses.append(figures["loss"])
+        progress.update(bar, completed=step, loss=figures["loss"])
+
+    with open(log, "a") as file, redirect_stdout(file):
+        train(config, on_step)
+    return losses
+
+
+def read_back(checkpoint: Path, data_dir: Path) -> tuple[list[Reading], Summary]:
+    """Read every training document with a checkpoint."""
+    ocr, task = OCR(checkpoint), OverfitSamples(str(data_dir), "train")
+    readings = list(
+        read_documents(ocr.engine, ocr.tokenizer, task, [s["id"] for s in task.samples], ocr.view, ocr.precision)
+    )
+    return readings, summarise(readings)
+
+
+def format_loss(loss: float | None) -> str:
+    """Two digits, or nothing where there was no other picture."""
+    return "" if loss is None else f"{loss:.2f}"
+
+
+def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
+    """One row a document, both stages side by side, and the averages."""
+    table = Table(title="Ten documents, read back", footer_style="bold", show_footer=True)
+    rows = by_stage[1][0]
+    table.add_column("document", "average")
+    for stage, (_, summary) in by_stage.items():
+        table.add_column(f"stage {stage}\nloss", f"{summary.loss:.4f}", justify="right")
+        table.add_column(
+            "wrong\npicture", "" if summary.wrong_loss is None else f"{summary.wrong_loss:.2f}", justify="right"
+        )
+        table.add_column("overlap", f"{summary.overlap:.1%}", justify="right")
+    for i, row in enumerate(rows):
+        cells = [row.id]
+        for readings, _ in by_stage.values():
+            r = readings[i]
+            cells += [f"{r.loss:.4f}", format_loss(r.wrong_loss), f"{r.overlap:.0%} {'✓' if r.overlap == 1 else '✗'}"]
+        table.add_row(*cells)
+    return table
+
+
+def demo(out: Path, data_dir: Path) -> None:
+    """Train stage 1 and stage 2 from nothing into `out`, read the documents after each, write report.html."""
+    console = Console()
+    if not (data_dir / "train.json").is_file():
+        raise UserError(f"{data_dir}/train.json: no such file (give the folder of the documents as --data-dir)")
+    out.mkdir(parents=True, exist_ok=True)
+    started, log = time.perf_counter(), out / "train.log"
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
+               TextColumn("loss {task.fields[loss]:.3f}"))  # fmt: skip
+    console.print(f"Training nano from nothing, {torch.get_num_threads()} threads; every line of it in {log}")
+    losses: dict[int, list[float]] = {}
+    results: dict[int, tuple[list[Reading], Summary]] = {}
+    with Progress(*columns, console=console) as progress:
+        for number, recipe in ((1, vis_tok_train), (2, vis_mid_train)):
+            folder = out / f"stage{number}"
+            config = recipe.Config(**settings(number, out, data_dir), checkpoint_dir=str(folder))
+            losses[number] = train_stage(number, config, recipe.train, progress, log)
+            results[number] = read_back(folder / f"step_{STEPS[number]}.pt", data_dir)
+    minutes = (time.perf_counter() - started) / 60
+    console.print(results_table(results))
+    readings, summary = results[2]
+    console.print(
+        f"{summary.complete} of {summary.documents} documents complete, image gain {summary.image_gain:.2f} nats, "
+        f"{minutes:.1f} minutes"
+    )
+    curves = [Curve(f"stage {n}", "training loss", list(enumerate(loss, 1))) for n, loss in losses.items()]
+    facts = {"minutes": f"{minutes:.1f}", "threads": str(torch.get_num_threads()), "model": "nano, from nothing"}
+    report = write_report(out / "report.html", "nano-ocr demo: ten documents, two stages", readings, curves, facts)
+    console.print(f"Pictures, expected and read text, loss curves: {report}")
