@@ -21,7 +21,7 @@ from nanochat.common import UserError
 
 TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
 PAD_COLOUR = (127, 127, 127)
-MAX_PIXELS = 200_000_000  # a larger picture is refused before it is decoded
+MAX_PIXELS = 178_956_970  # a larger picture is refused before it is decoded: Pillow's own limit
 
 
 @dataclass(frozen=True)
@@ -85,13 +85,22 @@ class ImageViews:
 ViewFunction = Callable[[Image.Image], ImageViews]
 
 
+def _to_8_bits(image: Image.Image) -> Image.Image:
+    """A grey picture of 16 or 32 bits or of floats as 8 bits.
+
+    16 bits run to 65,535; the others do not say what is white: the least of 1 (floats), 255 and 65,535 that holds them.
+    """
+    pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
+    scales = {"I": (255, 65_535), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
+    white = next((scale for scale in scales if pixels.max() <= scale), 65_535)
+    return Image.fromarray((pixels * (255 / white)).round().clip(0, 255).astype(np.uint8))
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as upright 8-bit RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8."""
     image = ImageOps.exif_transpose(image)
     if image.mode.startswith("I") or image.mode == "F":
-        pixels = np.asarray(image, dtype=np.float32)
-        top = 65_535.0 if pixels.max(initial=0) > 255 else 255.0
-        image = Image.fromarray((pixels * (255.0 / top)).clip(0, 255).astype(np.uint8))
+        image = _to_8_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
         white = Image.new("RGBA", image.size, (255, 255, 255, 255))
@@ -119,9 +128,9 @@ def open_image(source: str | Path | bytes | Image.Image, name: str | None = None
         raise UserError(f"{name}: over the limit of {MAX_PIXELS:,} pixels (a decompression bomb?)") from error
     except UnidentifiedImageError as error:
         raise UserError(f"{name}: not a picture that can be read") from error
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
-        if isinstance(error, UserError):
-            raise
+    except (UserError, MemoryError):
+        raise
+    except Exception as error:  # a damaged picture can raise nearly anything
         raise UserError(f"{name}: broken or truncated picture ({error})") from error
 
 
@@ -136,8 +145,13 @@ def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
 def process_image(image: Image.Image, base_size: int = 1024) -> Tensor:
     """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
     ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
-    size = (base_size, base_size)
-    return to_tensor(ImageOps.pad(to_rgb(image), size, Image.Resampling.BICUBIC, color=PAD_COLOUR))
+    image = to_rgb(image)
+    width, height = (max(1, round(side * base_size / max(image.size))) for side in image.size)  # a line stays visible
+    page = Image.new("RGB", (base_size, base_size), PAD_COLOUR)
+    page.paste(
+        image.resize((width, height), Image.Resampling.BICUBIC), ((base_size - width) // 2, (base_size - height) // 2)
+    )
+    return to_tensor(page)
 
 
 def count_vision_tokens(base_size: int = 1024) -> int:

@@ -123,7 +123,7 @@ def new_cache(gpt: GPT, batch: int) -> KVCache:
     return KVCache(gpt.config, batch, "cpu", torch.float32)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([(4, 4), (4, 2)]))
 def test_pieces_of_any_size_equal_the_whole(pieces: list[int], heads: tuple[int, int]) -> None:
     gpt, ids = tiny_gpt(*heads), some_ids(3, sum(pieces))
@@ -135,7 +135,7 @@ def test_pieces_of_any_size_equal_the_whole(pieces: list[int], heads: tuple[int,
     assert cache.lengths == [sum(pieces)] * 3
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.lists(st.integers(1, 3), min_size=1, max_size=4))
 def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], pieces: list[int]) -> None:
     gpt, rows, new = tiny_gpt(), len(lengths), sum(pieces)
