@@ -6,25 +6,20 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
+from tiny_model import IMAGE, N_TOKENS, SIDE, tiny_model
 
 from nanochat.common import UserError
-from nanochat.deepencoder import VisionConfig
-from nanochat.deepencoder.clip import CLIPConfig
-from nanochat.deepencoder.sam import SAMConfig
 from nanochat.engine import Engine
 from nanochat.evaluate import THUMBNAIL, Reading, read_documents, summarise
-from nanochat.gpt import GPTConfig
 from nanochat.image_process import process_image, square_view
 from nanochat.machine import Precision
 from nanochat.metrics import character_error_rate
-from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 from nanochat.tasks.common import BadSample
 from nanochat.tokenizer import RustBPETokenizer
 
-SIDE = 128
 IDS = ["a", "b", "c"]
 USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # of the tokenizer of bytes
-BOS, IMAGE = 256, 265
+BOS = 256
 
 
 @pytest.fixture(scope="module")
@@ -34,14 +29,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def model():
-    torch.manual_seed(0)
-    sam = SAMConfig(grid=8, width=16, n_layer=2, n_head=2, global_layers=(1,), window=4, neck=16, out_channels=(16, 16))
-    clip = CLIPConfig(grid=2, width=16, n_layer=1, n_head=2)
-    gpt = GPTConfig(sequence_len=96, vocab_size=266, n_layer=2, n_head=2, n_kv_head=2, n_embd=32)
-    model = NanoDeepseekOCR(ModelConfig(VisionConfig(sam, clip), gpt, image_token_id=IMAGE)).eval()
-    for parameter in model.parameters():  # zeros, as heads begin, would hide everything
-        torch.nn.init.normal_(parameter, std=0.3)
-    return model
+    return tiny_model(sequence_len=96)
 
 
 def document(colour: str, answer: str, size=(SIDE, SIDE)) -> dict:
@@ -61,8 +49,8 @@ def read(model, tokenizer, task, ids=IDS, **settings) -> list[Reading]:
     return list(read_documents(Engine(model, tokenizer), tokenizer, task, ids, view, Precision("float32"), **settings))
 
 
-def prompt_ids(n_image_tokens: int = 7) -> list[int]:  # 2 rows of 2 and a row end, and the separator
-    return [BOS, USER_START, *[IMAGE] * n_image_tokens, *b"\nOCR", USER_END, ASSISTANT_START]
+def prompt_ids() -> list[int]:
+    return [BOS, USER_START, *[IMAGE] * N_TOKENS, *b"\nOCR", USER_END, ASSISTANT_START]
 
 
 @torch.no_grad()

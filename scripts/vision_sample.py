@@ -1,0 +1,93 @@
+"""What a checkpoint reads: the loss and the overlap of every document, also with a wrong picture, and the averages.
+
+python -m scripts.vision_sample --checkpoint=checkpoints/step_500.pt --data_dir=data
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from nanochat.common import UserError, atomic_path, entry_point, parse_args
+from nanochat.evaluate import Reading, Summary, format_share, read_documents, summarise
+from nanochat.ocr import OCR
+from nanochat.tasks.overfit_samples import OverfitSamples
+
+
+@dataclass
+class Config:
+    """Read the documents of a folder and compare with their texts; the model is rebuilt from the checkpoint alone."""
+
+    checkpoint: str
+    """step_N.pt, with meta_N.json and tokenizer.pkl beside it"""
+    data_dir: str = "data"
+    """folder with the pictures and their texts"""
+    split: str = "val"
+    """which list of documents: {split}.json in data_dir"""
+    limit: int | None = None
+    """read the first documents only"""
+    batch_size: int = 10
+    """documents read together; lower it when memory runs out"""
+    max_tokens: int | None = None
+    """longest answer in tokens; by default what the model's context holds"""
+    json: str = ""
+    """results file; by default step_N_{split}.json beside the checkpoint"""
+    device: str = ""
+    """cuda, mps or cpu; by default the best there is"""
+
+
+def print_table(readings: Iterator[Reading], width: int) -> list[Reading]:
+    """Print a row for each document as it is read; a tick says that every word is there."""
+    print(f"{'ID':<{width}}  {'Loss':>7}  {'Wrong':>7}  {'Overlap':>7}")
+    print("=" * (width + 30))
+    shown = []
+    for r in readings:
+        wrong = "-" if r.wrong_loss is None else f"{r.wrong_loss:.4f}"
+        mark = "✓" if r.overlap == 1 else "✗"
+        print(f"{r.id:<{width}}  {r.loss:7.4f}  {wrong:>7}  {format_share(r.overlap):>7}  {mark}", flush=True)
+        shown.append(r)
+    print("=" * (width + 30))
+    return shown
+
+
+def print_averages(summary: Summary) -> None:
+    print(f"Avg loss: {summary.loss:.4f}")
+    if summary.wrong_loss is not None:
+        print(f"Avg loss with a wrong picture: {summary.wrong_loss:.4f} (image gain {summary.image_gain:.4f} nats)")
+    print(f"Avg overlap: {format_share(summary.overlap)} ({summary.complete} of {summary.documents} complete)")
+    print(f"Avg character error rate: {100 * summary.cer:.2f}%")
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config, description=__doc__)
+    if config.limit is not None and config.limit < 1:
+        raise UserError(f"--limit={config.limit}: read at least one document")
+    if config.batch_size < 1:
+        raise UserError(f"--batch-size={config.batch_size}: read at least one document at a time")
+    task = OverfitSamples(config.data_dir, config.split, stop=config.limit)
+    ids = [sample["id"] for sample in task.samples[: config.limit]]
+    ocr = OCR(config.checkpoint, config.device)
+    readings = read_documents(
+        ocr.engine, ocr.tokenizer, task, ids, ocr.view, ocr.precision, config.batch_size, config.max_tokens
+    )
+    shown = print_table(readings, max(map(len, ids)))
+    summary = summarise(shown)
+    print_averages(summary)
+
+    checkpoint = Path(config.checkpoint)
+    path = Path(config.json) if config.json else checkpoint.with_name(f"{checkpoint.stem}_{config.split}.json")
+    results = {
+        "checkpoint": config.checkpoint,
+        "data_dir": config.data_dir,
+        "split": config.split,
+        "summary": asdict(summary),
+        "documents": [reading.to_dict() for reading in shown],
+    }
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=2, ensure_ascii=False), encoding="utf-8")
+    print(f"Results: {path}")
+
+
+if __name__ == "__main__":
+    main()
