@@ -1,12 +1,13 @@
 """Glyphs of one face at one size as numpy arrays: rendered once by FreeType, then only copied."""
 
-from functools import lru_cache
+import math
+from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
 from PIL import ImageFont
 
-from nanochat.synth.fonts import Face
+from nanochat.synth.fonts import ASCII, Face
 
 
 class Glyph(NamedTuple):
@@ -18,38 +19,53 @@ class Glyph(NamedTuple):
     advance: float
 
 
+@lru_cache(maxsize=64)  # an open font takes FreeType 100 KB and more; the glyphs rendered from it far less
+def _open(path: str, index: int, px: int) -> ImageFont.FreeTypeFont:
+    return ImageFont.truetype(path, px, index, layout_engine=ImageFont.Layout.BASIC)
+
+
+@cache
+def _proportions(face: Face) -> tuple[float, float, float, float]:
+    """(highest row of any character, lowest row, x-height, advance of a typical letter), over the type's size."""
+    px = 64
+    font = _open(face.path, face.index, px)
+    bounds = font.getbbox(ASCII + face.extras, anchor="ls")
+    x_height = -font.getbbox("x", anchor="ls")[1]
+    return -bounds[1] / px, bounds[3] / px, x_height / px, font.getlength("nesota1A") / 8 / px
+
+
 class Atlas:
     """The glyphs of one face at one pixel size, rendered when first asked for."""
 
     def __init__(self, face: Face, px: int):
-        self.face, self.px = face, px
-        self._font = ImageFont.truetype(face.path, px, face.index, layout_engine=ImageFont.Layout.BASIC)
+        self.px = px
+        self._source = (face.path, face.index, px)
         self._glyphs: dict[str, Glyph] = {}
-        tall = self._font.getbbox("|()[]{}@$Qgjpqyldbfhk", anchor="ls")
-        self.ascent = -int(tall[1])  # rows above the baseline that letters and brackets reach
-        self.descent = int(tall[3])  # rows below it
-        self.x_height = -float(self._font.getbbox("x", anchor="ls")[1])
+        top, bottom, x_height, typical = _proportions(face)
+        self.ascent = math.ceil(top * px + 0.5)  # rows above the baseline that characters reach; hinting adds up to one
+        self.descent = math.ceil(bottom * px + 0.5)  # rows below it
+        self.x_height = x_height * px
+        self.typical_advance = typical * px
 
     def glyph(self, char: str) -> Glyph:
         """The glyph of one character."""
         glyph = self._glyphs.get(char)
         if glyph is None:
-            mask, (left, top) = self._font.getmask2(char, "L", anchor="ls")
+            font = _open(*self._source)
+            mask, (left, top) = font.getmask2(char, "L", anchor="ls")
             width, height = mask.size
             ink = np.array(mask, np.uint8).reshape(height, width)
-            glyph = self._glyphs[char] = Glyph(ink, left, top, self._font.getlength(char))
+            ink = ink[max(-self.ascent - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
+            top = max(top, -self.ascent)
+            glyph = self._glyphs[char] = Glyph(ink, left, top, font.getlength(char))
         return glyph
 
     def width(self, text: str) -> float:
         """The sum of the advances of `text`, px."""
-        return sum(self.glyph(char).advance for char in text)
-
-    def has(self, text: str) -> bool:
-        """Whether every character of `text` can be drawn."""
-        return all(char.isascii() or char in self.face.extras for char in text)
+        return sum([self.glyph(char).advance for char in text])
 
 
-@lru_cache(maxsize=2048)
+@lru_cache(maxsize=8192)
 def get_atlas(face: Face, px: int) -> Atlas:
-    """The atlas of `face` at `px` pixels; the 2,048 last used are kept (some 100 MB when full)."""
+    """The atlas of `face` at `px` pixels; the 8,192 last used are kept."""
     return Atlas(face, px)

@@ -1,5 +1,6 @@
-"""A sheet that text is set on: paints glyphs, rules and boxes, and keeps the place of every glyph."""
+"""A sheet of pixels that text is set on: paints glyphs and shapes, and keeps the place of every glyph."""
 
+import cv2
 import numpy as np
 
 from nanochat.synth.atlas import Atlas
@@ -26,9 +27,9 @@ class Canvas:
         return self.image.shape[0]
 
     def write(
-        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, tracking: float = 0.0, join: bool = False
-    ) -> float:
-        """Set `text` with the pen at `x`; returns where the pen stops.
+        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, spread: float = 0.0, join: bool = False
+    ) -> None:
+        """Set `text` with the pen at `x` px on the baseline, `spread` px added to each space.
 
         Begins a new line of the document's text; with `join` the text goes on in the line before it, after one space
         whose box follows the glyph that was set last (cells of a table, the two ends of a row).
@@ -40,24 +41,34 @@ class Canvas:
             self.lines.append(text)
         top, bottom = baseline - atlas.ascent, baseline + atlas.descent
         middle = baseline - atlas.x_height / 2
-        pad = atlas.px  # room for italics that lean out of their advance
+        for start, end in self.scrap(x, baseline, text, atlas, ink, spread):
+            self._boxes.append((start, top, end, bottom))
+            self._centres.append(((start + end) / 2, middle))
+
+    def scrap(
+        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, spread: float = 0.0
+    ) -> list[tuple[float, float]]:
+        """Paint `text` without making it part of the document's text; returns where each advance starts and ends."""
+        pad = atlas.px // 2 + 2  # room for italics that lean out of their advance
         left = int(x) - pad
-        height = atlas.ascent + atlas.descent + 2 * pad
-        strip = np.zeros((height, int(atlas.width(text) + tracking * len(text)) + 3 * pad), np.uint8)
+        width = int(atlas.width(text) + spread * text.count(" ")) + 3 * pad
+        strip = np.zeros((atlas.ascent + atlas.descent, width), np.uint8)
+        spans = []
         for char in text:
             glyph = atlas.glyph(char)
-            if char != " ":
-                row = pad + atlas.ascent + glyph.top
+            end = x + glyph.advance
+            if char == " ":
+                end += spread
+            else:
+                row = atlas.ascent + glyph.top
                 column = round(x) - left + glyph.left
-                height, width = glyph.ink.shape
-                cut = strip[row : row + height, column : column + width]
+                ink_height, ink_width = glyph.ink.shape
+                cut = strip[row : row + ink_height, column : column + ink_width]
                 np.maximum(cut, glyph.ink, out=cut)
-            end = x + glyph.advance + tracking
-            self._boxes.append((x, top, end, bottom))
-            self._centres.append(((x + end) / 2, middle))
+            spans.append((x, end))
             x = end
-        self._blend(strip, left, top - pad, ink)
-        return x
+        self._blend(strip, left, baseline - atlas.ascent, ink)
+        return spans
 
     def _space_after_last(self, atlas: Atlas, baseline: int) -> None:
         x = self._boxes[-1][2]
@@ -71,12 +82,38 @@ class Canvas:
         x1, y1 = min(left + coverage.shape[1], self.width), min(top + coverage.shape[0], self.height)
         if x0 >= x1 or y0 >= y1:
             return
-        alpha = coverage[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.int16)
+        alpha = coverage[y0 - top : y1 - top, x0 - left : x1 - left].astype(np.int32)
         cut = self.image[y0:y1, x0:x1]
         if self.image.ndim == 3:
             alpha = alpha[:, :, None]
-        paint = np.array(ink, np.int16)
-        cut += ((paint - cut) * alpha.astype(np.int32) // 255).astype(np.uint8)  # wraps round, as two's complement does
+        cut[:] = cut + (np.array(ink, np.int32) - cut) * alpha // 255
+
+    def fill(self, x0: float, y0: float, x1: float, y1: float, ink: Ink) -> None:
+        """Paint a rectangle, its edges rounded to whole pixels; what falls outside is dropped."""
+        self.image[max(round(y0), 0) : max(round(y1), 0), max(round(x0), 0) : max(round(x1), 0)] = ink
+
+    def frame(self, x0: float, y0: float, x1: float, y1: float, ink: Ink, thickness: int = 1) -> None:
+        """Paint the outline of a rectangle."""
+        cv2.rectangle(self.image, (round(x0), round(y0)), (round(x1), round(y1)), ink, thickness)
+
+    def rule(self, x0: float, x1: float, y: float, ink: Ink, thickness: int = 1, dash: int = 0) -> None:
+        """Paint a horizontal line from `x0` to `x1`, of dashes `dash` px long if that is not 0."""
+        if not dash:
+            return self.fill(x0, y, x1, y + thickness, ink)
+        for x in range(round(x0), round(x1), 2 * dash):
+            self.fill(x, y, min(x + dash, x1), y + thickness, ink)
+
+    def polygon(self, points: np.ndarray, ink: Ink) -> None:
+        """Paint a filled polygon with corners (N, 2) in px."""
+        cv2.fillPoly(self.image, [np.round(points).astype(np.int32)], ink, cv2.LINE_AA)
+
+    def stroke(self, points: np.ndarray, ink: Ink, thickness: int = 1) -> None:
+        """Paint an open line through the points (N, 2) in px."""
+        cv2.polylines(self.image, [np.round(points).astype(np.int32)], False, ink, thickness, cv2.LINE_AA)
+
+    def disc(self, x: float, y: float, radius: float, ink: Ink, thickness: int = -1) -> None:
+        """Paint a disc, or with a `thickness` of 1 or more its rim."""
+        cv2.circle(self.image, (round(x), round(y)), max(round(radius), 1), ink, thickness, cv2.LINE_AA)
 
     def glyphs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """(boxes (N, 4) float32, centres (N, 2) float32, line ids (N,) int32) of everything written."""

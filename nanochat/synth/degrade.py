@@ -1,4 +1,4 @@
-"""What scanners and phones do to a page: geometry that the glyphs' places follow, then light, focus and noise."""
+"""What print, paper, light, lens and file do to a picture; none of it moves a pixel's content."""
 
 import random
 from functools import cache
@@ -10,41 +10,118 @@ _BANK = 1024
 
 
 @cache
-def _noise_bank() -> np.ndarray:
-    """(1024, 1024) float32 of standard normal values, the same in every process."""
-    return np.random.default_rng(20240611).standard_normal((_BANK, _BANK), np.float32)
+def _bank(sigma: float) -> np.ndarray:
+    """(1024, 1024) float32 noise of mean 0 and deviation 1, blurred by `sigma` px, the same in every process."""
+    field: np.ndarray = np.random.default_rng(20240611).standard_normal((_BANK, _BANK), np.float32)
+    if sigma:
+        field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
+    return (field - field.mean()) / field.std()
 
 
-def noise(shape: tuple[int, ...], rng: random.Random) -> np.ndarray:
-    """Standard normal noise (H, W) or (H, W, 1) for an image of `shape`: a random window of one large fixed field."""
+def noise(shape: tuple[int, ...], rng: random.Random, sigma: float = 0) -> np.ndarray:
+    """Noise (H, W), or (H, W, 1) for a colour `shape`: a window of one large fixed field, blurred by 0, 1, 3 or 24."""
     height, width = shape[:2]
     y, x = rng.randrange(_BANK - height + 1), rng.randrange(_BANK - width + 1)
-    window = _noise_bank()[y : y + height, x : x + width]
+    window = _bank(sigma)[y : y + height, x : x + width]
     return window[:, :, None] if len(shape) == 3 else window
 
 
-def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(N, 2) points through a 3 x 3 homography, float32."""
-    mapped = points @ matrix[:, :2].T + matrix[:, 2]
-    return (mapped[:, :2] / mapped[:, 2:]).astype(np.float32)
+def to_bytes(pixels: np.ndarray) -> np.ndarray:
+    """Float pixels, cut to 0..255, as uint8."""
+    return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-def map_boxes(boxes: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(N, 4) boxes through a homography: the upright box around each mapped quadrilateral."""
-    corners = map_points(boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2), matrix).reshape(-1, 4, 2)
-    return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
+def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
+    """Ink that ran (bolder) or that is thin or worn, before the sheet is photographed; `px` is the type's size."""
+    form = rng.random()
+    if form < 0.10 + 0.15 * strength:  # bolder or thinner by part of a pixel: a blend with the fully grown strokes
+        kernel = np.ones((2, 2) if rng.random() < 0.5 else (1, 2), np.uint8)
+        bolder = rng.random() < 0.65
+        grown = cv2.erode(image, kernel) if bolder == dark_ink else cv2.dilate(image, kernel)
+        most = min(1.0, max(px - 8, 0) / 12) if bolder else min(0.6, max(px - 12, 0) / 20)
+        share = rng.uniform(0, most)
+        return cv2.addWeighted(image, 1 - share, grown, share, 0)
+    if form < 0.16 + 0.35 * strength:  # worn: the ink fades in patches, rows or specks
+        paper = np.median(image[::4, ::4], axis=(0, 1))
+        field = noise(image.shape, rng, rng.choice((0, 1, 3, 24)))
+        if rng.random() < 0.3:  # a thermal head's dead rows
+            field = np.broadcast_to(field[:, :1], image.shape)
+        loss = np.clip(field * rng.uniform(0.1, 0.3) + rng.uniform(0, 0.35), 0, 0.35 + 0.35 * strength)
+        return to_bytes(image + (paper - image) * loss)
+    return image
 
 
-def photograph(image: np.ndarray, strength: float, rng: random.Random) -> np.ndarray:
-    """Blur, uneven light, noise and JPEG, each by chance and as strong as `strength` in [0, 1] allows."""
-    pixels = image
-    if rng.random() < 0.5 * strength + 0.1:
-        pixels = cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.3, 0.4 + 0.9 * strength))
-    if rng.random() < 0.6:
-        sigma = rng.uniform(0, 6 + 24 * strength)
-        pixels = np.clip(pixels + noise(pixels.shape, rng) * sigma, 0, 255).astype(np.uint8)
-    if rng.random() < 0.4 * strength:
-        quality = rng.randint(int(70 - 50 * strength), 90)
-        encoded = cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1]
-        pixels = np.asarray(cv2.imdecode(encoded, cv2.IMREAD_UNCHANGED))
+def _resolution(pixels: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
+    """Out of focus, moved, or scanned at fewer dots: never below what a person could still read at `px`."""
+    form = rng.random()
+    height, width = pixels.shape[:2]
+    if form < 0.1 + 0.15 * strength:
+        least = min(1.0, (10.5 - 2.5 * strength) / px)
+        factor = rng.uniform(max(least, 0.4), 1.0)
+        small = (max(round(width * factor), 1), max(round(height * factor), 1))
+        down = cv2.resize(pixels, small, interpolation=rng.choice((cv2.INTER_AREA, cv2.INTER_LINEAR)))
+        return cv2.resize(
+            down, (width, height), interpolation=rng.choice((cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
+        )
+    if form < 0.3 + 0.3 * strength:
+        most = (0.35 + 0.45 * strength) * min(px, 28) / 14
+        return cv2.GaussianBlur(pixels, (0, 0), rng.uniform(0.25, max(most, 0.3)))
+    if form < 0.3 + 0.38 * strength:
+        length = 2 if px < 18 else rng.choice((2, 3))
+        return cv2.blur(pixels, (length, 1) if rng.random() < 0.6 else (1, length))
+    return pixels
+
+
+def _light(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarray:
+    """Paper grain, uneven light and shadows, added and multiplied in float32."""
+    height, width = pixels.shape[:2]
+    if rng.random() < 0.15 + 0.25 * strength:
+        pixels = pixels + noise(pixels.shape, rng, rng.choice((1, 3, 24))) * rng.uniform(1, 4 + 8 * strength)
+    if rng.random() < 0.12 + 0.4 * strength:
+        x = np.linspace(-1, 1, width, dtype=np.float32)
+        y = np.linspace(-1, 1, height, dtype=np.float32)[:, None]
+        angle = rng.uniform(0, 2 * np.pi)
+        ramp = x * np.float32(np.cos(angle)) + y * np.float32(np.sin(angle))
+        if rng.random() < 0.4:  # the edge of a shadow rather than a slope
+            ramp = np.tanh((ramp - rng.uniform(-0.6, 0.6)) * rng.uniform(3, 14))
+        gain = 1 - rng.uniform(0.03, 0.08 + 0.2 * strength) * (ramp + 1)
+        pixels = pixels * (gain[:, :, None] if pixels.ndim == 3 else gain)
+    return pixels
+
+
+def _sensor(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarray:
+    """Contrast, grain, specks; returns uint8."""
+    if rng.random() < 0.3:
+        pixels = (np.asarray(pixels, np.float32) - 128) * rng.uniform(1 - 0.25 * strength, 1.2) + 128
+        pixels = pixels + rng.uniform(-20, 20) * strength
+    if rng.random() < 0.5:
+        pixels = pixels + noise(pixels.shape, rng) * (rng.random() ** 2 * (5 + 25 * strength))
+    if pixels.dtype != np.uint8:
+        pixels = to_bytes(pixels)
+    if rng.random() < 0.12 * strength:  # specks of dust and toner
+        height, width = pixels.shape[:2]
+        for _ in range(max(1, height * width // 4000)):
+            y, x = rng.randrange(height), rng.randrange(width)
+            pixels[y : y + rng.randint(1, 2), x : x + rng.randint(1, 2)] = rng.choice((0, 255))
+    return pixels
+
+
+def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
+    """All that happens between a flat, sharp, evenly lit picture and the file, each by chance.
+
+    strength in [0, 1] sets how likely and how bad; at 0 nothing happens. `px`: the smallest type's size in the picture.
+    """
+    if strength <= 0 or rng.random() < 0.12:
+        return image
+    strength *= rng.uniform(0.3, 1.0)
+    pixels = _sensor(_light(_resolution(image, px, strength, rng), strength, rng), strength, rng)
+    form = rng.random()
+    if form < 0.5 * strength:
+        quality = rng.randint(int(75 - 50 * strength), 90)
+        pixels = np.asarray(
+            cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)
+        )
+    elif form > 1 - 0.08 * strength and px >= 16:  # fax and black-and-white scans
+        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+        pixels = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
     return pixels

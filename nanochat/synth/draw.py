@@ -4,15 +4,20 @@ import random
 
 import numpy as np
 
-from nanochat.synth import degrade, layouts
-from nanochat.synth.atlas import get_atlas
+from nanochat.synth import geometry
 from nanochat.synth.canvas import Canvas, Ink
+from nanochat.synth.degrade import camera, strokes
 from nanochat.synth.document import Document
 from nanochat.synth.fonts import FontSet, find_fonts
+from nanochat.synth.layouts import LAYOUTS, Sheet, draw
+from nanochat.synth.layouts.scene import clutter
+from nanochat.synth.layouts.sheet import Faces
 from nanochat.synth.levels import Level
 from nanochat.synth.writer import Writer
 
 SPLITS = ("train", "val", "unseen", "hard")
+_SIZES = (12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few, so that their glyphs are soon all cached
+_LARGE = (18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 
@@ -24,32 +29,98 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     drawing depends. Raises UserError where no font is usable, or for "unseen" no held-out one.
     """
     assert split in SPLITS, split
-    fonts = fonts or find_fonts()
     rng = random.Random(f"{split}/{level.name}/{seed}")
-    unseen = split == "unseen"
     strength = 1.0 if split == "hard" else level.degrade
     paper, ink = _colours(rng, strength)
-    canvas = Canvas(level.width, level.height, paper)
-    if rng.random() >= EMPTY_SHARE:
-        face = fonts.pick(rng, unseen)
-        atlas = get_atlas(face, rng.randint(*level.font_px))
-        writer = Writer(rng, unseen, face.extras)
-        layouts.draw_lines(canvas, level, atlas, ink, writer, rng)
+    kind = rng.choice(level.kinds)
+    px = _type_size(level, LAYOUTS[kind].columns, rng)
+    if rng.random() < EMPTY_SHARE:
+        canvas = Canvas(level.width, level.height, paper)
+        if rng.random() < 0.6:
+            clutter(canvas, rng)
+    else:
+        wide, tall = _proportions(level, px, kind, rng)
+        canvas = Canvas(round(level.width * wide), round(level.height * tall), paper)
+        faces = _faces(fonts or find_fonts(), LAYOUTS[kind].mono, rng, split == "unseen")
+        writer = Writer(rng, split == "unseen", faces.plain.extras)
+        draw(kind, Sheet(canvas, level, faces, round(px * tall), ink, writer))
     boxes, centres, line_ids = canvas.glyphs()
-    image = degrade.photograph(canvas.image, strength, rng)
-    limit = np.array([level.width, level.height] * 2, np.float32)
-    boxes = np.clip(boxes, 0, limit)
+    image = canvas.image
+    if strength > 0:
+        image = strokes(image, sum(ink) < sum(paper), px, strength, rng)
+    image, boxes, centres = _lay(image, boxes, centres, level, strength, rng)
+    image = camera(image, px, strength, rng)
     text = "\n".join(canvas.lines)
-    return Document(image, text, text.replace("\n", ""), boxes, centres, line_ids)
+    return Document(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
+
+
+def _type_size(level: Level, columns: int, rng: random.Random) -> int:
+    """Pages mostly take the smaller sizes of their level, single lines all alike; `columns` letters must fit a row."""
+    low, high = level.font_px
+    sizes = [px for px in _SIZES if low <= px <= max(low, min(high, level.width / columns / 0.55))]
+    return sizes[int(len(sizes) * rng.random() ** (1.0 if level.max_chars < 100 else 1.8))]
+
+
+def _proportions(level: Level, px: int, kind: str, rng: random.Random) -> tuple[float, float]:
+    """How many times wider and taller the canvas is than the picture it is then scaled to.
+
+    Wider only: narrow type, as tills print it. Both: type drawn large and made small, as a scanner does.
+    """
+    form = rng.random()
+    if level.degrade == 0 or form < 0.6:
+        return 1.0, 1.0
+    if form < 0.85:  # narrow type keeps at least about 5 px a letter
+        most = min(1.6 if kind in ("receipt", "lines", "crop") else 1.25, px / 9)
+        return rng.uniform(0.9, max(most, 1.0)), 1.0
+    factor = rng.choice([large for large in _LARGE if 1.2 * px <= large <= 2.2 * px]) / px
+    return factor, factor
+
+
+def _faces(fonts: FontSet, mono_share: float, rng: random.Random, held_out: bool) -> Faces:
+    mono = rng.random() < mono_share
+    face = fonts.pick(rng, held_out, mono)
+    return Faces(face, fonts.bold(face))
+
+
+def _lay(
+    image: np.ndarray, boxes: np.ndarray, centres: np.ndarray, level: Level, strength: float, rng: random.Random
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Lay the sheet on a picture of the level's size: straight, or turned, in perspective, curled, on a desk."""
+    size = (level.width, level.height)
+    source = (image.shape[1], image.shape[0])
+    plain = rng.random() < 0.85 - 0.7 * strength or strength <= 0
+    if plain and source == size:
+        return image, boxes, centres
+    large = level.height >= 128 and level.width >= 128
+    inset, backdrop, curl = 0.0, None, None
+    if plain:
+        matrix = np.diag([size[0] / source[0], size[1] / source[1], 1.0])
+    else:
+        if large and rng.random() < 0.25:
+            inset = rng.uniform(0.0, 0.04)
+            desk = Canvas(*size, (0,) * (image.shape[2] if image.ndim == 3 else 1))
+            clutter(desk, rng, 20, 150)
+            backdrop = desk.image
+        matrix = geometry.random_homography(source, size, inset, strength, rng)
+        if large and rng.random() < 0.15 + 0.2 * strength:
+            curl = geometry.Curl(size, rng.uniform(0.3, 1.0) * (1 + 2 * strength) * level.height / 256, rng)
+    margin = 0.0 if plain else 0.5 + (curl.reach if curl else 0.0)
+    matrix = geometry.keep_inside(matrix, boxes, size, margin)
+    image = geometry.warp(image, matrix, size, backdrop)
+    corners = geometry.map_points(geometry.corners_of(boxes), matrix)
+    centres = geometry.map_points(centres, matrix)
+    if curl:
+        image, corners, centres = curl.image(image), curl.points(corners), curl.points(centres)
+    return image, geometry.around(corners), centres
 
 
 def _colours(rng: random.Random, strength: float) -> tuple[Ink, Ink]:
     """(paper, ink): dark on light nine times in ten, grey seven in ten; the more degraded the fainter."""
     light = rng.randint(int(215 - 45 * strength), 255)
     dark = rng.randint(0, int(40 + 60 * strength)) if rng.random() < 0.6 else rng.randint(0, 30)
+    pale: Ink = (light,)
+    deep: Ink = (dark,)
     if rng.random() < 0.3:
         pale = tuple(max(light - rng.randint(0, 50), 0) for _ in range(3))
         deep = tuple(min(dark + rng.randint(0, 70), 255) for _ in range(3))
-    else:
-        pale, deep = (light,), (dark,)
     return (deep, pale) if rng.random() < 0.1 else (pale, deep)

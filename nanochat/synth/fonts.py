@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -41,46 +41,61 @@ _UNWANTED = re.compile(
 _NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Face:
-    """One font file's face: `extras` are the characters of EXTRAS it can draw besides printable ASCII."""
+    """One face of a font file."""
 
     family: str
     style: str
     path: str
     index: int
-    extras: str
+    extras: str  # the characters of EXTRAS that it can draw besides printable ASCII
 
-    @property
+    @cached_property
     def plain(self) -> bool:
         """Upright and of ordinary weight: what most text is set in."""
         return re.search(r"bold|italic|oblique|light|black|heavy|demi|condensed", self.style, re.I) is None
 
-    @property
+    @cached_property
     def mono(self) -> bool:
         """A typewriter or code face, by its family's name."""
         return re.search(r"mono|courier|code|ocr|hack|inconsolata|agave|typewriter", self.family, re.I) is not None
 
 
-@dataclass(frozen=True)
 class FontSet:
     """The usable faces, by family name in alphabetical order: `trained` and `held_out` share no family."""
 
-    trained: dict[str, tuple[Face, ...]]
-    held_out: dict[str, tuple[Face, ...]]
+    def __init__(self, faces: list[Face]):
+        families: dict[str, list[Face]] = {}
+        for face in sorted(faces, key=lambda face: (face.family, face.style)):
+            families.setdefault(face.family, []).append(face)
+        self.trained = {name: found for name, found in families.items() if name not in HELD_OUT_FAMILIES}
+        self.held_out = {name: found for name, found in families.items() if name in HELD_OUT_FAMILIES}
+        self._by_width = {
+            (held_out, mono): [found for found in chosen.values() if found[0].mono == mono] or list(chosen.values())
+            for held_out, chosen in ((False, self.trained), (True, self.held_out))
+            for mono in (False, True)
+        }
 
-    def pick(self, rng: random.Random, held_out: bool = False, mono: bool | None = None) -> Face:
+    def pick(self, rng: random.Random, held_out: bool, mono: bool) -> Face:
         """A face: every family is as likely as any other, then a plain style 6 times in 10, else any style.
 
-        `mono`: True for a typewriter face, False for any other, None for either; ignored where there is none such.
+        `mono`: True for a typewriter or code face, False for any other; ignored where there is none such. Raises
+        UserError where no held-out family is installed and one is asked for.
         """
-        families = self.held_out if held_out else self.trained
+        families = self._by_width[held_out, mono]
         if not families:
-            raise UserError("none of the held-out font families is installed: run `bash runs/fonts.sh`")
-        names = [name for name, faces in families.items() if mono is None or faces[0].mono == mono]
-        faces = families[rng.choice(names or list(families))]
+            which = "none of the held-out font families" if held_out else "no font family to train on"
+            raise UserError(f"{which} is installed: run `bash runs/fonts.sh`")
+        faces = rng.choice(families)
         plain = [face for face in faces if face.plain]
         return rng.choice(plain if plain and rng.random() < 0.6 else faces)
+
+    def bold(self, face: Face) -> Face:
+        """The bold face that goes with `face`: its family's, or `face` itself where that has none."""
+        family = self.trained.get(face.family) or self.held_out[face.family]
+        found = [other for other in family if re.fullmatch(r"(semi|demi|extra)?\s*bold", other.style, re.I)]
+        return found[0] if found else face
 
 
 def _candidates() -> list[tuple[str, str, str, int]]:
@@ -146,19 +161,15 @@ def find_fonts() -> FontSet:
 
     Raises UserError when there is none.
     """
-    families: dict[str, dict[str, Face]] = {}
+    faces: dict[tuple[str, str], Face] = {}
     for family, style, path, index in _candidates():
-        if Path(path).suffix.lower() not in (".ttf", ".otf", ".ttc") or style in families.get(family, {}):
+        if Path(path).suffix.lower() not in (".ttf", ".otf", ".ttc") or (family, style) in faces:
             continue
         if _UNWANTED.search(family) or _UNWANTED.search(style) or _NOTO.match(family):
             continue
         face = _check(family, style, path, index)
         if face:
-            families.setdefault(family, {})[style] = face
-    if not families:
+            faces[family, style] = face
+    if not faces:
         raise UserError("no usable font on this machine: run `bash runs/fonts.sh`, or set NANO_FONTS to a folder")
-    sets = {name: tuple(faces.values()) for name, faces in sorted(families.items())}
-    return FontSet(
-        {name: faces for name, faces in sets.items() if name not in HELD_OUT_FAMILIES},
-        {name: faces for name, faces in sets.items() if name in HELD_OUT_FAMILIES},
-    )
+    return FontSet(list(faces.values()))

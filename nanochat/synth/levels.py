@@ -17,6 +17,12 @@ class Level:
     degrade: float = 0.3  # 0: clean, 1: as bad as can still be read
 
 
+_NOTE_KINDS = ("lines", "paragraph", "list", "receipt", "form", "table", "letter")
+_PAGE_KINDS = (
+    *("lines", "receipt", "receipt", "invoice", "form", "table", "paragraph", "columns", "article", "letter"),
+    *("code", "list", "bars", "curves", "pie", "scene"),
+)
+
 CURRICULUM = (
     Level("s1", 64, 64, (14, 28), 1, 5, degrade=0.2),
     Level("s2", 64, 64, (12, 28), 2, 10, degrade=0.2),
@@ -24,14 +30,15 @@ CURRICULUM = (
     Level("B", 128, 128, (20, 28), 2, 16),
     Level("C", 128, 128, (16, 28), 3, 28),
     Level("D", 128, 128, (12, 28), 4, 48),
-    Level("line128", 128, 64, (12, 32), 1, 24),
-    Level("line256", 256, 64, (12, 32), 1, 48),
-    Level("line384", 384, 64, (12, 32), 1, 72),
-    Level("line512", 512, 64, (12, 32), 1, 96),
-    Level("E", 192, 192, (12, 28), 8, 90),
-    Level("Ew", 256, 128, (12, 28), 6, 90),
-    Level("note", 256, 256, (12, 24), 14, 160, ("lines",), degrade=0.4),
-    Level("page", 512, 512, (12, 32), 40, 500, ("lines",), degrade=0.4),
+    Level("line128", 128, 64, (12, 32), 1, 24, ("lines", "crop")),
+    Level("line256", 256, 64, (12, 32), 1, 48, ("lines", "crop")),
+    Level("line384", 384, 64, (12, 32), 1, 72, ("lines", "crop")),
+    Level("line512", 512, 64, (12, 32), 1, 96, ("lines", "crop")),
+    Level("E", 192, 192, (12, 28), 8, 90, ("lines", "paragraph", "list", "form")),
+    Level("Ew", 256, 128, (12, 28), 6, 90, ("lines", "paragraph", "list", "form")),
+    Level("note", 256, 256, (12, 24), 14, 160, _NOTE_KINDS, degrade=0.4),
+    Level("leaf", 384, 384, (12, 28), 28, 320, _PAGE_KINDS, degrade=0.4),
+    Level("page", 512, 512, (12, 32), 40, 500, _PAGE_KINDS, degrade=0.4),
 )
 """The levels from easy to hard: each adds text, smaller type or larger pictures to the one before."""
 

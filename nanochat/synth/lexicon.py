@@ -8,12 +8,21 @@ from pathlib import Path
 SYSTEM_WORDS = Path("/usr/share/dict/words")  # Debian's wamerican, installed by runs/fonts.sh
 HELD_OUT_SHARE = 20  # one word in so many is kept for the set `unseen`
 
-# Function words and the labels of forms: in every set, so that sentences and receipts look as they do in life.
+# Function words: in every set, so that sentences look as they do in life.
 COMMON_WORDS = tuple(
     "the of and to a in is it you that he was for on are with as his they be at one have this from or had by not but "
     "what all were we when your can said there use an each which she do how their if will up other about out many then "
     "them these so some her would make like him into time has look two more go see no way could my than first been who "
     "its now did get may".split()
+)
+
+# Stems of words left out, so that any picture can be shown to anyone.
+_UNFIT = re.compile(
+    r"^(anal|anus|arse|ass|asse[ds]|boob|cum|dildo|fag|homo|nazi|piss|porn|pube|pubic|rape|semen|tit|tits|titty|turd|twat"
+    r"|wank|wop|wog|yid|damn)|bastard|bitch|bugger|clit|cock$|cocks$|coon$|coons$|crap|cunt|dyke|ejacul|erotic|faggot|fart"
+    r"|fornic|fuck|gook|hitler|incest|kike|lesbian|molest|negro|nigg|nipple|orgasm|orgy|paki|penis|prostitut|queer|rapist"
+    r"|scrot|sex|shit|slut|sod(om|ding)|spic$|spics$|testic|vagina|vulva|whore|jew$|jews$",
+    re.IGNORECASE,
 )
 
 
@@ -23,20 +32,26 @@ def is_held_out(word: str) -> bool:
     return word not in COMMON_WORDS and zlib.crc32(word.encode()) % HELD_OUT_SHARE == 0
 
 
+@cache
+def _names() -> tuple[str, ...]:
+    from faker.providers.person.en_US import Provider as Person
+
+    found = {*Person.first_names, *Person.last_names}
+    return tuple(sorted(name for name in found if name.isascii() and name.isalpha()))
+
+
 def _read_words() -> set[str]:
     from faker.providers.address.en_US import Provider as Address
     from faker.providers.company.en_US import Provider as Company
     from faker.providers.job.en_US import Provider as Job
     from faker.providers.lorem.en_US import Provider as Lorem
-    from faker.providers.person.en_US import Provider as Person
 
-    phrases = [*Lorem.word_list, *Person.first_names, *Person.last_names, *Address.states]
-    phrases += [*Address.countries, *Address.street_suffixes, *Job.jobs]
+    phrases = [*_names(), *Lorem.word_list, *Address.states, *Address.countries, *Address.street_suffixes, *Job.jobs]
     phrases += [phrase for part in (*Company.bsWords, *Company.catch_phrase_words) for phrase in part]
     words = {word for phrase in phrases for word in re.findall(r"[A-Za-z]{2,}", phrase)}
     if SYSTEM_WORDS.exists():
         words.update(re.findall(r"^[A-Za-z]?[a-z]+$", SYSTEM_WORDS.read_text(encoding="utf-8"), re.MULTILINE))
-    return {word for word in words if 2 <= len(word) <= 14}
+    return {word for word in words if 2 <= len(word) <= 14 and not _UNFIT.search(word)}
 
 
 @cache
@@ -47,3 +62,9 @@ def words_by_length(held_out: bool) -> dict[int, tuple[str, ...]]:
         if is_held_out(word) == held_out:
             found.setdefault(len(word), []).append(word)
     return {length: tuple(words) for length, words in sorted(found.items())}
+
+
+@cache
+def names(held_out: bool) -> tuple[str, ...]:
+    """First names and family names, of training or the held-out ones, sorted."""
+    return tuple(name for name in _names() if is_held_out(name) == held_out)

@@ -2,8 +2,9 @@
 
 import random
 import string
+from collections.abc import Callable
 
-from nanochat.synth.lexicon import COMMON_WORDS, words_by_length
+from nanochat.synth.lexicon import COMMON_WORDS, names, words_by_length
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
@@ -11,6 +12,22 @@ _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _LOOKALIKES = "lI|Oo0`'"  # in a string without sense nothing tells these apart: drawn less often
 _SYMBOLS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _CODES = ("A99-999", "AA9999", "9999-AAA", "AAA/99/99", "#99999", "A9A 9A9", "99A-9999-A", "AA 99 99")
+_PHONES = ("999-9999", "(999) 999-9999", "+9 999 999 99 99", "9999 9999 9999", "999.999.999-99", "+99-99-9999 9999")
+_REFERENCES = ("99999", "999999", "AA-9999", "A999999", "9999/99", "AA99/9999", "99-9999-A", "#9999", "9999999999")
+_FIELDS = {
+    "name": ("Name", "Contact", "Cashier", "Attn", "Manager", "Patient", "Signed", "Applicant", "Buyer"),
+    "date": ("Date", "Due date", "Born", "Issued", "Valid until", "Time", "Date of birth", "From", "To"),
+    "amount": ("Total", "Amount", "Price", "Fee", "Tax", "Balance", "Deposit", "Salary", "Cost"),
+    "number": ("Qty", "Items", "Page", "Table", "Age", "Weight", "Size", "Room", "Score", "Units"),
+    "code": ("Ref", "Invoice No.", "Order #", "Account", "ID", "Serial No.", "Code", "Tax ID", "Reg. No", "Batch"),
+    "phone": ("Tel", "Phone", "Fax", "Mobile"),
+    "email": ("E-mail", "Email", "Web"),
+    "place": ("City", "Address", "Place", "Ship to", "State"),
+    "title": ("Subject", "Project", "Brand", "Product", "Title", "Remarks", "Department", "Type", "Status", "Note"),
+}
+_STREETS = ("St.", "Street", "Ave", "Road", "Lane", "Blvd", "Drive", "Way", "Square")
+_FIRMS = ("Ltd", "Inc.", "& Co.", "LLC", "GmbH", "Group", "Stores", "& Sons", "Market", "SDN BHD", "Cafe", "Mart")
+_SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M)", "10%", "2x4", "3in1")
 _ANY = string.ascii_letters * 2 + string.digits * 5 + _SYMBOLS
 
 
@@ -24,6 +41,7 @@ class Writer:
         self.rng = rng
         self.extras = extras
         self._words = words_by_length(held_out)
+        self._names = names(held_out)
 
     def word(self, longest: int = 14) -> str:
         """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
@@ -119,15 +137,10 @@ class Writer:
         if form < 0.45:
             length = rng.randint(min(2, longest), max(min(longest, 12), 1))
             return "".join(self.char() for _ in range(length))
-        if form < 0.7:
-            pattern = rng.choice(_CODES)
-        elif form < 0.85:
-            pattern = rng.choice(("999-9999", "(999) 999-9999", "+9 999 999 99 99", "9999 9999 9999", "999.999.999-99"))
-        else:
-            ends = rng.choice((".com", ".org", "@x.net", "/a.py", "_id", ".pdf", "=1;", "();", "[0]", "->x"))
-            return (self.word(max(longest - len(ends), 3)).lower() + ends)[:longest]
-        kinds = {"9": string.digits, "A": string.ascii_uppercase}
-        return "".join(rng.choice(kinds.get(c, c)) for c in pattern)[:longest].strip()
+        if form < 0.85:
+            return self._digits(rng.choice(_CODES if form < 0.7 else _PHONES))[:longest].strip()
+        ends = rng.choice((".com", ".org", "@x.net", "/a.py", "_id", ".pdf", "=1;", "();", "[0]", "->x"))
+        return (self.word(max(longest - len(ends), 3)).lower() + ends)[:longest]
 
     def char(self) -> str:
         """Any printable character but the space; digits and symbols far above their share, look-alikes below it."""
@@ -154,3 +167,131 @@ class Writer:
         while len(text) + 3 <= longest:
             text += " " + self.token(longest - len(text) - 1)
         return text
+
+    def sentences(self, chars: int) -> str:
+        """Running text of about `chars` characters: words between function words, names, numbers, marks, full stops."""
+        rng = self.rng
+        words: list[str] = []
+        length, left, start = 0, 0, True
+        while length < chars:
+            if left == 0:
+                left = rng.randint(3, 14)
+                start = True
+            draw = rng.random()
+            if draw < 0.36:
+                word = rng.choice(COMMON_WORDS)
+            elif draw < 0.88:
+                word = self.word()
+            elif draw < 0.92:
+                word = rng.choice(self._names)
+            elif draw < 0.97:
+                word = rng.choice((self.number, self.amount, self.date))()
+            else:
+                word = rng.choice(('"{}"', "({})", "'{}'", "{}-{}", "{}/{}")).format(self.word(), self.word())
+            word = word[0].upper() + word[1:] if start else word
+            start, left = False, left - 1
+            if left == 0:
+                word += rng.choice("......?!;:")
+            elif rng.random() < 0.1:
+                word += ","
+            words.append(word)
+            length += len(word) + 1
+        return " ".join(words)
+
+    def title(self, count: int) -> str:
+        """A heading of `count` words, capitalised throughout, at the start, or all in capitals."""
+        words = [self.word(11) for _ in range(count)]
+        style = self.rng.random()
+        if style < 0.5:
+            return " ".join(word[0].upper() + word[1:] for word in words)
+        text = " ".join(words)
+        return text.upper() if style < 0.7 else text[0].upper() + text[1:]
+
+    def item(self, count: int) -> str:
+        """The name of a thing for sale or on a list: `count` words, at times with a size or a number."""
+        text = self.title(count)
+        if self.rng.random() < 0.25:
+            text += " " + self.rng.choice(_SIZES)
+        return text
+
+    def name(self) -> str:
+        """A person's name, at times with an initial or in capitals."""
+        rng = self.rng
+        first, last = rng.choice(self._names), rng.choice(self._names)
+        form = rng.random()
+        if form < 0.15:
+            first = first[0] + "."
+        elif form < 0.25:
+            first += f" {rng.choice(string.ascii_uppercase)}."
+        return f"{first} {last}".upper() if form > 0.85 else f"{first} {last}"
+
+    def company(self) -> str:
+        """The name of a firm or shop."""
+        word = self.rng.choice(self._names) if self.rng.random() < 0.5 else self.word(10).capitalize()
+        return f"{word} {self.rng.choice(_FIRMS)}" if self.rng.random() < 0.7 else f"{word} {self.word(9).capitalize()}"
+
+    def street(self) -> str:
+        """House number and street."""
+        rng = self.rng
+        name = f"{rng.choice(self._names)} {rng.choice(_STREETS)}"
+        return f"{rng.randint(1, 999)} {name}" if rng.random() < 0.7 else f"No. {rng.randint(1, 99)}, {name}"
+
+    def place(self) -> str:
+        """Town and postcode."""
+        town, code = self.word(10).capitalize(), f"{self.rng.randrange(100000):05d}"
+        return self.rng.choice((f"{town}, {self.rng.choice(('CA', 'NY', 'TX', 'WA'))} {code}", f"{code} {town}", town))
+
+    def phone(self) -> str:
+        """A telephone number."""
+        return self._digits(self.rng.choice(_PHONES))
+
+    def reference(self) -> str:
+        """The number of an order, an invoice, an account."""
+        return self._digits(self.rng.choice(_REFERENCES))
+
+    def email(self) -> str:
+        """An address of mail or of the net."""
+        word, host = self.word(8).lower(), self.word(8).lower()
+        end = self.rng.choice(("com", "org", "net", "de", "co.uk"))
+        return f"{word}@{host}.{end}" if self.rng.random() < 0.6 else f"www.{host}.{end}"
+
+    def field(self) -> tuple[str, str]:
+        """A label of a form and its value."""
+        kind = self.rng.choice(tuple(_FIELDS))
+        return self.rng.choice(_FIELDS[kind]), self.cell(kind)
+
+    def cell(self, kind: str) -> str:
+        """A value of one kind, as it stands in a form or a table: "word" or a key of the forms' fields."""
+        if kind == "word":
+            return self.item(1)
+        if kind == "title":
+            return self.title(self.rng.randint(1, 3))
+        if kind == "code":
+            return self.reference() if self.rng.random() < 0.7 else self.code(10)
+        write: dict[str, Callable[[], str]] = {
+            "name": self.name, "date": self.date, "amount": self.amount, "number": self.number,
+            "phone": self.phone, "email": self.email, "place": self.place,
+        }  # fmt: skip
+        return write[kind]()
+
+    def code_line(self, depth: int) -> tuple[str, int]:
+        """A line of a program, without its indentation, and by how much the next one is indented more."""
+        rng = self.rng
+        a, b, c = (self.word(7).lower() for _ in range(3))
+        n = rng.randrange(rng.choice((10, 100, 1000)))
+        if depth < 3 and rng.random() < 0.35:
+            openers = (
+                f"def {a}({b}, {c}={n}):", f"for {a} in range({n}):", f"if {a} > {n}:", f"while {a}[{n}] != {b}:",
+                f"class {a.capitalize()}:", f"for (i = 0; i < {n}; i++) {{", f"if ({a} == NULL) {{", "try {",
+            )  # fmt: skip
+            return rng.choice(openers), 1
+        statements = (
+            f"{a} = {b} + {n}", f"return {a}", f"{a}_{b}({c})", f"self.{a} = {b}[{n}]", f'print("{a} {b}")', "}",
+            f"{a}.{b}({c}, {n})", f"# {a} {b}", f"// {a}: {b}", f"int {a} = {n};", f"{a} = '{b}'", f"import {a}",
+            f"{a}[{b}] = {n}.{n % 7}", f"assert {a} <= {b}", f"x{n} = {a} * (y - {n})", f"0x{n:02X}", f"$ {a} --{b}",
+        )  # fmt: skip
+        return rng.choice(statements), -1 if depth and rng.random() < 0.4 else 0
+
+    def _digits(self, pattern: str) -> str:
+        kinds = {"9": string.digits, "A": string.ascii_uppercase}
+        return "".join(self.rng.choice(kinds.get(char, char)) for char in pattern)

@@ -1,0 +1,178 @@
+"""Running text: loose lines, crops of one line, paragraphs, lists, columns, articles, letters and code."""
+
+from nanochat.synth.layouts.sheet import Cell, Sheet
+
+
+def lines(sheet: Sheet) -> None:
+    """A few lines of unconnected text somewhere on the sheet, flush left, centred or ragged."""
+    rng, writer = sheet.rng, sheet.writer
+    room = max(sheet.rows_left(), 1)
+    count = room if rng.random() < 0.5 else rng.randint(1, room)
+    found: list[str] = []
+    budget = sheet.chars_left
+    while len(found) < count and budget > 0:
+        typical = sheet.typical_chars(sheet.width)
+        longest = max(1, min(budget, typical, max(2, int(typical * rng.uniform(0.3, 3)))))
+        line = sheet.fit(writer.line(longest), sheet.width)
+        if not line:
+            break
+        found.append(line)
+        budget -= len(line)
+    sheet.y += rng.uniform(0, max(sheet.bottom - sheet.y - len(found) * sheet.row_height(), 0))
+    align = rng.choice(("left", "left", "centre", "ragged"))
+    widths = [sheet.atlas().width(line) for line in found]
+    shift = rng.uniform(0, max(sheet.width - max(widths, default=0), 0))
+    for line, width in zip(found, widths):
+        free = max(sheet.width - width, 0)
+        x = {"left": min(shift, free), "centre": free / 2, "ragged": rng.uniform(0, free)}[align]
+        sheet.row(Cell(line, sheet.left + x))
+
+
+def crop(sheet: Sheet) -> None:
+    """One line as cut out of a page: tight, and with the edges of the lines above and below it still in the picture."""
+    sheet.lines_left = 1
+    lines(sheet)
+    if not sheet.canvas.lines:
+        return
+    boxes = sheet.canvas.glyphs()[0]
+    top, bottom = boxes[0, 1], boxes[0, 3]
+    atlas = sheet.atlas()
+    # remnants are no text: what shows of them is less than half a line, and nobody could read it
+    for baseline in (top - atlas.descent + 0.15 * atlas.px, bottom + atlas.ascent - 0.15 * atlas.px):
+        visible = baseline + atlas.descent if baseline < top else sheet.canvas.height - (baseline - atlas.ascent)
+        if sheet.rng.random() < 0.5 and 0 < visible < 0.45 * (atlas.ascent + atlas.descent):
+            sheet.canvas.scrap(sheet.left, round(baseline), sheet.writer.line(30), atlas, sheet.ink)
+
+
+def heading(sheet: Sheet) -> None:
+    """A title in larger or bolder type, now and then with a rule under it."""
+    rng = sheet.rng
+    scale, bold = rng.uniform(1.0, 1.7), rng.random() < 0.7
+    text = sheet.fit(sheet.writer.title(rng.randint(1, 4)), sheet.width, scale, bold)
+    centred = rng.random() < 0.3
+    if sheet.row(Cell(text, sheet.middle if centred else sheet.left, "c" if centred else "l", bold), scale=scale):
+        if rng.random() < 0.2:
+            sheet.canvas.rule(sheet.left, sheet.right, sheet.y + 1, sheet.shade(0.7), rng.randint(1, 2))
+        sheet.skip(0.3)
+
+
+def paragraph(sheet: Sheet) -> None:
+    """One to three paragraphs, perhaps under a heading."""
+    rng = sheet.rng
+    if rng.random() < 0.3 and sheet.rows_left() > 3:
+        heading(sheet)
+    count = rng.randint(1, 3)
+    indent = rng.choice((0.0, 0.0, 1.5)) * sheet.px
+    justify = rng.random() < 0.4
+    for _ in range(count):
+        sheet.prose(sheet.left, sheet.right, sheet.chars_left // count + 10, justify, indent)
+        sheet.skip(rng.choice((0.0, 0.5, 1.0)))
+
+
+def bullets(sheet: Sheet) -> None:
+    """A list with drawn or written marks, numbers or letters, perhaps under a heading."""
+    rng = sheet.rng
+    if rng.random() < 0.5 and sheet.rows_left() > 3:
+        heading(sheet)
+    mark = rng.choice(("-", "*", "#.", "#)", "a)", "disc", "box", "+"))
+    number = rng.choice((1, 1, 1, 4, 8, 23))
+    inset = sheet.left + rng.uniform(0, 1.5) * sheet.px
+    for _ in range(rng.randint(3, 12)):
+        label = {"#.": f"{number}.", "#)": f"{number})", "a)": f"{chr(96 + (number - 1) % 26 + 1)})"}.get(mark, mark)
+        start = inset + sheet.atlas().width("00. ")
+        text = sheet.writer.item(rng.randint(1, 5)) if rng.random() < 0.8 else sheet.writer.line(20)
+        y = sheet.y
+        if mark in ("disc", "box"):
+            written = sheet.row(Cell(sheet.fit(text, sheet.right - start), start))
+            if written:
+                x, y = inset + 0.5 * sheet.px, y + 0.6 * sheet.row_height() / sheet.leading
+                if mark == "disc":
+                    sheet.canvas.disc(x, y, sheet.px * 0.16, sheet.ink)
+                else:
+                    side = sheet.px * 0.32
+                    sheet.canvas.frame(x - side, y - side, x + side, y + side, sheet.ink)
+        else:
+            line = sheet.fit(f"{label} {text}", sheet.right - inset)
+            written = len(line) > len(label) + 1 and sheet.row(Cell(line, inset))
+        if not written:
+            return
+        number += 1
+        sheet.skip(rng.choice((0, 0, 0.2)))
+
+
+def columns(sheet: Sheet) -> None:
+    """A heading over two columns of text: the left one is read first."""
+    rng = sheet.rng
+    if rng.random() < 0.6:
+        heading(sheet)
+    gutter = rng.uniform(1.0, 2.0) * sheet.px
+    justify = rng.random() < 0.6
+    top, chars = sheet.y, int(sheet.chars_left * rng.uniform(0.6, 1.0))
+    half = (sheet.width - gutter) / 2
+    rows = max(int(chars / 2 / max(sheet.typical_chars(half) - 2, 1)), 2)
+    floor = sheet.bottom
+    lowest = top
+    for left in (sheet.left, sheet.left + half + gutter):
+        sheet.y, sheet.bottom = top, min(floor, top + (rows + 1) * sheet.row_height())
+        sheet.prose(left, left + half, chars // 2, justify)
+        lowest = max(lowest, sheet.y)
+    if rng.random() < 0.3:
+        x = sheet.left + half + gutter / 2
+        sheet.canvas.fill(x, top, x + 1, lowest, sheet.shade(0.5))
+    sheet.y, sheet.bottom = lowest, floor
+
+
+def article(sheet: Sheet) -> None:
+    """Headings, paragraphs and lists, one after another."""
+    rng = sheet.rng
+    heading(sheet)
+    while sheet.rows_left() > 1 and sheet.chars_left > 20:
+        part = rng.random()
+        if part < 0.55:
+            sheet.prose(sheet.left, sheet.right, rng.randint(60, 180), rng.random() < 0.3)
+        elif part < 0.75:
+            heading(sheet)
+        else:
+            before = sheet.lines_left
+            bullets(sheet)
+            if sheet.lines_left == before:
+                return
+        sheet.skip(0.5)
+
+
+def letter(sheet: Sheet) -> None:
+    """Sender, date, address, a paragraph or two, a name at the end."""
+    rng, writer = sheet.rng, sheet.writer
+    right = rng.random() < 0.5
+    x, align = (sheet.right, "r") if right else (sheet.left, "l")
+    for text in (writer.company(), writer.street(), writer.place(), writer.date()):
+        sheet.row(Cell(sheet.fit(text, sheet.width), x, align))
+    sheet.skip(0.7)
+    sheet.row(Cell(f"Dear {writer.name()},", sheet.left))
+    sheet.skip(0.4)
+    sheet.prose(sheet.left, sheet.right, int(sheet.chars_left * rng.uniform(0.5, 0.85)))
+    sheet.skip(0.5)
+    sheet.row(Cell(rng.choice(("Yours sincerely,", "Kind regards,", "Best wishes,")), sheet.left))
+    sheet.row(Cell(writer.name(), sheet.left))
+
+
+def code(sheet: Sheet) -> None:
+    """A program: indented lines, perhaps numbered, in a face of one width where there is one."""
+    rng, writer = sheet.rng, sheet.writer
+    numbers = rng.random() < 0.3
+    number = rng.randint(1, 90)
+    depth, step = 0, rng.choice((2, 4))
+    accent = sheet.tone(20, 110) if min(sheet.canvas.image.shape) and sum(sheet.ink) < 240 else sheet.ink
+    while sheet.rows_left() > 0 and sheet.chars_left > 4:
+        statement, deeper = writer.code_line(depth)
+        line = sheet.fit(" " * (depth * step) + statement, sheet.right - sheet.left - 3 * sheet.px)
+        if not line.strip():
+            return
+        ink = accent if statement.startswith(("#", "//")) else sheet.ink
+        cells = [Cell(line, sheet.left + (2 * sheet.px if numbers else 0), ink=ink)]
+        if numbers:
+            cells.insert(0, Cell(str(number), sheet.left, ink=sheet.shade(0.75)))
+        if not sheet.row(*cells):
+            return
+        number += 1
+        depth = max(0, min(depth + deeper, 3))

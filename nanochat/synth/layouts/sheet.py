@@ -1,0 +1,150 @@
+"""A sheet with margins, a cursor and a budget: what every layout writes its rows on."""
+
+import random
+from typing import NamedTuple
+
+from nanochat.synth.atlas import Atlas, get_atlas
+from nanochat.synth.canvas import Canvas, Ink
+from nanochat.synth.fonts import Face
+from nanochat.synth.levels import Level
+from nanochat.synth.writer import Writer
+
+
+class Cell(NamedTuple):
+    """A piece of a row: `text` whose left edge, right edge or middle (align "l", "r", "c") is at `x` px."""
+
+    text: str
+    x: float
+    align: str = "l"
+    bold: bool = False
+    ink: Ink | None = None
+
+
+class Faces(NamedTuple):
+    """A face and the bold one that goes with it (the same where the family has none)."""
+
+    plain: Face
+    bold: Face
+
+
+class Sheet:
+    """Margins, cursor `y` (the top of the next row), the type, and how much text may still be written."""
+
+    def __init__(self, canvas: Canvas, level: Level, faces: Faces, px: int, ink: Ink, writer: Writer):
+        self.canvas, self.faces, self.px, self.ink, self.writer = canvas, faces, px, ink, writer
+        self.rng: random.Random = writer.rng
+        self._atlases: dict[tuple[float, bool], Atlas] = {}
+        self.largest_px = round(level.font_px[1] * canvas.height / level.height)
+        rng = self.rng
+        roomy = 0.09 if level.width >= 192 else 0.03
+        self.left = rng.uniform(0.015, roomy) * canvas.width
+        self.right = canvas.width - rng.uniform(0.015, roomy) * canvas.width
+        self.y = rng.uniform(0.015, roomy) * canvas.height
+        self.bottom = canvas.height - 1 - rng.uniform(0.005, 0.03) * canvas.height
+        self.leading = rng.uniform(1.0, 1.35)  # of a row's height, over that of its type
+        full = rng.random() < 0.6
+        self.chars_left = level.max_chars if full else rng.randint((level.max_chars + 3) // 4, level.max_chars)
+        self.lines_left = level.max_lines
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    @property
+    def middle(self) -> float:
+        return (self.left + self.right) / 2
+
+    def atlas(self, scale: float = 1.0, bold: bool = False) -> Atlas:
+        """The sheet's type, `scale` times as large but never above the level's largest size."""
+        atlas = self._atlases.get((scale, bold))
+        if atlas is None:
+            px = max(self.px, min(round(self.px * scale), self.largest_px))
+            atlas = self._atlases[scale, bold] = get_atlas(self.faces.bold if bold else self.faces.plain, px)
+        return atlas
+
+    def row_height(self, atlas: Atlas | None = None) -> int:
+        """Pixels from one row's top to the next."""
+        atlas = atlas or self.atlas()
+        return round((atlas.ascent + atlas.descent) * self.leading) + 1
+
+    def rows_left(self) -> int:
+        """How many more rows of plain type fit, by height and by count."""
+        return min(int((self.bottom - self.y) // self.row_height()), self.lines_left)
+
+    def skip(self, rows: float) -> None:
+        """Leave `rows` rows' height free."""
+        self.y += rows * self.row_height()
+
+    def row(self, *cells: Cell, scale: float = 1.0, spread: float = 0.0) -> bool:
+        """Write the cells, left to right, as one line of the text; False, with nothing written, where there is no room.
+
+        Cells without text are left out, and so is what would stick out of the sheet or run into the cell before.
+        """
+        height = self.row_height(self.atlas(scale))
+        placed: list[tuple[float, Cell]] = []
+        end = 0.0
+        for cell in cells:
+            atlas = self.atlas(scale, cell.bold)
+            width = atlas.width(cell.text) + spread * cell.text.count(" ")
+            x = cell.x - {"l": 0.0, "c": width / 2, "r": width}[cell.align]
+            if not cell.text or x < end - 0.01 or x + width > self.canvas.width:
+                continue
+            placed.append((x, cell))
+            end = x + width + atlas.px * 0.25
+        cost = sum(len(cell.text) for _, cell in placed) + len(placed) - 1
+        if not placed or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
+            return False
+        baseline = round(self.y) + max(self.atlas(scale, cell.bold).ascent for _, cell in placed)
+        for index, (x, cell) in enumerate(placed):
+            self.canvas.write(
+                x, baseline, cell.text, self.atlas(scale, cell.bold), cell.ink or self.ink, spread, join=index > 0
+            )
+        self.y += height
+        self.chars_left -= cost
+        self.lines_left -= 1
+        return True
+
+    def fit(self, text: str, width: float, scale: float = 1.0, bold: bool = False) -> str:
+        """As many whole words from the start of `text` as `width` px and the budget allow; at need part of one."""
+        atlas = self.atlas(scale, bold)
+        used, last_space = 0.0, 0
+        for index, char in enumerate(text):
+            used += atlas.glyph(char).advance
+            if used > width or index >= self.chars_left:
+                return (text[:index] if char == " " else text[: last_space or index]).rstrip()
+            if char == " ":
+                last_space = index
+        return text
+
+    def typical_chars(self, width: float) -> int:
+        """About how many characters of running text are `width` px wide."""
+        return int(width / self.atlas().typical_advance) + 2
+
+    def prose(self, left: float, right: float, chars: int, justify: bool = False, indent: float = 0.0) -> None:
+        """Sentences wrapped between `left` and `right` px until about `chars` characters are written, or no room."""
+        wanted = min(chars, self.chars_left)
+        words = self.writer.sentences(wanted).split(" ")
+        atlas, line, start = self.atlas(), "", left + indent
+        for word in [*words, ""]:
+            longer = f"{line} {word}" if line else word
+            if word and atlas.width(longer) <= right - start and len(longer) <= self.chars_left:
+                line = longer
+                continue
+            if not line:
+                return
+            gaps = line.count(" ")
+            slack = right - start - atlas.width(line)
+            spread = slack / gaps if justify and word and gaps and slack < atlas.px * gaps * 0.6 else 0.0
+            if not self.row(Cell(line, start), spread=spread):
+                return
+            line, start = word if atlas.width(word) <= right - left and len(word) <= self.chars_left else "", left
+
+    def tone(self, low: int, high: int) -> Ink:
+        """A random grey or colour, as the canvas has it, with values between `low` and `high`."""
+        return tuple(self.rng.randint(low, high) for _ in range(1 if self.canvas.image.ndim == 2 else 3))
+
+    def shade(self, share: float) -> Ink:
+        """The paper's tone moved by `share` towards the ink's."""
+        paper = self.canvas.image[0, 0].tolist()
+        paper = paper if isinstance(paper, list) else [paper]
+        return tuple(round(p + (i - p) * share) for p, i in zip(paper, self.ink))
