@@ -15,7 +15,7 @@ def wood(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 def slate(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
     """Dark stone, and two screws."""
-    light = 0.78 + 0.3 * clouds(rng, size, (4, 5)) + 0.14 * clouds(rng, size, (12, 7))
+    light = 0.82 + 0.36 * clouds(rng, size, (4, 5))
     picture = shade(Image.new("RGB", size, (62, 68, 76)), light)
     unit = size[0] / 100
     _screw(picture, (5.5 * unit, 118 * unit), unit)

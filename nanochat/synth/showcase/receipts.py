@@ -63,7 +63,7 @@ HARDWARE = Receipt(
         ("bars", "4006 3818 7120"),
     ),
     desk=slate,
-    size=(600, 850),
+    size=(640, 860),
     width=500,
     text_size=21,
     face="Sans",
