@@ -184,7 +184,7 @@ class _BrokenDownload(Exception):
 
 
 def _receive(url: str, report: Callable[[int, int | None], None]) -> Iterator[bytes]:
-    """Yield the body at `url`. Raises _BrokenDownload when it cannot be had whole; errors of writing are not caught."""
+    """Yield the body at `url`. Raises _BrokenDownload when it cannot be had; errors of writing are not caught."""
     try:
         with urlopen(url, timeout=TIMEOUT) as response:
             length = response.headers.get("Content-Length")
@@ -199,18 +199,16 @@ def _receive(url: str, report: Callable[[int, int | None], None]) -> Iterator[by
         raise _BrokenDownload(f"HTTP {error.code} {error.reason}", final) from error
     except (OSError, HTTPException) as error:
         raise _BrokenDownload(str(error) or type(error).__name__) from error
-    if total is not None and done != total:
-        raise _BrokenDownload(f"{done} of {total} bytes came")
 
 
 def _check_is_parquet(path: Path) -> None:
-    """Raise _BrokenDownload unless the file begins and ends as a parquet file does, which an error page does not."""
+    """Raise _BrokenDownload unless the file begins and ends as a parquet file does, not so an error page or a part."""
     with open(path, "rb") as file:
         start = file.read(4)
         file.seek(-min(4, path.stat().st_size), 2)
         end = file.read()
     if (start, end) != (b"PAR1", b"PAR1"):
-        raise _BrokenDownload("what came is no parquet file")
+        raise _BrokenDownload(f"what came is no whole parquet file, {path.stat().st_size:,} bytes")
 
 
 @entry_point
