@@ -6,12 +6,12 @@ from functools import cache
 import cv2
 import numpy as np
 
-_BANK = 1024
+_BANK = 1280  # px, no sheet is larger: `draw` makes none more than twice as large as its picture
 
 
 @cache
 def _bank(sigma: float) -> np.ndarray:
-    """(1024, 1024) float32 noise of mean 0 and deviation 1, blurred by `sigma` px, the same in every process."""
+    """(1280, 1280) float32 noise of mean 0 and deviation 1, blurred by `sigma` px, the same in every process."""
     field: np.ndarray = np.random.default_rng(20240611).standard_normal((_BANK, _BANK), np.float32)
     if sigma:
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
@@ -121,7 +121,10 @@ def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) ->
         pixels = np.asarray(
             cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)
         )
-    elif form > 1 - 0.08 * strength and px >= 16:  # fax and black-and-white scans
+    elif form > 1 - 0.08 * strength and px >= 16:  # fax and black-and-white scans: each place by its own threshold
         grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-        pixels = cv2.threshold(grey, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+        middle = float(np.median(grey[::4, ::4]))
+        around = cv2.GaussianBlur(grey, (0, 0), 1.5 * px)
+        bar = around * 0.92 if middle > 128 else around * 1.08 + 6
+        pixels = np.where(grey > bar, 255, 0).astype(np.uint8)
     return pixels

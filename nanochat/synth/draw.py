@@ -72,7 +72,7 @@ def _proportions(level: Level, px: int, kind: str, rng: random.Random) -> tuple[
     if form < 0.85:  # narrow type keeps at least about 5 px a letter
         most = min(1.6 if kind in ("receipt", "lines", "crop") else 1.25, px / 9)
         return rng.uniform(0.9, max(most, 1.0)), 1.0
-    factor = rng.choice([large for large in _LARGE if 1.2 * px <= large <= 2.2 * px]) / px
+    factor = rng.choice([large for large in _LARGE if 1.2 * px <= large <= 2 * px]) / px
     return factor, factor
 
 

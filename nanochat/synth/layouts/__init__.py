@@ -46,7 +46,7 @@ def draw(kind: str, sheet: Sheet) -> None:
     if layout.more and rng.random() < 0.15:
         sheet.y += rng.uniform(0, 0.3) * sheet.canvas.height
     layout.draw(sheet)
-    while layout.more and sheet.rows_left() >= 4 and sheet.chars_left >= 60 and rng.random() < 0.7:
+    while layout.more and sheet.rows_left() >= 4 and sheet.chars_left >= 60 and rng.random() < 0.85:
         sheet.skip(rng.uniform(0.6, 1.5))
         rng.choice(_FILLERS)(sheet)
 
