@@ -38,7 +38,7 @@ def test_a_tokenizer_of_real_books_compresses_what_it_has_not_seen(
 def test_held_out_documents_are_not_trained_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
-    texts = ["held " * 40 if (i + 1) % 20 == 0 else "abcdefgh " * 40 for i in range(40)]
+    texts = ["held " * 4000 if (i + 1) % 20 == 0 else "abcdefgh " * 2 for i in range(40)]
     pq.write_table(pa.table({"text": texts}), tmp_path / "data.parquet")
     run(monkeypatch, f"--data={tmp_path / 'data.parquet'}", "--vocab_size=270", f"--out={tmp_path}")
     tokenizer = RustBPETokenizer.from_directory(tmp_path)
