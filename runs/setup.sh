@@ -57,7 +57,7 @@ get_uv() {
     for way in install_for_user install_in_environment install_in_folder; do
         if "$way" >> .uv/install.log 2>&1 && find_uv; then return 0; fi
     done
-    fail "uv cannot be installed: is the network there? $(tail -n 1 .uv/install.log) (see .uv/install.log)"
+    fail "uv cannot be installed: is the network there? $(tail -n 1 .uv/install.log) (.uv/install.log)"
 }
 
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -66,4 +66,4 @@ mkdir -p .uv
 find_uv || get_uv
 if [ ! -d .venv ]; then echo "Installing the packages of uv.lock into .venv (once, minutes if they must be fetched)"; fi
 uv sync --quiet 2> .uv/sync.log ||
-    fail "the packages of uv.lock cannot be installed: is the network there? $(head -n 1 .uv/sync.log) (see .uv/sync.log)"
+    fail "the packages of uv.lock cannot be installed: is the network there? $(head -n 1 .uv/sync.log) (.uv/sync.log)"
