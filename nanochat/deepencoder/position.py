@@ -1,4 +1,4 @@
-"""Learned position tables at other sizes than they were learned at, computed once per size while they do not change."""
+"""Learned position tables at other sizes than they were learned at, computed once per size while they are frozen."""
 
 from collections.abc import Callable
 
@@ -16,7 +16,8 @@ def interpolate_grid(table: torch.Tensor, size: tuple[int, int], crop: bool = Fa
         return table
     if crop and size[0] <= table.shape[1] and size[1] <= table.shape[2]:
         return table[:, : size[0], : size[1]]
-    channels_first = table.permute(0, 3, 1, 2).float()  # (1, C, G, G)
+    # (1, C, G, G), left channels-last in memory: the contiguous kernel is wrong where w is 1 (torch 2.15, CPU)
+    channels_first = table.permute(0, 3, 1, 2).float()
     resized = F.interpolate(channels_first, size=size, mode="bicubic", antialias=True, align_corners=False)
     return resized.permute(0, 2, 3, 1).to(table.dtype)
 
@@ -36,28 +37,29 @@ def interpolate_rows(table: torch.Tensor, n_rows: int, crop: bool = False) -> to
 
 
 class TableCache:
-    """Remembers what was derived from one parameter, for as long as that parameter keeps its value.
+    """Remembers what was derived from one parameter, for as long as that parameter is frozen and keeps its value.
 
-    Nothing is kept while the parameter trains (its derivatives belong to one graph) or while torch.compile traces.
-    A change is seen by the parameter's version counter, which every in-place operation and `load_state_dict` advance,
-    and by its address, which moves with the device and the dtype.
+    Nothing is kept of a parameter that trains, not even between steps: fused optimizers do not advance the version
+    counter (torch 2.15). Whatever else changes a frozen one does, as `load_state_dict`, or moves it, as `to`.
     """
 
     def __init__(self) -> None:
         self._state: tuple = ()
         self._tables: dict[tuple[int, ...], torch.Tensor] = {}
 
+    @torch.compiler.disable  # traced with sizes that vary, the derivative of `F.interpolate` fails (torch 2.15)
     def get(
         self, table: torch.Tensor, size: tuple[int, ...], compute: Callable[[torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
         """`compute(table)`, remembered under `size`."""
-        if torch.compiler.is_compiling() or table.is_inference() or (table.requires_grad and torch.is_grad_enabled()):
+        if table.requires_grad or table.is_inference():
+            self._state, self._tables = (), {}
             return compute(table)
         state = (id(table), table.data_ptr(), table._version, table.device, table.dtype)
         if state != self._state:
             self._state, self._tables = state, {}
         if size not in self._tables:
-            with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not be used in training
+            with torch.inference_mode(False), torch.no_grad():  # an inference tensor could not be used elsewhere
                 self._tables[size] = compute(table)
         return self._tables[size]
 

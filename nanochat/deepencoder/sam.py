@@ -68,11 +68,10 @@ class PatchEmbed(nn.Module):
         return self.proj(x).permute(0, 2, 3, 1)
 
 
-def relative_rows(table: torch.Tensor, size: int, crop: bool = False) -> torch.Tensor:
-    """A relative table (2s-1, D) for each query and key: (size, size, D), where [q, k] is row q - k + size - 1."""
-    table = interpolate_rows(table, 2 * size - 1, crop)
-    at = torch.arange(size, device=table.device)
-    return table[at[:, None] - at[None, :] + size - 1]
+def relative_rows(table: torch.Tensor) -> torch.Tensor:
+    """A relative table (2s-1, D) for each query and key: (s, s, D), where [q, k] is row q - k + s - 1."""
+    at = torch.arange((table.shape[0] + 1) // 2, device=table.device)
+    return table[at[:, None] - at[None, :] + at[-1]]
 
 
 def explicit_attention(
@@ -129,7 +128,13 @@ class Attention(nn.Module):
         self.proj = nn.Linear(config.width, config.width)
         self.rel_pos_h = nn.Parameter(torch.empty(2 * side - 1, head_dim))
         self.rel_pos_w = nn.Parameter(torch.empty(2 * side - 1, head_dim))
-        self._rows_h, self._rows_w = TableCache(), TableCache()
+        self._cache_h, self._cache_w = TableCache(), TableCache()
+
+    def _table(self, table: torch.Tensor, cache: TableCache, side: int) -> torch.Tensor:
+        n_rows = 2 * side - 1
+        if table.shape[0] == n_rows:
+            return table
+        return cache.get(table, (n_rows,), lambda table: interpolate_rows(table, n_rows, self.crop))
 
     def forward(self, x: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
         """Attend within each `window` (rows, columns) of x (B, H, W, C), filled up with zeros to whole windows."""
@@ -143,8 +148,8 @@ class Attention(nn.Module):
         h_q, w_q = min(h, H), min(w, W)  # of a grid smaller than its window, only real positions ask
         q = only_q[..., :h_q, :w_q, :].reshape(-1, h_q * w_q, C // n_head)  # (windows * n_head, h_q * w_q, D)
         k, v = kv.reshape(2, -1, h * w, C // n_head).unbind(0)  # (windows * n_head, h * w, D)
-        rows_h = self._rows_h.get(self.rel_pos_h, (h,), lambda table: relative_rows(table, h, self.crop))
-        rows_w = self._rows_w.get(self.rel_pos_w, (w,), lambda table: relative_rows(table, w, self.crop))
+        rows_h = relative_rows(self._table(self.rel_pos_h, self._cache_h, h))
+        rows_w = relative_rows(self._table(self.rel_pos_w, self._cache_w, w))
         grid_q = q.unflatten(1, (h_q, w_q))
         bias_h = torch.einsum("bhwd,hkd->bhwk", grid_q, rows_h[:h_q]).contiguous()
         bias_w = torch.einsum("bhwd,wkd->bhwk", grid_q, rows_w[:w_q]).contiguous()
@@ -211,7 +216,8 @@ class SAM(nn.Module):
         self.net_2 = nn.Conv2d(config.neck, first, kernel_size=3, stride=2, padding=1, bias=False)
         self.net_3 = nn.Conv2d(first, second, kernel_size=3, stride=2, padding=1, bias=False)
         self._positions = TableCache()
-        self.init_weights()
+        if not self.pos_embed.is_meta:
+            self.init_weights()
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -238,9 +244,11 @@ class SAM(nn.Module):
         stride = 4 * self.config.patch_size
         assert height % stride == 0 and width % stride == 0, f"sides {height} x {width} are no multiples of {stride}"
         x = self.patch_embed(pixel_values)  # (B, h, w, C)
-        size = (x.shape[1], x.shape[2])
-        crop = self.config.crop_positions
-        x = x + self._positions.get(self.pos_embed, size, lambda table: interpolate_grid(table, size, crop))
+        size, crop = (x.shape[1], x.shape[2]), self.config.crop_positions
+        positions: torch.Tensor = self.pos_embed
+        if size != positions.shape[1:3]:
+            positions = self._positions.get(positions, size, lambda table: interpolate_grid(table, size, crop))
+        x = x + positions
         for block in self.blocks:
             x = block(x)
         x = self.neck(x.permute(0, 3, 1, 2))  # (B, neck, h, w), channels-last in memory
