@@ -201,10 +201,12 @@ class GPT(nn.Module):
         super().__init__()
         self.config = config
         blocks = nn.ModuleList([Block(config, layer) for layer in range(config.n_layer)])
-        self.transformer = nn.ModuleDict({"wte": nn.Embedding(config.vocab_size, config.n_embd), "h": blocks})
+        wte = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.n_embd), freeze=False)
+        self.transformer = nn.ModuleDict({"wte": wte, "h": blocks})
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         self.init_rotary()
-        self.init_weights()
+        if not self.lm_head.weight.is_meta:
+            self.init_weights()
 
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""

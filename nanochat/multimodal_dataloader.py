@@ -158,8 +158,8 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
     """(inputs, targets, media): int64 (B, T) padded to the longest, targets -1 where nothing is supervised.
 
     In `media`: `pixel_values`, (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
-    None when there is no picture; `layouts`, each picture's ImageLayout; `view_sizes`, (H, W) of every view and tile;
-    `labels`, dense labels (N, positions, slots) or None; `skipped`, what was left out.
+    None when there is no picture; `rows` and `layouts`, each picture's row and ImageLayout; `view_sizes`, (H, W) of
+    every view and tile; `labels`, dense labels (N, positions, slots) or None; `skipped`, what was left out.
     """
     kept = [s for s in samples if isinstance(s, Sample)]
     longest = max((len(s.ids) for s in kept), default=1) - 1
@@ -180,7 +180,8 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
     sizes = [layout.view for layout in layouts]
     sizes += [(i.layout.tile_size,) * 2 for i in images for _ in range(0 if i.tiles is None else len(i.tiles))]
     skipped = [s for s in samples if isinstance(s, Skipped)]
-    media = {"pixel_values": pixel_values, "layouts": layouts, "view_sizes": sizes, "labels": labels}
+    rows = [row for row, s in enumerate(kept) for _ in s.images]
+    media = {"pixel_values": pixel_values, "rows": rows, "layouts": layouts, "view_sizes": sizes, "labels": labels}
     return inputs, targets, {**media, "skipped": skipped}
 
 

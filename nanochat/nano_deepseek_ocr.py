@@ -93,9 +93,12 @@ class NanoDeepseekOCR(nn.Module):
         self.sam_model = SAM(sam)
         self.vision_model = CLIP(clip)
         self.projector = Projector(clip.width + sam.out_channels[-1], width)
-        self.image_newline = nn.Parameter(torch.randn(width) * width**-0.5)
-        self.view_separator = nn.Parameter(torch.randn(width) * width**-0.5)
+        self.image_newline = nn.Parameter(torch.empty(width))
+        self.view_separator = nn.Parameter(torch.empty(width))
         self.gpt = GPT(config.gpt)
+        if not self.image_newline.is_meta:
+            nn.init.normal_(self.image_newline, std=width**-0.5)
+            nn.init.normal_(self.view_separator, std=width**-0.5)
 
     @property
     def device(self) -> torch.device:

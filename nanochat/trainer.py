@@ -153,8 +153,7 @@ class Trainer:
             name = "auto" if device.type == "cuda" else "float32"
         self.precision: Precision = choose_precision(name, device)
         self.peak = peak_flops(device, self.precision) * self.world_size
-        vision = model.config.vision
-        dense = DenseHead(model.sam_model, vision.sam.width, model.projector, model.config.gpt.n_embd)
+        dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
         self.objective = Objective(model, dense if stage.dense_weights else None).to(device).train()
         self.optimizers = build_optimizers(self.objective, config.optimizer, stage.lr, config.weight_decay)
         self.step, self.best, self.total_flops = 0, math.inf, 0.0

@@ -60,21 +60,21 @@ def feature_similarity(vectors: Tensor) -> tuple[float, float]:
     return mean_cosine(vectors), mean_cosine(vectors - vectors.mean(0))
 
 
-def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Tensor] | None:
-    """Give each picture the tokens of the one before it of the same token count, from earlier batches if need be.
+def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Tensor | None]:
+    """For each picture the tokens of another with as many tokens: the one before it, if need be in an earlier batch.
 
-    `last_seen` maps token counts to a picture's tokens and is brought up to date. None when no picture has a partner.
+    None for a picture without a partner. `last_seen` maps token counts to a picture's tokens and is brought up to date.
     """
-    swapped, changed = [], False
-    donors = {len(e): e for e in embeds} if len(embeds) > 1 else {}
-    previous = {**last_seen, **donors}
+    previous = dict(last_seen)
+    for tokens in embeds:  # the first of a size takes the last of its size
+        if sum(len(other) == len(tokens) for other in embeds) > 1:
+            previous[len(tokens)] = tokens
+    donors = []
     for tokens in embeds:
-        donor = previous.get(len(tokens), tokens)
-        changed |= donor is not tokens
-        swapped.append(donor)
+        donors.append(previous.get(len(tokens)))
         previous[len(tokens)] = tokens
-    last_seen.update({len(e): e for e in embeds})
-    return swapped if changed else None
+    last_seen.update({len(tokens): tokens for tokens in embeds})
+    return donors
 
 
 class _Sums:
@@ -107,12 +107,16 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
                 sums.add(loss=model(inputs, targets, loss_reduction="sum"), tokens=tokens)
                 continue
             embeds = model.encode_images(media["pixel_values"])
-            loss = model(inputs, targets, vision_embeds=torch.cat(embeds), loss_reduction="sum")
-            sums.add(loss=loss, tokens=tokens)
+            losses = model(inputs, targets, vision_embeds=torch.cat(embeds), loss_reduction="none").sum(1)  # (B,)
+            sums.add(loss=losses.sum(), tokens=tokens)
             pages += page_vectors(embeds, media["layouts"])
-            if (swapped := swap_pictures(embeds, last_seen)) is not None:
-                wrong = model(inputs, targets, vision_embeds=torch.cat(swapped), loss_reduction="sum")
-                sums.add(right=loss, wrong=wrong, swapped=tokens)
+            donors = swap_pictures(embeds, last_seen)
+            rows = sorted({row for row, donor in zip(media["rows"], donors) if donor is not None})
+            if rows:
+                others = [own if donor is None else donor for own, donor in zip(embeds, donors)]
+                wrong = model(inputs, targets, vision_embeds=torch.cat(others), loss_reduction="none").sum(1)
+                swapped = (targets[rows] != -1).sum()
+                sums.add(right=losses[rows].sum(), wrong=wrong[rows].sum(), swapped=swapped)
     model.train()
     total, n, right, wrong, n_swapped = sums.reduced()
     gain = (wrong - right) / n_swapped if n_swapped else None

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from nanochat.common import UserError
-from nanochat.evaluate import Reading, Summary, read_documents, summarise
+from nanochat.evaluate import Reading, Summary, format_share, read_documents, summarise
 from nanochat.ocr import OCR
 from nanochat.report import Curve, write_report
 from nanochat.tasks.overfit_samples import OverfitSamples
@@ -89,7 +89,11 @@ def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
         cells = [row.id]
         for readings, _ in by_stage.values():
             r = readings[i]
-            cells += [f"{r.loss:.4f}", format_loss(r.wrong_loss), f"{r.overlap:.0%} {'✓' if r.overlap == 1 else '✗'}"]
+            cells += [
+                f"{r.loss:.4f}",
+                format_loss(r.wrong_loss),
+                f"{format_share(r.overlap)} {'✓' if r.overlap == 1 else '✗'}",
+            ]
         table.add_row(*cells)
     return table
 

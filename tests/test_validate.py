@@ -42,19 +42,20 @@ def tokens(n: int, value: float) -> torch.Tensor:
     return torch.full((n, 2), value)
 
 
+def values(donors) -> list[float | None]:
+    return [None if donor is None else float(donor[0, 0]) for donor in donors]
+
+
 def test_every_picture_gets_another_of_its_size():
-    a, b, c = tokens(3, 1), tokens(3, 2), tokens(3, 3)
-    swapped = swap_pictures([a, b, c], {})
-    assert swapped is not None
-    assert [float(s[0, 0]) for s in swapped] == [3, 1, 2]
+    assert values(swap_pictures([tokens(3, 1), tokens(3, 2), tokens(3, 3)], {})) == [3, 1, 2]
 
 
 def test_a_picture_alone_takes_its_partner_from_an_earlier_batch():
     seen: dict[int, torch.Tensor] = {}
-    assert swap_pictures([tokens(3, 1)], seen) is None
-    swapped = swap_pictures([tokens(3, 2)], seen)
-    assert swapped is not None and float(swapped[0][0, 0]) == 1
-    assert swap_pictures([tokens(5, 9)], seen) is None  # no other page of five tokens
+    assert values(swap_pictures([tokens(3, 1)], seen)) == [None]
+    assert values(swap_pictures([tokens(3, 2)], seen)) == [1]
+    assert values(swap_pictures([tokens(5, 9)], seen)) == [None]  # no other page of five tokens
+    assert values(swap_pictures([tokens(5, 8), tokens(3, 4)], seen)) == [9, 2]
 
 
 def test_warnings_in_plain_words():

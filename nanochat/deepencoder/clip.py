@@ -52,7 +52,7 @@ class Embeddings(nn.Module):
             size = config.patch_size
             self.patch_embedding = nn.Conv2d(3, config.width, kernel_size=size, stride=size, bias=False)
             self.patch_embedding.requires_grad_(False)
-        self.position_embedding = nn.Embedding(n_positions, config.width)
+        self.position_embedding = nn.Embedding.from_pretrained(torch.empty(n_positions, config.width), freeze=False)
         self.register_buffer("position_ids", torch.arange(n_positions)[None])  # unused: in the checkpoint's list
         self._positions = TableCache()
 
@@ -137,7 +137,8 @@ class CLIP(nn.Module):
         self.embeddings = Embeddings(config)
         self.pre_layrnorm = nn.LayerNorm(config.width, eps=1e-5)
         self.transformer = Transformer(config)
-        self.init_weights()
+        if not self.pre_layrnorm.weight.is_meta:
+            self.init_weights()
 
     @torch.no_grad()
     def init_weights(self) -> None:

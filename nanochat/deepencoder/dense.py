@@ -11,6 +11,9 @@ import torch.nn as nn
 import torch.nn.functional as F
 from torch import Tensor
 
+from nanochat.deepencoder.projector import Projector
+from nanochat.deepencoder.sam import SAM
+
 PATCH, CELL = 16, 64  # pixels
 SLOT_ROWS, SLOT_COLUMNS = 2, 4  # slots of a patch: 8 pixels high, 4 wide
 CELL_LINES, LINE_CHARS = 5, 12  # characters of a cell that have a slot: the first 12 of its first 5 lines
@@ -50,8 +53,12 @@ def dense_labels(chars: str, centres: np.ndarray, line_ids: np.ndarray, height: 
 class DenseHead(nn.Module):
     """Two readouts and their weighted cross entropies; listens to the encoder by hooks, which change nothing in it."""
 
-    def __init__(self, sam: nn.Module, sam_width: int, projector: nn.Module, token_width: int) -> None:
+    patch_weights: Tensor
+    cell_weights: Tensor
+
+    def __init__(self, sam: SAM, projector: Projector, token_width: int) -> None:
         super().__init__()
+        sam_width = sam.config.width
         self.norm = nn.LayerNorm(sam_width)
         self.patches = nn.Linear(sam_width, SLOT_ROWS * SLOT_COLUMNS * N_CLASSES)
         self.cells = nn.Linear(token_width, CELL_LINES * LINE_CHARS * N_CLASSES)
@@ -65,7 +72,7 @@ class DenseHead(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def _hear(self, what: str, features: Tensor) -> None:
-        if self.training:
+        if torch.is_grad_enabled():  # a training step, not a validation
             self.heard[what].append(features)  # (N, positions, C)
 
     def forward(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -10,7 +10,8 @@ class Projector(nn.Module):
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()
         self.layers = nn.Linear(in_dim, out_dim)
-        self.init_weights()
+        if not self.layers.weight.is_meta:
+            self.init_weights()
 
     @torch.no_grad()
     def init_weights(self) -> None:
