@@ -26,9 +26,11 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> None:
     """Draw every weight anew: a fresh model's heads and outputs are zero, and then nothing depends on anything."""
     random = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
-        std = 3.0 if name.endswith("lm_head.weight") else 1.0
-        fan_in = weight[0].numel() if weight.ndim > 1 else 4
-        weight.copy_(torch.randn(weight.shape, generator=random) * std * fan_in**-0.5)
+        noise = torch.randn(weight.shape, generator=random)
+        if weight.ndim == 1:
+            weight.copy_(noise * 0.1 + name.endswith("weight"))  # of a norm: about 1; a bias: about 0
+        else:
+            weight.copy_(noise * (3.0 if "lm_head" in name else 1.5) * weight[0].numel() ** -0.5)
 
 
 def tiny_model(sequence_len: int = 64, seed: int = 0) -> NanoDeepseekOCR:
@@ -39,5 +41,10 @@ def tiny_model(sequence_len: int = 64, seed: int = 0) -> NanoDeepseekOCR:
 
 
 def pictures(n: int, height: int = SIDE, width: int = SIDE, seed: int = 1) -> torch.Tensor:
-    """Random pixels (n, 3, height, width) in [-1, 1]."""
-    return torch.rand(n, 3, height, width, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    """Noise in [-1, 1], (n, 3, height, width), each picture's with a tint of its own: noise alone looks all alike."""
+    pixels = torch.zeros(n, 3, height, width)
+    for i, picture in enumerate(pixels):
+        random = torch.Generator().manual_seed(1000 * seed + i)
+        tint = torch.rand(3, 1, 1, generator=random) * 2 - 1
+        picture.copy_((tint + torch.rand(3, height, width, generator=random) * 2 - 1) / 2)
+    return pixels
