@@ -153,8 +153,10 @@ class Trainer:
             name = "auto" if device.type == "cuda" else "float32"
         self.precision: Precision = choose_precision(name, device)
         self.peak = peak_flops(device, self.precision) * self.world_size
-        dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
-        self.objective = Objective(model, dense if stage.dense_weights else None).to(device).train()
+        dense = None
+        if stage.dense_weights:
+            dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
+        self.objective = Objective(model, dense).to(device).train()
         self.optimizers = build_optimizers(self.objective, config.optimizer, stage.lr, config.weight_decay)
         self.step, self.best, self.total_flops = 0, math.inf, 0.0
         self.last: Validation | None = None

@@ -89,11 +89,8 @@ def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
         cells = [row.id]
         for readings, _ in by_stage.values():
             r = readings[i]
-            cells += [
-                f"{r.loss:.4f}",
-                format_loss(r.wrong_loss),
-                f"{format_share(r.overlap)} {'✓' if r.overlap == 1 else '✗'}",
-            ]
+            tick = "✓" if r.overlap == 1 else "✗"
+            cells += [f"{r.loss:.4f}", format_loss(r.wrong_loss), f"{format_share(r.overlap)} {tick}"]
         table.add_row(*cells)
     return table
 
