@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from nanochat.common import UserError, compute_init, get_dist_info, print0
-from nanochat.image_process import view_function
+from nanochat.image_process import ImageLayout, view_function
 from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.pretrained import check_knows_english
@@ -61,7 +61,11 @@ def start(config: TrainConfig) -> Setup:
     """Device and ranks, tokenizer, and the model of the preset's size with random weights."""
     device = compute_init(config.device or None, config.seed)[-1]
     tokenizer = get_tokenizer(config)
-    model = NanoDeepseekOCR(preset(config.model))
+    model_config = preset(config.model)
+    if config.image_size:
+        ImageLayout((config.image_size, config.image_size))  # refuses a side that is no multiple of 64
+        model_config.vision.image_size = config.image_size
+    model = NanoDeepseekOCR(model_config)
     model.set_image_token_id(tokenizer.encode_special("<|image|>"))
     return Setup(device, tokenizer, model)
 

@@ -33,6 +33,8 @@ class TrainConfig:
 
     model: str = "d20"
     """size: d20 or nano"""
+    image_size: int = 0
+    """side of a page in pixels, a multiple of 64; 0: the size's own (1024 for d20, 512 for nano)"""
     data_dir: str = "data"
     """folder with train.json, val.json and the pictures they name"""
     checkpoint_dir: str = "checkpoints"

@@ -29,6 +29,7 @@ def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
     """The flags of a stage: small enough for two CPU cores, everything else as the scripts have it."""
     flags: dict[str, Any] = {
         "model": "nano",
+        "image_size": 256,
         "data_dir": str(data_dir),
         "tokenizer_dir": str(out / "tokenizer"),
         "steps": STEPS[number],

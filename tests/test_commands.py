@@ -1,0 +1,159 @@
+"""What people type: flags in every spelling, and bad input that ends in one clear line and exit code 2."""
+
+import json
+import shutil
+
+import pytest
+import torch
+
+from nanochat import cli
+from nanochat.checkpoint import save_checkpoint, save_deepencoder
+from nanochat.common import entry_point
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
+from nanochat.tokenizer import RustBPETokenizer
+from scripts import vis_mid_train, vis_tok_train
+from tests.tiny_model import tiny_model
+from tests.tiny_run import write_documents
+
+
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """An empty folder with data/, in which commands are run."""
+    monkeypatch.chdir(tmp_path)
+    write_documents(tmp_path / "data", n=2, side=64)
+    return tmp_path
+
+
+def run(main, monkeypatch, capsys, *arguments: str) -> tuple[int, str, str]:
+    """(exit code, stdout, stderr) of a command."""
+    monkeypatch.setattr("sys.argv", ["command", *arguments])
+    code = 0
+    try:
+        main()
+    except SystemExit as stop:
+        code = int(stop.code or 0)
+    output = capsys.readouterr()
+    return code, output.out, output.err
+
+
+def nano_checkpoint(folder, step: int = 5) -> NanoDeepseekOCR:
+    model = NanoDeepseekOCR(nano_config())
+    meta = {"stage": 1, "position": 5, "world_size": 1, "plan": {}, "best": 1.0, "total_flops": 0.0}
+    save_checkpoint(folder, step, model, {"optimizers": [], "random": [torch.get_rng_state()]}, meta)
+    save_deepencoder(folder, step, model)
+    RustBPETokenizer.byte_level().save(folder)
+    return model
+
+
+NANO = ("--model=nano", "--steps=1", "--batch-size=1")
+
+
+def one_line(result: tuple[int, str, str], *words: str) -> None:
+    code, _, err = result
+    assert code == 2
+    assert err.startswith("error: ") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err
+
+
+def test_flags_take_every_spelling(place, monkeypatch, capsys):
+    spellings = ("--model=nano", "--batch_size", "1", "--eval-every=0", "--steps", "1", "--lr=1", "--save_every=1")
+    code, out, err = run(vis_tok_train.main, monkeypatch, capsys, *spellings)
+    assert code == 0, err
+    assert "step 00000/1 | loss: 5.58" in out and "lr: 5.00e-02" in out
+    assert (place / "checkpoints" / "step_1.pt").is_file() and (place / "checkpoints" / "deepencoder_1.pt").is_file()
+    stage_two = ("--resume_from_deepencoder=checkpoints/deepencoder_1.pt", "--checkpoint-dir=two")
+    code, out, err = run(vis_mid_train.main, monkeypatch, capsys, *NANO, *stage_two)
+    assert code == 0, err
+    assert "Freezing SAM encoder..." in out and "5,934,208 trainable / 10,520,512 total" in out
+    code, out, err = run(
+        cli.main, monkeypatch, capsys, "read", "data/images/0.png", "--checkpoint", "two/step_1.pt", "--max-tokens=3"
+    )
+    assert code == 0, err
+
+
+def test_d20_without_a_tokenizer(place, monkeypatch, capsys):
+    one_line(run(vis_tok_train.main, monkeypatch, capsys), "tokenizer")
+
+
+def test_d20_with_nanos_tokenizer(place, monkeypatch, capsys):
+    RustBPETokenizer.byte_level().save("tokenizer")
+    one_line(run(vis_tok_train.main, monkeypatch, capsys), "266", "65,537")
+
+
+def test_no_training_data(place, monkeypatch, capsys):
+    (place / "data" / "train.json").unlink()
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO), "data/train.json")
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "says"),
+    [("answer", " ", "doc_1"), ("prompt", "Read.", "<image>"), ("image", "images/none.png", "none.png")],
+)
+def test_a_wrong_sample(place, monkeypatch, capsys, field, value, says):
+    records = json.loads((place / "data" / "train.json").read_text())
+    records[1][field] = value
+    (place / "data" / "train.json").write_text(json.dumps(records))
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--batch-size=2"), "doc_1", says)
+
+
+@pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n"])
+def test_a_picture_that_is_none(place, monkeypatch, capsys, content):
+    (place / "data" / "images" / "1.png").write_bytes(content)
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--batch-size=2"), "doc_1", "1.png")
+    one_line(run(cli.main, monkeypatch, capsys, "read", "data/images/1.png", "--checkpoint=none.pt"), "1.png")
+
+
+def test_resuming_from_what_is_not_there(place, monkeypatch, capsys):
+    nano_checkpoint(place / "checkpoints")
+    flags = (*NANO, "--steps=6")
+    result = run(vis_tok_train.main, monkeypatch, capsys, *flags, "--resume_step=7")
+    one_line(result, "step_7.pt: no such checkpoint", "step_5.pt")
+    path = place / "checkpoints" / "step_5.pt"
+    path.write_bytes(path.read_bytes()[:1000])
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, *flags, "--resume_step=5"), "step_5.pt", "truncated")
+    save_checkpoint(place / "checkpoints", 5, tiny_model(), {}, {"stage": 1})
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, *flags, "--resume_step=5"), "step_5.pt", "another size")
+
+
+def test_an_encoder_for_a_model_and_a_model_for_an_encoder(place, monkeypatch, capsys):
+    nano_checkpoint(place / "checkpoints")
+    picture, encoder = "data/images/0.png", "checkpoints/deepencoder_5.pt"
+    one_line(run(cli.main, monkeypatch, capsys, "read", picture, "--checkpoint", encoder), encoder, "encoder")
+    whole = "--resume_from_deepencoder=checkpoints/step_5.pt"
+    one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, whole), "step_5.pt", "whole checkpoint")
+    one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO), "--resume-from-deepencoder")
+
+
+def test_a_tokenizer_that_runs_code(place, monkeypatch, capsys):
+    (place / "tokenizer").mkdir()
+    attack = b"cposix\nsystem\n(S'touch attacked'\ntR."
+    (place / "tokenizer" / "tokenizer.pkl").write_bytes(attack)
+    one_line(run(vis_tok_train.main, monkeypatch, capsys), "tokenizer.pkl")
+    assert not (place / "attacked").exists()
+
+
+def test_the_hub_out_of_reach(place, monkeypatch, capsys):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    result = run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--sam=facebook/sam-vit-base-that-is-not-cached")
+    one_line(result, "facebook/sam-vit-base-that-is-not-cached", "local")
+
+
+def test_a_batch_too_large_for_memory(monkeypatch, capsys):
+    def main() -> None:
+        torch.empty(10**15)
+
+    one_line(run(entry_point(main), monkeypatch, capsys), "out of memory", "--batch-size")
+
+
+def test_unknown_names(place, monkeypatch, capsys):
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, "--model=d21"), "d21", "d20, nano")
+    code, _, err = run(vis_tok_train.main, monkeypatch, capsys, "--stepz=3")
+    assert code == 2 and "--stepz" in err
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--image-size=100"), "100")
+
+
+def test_the_demo_without_documents(place, monkeypatch, capsys):
+    shutil.rmtree(place / "data")
+    one_line(run(cli.main, monkeypatch, capsys, "demo"), "data/train.json")
+    assert not (place / "out").exists()
