@@ -1,0 +1,328 @@
+"""Public weights for SAM, CLIP, the GPT or the whole DeepEncoder: where their files lie, and what their names become.
+
+A source is a hub id (`owner/name`), a local file or folder, or `random`, which leaves a module as it was built. Every
+tensor of a file is either taken, or dropped by a pattern that says why it is not wanted; every tensor of the module is
+either filled, or listed as new. Anything else is an error that names it. Files are safetensors, or pickles of which
+nothing but tensors is read.
+"""
+
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from nanochat.checkpoint import load_weights
+from nanochat.common import UserError
+from nanochat.deepencoder import CLIP, SAM
+from nanochat.gpt import GPT
+from nanochat.hub import fetch, fetch_matching
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.tokenizer import RustBPETokenizer
+
+RANDOM = "random"
+Tensors = dict[str, Tensor]
+Rules = tuple[tuple[str, str], ...]  # (pattern, replacement), applied to a name one after the other
+
+SAM_FILES = CLIP_FILES = ("model.safetensors", "pytorch_model.bin")
+SAM_UNWANTED = r"(shared_image_embedding|prompt_encoder|mask_decoder)\."  # the segmenter around the encoder
+SAM_NEW = ("net_2.weight", "net_3.weight")  # DeepSeek-OCR's compressor, which SAM has not
+SAM_RULES: Rules = (
+    (r"^vision_encoder\.", ""),
+    (r"^patch_embed\.projection\.", "patch_embed.proj."),
+    (r"^layers\.(\d+)\.layer_norm([12])\.", r"blocks.\1.norm\2."),
+    (r"^layers\.", "blocks."),
+    (r"^neck\.conv1\.", "neck.0."),
+    (r"^neck\.layer_norm1\.", "neck.1."),
+    (r"^neck\.conv2\.", "neck.2."),
+    (r"^neck\.layer_norm2\.", "neck.3."),
+)
+
+CLIP_UNWANTED = (  # the text half, what compares it with the picture, and the norm of the class token
+    r"text_model\.|text_projection\.|visual_projection\.|logit_scale$|vision_model\.post_layernorm\."
+)
+CLIP_RULES: Rules = ((r"^vision_model\.", ""), (r"^encoder\.", "transformer."))
+POSITION_IDS = "embeddings.position_ids"  # 0, 1, 2, ...: files of newer versions of transformers leave it out
+
+GPT_FILES = ("pytorch_model.bin", "model.safetensors", "model.safetensors.index.json", "model_*.pt")
+GPT_RULES: Rules = (
+    (r"^_orig_mod\.", ""),  # saved while compiled
+    (r"^model\.embed_tokens\.", "transformer.wte."),
+    (r"^model\.layers\.(\d+)\.self_attn\.([qkv])_proj\.", r"transformer.h.\1.attn.c_\2."),
+    (r"^model\.layers\.(\d+)\.self_attn\.o_proj\.", r"transformer.h.\1.attn.c_proj."),
+    (r"^model\.layers\.(\d+)\.mlp\.fc1\.", r"transformer.h.\1.mlp.c_fc."),
+    (r"^model\.layers\.(\d+)\.mlp\.fc2\.", r"transformer.h.\1.mlp.c_proj."),
+)
+HEADS = "_extra_state"  # where GPT's state dict carries (n_head, n_kv_head)
+VOCABULARY = ("transformer.wte.weight", "lm_head.weight")
+
+DEEPENCODER_FILES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin")
+DEEPENCODER_UNWANTED = r"model\.(layers|embed_tokens|norm)\.|lm_head\."  # DeepSeek-OCR's own language model
+DEEPENCODER_RULES: Rules = ((r"^model\.", ""), (r"^view_seperator$", "view_separator"))
+
+# Prose of our own, which no model can have learnt by heart: it must be understood to be foreseen.
+ENGLISH = (
+    "The old library stood at the corner of the market square, and every Saturday morning its doors opened at nine. "
+    "Children came first, because they knew that the new books would be lying on the long table near the window. "
+    "Their parents followed more slowly, shaking the rain from their coats and asking whether anyone had returned the "
+    "newspaper. At noon the librarian made a pot of tea, put on her glasses, and wrote the names of the borrowers into "
+    "a large green book. Nobody was ever in a hurry there. When the clock struck five, she turned off the lights, "
+    "locked the door, and walked home along the river."
+)
+
+
+@dataclass
+class Folder:
+    """Files that lie side by side, in a local folder or in a repository of the hub."""
+
+    name: str
+    is_local: bool
+
+    def find(self, pattern: str) -> Path | None:
+        """The file of this name, or the last in order of those that match a glob; None where there is none.
+
+        Raises UserError when the hub cannot be reached.
+        """
+        if self.is_local:
+            return max(Path(self.name).glob(pattern), default=None)
+        try:
+            return fetch_matching(self.name, pattern)[-1] if "*" in pattern else fetch(self.name, pattern)
+        except UserError as error:
+            if error.__cause__ is not None:  # the hub's client failed; without a cause, there is no such file
+                raise
+            return None
+
+
+def locate(source: str | Path, names: tuple[str, ...]) -> tuple[Folder, Path]:
+    """The folder of a source, and its file of weights: the source itself, or the first of `names` that exists.
+
+    Raises UserError when there is none.
+    """
+    path = Path(source)
+    if path.is_file():
+        return Folder(str(path.parent), True), path
+    if not path.is_dir() and not re.fullmatch(r"[\w.-]+/[\w.-]+", str(source)):
+        raise UserError(f"{source}: no such file or folder, and no hub id of the form owner/name")
+    folder = Folder(str(source), path.is_dir())
+    for name in names:
+        found = folder.find(name)
+        if found:
+            return folder, found
+    raise UserError(f"{source} has no file of weights: expected {' or '.join(names)}")
+
+
+def _read_json(path: Path) -> dict:
+    try:
+        return json.loads(path.read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
+
+
+def _read_safetensors(path: Path, wanted: Callable[[str], bool]) -> Tensors:
+    try:
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys() if wanted(name)}
+    except (OSError, SafetensorError) as error:
+        raise UserError(f"{path}: truncated, or not a safetensors file ({error})") from error
+
+
+def read_tensors(folder: Folder, path: Path, unwanted: str = r"(?!)") -> Tensors:
+    """All tensors of a file of weights but those whose names match `unwanted` from their beginning.
+
+    An index of shards fetches and opens only the shards that hold a wanted one. Raises UserError for a broken file.
+    """
+
+    def wanted(name: str) -> bool:
+        return re.match(unwanted, name) is None
+
+    if path.name.endswith(".index.json"):
+        tensors: Tensors = {}
+        for name in sorted({shard for key, shard in _read_json(path).get("weight_map", {}).items() if wanted(key)}):
+            shard = folder.find(name)
+            if shard is None:
+                raise UserError(f"{path} lists {name}, which {folder.name} does not have")
+            tensors |= _read_safetensors(shard, wanted)
+        return tensors
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path, wanted)
+    return {name: tensor for name, tensor in load_weights(path).items() if wanted(name)}
+
+
+def rename(tensors: Tensors, rules: Rules) -> Tensors:
+    """The same tensors under the names that `rules` make of theirs."""
+    renamed: Tensors = {}
+    for name, tensor in tensors.items():
+        for pattern, replacement in rules:
+            name = re.sub(pattern, replacement, name)
+        renamed[name] = tensor
+    return renamed
+
+
+def _some(names: Iterable[str]) -> str:
+    listed = sorted(names)
+    return ", ".join(listed[:8]) + (f" and {len(listed) - 8} more" if len(listed) > 8 else "")
+
+
+def fill(module: nn.Module, tensors: Tensors, path: Path, keep: tuple[str, ...] = ()) -> None:
+    """Load `tensors` into `module`, which keeps its own for those names of `keep` that the file does not have.
+
+    Raises UserError, naming them, when any is missing, unexpected or of another shape.
+    """
+    own = module.state_dict()
+    shapes = [
+        f"{name} {tuple(tensors[name].shape)} instead of {tuple(own[name].shape)}"
+        for name in own.keys() & tensors.keys()
+        if tensors[name].shape != own[name].shape
+    ]
+    missing, unexpected = own.keys() - tensors.keys() - set(keep), tensors.keys() - own.keys()
+    problems = {"missing": missing, "unexpected": unexpected, "mis-shaped": shapes}
+    found = "; ".join(f"{what}: {_some(names)}" for what, names in problems.items() if names)
+    if found:
+        raise UserError(f"{path} does not fit this {type(module).__name__}; {found}")
+    module.load_state_dict(tensors, strict=False)  # every name has been accounted for
+
+
+def load_sam(sam: SAM, source: str | Path) -> None:
+    """Fill SAM from facebook/sam-vit-base, or a source like it; the compressor, which is new, stays as it was built.
+
+    Raises UserError when the weights cannot be found, read or fitted.
+    """
+    if source == RANDOM:
+        return
+    folder, path = locate(source, SAM_FILES)
+    fill(sam, rename(read_tensors(folder, path, SAM_UNWANTED), SAM_RULES), path, keep=SAM_NEW)
+
+
+def _fuse_qkv(tensors: Tensors, path: Path) -> Tensors:
+    """One `qkv_proj` for each `q_proj`, `k_proj`, `v_proj`, stacked in this order."""
+    fused: Tensors = {}
+    for name, tensor in tensors.items():
+        found = re.fullmatch(r"(.*\.self_attn\.)([qkv])_proj\.(weight|bias)", name)
+        if not found:
+            fused[name] = tensor
+        elif found[2] == "q":
+            parts = [f"{found[1]}{letter}_proj.{found[3]}" for letter in "qkv"]
+            missing = [part for part in parts if part not in tensors]
+            if missing:
+                raise UserError(f"{path} has {name} but not {_some(missing)}")
+            fused[f"{found[1]}qkv_proj.{found[3]}"] = torch.cat([tensors[part] for part in parts])
+    return fused
+
+
+def load_clip(clip: CLIP, source: str | Path) -> None:
+    """Fill CLIP from the vision half of openai/clip-vit-large-patch14, or a source like it.
+
+    Raises UserError when the weights cannot be found, read or fitted.
+    """
+    if source == RANDOM:
+        return
+    folder, path = locate(source, CLIP_FILES)
+    tensors = rename(read_tensors(folder, path, CLIP_UNWANTED), CLIP_RULES)
+    fill(clip, _fuse_qkv(tensors, path), path, keep=(POSITION_IDS,))
+
+
+def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
+    """Fill all but the GPT from deepseek-ai/DeepSeek-OCR, or from a DeepEncoder file of our own (stage 1's).
+
+    Raises UserError when the weights cannot be found, read or fitted, or are a whole checkpoint's.
+    """
+    if source == RANDOM:
+        return
+    folder, path = locate(source, DEEPENCODER_FILES)
+    tensors = rename(read_tensors(folder, path, DEEPENCODER_UNWANTED), DEEPENCODER_RULES)
+    if any(name.startswith("gpt.") for name in tensors):
+        raise UserError(f"{path} is a whole checkpoint, not a DeepEncoder: give a deepencoder_N.pt")
+    keep = tuple(name for name in model.state_dict() if name.startswith("gpt."))
+    fill(model, tensors, path, keep=(*keep, f"vision_model.{POSITION_IDS}"))
+
+
+def _heads_in(config: dict) -> tuple[int, int] | None:
+    """(n_head, n_kv_head) from nanochat's meta or config, or from a config of `transformers`; None if it has none."""
+    config = config.get("model_config", config)
+    for query, key_value in (("n_head", "n_kv_head"), ("num_attention_heads", "num_key_value_heads")):
+        if config.get(query):
+            return config[query], config.get(key_value) or config[query]
+    return None
+
+
+def find_heads(folder: Folder, path: Path, tensors: Tensors) -> tuple[int, int]:
+    """(n_head, n_kv_head) that the weights were trained with, which no shape tells.
+
+    From the weights' own note, else from config.json or meta_*.json beside them, else by nanochat's rule: heads of 128.
+    """
+    if HEADS in tensors:
+        n_head, n_kv_head = tensors[HEADS].tolist()
+        return n_head, n_kv_head
+    number = re.fullmatch(r"model_(\d+)\.pt", path.name)
+    for name in ("config.json", f"meta_{number[1]}.json" if number else "meta_*.json"):
+        beside = folder.find(name)
+        heads = _heads_in(_read_json(beside)) if beside else None
+        if heads:
+            return heads
+    width = tensors[VOCABULARY[0]].shape[1]
+    n_head = math.ceil(width / 128)
+    return n_head, tensors["transformer.h.0.attn.c_k.weight"].shape[0] * n_head // width
+
+
+def add_vocabulary(tensors: Tensors, vocab_size: int, seed: int) -> None:
+    """Append rows to embedding and head up to `vocab_size`: normal with std 0.02, as the recipe does."""
+    random = torch.Generator().manual_seed(seed)
+    for name in VOCABULARY:
+        rows = tensors[name]
+        if len(rows) < vocab_size:
+            new = 0.02 * torch.randn(vocab_size - len(rows), rows.shape[1], generator=random)
+            tensors[name] = torch.cat([rows, new.to(rows.dtype)])
+
+
+def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
+    """Fill the GPT from nanochat-students/base-d20, another nanochat export, or `transformers`' NanoChat.
+
+    A model built with other head counts than the weights were trained with takes theirs, with a warning; tokens that
+    the weights do not know get new rows. Raises UserError when the weights cannot be found, read or fitted.
+    """
+    if source == RANDOM:
+        return
+    folder, path = locate(source, GPT_FILES)
+    tensors = rename(read_tensors(folder, path), GPT_RULES)
+    missing = [name for name in (*VOCABULARY, "transformer.h.0.attn.c_k.weight") if name not in tensors]
+    if missing:
+        raise UserError(f"{path} is no nanochat GPT: it has no {_some(missing)}, but {_some(tensors)}")
+    tensors[HEADS] = torch.tensor(find_heads(folder, path, tensors))
+    add_vocabulary(tensors, gpt.config.vocab_size, seed)
+    try:
+        fill(gpt, tensors, path)
+    except UserError:
+        raise
+    except ValueError as error:  # head counts that do not divide the width
+        raise UserError(f"{path}: {error}") from error
+
+
+@torch.inference_mode()
+def check_knows_english(gpt: GPT, tokenizer: RustBPETokenizer) -> tuple[float, float]:
+    """(loss on a paragraph of plain English, loss of a model that knows nothing), in nats a token.
+
+    Warns when the first is not far below the second, ln(vocabulary): weights scrambled by wrong head counts, or another
+    model's tokenizer, give no error anywhere else. Raises UserError when the tokenizer knows more tokens than the GPT.
+    """
+    ids = torch.tensor([tokenizer.encode(ENGLISH, prepend="<|bos|>")], device=gpt.lm_head.weight.device)
+    if int(ids.max()) >= gpt.config.vocab_size:
+        raise UserError(
+            f"the tokenizer has {tokenizer.get_vocab_size():,} tokens, the GPT {gpt.config.vocab_size:,}: they do not "
+            f"belong together"
+        )
+    loss = gpt(ids[:, :-1], ids[:, 1:]).item()
+    random_loss = math.log(gpt.config.vocab_size)
+    if not loss < random_loss / 2:
+        warnings.warn(
+            f"this GPT does not know English: its loss on a plain paragraph is {loss:.2f} nats a token, where a random "
+            f"one has {random_loss:.2f} and a trained one far less; are its {gpt.config.n_head} heads and its tokenizer"
+            f" those that it was trained with?",
+            stacklevel=2,
+        )
+    return loss, random_loss
