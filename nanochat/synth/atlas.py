@@ -34,35 +34,31 @@ def _proportions(face: Face) -> tuple[float, float, float, float]:
     return -bounds[1] / px, bounds[3] / px, x_height / px, font.getlength("nesota1A") / 8 / px
 
 
-class Atlas:
-    """The glyphs of one face at one pixel size, rendered when first asked for."""
+class Atlas(dict[str, Glyph]):
+    """The glyphs of one face at one pixel size, by character, rendered when first asked for."""
 
     def __init__(self, face: Face, px: int):
+        super().__init__()
         self.px = px
         self._source = (face.path, face.index, px)
-        self._glyphs: dict[str, Glyph] = {}
         top, bottom, x_height, typical = _proportions(face)
         self.ascent = math.ceil(top * px + 0.5)  # rows above the baseline that characters reach; hinting adds up to one
         self.descent = math.ceil(bottom * px + 0.5)  # rows below it
         self.x_height = x_height * px
         self.typical_advance = typical * px
 
-    def glyph(self, char: str) -> Glyph:
-        """The glyph of one character."""
-        glyph = self._glyphs.get(char)
-        if glyph is None:
-            font = _open(*self._source)
-            mask, (left, top) = font.getmask2(char, "L", anchor="ls")
-            width, height = mask.size
-            ink = np.array(mask, np.uint8).reshape(height, width)
-            ink = ink[max(-self.ascent - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
-            top = max(top, -self.ascent)
-            glyph = self._glyphs[char] = Glyph(ink, left, top, font.getlength(char))
+    def __missing__(self, char: str) -> Glyph:
+        font = _open(*self._source)
+        mask, (left, top) = font.getmask2(char, "L", anchor="ls")
+        width, height = mask.size
+        ink = np.array(mask, np.uint8).reshape(height, width)
+        ink = ink[max(-self.ascent - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
+        glyph = self[char] = Glyph(ink, left, max(top, -self.ascent), font.getlength(char))
         return glyph
 
     def width(self, text: str) -> float:
         """The sum of the advances of `text`, px."""
-        return sum([self.glyph(char).advance for char in text])
+        return sum([self[char].advance for char in text])
 
 
 @lru_cache(maxsize=8192)

@@ -55,7 +55,7 @@ class Canvas:
         strip = np.zeros((atlas.ascent + atlas.descent, width), np.uint8)
         spans = []
         for char in text:
-            glyph = atlas.glyph(char)
+            glyph = atlas[char]
             end = x + glyph.advance
             if char == " ":
                 end += spread
@@ -72,7 +72,7 @@ class Canvas:
 
     def _space_after_last(self, atlas: Atlas, baseline: int) -> None:
         x = self._boxes[-1][2]
-        end = x + atlas.glyph(" ").advance
+        end = x + atlas[" "].advance
         self._boxes.append((x, baseline - atlas.ascent, end, baseline + atlas.descent))
         self._centres.append(((x + end) / 2, baseline - atlas.x_height / 2))
 

@@ -17,6 +17,7 @@ class Level:
     degrade: float = 0.3  # 0: clean, 1: as bad as can still be read
 
 
+_LINE_KINDS = ("lines", "lines", "entry", "crop")
 _NOTE_KINDS = ("lines", "paragraph", "list", "receipt", "form", "table", "letter")
 _PAGE_KINDS = (
     *("lines", "receipt", "receipt", "invoice", "form", "table", "paragraph", "columns", "article", "letter"),
@@ -30,10 +31,10 @@ CURRICULUM = (
     Level("B", 128, 128, (20, 28), 2, 16),
     Level("C", 128, 128, (16, 28), 3, 28),
     Level("D", 128, 128, (12, 28), 4, 48),
-    Level("line128", 128, 64, (12, 32), 1, 24, ("lines", "crop")),
-    Level("line256", 256, 64, (12, 32), 1, 48, ("lines", "crop")),
-    Level("line384", 384, 64, (12, 32), 1, 72, ("lines", "crop")),
-    Level("line512", 512, 64, (12, 32), 1, 96, ("lines", "crop")),
+    Level("line128", 128, 64, (12, 32), 1, 24, _LINE_KINDS, degrade=0.4),
+    Level("line256", 256, 64, (12, 32), 1, 48, _LINE_KINDS, degrade=0.4),
+    Level("line384", 384, 64, (12, 32), 1, 72, _LINE_KINDS, degrade=0.4),
+    Level("line512", 512, 64, (12, 32), 1, 96, _LINE_KINDS, degrade=0.4),
     Level("E", 192, 192, (12, 28), 8, 90, ("lines", "paragraph", "list", "form")),
     Level("Ew", 256, 128, (12, 28), 6, 90, ("lines", "paragraph", "list", "form")),
     Level("note", 256, 256, (12, 24), 14, 160, _NOTE_KINDS, degrade=0.4),

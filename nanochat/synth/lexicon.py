@@ -55,13 +55,17 @@ def _read_words() -> set[str]:
 
 
 @cache
+def _split_words() -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...]]]:
+    found: tuple[dict[int, list[str]], dict[int, list[str]]] = ({}, {})
+    for word in sorted(_read_words()):
+        found[is_held_out(word)].setdefault(len(word), []).append(word)
+    trained, held_out = ({length: tuple(words) for length, words in sorted(part.items())} for part in found)
+    return trained, held_out
+
+
 def words_by_length(held_out: bool) -> dict[int, tuple[str, ...]]:
     """The words of training, or the held-out ones, sorted, under their number of letters."""
-    found: dict[int, list[str]] = {}
-    for word in sorted(_read_words()):
-        if is_held_out(word) == held_out:
-            found.setdefault(len(word), []).append(word)
-    return {length: tuple(words) for length, words in sorted(found.items())}
+    return _split_words()[held_out]
 
 
 @cache

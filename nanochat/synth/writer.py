@@ -91,9 +91,10 @@ class Writer:
             return f"{value % 101}%"
         if form < 0.88:
             return rng.choice("+-#~<>=@") + str(value)
-        return (
-            f"{value}{rng.choice(('x', 'kg', ' ml', 'cm', ' km', 'GB', 'th', 'pcs', '/' + str(rng.randrange(1, 100))))}"
-        )
+        if form < 0.93:
+            return f"{value}/{rng.randrange(1, 100)}"
+        units = ["x", "kg", " ml", "cm", " km", "GB", "th", " pcs", *(["°C", "°"] if "°" in self.extras else [])]
+        return f"{value}{rng.choice(units)}"
 
     def amount(self) -> str:
         """A sum of money, with or without its currency."""
@@ -273,6 +274,25 @@ class Writer:
             "phone": self.phone, "email": self.email, "place": self.place,
         }  # fmt: skip
         return write[kind]()
+
+    def entry(self) -> str:
+        """One line of a receipt, a letterhead or a form, often in capitals."""
+        rng = self.rng
+        label, value = self.field()
+        choices = (
+            lambda: f"{label}{rng.choice((':', ': ', ' : ', ' ', '. '))}{value}",
+            lambda: f"{self.item(rng.randint(1, 3))} {self.amount()}",
+            lambda: f"{rng.randint(1, 20)} {rng.choice(('x', 'X', '@'))} {self.item(1)} {self.amount()}",
+            lambda: f"{rng.choice(('TOTAL', 'Total', 'Subtotal', 'CASH', 'Change', 'VAT 20%', 'Tax'))} {self.amount()}",
+            lambda: f"{self.date()} {rng.choice((self.date, self.reference, self.name))()}",
+            lambda: f"{self.reference()} {rng.choice((self.date, self.reference, self.amount))()}",
+            lambda: rng.choice((self.company, self.street, self.place, self.email, self.name, self.phone))(),
+            lambda: f"{self.street()}, {self.place()}",
+            lambda: rng.choice(("Tel: ", "Fax ", "TEL.", "GST ID ", "Order #", "(", "*")) + self.reference(),
+            lambda: self.amount(),
+        )
+        text = rng.choice(choices)()
+        return text.upper() if rng.random() < 0.45 else text
 
     def code_line(self, depth: int) -> tuple[str, int]:
         """A line of a program, without its indentation, and by how much the next one is indented more."""

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+import numpy as np
+
 from nanochat.synth.layouts import business, charts, prose, scene
 from nanochat.synth.layouts.sheet import Sheet
 
@@ -19,7 +21,8 @@ class Layout:
 
 LAYOUTS = {
     "lines": Layout(prose.lines),
-    "crop": Layout(prose.crop),
+    "entry": Layout(prose.entry, mono=0.4),
+    "crop": Layout(prose.crop, mono=0.3),
     "paragraph": Layout(prose.paragraph, columns=16, more=True),
     "list": Layout(prose.bullets, columns=16, more=True),
     "columns": Layout(prose.columns, mono=0.05, columns=34, more=True),
@@ -37,6 +40,7 @@ LAYOUTS = {
 }
 """By the names that a level's `kinds` use."""
 
+_SIGNED = ("letter", "receipt", "form", "invoice", "paragraph")
 _FILLERS = (prose.paragraph, prose.bullets, business.form, business.table)
 
 
@@ -49,6 +53,21 @@ def draw(kind: str, sheet: Sheet) -> None:
     while layout.more and sheet.rows_left() >= 4 and sheet.chars_left >= 60 and rng.random() < 0.85:
         sheet.skip(rng.uniform(0.6, 1.5))
         rng.choice(_FILLERS)(sheet)
+    if sheet.bottom - sheet.y > 4 * sheet.px and kind in _SIGNED and rng.random() < 0.12:
+        scribble(sheet)
+
+
+def scribble(sheet: Sheet) -> None:
+    """A signature in the free space below the text: strokes that nobody could read, so they are no text."""
+    rng = sheet.rng
+    top, height = sheet.y + sheet.px, min(sheet.bottom - sheet.y - 1.5 * sheet.px, 4.0 * sheet.px)
+    left = sheet.left + rng.uniform(0, 0.5) * sheet.width
+    turns = np.linspace(0, rng.uniform(4, 9) * np.pi, 120)
+    width = rng.uniform(0.2, 0.45) * sheet.width
+    x = left + width * turns / turns[-1] + 0.5 * height * np.cos(turns)
+    y = top + 0.5 * height * (1 + np.sin(turns * rng.uniform(0.9, 1.1)) * np.cos(turns * rng.uniform(0.1, 0.4)))
+    ink = sheet.shade(rng.uniform(0.5, 1.0))
+    sheet.canvas.stroke(np.stack([x, y], axis=1), ink, rng.randint(1, max(1, sheet.px // 10)))
 
 
 __all__ = ["LAYOUTS", "Layout", "Sheet", "draw"]

@@ -28,10 +28,18 @@ def lines(sheet: Sheet) -> None:
         sheet.row(Cell(line, sheet.left + x))
 
 
+def entry(sheet: Sheet) -> None:
+    """One line of a receipt, a letterhead or a form, somewhere on the sheet."""
+    rng = sheet.rng
+    text = sheet.fit(sheet.writer.entry(), sheet.width)
+    sheet.y += rng.uniform(0, max(sheet.bottom - sheet.y - sheet.row_height(), 0))
+    sheet.row(Cell(text, sheet.left + rng.uniform(0, max(sheet.width - sheet.atlas().width(text), 0))))
+
+
 def crop(sheet: Sheet) -> None:
     """One line as cut out of a page: tight, and with the edges of the lines above and below it still in the picture."""
     sheet.lines_left = 1
-    lines(sheet)
+    sheet.rng.choice((lines, entry))(sheet)
     if not sheet.canvas.lines:
         return
     boxes = sheet.canvas.glyphs()[0]

@@ -107,9 +107,11 @@ class Sheet:
     def fit(self, text: str, width: float, scale: float = 1.0, bold: bool = False) -> str:
         """As many whole words from the start of `text` as `width` px and the budget allow; at need part of one."""
         atlas = self.atlas(scale, bold)
+        if len(text) <= self.chars_left and atlas.width(text) <= width:
+            return text
         used, last_space = 0.0, 0
         for index, char in enumerate(text):
-            used += atlas.glyph(char).advance
+            used += atlas[char].advance
             if used > width or index >= self.chars_left:
                 return (text[:index] if char == " " else text[: last_space or index]).rstrip()
             if char == " ":
