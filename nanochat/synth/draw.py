@@ -18,6 +18,7 @@ from nanochat.synth.writer import Writer
 SPLITS = ("train", "val", "unseen", "hard")
 _SIZES = (12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few, so that their glyphs are soon all cached
 _LARGE = (18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
+_LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 
@@ -117,10 +118,11 @@ def _lay(
 def _colours(rng: random.Random, strength: float) -> tuple[Ink, Ink]:
     """(paper, ink): dark on light nine times in ten, grey seven in ten; the more degraded the fainter."""
     light = rng.randint(int(215 - 45 * strength), 255)
-    dark = rng.randint(0, int(40 + 60 * strength)) if rng.random() < 0.6 else rng.randint(0, 30)
+    dark = rng.randint(0, int(40 + 45 * strength)) if rng.random() < 0.6 else rng.randint(0, 30)
     pale: Ink = (light,)
     deep: Ink = (dark,)
     if rng.random() < 0.3:
         pale = tuple(max(light - rng.randint(0, 50), 0) for _ in range(3))
-        deep = tuple(min(dark + rng.randint(0, 70), 255) for _ in range(3))
+        most = min(light - 50 - _LEAST_CONTRAST, dark + 70)  # of any channel
+        deep = tuple(rng.randint(min(dark, most), most) for _ in range(3))
     return (deep, pale) if rng.random() < 0.1 else (pale, deep)

@@ -21,7 +21,7 @@ _UNFIT = re.compile(
     r"^(anal|anus|arse|ass|asse[ds]|boob|cum|dildo|fag|homo|nazi|piss|porn|pube|pubic|rape|semen|tit|tits|titty|turd|twat"
     r"|wank|wop|wog|yid|damn)|bastard|bitch|bugger|clit|cock$|cocks$|coon$|coons$|crap|cunt|dyke|ejacul|erotic|faggot|fart"
     r"|fornic|fuck|gook|hitler|incest|kike|lesbian|molest|negro|nigg|nipple|orgasm|orgy|paki|penis|prostitut|queer|rapist"
-    r"|scrot|sex|shit|slut|sod(om|ding)|spic$|spics$|testic|vagina|vulva|whore|jew$|jews$",
+    r"|scrot|sex|shit|slut|sod(om|ding)|spic$|spics$|testic|foreplay|genital|masturb|vagina|vulva|whore|jew$|jews$",
     re.IGNORECASE,
 )
 
