@@ -22,7 +22,7 @@ from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.trainer import TrainConfig, Trainer
 from scripts import vis_mid_train, vis_tok_train
 
-STEPS = {1: 160, 2: 120}
+STEPS = {1: 120, 2: 120}
 
 
 def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
@@ -35,13 +35,14 @@ def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
         "steps": STEPS[number],
         "batch_size": 5,
         "optimizer": "muon",
+        "lr": 2.5e-3,
         "warmup_steps": 10,
         "eval_every": 40,
         "save_every": 0,
     }
     if number == 2:
         flags["resume_from_deepencoder"] = str(out / "stage1" / f"deepencoder_{STEPS[1]}.pt")
-        flags |= {"lr_decay_step": 80, "lr_decay_gamma": 0.2}
+        flags |= {"lr_decay_step": 40, "lr_decay_gamma": 0.4}
     return flags
 
 

@@ -1,0 +1,177 @@
+"""The training loop: it learns, it looks, it resumes as if never stopped, and one process equals two."""
+
+import json
+import math
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+import torch.multiprocessing as mp
+
+from nanochat.tasks.common import TaskMixture
+from nanochat.trainer import Stage, cosine, decay_to_zero, step_decay
+from nanochat.validate import validate
+from tests.tiny_run import Texts, documents, losses, tiny_trainer, write_documents
+
+
+def test_schedules_at_known_steps():
+    assert [cosine(4)(step, 20) for step in (0, 3, 4, 12, 20)] == pytest.approx([0.25, 1, 1, 0.5, 0])
+    assert [step_decay(2, 10, 0.1)(step, 99) for step in (0, 1, 9, 10, 25)] == pytest.approx([0.5, 1, 1, 0.1, 0.01])
+    assert [decay_to_zero(4, 0.5)(step, 20) for step in (0, 4, 10, 15, 20)] == pytest.approx([0.25, 1, 1, 0.5, 0])
+
+
+def test_it_learns_and_what_it_learns_is_in_the_pictures(tmp_path):
+    trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=200, batch_size=6, optimizer="muon")
+    found = losses(trainer)
+    assert found[0] == pytest.approx(math.log(266), abs=0.1)  # a fresh model knows nothing
+    assert trainer.last is not None and trainer.last.loss < 0.1
+    assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats a token
+    assert trainer.last.similarity is not None and trainer.last.similarity < 0.99
+
+
+def test_a_model_that_does_not_look_is_called_so(tmp_path, capsys):
+    trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=0)
+    trainer.validate()
+    assert "does not look" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
+    task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
+    whole = tiny_trainer(task, tmp_path / "whole", optimizer=optimizer)
+    straight = losses(whole)
+    tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, steps=8, save_every=3)  # a run that was never started
+    first = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, save_every=3)
+    first.steps = 5  # stopped after step 5, its schedule that of 8 steps
+    first.stage.schedule = lambda step, steps: whole.stage.schedule(step, 8)
+    head = losses(first)
+    second = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, resume_step="3")
+    tail = losses(second)
+    assert head[:3] + tail == straight
+    for a, b in zip(whole.model.parameters(), second.model.parameters()):
+        assert torch.equal(a, b)
+
+
+def test_accumulated_batches_equal_one_large_batch(tmp_path):
+    task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
+    large = tiny_trainer(task, tmp_path / "a", batch_size=4, steps=4)
+    small = tiny_trainer(task, tmp_path / "b", batch_size=1, total_batch_size=4, steps=4)
+    assert losses(small) == pytest.approx(losses(large), rel=1e-5)
+    for a, b in zip(large.model.parameters(), small.model.parameters()):
+        assert torch.allclose(a, b, atol=1e-4)
+
+
+def test_in_stage_two_sam_stays_as_it_is_and_the_rest_moves(tmp_path):
+    trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, Stage(2, step_decay(2, 100, 0.1), lr=3e-3), steps=0)
+    trainer.model.freeze_sam()
+    trainer = tiny_trainer_frozen(trainer)
+    before = {name: p.clone() for name, p in trainer.model.named_parameters()}
+    losses(trainer)
+    for name, p in trainer.model.named_parameters():
+        still = name.startswith("sam_model.") or "patch_embedding" in name
+        assert torch.equal(p, before[name]) == still, name
+
+
+def tiny_trainer_frozen(trainer):
+    """The same trainer with optimizers built after freezing, as the script does."""
+    from nanochat.optim import build_optimizers
+
+    trainer.optimizers = build_optimizers(trainer.objective, "adamw", trainer.stage.lr)
+    trainer.steps = 4
+    return trainer
+
+
+def _rank(rank: int, port: int, data: str, out: str) -> None:
+    os.environ |= {"RANK": str(rank), "LOCAL_RANK": str(rank), "WORLD_SIZE": "2"}
+    os.environ |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo")
+    trainer = tiny_trainer(_mixture(data), Path(out), batch_size=2, steps=5)
+    found = losses(trainer)
+    if rank == 0:
+        figures = {"losses": found, "validation": vars(trainer.last)}
+        (Path(out) / "found.json").write_text(json.dumps(figures))
+    torch.distributed.destroy_process_group()
+
+
+def _mixture(data: str) -> TaskMixture:
+    from nanochat.tasks.overfit_samples import OverfitSamples
+
+    return TaskMixture([OverfitSamples(data, "train", stop=2), Texts()])  # most batches have no picture on some rank
+
+
+def test_two_processes_give_the_losses_of_one(tmp_path):
+    write_documents(tmp_path / "data")
+    alone = tiny_trainer(_mixture(str(tmp_path / "data")), tmp_path / "one", batch_size=4, steps=5)
+    expected = losses(alone)
+    (tmp_path / "two").mkdir()
+    mp.spawn(_rank, args=(_free_port(), str(tmp_path / "data"), str(tmp_path / "two")), nprocs=2)
+    found = json.loads((tmp_path / "two" / "found.json").read_text())
+    assert found["losses"] == pytest.approx(expected, rel=1e-5)
+    assert found["validation"]["loss"] == pytest.approx(validate_again(alone), rel=1e-5)
+
+
+def validate_again(trainer) -> float:
+    return validate(trainer.model, trainer.val_loader(), trainer.precision).loss
+
+
+def _free_port() -> int:
+    import socket
+
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        return s.getsockname()[1]
+
+
+def command(*flags: str, **options) -> subprocess.Popen:
+    """Stage 1's script with nano in another process."""
+    threads = {**os.environ, "OMP_NUM_THREADS": "1"}
+    return subprocess.Popen(
+        [sys.executable, "-m", "scripts.vis_tok_train", "--model=nano", "--batch-size=2", *flags],
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=threads, **options,
+    )  # fmt: skip
+
+
+def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
+    flags = [f"--data_dir={write_documents(tmp_path / 'data', side=64)}", "--steps=8", "--save_every=2"]
+    flags += [f"--tokenizer-dir={tmp_path}", "--eval-every=0"]
+    straight = command(*flags, f"--checkpoint-dir={tmp_path / 'whole'}").communicate()[0]
+    killed = command(*flags, f"--checkpoint-dir={tmp_path / 'cut'}")
+    while not (tmp_path / "cut" / "meta_4.json").exists() and killed.poll() is None:
+        time.sleep(0.05)
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    resumed = command(*flags, f"--checkpoint-dir={tmp_path / 'cut'}", "--resume-step=auto").communicate()[0]
+    assert "resumed from" in resumed
+    tail = _losses_in(resumed)
+    assert 1 <= len(tail) <= 4 and tail == _losses_in(straight)[-len(tail) :]
+    states = [torch.load(tmp_path / run / "step_8.pt", weights_only=True) for run in ("whole", "cut")]
+    assert all(torch.equal(states[0][name], states[1][name]) for name in states[0])
+
+
+def _losses_in(output: str) -> list[str]:
+    return [line.split("loss: ")[1].split(" ")[0] for line in output.splitlines() if "| loss: " in line]
+
+
+def test_wandb_gets_every_figure_under_its_name(tmp_path, monkeypatch):
+    import wandb
+
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    monkeypatch.setenv("WANDB_DIR", str(tmp_path))
+    monkeypatch.setenv("WANDB_SILENT", "true")
+    tiny_trainer(documents(tmp_path / "data", n=4), tmp_path / "run", run="a run", steps=2, eval_every=1).run()
+    run = wandb.run
+    try:
+        assert (run.project, run.name) == ("nano-deepseek-ocr", "a run")
+        train = {f"train/{name}" for name in ("loss", "lr", "dt", "tok_per_sec", "mfu", "total_flops")}
+        val = {f"val/{name}" for name in ("loss", "image_gain", "feature_similarity")}
+        assert train | val <= set(run.summary.keys())
+        assert run.config["batch_size"] == 2 and run.config["stage"] == 1
+    finally:
+        run.finish()
+    assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
