@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nanochat.checkpoint import save_deepencoder
 from nanochat.common import compute_cleanup, entry_point, parse_args, print0
-from nanochat.pretrained import load_clip, load_gpt, load_sam
+from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
 from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
 from nanochat.synth.curriculum import Curriculum, LevelSet
 from nanochat.synth.curriculum import Stage as Level
@@ -32,6 +32,8 @@ DENSE_LEVELS = ("D", "D", "line256", "E", "note")  # of the first leg, which nee
 class Config(TrainConfig):
     """Train SAM, CLIP, projector and GPT together; write step_N.pt and deepencoder_N.pt."""
 
+    deepencoder: str = ""
+    """start from a whole encoder in place of sam and clip: deepseek-ai/DeepSeek-OCR, or a DeepEncoder file"""
     sam: str = ""
     """SAM's weights: hub id, file, folder or random; by default facebook/sam-vit-base for d20, random for nano"""
     clip: str = ""
@@ -63,8 +65,11 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
     setup = start(config)
     sources = SOURCES[config.model]
-    load_sam(setup.model.sam_model, config.sam or sources.sam)
-    load_clip(setup.model.vision_model, config.clip or sources.clip)
+    if config.deepencoder:
+        load_deepencoder(setup.model, config.deepencoder)
+    else:
+        load_sam(setup.model.sam_model, config.sam or sources.sam)
+        load_clip(setup.model.vision_model, config.clip or sources.clip)
     load_gpt(setup.model.gpt, config.gpt or sources.gpt)
     check_language(setup, config.gpt or sources.gpt)
     count_parameters(setup.model)
