@@ -1,5 +1,6 @@
 """Checks of commands that documents and scripts show: does what they name exist, do their flags mean anything?"""
 
+import ast
 import importlib
 import re
 import sys
@@ -27,6 +28,8 @@ def check_command(words: list[str]) -> None:
             check_command(rest)
         case ["python", "-m", module, *arguments]:
             _check_flags(module, arguments)
+        case ["python", "-c", program]:
+            ast.parse(program)
         case ["torchrun", *options]:
             at = options.index("-m")
             assert all(re.fullmatch(r"--standalone|--nproc_per_node=\d+", option) for option in options[:at]), options
@@ -37,7 +40,7 @@ def check_command(words: list[str]) -> None:
             assert TRACKED.fullmatch(script), f"{script} is no script of ours"
         case ["pytest", *_] | ["hf", "download", *_] | ["uv", "sync"] | ["git", "clone", *_]:
             pass
-        case ["cd" | "cp" | "ls" | "curl", *_]:
+        case ["cd" | "cp" | "set" | "source", *_]:
             pass
         case _:
             pytest.fail(f"what is `{' '.join(words)}`? Teach it to tests/documented_commands.py")
