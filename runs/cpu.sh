@@ -1,5 +1,6 @@
 #!/bin/bash
-# Both stages with the nano size on a CPU, by the scripts that train d20 on a GPU; then what the model reads.
+# Both stages with the nano size on a CPU, with the demo's settings, by the scripts that train d20 on a GPU; then what
+# the model reads.
 #   bash runs/cpu.sh        # DATA=folder of documents (data), OUT=folder for checkpoints (out/cpu)
 # A run that was killed goes on where it was: start it again.
 set -euo pipefail
@@ -7,14 +8,14 @@ set -euo pipefail
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 data="${DATA:-data}" out="${OUT:-out/cpu}"
-common=(--model=nano --device=cpu --data_dir="$data" --tokenizer_dir="$out/tokenizer" --batch_size=5 --optimizer=muon
-    --warmup_steps=10 --eval_every=40 --save_every=40 --resume_step=auto)
+common=(--model=nano --device=cpu --image_size=256 --data_dir="$data" --tokenizer_dir="$out/tokenizer" --batch_size=5
+    --optimizer=muon --lr=0.0025 --warmup_steps=10 --eval_every=40 --save_every=40 --resume_step=auto)
 
 # Stage 1: everything trains; the encoder is kept.
-uv run python -m scripts.vis_tok_train "${common[@]}" --steps=160 --checkpoint_dir="$out/stage1"
+uv run python -m scripts.vis_tok_train "${common[@]}" --steps=120 --checkpoint_dir="$out/stage1"
 
 # Stage 2: that encoder with SAM frozen, and a fresh GPT.
 uv run python -m scripts.vis_mid_train "${common[@]}" --steps=120 --checkpoint_dir="$out/stage2" \
-    --resume_from_deepencoder="$out/stage1/deepencoder_160.pt" --lr_decay_step=80 --lr_decay_gamma=0.2
+    --resume_from_deepencoder="$out/stage1/deepencoder_120.pt" --lr_decay_step=40 --lr_decay_gamma=0.4
 
 uv run python -m scripts.vision_sample --checkpoint="$out/stage2/step_120.pt" --data_dir="$data"

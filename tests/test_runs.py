@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 from documented_commands import check_command
 
+from scripts.demo import settings
+
 ROOT = Path(__file__).parents[1]
 TOOLS = ("bash", "cat", "chmod", "dirname", "head", "mkdir", "tail")
 UV = """#!/bin/bash
@@ -107,6 +109,20 @@ def test_a_failed_sync_is_said_in_one_line(machine: Machine):
     assert found.returncode == 2
     (line,) = found.stderr.splitlines()
     assert "uv.lock cannot be installed" in line and "no route" in line
+
+
+def flags_of(commands: list[list[str]]) -> list[dict[str, str]]:
+    """--name=value of each command that trains or reads."""
+    return [dict(part.split("=", 1) for part in command if "=" in part) for command in commands if "-m" in command]
+
+
+def test_on_a_cpu_the_scripts_train_as_the_demo_does(machine: Machine):
+    shutil.copy(machine.uv, machine.bin / "uv")
+    machine.run("cpu.sh", OUT="out")
+    for number, flags in zip((1, 2), flags_of(machine.commands())):
+        expected = settings(number, Path("out"), Path("data"))
+        del expected["save_every"]  # saves in between, to go on from
+        assert {name: flags[f"--{name}"] for name in expected} == {name: str(value) for name, value in expected.items()}
 
 
 @pytest.mark.parametrize("script", ["cpu.sh", "speedrun.sh"])
