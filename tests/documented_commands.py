@@ -12,7 +12,7 @@ import pytest
 from nanochat.common import parse_args
 
 ROOT = Path(__file__).parents[1]
-TRACKED = re.compile(r"(?:data|docs|nanochat|runs|scripts|tests)/[\w./-]+")  # what a fresh clone has
+TRACKED = re.compile(r"(?<![\w./-])(?:data|docs|models|nanochat|runs|scripts|tests)/[\w./-]+")  # what a fresh clone has
 
 
 class Parsed(Exception):

@@ -1,4 +1,4 @@
-"""Every command that README.md and docs/ show names programs, files, flags and Python names that exist."""
+"""Every command of README.md, docs/ and the models' cards names programs, files, flags and names that exist."""
 
 import ast
 import importlib
@@ -15,10 +15,10 @@ from tiny_model import tiny_model
 from nanochat.checkpoint import save_checkpoint
 from nanochat.tokenizer import RustBPETokenizer
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/README.md"))]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HEREDOC = re.compile(r"^(.*?) << 'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
-for_each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: path.name)
+for_each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 
 
 def blocks(path: Path, language: str) -> Iterator[str]:
