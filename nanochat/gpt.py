@@ -143,10 +143,8 @@ class Attention(nn.Module):
             k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
         else:
             k, v, mask = cache.append(self.layer, k, v)  # (B, H, S, D)
-        q, k = q.transpose(1, 2).to(v.dtype), k.to(v.dtype)
-        y = F.scaled_dot_product_attention(
-            q, k, v, mask, is_causal=mask is None and T > 1, enable_gqa=self.n_kv_head < self.n_head
-        )
+        grouped, causal = self.n_kv_head < self.n_head, mask is None and T > 1
+        y = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, mask, is_causal=causal, enable_gqa=grouped)
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
 
 

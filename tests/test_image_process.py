@@ -189,6 +189,15 @@ def test_damaged_files_are_one_clear_line(format_name: str) -> None:
     assert refused > 12
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_a_damaged_exif_block_does_not_lose_the_picture() -> None:
+    photo = bytearray(encoded("JPEG"))
+    expected = open_image(bytes(photo))
+    at = photo.index(b"\x01\x0e\x00\x02") + 1  # the description's tag, 0x010E, becomes another that holds no text
+    photo[at] = 0x00
+    assert open_image(bytes(photo)).tobytes() == expected.tobytes()
+
+
 def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
     (tmp_path / "half.png").write_bytes(encoded("PNG")[:200])
     (tmp_path / "letter.png").write_text("Dear Sir or Madam")
