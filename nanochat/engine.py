@@ -178,9 +178,9 @@ class Engine:
         live = list(range(len(rows)))  # the rows that the batch still holds, in its order
         while True:
             chosen = choose_tokens(logits, sampling.temperature, sampling.top_k, random)  # (B,)
-            probabilities = (logits.gather(1, chosen[:, None])[:, 0] - logits.logsumexp(-1)).exp()
+            probabilities = torch.softmax(logits, -1).gather(1, chosen[:, None])  # (B, 1)
             choices = dict(zip(live, chosen.tolist()))
-            for (row, token), probability in zip(choices.items(), probabilities.tolist()):
+            for (row, token), (probability,) in zip(choices.items(), probabilities.tolist()):
                 self._extend(rows[row], token, probability, *limits[row])
             yield choices
             kept = [place for place, row in enumerate(live) if rows[row].stopped is None]
