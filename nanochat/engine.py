@@ -84,11 +84,10 @@ class Engine:
         Mask 1: the token was drawn; 0: it was not, because the row has ended and repeats its last token until all have.
         The token that ends a row (`<|assistant_end|>` or `<|bos|>`) is yielded, once with mask 1.
         """
-        limit = self._limit(tokens, max_tokens)
+        limit, sampling = self._limit(tokens, max_tokens), Sampling(temperature, top_k, seed)
         logits, cache = self._prefill([tokens], pixel_values)
         cache.select([0] * num_samples)
         rows, column = [Generation() for _ in range(num_samples)], [self.pad] * num_samples
-        sampling = Sampling(temperature, top_k, seed)
         for choices in self._decode(logits.repeat(num_samples, 1), cache, rows, [limit] * num_samples, sampling):
             column = [choices.get(row, last) for row, last in enumerate(column)]
             yield column, [int(row in choices) for row in range(num_samples)]
