@@ -108,19 +108,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Na
     return model.to(device).eval(), RustBPETokenizer.from_directory(Path(path).parent), meta
 
 
-def find_resume_step(folder: str | Path, wanted: str, stage: int) -> int | None:
-    """The step to go on from: `wanted` is its number, or `auto`, the newest whole checkpoint of this stage (or none).
-
-    Raises UserError when the number asked for is not there, or belongs to the other stage.
-    """
-    folder = Path(folder)
-    if wanted != "auto":
-        if not wanted.isdigit():
-            raise UserError(f"--resume-step={wanted}: give a step's number, or auto")
-        meta = read_meta(folder / f"step_{wanted}.pt")
-        if meta["stage"] != stage:
-            raise UserError(f"{folder}/step_{wanted}.pt is stage {meta['stage']}'s, this is stage {stage}")
-        return int(wanted)
-    whole = [json.loads(path.read_text()) for path in folder.glob("meta_*.json")]
-    steps = [meta["step"] for meta in whole if meta["stage"] == stage]
-    return max(steps, default=None)
+def newest_step(folder: str | Path, stage: int) -> int:
+    """The step of this stage's newest whole checkpoint in a run's folder; -1 when there is none."""
+    whole = [json.loads(path.read_text()) for path in Path(folder).glob("meta_[0-9]*.json")]
+    return max((meta["step"] for meta in whole if meta["stage"] == stage), default=-1)

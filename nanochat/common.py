@@ -33,11 +33,11 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             first_line = str(error).splitlines()[0]
             message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
         except MemoryError:
-            message = "out of memory: lower --batch-size or --seq-len, or take --model=nano"
+            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
         except RuntimeError as error:
             if "allocate memory" not in str(error) and "can't allocate" not in str(error):
                 raise
-            message = "out of memory: lower --batch-size or --seq-len, or take --model=nano"
+            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)

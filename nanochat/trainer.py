@@ -12,7 +12,7 @@ import torch.distributed as dist
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.checkpoint import find_resume_step, load_into, load_weights, read_meta, save_checkpoint
+from nanochat.checkpoint import load_into, load_weights, newest_step, read_meta, save_checkpoint
 from nanochat.common import UserError, get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.flops import step_flops
@@ -20,6 +20,7 @@ from nanochat.machine import Precision, choose_precision, peak_flops
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 from nanochat.optim import build_optimizers
+from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.validate import Validation, validate
 
@@ -58,13 +59,15 @@ class TrainConfig:
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay"""
     grad_clip: float = 1.0
-    """largest norm of the gradients; 0: no clipping"""
+    """largest norm of AdamW's gradients (Muon's have a norm of their own); 0: no clipping"""
     eval_every: int = 100
     """validate every so many steps, and at the end"""
     save_every: int = 100
     """write a checkpoint every so many steps, and at the end"""
-    resume_step: str = ""
-    """go on from this step's checkpoint; auto: from the newest"""
+    resume_step: int = -1
+    """go on from this step's checkpoint; -1: start anew"""
+    resume: Literal["no", "auto"] = "no"
+    """auto: go on from the newest whole checkpoint, or start anew when there is none"""
     run: str = "dummy"
     """wandb's name of the run; dummy: no wandb"""
     device: str = ""
@@ -176,6 +179,8 @@ class Trainer:
     def _count_steps(self) -> int:
         if self.config.steps >= 0:
             return self.config.steps
+        if len(self.train_loader.data.task) >= ENDLESS:
+            raise UserError("drawn documents have no end: say how many --steps")
         total = self.config.total_batch_size or self.config.batch_size * self.world_size
         return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
 
@@ -184,13 +189,17 @@ class Trainer:
     def resume(self) -> None:
         """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one."""
         folder = Path(self.config.checkpoint_dir)
-        step = find_resume_step(folder, self.config.resume_step, self.stage.number)
-        if step is None:
+        step = self.config.resume_step
+        if self.config.resume == "auto":
+            step = newest_step(folder, self.stage.number)
+        if step < 0:
             print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
             return
+        meta = read_meta(folder / f"step_{step}.pt")
+        if meta["stage"] != self.stage.number:
+            raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
         load_into(self.model, folder / f"step_{step}.pt")
         state: Any = load_weights(folder / f"optim_{step}.pt")
-        meta = read_meta(folder / f"step_{step}.pt")
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
         if self.objective.dense is not None:
@@ -326,8 +335,12 @@ class Trainer:
 
     def run(self, on_step: OnStep | None = None) -> Validation:
         """Train to the last step; `on_step` is called after each. Returns the last validation."""
-        if self.config.resume_step:
+        if self.config.resume_step >= 0 or self.config.resume == "auto":
             self.resume()
+        elif newest_step(self.config.checkpoint_dir, 3 - self.stage.number) >= 0:
+            print0(
+                f"WARNING: {self.config.checkpoint_dir} holds the other stage's checkpoints: same steps are replaced"
+            )
         started, first = time.perf_counter(), self.step
         batches = iter(self.train_loader)
         while self.step < self.steps:

@@ -9,7 +9,7 @@ source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
 data="${DATA:-data}" out="${OUT:-out/cpu}"
 common=(--model=nano --device=cpu --image_size=256 --data_dir="$data" --tokenizer_dir="$out/tokenizer" --batch_size=5
-    --optimizer=muon --lr=0.0025 --warmup_steps=10 --eval_every=40 --save_every=40 --resume_step=auto)
+    --optimizer=muon --lr=0.0025 --warmup_steps=10 --eval_every=40 --save_every=40 --resume=auto)
 
 # Stage 1: everything trains; the encoder is kept.
 uv run python -m scripts.vis_tok_train "${common[@]}" --steps=120 --checkpoint_dir="$out/stage1"

@@ -26,7 +26,7 @@ train() {
     shift 2
     [ -z "${RUN:-}" ] || run="$RUN-$stage"
     uv run torchrun --standalone --nproc_per_node="$gpus" -m "scripts.$script" --model=d20 --data_dir="$data" \
-        --run="$run" --batch_size="${BATCH:-2}" --checkpoint_dir="$out/$stage" --resume_step=auto "$@"
+        --run="$run" --batch_size="${BATCH:-2}" --checkpoint_dir="$out/$stage" --resume=auto "$@"
 }
 
 # The tokenizer that the published GPT was trained with.

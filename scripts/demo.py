@@ -78,7 +78,7 @@ def format_loss(loss: float | None) -> str:
 
 def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
     """One row a document, both stages side by side, and the averages."""
-    table = Table(title="Ten documents, read back", footer_style="bold", show_footer=True)
+    table = Table(title="Read back", footer_style="bold", show_footer=True)
     rows = by_stage[1][0]
     table.add_column("document", "average")
     for stage, (_, summary) in by_stage.items():
@@ -118,11 +118,13 @@ def demo(out: Path, data_dir: Path) -> None:
     minutes = (time.perf_counter() - started) / 60
     console.print(results_table(results))
     readings, summary = results[2]
+    gain = format_loss(summary.image_gain) or "unknown (one document alone)"
     console.print(
-        f"{summary.complete} of {summary.documents} documents complete, image gain {summary.image_gain:.2f} nats, "
-        f"{minutes:.1f} minutes"
+        f"{summary.complete} of {summary.documents} documents complete, image gain {gain} nats, {minutes:.1f} minutes"
     )
     curves = [Curve(f"stage {n}", "training loss", list(enumerate(loss, 1))) for n, loss in losses.items()]
     facts = {"minutes": f"{minutes:.1f}", "threads": str(torch.get_num_threads()), "model": "nano, from nothing"}
-    report = write_report(out / "report.html", "nano-ocr demo: ten documents, two stages", readings, curves, facts)
+    report = write_report(
+        out / "report.html", "nano-ocr demo: documents learnt by heart in two stages", readings, curves, facts
+    )
     console.print(f"Pictures, expected and read text, loss curves: {report}")

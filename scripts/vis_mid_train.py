@@ -50,7 +50,7 @@ def data(config: Config):
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
-    if not config.resume_from_deepencoder and not config.resume_step:
+    if not config.resume_from_deepencoder and config.resume_step < 0 and config.resume == "no":
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
     setup = start(config)
     source = config.gpt or SOURCES[config.model].gpt

@@ -10,7 +10,7 @@ import textwrap
 import pytest
 import torch
 
-from nanochat.checkpoint import find_resume_step, load_into, load_model, save_checkpoint, save_deepencoder
+from nanochat.checkpoint import load_into, load_model, newest_step, save_checkpoint, save_deepencoder
 from nanochat.common import UserError
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
 from nanochat.pretrained import load_deepencoder
@@ -93,14 +93,11 @@ def test_code_in_a_checkpoint_is_not_run(folder):
 
 
 def test_resuming_finds_the_newest_whole_checkpoint_of_its_stage(folder):
-    assert find_resume_step(folder, "auto", stage=1) == 2
-    assert find_resume_step(folder, "auto", stage=2) is None
-    assert find_resume_step(folder, "1", stage=1) == 1
+    assert (newest_step(folder, stage=1), newest_step(folder, stage=2)) == (2, -1)
     (folder / "meta_2.json").unlink()  # what is left when writing step 2 was cut off before its last file
-    assert find_resume_step(folder, "auto", stage=1) == 1
-    for wanted, stage in (("2", 1), ("7", 1), ("1", 2), ("newest", 1)):
-        with pytest.raises(UserError):
-            find_resume_step(folder, wanted, stage)
+    (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the hub's name: no step of this run
+    assert newest_step(folder, stage=1) == 1
+    assert newest_step(folder / "empty", stage=1) == -1
 
 
 def test_a_broken_description_is_named(folder):

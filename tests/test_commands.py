@@ -146,6 +146,15 @@ def test_a_batch_too_large_for_memory(monkeypatch, capsys):
     one_line(run(entry_point(main), monkeypatch, capsys), "out of memory", "--batch-size")
 
 
+def test_a_checkpoint_of_the_other_stage(place, monkeypatch, capsys):
+    nano_checkpoint(place / "checkpoints")
+    one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume_step=5"), "stage 1's, this is stage 2")
+
+
+def test_documents_without_end_need_a_number_of_steps(place, monkeypatch, capsys):
+    one_line(run(vis_tok_train.main, monkeypatch, capsys, "--model=nano", "--synth=True"), "--steps")
+
+
 def test_unknown_names(place, monkeypatch, capsys):
     one_line(run(vis_tok_train.main, monkeypatch, capsys, "--model=d21"), "d21", "d20, nano")
     code, _, err = run(vis_tok_train.main, monkeypatch, capsys, "--stepz=3")

@@ -50,7 +50,7 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
     first.steps = 5  # stopped after step 5, its schedule that of 8 steps
     first.stage.schedule = lambda step, steps: whole.stage.schedule(step, 8)
     head = losses(first)
-    second = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, resume_step="3")
+    second = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, resume_step=3)
     tail = losses(second)
     assert head[:3] + tail == straight
     for a, b in zip(whole.model.parameters(), second.model.parameters()):
@@ -146,7 +146,7 @@ def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
         time.sleep(0.05)
     killed.send_signal(signal.SIGKILL)
     killed.wait()
-    resumed = command(*flags, f"--checkpoint-dir={tmp_path / 'cut'}", "--resume-step=auto").communicate()[0]
+    resumed = command(*flags, f"--checkpoint-dir={tmp_path / 'cut'}", "--resume=auto").communicate()[0]
     assert "resumed from" in resumed
     tail = _losses_in(resumed)
     assert 1 <= len(tail) <= 4 and tail == _losses_in(straight)[-len(tail) :]

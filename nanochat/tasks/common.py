@@ -11,6 +11,8 @@ import numpy as np
 
 from nanochat.common import UserError
 
+ENDLESS = 1_000_000_000  # length of a task that has no end
+
 
 class BadSample(UserError):
     """One sample cannot be read; the message names it. A long run may skip it and go on."""

@@ -3,6 +3,7 @@
 from PIL import Image
 
 from nanochat.synth import LEVELS, draw_document
+from nanochat.tasks.common import ENDLESS
 
 PROMPT = "<image>\nFree OCR."
 
@@ -14,7 +15,7 @@ class SynthDocuments:
     "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}.
     """
 
-    def __init__(self, split: str = "train", length: int = 1_000_000_000) -> None:
+    def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
         self.split, self.length = split, length
 
     def __len__(self) -> int:
