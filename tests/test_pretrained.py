@@ -245,8 +245,9 @@ def test_nanochat_checkpoints_tell_their_heads(tmp_path: Path, note: str):
         state = {f"_orig_mod.{name}": factor * weight for name, weight in nanochat_state(truth).items()}
         torch.save(state, tmp_path / f"model_{step}.pt")
     if note == "meta of the same step":
-        (tmp_path / "meta_000100.json").write_text(json.dumps({"model_config": {"n_head": 5, "n_kv_head": 5}}))
-        (tmp_path / "meta_000200.json").write_text(json.dumps({"model_config": {"n_head": 10, "n_kv_head": 10}}))
+        for step, heads in (("000100", 5), ("000200", 10), ("000300", 5)):
+            meta = {"model_config": {"n_head": heads, "n_kv_head": heads}}
+            (tmp_path / f"meta_{step}.json").write_text(json.dumps(meta))
     elif note == "config.json":
         (tmp_path / "config.json").write_text(json.dumps({"n_head": 10, "n_kv_head": 10, "n_embd": width}))
     gpt = small_gpt(n_head=8, n_embd=width)
