@@ -1,7 +1,11 @@
 """How well a text was read: error rates, similarities and shares of words, each a pure function of two texts.
 
 Every function takes the output first and the reference second, and compares them as they are: case, punctuation and
-white space count. Where they should not, pass both through `normalise_text` first. A word is what white space parts.
+white space count. A word is what white space parts.
+
+Where results are reported (`scores.py`), both texts pass through `normalise_text` first, and that is all that is done
+to them: a line end is a space like any other, several are one. Case counts, but not for the sets whose references are
+in capitals whatever stands in the picture (receipts of SROIE).
 """
 
 from collections import Counter
@@ -10,6 +14,8 @@ from typing import NamedTuple
 from rapidfuzz.distance import Levenshtein
 
 CHARTQA_TOLERANCE = 0.05
+LOOP_REPEATS = 4  # so often the same characters, one after the other at the end of a text, are a loop
+LOOP_CHARS = 20  # if they are so many more than the reference itself repeats at its end (rules of dashes)
 
 
 class WordScores(NamedTuple):
@@ -88,6 +94,26 @@ def relaxed_accuracy(output: str, reference: str, tolerance: float = CHARTQA_TOL
     if found is not None and wanted:
         return abs(found - wanted) <= tolerance * abs(wanted)
     return normalise_text(output, fold_case=True) == normalise_text(reference, fold_case=True)
+
+
+def repeated_tail(text: str) -> int:
+    """How many characters at the end of a text say the same at least LOOP_REPEATS times over: 8 for "x abababab".
+
+    Of all units, of any length, the one that covers most.
+    """
+    longest = 0
+    for unit in range(1, len(text) // LOOP_REPEATS + 1):
+        start = len(text) - unit  # text[start:] has been seen to repeat itself with this period
+        while start > 0 and text[start - 1] == text[start - 1 + unit]:
+            start -= 1
+        if len(text) - start >= LOOP_REPEATS * unit:
+            longest = max(longest, len(text) - start)
+    return longest
+
+
+def is_looping(output: str, reference: str) -> bool:
+    """Did reading end in a loop, the known way for a decoder to lose its page? A reference may repeat itself, too."""
+    return repeated_tail(output) - repeated_tail(reference) >= LOOP_CHARS
 
 
 def _number(text: str) -> float | None:

@@ -1,14 +1,18 @@
 """Metrics against cases counted by hand."""
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from nanochat.metrics import (
     WordScores,
     character_error_rate,
     exact_match,
+    is_looping,
     normalise_text,
     normalised_edit_similarity,
     relaxed_accuracy,
+    repeated_tail,
     word_error_rate,
     word_overlap,
     word_precision_recall_f1,
@@ -141,3 +145,38 @@ def test_exact_match(output, reference, expected):
 )
 def test_relaxed_accuracy(output, reference, expected):
     assert relaxed_accuracy(output, reference) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 0),
+        ("x abababab", 8),
+        ("x ababab", 0),  # three times are none
+        ("aaaa", 4),
+        ("the total the total the total the total ", 40),
+        ("aaaa b", 0),  # not at the end
+        ("bababababa", 10),
+        ("1111 2222 1111 2222 1111 2222 1111 2222 ", 40),  # the unit is the pair, not its last digits
+    ],
+)
+def test_repeated_tail(text, expected):
+    assert repeated_tail(text) == expected
+
+
+@given(st.text("ab", max_size=20), st.text("abc", min_size=1, max_size=5), st.integers(4, 9))
+def test_what_is_repeated_is_found_whatever_stands_before_it(before, unit, times):
+    assert repeated_tail(before + unit * times) >= len(unit) * times
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("TOTAL 9.00 9.00 9.00 9.00 9.00 9.00", "TOTAL 9.00", True),
+        ("TOTAL 9.00 9.00 9.00", "TOTAL 9.00", False),
+        ("TOTAL" + "-" * 40, "TOTAL" + "-" * 38, False),  # a rule of dashes that is there
+        ("TOTAL" + "-" * 80, "TOTAL" + "-" * 38, True),
+    ],
+)
+def test_is_looping(output, reference, expected):
+    assert is_looping(output, reference) is expected
