@@ -15,6 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
+from nanochat.attention import attend
+
 LOGIT_CAP = 15.0
 GROWTH = 256  # tokens that a KV cache makes room for at one time, at least
 LOSS_CHUNK = 1024  # supervised positions whose logits exist at one time: 1024 x 65,537 float32 is 268 MB
@@ -143,8 +145,7 @@ class Attention(nn.Module):
             k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
         else:
             k, v, mask = cache.append(self.layer, k, v)  # (B, H, S, D)
-        grouped, causal = self.n_kv_head < self.n_head, mask is None and T > 1
-        y = F.scaled_dot_product_attention(q.transpose(1, 2), k, v, mask, is_causal=causal, enable_gqa=grouped)
+        y = attend(q.transpose(1, 2), k, v, mask, causal=mask is None and T > 1)
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
 
 

@@ -1,7 +1,8 @@
 """Optimizers: AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest.
 
 torch.optim.Muon always iterates in bfloat16, which some CPUs emulate hundreds of times slower than float32, and takes
-neither convolutions nor fused projections; hence our own, in float32, batched over matrices of one shape.
+neither convolutions nor fused projections; hence our own, in the dtype that is fast here, batched over matrices of one
+shape.
 """
 
 from collections import defaultdict
@@ -17,7 +18,7 @@ MUON_LR_RATIO = 4.0  # Muon's learning rate over AdamW's
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Nearly the closest semi-orthogonal matrix to each of (n, rows, columns) float32, by Newton-Schulz.
+    """Nearly the closest semi-orthogonal matrix to each of (n, rows, columns), float32 or bfloat16, by Newton-Schulz.
 
     Each step multiplies X by p(X X^T), p(A) = a + bA + cA^2. For wide matrices the polynomials are gathered on the
     small side, rows x rows, and X is multiplied once.
@@ -47,11 +48,14 @@ class Muon(torch.optim.Optimizer):
     """Momentum, then the update made orthogonal: 0.2 sqrt(max(rows, columns)) lr, the size of AdamW's [Moonlight].
 
     A group's `matrices` says how many are stacked in each parameter (3 in a fused qkv); convolutions are flattened to
-    (out, in x kernel).
+    (out, in x kernel). The iteration runs in `dtype`; momentum and weights stay as they are.
     """
 
-    def __init__(self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95) -> None:
+    def __init__(
+        self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, dtype: torch.dtype = torch.float32
+    ) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "matrices": 1})
+        self.dtype = dtype
 
     @torch.no_grad()
     def step(self, closure=None) -> None:  # type: ignore[override]
@@ -68,7 +72,9 @@ class Muon(torch.optim.Optimizer):
                 update = update.reshape(group["matrices"], p.size(0) // group["matrices"], -1)
                 by_shape[update.shape].append((p, update))
             for shape, members in by_shape.items():
-                updates = orthogonalise(torch.cat([update for _, update in members])).split(shape[0])
+                stacked = torch.cat([update for _, update in members])
+                stacked = stacked / (stacked.norm(dim=(1, 2), keepdim=True) + 1e-7)  # before a dtype of less range
+                updates = orthogonalise(stacked.to(self.dtype)).to(stacked.dtype).split(shape[0])
                 scale = 0.2 * max(shape[1:]) ** 0.5
                 for (p, _), update in zip(members, updates):
                     p.add_(update.reshape(p.shape), alpha=-group["lr"] * scale)
@@ -80,7 +86,9 @@ def _is_inner_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and not any(word in name for word in outer)
 
 
-def build_optimizers(model: nn.Module, kind: str, lr: float, weight_decay: float = 0.0) -> list[torch.optim.Optimizer]:
+def build_optimizers(
+    model: nn.Module, kind: str, lr: float, weight_decay: float = 0.0, muon_dtype: torch.dtype = torch.float32
+) -> list[torch.optim.Optimizer]:
     """`adamw`: one optimizer; `muon`: Muon at MUON_LR_RATIO x lr for inner matrices, AdamW (0.9, 0.98) for the rest.
 
     Each group keeps its own rate as `initial_lr`, which a schedule multiplies. Only parameters that train are taken.
@@ -94,7 +102,7 @@ def build_optimizers(model: nn.Module, kind: str, lr: float, weight_decay: float
         torch.optim.AdamW(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
     ]
     if inner:
-        muon = Muon([p for name, p in inner if "qkv" not in name], lr * MUON_LR_RATIO)
+        muon = Muon([p for name, p in inner if "qkv" not in name], lr * MUON_LR_RATIO, dtype=muon_dtype)
         fused = [p for name, p in inner if "qkv" in name]
         if fused:
             muon.add_param_group({"params": fused, "matrices": 3})

@@ -162,7 +162,9 @@ class Trainer:
         if stage.dense_weights:
             dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
         self.objective = Objective(model, dense).to(device).train()
-        self.optimizers = build_optimizers(self.objective, config.optimizer, stage.lr, config.weight_decay)
+        self.optimizers = build_optimizers(
+            self.objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=self.precision.dtype()
+        )
         self.step, self.best, self.total_flops = 0, math.inf, 0.0
         self.last: Validation | None = None
         self.steps = self._count_steps()

@@ -51,3 +51,16 @@ def test_muon_takes_matrices_between_features_alone():
         assert not any(word in name for name in inner)
         assert any(word in name for name in outer)
     assert muon.param_groups[0]["initial_lr"] == pytest.approx(MUON_LR_RATIO * 1e-3)
+
+
+def test_muon_in_bfloat16_points_where_float32_does():
+    generator = torch.Generator().manual_seed(0)
+    gradient = torch.randn(96, 8, generator=generator) @ torch.randn(8, 64, generator=generator) * 1e-6
+    updates = []
+    for dtype in (torch.float32, torch.bfloat16):
+        weight = torch.nn.Parameter(torch.zeros(96, 64))
+        weight.grad = gradient.clone()
+        Muon([weight], lr=1.0, dtype=dtype).step()
+        assert weight.dtype == torch.float32
+        updates.append(weight.detach().flatten())
+    assert torch.nn.functional.cosine_similarity(updates[0], updates[1], dim=0) > 0.98

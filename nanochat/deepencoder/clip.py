@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn as nn
-import torch.nn.functional as F
 
+from nanochat.attention import attend
 from nanochat.deepencoder.position import TableCache, interpolate_grid
 
 
@@ -83,7 +83,7 @@ class Attention(nn.Module):
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         B, N, C = x.shape
         qkv = self.qkv_proj(x).view(B, N, 3, self.n_head, -1).permute(2, 0, 3, 1, 4)  # (3, B, n_head, N, D)
-        y = F.scaled_dot_product_attention(*qkv.unbind(0))
+        y = attend(*qkv.unbind(0))
         return self.out_proj(y.transpose(1, 2).reshape(B, N, C))
 
 
