@@ -1,14 +1,12 @@
-"""From a picture to views: the square or native pictures the encoder sees, and how many tokens they take.
+"""From a file to pixels: any picture as upright RGB, and the views of it that the encoder sees.
 
-A view of H x W pixels becomes r = H/64 rows of c = W/64 vision tokens, each row closed by one `image_newline`; one
-`view_separator` ends the image. Everything that needs to know an image's tokens (loader, model, engine, server) asks
-`ImageLayout`.
+Which views a picture gets, and how many tokens they take, `modes.py` decides; here they are drawn.
 """
 
 import io
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
@@ -18,8 +16,8 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from nanochat.common import UserError
+from nanochat.modes import ImageLayout, Mode, get_mode, square_tokens
 
-TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
 PAD_COLOUR = (127, 127, 127)
 MAX_PIXELS = 178_956_970  # a larger picture is refused before it is decoded: Pillow's own limit
 
@@ -34,46 +32,6 @@ UPRIGHT: dict[object, Image.Transpose] = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-
-
-@dataclass(frozen=True)
-class ImageLayout:
-    """How the tokens of one image lie: optional tiles read as one grid, then the rows of one view, then a separator."""
-
-    view: tuple[int, int]
-    """height and width of the view in pixels, multiples of 64"""
-    tile_grid: tuple[int, int] = (0, 0)
-    """rows and columns of tiles; (0, 0): none"""
-    tile_size: int = 0
-    """side of a tile in pixels"""
-
-    def __post_init__(self) -> None:
-        if any(side % TOKEN_PIXELS or side < TOKEN_PIXELS for side in self.view) or self.tile_size % TOKEN_PIXELS:
-            raise UserError(
-                f"view {self.view}, tile {self.tile_size}: sides must be multiples of {TOKEN_PIXELS} pixels"
-            )
-
-    @property
-    def view_rows(self) -> tuple[int, int]:
-        """(rows, vision tokens per row) of the view."""
-        return self.view[0] // TOKEN_PIXELS, self.view[1] // TOKEN_PIXELS
-
-    @property
-    def tile_rows(self) -> tuple[int, int]:
-        """(rows, vision tokens per row) of all tiles together."""
-        per_side = self.tile_size // TOKEN_PIXELS
-        return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
-
-    def is_picture(self) -> Tensor:
-        """Which of the image's tokens show a part of it: bool (n_tokens,); the others end rows or the image."""
-        grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
-        rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]
-        return torch.tensor([token for row in rows for token in row] + [False])
-
-    @property
-    def n_tokens(self) -> int:
-        """Tokens that the image takes, row ends and separator included: 273 for one view of 1024 x 1024."""
-        return sum(rows * (columns + 1) for rows, columns in (self.tile_rows, self.view_rows) if rows) + 1
 
 
 @dataclass
@@ -156,49 +114,75 @@ def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
     return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0).contiguous()
 
 
+def _padded(image: Image.Image, side: int) -> Image.Image:
+    """Scaled to fit a square and centred on grey."""
+    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # a line stays visible
+    page = Image.new("RGB", (side, side), PAD_COLOUR)
+    corner = round((side - width) / 2), round((side - height) / 2)
+    page.paste(image.resize((width, height), Image.Resampling.BICUBIC), corner)
+    return page
+
+
 def process_image(image: Image.Image, base_size: int = 1024) -> Tensor:
     """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
     ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
-    image = to_rgb(image)
-    width, height = (max(1, round(side * base_size / max(image.size))) for side in image.size)  # a line stays visible
-    page = Image.new("RGB", (base_size, base_size), PAD_COLOUR)
-    page.paste(
-        image.resize((width, height), Image.Resampling.BICUBIC), ((base_size - width) // 2, (base_size - height) // 2)
-    )
-    return to_tensor(page)
+    return to_tensor(_padded(to_rgb(image), base_size))
 
 
 def count_vision_tokens(base_size: int = 1024) -> int:
     """Tokens of one square view: (n + 1) n + 1 with n = base_size / 64; 73, 111, 273, 421 for 512, 640, 1024, 1280."""
-    return ImageLayout((base_size, base_size)).n_tokens
+    return square_tokens(base_size)
+
+
+def show(image: Image.Image, mode: Mode) -> ImageViews:
+    """The views of a picture in a mode: those that `mode.layout` gives for its size, as pixels.
+
+    A native view keeps the picture's shape; its sides become the next multiples of 64, and what they add, on the right
+    and at the bottom, is grey.
+    """
+    image = to_rgb(image)
+    layout = mode.layout(*image.size)
+    tiles = None
+    if layout.tile_size:
+        (rows, columns), side = layout.tile_grid, layout.tile_size
+        stretched = image.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
+        grid = to_tensor(stretched).unflatten(1, (rows, side)).unflatten(3, (columns, side))  # (3, rows, S, columns, S)
+        tiles = grid.permute(1, 3, 0, 2, 4).flatten(0, 1).contiguous()  # (rows * columns, 3, S, S)
+    if mode.fit == "pad":
+        view = _padded(image, mode.side)
+    elif mode.fit == "resize":
+        view = image.resize(layout.view[::-1], Image.Resampling.BICUBIC)
+    else:
+        size = mode.scaled(*image.size)
+        view = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
+        if layout.view[::-1] != size:
+            canvas = Image.new("RGB", layout.view[::-1], PAD_COLOUR)
+            canvas.paste(view)
+            view = canvas
+    return ImageViews(layout, to_tensor(view), tiles)
 
 
 def square_view(image: Image.Image, base_size: int = 1024) -> ImageViews:
     """One padded square view of a picture."""
-    return ImageViews(ImageLayout((base_size, base_size)), process_image(image, base_size))
+    return show(image, Mode("square", "pad", base_size))
 
 
 def native_view(image: Image.Image, max_side: int = 1024) -> ImageViews:
-    """One view that keeps the picture's shape, scaled down until no side is longer than `max_side`, never enlarged.
+    """One view that keeps the picture's shape, scaled down until no side is longer than `max_side`, never enlarged."""
+    return show(image, Mode("native", "native", max_side))
 
-    Sides become the next multiples of 64; what they add, on the right and at the bottom, is grey.
+
+def view_function(kind: str, size: int, page: int = 1024, max_tokens: int | None = None) -> ViewFunction:
+    """How a model sees a page: `square` pads it to size x size, `native` keeps its shape with no side over `size`.
+
+    Any other `kind` is a mode's name, at the sizes that fit a model made for pages of `page` pixels. Raises UserError
+    as `get_mode` does.
     """
-    image = to_rgb(image)
-    scale = min(1.0, max_side / max(image.size))
-    width, height = (max(1, round(side * scale)) for side in image.size)
-    if (width, height) != image.size:
-        image = image.resize((width, height), Image.Resampling.BICUBIC)
-    layout = ImageLayout((-(-height // TOKEN_PIXELS) * TOKEN_PIXELS, -(-width // TOKEN_PIXELS) * TOKEN_PIXELS))
-    if layout.view != (height, width):
-        canvas = Image.new("RGB", layout.view[::-1], PAD_COLOUR)
-        canvas.paste(image)
-        image = canvas
-    return ImageViews(layout, to_tensor(image))
-
-
-def view_function(kind: str, size: int) -> ViewFunction:
-    """How a model sees a page: `square` pads it to size x size, `native` keeps its shape with no side over `size`."""
-    return partial(square_view, base_size=size) if kind == "square" else partial(native_view, max_side=size)
+    if kind == "square":
+        return partial(square_view, base_size=size)
+    if kind == "native":
+        return partial(show, mode=replace(get_mode("native", page, max_tokens), side=size))
+    return partial(show, mode=get_mode(kind, page, max_tokens))
 
 
 def expand_image_tokens(ids: list[int], image_token_id: int, n: int | list[int]) -> list[int]:

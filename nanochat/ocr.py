@@ -39,7 +39,7 @@ class OCR:
         self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
         self.engine = Engine(self.model, self.tokenizer)
         vision = self.model.config.vision
-        self.view = view_function(vision.view, vision.image_size)
+        self.view = view_function(vision.view, vision.image_size, vision.page)
 
     def read(
         self, picture: str | Path | bytes | Image.Image, prompt: str = PROMPT, max_tokens: int | None = None

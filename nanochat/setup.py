@@ -98,7 +98,7 @@ def make_loaders(
     """
     _, rank, _, world_size = get_dist_info()
     vision = setup.model.config.vision
-    view = view_function(vision.view, vision.image_size)
+    view = view_function(vision.view, vision.image_size, vision.page)
     on_gpu = setup.device.type == "cuda"
     workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
 

@@ -1,7 +1,6 @@
 """The DeepEncoder: SAM sees the pixels, CLIP sees SAM's features, a projector speaks to the language model."""
 
 from dataclasses import dataclass, field
-from typing import Literal
 
 from nanochat.deepencoder.clip import CLIP, CLIPConfig
 from nanochat.deepencoder.projector import Projector
@@ -18,9 +17,15 @@ class VisionConfig:
     clip: CLIPConfig = field(default_factory=CLIPConfig)
     image_size: int = 1024
     """side in pixels of a whole page"""
-    view: Literal["square", "native"] = "square"
-    """how a page is shown: padded to a square, or in its own shape with no side longer than image_size"""
+    view: str = "square"
+    """how a page is shown: `square`, padded to one of image_size; `native`, in its own shape with no side longer than
+    image_size; or the name of a mode (`modes.py`)"""
 
     def __post_init__(self) -> None:
         if self.sam.out_channels[-1] != self.clip.width:
             raise ValueError(f"SAM gives {self.sam.out_channels[-1]} channels, CLIP takes {self.clip.width}")
+
+    @property
+    def page(self) -> int:
+        """Side in pixels of the page that the position tables were made for: 1024 for d20, 512 for nano."""
+        return self.sam.grid * self.sam.patch_size

@@ -1,0 +1,182 @@
+"""Modes: which views a picture of any size gets, and how many tokens they take; numbers only, no pixels.
+
+`Mode.layout(width, height)` decides the views, `ImageLayout` lays their tokens out: a view of H x W pixels becomes
+r = H/64 rows of c = W/64 vision tokens, each row closed by one `image_newline`; one `view_separator` ends the image.
+Everything that needs to know an image's tokens (loader, model, engine, command line) asks these two.
+
+The sizes are DeepSeek-OCR's (paper, section 3.2.2) for a model whose position tables were made for pages of 1,024
+pixels, and in proportion for others: nano's pages are 512, so its `base` is 512 and its `gundam` tiles are 320.
+"""
+
+from dataclasses import dataclass
+from functools import cache
+from math import ceil
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from nanochat.common import UserError
+
+TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
+PUBLIC_PAGE = 1024  # the page that the public sizes below are given for
+MAX_TILES = 9
+
+
+@dataclass(frozen=True)
+class ImageLayout:
+    """How the tokens of one image lie: optional tiles read as one grid, then the rows of one view, then a separator."""
+
+    view: tuple[int, int]
+    """height and width of the view in pixels, multiples of 64"""
+    tile_grid: tuple[int, int] = (0, 0)
+    """rows and columns of tiles; (0, 0): none"""
+    tile_size: int = 0
+    """side of a tile in pixels"""
+
+    def __post_init__(self) -> None:
+        if any(side % TOKEN_PIXELS or side < TOKEN_PIXELS for side in self.view) or self.tile_size % TOKEN_PIXELS:
+            raise UserError(
+                f"view {self.view}, tile {self.tile_size}: sides must be multiples of {TOKEN_PIXELS} pixels"
+            )
+
+    @property
+    def view_rows(self) -> tuple[int, int]:
+        """(rows, vision tokens per row) of the view."""
+        return self.view[0] // TOKEN_PIXELS, self.view[1] // TOKEN_PIXELS
+
+    @property
+    def tile_rows(self) -> tuple[int, int]:
+        """(rows, vision tokens per row) of all tiles together."""
+        per_side = self.tile_size // TOKEN_PIXELS
+        return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
+
+    def is_picture(self) -> Tensor:
+        """Which of the image's tokens show a part of it: bool (n_tokens,); the others end rows or the image."""
+        grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
+        rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]
+        return torch.tensor([token for row in rows for token in row] + [False])
+
+    @property
+    def n_tokens(self) -> int:
+        """Tokens that the image takes, row ends and separator included: 273 for one view of 1024 x 1024."""
+        return sum(rows * (columns + 1) for rows, columns in (self.tile_rows, self.view_rows) if rows) + 1
+
+
+def square_tokens(side: int) -> int:
+    """Tokens of one square view: (n + 1) n + 1 with n = side / 64; 73, 111, 273, 421 for 512, 640, 1024, 1280."""
+    return ImageLayout((side, side)).n_tokens
+
+
+def valid_tokens(width: int, height: int, side: int) -> int:
+    """Positions of a square view of `side` pixels that show a padded picture, not its padding [the paper's formula].
+
+    ceil(N (1 - (max - min) / max)) with N = (side / 64)^2; row ends are not counted. In integers, so that no rounding
+    of a fraction adds a token.
+    """
+    return -(-((side // TOKEN_PIXELS) ** 2) * min(width, height) // max(width, height))
+
+
+@cache
+def _grids(most: int) -> tuple[tuple[int, int], ...]:
+    """All (columns, rows) of 2 to `most` tiles, fewest first."""
+    grids = [(c, r) for c in range(1, most + 1) for r in range(1, most + 1) if 2 <= c * r <= most]
+    return tuple(sorted(grids, key=lambda grid: (grid[0] * grid[1], grid[0])))
+
+
+def choose_tiles(width: int, height: int, tile: int) -> tuple[int, int]:
+    """(rows, columns) of tiles for a picture: the grid nearest to its shape; (0, 0) when both sides fit in one tile.
+
+    On equal terms the larger grid is taken if the picture has over half as many pixels [deepseek-ai/DeepSeek-OCR].
+    """
+    if width <= tile and height <= tile:
+        return 0, 0
+    best, least = (1, 1), float("inf")
+    for columns, rows in _grids(MAX_TILES):
+        difference = abs(width / height - columns / rows)
+        enough = width * height > 0.5 * tile * tile * columns * rows
+        if difference < least or (difference == least and enough):
+            best, least = (rows, columns), difference
+    return best
+
+
+def _up(side: float) -> int:
+    return ceil(side / TOKEN_PIXELS) * TOKEN_PIXELS
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How pictures are shown."""
+
+    name: str
+    fit: Literal["resize", "pad", "native"]
+    """resize: straight to the square; pad: scaled to fit, centred on grey; native: its own shape"""
+    side: int
+    """of the view in pixels; for native the longest that is allowed"""
+    tile: int = 0
+    """side of a tile in pixels; 0: no tiles"""
+    max_tokens: int | None = None
+    """of one picture in native mode; no limit but the side's when None"""
+
+    def scaled(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height of a picture inside a native view: never enlarged, shape kept, within the limits."""
+        longest = max(width, height)
+        limit: float = self.side
+        if self.max_tokens is not None and self.max_tokens > square_tokens(self.side):
+            limit = longest  # a budget over the page's own tokens lifts the limit on sides
+        scale = min(1.0, limit / longest)
+        size = max(1, round(width * scale)), max(1, round(height * scale))
+        if self.max_tokens is None or _native_layout(*size).n_tokens <= self.max_tokens:
+            return size
+        small, large = 0, max(size)  # the longest side, halved in on: tokens grow with it
+        while large - small > 1:
+            middle = (small + large) // 2
+            scale = middle / longest
+            tried = max(1, round(width * scale)), max(1, round(height * scale))
+            small, large = (middle, large) if _native_layout(*tried).n_tokens <= self.max_tokens else (small, middle)
+        return max(1, round(width * small / longest)), max(1, round(height * small / longest))
+
+    def layout(self, width: int, height: int) -> ImageLayout:
+        """The views of a picture of this size in pixels, and through them its tokens."""
+        if self.fit == "native":
+            return _native_layout(*self.scaled(width, height))
+        if not self.tile:
+            return ImageLayout((self.side, self.side))
+        rows, columns = choose_tiles(width, height, self.tile)
+        return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0)
+
+
+def _native_layout(width: float, height: float) -> ImageLayout:
+    return ImageLayout((_up(height), _up(width)))
+
+
+# name -> (fit, side, tile) at PUBLIC_PAGE
+_PUBLIC: dict[str, tuple[Literal["resize", "pad", "native"], int, int]] = {
+    "tiny": ("resize", 512, 0),
+    "small": ("resize", 640, 0),
+    "base": ("pad", 1024, 0),
+    "large": ("pad", 1280, 0),
+    "gundam": ("pad", 1024, 640),
+    "gundam-master": ("pad", 1280, 1024),
+    "native": ("native", 1024, 0),
+}
+MODES = tuple(_PUBLIC)
+
+
+def get_mode(name: str, page: int = PUBLIC_PAGE, max_tokens: int | None = None) -> Mode:
+    """The mode called `name` for a model whose pages have `page` pixels (its position tables: 1024 d20, 512 nano).
+
+    Raises UserError for an unknown name, or a `max_tokens` that no picture fits in or that the mode does not heed.
+    """
+    if name not in _PUBLIC:
+        raise UserError(f"no mode called {name!r}: choose one of {', '.join(MODES)}")
+    fit, side, tile = _PUBLIC[name]
+    if max_tokens is not None and fit != "native":
+        raise UserError(f"--max_vision_tokens is for mode native; {name} always takes the same views")
+    if max_tokens is not None and max_tokens < square_tokens(TOKEN_PIXELS):
+        raise UserError(f"max_vision_tokens {max_tokens}: the smallest picture takes {square_tokens(TOKEN_PIXELS)}")
+
+    def own(public: int) -> int:
+        return max(TOKEN_PIXELS, round(public * page / PUBLIC_PAGE / TOKEN_PIXELS) * TOKEN_PIXELS)
+
+    return Mode(name, fit, own(side), own(tile) if tile else 0, max_tokens)
