@@ -3,6 +3,9 @@
 `step_N.pt` is a plain state dict, `optim_N.pt` the optimizers and the random states of each rank, `meta_N.json`
 (written last: where it is, the others are whole) the configuration and the position in the data. `tokenizer.pkl` lies
 beside them. `deepencoder_N.pt` is stage 1's encoder: the state dict without `gpt.`.
+
+For others: a folder with `config.json` (what `meta_N.json` holds), `model.safetensors` in half precision, and
+`tokenizer.pkl`.
 """
 
 import json
@@ -11,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file, save_file
 
 from nanochat.common import UserError, atomic_path
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
@@ -71,7 +75,10 @@ def load_into(model: NanoDeepseekOCR, path: str | Path) -> None:
 
     Raises UserError for a DeepEncoder file, or for weights of another size.
     """
-    state = load_weights(path)
+    _fill(model, load_weights(path), path)
+
+
+def _fill(model: NanoDeepseekOCR, state: State, path: str | Path) -> None:
     if not any(name.startswith("gpt.") for name in state):
         raise UserError(f"{path} holds an encoder without a GPT: it is for --resume-from-deepencoder")
     try:
@@ -97,15 +104,49 @@ def read_meta(path: str | Path) -> dict:
         raise UserError(f"{meta}: not valid JSON ({error})") from error
 
 
+def export_model(folder: str | Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict) -> None:
+    """Write a folder that `load_model` reads: weights as float16, the tokenizer, and last config.json."""
+    folder = Path(folder)
+    (folder / "config.json").unlink(missing_ok=True)  # an older model's: not to be paired with these weights
+    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
+    tokenizer.save(folder)
+    with atomic_path(folder / "model.safetensors") as temporary:
+        save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
+    with atomic_path(folder / "config.json") as temporary:
+        temporary.write_text(json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
+
+
+def _read_folder(folder: Path) -> tuple[State, dict]:
+    """Weights, as float32, and config.json of an exported folder."""
+    missing = [n for n in ("config.json", "model.safetensors", "tokenizer.pkl") if not (folder / n).is_file()]
+    if missing:
+        raise UserError(f"{folder} holds no whole model: {', '.join(missing)} not there")
+    try:
+        config = json.loads((folder / "config.json").read_text())
+        state = load_file(folder / "model.safetensors")
+    except Exception as error:  # safetensors and json raise their own errors by how a file is broken
+        raise UserError(f"{folder}: config.json or model.safetensors is broken or truncated ({error})") from error
+    if "model" not in config:
+        raise UserError(f"{folder}/config.json does not describe a model of this project (no field `model`)")
+    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config
+
+
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[NanoDeepseekOCR, RustBPETokenizer, dict]:
-    """Rebuild (model in eval mode on `device`, its tokenizer, its meta) from a checkpoint's path alone."""
-    meta = read_meta(path)
+    """Rebuild (float32 model in eval mode on `device`, its tokenizer, its meta) from a path alone.
+
+    `path`: step_N.pt, or an exported folder. Raises UserError when a file is missing, broken, or of another size.
+    """
+    path = Path(path)
+    if path.is_dir():
+        state, meta = _read_folder(path)
+    else:
+        state, meta = {}, read_meta(path)
     with torch.device("meta"):
         model = NanoDeepseekOCR(ModelConfig.from_dict(meta["model"]))
     model.to_empty(device="cpu")
     model.gpt.init_rotary()
-    load_into(model, path)
-    return model.to(device).eval(), RustBPETokenizer.from_directory(Path(path).parent), meta
+    _fill(model, state or load_weights(path), path)
+    return model.to(device).eval(), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
 
 
 def newest_step(folder: str | Path, stage: int) -> int:

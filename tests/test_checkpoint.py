@@ -10,7 +10,7 @@ import textwrap
 import pytest
 import torch
 
-from nanochat.checkpoint import load_into, load_model, newest_step, save_checkpoint, save_deepencoder
+from nanochat.checkpoint import export_model, load_into, load_model, newest_step, save_checkpoint, save_deepencoder
 from nanochat.common import UserError
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
 from nanochat.pretrained import load_deepencoder
@@ -122,3 +122,27 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_valid(folder):
     assert not list(folder.glob("*step_3*")) and not (folder / "meta_3.json").exists()
     load_model(folder / "step_2.pt")
     assert json.loads((folder / "meta_2.json").read_text())["step"] == 2
+
+
+def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
+    model = tiny_model(seed=3)
+    export_model(tmp_path, model, RustBPETokenizer.byte_level(), {"step": 7})
+    rebuilt, tokenizer, meta = load_model(tmp_path)
+    assert meta["step"] == 7 and tokenizer.get_vocab_size() == 266 and rebuilt.config == model.config
+    for name, weight in model.named_parameters():
+        found = rebuilt.get_parameter(name)
+        assert found.dtype == torch.float32 and torch.equal(found, weight.half().float()), name
+    assert (rebuilt.gpt.config.n_head, rebuilt.gpt.config.n_kv_head) == (4, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.pkl"]
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.pkl"])
+def test_a_folder_without_a_whole_model_says_what_is_missing(tmp_path, lost):
+    export_model(tmp_path, tiny_model(), RustBPETokenizer.byte_level(), {})
+    whole = (tmp_path / lost).read_bytes()
+    (tmp_path / lost).unlink()
+    with pytest.raises(UserError, match=f"no whole model: {lost} not there"):
+        load_model(tmp_path)
+    (tmp_path / lost).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"broken|damaged"):
+        load_model(tmp_path)
