@@ -228,14 +228,17 @@ def load_clip(clip: CLIP, source: str | Path) -> None:
 
 
 def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
-    """Fill all but the GPT from deepseek-ai/DeepSeek-OCR, or from a DeepEncoder file of our own (stage 1's).
+    """Fill all but the GPT from deepseek-ai/DeepSeek-OCR, a DeepEncoder file of our own (stage 1's), or an exported
+    folder, whose GPT is left aside.
 
-    Raises UserError when the weights cannot be found, read or fitted, or are a whole checkpoint's.
+    Raises UserError when the weights cannot be found, read or fitted, or are a whole training checkpoint's.
     """
     if source == RANDOM:
         return
     folder, path = locate(source, DEEPENCODER_FILES)
-    tensors = rename(read_tensors(folder, path, DEEPENCODER_UNWANTED), DEEPENCODER_RULES)
+    exported = Path(source).is_dir() and path.name == "model.safetensors"
+    unwanted = DEEPENCODER_UNWANTED + (r"|gpt\." if exported else "")
+    tensors = rename(read_tensors(folder, path, unwanted), DEEPENCODER_RULES)
     if any(name.startswith("gpt.") for name in tensors):
         raise UserError(f"{path} is a whole checkpoint, not a DeepEncoder: give a deepencoder_N.pt")
     keep = tuple(name for name in model.state_dict() if name.startswith("gpt."))

@@ -16,6 +16,7 @@ from transformers import CLIPConfig as HubCLIPConfig
 from transformers import CLIPModel, NanoChatConfig, NanoChatForCausalLM, SamConfig, SamModel
 
 import nanochat.pretrained as pretrained
+from nanochat.checkpoint import export_model
 from nanochat.common import UserError
 from nanochat.deepencoder import CLIP, SAM, CLIPConfig, SAMConfig, VisionConfig
 from nanochat.gpt import GPT, GPTConfig
@@ -412,3 +413,13 @@ def test_a_gpt_that_knows_english_and_ones_that_do_not():
 def test_a_tokenizer_with_more_tokens_than_the_gpt_is_refused():
     with pytest.raises(UserError, match="do not belong together"):
         check_knows_english(small_gpt(vocab_size=96), RustBPETokenizer.byte_level())
+
+
+def test_an_exported_folder_gives_its_encoder(deepseek: NanoDeepseekOCR, tmp_path: Path):
+    export_model(tmp_path, deepseek, RustBPETokenizer.byte_level(), {})
+    model = small_model(seed=0)
+    gpt = {name: weight.clone() for name, weight in model.gpt.named_parameters()}
+    load_deepencoder(model, tmp_path)
+    for name, weight in model.named_parameters():
+        expected = gpt[name[4:]] if name.startswith("gpt.") else deepseek.get_parameter(name).half().float()
+        assert torch.equal(weight, expected), name
