@@ -1,0 +1,58 @@
+"""ChartQA: questions about charts with short answers, asked by people (human) or made by a program (machine).
+
+The test split of HuggingFaceM4/ChartQA, parquet: {"image": {"bytes": b"...", "path": None}, "query": "How many food
+item is shown in the bar graph?", "label": ["14"], "human_or_machine": 0}; or a folder with `val.json`, whose records
+have a prompt and an answer each (`overfit_samples.py`).
+"""
+
+from pathlib import Path
+
+from nanochat.common import UserError
+from nanochat.hub import fetch_matching
+from nanochat.image_process import open_image
+from nanochat.tasks.common import BadSample
+from nanochat.tasks.eval_set import EvalSet, choose
+from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.parquet_rows import ParquetRows, find_parquet
+from nanochat.tokenizer import IMAGE_PLACEHOLDER
+
+REPO, TEST = "HuggingFaceM4/ChartQA", "data/test-*.parquet"
+WHO = ("human", "machine")
+
+
+class ChartQA(EvalSet):
+    """`n` questions, from the hub or from `source`; the tier says who asked. Raises UserError where there are none."""
+
+    questions = True
+
+    def __init__(self, source: str | Path, n: int) -> None:
+        super().__init__()
+        folder = Path(source)
+        self._samples: OverfitSamples | None = None
+        if source and (folder / "val.json").is_file():
+            self._samples = OverfitSamples(folder, "val")
+            self._numbers = choose(len(self._samples), n)
+            records = [self._samples.samples[i] for i in self._numbers]
+            self.ids = [record["id"] for record in records]
+            self.tiers = [str(record.get("type", "chart")) for record in records]
+            return
+        paths = find_parquet(folder, "test-*.parquet") if source else fetch_matching(REPO, TEST, "dataset")
+        self._rows = ParquetRows(paths, ["image", "query", "label", "human_or_machine"])
+        self._numbers = choose(len(self._rows), n)
+        who = ParquetRows(paths, ["human_or_machine"])
+        self.ids = [f"test-{i}" for i in self._numbers]
+        self.tiers = [WHO[who[i]["human_or_machine"]] for i in self._numbers]
+
+    def get_example(self, index: int) -> dict:
+        number = self._numbers[index]
+        if self._samples is not None:
+            return self._samples[number]
+        row, name = self._rows[number], self._rows.name(number)
+        if not row["label"] or not row["image"] or row["image"]["bytes"] is None:
+            raise BadSample(f"{name}: a question without a picture or an answer")
+        try:
+            picture = open_image(row["image"]["bytes"], name=name)
+        except UserError as error:
+            raise BadSample(str(error)) from error
+        question = {"role": "user", "content": f"{IMAGE_PLACEHOLDER}\n{row['query']}"}
+        return {"messages": [question, {"role": "assistant", "content": row["label"][0]}], "images": [picture]}

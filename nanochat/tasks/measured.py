@@ -1,0 +1,40 @@
+"""The sets that are measured on, by name: drawn documents, real ones, public benchmarks, anyone's own folder."""
+
+from nanochat.common import UserError
+from nanochat.tasks.chartqa import ChartQA
+from nanochat.tasks.empty_pictures import EmptyPictures
+from nanochat.tasks.eval_set import EvalSet
+from nanochat.tasks.folder_set import FolderSet
+from nanochat.tasks.fox import Fox
+from nanochat.tasks.omnidocbench import OmniDocBench
+from nanochat.tasks.sroie_lines import SroieLines
+from nanochat.tasks.synth_set import SynthSet
+
+SROIE = "../shared/data/sroie"  # where its folder lies unless told otherwise
+NAMES = "synth-val, synth-unseen, synth-hard, sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
+
+
+def open_set(name: str, n: int, data: str = "") -> EvalSet:
+    """The set called `name` with `n` pictures, of each tier where it is drawn; `data`: where its files lie.
+
+    Benchmarks come from the hub without `data`. Raises UserError for an unknown name, or for data of another form.
+    """
+    if n < 1:
+        raise UserError(f"n = {n}: measure on at least one picture")
+    kind, _, folder = name.partition(":")
+    if name.startswith("synth-"):
+        return SynthSet(name.removeprefix("synth-"), n)
+    if kind == "folder" and folder:
+        return FolderSet(folder, n)
+    match name:
+        case "sroie-lines":
+            return SroieLines(data or SROIE, n)
+        case "empty":
+            return EmptyPictures(n)
+        case "fox":
+            return Fox(data, n)
+        case "omnidocbench":
+            return OmniDocBench(data, n)
+        case "chartqa":
+            return ChartQA(data, n)
+    raise UserError(f"no set called {name!r}: choose one of {NAMES}")

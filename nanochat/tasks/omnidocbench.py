@@ -1,0 +1,50 @@
+"""OmniDocBench: 981 pages of many kinds with the text of each block (opendatalab/OmniDocBench).
+
+`OmniDocBench.json`, a list of {"layout_dets": [{"category_type": "text_block", "text": "...", "order": 9, "ignore":
+false, ...}], "page_info": {"image_path": "x.jpg", "page_attribute": {"language": "english"}}}, beside `images/`.
+"""
+
+from pathlib import Path
+
+from nanochat.common import UserError
+from nanochat.hub import fetch
+from nanochat.image_process import open_image
+from nanochat.tasks.eval_set import EvalSet, choose, reading
+from nanochat.tasks.sroie_lines import read_json
+
+REPO, LIST = "opendatalab/OmniDocBench", "OmniDocBench.json"
+TEXT = {"text_block", "title", "header", "footer"}  # tables and formulas have no plain text
+
+
+class OmniDocBench(EvalSet):
+    """`n` pages, from the hub or from the folder `source`; a page's tier is its language.
+
+    The text is that of all blocks of text, titles, headers and footers in reading order, those without a place in it
+    last, a blank line between two. Pages without such text are left out. Raises UserError where the list is not such.
+    """
+
+    def __init__(self, source: str | Path, n: int) -> None:
+        super().__init__()
+        self.folder = Path(source) if source else None
+        path = self.folder / LIST if self.folder else fetch(REPO, LIST, "dataset")
+        try:
+            records = [(page["page_info"], page_text(page)) for page in read_json(path)]
+            pages = [(info["image_path"], text, info["page_attribute"]["language"]) for info, text in records if text]
+        except (KeyError, TypeError) as error:
+            raise UserError(f"{path} is not a list of pages as OmniDocBench has it ({error})") from error
+        self.pages = [pages[i] for i in choose(len(pages), n)]
+        self.ids = [Path(name).stem for name, *_ in self.pages]
+        self.tiers = [language for *_, language in self.pages]
+
+    def get_example(self, index: int) -> dict:
+        name, text, _ = self.pages[index]
+        path = self.folder / "images" / name if self.folder else fetch(REPO, f"images/{name}", "dataset")
+        return reading(open_image(path), text)
+
+
+def page_text(page: dict) -> str:
+    """A page's text in reading order."""
+    blocks = [b for b in page["layout_dets"] if b["category_type"] in TEXT and b.get("text") and not b.get("ignore")]
+    last = 1 + max((b["order"] for b in blocks if b.get("order") is not None), default=0)
+    blocks.sort(key=lambda b: last if b.get("order") is None else b["order"])
+    return "\n\n".join(b["text"] for b in blocks)

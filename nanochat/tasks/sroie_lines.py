@@ -1,0 +1,56 @@
+"""Single lines cut out of real receipts (SROIE), by the boxes that come with them.
+
+A folder with `images/`, `val.json` (records with `id` and `image`) and `boxes_and_fields.json`: id -> {"boxes":
+[[x0, y0, x1, y1, "TOTAL 9.00"], ...], "fields": {...}} in the picture's pixels.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from nanochat.common import UserError
+from nanochat.image_process import open_image
+from nanochat.tasks.eval_set import EvalSet, choose, reading
+
+MARGIN = 0.1  # of the box's height, on all sides: boxes are drawn tight, some through the letters
+
+
+class SroieLines(EvalSet):
+    """`n` lines of the receipts in `val.json`, the same ones every time.
+
+    The texts are in capitals whatever is printed, so case is no error. Raises UserError where the folder is not such.
+    """
+
+    fold_case = True
+
+    def __init__(self, folder: str | Path, n: int) -> None:
+        super().__init__()
+        self.folder = Path(folder)
+        self.pictures = {record["id"]: record["image"] for record in read_json(self.folder / "val.json")}
+        boxes = read_json(self.folder / "boxes_and_fields.json")
+        missing = [name for name in self.pictures if name not in boxes]
+        if missing:
+            raise UserError(f"{self.folder}/boxes_and_fields.json has no boxes of {missing[0]}")
+        lines = [(name, i) for name in self.pictures for i, box in enumerate(boxes[name]["boxes"]) if box[4].strip()]
+        self.boxes: list[tuple[str, list]] = [
+            (lines[i][0], boxes[lines[i][0]]["boxes"][lines[i][1]]) for i in choose(len(lines), n)
+        ]
+        self.ids = ["{}-{}".format(*lines[i]) for i in choose(len(lines), n)]
+        self.tiers = ["line"] * len(self.ids)
+
+    def get_example(self, index: int) -> dict:
+        name, (x0, y0, x1, y1, text) = self.boxes[index]
+        page = open_image(self.folder / self.pictures[name])
+        margin = max(2, round(MARGIN * (y1 - y0)))
+        box = (max(0, x0 - margin), max(0, y0 - margin), min(page.width, x1 + margin), min(page.height, y1 + margin))
+        return reading(page.crop(box), text)
+
+
+def read_json(path: Path) -> Any:
+    """The content of a JSON file. Raises UserError, naming it, when it is missing or broken."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file; say where the data lie with --data") from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from error

@@ -1,0 +1,31 @@
+"""Drawn documents to be measured on: the same ones on every machine that has the same fonts."""
+
+from PIL import Image
+
+from nanochat.common import UserError
+from nanochat.synth import LEVELS, TIERS, draw_document
+from nanochat.tasks.eval_set import EvalSet, reading
+
+SPLITS = ("val", "unseen", "hard")
+
+
+class SynthSet(EvalSet):
+    """`n` documents of each tier: `line` (its widths in turn), `note` and `page`.
+
+    `split`: `val`, trained fonts and words in texts and layouts never shown; `unseen`, held-out fonts and words;
+    `hard`, the heaviest degradations. Raises UserError for another split.
+    """
+
+    def __init__(self, split: str, n: int) -> None:
+        super().__init__()
+        if split not in SPLITS:
+            raise UserError(f"no set synth-{split}: there are {', '.join(f'synth-{name}' for name in SPLITS)}")
+        self.split = split
+        self.keys = [(levels[i % len(levels)], i) for levels in TIERS.values() for i in range(n)]
+        self.ids = [f"{level}-{i}" for level, i in self.keys]
+        self.tiers = [tier for tier in TIERS for _ in range(n)]
+
+    def get_example(self, index: int) -> dict:
+        level, i = self.keys[index]
+        document = draw_document(LEVELS[level], i, self.split)
+        return reading(Image.fromarray(document.image), document.text)
