@@ -6,22 +6,26 @@ none.
 """
 
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
+from torch import Tensor
 
 from nanochat.common import UserError
-from nanochat.engine import Engine
+from nanochat.engine import Engine, Generation
 from nanochat.image_process import ImageViews, expand_image_tokens
 from nanochat.machine import Precision
 from nanochat.metrics import character_error_rate, word_overlap
-from nanochat.multimodal_dataloader import Prepared, Skipped, ViewFunction, collate, to_device
+from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, ViewFunction, collate, to_device
 from nanochat.tasks.common import Task
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.validate import commonest_similarity, page_vectors
 
+T = TypeVar("T")
 THUMBNAIL = (720, 720)
 
 
@@ -41,10 +45,20 @@ class Reading:
     """`metrics.character_error_rate`"""
     picture: Image.Image = field(repr=False)
     """the document's first picture, at most THUMBNAIL in size"""
+    seconds: float = 0.0
+    """of reading, pictures included: its batch's, divided by the documents in it"""
+    vision_tokens: int = 0
+    """tokens that the pictures take"""
+    text_tokens: int = 0
+    """tokens that the expected text takes"""
+    stopped: str = "end"
+    """end: the model ended its answer; length or context: it was cut"""
+    features: Tensor | None = field(default=None, repr=False)
+    """the first picture's vision tokens, one after the other, float32 (D,)"""
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the picture, for JSON."""
-        return {name: value for name, value in vars(self).items() if name != "picture"}
+        """All but the picture and its features, for JSON."""
+        return {name: value for name, value in vars(self).items() if name not in ("picture", "features")}
 
 
 @dataclass
@@ -60,6 +74,10 @@ class Summary:
     """wrong_loss - loss: what seeing the right picture is worth"""
     overlap: float
     cer: float
+    similarity: float | None = None
+    """mean cosine between the features of different pictures of the commonest size"""
+    centred_similarity: float | None = None
+    """the same after the mean over pictures is taken away"""
 
 
 @dataclass(frozen=True)
@@ -71,41 +89,68 @@ class _Reader:
     view: ViewFunction
     max_tokens: int | None
 
-    def texts(self, items: list[dict]) -> list[str]:
-        """The model's answers to all conversations together."""
+    def answers(self, items: list[dict], views: list[list[ImageViews]]) -> list[Generation]:
+        """The model's answers to all conversations together; `views` are the pictures of each."""
         image_token_id = self.tokenizer.encode_special("<|image|>")
-        prompts: list[list[int]] = []
-        pixels: list[ImageViews] = []
-        for item in items:
-            images = [self.view(image).to(self.engine.model.device) for image in item["images"]]
-            counts = [image.layout.n_tokens for image in images]
-            prompts.append(expand_image_tokens(self.tokenizer.render_for_completion(item), image_token_id, counts))
-            pixels += images
-        return [self.tokenizer.decode(g.tokens) for g in self.engine.generate_batch(prompts, pixels, self.max_tokens)]
+        prompts = [
+            expand_image_tokens(
+                self.tokenizer.render_for_completion(item), image_token_id, [v.layout.n_tokens for v in own]
+            )
+            for item, own in zip(items, views)
+        ]
+        return self.engine.generate_batch(prompts, [view for own in views for view in own], self.max_tokens)
 
-    def loss(self, item: dict) -> float:
-        """Mean loss of the supervised tokens of one conversation, nats."""
+    def losses(self, items: list[dict], embeds: list[list[Tensor]]) -> list[float]:
+        """Mean loss of the supervised tokens of each conversation, nats; `embeds` are the tokens of its pictures."""
         model = self.engine.model
-        sample = Prepared([item], self.tokenizer, self.view, model.config.gpt.sequence_len)[0]
-        if isinstance(sample, Skipped):
-            raise UserError(sample.reason)
-        inputs, targets, media = to_device(collate([sample], self.tokenizer.get_bos_token_id()), model.device)
-        return float(model(inputs, targets, media["pixel_values"]))
+        prepared = Prepared(items, self.tokenizer, self.view, model.config.gpt.sequence_len)
+        samples = [prepared[i] for i in range(len(items))]
+        for sample in samples:
+            if isinstance(sample, Skipped):
+                raise UserError(sample.reason)
+        inputs, targets, _ = to_device(collate(samples, self.tokenizer.get_bos_token_id()), model.device)
+        vision = torch.cat([tokens for own in embeds for tokens in own])
+        sums = model(inputs, targets, vision_embeds=vision, loss_reduction="none").sum(1)  # (B,)
+        return (sums / (targets != IGNORE).sum(1)).tolist()
 
-    def reading(self, name: str, item: dict, other: dict | None, text: str) -> Reading:
-        """Compare what was read with what is there; `other` is the document that lends the wrong picture."""
-        expected = item["messages"][-1]["content"]
-        wrong = None if other is None else {**item, "images": _pictures_of(other, len(item["images"]))}
-        return Reading(
-            id=name,
-            loss=self.loss(item),
-            wrong_loss=None if wrong is None else self.loss(wrong),
-            expected=expected,
-            read=text,
-            overlap=word_overlap(text, expected),
-            cer=character_error_rate(text, expected),
-            picture=_thumbnail(item["images"][0]),
-        )
+    def readings(self, names: Sequence[str], items: list[dict], other: dict | None) -> list[Reading]:
+        """Read a batch and compare it with what is there; `other` follows it and lends its last row a wrong picture."""
+        model = self.engine.model
+        views = [[self.view(image).to(model.device) for image in item["images"]] for item in items]
+        started = time.perf_counter()
+        answers = self.answers(items, views)
+        seconds = (time.perf_counter() - started) / len(items)
+        embeds = [model.encode_images(own) for own in views]
+        losses = self.losses(items, embeds)
+        wrong: list[float] | list[None] = [None] * len(items)
+        if other is not None:
+            lent = [self.view(image).to(model.device) for image in other["images"]]
+            shown, donors = [*items[1:], other], [*embeds[1:], model.encode_images(lent)]
+            swapped = [
+                {**item, "images": cycle(donor["images"], len(own))} for item, donor, own in zip(items, shown, embeds)
+            ]
+            wrong = self.losses(swapped, [cycle(donor, len(own)) for donor, own in zip(donors, embeds)])
+        found = []
+        for i, (name, item) in enumerate(zip(names, items)):
+            expected, text = item["messages"][-1]["content"], self.tokenizer.decode(answers[i].tokens)
+            found.append(
+                Reading(
+                    id=name,
+                    loss=losses[i],
+                    wrong_loss=wrong[i],
+                    expected=expected,
+                    read=text,
+                    overlap=word_overlap(text, expected),
+                    cer=character_error_rate(text, expected),
+                    picture=_thumbnail(item["images"][0]),
+                    seconds=seconds,
+                    vision_tokens=sum(view.layout.n_tokens for view in views[i]),
+                    text_tokens=len(self.tokenizer.encode(expected)),
+                    stopped=answers[i].stopped or "end",
+                    features=page_vectors(embeds[i][:1], [views[i][0].layout])[0].cpu(),
+                )
+            )
+        return found
 
 
 def read_documents(
@@ -130,10 +175,9 @@ def read_documents(
     for start in range(0, len(task), batch_size):
         end = min(start + batch_size, len(task))
         items = [task[i] for i in range(start, end)]
-        others: list[dict | None] = [*items[1:], task[end % len(task)] if len(task) > 1 else None]
+        other = task[end % len(task)] if len(task) > 1 else None
         with torch.inference_mode(), precision.autocast(engine.model.device):
-            texts = reader.texts(items)
-            readings = [reader.reading(*row) for row in zip(ids[start:end], items, others, texts)]
+            readings = reader.readings(ids[start:end], items, other)
         yield from readings
 
 
@@ -143,6 +187,8 @@ def summarise(readings: Sequence[Reading]) -> Summary:
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
 
+    features = [r.features for r in readings if r.features is not None]
+    similarity, centred = commonest_similarity(features)
     compared = [(r.loss, r.wrong_loss) for r in readings if r.wrong_loss is not None]
     return Summary(
         documents=len(readings),
@@ -152,6 +198,8 @@ def summarise(readings: Sequence[Reading]) -> Summary:
         image_gain=mean([wrong - right for right, wrong in compared]) if compared else None,
         overlap=mean([r.overlap for r in readings]),
         cer=mean([r.cer for r in readings]),
+        similarity=similarity,
+        centred_similarity=centred,
     )
 
 
@@ -160,9 +208,9 @@ def format_share(share: float) -> str:
     return f"{math.floor(share * 1000) / 10:g}%"
 
 
-def _pictures_of(item: dict, n: int) -> list[Image.Image]:
-    """`n` pictures of a conversation, the first ones again when it has fewer."""
-    return [item["images"][i % len(item["images"])] for i in range(n)]
+def cycle(things: Sequence[T], n: int) -> list[T]:
+    """`n` of the things in order, the first ones again when there are fewer."""
+    return [things[i % len(things)] for i in range(n)]
 
 
 def _thumbnail(picture: Image.Image) -> Image.Image:

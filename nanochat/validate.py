@@ -120,10 +120,10 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
     model.train()
     total, n, right, wrong, n_swapped = sums.reduced()
     gain = (wrong - right) / n_swapped if n_swapped else None
-    return Validation(total / max(n, 1), gain, *_similarity(pages))
+    return Validation(total / max(n, 1), gain, *commonest_similarity(pages))
 
 
-def _similarity(pages: list[Tensor]) -> tuple[float | None, float | None]:
+def commonest_similarity(pages: list[Tensor]) -> tuple[float | None, float | None]:
     """Similarity among the pages of the most frequent size; (None, None) when there are not two."""
     sizes = [len(page) for page in pages]
     commonest = max(set(sizes), key=sizes.count, default=0)

@@ -11,7 +11,7 @@ from tiny_model import IMAGE, N_TOKENS, SIDE, tiny_model
 from nanochat.common import UserError
 from nanochat.engine import Engine
 from nanochat.evaluate import THUMBNAIL, Reading, read_documents, summarise
-from nanochat.image_process import process_image, square_view
+from nanochat.image_process import native_view, process_image, square_view
 from nanochat.machine import Precision
 from nanochat.metrics import character_error_rate
 from nanochat.tasks.common import BadSample
@@ -97,6 +97,36 @@ def test_a_document_alone_has_no_wrong_picture(model, tokenizer, task):
     assert reading.wrong_loss is None
     summary = summarise([reading])
     assert summary.wrong_loss is None and summary.image_gain is None and summary.loss == reading.loss
+
+
+@torch.no_grad()
+def test_what_each_picture_took_and_how_alike_they_seem(model, tokenizer, task):
+    readings = read(model, tokenizer, task, max_tokens=4, batch_size=2)
+    for reading, item in zip(readings, task, strict=True):
+        assert reading.vision_tokens == N_TOKENS
+        assert reading.text_tokens == len(item["messages"][1]["content"])  # a token is a byte
+        assert reading.seconds > 0 and reading.stopped in ("end", "length")
+    pages = [model.encode_images(process_image(item["images"][0], SIDE)[None])[0] for item in task]
+    vectors = torch.stack([page[[0, 1, 3, 4]].flatten() for page in pages])  # without row ends and separator
+    units = F.normalize(vectors, dim=1)
+    cosines = [float(units[i] @ units[j]) for i, j in ((0, 1), (0, 2), (1, 2))]
+    summary = summarise(readings)
+    assert summary.similarity == pytest.approx(sum(cosines) / 3, abs=1e-5)
+    assert summary.centred_similarity is not None and summary.centred_similarity < summary.similarity
+
+
+def test_a_wrong_picture_of_another_shape(model, tokenizer):
+    items = [document("red", "one"), document("green", "two", size=(SIDE, SIDE // 2))]
+    view = partial(native_view, max_side=SIDE)
+    first, second = read_documents(
+        Engine(model, tokenizer), tokenizer, items, ["a", "b"], view, Precision("float32"), max_tokens=2
+    )
+    assert (first.vision_tokens, second.vision_tokens) == (7, 4)
+    swapped = {**items[0], "images": items[1]["images"]}
+    (alone,) = read_documents(
+        Engine(model, tokenizer), tokenizer, [swapped], ["c"], view, Precision("float32"), max_tokens=2
+    )
+    assert first.wrong_loss == pytest.approx(alone.loss, abs=1e-5)
 
 
 def test_pictures_are_kept_small(model, tokenizer):
