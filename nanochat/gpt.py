@@ -77,10 +77,7 @@ class KVCache:
         """Make room for `n_new` tokens a row; return their positions, a slice (the same in all rows) or (B, n_new)."""
         longest = max(self.lengths)
         self._end = longest + n_new
-        if self._end > self.k[0].size(2):
-            more = self._end + max(GROWTH, self._end // 4) - self.k[0].size(2)  # zeros: what is masked must be finite
-            self.k = [F.pad(k, (0, 0, 0, more)) for k in self.k]
-            self.v = [F.pad(v, (0, 0, 0, more)) for v in self.v]
+        self._make_room(self._end)
         self._mask, self._places = None, None
         if min(self.lengths) == longest:
             if longest and n_new > 1:
@@ -93,20 +90,28 @@ class KVCache:
         self._places = (torch.arange(len(self.lengths), device=keys.device)[:, None], positions)
         return positions
 
+    def _make_room(self, tokens: int) -> None:
+        """Let every row hold this many tokens."""
+        if tokens > self.k[0].size(2):
+            more = tokens + max(GROWTH, tokens // 4) - self.k[0].size(2)  # zeros: what is masked must be finite
+            self.k = [F.pad(k, (0, 0, 0, more)) for k in self.k]
+            self.v = [F.pad(v, (0, 0, 0, more)) for v in self.v]
+
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Write (B, n_new, H, D) after each row's last token.
 
         Returns all keys and values up to the longest row's end, (B, H, end, D), and which of them each new token may
         attend to, bool (..., n_new, end); None: all of those before it.
         """
-        end, n_new = self._end, k.size(1)
+        end, n_new, rows = self._end, k.size(1), len(self.lengths)
+        keys, values = self.k[layer][:rows], self.v[layer][:rows]
         if self._places is None:
-            self.k[layer][:, :, end - n_new : end] = k.transpose(1, 2)
-            self.v[layer][:, :, end - n_new : end] = v.transpose(1, 2)
+            keys[:, :, end - n_new : end] = k.transpose(1, 2)
+            values[:, :, end - n_new : end] = v.transpose(1, 2)
         else:
-            self.k[layer].transpose(1, 2)[self._places] = k.to(self.k[layer].dtype)
-            self.v[layer].transpose(1, 2)[self._places] = v.to(self.v[layer].dtype)
-        return self.k[layer][:, :, :end], self.v[layer][:, :, :end], self._mask
+            keys.transpose(1, 2)[self._places] = k.to(keys.dtype)
+            values.transpose(1, 2)[self._places] = v.to(values.dtype)
+        return keys[:, :, :end], values[:, :, :end], self._mask
 
     def advance(self, n_new: int) -> None:
         """Every row has grown by `n_new` tokens."""
@@ -117,12 +122,29 @@ class KVCache:
         assert all(0 <= new <= old for new, old in zip(lengths, self.lengths, strict=True))
         self.lengths = list(lengths)
 
-    def select(self, rows: list[int]) -> None:
-        """Keep these rows, in this order; a row may be repeated (one prompt, several samples)."""
-        index = torch.tensor(rows, device=self.k[0].device)
-        for layer in range(len(self.k)):
-            self.k[layer], self.v[layer] = self.k[layer][index], self.v[layer][index]
-        self.lengths = [self.lengths[row] for row in rows]
+    def join(self, other: "KVCache") -> None:
+        """A new last row, with what the only row of `other` holds; the place of a row that left is used again."""
+        row, (length,) = len(self.lengths), other.lengths
+        self._make_room(length)
+        if row == self.k[0].size(0):
+            more = max(1, row // 2)
+            self.k = [F.pad(k, (0, 0, 0, 0, 0, 0, 0, more)) for k in self.k]
+            self.v = [F.pad(v, (0, 0, 0, 0, 0, 0, 0, more)) for v in self.v]
+        for ours, others in ((self.k, other.k), (self.v, other.v)):
+            for mine, theirs in zip(ours, others):
+                mine[row, :, :length] = theirs[0, :, :length]
+        self.lengths.append(length)
+
+    def leave(self, row: int) -> None:
+        """Drop a row; the last one takes its place."""
+        last = len(self.lengths) - 1
+        if row < last:
+            length = self.lengths[last]
+            for tensors in (self.k, self.v):
+                for tensor in tensors:
+                    tensor[row, :, :length] = tensor[last, :, :length]
+            self.lengths[row] = length
+        del self.lengths[last]
 
 
 class Attention(nn.Module):

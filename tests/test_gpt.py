@@ -153,19 +153,31 @@ def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], piec
             torch.testing.assert_close(logits[row], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_can_be_repeated_reordered_and_dropped() -> None:
-    gpt, ids = tiny_gpt(), some_ids(3, 6)
-    cache = new_cache(gpt, 3)
-    order = [2, 0, 2]
+def test_rows_join_and_leave() -> None:
+    """Rows of other caches join, one of them twice; of those that leave, the place is used again."""
+    gpt, ids = tiny_gpt(), some_ids(4, 6)
+    lengths, joined = [5, 2, 4, 3], new_cache(gpt, 0)
     with torch.no_grad():
-        gpt(ids[:, :5], kv_cache=cache)
-        cache.truncate([5, 4, 3])
-        cache.select(order)
-        assert cache.lengths == [3, 5, 3]
-        logits = gpt(ids[order, 5:], kv_cache=cache)[:, 0]
-        for place, (row, length) in enumerate(zip(order, cache.lengths)):
-            alone = gpt(torch.cat([ids[row, : length - 1], ids[row, 5:]])[None])[0, -1]
+
+        def join(row: int) -> None:
+            alone = new_cache(gpt, 1)
+            gpt(ids[row : row + 1, : lengths[row]], kv_cache=alone)
+            joined.join(alone)
+
+        for row in (0, 1, 0, 2):
+            join(row)
+        joined.leave(1)  # row 2, the last, takes its place
+        joined.leave(2)
+        join(3)
+        assert joined.lengths == [5, 4, 3]
+        logits = gpt(ids[[0, 2, 3], 5:], kv_cache=joined)[:, 0]
+        for place, (row, length) in enumerate(zip((0, 2, 3), (5, 4, 3))):
+            alone = gpt(torch.cat([ids[row, :length], ids[row, 5:]])[None])[0, -1]
             torch.testing.assert_close(logits[place], alone, atol=1e-4, rtol=1e-4)
+        for _ in range(3):
+            joined.leave(0)
+        join(1)
+        assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no place is lost
 
 
 def test_a_cache_is_kept_in_the_dtype_it_was_asked_for() -> None:
