@@ -14,6 +14,8 @@ class EvalSet(Task):
     tiers: list[str]
     fold_case = False
     """whether the expected texts have lost their case"""
+    cut_lines = False
+    """whether its pictures are cut tight around one line"""
     questions = False
     """whether a short answer is asked for instead of all that is written"""
 

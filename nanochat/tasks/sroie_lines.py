@@ -22,6 +22,7 @@ class SroieLines(EvalSet):
     """
 
     fold_case = True
+    cut_lines = True
 
     def __init__(self, folder: str | Path, n: int) -> None:
         super().__init__()
