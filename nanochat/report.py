@@ -53,6 +53,11 @@ def write_report(
         _table(readings),
         *map(_document, readings),
     ]
+    return write_page(path, title, body)
+
+
+def write_page(path: str | Path, title: str, body: Sequence[str]) -> Path:
+    """Write parts of HTML as one page with the report's looks. Raises UserError when the file cannot be written."""
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
@@ -108,8 +113,13 @@ def _facts(summary: Summary, facts: Mapping[str, str]) -> str:
         "Image gain": _number(summary.image_gain, "{:.2f} nats"),
         **facts,
     }
-    pairs = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in shown.items())
-    return f'<dl class="facts">{pairs}</dl>'
+    return pairs_html(shown)
+
+
+def pairs_html(pairs: Mapping[str, str]) -> str:
+    """Names and figures as a row of small cards."""
+    cards = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items())
+    return f'<dl class="facts">{cards}</dl>'
 
 
 def _table(readings: Iterable[Reading]) -> str:
@@ -136,12 +146,13 @@ def _document(reading: Reading) -> str:
         f'<article id="{escape(reading.id)}"><h2>{escape(reading.id)} {_tick(reading)}</h2>'
         f'<p class="figures">overlap {format_share(reading.overlap)} &middot; CER {100 * reading.cer:.2f}% &middot; '
         f"loss {reading.loss:.4f} &middot; with a wrong picture {_number(reading.wrong_loss)}</p>"
-        f'<div class="columns"><figure><img src="{_data_uri(reading.picture)}" alt="{escape(reading.id)}"></figure>'
+        f'<div class="columns"><figure><img src="{data_uri(reading.picture)}" alt="{escape(reading.id)}"></figure>'
         f"<div><h3>Expected</h3><pre>{expected}</pre></div><div><h3>Read</h3><pre>{read}</pre>{same}</div></div></article>"
     )
 
 
-def _data_uri(picture: Image.Image) -> str:
+def data_uri(picture: Image.Image) -> str:
+    """A picture as a JPEG inside the page."""
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()

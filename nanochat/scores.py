@@ -49,7 +49,7 @@ class PageScore:
     relaxed: bool
     """`metrics.relaxed_accuracy`"""
     looping: bool
-    """`metrics.is_looping`"""
+    """`metrics.is_looping`, or the reader itself noticed and stopped"""
 
     @property
     def cer(self) -> float:
@@ -67,9 +67,18 @@ class Estimate:
 
 
 def score_page(
-    name: str, tier: str, expected: str, read: str, seconds: float = 0.0, fold_case: bool = False
+    name: str,
+    tier: str,
+    expected: str,
+    read: str,
+    seconds: float = 0.0,
+    fold_case: bool = False,
+    looped: bool = False,
 ) -> PageScore:
-    """Compare what a reader printed with what is there; `fold_case` where the expected text has lost its case."""
+    """Compare what a reader printed with what is there.
+
+    `fold_case`: the expected text has lost its case; `looped`: the reader stopped because it repeated itself.
+    """
     wanted, found = (normalise_text(text, fold_case) for text in (expected, read))
     words = word_precision_recall_f1(found, wanted)
     return PageScore(
@@ -88,7 +97,7 @@ def score_page(
         f1=words.f1,
         exact=exact_match(found, wanted),
         relaxed=relaxed_accuracy(found, wanted),
-        looping=is_looping(read, expected),
+        looping=looped or is_looping(read, expected),
     )
 
 

@@ -43,6 +43,12 @@ def test_pictures_without_text_have_no_error_rate_but_what_was_printed():
     assert found["exact"] and found["exact"].value == 0.5
 
 
+def test_loops_are_seen_or_told():
+    assert page("a", "TOTAL 9.00", "TOTAL " + "9.00 " * 9).looping
+    assert page("a", "TOTAL 9.00", "TOTAL 9.00", looped=True).looping
+    assert not page("a", "TOTAL 9.00", "TOTAL 9.00").looping
+
+
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=40))
 def test_an_interval_holds_its_figure_and_stays_between_the_pages(pairs):
     counts, totals = zip(*pairs)

@@ -1,0 +1,167 @@
+"""Measuring readers on a set: ours and, on the same pictures, others; figures for each tier, as table and as JSON."""
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rich.table import Table
+
+from nanochat.compression import Bin, compression_curve
+from nanochat.evaluate import Reading, Summary, read_documents, summarise
+from nanochat.image_process import to_rgb
+from nanochat.ocr import OCR
+from nanochat.peers import Peer
+from nanochat.scores import Estimate, PageScore, by_tier, score_page, summarise_pages
+from nanochat.tasks.eval_set import EvalSet
+
+OURS = "nano-ocr"
+Progress = Callable[[str, int, int], None]  # (reader, pictures read, pictures)
+
+
+@dataclass
+class Measured:
+    """What was found on one set."""
+
+    readings: list[Reading]
+    """ours, with the losses"""
+    pages: dict[str, list[PageScore]]
+    """of each reader, ours first, in the order of the set"""
+    summary: Summary
+    """loss, image gain and similarity of the model"""
+    curve: list[Bin]
+    """`compression.compression_curve` of ours"""
+
+    def figures(self) -> dict[str, dict[str, dict[str, Estimate | None]]]:
+        """reader -> tier -> figure, as `scores.summarise_pages` names them."""
+        return {
+            reader: {tier: summarise_pages(found) for tier, found in by_tier(pages).items()}
+            for reader, pages in self.pages.items()
+        }
+
+    def to_dict(self) -> dict[str, Any]:
+        """Everything but the pictures, for JSON."""
+        figures = {
+            reader: {
+                tier: {"pictures": len(by_tier(self.pages[reader])[tier]), **_plain(found)}
+                for tier, found in tiers.items()
+            }
+            for reader, tiers in self.figures().items()
+        }
+        return {
+            "model": {
+                name: getattr(self.summary, name)
+                for name in ("loss", "wrong_loss", "image_gain", "similarity", "centred_similarity")
+            },
+            "figures": figures,
+            "compression": [asdict(b) for b in self.curve],
+            "pages": {reader: [asdict(page) for page in pages] for reader, pages in self.pages.items()},
+        }
+
+
+def _plain(figures: Mapping[str, Estimate | None]) -> dict[str, dict[str, float] | None]:
+    return {name: asdict(figure) if figure else None for name, figure in figures.items()}
+
+
+def measure(
+    ocr: OCR,
+    found: EvalSet,
+    peers: Sequence[Peer] = (),
+    batch_size: int = 16,
+    max_tokens: int | None = None,
+    progress: Progress = lambda reader, done, total: None,
+) -> Measured:
+    """Read every picture of a set with a model, `batch_size` at a time, and with the others, one at a time.
+
+    Raises UserError as the set and the readers do.
+    """
+    readings = []
+    for reading in read_documents(
+        ocr.engine, ocr.tokenizer, found, found.ids, ocr.view, ocr.precision, batch_size, max_tokens
+    ):
+        readings.append(reading)
+        progress(OURS, len(readings), len(found))
+    pages = {OURS: [_score(found, i, r.read, r.seconds, r.stopped == "loop") for i, r in enumerate(readings)]}
+    for peer in peers:
+        pages[peer.name] = _read_with(peer, found, progress)
+    ratios = [r.text_tokens / r.vision_tokens for r in readings]
+    return Measured(readings, pages, summarise(readings), compression_curve(ratios, pages[OURS]))
+
+
+def _score(found: EvalSet, index: int, text: str, seconds: float, looped: bool = False) -> PageScore:
+    expected = found[index]["messages"][-1]["content"]
+    return score_page(found.ids[index], found.tiers[index], expected, text, seconds, found.fold_case, looped)
+
+
+def _read_with(peer: Peer, found: EvalSet, progress: Progress) -> list[PageScore]:
+    pages = []
+    for index in range(len(found)):
+        picture = to_rgb(found[index]["images"][0])
+        started = time.perf_counter()
+        text = peer.read(picture, found.cut_lines)
+        pages.append(_score(found, index, text, time.perf_counter() - started))
+        progress(peer.name, index + 1, len(found))
+    return pages
+
+
+def per_cent(figure: Estimate | None, interval: bool = True) -> str:
+    """`2.1% (1.4-3.0)`, or without its interval; nothing where there is no figure."""
+    if figure is None:
+        return ""
+    value = f"{100 * figure.value:.1f}%"
+    return f"{value} ({100 * figure.low:.1f}-{100 * figure.high:.1f})" if interval else value
+
+
+def _count(figure: Estimate | None) -> str:
+    return "" if figure is None else f"{figure.value:.1f}"
+
+
+def _seconds(figure: Estimate | None) -> str:
+    return "" if figure is None else f"{figure.value:.3f}"
+
+
+READING = (
+    ("characters wrong", "cer", per_cent),
+    ("words wrong", "wer", lambda e: per_cent(e, False)),
+    ("word F1", "f1", lambda e: per_cent(e, False)),
+    ("1 - edit distance", "similarity", lambda e: per_cent(e, False)),
+    ("all right", "exact", lambda e: per_cent(e, False)),
+    ("loops", "looping", lambda e: per_cent(e, False)),
+    ("s a picture", "seconds", _seconds),
+)
+ANSWERING = (
+    ("relaxed accuracy", "relaxed", per_cent),
+    ("exact", "exact", lambda e: per_cent(e, False)),
+    ("s a picture", "seconds", _seconds),
+)
+KEEPING_SILENT = (
+    ("characters printed", "printed", _count),
+    ("silent", "exact", per_cent),
+    ("s a picture", "seconds", _seconds),
+)
+
+
+def table_rows(found: EvalSet, measured: Measured) -> tuple[list[str], list[list[str]]]:
+    """Headings and rows, one for each tier and reader, of the figures that mean something on this set."""
+    columns: Sequence[tuple[str, str, Callable[[Estimate | None], str]]] = READING
+    if found.questions:
+        columns = ANSWERING
+    elif all(r.expected == "" for r in measured.readings):
+        columns = KEEPING_SILENT
+    figures = measured.figures()
+    rows = []
+    for tier in next(iter(figures.values())):
+        for reader, tiers in figures.items():
+            n = len(by_tier(measured.pages[reader])[tier])
+            rows.append([tier, str(n), reader, *(show(tiers[tier][key]) for _, key, show in columns)])
+    return ["tier", "pictures", "reader", *(name for name, *_ in columns)], rows
+
+
+def results_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """The rows as a table for the terminal."""
+    table = Table(title=title)
+    for i, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if i in (0, 2) else "right")
+    for row in rows:
+        table.add_row(*row)
+    return table

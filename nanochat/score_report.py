@@ -1,0 +1,76 @@
+"""One HTML page of a measurement: figures of every reader, the compression curve, the worst and the median pictures."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from nanochat.evaluate import Reading
+from nanochat.measure import OURS, Measured
+from nanochat.report import data_uri, mark_differences, pairs_html, write_page
+from nanochat.scores import PageScore, by_tier, worst_and_median
+
+SHOWN = 6  # pictures of each tier that are shown as its worst, and as its median ones
+
+
+def write_score_report(
+    path: str | Path,
+    title: str,
+    measured: Measured,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    facts: Mapping[str, str],
+    curve: str = "",
+) -> Path:
+    """Write the page and return its path; `curve` is an SVG to show, `facts` stand beside the model's own figures.
+
+    Raises UserError when the file cannot be written.
+    """
+    gain, similarity = measured.summary.image_gain, measured.summary.similarity
+    shown = {
+        "Image gain": "-" if gain is None else f"{gain:.2f} nats a token",
+        "Feature similarity": "-" if similarity is None else f"{similarity:.3f}",
+        **facts,
+    }
+    body = [f"<header><h1>{escape(title)}</h1></header>", pairs_html(shown), table_html(headings, rows)]
+    if curve:
+        body.append(f'<section class="table plot">{curve[curve.index("<svg") :]}</section>')
+    readings = {reading.id: reading for reading in measured.readings}
+    for tier, pages in by_tier(measured.pages[OURS]).items():
+        if tier == "all":
+            continue
+        for name, found in zip(("worst", "median"), worst_and_median(pages, SHOWN)):
+            if found:
+                body.append(f'<h2 class="part-title">{escape(tier)}: {name}</h2>')
+                body += [_card(page, readings[page.id], _others(measured, page)) for page in found]
+    return write_page(path, title, body)
+
+
+def table_html(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<section class="table"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></section>'
+
+
+def _others(measured: Measured, page: PageScore) -> list[tuple[str, PageScore]]:
+    """What the other readers made of the same picture."""
+    found = {reader: {p.id: p for p in pages} for reader, pages in measured.pages.items() if reader != OURS}
+    return [(reader, pages[page.id]) for reader, pages in found.items()]
+
+
+def _card(page: PageScore, reading: Reading, others: Sequence[tuple[str, PageScore]]) -> str:
+    """The picture, what is on it, and what each reader read."""
+    expected, read = mark_differences(page.expected, page.read)
+    texts = [("Expected", expected), (f"Read by {OURS}, {100 * page.cer:.1f}% wrong", read)]
+    for reader, other in others:
+        marked = mark_differences(page.expected, other.read)[1]
+        texts.append((f"Read by {reader}, {100 * other.cer:.1f}% wrong", marked))
+    columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
+    wrong = "-" if reading.wrong_loss is None else f"{reading.wrong_loss:.3f}"
+    return (
+        f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2>'
+        f'<p class="figures">{page.errors} of {page.characters} characters wrong &middot; '
+        f"{reading.vision_tokens} vision tokens &middot; loss {reading.loss:.3f} &middot; with a wrong picture {wrong}</p>"
+        f'<div class="columns"><figure><img src="{data_uri(reading.picture)}" alt="{escape(page.id)}"></figure>'
+        f"{columns}</div></article>"
+    )

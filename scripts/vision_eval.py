@@ -1,0 +1,114 @@
+"""How well a model reads a set of pictures, with intervals, and how well others read the same ones.
+
+python -m scripts.vision_eval --task=synth-val --n=100 --peers=True
+python -m scripts.vision_eval --task=folder:../shared/data/funsd --model=checkpoints/step_500.pt
+
+Prints a table and leaves results.json, report.html (the worst and the median pictures) and compression.svg in --out.
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from nanochat.common import UserError, atomic_path, entry_point, parse_args
+from nanochat.compression import plot_compression
+from nanochat.measure import Measured, measure, results_table, table_rows
+from nanochat.ocr import OCR
+from nanochat.peers import open_peers
+from nanochat.score_report import write_score_report
+from nanochat.tasks.eval_set import EvalSet
+from nanochat.tasks.measured import open_set
+
+
+@dataclass
+class Config:
+    """Read a set of pictures whose texts are known, and compare."""
+
+    task: str = "synth-val"
+    """synth-val, synth-unseen, synth-hard, sroie-lines, empty, fox, omnidocbench, chartqa or folder:DIR"""
+    model: str = "models/nano"
+    """a model's folder, or step_N.pt of a run"""
+    n: int = 100
+    """pictures; of drawn documents so many of each tier"""
+    peers: bool = False
+    """read the same pictures with Tesseract and RapidOCR too"""
+    data: str = ""
+    """where the files of the set lie; sroie-lines: ../shared/data/sroie, benchmarks: the hub"""
+    out: str = ""
+    """folder for what is written; by default out/eval/TASK"""
+    batch_size: int = 16
+    """pictures read together; 1 to compare seconds with the others, which read one at a time"""
+    max_tokens: int | None = None
+    """longest answer in tokens; by default what the model's context holds"""
+    device: str = ""
+    """cuda, mps or cpu; by default the best there is"""
+
+
+def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
+    """Read with all readers, under a progress bar."""
+    peers = open_peers() if config.peers else []
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        bars: dict[str, TaskID] = {}
+
+        def show(reader: str, done: int, total: int) -> None:
+            if reader not in bars:
+                bars[reader] = progress.add_task(reader, total=total)
+            progress.update(bars[reader], completed=done)
+
+        return measure(ocr, found, peers, config.batch_size, config.max_tokens, show)
+
+
+def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
+    """results.json, compression.svg and report.html."""
+    curve = ""
+    if measured.curve:
+        title = f"{config.task}: {facts['Model']}"
+        curve = plot_compression(measured.curve, title, folder / "compression.svg").read_text(encoding="utf-8")
+    headings, rows = table_rows(found, measured)
+    results = {"task": config.task, "n": config.n, "facts": facts, **measured.to_dict()}
+    with atomic_path(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_score_report(
+        folder / "report.html", f"{config.task}: how it was read", measured, headings, rows, facts, curve
+    )
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config, description=__doc__)
+    if config.batch_size < 1:
+        raise UserError(f"--batch-size={config.batch_size}: read at least one picture at a time")
+    found = open_set(config.task, config.n, config.data)  # look at what was asked for before loading a model
+    ocr = OCR(config.model, config.device)
+    measured = evaluate(config, ocr, found)
+    facts = {
+        "Model": config.model,
+        "Step": str(ocr.meta.get("step", "-")),
+        "Read on": f"{ocr.device.type}, {torch.get_num_threads()} threads, {config.batch_size} together",
+        "Compared": "white space as one space" + (", case ignored" if found.fold_case else ""),
+    }
+    folder = Path(config.out or f"out/eval/{config.task.partition(':')[0]}")
+    write_results(config, folder, found, measured, facts)
+    print_results(config, found, measured, folder)
+
+
+def print_results(config: Config, found: EvalSet, measured: Measured, folder: Path) -> None:
+    """The table, the model's own figures, and where the rest lies."""
+    console = Console(width=None if Console().is_terminal else 140)
+    console.print(results_table(config.task, *table_rows(found, measured)))
+    summary = measured.summary
+    gain = "-" if summary.image_gain is None else f"{summary.image_gain:.2f} nats a token"
+    alike = (
+        "-" if summary.similarity is None else f"{summary.similarity:.3f} (centred {summary.centred_similarity:.3f})"
+    )
+    console.print(f"image gain {gain}, feature similarity {alike}", highlight=False)
+    console.print(f"{folder}/report.html, results.json" + (", compression.svg" if measured.curve else ""))
+
+
+if __name__ == "__main__":
+    main()
