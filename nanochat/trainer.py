@@ -20,6 +20,7 @@ from nanochat.machine import Precision, choose_precision, peak_flops
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 from nanochat.optim import build_optimizers
+from nanochat.recompute import Recompute, recompute_blocks
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.validate import Validation, validate
@@ -75,6 +76,8 @@ class TrainConfig:
     precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "default"
     """of matrix products; auto: the fastest that a one-second measurement finds accurate; default: auto on CUDA, else
     float32"""
+    recompute: Recompute = "none"
+    """memory for time, blocks computed again in the backward pass: none, sam (SAM's global ones) or all"""
     num_workers: int = -1
     """processes that prepare data; -1: 4 on a GPU, none on a CPU"""
     seed: int = 42
@@ -161,6 +164,7 @@ class Trainer:
         dense = None
         if stage.dense_weights:
             dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
+        recompute_blocks(model, config.recompute)
         self.objective = Objective(model, dense).to(device).train()
         self.optimizers = build_optimizers(
             self.objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=self.precision.dtype()

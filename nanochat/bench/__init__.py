@@ -1,0 +1,1 @@
+"""How close training, reading and loading come to what this machine can do; the command is scripts/bench.py."""

@@ -1,0 +1,151 @@
+"""Reading measured: prefill and decoding of our engine, against the bytes it must move and against `transformers`."""
+
+import importlib.util
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from nanochat.bench.rates import copy_rate
+from nanochat.engine import Engine
+from nanochat.gpt import GPT
+from nanochat.machine import Precision
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.tokenizer import RustBPETokenizer
+
+REPEATS = 3
+
+
+@dataclass
+class DecodeReport:
+    """Tokens a second are of all rows together; times are the shortest of three runs."""
+
+    batch_size: int
+    prompt: int
+    """tokens of each row's prompt"""
+    tokens: int
+    """tokens decoded for each row"""
+    precision: str
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    bytes_per_step: float
+    """weights once, keys and values of all rows read so far, on average"""
+    copy_bytes: float
+    """a second, of a copy as large as what a step moves"""
+    mbu: float
+    """bytes moved over what a copy moves in that time"""
+    naive_tokens_per_second: float | None
+    """of `NanoDeepseekOCR.generate`, which reads everything again; None where it was not run"""
+    equal_to_naive: bool | None
+    transformers_tokens_per_second: float | None
+    """of `generate` on its NanoChat with our weights, prompt included on both sides; None: not installed"""
+    ours_with_prompt_tokens_per_second: float
+    equal_to_transformers: float | None
+    """share of tokens that are the same"""
+
+
+def bytes_per_step(gpt: GPT, precision: Precision, batch: int, mean_length: float) -> float:
+    """Bytes that one decoding step must read: every weight of blocks and head once, and the cache [definition]."""
+    item = precision.dtype().itemsize
+    weights = sum(p.numel() for p in gpt.parameters()) - gpt.get_parameter("transformer.wte.weight").numel()
+    config = gpt.config
+    cache = 2 * config.n_layer * config.n_kv_head * (config.n_embd // config.n_head) * mean_length * batch
+    return item * (weights + cache)
+
+
+def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
+    """`transformers`' NanoChat with this GPT's weights; None where the library is not installed or has none."""
+    if importlib.util.find_spec("transformers") is None:
+        return None
+    try:
+        from transformers import NanoChatConfig, NanoChatForCausalLM
+    except ImportError:
+        return None
+    c = gpt.config
+    config = NanoChatConfig(
+        vocab_size=c.vocab_size, hidden_size=c.n_embd, intermediate_size=4 * c.n_embd, num_hidden_layers=c.n_layer,
+        num_attention_heads=c.n_head, num_key_value_heads=c.n_kv_head, max_position_embeddings=10 * c.sequence_len,
+    )  # fmt: skip
+    theirs = NanoChatForCausalLM(config).eval()
+    names = {"c_q": "self_attn.q_proj", "c_k": "self_attn.k_proj", "c_v": "self_attn.v_proj"}
+    state = {}
+    for name, weight in gpt.named_parameters():
+        if not name.startswith("transformer.h."):
+            state["lm_head.weight" if "lm_head" in name else "model.embed_tokens.weight"] = weight
+            continue
+        _, _, layer, where, part, _ = name.split(".")
+        ours = f"{where}.{part}"
+        mlp_or_out = {"attn.c_proj": "self_attn.o_proj", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
+        state[f"model.layers.{layer}.{mlp_or_out.get(ours) or names[part]}.weight"] = weight
+    theirs.load_state_dict(state)
+    return theirs.to(device, dtype)
+
+
+def _timed(run, device: torch.device) -> tuple[float, object]:
+    best, result = math.inf, None
+    for _ in range(REPEATS):
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        start = time.perf_counter()
+        result = run()
+        if device.type == "cuda":
+            torch.cuda.synchronize()
+        best = min(best, time.perf_counter() - start)
+    return best, result
+
+
+def measure_decode(
+    model: NanoDeepseekOCR, precision: Precision, batch: int, prompt: int, tokens: int, naive: bool
+) -> DecodeReport:
+    """Decode `tokens` tokens after random prompts, greedily; the model must not have zeros where outputs begin."""
+    device, gpt = model.device, model.gpt.eval()
+    engine = Engine(model, RustBPETokenizer.byte_level())
+    engine.end_tokens = set()  # random weights must not end early
+    ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
+    rows = ids.tolist()
+    with precision.autocast(device):
+        engine.generate_batch(rows, max_tokens=4)  # warm-up
+        first, _ = _timed(lambda: engine.generate_batch(rows, max_tokens=1), device)
+        whole, answers = _timed(lambda: engine.generate_batch(rows, max_tokens=tokens + 1), device)
+        ours = torch.tensor([answer.tokens for answer in answers])  # type: ignore[attr-defined]
+        slow, equal = None, None
+        if naive:
+            slow, found = _timed(lambda: model.generate(ids.to(device), max_new_tokens=tokens + 1), device)
+            equal = bool((found[:, prompt:].cpu() == ours).all())  # type: ignore[index]
+    moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
+    rate = max(copy_rate(int(moved), device), copy_rate(2**28, device))
+    their_seconds, same = _transformers(gpt, precision, ids, tokens + 1, ours)
+    n = batch * (tokens + 1)
+    return DecodeReport(
+        batch_size=batch, prompt=prompt, tokens=tokens, precision=precision.name,
+        prefill_tokens_per_second=batch * prompt / first, decode_tokens_per_second=batch * tokens / (whole - first),
+        bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / (whole - first) / rate,
+        naive_tokens_per_second=n / slow if slow else None, equal_to_naive=equal,
+        transformers_tokens_per_second=n / their_seconds if their_seconds else None,
+        ours_with_prompt_tokens_per_second=n / whole, equal_to_transformers=same,
+    )  # fmt: skip
+
+
+@torch.inference_mode()
+def _transformers(
+    gpt: GPT, precision: Precision, ids: Tensor, tokens: int, ours: Tensor
+) -> tuple[float | None, float | None]:
+    """Their seconds for the same prompts and number of tokens, and the share of equal tokens."""
+    device = gpt.lm_head.weight.device
+    theirs = to_transformers(gpt, device, precision.dtype())
+    if theirs is None:
+        return None, None
+    banned = [gpt.config.vocab_size - 1]  # `<|image|>`, which our engine never emits
+    options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None, "suppress_tokens": banned}
+
+    def generate():
+        where = ids.to(device)
+        return theirs.generate(
+            where, attention_mask=torch.ones_like(where), min_new_tokens=tokens, max_new_tokens=tokens, **options
+        )
+
+    generate()
+    seconds, found = _timed(generate, device)
+    return seconds, float((found[:, ids.size(1) :].cpu() == ours).float().mean())  # type: ignore[index]

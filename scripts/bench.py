@@ -1,0 +1,227 @@
+"""What training, reading, loading and memory cost here, as shares of what this machine can do.
+
+python -m scripts.bench                                                # everything, at nano's sizes
+python -m scripts.bench train --model=nano --stage=1 --batch_size=64 --seq_len=64 --image_size=128
+python -m scripts.bench decode --model=nano --batch_size=8
+python -m scripts.bench data
+python -m scripts.bench memory --model=d20 --stage=2 --batch_size=4 --seq_len=8192
+
+Tables for people, then all figures as JSON on the last line.
+"""
+
+import json
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from tyro.conf import Positional
+
+from nanochat.bench import checks, data, decode, train
+from nanochat.bench.peak import step_peak
+from nanochat.common import UserError, autodetect_device_type, entry_point, parse_args
+from nanochat.machine import choose_precision
+from nanochat.memory import GB, StepShape, predict
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.recompute import Recompute
+from nanochat.trainer import Stage, TrainConfig, Trainer
+
+# (batch size, tokens of a sequence, side of a page) where the flags do not say: what the stages train with.
+SHAPES = {
+    ("nano", "cpu"): (64, 64, 128),
+    ("nano", "cuda"): (64, 1024, 512),
+    ("d20", "cpu"): (1, 512, 1024),
+    ("d20", "cuda"): (2, 4096, 1024),
+}
+LEVELS = ("B", "note", "page")  # of drawn documents, for the loader
+
+
+@dataclass
+class Config:
+    """Measure this machine first, then what this code makes of it."""
+
+    what: Positional[Literal["all", "train", "decode", "data", "memory"]] = "all"
+    """what to measure"""
+    model: str = "nano"
+    """size: nano or d20"""
+    stage: Literal[0, 1, 2] = 0
+    """stage of training; 0: both"""
+    batch_size: int = 0
+    """sequences of a step, rows that are decoded; 0: the size's own"""
+    seq_len: int = 0
+    """tokens of a sequence, a page included; of the prompt, when decoding; 0: the size's own"""
+    image_size: int = 0
+    """side of a page in pixels; 0: the size's own"""
+    optimizer: Literal["adamw", "muon"] = "muon"
+    """as in training"""
+    precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "auto"
+    """as in training"""
+    recompute: Recompute = "none"
+    """as in training"""
+    dense: bool = False
+    """in stage 1, with the head of dense labels"""
+    steps: int = 3
+    """steps that are timed; the fastest counts"""
+    tokens: int = 64
+    """tokens decoded for each row"""
+    data_dir: str = "data"
+    """documents for the loader"""
+    device: str = ""
+    """cuda or cpu; memory is predicted for cuda unless this says cpu"""
+
+
+def stages(config: Config) -> tuple[Literal[1, 2], ...]:
+    """The stages that were asked for."""
+    return (1, 2) if config.stage == 0 else (config.stage,)
+
+
+def shape_of(config: Config, device: str) -> tuple[int, int, int]:
+    """(batch, tokens, side): the flags', else the size's own."""
+    own = SHAPES[config.model, device if device == "cuda" else "cpu"]
+    return config.batch_size or own[0], config.seq_len or own[1], config.image_size or own[2]
+
+
+def build_trainer(config: Config, number: int, device: torch.device) -> Trainer:
+    """The stage's own loop on filled pages."""
+    batch, tokens, side = shape_of(config, device.type)
+    settings = TrainConfig(
+        model=config.model, batch_size=batch, seq_len=tokens, image_size=side, optimizer=config.optimizer,
+        precision=config.precision, recompute=config.recompute, steps=1,
+    )  # fmt: skip
+    weights = {"patches": 1.0, "cells": 1.0} if config.dense and number == 1 else {}
+    return train.filled_trainer(settings, Stage(number, lambda step, steps: 1.0, 1e-4, dense_weights=weights), device)
+
+
+def bench_train(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
+    """The machine's rates, then a step of each stage by part."""
+    found: dict[str, Any] = {"stages": []}
+    for number in stages(config):
+        trainer = build_trainer(config, number, device)
+        if not found["stages"]:
+            machine = train.measure_machine(trainer)
+            found["machine"] = asdict(machine)
+            console.print(machine_table(machine))
+        report = train.measure_step(trainer, config.steps, machine.peak_flops)
+        found["stages"].append(asdict(report))
+        console.print(step_table(config, report))
+        del trainer
+    found["checks"] = [asdict(check) for check in checks.run_checks(config.model, device)]
+    console.print(check_table(found["checks"]))
+    return found
+
+
+def machine_table(machine: train.Machine) -> Table:
+    """What limits every step."""
+    table = Table("this machine", "", title=f"{machine.device}, {machine.threads} threads")
+    table.add_row("matrix products, large and square", f"{machine.peak_flops / 1e9:,.0f} GFLOP/s")
+    for name, rate in machine.product_flops.items():
+        table.add_row(f"- at the shape of {name}", f"{rate / 1e9:,.0f} GFLOP/s")
+    table.add_row("memory copy, read and written", f"{machine.copy_bytes / 1e9:,.1f} GB/s")
+    return table
+
+
+def step_table(config: Config, report: train.StepReport) -> Table:
+    """One stage's step by part."""
+    title = f"{config.model}, stage {report.stage}: {report.batch_size} x {report.seq_len} tokens, {report.precision}"
+    table = Table("part", "seconds", "share", title=f"{title}, pages of {report.image_size}")
+    whole = sum(report.parts.values())
+    for name, seconds in report.parts.items():
+        table.add_row(name, f"{seconds:.4f}", f"{seconds / whole:.0%}")
+    table.add_row("the whole step, by the trainer", f"{report.step_seconds:.4f}", "", style="bold")
+    table.add_row("tokens and pictures a second", f"{report.tokens_per_second:,.0f}, {report.pictures_per_second:.1f}")
+    table.add_row("MFU, the encoder counted", f"{report.mfu:.1%}")
+    table.add_row("processor time that this program had", f"{report.processor_share:.0%}")
+    table.add_row("gradients of the parts are the step's", f"{report.gradient_error:.1e}")
+    return table
+
+
+def check_table(found: list[dict[str, Any]]) -> Table:
+    """Fast paths beside plain ones."""
+    table = Table("fast path", "against", "fast, ms", "plain, ms", "difference", title="the same result, sooner")
+    for check in found:
+        times = f"{check['fast_seconds'] * 1e3:.2f}", f"{check['plain_seconds'] * 1e3:.2f}"
+        table.add_row(check["name"], check["against"], *times, f"{check['error']:.1e}")
+    return table
+
+
+def bench_decode(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
+    """Our engine against the bytes it moves, the naive way, and `transformers`."""
+    torch.manual_seed(0)
+    model = NanoDeepseekOCR(preset(config.model)).to(device).eval()
+    train.wake(model)
+    batch, prompt = config.batch_size or 8, config.seq_len or 128
+    precision = choose_precision(config.precision if config.precision != "default" else "auto", device)
+    report = decode.measure_decode(model, precision, batch, prompt, config.tokens, naive=config.model == "nano")
+    theirs = report.transformers_tokens_per_second
+    table = Table("reading", "", title=f"{config.model}: {batch} rows, prompts of {prompt} tokens, {report.precision}")
+    table.add_row("prefill, tokens a second", f"{report.prefill_tokens_per_second:,.0f}")
+    table.add_row("decode, tokens a second", f"{report.decode_tokens_per_second:,.0f}")
+    table.add_row("MBU: bytes moved over a copy's", f"{report.mbu:.1%} of {report.copy_bytes / 1e9:.0f} GB/s")
+    if report.naive_tokens_per_second:
+        table.add_row("the naive way", f"{report.naive_tokens_per_second:,.0f}, equal: {report.equal_to_naive}")
+    ratio = f"{report.ours_with_prompt_tokens_per_second / theirs:.2f} times theirs" if theirs else "not installed"
+    table.add_row("transformers' generate", f"{theirs or 0:,.0f}; ours {ratio}, equal: {report.equal_to_transformers}")
+    console.print(table)
+    return asdict(report)
+
+
+def bench_data(config: Config, console: Console) -> dict[str, Any]:
+    """The loader against decoding and resizing alone."""
+    report = data.measure_data(config.model, config.image_size, config.data_dir, 5, LEVELS)
+    table = Table("loading, one core", "pictures a second", title=f"pages of {report.image_size}, {report.view}")
+    table.add_row("decode and resize alone", f"{report.decode_and_resize:.1f}")
+    table.add_row("the loader", f"{report.loader:.1f} ({report.ratio:.0%})")
+    for level, rate in report.drawn.items():
+        table.add_row(f"drawn, level {level}", f"{rate:.1f}")
+    console.print(table)
+    return asdict(report)
+
+
+def bench_memory(config: Config, console: Console) -> list[dict[str, Any]]:
+    """Predicted peaks; on the device itself also what a step really takes."""
+    target = config.device or "cuda"
+    here = torch.device(autodetect_device_type())
+    batch, tokens, side = shape_of(config, target)
+    precision: Any = "bfloat16" if target == "cuda" else choose_precision(config.precision, here).name
+    found = []
+    table = Table("part", "GB", title=f"{config.model} on {target}: {batch} x {tokens} tokens, pages of {side}")
+    for number in stages(config):
+        shape = StepShape(
+            number, batch, tokens, side, config.optimizer, "float32" if precision == "medium" else precision,
+            config.dense and number == 1, config.recompute,
+        )  # fmt: skip
+        report = predict(preset(config.model), shape, "cpu" if target == "cpu" else "cuda")
+        for name, n_bytes in report.parts.items():
+            table.add_row(f"stage {number}: {name}", f"{n_bytes / GB:.2f}")
+        table.add_row(f"stage {number}: predicted peak, in the {report.at}", f"{report.peak / GB:.2f}", style="bold")
+        measured = None
+        if here.type == target:
+            measured = step_peak(build_trainer(replace(config, precision=precision), number, here))
+            table.add_row(f"stage {number}: measured peak", f"{measured / GB:.2f} ({report.peak / measured:.1%})")
+        found.append({**asdict(shape), **asdict(report), "measured": measured})
+    console.print(table)
+    return found
+
+
+@entry_point
+def main() -> None:
+    config, console = parse_args(Config, __doc__), Console()
+    if config.model not in ("nano", "d20"):
+        raise UserError(f"no model called {config.model!r}: choose nano or d20")
+    wanted = ("train", "decode", "data", "memory") if config.what == "all" else (config.what,)
+    device = torch.device((config.device if wanted != ("memory",) else "") or autodetect_device_type())
+    results: dict[str, Any] = {"model": config.model, "torch": torch.__version__}
+    if "train" in wanted:
+        results["train"] = bench_train(config, device, console)
+    if "decode" in wanted:
+        results["decode"] = bench_decode(config, device, console)
+    if "data" in wanted:
+        results["data"] = bench_data(config, console)
+    if "memory" in wanted:
+        results["memory"] = bench_memory(config, console)
+    print(json.dumps(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,61 @@
+"""Predicted memory against what torch's allocator recorded, and against arithmetic at the size nobody here can run."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from nanochat.bench.peak import step_peak
+from nanochat.bench.train import filled_trainer
+from nanochat.common import UserError
+from nanochat.memory import StepShape, largest_batch, predict
+from nanochat.nano_deepseek_ocr import ModelConfig, nano_config
+from nanochat.trainer import Stage, TrainConfig
+from tests.tiny_model import tiny_config
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        StepShape(1, 6, 48, 128, "muon", "float32", dense=True),
+        StepShape(2, 2, 100, 128, "adamw", "float32"),
+        StepShape(1, 4, 64, 128, "adamw", "float32", recompute="all"),
+    ],
+    ids=lambda shape: f"stage{shape.stage}-{shape.optimizer}-{shape.precision}-{shape.recompute}",
+)
+def test_what_is_predicted_for_this_cpu_is_what_a_step_takes(shape: StepShape):
+    config = TrainConfig(
+        model="nano", image_size=shape.image_size, batch_size=shape.batch_size, seq_len=shape.seq_len,
+        optimizer=shape.optimizer, precision=shape.precision, recompute=shape.recompute, steps=1,
+    )  # fmt: skip
+    weights = {"patches": 1.0, "cells": 1.0} if shape.dense else {}
+    stage = Stage(shape.stage, lambda step, steps: 1.0, 1e-3, dense_weights=weights)
+    measured = step_peak(filled_trainer(config, stage, torch.device("cpu")))
+    predicted = predict(nano_config(), shape, "cpu")
+    assert predicted.peak == pytest.approx(measured, rel=0.03)  # a convolution's own scratch is not seen
+
+
+def test_what_d20_holds_whatever_it_computes():
+    """16 bytes a parameter that trains: weight, gradient and AdamW's two, float32."""
+    parts = predict(ModelConfig(), StepShape(2, 1, 512), "cuda").parts
+    trained = 866_191_616
+    assert parts["gradients"] == 4 * trained
+    assert parts["optimizer"] == pytest.approx(8 * trained, rel=1e-3)  # and a step counter each
+    assert parts["weights"] == pytest.approx(4 * 962_362_880, rel=0.01)  # and tables of positions
+
+
+def test_computing_blocks_again_keeps_a_fraction():
+    whole = predict(nano_config(), StepShape(1, 2, 512, 256), "cuda")
+    again = predict(nano_config(), StepShape(1, 2, 512, 256, recompute="all"), "cuda")
+    assert again.parts["GPT"] < 0.3 * whole.parts["GPT"]
+    assert again.parts["encoder"] < 0.35 * whole.parts["encoder"]
+
+
+def test_the_largest_batch_fits_and_the_next_does_not():
+    shape, capacity = StepShape(1, 1, 64, 128), 1e7
+    batch = largest_batch(tiny_config(), shape, capacity)
+    assert batch > 1
+    assert predict(tiny_config(), replace(shape, batch_size=batch), "cuda").fits(capacity)
+    assert not predict(tiny_config(), replace(shape, batch_size=batch + 1), "cuda").fits(capacity)
+    with pytest.raises(UserError, match="not even one sample"):
+        largest_batch(tiny_config(), shape, 1e6)
