@@ -1,0 +1,23 @@
+"""What a page can be asked, by name: the paper's prompts, word for word; a model knows those it was taught."""
+
+from nanochat.common import UserError
+
+PROMPTS = {
+    "free": "<image>\nFree OCR.",
+    "markdown": "<image>\n<|grounding|>Convert the document to markdown.",
+    "ocr": "<image>\n<|grounding|>OCR this image.",
+    "figure": "<image>\nParse the figure.",
+    "describe": "<image>\nDescribe this image in detail.",
+}
+LOCATE = "<image>\nLocate <|ref|>{}<|/ref|> in the image."
+TEXT_TASKS = ("free", "markdown", "ocr")  # those whose answer is the page's text, which may be read line by line
+
+
+def prompt_for(task: str) -> str:
+    """The prompt of a task: a name of PROMPTS, or `locate:TEXT`. Raises UserError for any other."""
+    name, colon, sought = task.partition(":")
+    if name == "locate" and colon and sought.strip():
+        return LOCATE.format(sought.strip())
+    if task not in PROMPTS:
+        raise UserError(f"no task called {task!r}: choose one of {', '.join(PROMPTS)}, or locate:TEXT")
+    return PROMPTS[task]

@@ -1,0 +1,28 @@
+"""Pages of text drawn by Pillow, with the box of every line: the truth for what is found in pixels."""
+
+from pathlib import Path
+
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
+
+FONT = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
+WORDS = "total amount of the goods sold and paid by card on Monday 12.50 Kuala Lumpur invoice number 4711".split()
+
+
+def draw_page(
+    texts: list[str], size: int = 22, width: int = 700, left: int = 40, paper: str = "#f4f1e8", ink: str = "#222222"
+) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
+    """(a page with one text a line, the box of each line's ink)."""
+    font = ImageFont.truetype(str(FONT), size)
+    pitch = round(size * 1.5)
+    page = Image.new("RGB", (width, pitch * (len(texts) + 2)), paper)
+    draw = ImageDraw.Draw(page)
+    boxes = []
+    for i, text in enumerate(texts):
+        draw.text((left, pitch * (i + 1)), text, font=font, fill=ink)
+        boxes.append(tuple(round(x) for x in draw.textbbox((left, pitch * (i + 1)), text, font=font)))
+    return page, boxes
+
+
+def sentence(i: int, n_words: int = 5) -> str:
+    return " ".join(WORDS[(7 * i + k) % len(WORDS)] for k in range(n_words))

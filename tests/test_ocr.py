@@ -1,0 +1,128 @@
+"""Reading from Python: the same text in any company, lines with boxes, modes, and models found by name."""
+
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import pytest
+from drawn_page import draw_page, sentence
+from PIL import Image
+from tiny_model import tiny_model
+
+from nanochat import ocr as module
+from nanochat.checkpoint import export_model
+from nanochat.common import UserError
+from nanochat.modes import get_mode
+from nanochat.ocr import OCR
+from nanochat.prompts import PROMPTS
+from nanochat.tokenizer import RustBPETokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of native views that is said to have learnt from drawn lines."""
+    path = tmp_path_factory.mktemp("models") / "small"
+    model = tiny_model(sequence_len=256)
+    model.config.vision.view = "native"
+    model.config.vision.image_size = 256
+    export_model(path, model, RustBPETokenizer.byte_level(), {"training": {"synth": True}})
+    return path
+
+
+def pages(n: int) -> list[Image.Image]:
+    """Pages of many sizes: lines to cut, small notes, and a blank one."""
+    drawn = [
+        draw_page([sentence(i + k) for k in range(1 + i % 3)], 10 + i % 9, width=150 + 60 * (i % 5))[0]
+        for i in range(n)
+    ]
+    return [*drawn, Image.new("RGB", (90, 70), "white")]
+
+
+def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
+    mixed = pages(9)
+    alone = [next(OCR(folder, batch_size=1).read_many([page], max_tokens=12)).text for page in mixed]
+    for batch_size in (3, 40):
+        together = OCR(folder, batch_size=batch_size).read_many(mixed, max_tokens=12)
+        assert [page.text for page in together] == alone
+    assert len(set(alone)) > 5
+
+
+def test_pages_are_asked_for_as_they_are_read(folder: Path) -> None:
+    asked: list[int] = []
+
+    def endless():
+        for i, page in enumerate(pages(20)):
+            asked.append(i)
+            yield page
+
+    results = OCR(folder, batch_size=2).read_many(endless(), max_tokens=2)
+    next(results)
+    assert len(asked) <= 3
+
+
+def test_lines_carry_their_boxes_and_add_up_to_the_text(folder: Path) -> None:
+    page, boxes = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    read = next(OCR(folder).read_many([page], max_tokens=8))
+    assert read.mode == "lines" and read.views >= 4 and read.status == "cut" and read.stopped == "length"
+    assert read.text == "\n".join(line.text for line in read.lines)
+    for line in read.lines:
+        assert line.box is not None and any(abs(line.box[1] - box[1]) < 8 for box in boxes)
+        assert 0 <= line.min_probability <= line.mean_probability <= 1
+    assert set(read.to_dict()) >= {"text", "lines", "blocks", "tokens", "vision_tokens", "seconds", "stopped", "status"}
+
+
+def test_a_question_about_the_whole_page_is_asked_of_the_whole_page(folder: Path) -> None:
+    page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    read = next(OCR(folder).read_many([page], PROMPTS["describe"], max_tokens=3))
+    assert (
+        read.views == 1
+        and read.ink == "ok"
+        and read.vision_tokens == get_mode("native", 256).layout(*page.size).n_tokens
+    )
+
+
+@pytest.mark.parametrize("mode", ["tiny", "base", "gundam", "native"])
+def test_every_mode_reads_and_takes_the_tokens_it_says(folder: Path, mode: str) -> None:
+    page, _ = draw_page([sentence(0)], 20, width=500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        reader = OCR(folder, mode=mode)
+    layout = get_mode(mode, 128).layout(*page.size) if mode != "native" else get_mode("native", 256).layout(*page.size)
+    assert next(reader.read_many([page], max_tokens=2)).vision_tokens == layout.n_tokens
+
+
+def test_auto_climbs_from_the_smallest_mode_until_it_is_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    reader = OCR(folder, mode="auto")
+    climbed = next(reader.read_many([page], max_tokens=3))  # cut: not content
+    assert climbed.mode == "lines"
+    small = get_mode("native", 256).layout(*page.size).n_tokens
+    monkeypatch.setattr(module, "_trusted", lambda page: True)
+    content = next(reader.read_many([page], max_tokens=3))
+    assert content.mode == "native" and content.vision_tokens == small < climbed.vision_tokens
+
+
+def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(UserError, match="no mode called 'huge'"):
+        OCR(folder, mode="huge")
+    with pytest.raises(UserError, match="max_vision_tokens is for mode native, not lines"):
+        OCR(folder, max_vision_tokens=50)
+    with pytest.raises(UserError, match="one <image>"):
+        OCR(folder).read(Image.new("RGB", (64, 64)), prompt="What is it?")
+    with pytest.warns(UserWarning, match="trained with views in mode lines, not gundam"):
+        OCR(folder, mode="gundam")
+    monkeypatch.setattr(module, "HOME", tmp_path)
+    with pytest.raises(UserError, match=r"no model called 'nano' here .*config.json is not there.*--checkpoint"):
+        OCR()
+
+
+def test_a_model_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HOME", folder.parent)
+    by_name = OCR("small")
+    assert by_name.mode == "lines" and by_name.read(Image.new("RGB", (64, 64), "white"), max_tokens=1).tokens <= 1
+
+
+def test_the_package_offers_ocr_without_loading_it_for_others() -> None:
+    program = "import sys, nanochat; assert 'torch' not in sys.modules; from nanochat import OCR; print(OCR.__module__)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "nanochat.ocr\n"
