@@ -83,6 +83,22 @@ class Engine:
             ],
         )
 
+    def make_prompts(
+        self,
+        prompts: list[list[int]],
+        pixel_values: Pixels | None,
+        max_tokens: int | None,
+        samplings: Sequence[Sampling],
+        guard: Guard | Sequence[Guard],
+    ) -> list[Prompt]:
+        """Several prompts, whose pictures come one after the other. Raises UserError as `prompt` does."""
+        guards = [guard] * len(prompts) if isinstance(guard, Guard) else guard
+        divided = self._divide(prompts, _views(pixel_values))
+        return [
+            self.prompt(prompt, images, max_tokens, samplings, one)
+            for prompt, images, one in zip(prompts, divided, guards, strict=True)
+        ]
+
     def generate(
         self,
         tokens: list[int],
@@ -127,11 +143,8 @@ class Engine:
         """
         if not prompts:
             return
-        guards = [guard] * len(prompts) if isinstance(guard, Guard) else guard
-        sampling = [Sampling(temperature, top_k, seed)]
-        scheduler, rows = self.scheduler(len(prompts)), []
-        for prompt, images, one in zip(prompts, self._divide(prompts, _views(pixel_values)), guards, strict=True):
-            rows.append(self.prompt(prompt, images, max_tokens, sampling, one))
+        rows = self.make_prompts(prompts, pixel_values, max_tokens, [Sampling(temperature, top_k, seed)], guard)
+        scheduler = self.scheduler(len(prompts))
         for row in rows:
             scheduler.submit(row)
         answers = [row.answers[0].generation for row in rows]

@@ -1,0 +1,71 @@
+"""Errors in the shape of the OpenAI protocol: `{"error": {"message", "type", "param", "code"}}`."""
+
+from http import HTTPStatus
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from nanochat.common import UserError
+
+
+class ApiError(Exception):
+    """An answer that is an error: its status, a sentence for a person, a word for a program."""
+
+    def __init__(
+        self,
+        status: int,
+        message: str,
+        code: str | None = None,
+        param: str | None = None,
+        headers: dict[str, str] | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.status, self.message, self.code, self.param, self.headers = status, message, code, param, headers
+
+    def body(self) -> dict:
+        kind = "server_error" if self.status >= 500 else "invalid_request_error"
+        if self.status == 401:
+            kind = "authentication_error"
+        if self.status == 429:
+            kind = "rate_limit_error"
+        return {"error": {"message": self.message, "type": kind, "param": self.param, "code": self.code}}
+
+    def response(self) -> JSONResponse:
+        return JSONResponse(self.body(), self.status, self.headers)
+
+
+def of_user(error: UserError) -> ApiError:
+    """What the reader's input caused, such as a broken picture or a prompt that is too long."""
+    code = "context_length_exceeded" if "shorten it" in str(error) else "invalid_input"
+    return ApiError(400, str(error), code)
+
+
+def install_error_handlers(app: FastAPI) -> None:
+    """Let every error of `app` have the protocol's shape, with no detail of what is our own fault."""
+
+    @app.exception_handler(ApiError)
+    async def _(request: Request, error: ApiError) -> JSONResponse:
+        return error.response()
+
+    @app.exception_handler(UserError)
+    async def _(request: Request, error: UserError) -> JSONResponse:
+        return of_user(error).response()
+
+    @app.exception_handler(RequestValidationError)
+    async def _(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(step) for step in first["loc"] if step != "body")
+        message = f"{where}: {first['msg']}" if where else str(first["msg"])
+        return ApiError(400, message, "invalid_value", where or None).response()
+
+    @app.exception_handler(HTTPException)
+    async def _(request: Request, error: HTTPException) -> JSONResponse:
+        headers = dict(error.headers) if error.headers else None
+        message = str(error.detail or HTTPStatus(error.status_code).phrase)
+        return ApiError(error.status_code, message, headers=headers).response()
+
+    @app.exception_handler(Exception)
+    async def _(request: Request, error: Exception) -> JSONResponse:
+        return ApiError(500, "the server made a mistake; its log names it", "internal_error").response()

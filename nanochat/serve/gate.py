@@ -1,0 +1,125 @@
+"""What stands before every route: the API key, the size and time of uploads, how many may wait, and the log."""
+
+import asyncio
+import hmac
+import json
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from nanochat.serve.errors import ApiError
+from nanochat.serve.metrics import Metrics
+from nanochat.serve.settings import ServeSettings
+
+log = logging.getLogger("nanochat.serve")
+GUARDED = "/v1/"  # routes that need the key
+
+
+class Gate:
+    """An ASGI middleware; answers what it refuses itself."""
+
+    def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
+        self.app, self.settings, self.metrics = app, settings, metrics
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        started, status, refused = time.perf_counter(), 0, False
+
+        async def watched_send(message: Message) -> None:
+            nonlocal status, refused
+            if body.refusal is not None and not status:  # whatever the app makes of a body that broke off
+                status, refused = body.refusal.status, True
+                await body.refusal.response()(scope, receive, send)
+            elif not refused:
+                status = message["status"] if message["type"] == "http.response.start" else status
+                await send(message)
+
+        figures: dict[str, int] = {}
+        scope.setdefault("state", {})["figures"] = figures
+        body = Body(receive, self.settings)
+        try:
+            body.refusal = self._refusal(scope)
+            if body.refusal is None:
+                try:
+                    await self.app(scope, body.receive, watched_send)
+                except ApiError:
+                    if body.refusal is None:
+                        raise
+            if body.refusal is not None and not status:
+                status = body.refusal.status
+                await body.refusal.response()(scope, receive, send)
+        finally:
+            self._record(scope, status, time.perf_counter() - started, figures)
+
+    def _record(self, scope: Scope, status: int, seconds: float, figures: dict) -> None:
+        route = getattr(scope.get("route"), "path", "other")  # as the app names it: no one's own text
+        self.metrics.requests.labels(route, str(status)).inc()
+        self.metrics.seconds.labels(route).observe(seconds)
+        entry = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 4), **figures}
+        log.info(json.dumps(entry))
+
+    def _refusal(self, scope: Scope) -> ApiError | None:
+        """Why a request is not let in, by its head alone."""
+        headers = dict(scope["headers"])
+        expected = self.settings.api_key.encode()
+        if expected and scope["path"].startswith(GUARDED) and scope["method"] != "OPTIONS":
+            given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
+            if not hmac.compare_digest(given, expected):
+                message = "give the server's API key as a bearer token"
+                return ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
+        length = headers.get(b"content-length", b"0")
+        too_long = length.isdigit() and int(length) > self.settings.max_upload_mb * 1e6
+        return too_large(self.settings) if too_long else None
+
+
+def too_large(settings: ServeSettings) -> ApiError:
+    return ApiError(413, f"the request is over {settings.max_upload_mb:g} MB", "request_too_large")
+
+
+class Body:
+    """A request's body as it arrives; `refusal` is set when it is too large or comes too slowly."""
+
+    def __init__(self, receive: Receive, settings: ServeSettings) -> None:
+        self._receive, self.settings = receive, settings
+        self.deadline = time.monotonic() + settings.request_timeout
+        self.received, self.complete = 0, False
+        self.refusal: ApiError | None = None
+
+    async def receive(self) -> Message:
+        """The next message. Raises the refusal."""
+        if self.complete:  # waiting for the client to hang up takes as long as it takes
+            return await self._receive()
+        try:
+            message = await asyncio.wait_for(self._receive(), max(0.001, self.deadline - time.monotonic()))
+        except TimeoutError as error:
+            self.refusal = ApiError(408, "the request did not arrive in time", "request_timeout")
+            raise self.refusal from error
+        self.received += len(message.get("body", b""))
+        self.complete = not message.get("more_body", False)
+        if self.received > self.settings.max_upload_mb * 1e6:
+            self.refusal = too_large(self.settings)
+            raise self.refusal
+        return message
+
+
+class Admission:
+    """Counts the requests that use the model: a bounded queue."""
+
+    def __init__(self, settings: ServeSettings) -> None:
+        self.most, self.inside = settings.max_concurrency + settings.max_queue, 0
+
+    @contextmanager
+    def enter(self) -> Iterator[None]:
+        """One request's stay. Raises ApiError 429 when too many are inside."""
+        if self.inside >= self.most:
+            raise ApiError(429, "too many requests wait: try again", "queue_full", headers={"Retry-After": "2"})
+        self.inside += 1
+        try:
+            yield
+        finally:
+            self.inside -= 1

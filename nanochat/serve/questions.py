@@ -1,0 +1,167 @@
+"""From what a client sends to a prompt of the model: its messages and pictures, with the limits of this server."""
+
+import base64
+import binascii
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from PIL import Image
+from pydantic import BaseModel, Field
+
+from nanochat.batching import Prompt, Sampling
+from nanochat.engine import Guard
+from nanochat.image_process import expand_image_tokens, open_image, show
+from nanochat.modes import Mode
+from nanochat.ocr import OCR, PROMPT
+from nanochat.serve.errors import ApiError
+from nanochat.tokenizer import IMAGE_PLACEHOLDER
+
+DATA_URL = re.compile(r"data:[\w.+/-]*(?:;[\w=.+-]+)*;base64,", re.IGNORECASE)
+
+
+class ImageUrl(BaseModel):
+    url: str
+
+
+class Part(BaseModel):
+    """A piece of a message: text or a picture."""
+
+    type: Literal["text", "image_url"]
+    text: str = ""
+    image_url: ImageUrl | None = None
+
+
+class Message(BaseModel):
+    role: Literal["system", "developer", "user", "assistant"]
+    content: str | list[Part]
+
+
+class StreamOptions(BaseModel):
+    include_usage: bool = False
+
+
+class ChatRequest(BaseModel):
+    """What of the protocol this server understands; `unsupported` names what it must refuse rather than ignore."""
+
+    model: str
+    messages: list[Message] = Field(min_length=1)
+    max_tokens: int | None = Field(None, ge=1)
+    max_completion_tokens: int | None = Field(None, ge=1)
+    temperature: float = Field(0.0, ge=0, le=2)
+    top_k: int | None = Field(None, ge=1)
+    seed: int = Field(42, ge=-(2**63), lt=2**63)
+    stop: str | list[str] | None = None
+    n: int = Field(1, ge=1)
+    stream: bool = False
+    stream_options: StreamOptions | None = None
+    top_p: float | None = None
+    frequency_penalty: float | None = None
+    presence_penalty: float | None = None
+    logprobs: bool | None = None
+    tools: list[Any] | None = None
+    response_format: dict[str, Any] | None = None
+
+    def check(self, models: tuple[str, ...], max_rows: int) -> None:
+        """Raise ApiError for a model that is not here and for what would be ignored in silence."""
+        if self.model not in models:
+            raise ApiError(404, f"no model called {self.model!r}: here is {models[0]}", "model_not_found", "model")
+        if self.n > max_rows:
+            raise ApiError(400, f"n is {self.n}: at most {max_rows} answers at a time", "invalid_value", "n")
+        text_only = self.response_format is None or self.response_format.get("type") == "text"
+        given = {
+            "top_p": self.top_p not in (None, 1),
+            "frequency_penalty": bool(self.frequency_penalty),
+            "presence_penalty": bool(self.presence_penalty),
+            "logprobs": bool(self.logprobs),
+            "tools": bool(self.tools),
+            "response_format": not text_only,
+        }
+        for name, is_given in given.items():
+            if is_given:
+                raise ApiError(400, f"{name} is not supported", "unsupported_parameter", name)
+        if len(self.stops) > 4 or "" in self.stops:
+            raise ApiError(400, "stop: at most 4 texts, none of them empty", "invalid_value", "stop")
+
+    @property
+    def stops(self) -> list[str]:
+        """Texts that end the answer before themselves."""
+        return [self.stop] if isinstance(self.stop, str) else self.stop or []
+
+    @property
+    def most_tokens(self) -> int | None:
+        return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
+
+
+@dataclass
+class Question:
+    """A conversation and the pictures of its user messages, in order."""
+
+    messages: list[dict[str, str]]
+    images: list[bytes | str]
+    """the file of each, or the http(s) address it is at"""
+
+
+def understand(messages: list[Message]) -> Question:
+    """Lay messages out as the model's conversations are: a picture is `<image>`, and a line end follows it.
+
+    A picture alone is asked the default prompt. Where the text itself has `<image>`, once for each picture, the
+    pictures stand there. Raises ApiError for broken data URLs, and for pictures elsewhere than with the user.
+    """
+    turns, images = [], []
+    for number, message in enumerate(messages):
+        parts = [Part(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+        text = "\n".join(part.text for part in parts if part.type == "text")
+        pictures = [_picture(part, f"messages.{number}.content") for part in parts if part.type == "image_url"]
+        role = "system" if message.role == "developer" else message.role
+        if pictures and role != "user":
+            raise ApiError(400, f"a picture stands in a message of the {role}: only users show them", "invalid_value")
+        placed = text.count(IMAGE_PLACEHOLDER) if role == "user" else 0
+        if placed not in (0, len(pictures)):
+            raise ApiError(
+                400, f"the text has {placed} {IMAGE_PLACEHOLDER} for {len(pictures)} pictures", "invalid_value"
+            )
+        if pictures and not text.strip():
+            text = PROMPT.removeprefix(f"{IMAGE_PLACEHOLDER}\n")
+        if not placed:
+            text = f"{IMAGE_PLACEHOLDER}\n" * len(pictures) + text
+        turns.append({"role": role, "content": text})
+        images += pictures
+    return Question(turns, images)
+
+
+def _picture(part: Part, param: str) -> bytes | str:
+    if part.image_url is None:
+        raise ApiError(400, "an image_url part needs image_url.url", "invalid_value", param)
+    url = part.image_url.url
+    if url.lower().startswith(("http://", "https://")):
+        return url
+    head = DATA_URL.match(url[:200])
+    if head is None:
+        raise ApiError(400, "a picture's url must be data:...;base64,... or http(s)", "invalid_image_url", param)
+    try:
+        return base64.b64decode(url[head.end() :], validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ApiError(400, f"the picture's base64 is broken ({error})", "invalid_base64", param) from error
+
+
+def make_prompt(
+    ocr: OCR,
+    messages: list[dict[str, str]],
+    pictures: Sequence[bytes | Image.Image],
+    mode: Mode | None,
+    max_tokens: int | None,
+    samplings: list[Sampling],
+    guard: Guard,
+) -> Prompt:
+    """Decode, show as `mode` does (None: as the model was trained) and lay out; for a thread, since it takes a while.
+
+    Raises UserError for what cannot be read.
+    """
+    images = [open_image(picture, f"picture {number}") for number, picture in enumerate(pictures, start=1)]
+    ids = ocr.tokenizer.render_for_completion({"messages": messages, "images": images})
+    views = [ocr.view(image) if mode is None else show(image, mode) for image in images]
+    image_token_id = ocr.tokenizer.encode_special("<|image|>")
+    tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])
+    return ocr.engine.prompt(tokens, views, max_tokens, samplings, guard)

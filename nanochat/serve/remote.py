@@ -1,0 +1,92 @@
+"""Pictures at http(s) addresses: only when allowed, never from private networks, each redirect checked again."""
+
+import asyncio
+import http.client
+import ipaddress
+import socket
+import ssl
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from anyio import to_thread
+
+from nanochat.serve.errors import ApiError
+from nanochat.serve.settings import ServeSettings
+
+REDIRECTS = 3
+SECONDS = 10.0  # for each read of the socket
+
+
+def _refused(message: str) -> ApiError:
+    return ApiError(400, message, "invalid_image_url")
+
+
+def check_address(host: str, port: int) -> str:
+    """An address of `host` to connect to. Raises ApiError unless every one of its addresses is public."""
+    try:
+        found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
+    except (OSError, UnicodeError) as error:
+        raise _refused("the picture's host is not known") from error
+    for address in found:
+        ip = ipaddress.ip_address(address.partition("%")[0])
+        mapped = getattr(ip, "ipv4_mapped", None) or ip
+        if not mapped.is_global or mapped.is_multicast:
+            raise _refused("the picture's address is not a public one")
+    return sorted(found)[0]
+
+
+class _Pinned(http.client.HTTPSConnection):
+    """Speaks to the address that was checked, under the name that was asked for: DNS is not asked twice."""
+
+    def __init__(self, parts: SplitResult, address: str, port: int) -> None:
+        super().__init__(parts.hostname or "", port, timeout=SECONDS)
+        self.address, self.secure = address, parts.scheme == "https"
+
+    def connect(self) -> None:
+        self.sock = socket.create_connection((self.address, self.port), SECONDS)
+        if self.secure:
+            self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
+
+
+def fetch(url: str, most_bytes: int) -> bytes:
+    """What lies at a public address. Raises ApiError when it is private, too large, or not there."""
+    for _ in range(REDIRECTS + 1):
+        try:
+            parts = urlsplit(url)
+            port = parts.port or (443 if parts.scheme == "https" else 80)
+        except ValueError as error:
+            raise _refused("the picture's url is broken") from error
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise _refused("the picture's url must be data:...;base64,... or http(s)")
+        connection = _Pinned(parts, check_address(parts.hostname, port), port)
+        try:
+            path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
+            connection.request("GET", path, headers={"User-Agent": "nano-ocr", "Accept": "image/*"})
+            response = connection.getresponse()
+            if response.status in (301, 302, 303, 307, 308):
+                url = urljoin(url, response.headers.get("Location", ""))
+                continue
+            if response.status != 200:
+                raise _refused(f"the picture's server answers {response.status}")
+            data = response.read(most_bytes + 1)
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _refused(f"the picture cannot be fetched ({type(error).__name__})") from error
+        finally:
+            connection.close()
+        if len(data) > most_bytes:
+            raise ApiError(413, "the picture is too large", "request_too_large")
+        return data
+    raise _refused("the picture's url redirects too often")
+
+
+async def fetch_all(images: list[bytes | str], settings: ServeSettings) -> list[bytes]:
+    """The files of pictures, those at addresses fetched. Raises ApiError where that is not allowed, or fails."""
+    if any(isinstance(image, str) for image in images) and not settings.allow_remote_images:
+        raise _refused("this server fetches no pictures: send them as data:...;base64,...")
+    most = int(settings.max_upload_mb * 1e6)
+
+    async def load(image: bytes | str) -> bytes:
+        if isinstance(image, bytes):
+            return image
+        return await asyncio.wait_for(to_thread.run_sync(fetch, image, most), settings.request_timeout)
+
+    return list(await asyncio.gather(*(load(image) for image in images)))

@@ -1,0 +1,47 @@
+"""Settings of the server."""
+
+import os
+from dataclasses import dataclass, field
+
+from nanochat.common import UserError
+
+API_KEY_VARIABLE = "NANO_OCR_API_KEY"
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+@dataclass(frozen=True)
+class ServeSettings:
+    """What a server allows. Raises UserError for what contradicts itself."""
+
+    host: str = "127.0.0.1"
+    """address to listen on; 0.0.0.0 for every network, then give an API key"""
+    port: int = 8000
+    """port to listen on"""
+    api_key: str = field(default_factory=lambda: os.environ.get(API_KEY_VARIABLE, ""))
+    """what clients must send as a bearer token; by default from NANO_OCR_API_KEY; empty: nothing"""
+    max_concurrency: int = 16
+    """answers that grow together"""
+    max_queue: int = 64
+    """further requests that may wait; past them the answer is 429"""
+    request_timeout: float = 300.0
+    """seconds for one answer, waiting included, and for the arrival of one upload"""
+    max_upload_mb: float = 50.0
+    """largest request"""
+    max_pages: int = 500
+    """most pages of one request"""
+    allow_origin: tuple[str, ...] = ()
+    """other sites whose pages may call this server (CORS)"""
+    allow_remote_images: bool = False
+    """fetch http(s) pictures that a request names; never from private addresses"""
+
+    def __post_init__(self) -> None:
+        for name in ("max_concurrency", "request_timeout", "max_upload_mb", "max_pages"):
+            if not getattr(self, name) > 0:
+                raise UserError(f"{name} {getattr(self, name)}: give a positive number")
+        if self.max_queue < 0:
+            raise UserError(f"max_queue {self.max_queue}: give 0 or more")
+
+    @property
+    def is_local(self) -> bool:
+        """Whether only this machine can reach the server."""
+        return self.host in LOOPBACK

@@ -1,0 +1,81 @@
+"""An `OCR` whose engine is the server's worker: pages of all requests are read in one batch, each as it is alone."""
+
+import copy
+import queue
+from collections.abc import Callable, Sequence
+
+from nanochat.batching import Generation, Sampling
+from nanochat.engine import Engine, Guard
+from nanochat.nano_deepseek_ocr import Pixels
+from nanochat.ocr import OCR
+from nanochat.serve.worker import News, Reading, Worker
+
+OnNews = Callable[[int, News], None]
+"""(number of the view, counted over the request; what is new of it); called in the request's thread"""
+
+
+NO_LIMIT = Guard()
+
+
+class Cancelled(Exception):
+    """The client has hung up."""
+
+
+class SharedEngine(Engine):
+    """Answers as an `Engine` does, by the worker; for the thread of one request."""
+
+    def __init__(self, worker: Worker, on_news: OnNews) -> None:
+        engine = worker.engine
+        self.model, self.end_tokens, self.loops = engine.model, engine.end_tokens, engine.loops
+        self.worker, self.on_news = worker, on_news
+        self.readings: list[Reading] = []
+        self.cancelled = False
+        self.views = 0  # so far
+
+    def cancel(self) -> None:
+        """End what is being read and read nothing more; from any thread."""
+        self.cancelled = True
+        for reading in self.readings:
+            reading.cancel()
+
+    def generate_batch(
+        self,
+        prompts: list[list[int]],
+        pixel_values: Pixels | None = None,
+        max_tokens: int | None = None,
+        temperature: float = 0.0,
+        top_k: int | None = None,
+        seed: int = 42,
+        guard: Guard | Sequence[Guard] = NO_LIMIT,
+    ) -> list[Generation]:
+        """As in `Engine`. Raises Cancelled once `cancel` was called."""
+        sampling = [Sampling(temperature, top_k, seed)]
+        made = self.make_prompts(prompts, pixel_values, max_tokens, sampling, guard)
+        news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
+        self.readings = [
+            self.worker.submit(prompt, lambda found, i=i: news.put((i, found)))  # type: ignore[misc]
+            for i, prompt in enumerate(made)
+        ]
+        if self.cancelled:
+            self.cancel()
+        left = len(made)
+        while left:
+            i, found = news.get()
+            if isinstance(found, BaseException):
+                raise found
+            for piece in found:
+                self.on_news(self.views + i, piece)
+                left -= piece.finished is not None
+        self.views += len(made)
+        if self.cancelled:
+            raise Cancelled
+        return [prompt.answers[0].generation for prompt in made]
+
+
+def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
+    """The server's OCR for one request: its own mode and place for news, the same model."""
+    own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
+    own.engine = engine
+    if mode:
+        own.mode = own._check_mode(mode)
+    return own, engine

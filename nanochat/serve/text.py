@@ -1,0 +1,36 @@
+"""Text from tokens as they come: no half characters, and nothing that a stop text will take back."""
+
+import codecs
+
+import tiktoken
+
+
+class TextStream:
+    """Turns one answer's tokens into text that is final; the pieces together are the tokenizer's text of the whole."""
+
+    def __init__(self, encoding: tiktoken.Encoding, stops: list[str]) -> None:
+        self.encoding, self.stops = encoding, stops
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self.held = ""
+        self.text = ""
+        self.stopped = False
+        """a stop text was met: there is no more"""
+
+    def add(self, tokens: list[int], final: bool = False) -> str:
+        """Further tokens; returns the further text that is certain."""
+        if self.stopped:
+            return ""
+        data = b"".join(self.encoding.decode_tokens_bytes(tokens))
+        self.held += self.decoder.decode(data, final)
+        found = [place for stop in self.stops if (place := self.held.find(stop)) >= 0]
+        if found:
+            self.stopped, final = True, True
+            self.held = self.held[: min(found)]
+        keep = 0 if final else max((self._begun(stop) for stop in self.stops), default=0)
+        piece, self.held = self.held[: len(self.held) - keep], self.held[len(self.held) - keep :]
+        self.text += piece
+        return piece
+
+    def _begun(self, stop: str) -> int:
+        """How many of the last characters may be the beginning of a stop text."""
+        return next((n for n in range(min(len(stop) - 1, len(self.held)), 0, -1) if self.held.endswith(stop[:n])), 0)

@@ -1,0 +1,178 @@
+"""The thread that owns the model: it takes prompts, takes steps, and tells each reader what is new of its answers."""
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nanochat.batching import Answer, Generation, Prompt
+from nanochat.engine import Engine
+from nanochat.machine import Precision
+from nanochat.serve.errors import ApiError
+from nanochat.serve.metrics import Metrics
+
+IDLE_SECONDS = 0.5  # how long the thread sleeps at most before it looks whether it should end
+
+
+@dataclass(frozen=True)
+class News:
+    """What has become certain of one answer."""
+
+    answer: int
+    """which of the prompt's answers"""
+    tokens: list[int]
+    """further tokens, which no loop will take away again"""
+    finished: Generation | None
+    """the whole answer, when it has ended"""
+
+
+Deliver = Callable[[list[News] | BaseException], None]
+
+
+class Reading:
+    """A prompt on its way through the model, and where news of its answers go; called in the model's thread."""
+
+    def __init__(self, prompt: Prompt, deliver: Deliver) -> None:
+        self.prompt, self.deliver = prompt, deliver
+        self.submitted = time.monotonic()
+        self.begun = False
+        self.sent = [0] * len(prompt.answers)
+        self.told: set[int] = set()
+
+    def cancel(self) -> None:
+        """Nobody waits for it any more: its rows leave before the next step."""
+        for answer in self.prompt.answers:
+            answer.cancelled = True
+
+
+class Stream:
+    """News of one prompt for an event loop: an asynchronous iterator that ends when all of its answers have."""
+
+    def __init__(self, worker: "Worker", prompt: Prompt) -> None:
+        self.loop, self.prompt = asyncio.get_running_loop(), prompt
+        self.news: asyncio.Queue[list[News] | BaseException] = asyncio.Queue()
+        self.left = len(prompt.answers)
+        self.reading = worker.submit(prompt, self._deliver)
+
+    def _deliver(self, found: list[News] | BaseException) -> None:
+        try:
+            self.loop.call_soon_threadsafe(self.news.put_nowait, found)
+        except RuntimeError:  # the event loop has ended
+            self.reading.cancel()
+
+    def cancel(self) -> None:
+        self.reading.cancel()
+
+    def __aiter__(self) -> "Stream":
+        return self
+
+    async def __anext__(self) -> list[News]:
+        if not self.left:
+            raise StopAsyncIteration
+        found = await self.news.get()
+        if isinstance(found, BaseException):
+            raise found
+        self.left -= sum(news.finished is not None for news in found)
+        return found
+
+
+class Worker:
+    """Runs a scheduler in a thread of its own."""
+
+    def __init__(self, engine: Engine, precision: Precision, max_rows: int, metrics: Metrics) -> None:
+        self.engine, self.precision, self.metrics = engine, precision, metrics
+        self.scheduler = engine.scheduler(max_rows)
+        self._inbox: list[Reading] = []
+        self._readings: dict[Prompt, Reading] = {}
+        self._wake = threading.Condition()
+        self._ending = False
+        self._thread = threading.Thread(target=self._run, name="model", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread after the step it is in; what has not ended by then is cancelled."""
+        with self._wake:
+            self._ending = True
+            self._wake.notify()
+        self._thread.join()
+
+    def submit(self, prompt: Prompt, deliver: Deliver) -> Reading:
+        """Queue a prompt; `deliver` is handed its news in the model's thread, and must not wait."""
+        reading = Reading(prompt, deliver)
+        with self._wake:
+            if self._ending:
+                raise ApiError(503, "the server ends", "shutting_down")
+            self._inbox.append(reading)
+            self._wake.notify()
+        return reading
+
+    @property
+    def waiting(self) -> int:
+        """How many prompts wait for a place in the batch."""
+        return len(self._inbox) + len(self.scheduler.waiting)
+
+    def _take(self) -> bool:
+        """Move new prompts to the scheduler; wait where there is nothing to do. Returns whether to go on."""
+        with self._wake:
+            if not self._inbox and not self.scheduler.busy and not self._ending:
+                self._wake.wait(IDLE_SECONDS)
+            new, self._inbox = self._inbox, []
+            ending = self._ending
+        for reading in new:
+            self._readings[reading.prompt] = reading
+            self.scheduler.submit(reading.prompt)
+        return not ending
+
+    def _run(self) -> None:
+        while self._take():
+            if not self.scheduler.busy:
+                continue
+            started = time.perf_counter()
+            try:
+                with self.precision.autocast(self.engine.model.device):
+                    changed = self.scheduler.step()
+            except Exception as error:  # one prompt must not take the others' server away
+                self._fail(error)
+                continue
+            self._report(changed)
+            self.metrics.step(time.perf_counter() - started, len(self.scheduler.rows), self.waiting)
+        for reading in [*self._readings.values(), *self._inbox]:
+            reading.deliver(ApiError(503, "the server ends", "shutting_down"))
+
+    def _report(self, changed: list[Answer]) -> None:
+        changes = {id(answer) for answer in changed}
+        for prompt, reading in list(self._readings.items()):
+            found = [
+                self._news(reading, number, answer)
+                for number, answer in enumerate(prompt.answers)
+                if id(answer) in changes and number not in reading.told
+            ]
+            found = [news for news in found if news.tokens or news.finished is not None]
+            if not found:
+                continue
+            if not reading.begun:
+                reading.begun = True
+                self.metrics.first_token(time.monotonic() - reading.submitted)
+            reading.deliver(found)
+            if len(reading.told) == len(prompt.answers):
+                del self._readings[prompt]
+
+    def _news(self, reading: Reading, number: int, answer: Answer) -> News:
+        generation, sent = answer.generation, reading.sent[number]
+        settled = max(sent, answer.settled)
+        reading.sent[number] = settled
+        if generation.stopped is not None:
+            reading.told.add(number)
+            self.metrics.answered(generation)
+            return News(number, generation.tokens[sent:], generation)
+        return News(number, generation.tokens[sent:settled], None)
+
+    def _fail(self, error: Exception) -> None:
+        """A step has failed: no row can go on. Everyone is told, and the model begins anew with an empty batch."""
+        for reading in self._readings.values():
+            reading.deliver(error)
+        self._readings.clear()
+        self.scheduler = self.engine.scheduler(self.scheduler.max_rows)
