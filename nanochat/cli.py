@@ -1,28 +1,93 @@
-"""`nano-ocr`, the command a person types: read pictures, or see the whole of training in minutes."""
+"""`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
 
-from dataclasses import dataclass
+import sys
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import tyro
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nanochat.common import UserError, entry_point
-from nanochat.image_process import open_image
-from nanochat.ocr import OCR, PROMPT
+from nanochat.documents import InputPage, Selection, find_sources
+from nanochat.formats import Format
+from nanochat.ledger import READ, Ledger
+from nanochat.ocr import OCR
+from nanochat.prompts import prompt_for
+from nanochat.reading import Job, read_input, summary
+from nanochat.serve.settings import ServeSettings
+
+ReadingMode = Literal[
+    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "square", "lines", "auto"
+]
 
 
 @dataclass
 class Read:
-    """Read pictures: their text goes to stdout."""
+    """Read pictures and PDFs: their text goes to stdout, or into one file each with --out."""
 
-    files: tyro.conf.Positional[tuple[Path, ...]]
-    """pictures"""
-    checkpoint: Path
-    """step_N.pt of a trained model"""
-    prompt: str = PROMPT
-    """what is asked; <image> stands for the picture"""
+    files: tyro.conf.Positional[tuple[str, ...]]
+    """pictures, PDFs, folders, patterns such as 'scans/*.png', data: URLs, or - for standard input"""
+    checkpoint: str = "nano"
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
+    mode: ReadingMode = ""
+    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto (the
+    smallest first); by default what the model was trained for"""
+    max_vision_tokens: int | None = None
+    """most tokens that a picture may take in mode native"""
+    task: str = "free"
+    """what is asked, by name: free, markdown, ocr, figure, describe, or locate:TEXT"""
+    prompt: str = ""
+    """what is asked in your own words instead; <image> stands for the picture"""
+    format: Format = "txt"
+    """txt, md, json, html (pictures beside text), hocr, or pdf (pictures with invisible text that can be searched)"""
+    out: Path | None = None
+    """folder for one file per input, and ledger.jsonl; by default all goes to standard output"""
+    overlay: bool = False
+    """also draw where each line or block stands, a picture per page (needs --out)"""
+    resume: bool = False
+    """go on with what --out holds: pages that were read are not read again"""
+    retry_failed: bool = False
+    """as --resume, and try pages again that failed, looped or were cut"""
+    pages: str = ""
+    """pages of each input, such as 1-3,7; by default all"""
+    dpi: int = 150
+    """dots per inch at which PDFs are drawn"""
+    password: str = ""
+    """of encrypted PDFs"""
     max_tokens: int | None = None
-    """longest answer in tokens"""
+    """longest answer in tokens, for each view"""
+    seconds: float | None = None
+    """longest time for an answer"""
+    batch_size: int = 16
+    """views read at one time; the text does not depend on it"""
+    workers: int = 2
+    """threads that open pages ahead of the model; the text does not depend on it"""
+    device: str = ""
+    """cuda, mps or cpu; by default the best there is"""
+
+    def __post_init__(self) -> None:
+        for name in ("dpi", "batch_size", "workers"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: give at least 1")
+        if self.out is None and (self.resume or self.retry_failed or self.overlay):
+            raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
+
+
+@dataclass
+class Serve:
+    """Answer over HTTP: the OpenAI protocol, uploads of documents, and a page for the browser."""
+
+    settings: Annotated[ServeSettings, tyro.conf.arg(name="")] = field(default_factory=ServeSettings)
+    checkpoint: str = "nano"
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
+    mode: ReadingMode = ""
+    """how pages are shown, as in `read`"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
 
@@ -37,28 +102,79 @@ class Demo:
     """documents to learn: train.json, val.json and their pictures"""
 
 
-def read(options: Read) -> None:
-    """Read every file in turn; with several, each text follows a line with the file's name."""
+@contextmanager
+def _progress(console: Console) -> Iterator[Callable[[InputPage, str], None]]:
+    """A bar with pages per minute on a terminal; problems, one line each, wherever stderr goes."""
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
+               TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
+    with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
+        bar = progress.add_task("reading", total=None, rate="-")
+
+        def on_page(page: InputPage, state: str) -> None:
+            elapsed = progress.tasks[0].elapsed
+            progress.update(
+                bar, advance=1, rate=f"{60 * progress.tasks[0].completed / elapsed:.1f}" if elapsed else "-"
+            )
+            if state == "failed":
+                console.print(f"failed: {page.why}", markup=False, highlight=False, soft_wrap=True)
+
+        yield on_page
+
+
+def _settings(options: Read, prompt: str) -> dict:
+    """What the texts depend on: a run goes on only with the same."""
+    names = ("mode", "max_vision_tokens", "pages", "dpi", "max_tokens", "seconds")
+    return {"checkpoint": options.checkpoint, "prompt": prompt, **{name: getattr(options, name) for name in names}}
+
+
+def read(options: Read) -> int:
+    """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
     if not options.files:
-        raise UserError("no file to read: nano-ocr read FILE... --checkpoint checkpoints/step_N.pt")
-    pictures = [open_image(path) for path in options.files]  # look at what the user gave before loading a model
-    ocr = OCR(options.checkpoint, options.device)
-    pages = ocr.read_many(pictures, options.prompt, options.max_tokens)
-    for path, page in zip(options.files, pages):
-        if len(options.files) > 1:
-            print(f"==> {path} <==")
-        print(page.text, flush=True)
+        raise UserError("no file to read: nano-ocr read FILE...")
+    prompt = options.prompt.replace("\\n", "\n") or prompt_for(options.task)
+    selection = Selection(options.pages)
+    sources = find_sources(options.files)  # look at what the user gave before loading a model
+    job = Job(
+        sources, prompt, selection, options.dpi, options.password, options.workers, options.max_tokens,
+        options.seconds, options.format, options.out, options.overlay,
+    )  # fmt: skip
+
+    def make_reader() -> OCR:
+        return OCR(options.checkpoint, options.device, options.mode, options.max_vision_tokens, options.batch_size)
+
+    console = Console(stderr=True)
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
+    with tempfile.TemporaryDirectory() as temporary, _progress(console) as on_page:
+        folder = options.out or Path(temporary)
+        ledger = Ledger(folder / "ledger.jsonl", _settings(options, prompt), options.resume, options.retry_failed)
+        totals = read_input(make_reader, job, ledger, on_page)
+        counts = ledger.counts()
+        ledger.close()
+    if sum(counts.values()) > 1 or counts["ok"] == 0:
+        print(f"{summary(counts)}; {totals}", file=sys.stderr)
+    if not any(counts[state] for state in READ):
+        return 2
+    return 1 if counts["failed"] else 0
 
 
 @entry_point
 def main() -> None:
     command = tyro.cli(
-        Annotated[Read, tyro.conf.subcommand("read")] | Annotated[Demo, tyro.conf.subcommand("demo")],  # type: ignore[arg-type]
+        Annotated[Read, tyro.conf.subcommand("read")]  # type: ignore[arg-type]
+        | Annotated[Serve, tyro.conf.subcommand("serve")]
+        | Annotated[Demo, tyro.conf.subcommand("demo")],
         description=__doc__,
         config=(tyro.conf.FlagConversionOff,),
     )
     if isinstance(command, Read):
-        read(command)
+        code = read(command)
+        if code:
+            sys.exit(code)
+    elif isinstance(command, Serve):
+        from nanochat.serve.app import serve  # the web libraries are not for those who read a file
+
+        name = Path(command.checkpoint).stem
+        serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
     else:
         from scripts.demo import demo  # training brings in much that reading does not need
 

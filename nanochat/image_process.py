@@ -5,7 +5,8 @@ Which views a picture gets, and how many tokens they take, `modes.py` decides; h
 
 import io
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -80,20 +81,13 @@ def to_rgb(image: Image.Image) -> Image.Image:
     return image.convert("RGB")
 
 
-def open_image(source: str | Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
-    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or far too large."""
-    name = name or (str(source) if isinstance(source, str | Path) else "the picture")
+@contextmanager
+def explain_broken(name: str) -> Iterator[None]:
+    """Turn whatever Pillow raises about a picture into one clear line that names it."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit below is the rule
-            image = (
-                source
-                if isinstance(source, Image.Image)
-                else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
-            )
-        if image.width * image.height > MAX_PIXELS:
-            raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {MAX_PIXELS:,}")
-        return to_rgb(image)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the rule
+            yield
     except FileNotFoundError as error:
         raise UserError(f"{name}: no such file") from error
     except Image.DecompressionBombError as error:
@@ -104,6 +98,20 @@ def open_image(source: str | Path | bytes | Image.Image, name: str | None = None
         raise
     except Exception as error:  # a damaged picture can raise nearly anything
         raise UserError(f"{name}: broken or truncated picture ({error})") from error
+
+
+def open_image(source: str | Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
+    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or far too large."""
+    name = name or (str(source) if isinstance(source, str | Path) else "the picture")
+    with explain_broken(name):
+        image = (
+            source
+            if isinstance(source, Image.Image)
+            else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+        )
+        if image.width * image.height > MAX_PIXELS:
+            raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {MAX_PIXELS:,}")
+        return to_rgb(image)
 
 
 def to_tensor(image: Image.Image | np.ndarray) -> Tensor:

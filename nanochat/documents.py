@@ -1,0 +1,301 @@
+"""What a person hands over to be read: pictures, PDFs, folders, patterns, standard input, data: URLs; page by page.
+
+Pages are opened one at a time, ahead of whoever reads them but never many, so that a file of 10,000 pages takes no
+more memory than one of ten. Threads do it: Pillow and pdfium work outside the interpreter's lock.
+"""
+
+import base64
+import binascii
+import glob
+import importlib.util
+import io
+import sys
+import threading
+import zlib
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+from urllib.parse import unquote_to_bytes
+
+import pypdfium2 as pdfium
+from PIL import Image
+
+from nanochat.common import UserError
+from nanochat.image_process import MAX_PIXELS, explain_broken, open_image
+
+SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".jp2", ".heic", ".heif"}
+PDFIUM = threading.Lock()  # pdfium is not to be called by two threads at a time, not even for two documents
+POINTS = 72  # of a PDF's page in an inch
+
+
+@dataclass(frozen=True)
+class Source:
+    """One file, or what came instead of one."""
+
+    name: str
+    """as the person named it"""
+    data: bytes | None = None
+    """what it holds, if it is no file"""
+
+    def fingerprint(self) -> str:
+        """Changes when the file does. Raises UserError when it is gone."""
+        if self.data is not None:
+            return f"{len(self.data)}-{zlib.crc32(self.data)}"
+        try:
+            state = Path(self.name).stat()
+        except OSError as error:
+            raise UserError(f"{self.name}: cannot be opened ({error.strerror})") from error
+        return f"{state.st_size}-{state.st_mtime_ns}"
+
+    def stream(self) -> Any:
+        """What Pillow and pdfium open."""
+        return self.name if self.data is None else io.BytesIO(self.data)
+
+    def is_pdf(self) -> bool:
+        """By its first bytes, whatever it is called."""
+        if self.data is not None:
+            return b"%PDF-" in self.data[:1024]
+        try:
+            with open(self.name, "rb") as file:
+                return b"%PDF-" in file.read(1024)
+        except OSError as error:
+            raise UserError(f"{self.name}: cannot be opened ({error.strerror})") from error
+
+
+def _decode_data_url(url: str) -> bytes:
+    head, comma, body = url.partition(",")
+    if not comma:
+        raise UserError(f"{url[:40]}...: a data: URL needs a comma before its data")
+    try:
+        return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
+    except binascii.Error as error:
+        raise UserError(f"{head},...: not valid base64 ({error})") from error
+
+
+def find_sources(arguments: Sequence[str], stdin: Callable[[], bytes] | None = None) -> list[Source]:
+    """What the arguments of a command name, in order, a folder's files sorted.
+
+    Raises UserError for a file that is not there, a folder or pattern without a picture or PDF, or nothing on stdin.
+    """
+    sources: list[Source] = []
+    for n, argument in enumerate(arguments, 1):
+        if argument == "-":
+            data = (stdin or sys.stdin.buffer.read)()
+            if not data:
+                raise UserError("-: nothing came on standard input")
+            sources.append(Source("stdin", data))
+        elif argument.startswith("data:"):
+            sources.append(Source(f"data-{n}", _decode_data_url(argument)))
+        elif Path(argument).is_dir():
+            found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in {*SUFFIXES, ".pdf"})
+            if not found:
+                raise UserError(f"{argument}: no picture and no PDF in this folder")
+            sources += [Source(str(path)) for path in found]
+        elif Path(argument).is_file():
+            sources.append(Source(argument))
+        else:
+            matching = sorted(p for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+            if not matching:
+                raise UserError(f"{argument}: no such file")
+            sources += [Source(path) for path in matching]
+    return list(dict.fromkeys(sources))
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which pages are wanted: `1-3,7,9-`; all when empty. Raises UserError for anything else."""
+
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        self._ranges()
+
+    def _ranges(self) -> list[tuple[int, float]]:
+        ranges = []
+        for part in self.text.split(",") if self.text else []:
+            first, dash, last = (piece.strip() for piece in part.partition("-"))
+            try:
+                start = int(first)
+                end = float("inf") if dash and not last else int(last or first)
+            except ValueError as error:
+                raise UserError(f"--pages {self.text}: give numbers and ranges such as 1-3,7") from error
+            if start < 1 or end < start:
+                raise UserError(f"--pages {self.text}: {part.strip()} is no range of pages (the first is 1)")
+            ranges.append((start, end))
+        return ranges
+
+    def __contains__(self, number: int) -> bool:
+        ranges = self._ranges()
+        return not ranges or any(start <= number <= end for start, end in ranges)
+
+
+class Pictures:
+    """A file of one picture or of several: a TIFF's are pages, an animation's first alone is read."""
+
+    def __init__(self, source: Source) -> None:
+        self.source, self.lock = source, threading.Lock()
+        _know_heic()
+        with explain_broken(source.name):
+            self.image = Image.open(source.stream())
+            self.n_pages = int(getattr(self.image, "n_frames", 1))
+        self.moves = self.image.format in ("GIF", "WEBP", "PNG") and self.n_pages > 1
+
+    def skipped(self, number: int) -> str:
+        """Why a page is not read; empty when it is."""
+        return "an animation: only its first picture is read" if self.moves and number > 1 else ""
+
+    def load(self, number: int) -> Image.Image:
+        """Page `number`, from 1, as upright RGB. Raises UserError when it is broken or far too large."""
+        with self.lock, explain_broken(self.source.name):
+            self.image.seek(number - 1)
+            return open_image(self.image, self.source.name)
+
+    def close(self) -> None:
+        self.image.close()
+
+
+class PDF:
+    """A PDF, its pages drawn at `dpi`."""
+
+    def __init__(self, source: Source, dpi: int, password: str) -> None:
+        self.source, self.scale = source, dpi / POINTS
+        with PDFIUM:
+            try:
+                self.document = pdfium.PdfDocument(source.stream(), password=password or None)
+                self.n_pages = len(self.document)
+            except pdfium.PdfiumError as error:
+                if "password" in str(error).lower():
+                    what = "the password is not right" if password else "it is encrypted: give its --password"
+                    raise UserError(f"{source.name}: {what}") from error
+                raise UserError(f"{source.name}: broken or no PDF ({error})") from error
+        if not self.n_pages:
+            raise UserError(f"{source.name}: a PDF without a page")
+
+    def skipped(self, number: int) -> str:
+        """Why a page is not read; empty when it is."""
+        return ""
+
+    def load(self, number: int) -> Image.Image:
+        """Page `number`, from 1, as RGB. Raises UserError when it is broken or would be far too large."""
+        with PDFIUM:
+            try:
+                page = self.document[number - 1]
+                width, height = page.get_size()
+                if width * height * self.scale**2 > MAX_PIXELS:
+                    large = f"{width * self.scale:.0f} x {height * self.scale:.0f} pixels"
+                    raise UserError(f"{self.source.name}, page {number}: {large} is over the limit: lower --dpi")
+                bitmap = page.render(scale=self.scale)
+                picture = bitmap.to_pil().convert("RGB").copy()
+                bitmap.close()
+                page.close()
+            except pdfium.PdfiumError as error:
+                raise UserError(f"{self.source.name}, page {number}: broken ({error})") from error
+        return picture
+
+    def close(self) -> None:
+        with PDFIUM:
+            self.document.close()
+
+
+Document = Pictures | PDF
+
+
+def _know_heic() -> None:
+    """Let Pillow open HEIC where the package pillow-heif is installed."""
+    if importlib.util.find_spec("pillow_heif") is not None and ".heic" not in Image.registered_extensions():
+        importlib.import_module("pillow_heif").register_heif_opener()
+
+
+def open_document(source: Source, dpi: int = 150, password: str = "") -> Document:
+    """Open a file of any kind. Raises UserError when it is missing, broken, locked or empty."""
+    return PDF(source, dpi, password) if source.is_pdf() else Pictures(source)
+
+
+@dataclass
+class InputPage:
+    """One page of an input, or why there is none."""
+
+    source: Source
+    number: int
+    """from 1"""
+    state: Literal["page", "failed", "skipped", "done"]
+    why: str = ""
+    """of a page that failed or is skipped"""
+    image: Image.Image | None = None
+    last: bool = False
+    """whether it ends its source"""
+    fingerprint: str = ""
+
+
+def read_ahead(
+    sources: Sequence[Source],
+    selection: Selection = Selection(),
+    dpi: int = 150,
+    password: str = "",
+    workers: int = 2,
+    ahead: int = 8,
+    done: Callable[[Source, int, str], bool] = lambda source, number, fingerprint: False,
+) -> Iterator[InputPage]:
+    """Every page of every source, in order, `workers` threads opening at most `ahead` of them in advance.
+
+    Pages for which `done(source, number, fingerprint)` holds are not opened. A source that cannot be opened is one
+    failed page; a page that breaks, or whose file has changed since it was opened, is a failed one too.
+    """
+    waiting: deque[tuple[InputPage | Future[InputPage], Callable[[], None] | None]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        try:
+            for source in sources:
+                for item in _of_source(source, selection, dpi, password, pool, done):
+                    waiting.append(item)
+                    if len(waiting) > ahead:
+                        yield _arrived(*waiting.popleft())
+            while waiting:
+                yield _arrived(*waiting.popleft())
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _arrived(item: "InputPage | Future[InputPage]", close: Callable[[], None] | None) -> InputPage:
+    page = item.result() if isinstance(item, Future) else item
+    if close is not None:
+        close()
+    return page
+
+
+def _of_source(
+    source: Source,
+    selection: Selection,
+    dpi: int,
+    password: str,
+    pool: ThreadPoolExecutor,
+    done: Callable[[Source, int, str], bool],
+) -> Iterator[tuple["InputPage | Future[InputPage]", Callable[[], None] | None]]:
+    """Its pages, some still to come, and with the last what closes the document: by then all before it have come."""
+    try:
+        fingerprint = source.fingerprint()
+        document = open_document(source, dpi, password)
+    except UserError as error:
+        yield InputPage(source, 1, "failed", str(error), last=True), None
+        return
+    for number in range(1, document.n_pages + 1):
+        page = InputPage(source, number, "page", last=number == document.n_pages, fingerprint=fingerprint)
+        page.why = "not among --pages" if number not in selection else document.skipped(number)
+        if done(source, number, fingerprint):
+            page.state = "done"
+        elif page.why:
+            page.state = "skipped"
+        item = page if page.state != "page" else pool.submit(_load, document, page)
+        yield item, document.close if page.last else None
+
+
+def _load(document: Document, page: InputPage) -> InputPage:
+    try:
+        page.image = document.load(page.number)
+        if page.source.fingerprint() != page.fingerprint:
+            raise UserError(f"{page.source.name}: changed while it was read")
+    except UserError as error:
+        page.state, page.why, page.image = "failed", str(error), None
+    return page
