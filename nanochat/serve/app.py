@@ -93,7 +93,7 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
 
     Raises what `load` raises, and UserError when the port is taken.
     """
-    if not settings.is_local and not settings.api_key:
+    if not settings.is_local and not settings.required_key:
         print(f"warning: {settings.host} can be reached from elsewhere, and no API key is set", file=sys.stderr)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("nanochat.serve").setLevel(logging.INFO)

@@ -13,6 +13,7 @@ from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
 from nanochat.batching import Generation, Sampling
+from nanochat.serve.chat_pages import answer_pages, is_page_question
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question, make_prompt, understand
 from nanochat.serve.remote import fetch_all
@@ -128,6 +129,8 @@ def chat_router(service: Service) -> APIRouter:
             raise ApiError(400, f"at most {service.settings.max_pages} pictures", "too_many_pages", "messages")
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
+            if is_page_question(service.ready()[0], asked, question):
+                return await answer_pages(service, asked, question, request, holds)
             completion = await _begin(service, asked, question)
             holds.callback(completion.stream.cancel)
             request.state.figures["prompt_tokens"] = len(completion.stream.prompt.tokens)

@@ -66,7 +66,7 @@ class Gate:
     def _refusal(self, scope: Scope) -> ApiError | None:
         """Why a request is not let in, by its head alone."""
         headers = dict(scope["headers"])
-        expected = self.settings.api_key.encode()
+        expected = self.settings.required_key.encode()
         if expected and scope["path"].startswith(GUARDED) and scope["method"] != "OPTIONS":
             given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
             if not hmac.compare_digest(given, expected):

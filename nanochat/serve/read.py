@@ -1,7 +1,10 @@
 """`POST /v1/read`: pictures and PDFs as an upload, read as `nano-ocr read` does, whole or page by page."""
 
 import asyncio
+import base64
+import io
 import json
+import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -10,11 +13,12 @@ from typing import Annotated, Any, Literal
 from anyio import CapacityLimiter, to_thread
 from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
+from PIL import Image
 
 from nanochat.common import UserError
+from nanochat.documents import Document, Selection, Source, open_document
 from nanochat.ocr import READING_MODES
 from nanochat.prompts import prompt_for
-from nanochat.serve.documents import Document
 from nanochat.serve.errors import ApiError
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr
@@ -22,6 +26,7 @@ from nanochat.serve.text import TextStream
 from nanochat.serve.worker import News
 
 Event = dict[str, Any]
+PREVIEW_PIXELS = 1200  # longest side of a page in the browser
 
 
 @dataclass
@@ -33,8 +38,12 @@ class Job:
     prompt: str
     mode: str
     max_tokens: int | None
+    selection: Selection
+    n_pages: int
     with_text: bool
     """tell the text as it grows, not only whole pages"""
+    with_preview: bool
+    """tell how each page looks, as a data URL"""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:
@@ -43,9 +52,19 @@ class Job:
         self.ocr, self.engine = shared_ocr(ocr, worker, self.mode, self._on_news)
         self.texts: dict[int, TextStream] = {}
         self.place = (0, 0)  # document and page, from 1
+        self.lock, self.started = threading.Lock(), False
 
-    def cancel(self) -> None:
+    def let_go(self) -> None:
+        """Nobody listens any more: end as soon as possible; from any thread."""
         self.engine.cancel()
+        with self.lock:
+            if not self.started:
+                self._close()
+
+    def _close(self) -> None:
+        self.started = True
+        for document in self.documents:
+            document.close()
 
     def _tell(self, event: Event | None) -> None:
         try:
@@ -63,7 +82,12 @@ class Job:
             self._tell({"event": "text", "document": document, "page": page, "view": view, "text": piece})
 
     def run(self) -> None:
-        """Read everything; for a thread of its own. The last event is None."""
+        """Read everything and close the documents; for a thread of its own. The last event is None."""
+        with self.lock:
+            if self.started:  # let go before it began
+                self._tell(None)
+                return
+            self.started = True
         try:
             for event in self._read():
                 self._tell(event)
@@ -78,32 +102,48 @@ class Job:
                 {"event": "error", "message": f"the server made a mistake ({type(error).__name__})", "status": 500}
             )
         finally:
+            self._close()
             self._tell(None)
 
     def _read(self) -> Iterator[Event]:
         for number, document in enumerate(self.documents, start=1):
-            pages = document.pages()
-            for page in range(1, document.count() + 1):
-                self.place = number, page
-                where = {"document": number, "name": document.name, "page": page}
-                yield {"event": "begin", **where}
-                try:
-                    picture = next(pages)
-                    (read,) = self.ocr.read_many(
-                        [picture], self.prompt, self.max_tokens, seconds=self.service.settings.request_timeout
-                    )
-                except UserError as error:
-                    yield {"event": "page", **where, "status": "failed", "error": str(error)}
-                    if len(self.documents) == 1 and page == 1 and document.count() == 1:
-                        raise
-                    continue
-                yield {"event": "page", **where, **read.to_dict()}
+            for page in range(1, document.n_pages + 1):
+                if page in self.selection:
+                    self.place = number, page
+                    yield from self._read_page(document, page)
+
+    def _read_page(self, document: Document, page: int) -> Iterator[Event]:
+        where = {"document": self.place[0], "name": document.source.name, "page": page}
+        why = document.skipped(page)
+        if why:
+            yield {"event": "page", **where, "status": "skipped", "error": why}
+            return
+        begin = {"event": "begin", **where, "pages": self.n_pages}
+        try:
+            picture = document.load(page)
+            yield {**begin, "preview": preview_url(picture)} if self.with_preview else begin
+            seconds = self.service.settings.request_timeout
+            (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
+        except UserError as error:
+            yield {"event": "page", **where, "status": "failed", "error": str(error)}
+            if self.n_pages == 1:
+                raise
+            return
+        yield {"event": "page", **where, **read.to_dict()}
+
+
+def preview_url(picture: Image.Image) -> str:
+    """A page as a small JPEG in a data URL, for a browser to show."""
+    small = picture.copy()
+    small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS))
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=80)
+    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def read_router(service: Service) -> APIRouter:
     """The upload's route."""
     router = APIRouter(prefix="/v1")
-    readers = CapacityLimiter(service.settings.max_concurrency)
 
     @router.get("/modes")
     async def modes() -> dict[str, Any]:
@@ -117,22 +157,28 @@ def read_router(service: Service) -> APIRouter:
         task: Annotated[str, Form()] = "free",
         prompt: Annotated[str, Form()] = "",
         mode: Annotated[str, Form()] = "",
+        pages: Annotated[str, Form()] = "",
+        dpi: Annotated[int, Form(ge=18, le=600)] = 150,
+        password: Annotated[str, Form()] = "",
         format: Annotated[Literal["json", "txt", "md"], Form()] = "json",
         stream: Annotated[Literal["", "pages", "text"], Form()] = "",
+        preview: Annotated[bool, Form()] = False,
         max_tokens: Annotated[int | None, Form(ge=1)] = None,
     ) -> Response:
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
-            documents = [Document(file.filename or "upload", await file.read()) for file in files]
+            selection = Selection(pages)
+            sources = [Source(file.filename or "upload", await file.read()) for file in files]
             asked = f"<image>\n{prompt}" if prompt and "<image>" not in prompt else prompt or prompt_for(task)
-            counts = await to_thread.run_sync(lambda: [document.count() for document in documents])
-            request.state.figures["pages"] = sum(counts)
-            if sum(counts) > service.settings.max_pages:
+            documents = await to_thread.run_sync(open_all, sources, dpi, password)
+            n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
+            request.state.figures["pages"] = n_pages
+            job = Job(service, documents, asked, mode, max_tokens, selection, n_pages, stream == "text", preview)
+            holds.callback(job.let_go)
+            if n_pages > service.settings.max_pages:
                 most = service.settings.max_pages
-                raise ApiError(400, f"{sum(counts)} pages: at most {most} at a time", "too_many_pages", "files")
-            job = Job(service, documents, asked, mode, max_tokens, stream == "text")
-            holds.callback(job.cancel)
-            events = _events(job, request, readers)
+                raise ApiError(400, f"{n_pages} pages: at most {most} at a time", "too_many_pages", "files")
+            events = job_events(job, request, service.readers)
             if stream:
                 lines = (json.dumps(event, ensure_ascii=False) + "\n" async for event in events)
                 return Streaming(lines, "application/x-ndjson", holds.pop_all())
@@ -141,12 +187,27 @@ def read_router(service: Service) -> APIRouter:
     return router
 
 
-async def _events(job: Job, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:
-    """What the job's thread tells, and a last event of sums."""
+def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[Document]:
+    """Open what was sent. Raises UserError for what cannot be read."""
+    documents: list[Document] = []
+    try:
+        for source in sources:
+            if not source.data:
+                raise UserError(f"{source.name}: the file is empty")
+            documents.append(open_document(source, dpi, password))
+    except UserError:
+        for document in documents:
+            document.close()
+        raise
+    return documents
+
+
+async def job_events(job: Job, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:
+    """What the job's thread, one of `readers`, tells, and a last event of sums."""
     thread = asyncio.create_task(to_thread.run_sync(job.run, limiter=readers))
     tokens = 0
     try:
-        async with cancelling(request, job.cancel):
+        async with cancelling(request, job.let_go):
             while (event := await job.events.get()) is not None:
                 tokens += event.get("tokens", 0)
                 yield event
@@ -154,7 +215,7 @@ async def _events(job: Job, request: Request, readers: CapacityLimiter) -> Async
         yield {"event": "done", "tokens": tokens}
         await thread
     finally:
-        job.cancel()
+        job.let_go()
 
 
 async def _whole(events: AsyncIterator[Event], format: str) -> Response:
@@ -166,6 +227,7 @@ async def _whole(events: AsyncIterator[Event], format: str) -> Response:
             pages.append({name: value for name, value in event.items() if name != "event"})
     if format == "json":
         return JSONResponse({"pages": pages})
-    texts = [page.get("text", f"[{page.get('error')}]") for page in pages]
+    between = "\n---\n\n" if format == "md" else "\f"
+    text = between.join(page.get("text", "") + "\n" for page in pages)
     kind = "text/markdown" if format == "md" else "text/plain"
-    return PlainTextResponse("\n\n".join(texts) + "\n", media_type=f"{kind}; charset=utf-8")
+    return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8")

@@ -5,6 +5,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 
+from anyio import CapacityLimiter
 from starlette.requests import Request
 from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
@@ -31,6 +32,7 @@ class Service:
 
     def __post_init__(self) -> None:
         self.admission = Admission(self.settings)
+        self.readers = CapacityLimiter(self.settings.max_concurrency)  # threads that read whole pages
 
     def start(self, ocr: OCR) -> None:
         """Begin to answer, with this model."""

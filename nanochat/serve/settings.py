@@ -1,7 +1,7 @@
 """Settings of the server."""
 
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from nanochat.common import UserError
 
@@ -17,8 +17,8 @@ class ServeSettings:
     """address to listen on; 0.0.0.0 for every network, then give an API key"""
     port: int = 8000
     """port to listen on"""
-    api_key: str = field(default_factory=lambda: os.environ.get(API_KEY_VARIABLE, ""))
-    """what clients must send as a bearer token; by default from NANO_OCR_API_KEY; empty: nothing"""
+    api_key: str = ""
+    """what clients must send as a bearer token; better given as the environment's NANO_OCR_API_KEY"""
     max_concurrency: int = 16
     """answers that grow together"""
     max_queue: int = 64
@@ -40,6 +40,11 @@ class ServeSettings:
                 raise UserError(f"{name} {getattr(self, name)}: give a positive number")
         if self.max_queue < 0:
             raise UserError(f"max_queue {self.max_queue}: give 0 or more")
+
+    @property
+    def required_key(self) -> str:
+        """The key, from the settings or else the environment; empty: none is needed."""
+        return self.api_key or os.environ.get(API_KEY_VARIABLE, "")
 
     @property
     def is_local(self) -> bool:

@@ -1,0 +1,110 @@
+"""Chat about a page's whole text, for models that read a page in pieces: the answer is that of `nano-ocr read`."""
+
+import json
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import ExitStack
+from typing import Any
+
+from anyio import to_thread
+from fastapi import Request
+from fastapi.responses import JSONResponse, Response
+
+from nanochat.documents import Selection, Source
+from nanochat.ocr import OCR
+from nanochat.prompts import PROMPTS, TEXT_TASKS
+from nanochat.serve.errors import ApiError
+from nanochat.serve.questions import ChatRequest, Question
+from nanochat.serve.read import Job, job_events, open_all
+from nanochat.serve.remote import fetch_all
+from nanochat.serve.service import Service, Streaming
+
+IN_PIECES = ("lines", "auto")  # modes that read a page as several views
+
+
+def is_page_question(ocr: OCR, asked: ChatRequest, question: Question) -> bool:
+    """Whether the request is a picture or several and one of the prompts for text, nothing else, likeliest tokens."""
+    if ocr.mode not in IN_PIECES or asked.temperature or len(question.messages) != 1 or not question.images:
+        return False
+    text = question.messages[0]["content"].replace("<image>", "").strip()
+    return text in [PROMPTS[task].replace("<image>", "").strip() for task in TEXT_TASKS]
+
+
+async def answer_pages(
+    service: Service, asked: ChatRequest, question: Question, request: Request, holds: ExitStack
+) -> Response:
+    """The pictures read as pages, a blank line between their texts; streamed page by page."""
+    pictures = await fetch_all(question.images, service.settings)
+    sources = [Source(f"picture {number}", data) for number, data in enumerate(pictures, start=1)]
+    documents = await to_thread.run_sync(open_all, sources)
+    prompt = "<image>\n" + question.messages[0]["content"].replace("<image>", "").strip()
+    job = Job(service, documents, prompt, "", asked.most_tokens, Selection("1"), len(documents), False, False)
+    holds.callback(job.let_go)
+    answer = _PageAnswer(service.name, asked)
+    events = job_events(job, request, service.readers)
+    if asked.stream:
+        return Streaming(answer.stream(events), "text/event-stream", holds.pop_all())
+    async for event in events:
+        answer.take(event)
+    return JSONResponse(answer.whole())
+
+
+class _PageAnswer:
+    """The answer as it grows by whole pages."""
+
+    def __init__(self, model: str, asked: ChatRequest) -> None:
+        self.frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
+        self.asked = asked
+        self.text, self.ended = "", False
+        self.read, self.written, self.stopped = 0, 0, "end"
+
+    def take(self, event: dict[str, Any]) -> str:
+        """The further text that an event brings. Raises ApiError for a page that cannot be read."""
+        if event["event"] == "error" or event.get("status") in ("failed", "skipped"):
+            message = event.get("message") or event["error"]
+            raise ApiError(event["status"] if event["event"] == "error" and "status" in event else 400, message)
+        if event["event"] != "page" or self.ended:
+            return ""
+        self.read, self.written = self.read + event["vision_tokens"], self.written + event["tokens"]
+        self.stopped = event["stopped"] if event["stopped"] != "end" else self.stopped
+        before = len(self.text)
+        self.text += ("\n\n" if before else "") + event["text"]
+        found = [place for stop in self.asked.stops if (place := self.text.find(stop)) >= 0]
+        if found:
+            self.text, self.ended, self.stopped = self.text[: max(before, min(found))], True, "stop"
+        return self.text[before:]
+
+    @property
+    def usage(self) -> dict[str, int]:
+        return {"prompt_tokens": self.read, "completion_tokens": self.written, "total_tokens": self.read + self.written}
+
+    @property
+    def ending(self) -> dict[str, str]:
+        return {"finish_reason": "stop" if self.stopped in ("end", "stop") else "length", "stopped": self.stopped}
+
+    def whole(self) -> dict[str, Any]:
+        message = {"role": "assistant", "content": self.text}
+        choices = [{"index": i, "message": message, **self.ending} for i in range(self.asked.n)]
+        return {**self.frame, "object": "chat.completion", "choices": choices, "usage": self.usage}
+
+    def _chunk(self, **choice: Any) -> str:
+        choices = [{"index": i, "finish_reason": None, **choice} for i in range(self.asked.n)]
+        return f"data: {json.dumps({**self.frame, 'object': 'chat.completion.chunk', 'choices': choices})}\n\n"
+
+    async def stream(self, events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
+        """As the protocol's chunks."""
+        yield self._chunk(delta={"role": "assistant", "content": ""})
+        try:
+            async for event in events:
+                piece = self.take(event)
+                if piece:
+                    yield self._chunk(delta={"content": piece})
+        except ApiError as error:
+            yield f"data: {json.dumps(error.body())}\n\n"
+            return
+        yield self._chunk(delta={}, **self.ending)
+        if self.asked.stream_options is not None and self.asked.stream_options.include_usage:
+            last = {**self.frame, "object": "chat.completion.chunk", "choices": [], "usage": self.usage}
+            yield f"data: {json.dumps(last)}\n\n"
+        yield "data: [DONE]\n\n"

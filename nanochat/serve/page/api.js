@@ -1,0 +1,49 @@
+// Speaking with the server: what it can do, and one upload read event by event.
+
+let key = sessionStorage.getItem("api-key") ?? "";
+
+export class NeedsKey extends Error {}
+
+export function setKey(value) {
+  key = value;
+  sessionStorage.setItem("api-key", value);
+}
+
+function headers() {
+  return key ? { Authorization: `Bearer ${key}` } : {};
+}
+
+async function refusal(response) {
+  if (response.status === 401) return new NeedsKey();
+  try {
+    return new Error((await response.json()).error.message);
+  } catch {
+    return new Error(`the server answers ${response.status}`);
+  }
+}
+
+/** Modes, the default one, and the model's name; null while the model is being loaded. */
+export async function modes() {
+  const response = await fetch("v1/modes", { headers: headers() });
+  if (response.status === 503) return null;
+  if (!response.ok) throw await refusal(response);
+  return response.json();
+}
+
+/** Upload files and yield what the server tells, event by event. */
+export async function* read(files, options, signal) {
+  const form = new FormData();
+  for (const file of files) form.append("files", file, file.name || "pasted.png");
+  for (const [name, value] of Object.entries({ ...options, stream: "text", preview: "true" })) form.append(name, value);
+  const response = await fetch("v1/read", { method: "POST", body: form, headers: headers(), signal });
+  if (!response.ok) throw await refusal(response);
+  const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
+  let rest = "";
+  for (;;) {
+    const { done, value } = await reader.read();
+    if (done) return;
+    const lines = (rest + value).split("\n");
+    rest = lines.pop();
+    for (const line of lines) yield JSON.parse(line);
+  }
+}
