@@ -23,7 +23,7 @@ from nanochat.metrics import character_error_rate, word_overlap
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, ViewFunction, collate, to_device
 from nanochat.tasks.common import Task
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.validate import commonest_similarity, page_vectors
+from nanochat.validate import compare_pages, page_vectors
 
 T = TypeVar("T")
 THUMBNAIL = (720, 720)
@@ -78,6 +78,8 @@ class Summary:
     """mean cosine between the features of different pictures of the commonest size"""
     centred_similarity: float | None = None
     """the same after the mean over pictures is taken away"""
+    directions: float | None = None
+    """along how many directions those features differ, `validate.directions`"""
 
 
 @dataclass(frozen=True)
@@ -188,7 +190,7 @@ def summarise(readings: Sequence[Reading]) -> Summary:
         return sum(values) / len(values)
 
     features = [r.features for r in readings if r.features is not None]
-    similarity, centred = commonest_similarity(features)
+    similarity, centred, directions = compare_pages(features)
     compared = [(r.loss, r.wrong_loss) for r in readings if r.wrong_loss is not None]
     return Summary(
         documents=len(readings),
@@ -200,6 +202,7 @@ def summarise(readings: Sequence[Reading]) -> Summary:
         cer=mean([r.cer for r in readings]),
         similarity=similarity,
         centred_similarity=centred,
+        directions=directions,
     )
 
 

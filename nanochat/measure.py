@@ -51,7 +51,7 @@ class Measured:
         return {
             "model": {
                 name: getattr(self.summary, name)
-                for name in ("loss", "wrong_loss", "image_gain", "similarity", "centred_similarity")
+                for name in ("loss", "wrong_loss", "image_gain", "similarity", "centred_similarity", "directions")
             },
             "figures": figures,
             "compression": [asdict(b) for b in self.curve],

@@ -332,6 +332,8 @@ class Trainer:
             line += f" | image gain: {found.image_gain:.3f}"
         if found.similarity is not None:
             line += f" | similarity: {found.similarity:.4f} (centred {found.centred_similarity:.4f})"
+        if found.directions is not None:
+            line += f" | directions: {found.directions:.1f}"
         print0(line)
         for warning in found.warnings():
             print0(f"WARNING: {warning}")

@@ -19,6 +19,7 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 
 MIN_GAIN = 0.05  # nats per token: under it the text does not depend on the picture
 MAX_SIMILARITY = 0.99  # mean raw cosine between pages: over it the encoder has collapsed
+MIN_DIRECTIONS = 1.5  # in which pages differ: under it all that is told of a page is one number
 
 
 @dataclass
@@ -31,6 +32,8 @@ class Validation:
     """mean cosine between different pages' vision embeddings"""
     centred_similarity: float | None
     """the same after the mean over pages is taken away"""
+    directions: float | None = None
+    """`directions` of the same pages"""
 
     def warnings(self) -> list[str]:
         """What is wrong, in plain words."""
@@ -41,6 +44,10 @@ class Validation:
             )
         if self.similarity is not None and self.similarity > MAX_SIMILARITY:
             found.append(f"the encoder has collapsed: different pages' features have cosine {self.similarity:.4f}")
+        elif self.directions is not None and self.directions < MIN_DIRECTIONS:
+            found.append(
+                f"the encoder has collapsed: different pages' features differ along {self.directions:.1f} directions"
+            )
         return found
 
 
@@ -58,6 +65,17 @@ def feature_similarity(vectors: Tensor) -> tuple[float, float]:
         return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
 
     return mean_cosine(vectors), mean_cosine(vectors - vectors.mean(0))
+
+
+def directions(vectors: Tensor) -> float:
+    """Along how many directions the rows of (n, D) differ, from 1 to n - 1: the participation ratio of their variances.
+
+    (sum of variances)^2 / sum of squared variances along the principal axes. It sees a collapse that cosines miss:
+    pages that differ in their brightness alone lie on one line through the origin, and have any cosine.
+    """
+    centred = vectors - vectors.mean(0)
+    variances = torch.linalg.eigvalsh((centred @ centred.T).cpu().double())  # (n,)
+    return float(variances.sum().square() / variances.square().sum().clamp_min(1e-30))
 
 
 def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Tensor | None]:
@@ -120,12 +138,18 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
     model.train()
     total, n, right, wrong, n_swapped = sums.reduced()
     gain = (wrong - right) / n_swapped if n_swapped else None
-    return Validation(total / max(n, 1), gain, *commonest_similarity(pages))
+    return Validation(total / max(n, 1), gain, *compare_pages(pages))
 
 
-def commonest_similarity(pages: list[Tensor]) -> tuple[float | None, float | None]:
-    """Similarity among the pages of the most frequent size; (None, None) when there are not two."""
+def compare_pages(pages: list[Tensor]) -> tuple[float | None, float | None, float | None]:
+    """(similarity, centred similarity, directions) among the pages of the most frequent size.
+
+    All None when there are not two; directions are None when there are not four, which differ along few in any case.
+    """
     sizes = [len(page) for page in pages]
     commonest = max(set(sizes), key=sizes.count, default=0)
     same = [page for page in pages if len(page) == commonest]
-    return feature_similarity(torch.stack(same)) if len(same) > 1 else (None, None)
+    if len(same) < 2:
+        return None, None, None
+    vectors = torch.stack(same)
+    return *feature_similarity(vectors), directions(vectors) if len(same) > 3 else None

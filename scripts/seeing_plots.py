@@ -1,4 +1,4 @@
-"""Plot whether a model learns to look: loss with the right and with wrong pictures, image gain, similarity of features.
+"""Plot whether a model learns to look: loss with the right and with wrong pictures, image gain, likeness of features.
 
 python -m scripts.seeing_plots --logs blind=out/blind/log recipe=out/nano/log --out=docs/images/seeing.svg
 
@@ -14,12 +14,13 @@ from matplotlib.figure import Figure
 
 from nanochat.common import UserError, entry_point, parse_args
 from nanochat.compression import save_svg
-from nanochat.validate import MAX_SIMILARITY, MIN_GAIN
+from nanochat.validate import MAX_SIMILARITY, MIN_DIRECTIONS, MIN_GAIN
 
 VALIDATION = re.compile(
     r"^step (?P<step>\d+)/\d+ \| Validation loss: (?P<loss>\S+)"
     r"(?:.*?\| image gain: (?P<gain>\S+))?"
-    r"(?:.*?\| similarity: (?P<similarity>\S+) \(centred (?P<centred>\S+)\))?",
+    r"(?:.*?\| similarity: (?P<similarity>\S+) \(centred (?P<centred>\S+)\))?"
+    r"(?:.*?\| directions: (?P<directions>\S+))?",
     re.MULTILINE,
 )
 
@@ -43,6 +44,12 @@ class Point:
     gain: float | None
     similarity: float | None
     centred: float | None
+    directions: float | None = None
+
+    @property
+    def wrong_loss(self) -> float | None:
+        """The loss with the pictures swapped."""
+        return None if self.gain is None else self.loss + self.gain
 
 
 def read_log(path: str | Path) -> list[Point]:
@@ -64,34 +71,35 @@ def read_log(path: str | Path) -> list[Point]:
 
 
 def plot(runs: Mapping[str, Sequence[Point]]) -> Figure:
-    """Three panels over steps: losses, image gain, similarity; a colour for each run."""
-    figure = Figure(figsize=(11, 3.8), layout="constrained")
-    losses, gains, similarities = figure.subplots(1, 3)
+    """Four panels over steps: losses, image gain, similarity, directions; a colour for each run."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    losses, gains, similarities, spreads = figure.subplots(2, 2).flat
     for i, (name, points) in enumerate(runs.items()):
-        colour = f"C{i}"
-        steps = [p.step for p in points]
-        losses.plot(steps, [p.loss for p in points], color=colour, label=f"{name}, right picture")
-        swapped = [(p.step, p.loss + p.gain) for p in points if p.gain is not None]
-        losses.plot(*zip(*swapped), color=colour, linestyle=":", label=f"{name}, wrong picture")
-        gains.plot(*zip(*((p.step, p.gain) for p in points if p.gain is not None)), color=colour, label=name)
-        seen = [p for p in points if p.similarity is not None]
-        similarities.plot([p.step for p in seen], [p.similarity for p in seen], color=colour, label=name)
-        similarities.plot([p.step for p in seen], [p.centred for p in seen], color=colour, linestyle=":",
-                          label=f"{name}, centred")  # fmt: skip
-    gains.axhline(MIN_GAIN, color="grey", linewidth=0.8)
-    similarities.axhline(MAX_SIMILARITY, color="grey", linewidth=0.8)
+
+        def curve(axes, field: str, label: str, style: str = "-", points=points, colour=f"C{i}") -> None:
+            seen = [(p.step, getattr(p, field)) for p in points if getattr(p, field) is not None]
+            axes.plot([x for x, _ in seen], [y for _, y in seen], color=colour, linestyle=style, label=label)
+
+        curve(losses, "loss", f"{name}, right picture")
+        curve(losses, "wrong_loss", f"{name}, wrong picture", ":")
+        curve(gains, "gain", name)
+        curve(similarities, "similarity", name)
+        curve(similarities, "centred", f"{name}, mean taken away", ":")
+        curve(spreads, "directions", name)
+    for axes, limit in ((gains, MIN_GAIN), (similarities, MAX_SIMILARITY), (spreads, MIN_DIRECTIONS)):
+        axes.axhline(limit, color="grey", linewidth=0.8)
+    ends = [points[-1].step for points in runs.values()]
     for axes, title, unit in (
         (losses, "Loss", "nats a token"),
         (gains, "Image gain", "nats a token"),
-        (similarities, "Similarity of different pages", "mean cosine"),
+        (similarities, "Similarity of different pages' features", "mean cosine"),
+        (spreads, "Directions in which they differ", "participation ratio"),
     ):
         axes.set(title=title, xlabel="step", ylabel=unit)
         axes.grid(alpha=0.3)
         axes.legend(fontsize=7)
-        if max(len(points) and points[-1].step for points in runs.values()) > 10 * min(
-            points[-1].step for points in runs.values()
-        ):
-            axes.set_xscale("log")  # runs of very different lengths
+        if max(ends) > 10 * min(ends):  # runs of very different lengths
+            axes.set_xscale("log")
     return figure
 
 

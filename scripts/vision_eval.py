@@ -106,7 +106,8 @@ def print_results(config: Config, found: EvalSet, measured: Measured, folder: Pa
     alike = (
         "-" if summary.similarity is None else f"{summary.similarity:.3f} (centred {summary.centred_similarity:.3f})"
     )
-    console.print(f"image gain {gain}, feature similarity {alike}", highlight=False)
+    spread = "-" if summary.directions is None else f"{summary.directions:.1f}"
+    console.print(f"image gain {gain}, feature similarity {alike}, directions {spread}", highlight=False)
     console.print(f"{folder}/report.html, results.json" + (", compression.svg" if measured.curve else ""))
 
 

@@ -17,7 +17,7 @@ Saved checkpoint to step_8.pt
 step 00016/100 | Validation loss: 4.0000 | min: 4.0000
 step 00024/100 | Validation loss: 9.0000 | min: 4.0000 | image gain: 1.000 | similarity: 0.2000 (centred 0.0000)
 resumed from step_16.pt
-step 00024/100 | Validation loss: 3.0000 | min: 3.0000 | image gain: -0.050 | similarity: 0.9950 (centred 0.1000)
+step 00024/100 | Validation loss: 3.0 | min: 3.0 | image gain: -0.050 | similarity: 0.9950 (centred 0.1) | directions: 7.5
 WARNING: the model does not look
 """
 
@@ -27,34 +27,35 @@ def test_a_log_is_read_and_what_was_done_again_counts_once(tmp_path):
     assert read_log(tmp_path / "log") == [
         Point(8, 5.1639, 0.604, 0.1759, -0.0205),
         Point(16, 4.0, None, None, None),
-        Point(24, 3.0, -0.05, 0.995, 0.1),
+        Point(24, 3.0, -0.05, 0.995, 0.1, 7.5),
     ]
 
 
 def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
     from nanochat import trainer
 
-    found = Validation(2.5, 1.25, 0.5, -0.125)
+    found = Validation(2.5, 1.25, 0.5, -0.125, 3.5)
     monkeypatch.setattr(trainer, "validate", lambda *_: found)
     fake = type("Run", (), {"model": None, "val_loader": lambda self: None, "precision": None, "best": 9.0, "step": 40,
                             "steps": 50, "log": lambda *_: None})()  # fmt: skip
     trainer.Trainer.validate(fake)
-    found = replace(found, image_gain=None, similarity=None, centred_similarity=None)
+    found = replace(found, image_gain=None, similarity=None, centred_similarity=None, directions=None)
     fake.step = 50
     trainer.Trainer.validate(fake)
     (tmp_path / "log").write_text(capsys.readouterr().out)
-    assert read_log(tmp_path / "log") == [Point(40, 2.5, 1.25, 0.5, -0.125), Point(50, 2.5, None, None, None)]
+    assert read_log(tmp_path / "log") == [Point(40, 2.5, 1.25, 0.5, -0.125, 3.5), Point(50, 2.5, None, None, None)]
 
 
 def test_the_plot_has_each_figure_of_each_run():
-    points = [Point(8, 5.0, 0.5, 0.2, -0.1), Point(16, 4.0, None, None, None), Point(24, 3.0, 1.0, 0.3, 0.0)]
-    losses, gains, similarities = plot({"one": points, "two": points[:1]}).axes
+    points = [Point(8, 5.0, 0.5, 0.2, -0.1), Point(16, 4.0, None, None, None), Point(24, 3.0, 1.0, 0.3, 0.0, 7.0)]
+    losses, gains, similarities, spreads = plot({"one": points, "two": points[:1]}).axes
     right, wrong, *_ = losses.lines
     assert list(right.get_ydata()) == [5, 4, 3]
     assert list(wrong.get_xdata()) == [8, 24] and list(wrong.get_ydata()) == [5.5, 4]
     assert list(gains.lines[0].get_ydata()) == [0.5, 1]
     raw, centred, *_ = similarities.lines
     assert list(raw.get_ydata()) == [0.2, 0.3] and list(centred.get_ydata()) == [-0.1, 0]
+    assert list(spreads.lines[0].get_xdata()) == [24] and list(spreads.lines[0].get_ydata()) == [7]
     assert losses.get_xscale() == "linear"
 
 
@@ -65,7 +66,7 @@ def test_the_command_writes_one_svg(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["seeing_plots", *flags])
     seeing_plots.main()
     text = "".join(ElementTree.fromstring((tmp_path / "out/seeing.svg").read_text()).itertext())
-    for word in ("blind, wrong picture", "recipe, centred", "Image gain", "step"):
+    for word in ("blind, wrong picture", "recipe, mean taken away", "Image gain", "step"):
         assert word in text
     assert capsys.readouterr().out.strip() == f"{tmp_path}/out/seeing.svg"
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from nanochat.image_process import ImageLayout
-from nanochat.validate import Validation, feature_similarity, page_vectors, swap_pictures
+from nanochat.validate import Validation, compare_pages, directions, feature_similarity, page_vectors, swap_pictures
 
 
 @pytest.mark.parametrize(
@@ -28,6 +28,27 @@ def test_a_common_part_raises_the_raw_similarity_alone():
     raw, centred = feature_similarity(own + 100.0)
     assert raw > 0.999
     assert centred == pytest.approx(-1 / 3, abs=1e-4)  # the corners of a tetrahedron
+
+
+def test_directions_are_counted():
+    assert directions(torch.eye(4) + 100.0) == pytest.approx(3)  # the corners of a tetrahedron span three
+    line = torch.tensor([[2.0], [-1.0], [-2.0], [5.0], [3.0]]) * torch.tensor([[3.0, 4.0, 0.0]])
+    assert directions(line) == pytest.approx(1)
+    cross = torch.tensor([[3.0, 0.0], [-3.0, 0.0], [0.0, 1.0], [0.0, -1.0]])
+    assert directions(cross) == pytest.approx((18 + 2) ** 2 / (18**2 + 2**2))
+    assert directions(torch.ones(4, 3)) == 0
+
+
+def test_pages_that_differ_in_brightness_alone_are_a_collapse_that_cosines_miss():
+    generator = torch.Generator().manual_seed(0)
+    brightness = torch.tensor([[1.0]] * 12 + [[-1.0]] * 4)  # four pages are light on dark
+    pages = list(brightness * torch.randn(1, 50, generator=generator))
+    similarity, centred, found = compare_pages(pages)
+    assert similarity == pytest.approx(0.2) and centred == pytest.approx(0.2) and found == pytest.approx(1)
+    (said,) = Validation(1.0, 0.5, similarity, centred, found).warnings()
+    assert "collapsed" in said and "1.0 directions" in said
+    assert compare_pages(pages[:3])[2] is None  # three pages differ along two directions at most
+    assert compare_pages(pages[:1]) == (None, None, None)
 
 
 def test_the_place_of_a_token_is_part_of_a_page():
