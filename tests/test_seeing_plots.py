@@ -17,7 +17,7 @@ Saved checkpoint to step_8.pt
 step 00016/100 | Validation loss: 4.0000 | min: 4.0000
 step 00024/100 | Validation loss: 9.0000 | min: 4.0000 | image gain: 1.000 | similarity: 0.2000 (centred 0.0000)
 resumed from step_16.pt
-step 00024/100 | Validation loss: 3.0 | min: 3.0 | image gain: -0.050 | similarity: 0.9950 (centred 0.1) | directions: 7.5
+step 00024/100 | Validation loss: 3.0 | min: 3.0 | image gain: -0.05 | similarity: 0.995 (centred 0.1) | directions: 7.5
 WARNING: the model does not look
 """
 
