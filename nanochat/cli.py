@@ -93,6 +93,32 @@ class Serve:
 
 
 @dataclass
+class Score:
+    """Say how well a model reads a PDF of yours: its own text layer is the truth; a table, and a page to look at."""
+
+    file: tyro.conf.Positional[str]
+    """a born-digital PDF"""
+    checkpoint: str = "nano"
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
+    modes: tuple[ReadingMode, ...] = ()
+    """modes to compare, as in `read`; by default what the model was trained for"""
+    dpi: int = 150
+    """dots per inch at which pages are drawn"""
+    degrade: float = 0.0
+    """how much worse than drawn, 0 to 1: turned, blurred, grainy, JPEG, as a cheap scan"""
+    pages: str = ""
+    """pages such as 1-3,7; by default all"""
+    password: str = ""
+    """of an encrypted PDF"""
+    out: Path = Path("out/score")
+    """folder for report.html, results.json and the compression curves"""
+    batch_size: int = 16
+    """views read at one time"""
+    device: str = ""
+    """cuda, mps or cpu; by default the best there is"""
+
+
+@dataclass
 class Demo:
     """Train the nano size in both stages on the ten documents of data/, read them back, and write a report."""
 
@@ -162,6 +188,7 @@ def main() -> None:
     command = tyro.cli(
         Annotated[Read, tyro.conf.subcommand("read")]  # type: ignore[arg-type]
         | Annotated[Serve, tyro.conf.subcommand("serve")]
+        | Annotated[Score, tyro.conf.subcommand("score")]
         | Annotated[Demo, tyro.conf.subcommand("demo")],
         description=__doc__,
         config=(tyro.conf.FlagConversionOff,),
@@ -175,6 +202,14 @@ def main() -> None:
 
         name = Path(command.checkpoint).stem
         serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
+    elif isinstance(command, Score):
+        from nanochat import score  # plots and reports are not for those who read a file
+
+        selection = Selection(command.pages)
+        found = score.PdfPages(command.file, command.dpi, selection, command.degrade, command.password)
+        score.score(
+            command.file, command.checkpoint, command.modes, found, command.out, command.device, command.batch_size
+        )
     else:
         from scripts.demo import demo  # training brings in much that reading does not need
 

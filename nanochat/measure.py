@@ -1,10 +1,14 @@
 """Measuring readers on a set: ours and, on the same pictures, others; figures for each tier, as table and as JSON."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from rich.console import Console
+from rich.progress import MofNCompleteColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bars
 from rich.table import Table
 
 from nanochat.compression import Bin, compression_curve
@@ -17,6 +21,17 @@ from nanochat.tasks.eval_set import EvalSet
 
 OURS = "nano-ocr"
 Progress = Callable[[str, int, int], None]  # (reader, pictures read, pictures)
+
+
+@dataclass(frozen=True)
+class ModeReading:
+    """One picture, read in one mode."""
+
+    score: PageScore
+    vision_tokens: int
+    """of all its views"""
+    text_tokens: int
+    """that the expected text takes"""
 
 
 @dataclass
@@ -67,13 +82,15 @@ def measure(
     ocr: OCR,
     found: EvalSet,
     peers: Sequence[Peer] = (),
+    modes: Sequence[OCR] = (),
     batch_size: int = 16,
     max_tokens: int | None = None,
     progress: Progress = lambda reader, done, total: None,
 ) -> Measured:
     """Read every picture of a set with a model, `batch_size` at a time, and with the others, one at a time.
 
-    Raises UserError as the set and the readers do.
+    `modes`: the same model as a reader in other modes, each shown beside. Raises UserError as the set and the readers
+    do.
     """
     readings = []
     for reading in read_documents(
@@ -82,10 +99,46 @@ def measure(
         readings.append(reading)
         progress(OURS, len(readings), len(found))
     pages = {OURS: [_score(found, i, r.read, r.seconds, r.stopped == "loop") for i, r in enumerate(readings)]}
+    for reader in modes:
+        pages[f"{OURS} {reader.mode}"] = [r.score for r in read_in_mode(reader, found, progress)]
     for peer in peers:
         pages[peer.name] = _read_with(peer, found, progress)
     ratios = [r.text_tokens / r.vision_tokens for r in readings]
     return Measured(readings, pages, summarise(readings), compression_curve(ratios, pages[OURS]))
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """A bar for each reader on stderr, gone at the end."""
+    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
+    with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
+        tasks: dict[str, TaskID] = {}
+
+        def update(reader: str, done: int, total: int) -> None:
+            if reader not in tasks:
+                tasks[reader] = shown.add_task(reader, total=total)
+            shown.update(tasks[reader], completed=done)
+
+        yield update
+
+
+def read_in_mode(ocr: OCR, found: EvalSet, progress: Progress = lambda reader, done, total: None) -> list[ModeReading]:
+    """Read every picture as `nano-ocr read` does, in the reader's mode; seconds are those of a batch, shared out."""
+    readings: list[ModeReading] = []
+    name = f"{OURS} {ocr.mode}"
+    for start in range(0, len(found), ocr.batch_size):
+        indices = range(start, min(start + ocr.batch_size, len(found)))
+        items = [found[i] for i in indices]
+        started = time.perf_counter()
+        pages = list(ocr.read_many([item["images"][0] for item in items], items[0]["messages"][0]["content"]))
+        seconds = (time.perf_counter() - started) / len(items)
+        for i, item, page in zip(indices, items, pages):
+            expected = item["messages"][-1]["content"]
+            looped = page.status in ("looped", "repaired")
+            score = score_page(found.ids[i], found.tiers[i], expected, page.text, seconds, found.fold_case, looped)
+            readings.append(ModeReading(score, page.vision_tokens, len(ocr.tokenizer.encode(expected))))
+        progress(name, len(readings), len(found))
+    return readings
 
 
 def _score(found: EvalSet, index: int, text: str, seconds: float, looped: bool = False) -> PageScore:

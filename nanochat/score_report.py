@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
 
+from PIL import Image
+
 from nanochat.evaluate import Reading
 from nanochat.measure import OURS, Measured
 from nanochat.report import data_uri, mark_differences, pairs_html, write_page
@@ -33,7 +35,7 @@ def write_score_report(
     }
     body = [f"<header><h1>{escape(title)}</h1></header>", pairs_html(shown), table_html(headings, rows)]
     if curve:
-        body.append(f'<section class="table plot">{curve[curve.index("<svg") :]}</section>')
+        body.append(plot_html(curve))
     readings = {reading.id: reading for reading in measured.readings}
     for tier, pages in by_tier(measured.pages[OURS]).items():
         if tier == "all":
@@ -60,17 +62,27 @@ def _others(measured: Measured, page: PageScore) -> list[tuple[str, PageScore]]:
 
 def _card(page: PageScore, reading: Reading, others: Sequence[tuple[str, PageScore]]) -> str:
     """The picture, what is on it, and what each reader read."""
-    expected, read = mark_differences(page.expected, page.read)
-    texts = [("Expected", expected), (f"Read by {OURS}, {100 * page.cer:.1f}% wrong", read)]
-    for reader, other in others:
-        marked = mark_differences(page.expected, other.read)[1]
-        texts.append((f"Read by {reader}, {100 * other.cer:.1f}% wrong", marked))
-    columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
     wrong = "-" if reading.wrong_loss is None else f"{reading.wrong_loss:.3f}"
+    about = f"{reading.vision_tokens} vision tokens · loss {reading.loss:.3f} · with a wrong picture {wrong}"
+    return card_html(reading.picture, about, [(OURS, page), *others])
+
+
+def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, PageScore]]) -> str:
+    """A picture, what is on it, and what each reader (name, page) read, what differs marked; `about` stands on top."""
+    page = readers[0][1]
+    texts = [("Expected", mark_differences(page.expected, page.read)[0])]
+    for reader, found in readers:
+        marked = mark_differences(found.expected, found.read)[1]
+        loop = ", looped" if found.looping else ""
+        texts.append((f"Read by {reader}: {found.errors} of {found.characters} characters wrong{loop}", marked))
+    columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
     return (
-        f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2>'
-        f'<p class="figures">{page.errors} of {page.characters} characters wrong &middot; '
-        f"{reading.vision_tokens} vision tokens &middot; loss {reading.loss:.3f} &middot; with a wrong picture {wrong}</p>"
-        f'<div class="columns"><figure><img src="{data_uri(reading.picture)}" alt="{escape(page.id)}"></figure>'
-        f"{columns}</div></article>"
+        f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2><p class="figures">{escape(about)}</p>'
+        f'<div class="columns"><figure><img src="{data_uri(picture)}" alt="{escape(page.id)}"></figure>{columns}</div>'
+        "</article>"
     )
+
+
+def plot_html(svg: str) -> str:
+    """A plot inside the page."""
+    return f'<section class="table plot">{svg[svg.index("<svg") :]}</section>'

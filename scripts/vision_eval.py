@@ -12,11 +12,10 @@ from pathlib import Path
 
 import torch
 from rich.console import Console
-from rich.progress import MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from nanochat.common import UserError, atomic_path, entry_point, parse_args
 from nanochat.compression import plot_compression
-from nanochat.measure import Measured, measure, results_table, table_rows
+from nanochat.measure import Measured, bars, measure, results_table, table_rows
 from nanochat.ocr import OCR
 from nanochat.peers import open_peers
 from nanochat.score_report import write_score_report
@@ -34,6 +33,8 @@ class Config:
     """a model's folder, or step_N.pt of a run"""
     n: int = 100
     """pictures; of drawn documents so many of each tier"""
+    modes: tuple[str, ...] = ()
+    """read the same pictures also as `nano-ocr read --mode MODE` does, such as lines"""
     peers: bool = False
     """read the same pictures with Tesseract and RapidOCR too"""
     data: str = ""
@@ -51,16 +52,9 @@ class Config:
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
     """Read with all readers, under a progress bar."""
     peers = open_peers() if config.peers else []
-    columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def show(reader: str, done: int, total: int) -> None:
-            if reader not in bars:
-                bars[reader] = progress.add_task(reader, total=total)
-            progress.update(bars[reader], completed=done)
-
-        return measure(ocr, found, peers, config.batch_size, config.max_tokens, show)
+    modes = [OCR(config.model, config.device, mode, batch_size=config.batch_size) for mode in config.modes]
+    with bars() as progress:
+        return measure(ocr, found, peers, modes, config.batch_size, config.max_tokens, progress)
 
 
 def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:

@@ -79,5 +79,6 @@ def _check_nano_ocr(arguments: list[str]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nanochat.cli.read", stop)
+        patch.setattr("nanochat.score.PdfPages", stop)
         patch.setattr("scripts.demo.demo", stop)
         _understand(importlib.import_module("nanochat.cli").main, "nano-ocr", arguments)
