@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import signal
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -112,7 +113,8 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
         socket = config.bind_socket()
     except SystemExit as error:
         raise UserError(f"cannot listen on {settings.host}:{settings.port}: give another --port") from error
-    print(f"nano-ocr: http://{settings.host}:{settings.port}", file=sys.stderr, flush=True)
+    print(f"nano-ocr: http://{settings.host}:{socket.getsockname()[1]}", file=sys.stderr, flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn drains, then raises it once more: that is a good end
     server.run(sockets=[socket])
     if failures:
         raise failures[0]
