@@ -148,7 +148,7 @@ def read_router(service: Service) -> APIRouter:
     @router.get("/modes")
     async def modes() -> dict[str, Any]:
         ocr, _ = service.ready()
-        return {"modes": list(READING_MODES), "default": ocr.mode, "model": service.name}
+        return {"modes": list(dict.fromkeys([ocr.mode, *READING_MODES])), "default": ocr.mode, "model": service.name}
 
     @router.post("/read")
     async def read(

@@ -29,7 +29,9 @@ async function connect() {
     if (!found) return setTimeout(connect, 700);
     $("model").textContent = found.model;
     $("model").classList.add("ready");
-    $("mode").replaceChildren(...found.modes.map((name) => new Option(name, name, false, name === found.default)));
+    const names = found.modes.map((name) => new Option(name === found.default ? `${name} (its own)` : name, name));
+    $("mode").replaceChildren(...names);
+    $("mode").value = found.default;
   } catch (error) {
     if (error instanceof NeedsKey) return (await askKey()) && connect();
     $("model").textContent = "no connection";
@@ -52,7 +54,7 @@ async function start(files) {
   $("work").hidden = false;
   $("state").textContent = "Uploading";
   draw();
-  $("text").focus({ preventScroll: true });
+  $("main").focus({ preventScroll: true });
   try {
     for await (const event of read(files, { task: $("task").value, mode: $("mode").value }, mine.signal)) take(event);
     finish(pages.some((page) => page.failed) ? "Read, but not every page" : "Read");
