@@ -11,11 +11,12 @@ in capitals whatever stands in the picture (receipts of SROIE).
 from collections import Counter
 from typing import NamedTuple
 
+import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 CHARTQA_TOLERANCE = 0.05
-LOOP_REPEATS = 4  # so often the same characters, one after the other at the end of a text, are a loop
-LOOP_CHARS = 20  # if they are so many more than the reference itself repeats at its end (rules of dashes)
+LOOP_REPEATS = 4  # so often the same characters, one after the other, are a loop
+LOOP_CHARS = 20  # if they are so many more than the reference itself repeats (rules of dashes)
 
 
 class WordScores(NamedTuple):
@@ -96,24 +97,25 @@ def relaxed_accuracy(output: str, reference: str, tolerance: float = CHARTQA_TOL
     return normalise_text(output, fold_case=True) == normalise_text(reference, fold_case=True)
 
 
-def repeated_tail(text: str) -> int:
-    """How many characters at the end of a text say the same at least LOOP_REPEATS times over: 8 for "x abababab".
+def longest_repetition(text: str) -> int:
+    """How many characters say the same at least LOOP_REPEATS times over: 8 for "x abababab y", 0 for "ababab".
 
-    Of all units, of any length, the one that covers most.
+    The longest such stretch, of a unit of any length.
     """
+    chars = np.frombuffer(text.encode("utf-32-le"), np.uint32)  # (n,)
     longest = 0
-    for unit in range(1, len(text) // LOOP_REPEATS + 1):
-        start = len(text) - unit  # text[start:] has been seen to repeat itself with this period
-        while start > 0 and text[start - 1] == text[start - 1 + unit]:
-            start -= 1
-        if len(text) - start >= LOOP_REPEATS * unit:
-            longest = max(longest, len(text) - start)
+    for unit in range(1, len(chars) // LOOP_REPEATS + 1):
+        differs = np.flatnonzero(chars[unit:] != chars[:-unit])
+        stretches = np.diff(differs, prepend=-1, append=len(chars) - unit) - 1  # between two differences all repeats
+        stretch = int(stretches.max()) + unit
+        if stretch >= LOOP_REPEATS * unit:
+            longest = max(longest, stretch)
     return longest
 
 
 def is_looping(output: str, reference: str) -> bool:
-    """Did reading end in a loop, the known way for a decoder to lose its page? A reference may repeat itself, too."""
-    return repeated_tail(output) - repeated_tail(reference) >= LOOP_CHARS
+    """Did reading fall into a loop, as decoders do that lose their page? A reference may repeat itself, too."""
+    return longest_repetition(output) - longest_repetition(reference) >= LOOP_CHARS
 
 
 def _number(text: str) -> float | None:

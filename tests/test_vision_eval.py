@@ -90,6 +90,14 @@ def test_empty_pictures_are_counted_by_what_is_printed(monkeypatch, capsys, fold
     assert [line.split()[1] for line in out.splitlines() if line.startswith("│")] == ["blank", "noise", "photo", "all"]
 
 
+def test_other_modes_are_read_beside(monkeypatch, capsys, folder, tmp_path):
+    with pytest.warns(UserWarning, match="trained with"):
+        run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2", "--modes", "native")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert list(results["pages"]) == ["nano-ocr", "nano-ocr native"]
+    assert [p["expected"] for p in results["pages"]["nano-ocr native"]] == ["TOTAL 9.00", "a b c"]
+
+
 def test_the_same_run_twice_reads_the_same(monkeypatch, capsys, folder, tmp_path):
     for out in ("one", "two"):
         run(monkeypatch, capsys, folder, tmp_path / out, f"--task=folder:{folder}", "--n=2", "--batch_size=1")
