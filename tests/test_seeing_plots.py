@@ -7,7 +7,7 @@ import pytest
 
 from nanochat.common import UserError
 from nanochat.validate import Validation
-from scripts import seeing_plots
+from scripts import seeing_plots, seeing_runs
 from scripts.seeing_plots import Point, plot, read_log
 
 LOG = """Train samples: 10, Val samples: 10
@@ -85,3 +85,14 @@ def test_errors_are_one_line(tmp_path, monkeypatch, capsys, log, said):
 def test_no_log_is_no_run(tmp_path):
     with pytest.raises(UserError):
         read_log(tmp_path)
+
+
+@pytest.mark.slow
+def test_the_three_runs(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("sys.argv", ["seeing_runs", f"--out={tmp_path}", "--steps=1"])
+    seeing_runs.main()
+    out = capsys.readouterr().out.splitlines()
+    assert [line.split(":")[0] for line in out[:3]] == ["blind", "forgetting", "recipe"]
+    forgetting, recipe = read_log(tmp_path / "forgetting.log"), read_log(tmp_path / "recipe.log")
+    assert forgetting[0].directions is not None and forgetting[0].directions > 5  # the encoder sees at the start
+    assert recipe[0].step == 1 and (tmp_path / "seeing.svg").is_file()
