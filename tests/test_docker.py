@@ -1,4 +1,4 @@
-"""The container's recipe names files that are there and a command that exists; building it needs Docker and a network."""
+"""The container's recipe names files that are there and a command that exists; building it needs Docker."""
 
 import json
 import re
