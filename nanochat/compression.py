@@ -31,10 +31,14 @@ class Bin:
 
 
 def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width: float = 1.0) -> list[Bin]:
-    """Pages by text tokens per vision token, in bins of `width`; bins of fewer than FEWEST pages are left out."""
+    """Pages by text tokens per vision token, in bins of `width`.
+
+    Pages without text are left out, and so are bins of fewer than FEWEST pages.
+    """
     by_bin: dict[int, list[PageScore]] = {}
     for ratio, page in zip(ratios, pages, strict=True):
-        by_bin.setdefault(math.floor(ratio / width), []).append(page)
+        if page.characters:
+            by_bin.setdefault(math.floor(ratio / width), []).append(page)
     curve = []
     for number, found in sorted(by_bin.items()):
         precision, similarity = estimate([p.precision for p in found]), estimate([p.similarity for p in found])

@@ -135,6 +135,7 @@ def test_the_curve_puts_pages_where_their_ratio_is(tmp_path):
     ratios = [1.2] * 6 + [3.99, 3.5, 3.0, 3.1]
     (first,) = compression_curve(ratios, pages)  # four pages are too few to show
     assert (first.low, first.high, first.pages, first.similarity.value, first.precision.value) == (1, 2, 6, 1, 1)
+    assert compression_curve([0.0] * 5, [score_page("e", "page", "", "")] * 5) == []  # nothing to compress
     first, second = compression_curve([*ratios, 3.2], [*pages, pages[0]])
     assert (second.low, second.pages, second.precision.value) == (3, 5, pytest.approx(1 / 5))
 
