@@ -313,6 +313,26 @@ def test_health_ready_metrics_and_the_page(server: Running) -> None:
     )
 
 
+def test_after_a_mistake_of_ours_the_next_request_is_answered(
+    server: Running, monkeypatch: pytest.MonkeyPatch, ocr: OCR
+) -> None:
+    def fail() -> list:
+        monkeypatch.undo()
+        raise RuntimeError("out of memory")
+
+    worker = server.service.worker
+    assert worker is not None
+    monkeypatch.setattr(worker.scheduler, "step", fail)
+    ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 10}
+    message = refused(httpx.post(f"{server.url}/v1/chat/completions", json=ask), 500, "internal_error")
+    assert "memory" not in message
+    monkeypatch.setattr(worker.scheduler, "step", fail)
+    refused(upload(server, png(noise(1)), max_tokens="10"), 500, "internal_error")
+    done = httpx.post(f"{server.url}/v1/chat/completions", json=ask).json()
+    assert done["choices"][0]["message"]["content"] == ocr.read(noise(1), max_tokens=10).text
+    server.wait_idle()
+
+
 def test_keys_queues_and_times(checkpoint: Path) -> None:
     settings = {"api_key": "s3cret", "max_concurrency": 1, "max_queue": 1, "request_timeout": 1.5}
     with tiny_server(checkpoint, **settings) as server:

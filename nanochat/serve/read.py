@@ -222,7 +222,8 @@ async def _whole(events: AsyncIterator[Event], format: str) -> Response:
     pages = []
     async for event in events:
         if event["event"] == "error":
-            raise ApiError(event.get("status", 400), event["message"], "invalid_input")
+            status = event.get("status", 400)
+            raise ApiError(status, event["message"], "invalid_input" if status == 400 else "internal_error")
         if event["event"] == "page":
             pages.append({name: value for name, value in event.items() if name != "event"})
     if format == "json":

@@ -10,6 +10,7 @@ from nanochat.batching import Answer, Generation, Prompt
 from nanochat.engine import Engine
 from nanochat.machine import Precision
 from nanochat.serve.errors import ApiError
+from nanochat.serve.gate import log
 from nanochat.serve.metrics import Metrics
 
 IDLE_SECONDS = 0.5  # how long the thread sleeps at most before it looks whether it should end
@@ -172,7 +173,8 @@ class Worker:
 
     def _fail(self, error: Exception) -> None:
         """A step has failed: no row can go on. Everyone is told, and the model begins anew with an empty batch."""
-        for reading in self._readings.values():
-            reading.deliver(error)
-        self._readings.clear()
+        log.error("a step of the model failed", exc_info=error)
+        failed, self._readings = list(self._readings.values()), {}
         self.scheduler = self.engine.scheduler(self.scheduler.max_rows)
+        for reading in failed:
+            reading.deliver(error)
