@@ -65,7 +65,7 @@ def plot_compression(curve: Sequence[Bin], title: str, path: str | Path) -> Path
     axes.set(title=title, xlabel="text tokens per vision token", ylabel="%", ylim=(0, 102))
     axes.grid(alpha=0.3)
     if curve:
-        axes.legend(loc="lower left", bbox_to_anchor=(0, 0.08))
+        axes.legend(loc="upper right")
     return save_svg(figure, path)
 
 
