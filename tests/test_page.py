@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tiny_server import Running, noise, tiny_checkpoint, tiny_server
 
@@ -111,6 +112,31 @@ def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> Non
     page.keyboard.press("Escape")
     expect(page.locator("#state")).to_have_text("Cancelled")
     server.wait_idle(5)
+
+
+def test_a_line_under_the_pointer_shows_its_place(
+    browser: Browser, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Image.new("RGB", (400, 300), "white")
+    for row in range(5):
+        ImageDraw.Draw(drawn).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
+    monkeypatch.setattr(OCR, "_learnt_mode", lambda self: "lines")
+    with tiny_server(checkpoint) as lines:
+        page = browser.new_page()
+        page.goto(lines.url)
+        expect(page.locator("#mode")).to_have_value("lines")
+        give(page, ("lines.png", png(drawn)))
+        expect(page.locator("#state")).to_have_text("Read", timeout=60_000)
+        expect(page.locator("#boxes rect")).to_have_count(5)
+        page.locator("#text .line").nth(2).hover()
+        (box,) = page.locator("#boxes rect.on").all()
+        place, image = box.bounding_box(), page.locator("#image").bounding_box()
+        assert place is not None and image is not None
+        middle = (place["y"] + place["height"] / 2 - image["y"]) / image["height"]
+        assert 120 / 300 < middle < 150 / 300  # the third of the five lines
+        page.locator("#boxes rect").nth(4).hover()
+        assert page.locator("#text .line.on").inner_text() == page.locator("#text .line").nth(4).inner_text()
+        page.close()
 
 
 def test_by_keyboard_alone(page: Page) -> None:

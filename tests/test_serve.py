@@ -270,7 +270,7 @@ def test_a_client_that_hangs_up_costs_nothing_more(server: Running, client: open
 
 def test_a_client_that_never_reads_holds_nobody_up(server: Running, client: openai.OpenAI) -> None:
     ask = json.dumps({"model": "tiny", "messages": about(noise(1)), "max_tokens": 400, "stream": True}).encode()
-    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {len(ask)}\r\n"
+    head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(ask)}\r\n"
     head += "Content-Type: application/json\r\n\r\n"
     with socket.create_connection(("127.0.0.1", server.port)) as mute:
         mute.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
@@ -313,6 +313,14 @@ def test_health_ready_metrics_and_the_page(server: Running) -> None:
     )
 
 
+def test_a_local_server_answers_to_local_names_alone(server: Running) -> None:
+    """Else any web site could read through it, once its own name points to this machine."""
+    for host in ("evil.example", "evil.example:8000", "", "[x", "127.0.0.1.evil.example"):
+        refused(httpx.get(f"{server.url}/v1/models", headers={"Host": host}), 403, "forbidden_host")
+    for host in ("localhost:1", "127.0.0.1", "[::1]:99"):
+        assert httpx.get(f"{server.url}/v1/models", headers={"Host": host}).status_code == 200
+
+
 def test_after_a_mistake_of_ours_the_next_request_is_answered(
     server: Running, monkeypatch: pytest.MonkeyPatch, ocr: OCR
 ) -> None:
@@ -353,7 +361,7 @@ def test_keys_queues_and_times(checkpoint: Path) -> None:
                 refused(answer, 503, "overloaded")
         slow = socket.create_connection(("127.0.0.1", server.port))
         slow.sendall(
-            b"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\n"
+            b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
             b"Authorization: Bearer s3cret\r\nContent-Length: 99\r\n\r\n{"
         )
         slow.settimeout(10)
@@ -374,7 +382,8 @@ def test_while_the_model_is_being_loaded_it_says_so(checkpoint: Path) -> None:
         go.wait()
         return OCR(checkpoint, "cpu")
 
-    with TestClient(create_app(ServeSettings(), "tiny", load, lambda error: None)) as client:
+    app = create_app(ServeSettings(), "tiny", load, lambda error: None)
+    with TestClient(app, base_url="http://localhost") as client:
         assert client.get("/health").status_code == 200
         assert client.get("/ready").status_code == 503
         ask = {"model": "tiny", "messages": [{"role": "user", "content": "x"}]}

@@ -148,7 +148,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def app_client(checkpoint: Path) -> Iterator[TestClient]:
     app = create_app(ServeSettings(max_upload_mb=1), "tiny", lambda: OCR(checkpoint, "cpu"), lambda error: None)
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, base_url="http://localhost", raise_server_exceptions=False) as client:
         while client.get("/ready").status_code != 200:
             time.sleep(0.05)
         yield client

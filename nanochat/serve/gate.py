@@ -7,12 +7,13 @@ import logging
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nanochat.serve.errors import ApiError
 from nanochat.serve.metrics import Metrics
-from nanochat.serve.settings import ServeSettings
+from nanochat.serve.settings import LOOPBACK, ServeSettings
 
 log = logging.getLogger("nanochat.serve")
 GUARDED = "/v1/"  # routes that need the key
@@ -66,6 +67,9 @@ class Gate:
     def _refusal(self, scope: Scope) -> ApiError | None:
         """Why a request is not let in, by its head alone."""
         headers = dict(scope["headers"])
+        if self.settings.is_local and not self._is_for_us(headers.get(b"host", b"").decode("latin-1")):
+            message = "this server answers to localhost alone: give --host to open it to other names"
+            return ApiError(403, message, "forbidden_host")
         expected = self.settings.required_key.encode()
         if expected and scope["path"].startswith(GUARDED) and scope["method"] != "OPTIONS":
             given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
@@ -75,6 +79,14 @@ class Gate:
         length = headers.get(b"content-length", b"0")
         too_long = length.isdigit() and int(length) > self.settings.max_upload_mb * 1e6
         return too_large(self.settings) if too_long else None
+
+    def _is_for_us(self, host: str) -> bool:
+        """Whether a local server is called by a local name; a site whose name was pointed here is not (rebinding)."""
+        names = [*LOOPBACK, *(urlsplit(origin).hostname for origin in self.settings.allow_origin)]
+        try:
+            return urlsplit(f"//{host}").hostname in names
+        except ValueError:
+            return False
 
 
 def too_large(settings: ServeSettings) -> ApiError:
