@@ -157,46 +157,58 @@ def _read_with(peer: Peer, found: EvalSet, progress: Progress) -> list[PageScore
     return pages
 
 
-def per_cent(figure: Estimate | None, interval: bool = True) -> str:
-    """`2.1% (1.4-3.0)`, or without its interval; nothing where there is no figure."""
+def per_cent(figure: Estimate | None) -> str:
+    """`2.1% (1.4-3.0)`, a figure and its interval; nothing where there is no figure."""
     if figure is None:
         return ""
-    value = f"{100 * figure.value:.1f}%"
-    return f"{value} ({100 * figure.low:.1f}-{100 * figure.high:.1f})" if interval else value
+    return f"{100 * figure.value:.1f}% ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
 
 
-def _count(figure: Estimate | None) -> str:
-    return "" if figure is None else f"{figure.value:.1f}"
+def wide_console() -> Console:
+    """The terminal, or, where there is none, as many columns as a row needs."""
+    console = Console()
+    return console if console.is_terminal else Console(width=160)
 
 
-def _seconds(figure: Estimate | None) -> str:
-    return "" if figure is None else f"{figure.value:.3f}"
+Figures = Mapping[str, Estimate | None]
 
 
+def _plainly(name: str, pattern: str) -> Callable[[Figures], str]:
+    """The figure called `name`, without its interval."""
+    return lambda figures: "" if (found := figures[name]) is None else pattern.format(found.value)
+
+
+def _with_interval(name: str) -> Callable[[Figures], str]:
+    return lambda figures: per_cent(figures[name])
+
+
+def _words(figures: Figures) -> str:
+    """Precision, recall and F1: precision alone is gamed by reading little."""
+    found = [figures[name] for name in ("precision", "recall", "f1")]
+    return " / ".join(f"{100 * e.value:.1f}" for e in found if e is not None)
+
+
+SECONDS = ("s a picture", _plainly("seconds", "{:.3f}"))
 READING = (
-    ("characters wrong", "cer", per_cent),
-    ("words wrong", "wer", lambda e: per_cent(e, False)),
-    ("word F1", "f1", lambda e: per_cent(e, False)),
-    ("1 - edit distance", "similarity", lambda e: per_cent(e, False)),
-    ("all right", "exact", lambda e: per_cent(e, False)),
-    ("loops", "looping", lambda e: per_cent(e, False)),
-    ("s a picture", "seconds", _seconds),
+    ("characters wrong", _with_interval("cer")),
+    ("words wrong", _plainly("wer", "{:.1%}")),
+    ("words P / R / F1, %", _words),
+    ("1 - edit distance", _plainly("similarity", "{:.1%}")),
+    ("all right", _plainly("exact", "{:.1%}")),
+    ("loops", _plainly("looping", "{:.1%}")),
+    SECONDS,
 )
-ANSWERING = (
-    ("relaxed accuracy", "relaxed", per_cent),
-    ("exact", "exact", lambda e: per_cent(e, False)),
-    ("s a picture", "seconds", _seconds),
-)
+ANSWERING = (("relaxed accuracy", _with_interval("relaxed")), ("exact", _plainly("exact", "{:.1%}")), SECONDS)
 KEEPING_SILENT = (
-    ("characters printed", "printed", _count),
-    ("silent", "exact", per_cent),
-    ("s a picture", "seconds", _seconds),
+    ("characters printed", _plainly("printed", "{:.1f}")),
+    ("silent", _with_interval("exact")),
+    SECONDS,
 )
 
 
 def table_rows(found: EvalSet, measured: Measured) -> tuple[list[str], list[list[str]]]:
     """Headings and rows, one for each tier and reader, of the figures that mean something on this set."""
-    columns: Sequence[tuple[str, str, Callable[[Estimate | None], str]]] = READING
+    columns: Sequence[tuple[str, Callable[[Figures], str]]] = READING
     if found.questions:
         columns = ANSWERING
     elif all(r.expected == "" for r in measured.readings):
@@ -206,8 +218,8 @@ def table_rows(found: EvalSet, measured: Measured) -> tuple[list[str], list[list
     for tier in next(iter(figures.values())):
         for reader, tiers in figures.items():
             n = len(by_tier(measured.pages[reader])[tier])
-            rows.append([tier, str(n), reader, *(show(tiers[tier][key]) for _, key, show in columns)])
-    return ["tier", "pictures", "reader", *(name for name, *_ in columns)], rows
+            rows.append([tier, str(n), reader, *(show(tiers[tier]) for _, show in columns)])
+    return ["tier", "pictures", "reader", *(name for name, _ in columns)], rows
 
 
 def results_table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:

@@ -14,14 +14,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
-from rich.console import Console
 from rich.table import Table
 
 from nanochat.common import UserError, atomic_path
 from nanochat.compression import compression_curve, plot_compression
 from nanochat.documents import PDF, PDFIUM, POINTS, Selection, Source, open_document
 from nanochat.evaluate import THUMBNAIL
-from nanochat.measure import ModeReading, Progress, bars, per_cent, read_in_mode, results_table
+from nanochat.measure import ModeReading, Progress, bars, per_cent, read_in_mode, results_table, wide_console
 from nanochat.ocr import OCR
 from nanochat.report import pairs_html, write_page
 from nanochat.score_report import card_html, plot_html, table_html
@@ -164,6 +163,6 @@ def score(
         "Compared": "white space as one space",
     }
     write_score(out, Path(path).name, found, scored, facts)
-    console = Console(width=None if Console().is_terminal else 140)
+    console = wide_console()
     console.print(score_table(Path(path).name, scored))
     console.print(f"{out}/report.html, results.json")

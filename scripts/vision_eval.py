@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from rich.console import Console
 
 from nanochat.common import UserError, atomic_path, entry_point, parse_args
 from nanochat.compression import plot_compression
-from nanochat.measure import Measured, bars, measure, results_table, table_rows
+from nanochat.measure import Measured, bars, measure, results_table, table_rows, wide_console
 from nanochat.ocr import OCR
 from nanochat.peers import open_peers
 from nanochat.score_report import write_score_report
@@ -93,7 +92,7 @@ def main() -> None:
 
 def print_results(config: Config, found: EvalSet, measured: Measured, folder: Path) -> None:
     """The table, the model's own figures, and where the rest lies."""
-    console = Console(width=None if Console().is_terminal else 140)
+    console = wide_console()
     console.print(results_table(config.task, *table_rows(found, measured)))
     summary = measured.summary
     gain = "-" if summary.image_gain is None else f"{summary.image_gain:.2f} nats a token"
