@@ -1,11 +1,10 @@
-"""Continuous batching: prompts are read one after the other, answers grow together, rows come and go between steps.
+"""Continuous batching: prompts are read a piece at a time, answers grow together, rows come and go between steps.
 
-The same text, always. Everything about a row but its one-token steps is computed for that row alone: each picture,
-each chunk of its prompt, its first token. A one-token step runs over all rows at once, and there a product of another
-shape rounds differently, by about 1e-5 of a logit in float32. So wherever the two likeliest tokens lie closer than
-MARGIN, the greedy choice is made again from a pass over the row's whole text by itself, without a cache: what decides
-then depends on nothing but the row. As long as rounding stays under half the margin, an answer at temperature 0 has
-the same tokens in any company and any order, and they are those of `NanoDeepseekOCR.generate`.
+The same text, always. Rows that are computed together round otherwise than a row by itself, by about 1e-5 of a logit
+in float32. So wherever the two likeliest tokens lie closer than MARGIN, the greedy choice is made again from a pass
+over the row's pictures and whole text by itself, without a cache: what decides then depends on nothing but the row. As
+long as rounding stays under half the margin, an answer at temperature 0 has the same tokens in any company and any
+order, and they are those of `NanoDeepseekOCR.generate`.
 """
 
 import time
@@ -23,7 +22,8 @@ from nanochat.image_process import ImageViews
 from nanochat.loops import LoopWatch
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, choose_tokens
 
-CHUNK = 512  # tokens of a prompt that are read between two steps of the answers
+CHUNK = 512  # tokens of prompts that are read between two steps of the answers
+PIXELS = 512 * 512  # of pictures, likewise, where there are several
 MARGIN = {torch.float32: 1e-3}  # of two logits, by the dtype of the computation; others round too much for a promise
 
 
@@ -152,30 +152,62 @@ class Prompt:
     answers: list[Answer]
 
     def __post_init__(self) -> None:
-        self.features: list[Tensor] = []  # of each picture, (n_tokens, C)
-        self.embeds: Tensor | None = None  # (1, T, C)
+        self.features: list[Tensor] = []  # of each picture, encoded by itself, (n_tokens, C)
+        self.embeds: Tensor | None = None  # (1, T, C), of pictures that were encoded by themselves
         self.cache: KVCache | None = None
-        self.hidden: Tensor | None = None  # (1, C) of the last token, once all are read
 
-    def read_piece(self, model: NanoDeepseekOCR) -> bool:
-        """Read one bounded piece: a picture, or a chunk of tokens. Returns whether all has been read."""
-        if len(self.features) < len(self.images):
-            self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
-            return False
-        if self.embeds is None or self.cache is None:
+    @property
+    def pixels(self) -> int:
+        """Of all views."""
+        return sum(
+            image.view[0].numel() + (0 if image.tiles is None else image.tiles[:, 0].numel()) for image in self.images
+        )
+
+    def embed(self, model: NanoDeepseekOCR) -> Tensor:
+        """Its embeddings (1, T, C), which no other prompt has touched."""
+        if self.embeds is None:
+            while len(self.features) < len(self.images):
+                self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
             vision = torch.cat(self.features) if self.features else None
             self.embeds = model.embed(torch.tensor([self.tokens], device=model.device), None, vision)
             self.features, self.images = [], []
-            kind = model.device.type
-            dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.embeds.dtype
-            self.cache = KVCache(model.config.gpt, 1, model.device, dtype)
+        return self.embeds
+
+    def read_piece(self, model: NanoDeepseekOCR) -> Tensor | None:
+        """Read one bounded piece: a picture, or a chunk of tokens. Returns the last hidden state (1, C) at the end."""
+        if len(self.features) < len(self.images):
+            self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
+            return None
+        embeds = self.embed(model)
+        if self.cache is None:
+            self.cache = new_cache(model, 1, embeds.dtype)
         (start,) = self.cache.lengths
-        chunk = self.embeds[:, start : start + CHUNK]
+        chunk = embeds[:, start : start + CHUNK]
         hidden = model.gpt.hidden(chunk, self.cache)
-        if start + chunk.size(1) < self.embeds.size(1):
-            return False
-        self.hidden = hidden[:, -1]
-        return True
+        return hidden[:, -1] if start + chunk.size(1) == embeds.size(1) else None
+
+
+def new_cache(model: NanoDeepseekOCR, rows: int, dtype: torch.dtype) -> KVCache:
+    """An empty cache in the dtype of the computation: autocast's where that is on, else the embeddings'."""
+    kind = model.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else dtype
+    return KVCache(model.config.gpt, rows, model.device, dtype)
+
+
+def read_together(model: NanoDeepseekOCR, prompts: list[Prompt]) -> tuple[KVCache, Tensor]:
+    """Read several short prompts at once: the cache that holds a row of each, their last hidden states (B, C).
+
+    Shorter prompts are padded on the right, where causal attention keeps the padding from what comes before it.
+    """
+    lengths = [len(prompt.tokens) for prompt in prompts]
+    padded = [prompt.tokens + [0] * (max(lengths) - len(prompt.tokens)) for prompt in prompts]
+    images = [image.to(model.device) for prompt in prompts for image in prompt.images]
+    embeds = model.embed(torch.tensor(padded, device=model.device), images, None)  # (B, T, C)
+    cache = new_cache(model, len(prompts), embeds.dtype)
+    hidden = model.gpt.hidden(embeds, cache)
+    cache.truncate(lengths)
+    last = torch.tensor(lengths, device=model.device) - 1
+    return cache, hidden[torch.arange(len(prompts), device=model.device), last]
 
 
 class Scheduler:
@@ -187,7 +219,7 @@ class Scheduler:
         self.rows: list[tuple[Prompt, Answer]] = []
         self.second_looks = 0
         """greedy choices so far that were made again from the row by itself"""
-        self._reading: Prompt | None = None
+        self._reading: list[Prompt] = []
         self._cache: KVCache | None = None
 
     def submit(self, prompt: Prompt) -> None:
@@ -212,34 +244,57 @@ class Scheduler:
 
     @torch.inference_mode()
     def fill(self) -> list[Answer]:
-        """Read a piece of the next prompt; when it is the last, the answers join. Returns the answers that changed."""
-        gone = [prompt for prompt in self.waiting if all([answer.check_clock() for answer in prompt.answers])]
-        if gone:
-            self.waiting = deque(prompt for prompt in self.waiting if prompt not in gone)
-            return [answer for prompt in gone for answer in prompt.answers]
-        if self._reading is None:
-            if not self.waiting or len(self.rows) + len(self.waiting[0].answers) > self.max_rows:
-                return []
-            self._reading = self.waiting.popleft()
-        prompt = self._reading
-        if all([answer.check_clock() for answer in prompt.answers]):
-            self._reading = None
-            return prompt.answers
-        if not prompt.read_piece(self.model):
+        """Read a piece of the next prompts; when it is the last, the answers join. Returns the answers that changed."""
+        if gone := self._forget():
+            return gone
+        self._reading = self._reading or self._next_prompts()
+        if not self._reading:
             return []
-        self._reading = None
-        assert prompt.cache is not None and prompt.hidden is not None
-        if self._cache is None:
-            cache = prompt.cache
-            self._cache = KVCache(self.model.config.gpt, 0, self.model.device, cache.k[0].dtype)
-        joining = [answer for answer in prompt.answers if answer.generation.stopped is None]
-        for answer in joining:
-            self._cache.join(prompt.cache)
-            self.rows.append((prompt, answer))
-        prompt.cache = None
-        logits = self.model.next_logits(prompt.hidden).repeat(len(joining), 1)
-        self._choose(logits, len(self.rows) - len(joining))
-        return prompt.answers
+        prompts = self._reading
+        if len(prompts) > 1:
+            cache, hidden = read_together(self.model, prompts)
+        else:
+            read = prompts[0].read_piece(self.model)
+            if read is None or prompts[0].cache is None:
+                return []
+            cache, hidden = prompts[0].cache, read
+            prompts[0].cache = None
+        self._reading, first, sources = [], len(self.rows), []
+        self._cache = self._cache or new_cache(self.model, 0, cache.k[0].dtype)
+        for source, prompt in enumerate(prompts):
+            for answer in prompt.answers:
+                if answer.generation.stopped is None:
+                    self._cache.join(cache, source)
+                    self.rows.append((prompt, answer))
+                    sources.append(source)
+        if sources:
+            self._choose(self.model.next_logits(hidden)[sources], first)
+        return [answer for prompt in prompts for answer in prompt.answers]
+
+    def _forget(self) -> list[Answer]:
+        """Take out prompts that nobody wants any more or whose time is over; returns their answers."""
+        gone = [
+            prompt
+            for prompt in [*self._reading, *self.waiting]
+            if all([answer.check_clock() for answer in prompt.answers])
+        ]
+        if gone:
+            self._reading = [prompt for prompt in self._reading if prompt not in gone]
+            self.waiting = deque(prompt for prompt in self.waiting if prompt not in gone)
+        return [answer for prompt in gone for answer in prompt.answers]
+
+    def _next_prompts(self) -> list[Prompt]:
+        """The next that waits and finds room, and those behind it that are short enough to be read together with it."""
+        taken: list[Prompt] = []
+        room, pixels, longest = self.max_rows - len(self.rows), PIXELS, 0
+        while self.waiting:
+            prompt = self.waiting[0]
+            room, pixels, longest = room - len(prompt.answers), pixels - prompt.pixels, max(longest, len(prompt.tokens))
+            together = pixels >= 0 and longest * (len(taken) + 1) <= CHUNK
+            if room < 0 or (taken and not together):
+                break
+            taken.append(self.waiting.popleft())
+        return taken
 
     @torch.inference_mode()
     def decode(self) -> list[Answer]:
@@ -293,10 +348,10 @@ class Scheduler:
 
     def _look_again(self, prompt: Prompt, answer: Answer) -> Tensor:
         """The logits (V,) of a row's next token, from its whole text by itself."""
-        assert prompt.embeds is not None
         self.second_looks += 1
-        tokens = torch.tensor([answer.generation.tokens], dtype=torch.long, device=prompt.embeds.device)
-        embeds = torch.cat([prompt.embeds, self.model.gpt.embed(tokens).to(prompt.embeds.dtype)], dim=1)
+        own = prompt.embed(self.model)
+        tokens = torch.tensor([answer.generation.tokens], dtype=torch.long, device=own.device)
+        embeds = torch.cat([own, self.model.gpt.embed(tokens).to(own.dtype)], dim=1)
         return self.model.next_logits(self.model.gpt.hidden(embeds)[:, -1])[0]
 
     def _drop(self, ended: list[bool]) -> None:

@@ -122,9 +122,9 @@ class KVCache:
         assert all(0 <= new <= old for new, old in zip(lengths, self.lengths, strict=True))
         self.lengths = list(lengths)
 
-    def join(self, other: "KVCache") -> None:
-        """A new last row, with what the only row of `other` holds; the place of a row that left is used again."""
-        row, (length,) = len(self.lengths), other.lengths
+    def join(self, other: "KVCache", source: int = 0) -> None:
+        """A new last row, with what row `source` of `other` holds; the place of a row that left is used again."""
+        row, length = len(self.lengths), other.lengths[source]
         self._make_room(length)
         if row == self.k[0].size(0):
             more = max(1, row // 2)
@@ -132,7 +132,7 @@ class KVCache:
             self.v = [F.pad(v, (0, 0, 0, 0, 0, 0, 0, more)) for v in self.v]
         for ours, others in ((self.k, other.k), (self.v, other.v)):
             for mine, theirs in zip(ours, others):
-                mine[row, :, :length] = theirs[0, :, :length]
+                mine[row, :, :length] = theirs[source, :, :length]
         self.lengths.append(length)
 
     def leave(self, row: int) -> None:

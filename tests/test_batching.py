@@ -178,6 +178,18 @@ def test_time_is_its_own_reason(engine: Engine) -> None:
     assert answer.stopped == "time" and 0 < len(answer.tokens) < 2400  # what was read so far is kept
 
 
+def test_short_prompts_are_read_together_and_long_ones_alone(engine: Engine) -> None:
+    asked = [([BOS, *range(n), *[n % 50] * (3 * n)], []) for n in (3, 9, 5, 120, 4)]
+    alone = [engine.generate_batch([ids], max_tokens=10, guard=NO_GUARD)[0].tokens for ids, _ in asked]
+    scheduler = engine.scheduler(5)
+    prompts = [engine.prompt(ids, images, 10, GREEDY, NO_GUARD) for ids, images in asked]
+    for one in prompts:
+        scheduler.submit(one)
+    read = [len([answer for answer in scheduler.fill() if answer.generation.tokens]) for _ in range(3)]
+    assert read == [3, 1, 1]
+    assert finish(scheduler, prompts) == alone
+
+
 def test_several_answers_to_one_prompt_read_it_once(engine: Engine) -> None:
     samplings = [Sampling(0.9, 20, seed) for seed in (1, 2, 1)]
     prompt = engine.prompt(*mixed_prompts(3)[1], 15, samplings, NO_GUARD)
