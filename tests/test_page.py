@@ -134,6 +134,8 @@ def test_a_line_under_the_pointer_shows_its_place(
         assert place is not None and image is not None
         middle = (place["y"] + place["height"] / 2 - image["y"]) / image["height"]
         assert 120 / 300 < middle < 150 / 300  # the third of the five lines
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "wide.png")
         page.locator("#boxes rect").nth(4).hover()
         assert page.locator("#text .line.on").inner_text() == page.locator("#text .line").nth(4).inner_text()
         page.close()
