@@ -22,10 +22,13 @@ LR = {"d20": 5e-5, "nano": 1e-3}
 
 # Levels of drawn documents, from easy to hard, and the running loss (nats per character) below which each is left.
 LEVELS = (
-    Level("s1", 1.0), Level("s2", 1.2), Level("w", 1.2), Level("B", 0.9), Level("C", 0.8), Level("line256", 0.6),
-    Level("D", 0.6), Level("line512", 0.5), Level("E", 0.5), Level("note", 0.0),
+    Level("s1", 1.0), Level("s2", 1.2), Level("w", 1.0), Level("line128", 0.8), Level("B", 0.8), Level("line256", 0.6),
+    Level("C", 0.6), Level("line384", 0.5), Level("D", 0.5), Level("line512", 0.4), Level("E", 0.4), Level("note", 0.4),
+    Level("page", 0.0),
 )  # fmt: skip
 DENSE_LEVELS = ("D", "D", "line256", "E", "note")  # of the first leg, which needs no order
+# Of the last leg, while the learning rate falls: every level alike, or the easy ones are forgotten.
+LAST_LEVELS = ("s1", "s2", "w", "B", "C", "D", "E", "line128", "line256", "line384", "line512", "note", "note")
 
 
 @dataclass
@@ -56,7 +59,10 @@ def data(config: Config):
         train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
         return train, OverfitSamples(config.data_dir, "val"), None, None
     area = config.batch_size * 128 * 128  # pixels of a batch, whatever the size of its pictures
-    plan = Curriculum(LEVELS, area, dense_steps=config.dense_steps, dense_levels=DENSE_LEVELS, seed=config.seed)
+    plan = Curriculum(
+        LEVELS, area, dense_steps=config.dense_steps, dense_levels=DENSE_LEVELS, last_levels=LAST_LEVELS,
+        last_from=round(config.steps * (1 - config.decay)), seed=config.seed,
+    )  # fmt: skip
     val = LevelSet(("s1", "B", "D", "line256", "note"), per_level=16, batch_size=16)
     return SynthDocuments("train"), SynthDocuments("val"), plan, val
 

@@ -26,8 +26,9 @@ class Stage:
 
 @dataclass
 class Curriculum:
-    """A batch plan over levels; its first `dense_steps` batches come from all `dense_levels` alike, since labels at
-    every place need no curriculum.
+    """A batch plan over levels, between two legs that need no order: the first `dense_steps` batches come from all
+    `dense_levels` alike (labels at every place need no curriculum), those from `last_from` on from all `last_levels`
+    that were reached, so that nothing is forgotten while the learning rate falls.
     """
 
     stages: tuple[Stage, ...]
@@ -35,6 +36,8 @@ class Curriculum:
     max_batch: int = 128
     dense_steps: int = 0
     dense_levels: tuple[str, ...] = ()
+    last_from: int | None = None
+    last_levels: tuple[str, ...] = ()
     seed: int = 42
     now: int = field(default=0, init=False)
     running_loss: float | None = field(default=None, init=False)
@@ -50,12 +53,18 @@ class Curriculum:
         names = [stage.level for stage in self.stages]
         if k < self.dense_steps:
             return self.dense_levels[random.integers(len(self.dense_levels))]
+        if self._is_last(k):
+            reached = [level for level in self.last_levels if level in names[: self.now + 1]]
+            return reached[random.integers(len(reached))]
         share = random.random()
         if share < SHARES[0] or len(names) == 1:
             return names[self.now]
         if share < SHARES[0] + SHARES[1] and self.now > 0:
             return names[random.integers(self.now)]
         return names[min(self.now + 1, len(names) - 1)] if share >= SHARES[0] + SHARES[1] else names[self.now]
+
+    def _is_last(self, k: int) -> bool:
+        return self.last_from is not None and k >= self.last_from
 
     def batch(self, k: int, rank: int, world_size: int) -> list[Key]:
         name = self._level(k)
@@ -65,7 +74,7 @@ class Curriculum:
 
     def observe(self, k: int, loss: float) -> bool:
         """Hear the loss of batch k; True when a level was left."""
-        if k < self.dense_steps or self._level(k) != self.stages[self.now].level:
+        if k < self.dense_steps or self._is_last(k) or self._level(k) != self.stages[self.now].level:
             return False
         self.batches_here += 1
         previous = loss if self.running_loss is None else self.running_loss
