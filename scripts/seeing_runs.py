@@ -15,15 +15,14 @@ from nanochat.common import entry_point, parse_args
 from nanochat.compression import save_svg
 from nanochat.pretrained import load_deepencoder
 from nanochat.setup import make_loaders, start
-from nanochat.synth.curriculum import Curriculum, LevelSet
-from nanochat.synth.curriculum import Stage as Level
+from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
+from nanochat.synth.lessons import LESSONS
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.trainer import Stage, TrainConfig, Trainer, cosine
 from scripts.seeing_plots import plot, read_log
-from scripts.vis_tok_train import LEVELS
 
 PIXELS = 4 * 256 * 256  # of a batch
-NOTES = (Level("note", 0.0),)
+NOTES = (Lesson("note", 0.0),)
 RUNS = ("blind", "forgetting", "recipe")
 
 
@@ -49,7 +48,7 @@ def run(name: str, config: Config) -> None:
     setup = start(settings)
     if name != "blind":
         load_deepencoder(setup.model, config.deepencoder)
-    levels = LEVELS if recipe else NOTES
+    levels = LESSONS if recipe else NOTES
     val = LevelSet((levels[0].level,), per_level=64 if recipe else 16, batch_size=16)
     loaders = make_loaders(
         settings, setup, SynthDocuments("train"), SynthDocuments("val"), Curriculum(levels, PIXELS), val

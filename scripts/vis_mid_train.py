@@ -10,12 +10,15 @@ from dataclasses import dataclass
 from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_deepencoder, load_gpt
 from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
+from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.smoltalk import SmolTalk
-from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, step_decay
+from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay
 
 LR = {"d20": 3e-5, "nano": 1e-3}
+TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies text and no picture is shown
 
 
 @dataclass
@@ -32,6 +35,11 @@ class Config(TrainConfig):
     """conversations of SmolTalk mixed in; 0: none"""
     smoltalk_source: str = "HuggingFaceTB/smol-smoltalk"
     """hub id, or a local parquet file or folder"""
+    synth: bool = False
+    """train on drawn documents without end, level after level, instead of data_dir, a tenth of the batches text alone;
+    the learning rate falls to zero over the last `decay` of the steps"""
+    decay: float = 0.25
+    """with synth: last share of the steps, over which the learning rate goes to zero"""
     warmup_steps: int = 100
     """steps of linear warm-up"""
     lr_decay_step: int = 2000
@@ -41,11 +49,14 @@ class Config(TrainConfig):
 
 
 def data(config: Config):
-    """What is read: (training task, validation task)."""
+    """What is read: (training task, validation task, their batch plans where the order matters)."""
+    if config.synth:
+        plan = lessons(config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed)
+        return SynthDocuments("train"), SynthDocuments("val"), plan, validation()
     mixture: list[Task] = [OverfitSamples(config.data_dir, "train")]
     if config.smoltalk:
         mixture.append(SmolTalk("train", source=config.smoltalk_source, stop=config.smoltalk))
-    return TaskMixture(mixture, seed=config.seed), OverfitSamples(config.data_dir, "val")
+    return TaskMixture(mixture, seed=config.seed), OverfitSamples(config.data_dir, "val"), None, None
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
@@ -67,8 +78,11 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=2,
-        schedule=step_decay(config.warmup_steps, config.lr_decay_step, config.lr_decay_gamma),
+        schedule=decay_to_zero(config.warmup_steps, config.decay)
+        if config.synth
+        else step_decay(config.warmup_steps, config.lr_decay_step, config.lr_decay_gamma),
         lr=config.lr or LR[config.model],
+        dense_weights={"cells": 1.0} if config.synth else {},
     )
     trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
     trainer.run(on_step)

@@ -11,24 +11,13 @@ from nanochat.checkpoint import save_deepencoder
 from nanochat.common import compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
 from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
-from nanochat.synth.curriculum import Curriculum, LevelSet
-from nanochat.synth.curriculum import Stage as Level
+from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
 
 LR = {"d20": 5e-5, "nano": 1e-3}
-
-# Levels of drawn documents, from easy to hard, and the running loss (nats per character) below which each is left.
-LEVELS = (
-    Level("s1", 1.0), Level("s2", 1.2), Level("w", 1.0), Level("line128", 0.8), Level("B", 0.8), Level("line256", 0.6),
-    Level("C", 0.6), Level("line384", 0.5), Level("D", 0.5), Level("line512", 0.4), Level("E", 0.4), Level("note", 0.4),
-    Level("page", 0.0),
-)  # fmt: skip
-DENSE_LEVELS = ("D", "D", "line256", "E", "note")  # of the first leg, which needs no order
-# Of the last leg, while the learning rate falls: every level alike, or the easy ones are forgotten.
-LAST_LEVELS = ("s1", "s2", "w", "B", "C", "D", "E", "line128", "line256", "line384", "line512", "note", "note")
 
 
 @dataclass
@@ -58,13 +47,8 @@ def data(config: Config):
     if not config.synth:
         train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
         return train, OverfitSamples(config.data_dir, "val"), None, None
-    area = config.batch_size * 128 * 128  # pixels of a batch, whatever the size of its pictures
-    plan = Curriculum(
-        LEVELS, area, dense_steps=config.dense_steps, dense_levels=DENSE_LEVELS, last_levels=LAST_LEVELS,
-        last_from=round(config.steps * (1 - config.decay)), seed=config.seed,
-    )  # fmt: skip
-    val = LevelSet(("s1", "B", "D", "line256", "note"), per_level=16, batch_size=16)
-    return SynthDocuments("train"), SynthDocuments("val"), plan, val
+    plan = lessons(config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed)
+    return SynthDocuments("train"), SynthDocuments("val"), plan, validation()
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:

@@ -2,9 +2,9 @@
 
 from collections import Counter
 
-from nanochat.synth.curriculum import Curriculum, Stage
+from nanochat.synth.curriculum import Curriculum, Lesson
 
-STAGES = tuple(Stage(name, 1.0) for name in ("s1", "s2", "w", "B"))
+LESSONS = tuple(Lesson(name, 1.0) for name in ("s1", "s2", "w", "B"))
 
 
 def levels(plan: Curriculum, first: int, last: int) -> Counter[str]:
@@ -17,7 +17,7 @@ def read_well(plan: Curriculum, first: int, batches: int) -> None:
 
 
 def test_a_level_is_left_when_it_is_read_well_and_not_before() -> None:
-    plan = Curriculum(STAGES, 2**20)
+    plan = Curriculum(LESSONS, 2**20)
     for k in range(1000):
         plan.observe(k, 1.5)
     assert plan.now == 0
@@ -26,7 +26,7 @@ def test_a_level_is_left_when_it_is_read_well_and_not_before() -> None:
 
 
 def test_earlier_levels_stay_and_the_next_one_shows_itself() -> None:
-    plan = Curriculum(STAGES, 2**20)
+    plan = Curriculum(LESSONS, 2**20)
     plan.now = 2
     seen = levels(plan, 0, 2000)
     assert seen["w"] / 2000 > 0.6 and seen["s1"] > 150 and seen["s2"] > 150 and seen["B"] > 120
@@ -34,7 +34,7 @@ def test_earlier_levels_stay_and_the_next_one_shows_itself() -> None:
 
 def test_the_first_and_the_last_leg_need_no_order() -> None:
     first, last = ("D", "E"), ("s1", "w", "B", "C")
-    plan = Curriculum(STAGES, 2**20, dense_steps=100, dense_levels=first, last_from=1000, last_levels=last)
+    plan = Curriculum(LESSONS, 2**20, dense_steps=100, dense_levels=first, last_from=1000, last_levels=last)
     plan.now = 2
     assert set(levels(plan, 0, 100)) == {"D", "E"}
     seen = levels(plan, 1000, 2000)
@@ -43,3 +43,10 @@ def test_the_first_and_the_last_leg_need_no_order() -> None:
     before = plan.state_dict()
     read_well(plan, 1000, 500)
     assert before == plan.state_dict()
+
+
+def test_texts_without_pictures_take_their_share() -> None:
+    plan = Curriculum(LESSONS, 2**20, dense_steps=100, dense_levels=("D",), text_share=0.2)
+    assert set(levels(plan, 0, 100)) == {"D"}
+    assert 350 < levels(plan, 100, 2100)["text"] < 450
+    assert len({len(plan.batch(k, 0, 1)) for k in range(100, 200) if plan.batch(k, 0, 1)[0][0] == "text"}) == 1

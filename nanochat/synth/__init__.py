@@ -3,6 +3,17 @@
 from nanochat.synth.document import Document
 from nanochat.synth.draw import SPLITS, draw_document
 from nanochat.synth.fonts import FontSet, find_fonts
-from nanochat.synth.levels import CURRICULUM, LEVELS, TIERS, Level
+from nanochat.synth.levels import CURRICULUM, LEVELS, TEXT, TIERS, Level
 
-__all__ = ["CURRICULUM", "LEVELS", "SPLITS", "TIERS", "Document", "FontSet", "Level", "draw_document", "find_fonts"]
+__all__ = [
+    "CURRICULUM",
+    "LEVELS",
+    "SPLITS",
+    "TEXT",
+    "TIERS",
+    "Document",
+    "FontSet",
+    "Level",
+    "draw_document",
+    "find_fonts",
+]

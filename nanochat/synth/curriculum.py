@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nanochat.synth.levels import LEVELS
+from nanochat.synth.levels import LEVELS, TEXT
 
 Key = tuple[str, int]  # level's name, number of the document
 SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
@@ -17,7 +17,7 @@ MIN_BATCHES = 100  # of the present level before it may be left
 
 
 @dataclass(frozen=True)
-class Stage:
+class Lesson:
     """A level, and the running loss (nats per character) below which it is left."""
 
     level: str
@@ -28,16 +28,18 @@ class Stage:
 class Curriculum:
     """A batch plan over levels, between two legs that need no order: the first `dense_steps` batches come from all
     `dense_levels` alike (labels at every place need no curriculum), those from `last_from` on from all `last_levels`
-    that were reached, so that nothing is forgotten while the learning rate falls.
+    that were reached, so that nothing is forgotten while the learning rate falls. `text_share` of the others have no
+    pictures (level TEXT).
     """
 
-    stages: tuple[Stage, ...]
+    lessons: tuple[Lesson, ...]
     pixels_per_batch: int
     max_batch: int = 128
     dense_steps: int = 0
     dense_levels: tuple[str, ...] = ()
     last_from: int | None = None
     last_levels: tuple[str, ...] = ()
+    text_share: float = 0.0
     seed: int = 42
     now: int = field(default=0, init=False)
     running_loss: float | None = field(default=None, init=False)
@@ -45,14 +47,16 @@ class Curriculum:
 
     def batch_size(self, name: str) -> int:
         """Documents of one level in a batch, by area."""
-        level = LEVELS[name]
+        level = LEVELS["note" if name == TEXT else name]
         return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
 
     def _level(self, k: int) -> str:
         random = np.random.default_rng((self.seed, k))
-        names = [stage.level for stage in self.stages]
+        names = [lesson.level for lesson in self.lessons]
         if k < self.dense_steps:
             return self.dense_levels[random.integers(len(self.dense_levels))]
+        if self.text_share and np.random.default_rng((self.seed, k, 1)).random() < self.text_share:
+            return TEXT
         if self._is_last(k):
             reached = [level for level in self.last_levels if level in names[: self.now + 1]]
             return reached[random.integers(len(reached))]
@@ -74,20 +78,20 @@ class Curriculum:
 
     def observe(self, k: int, loss: float) -> bool:
         """Hear the loss of batch k; True when a level was left."""
-        if k < self.dense_steps or self._is_last(k) or self._level(k) != self.stages[self.now].level:
+        if k < self.dense_steps or self._is_last(k) or self._level(k) != self.lessons[self.now].level:
             return False
         self.batches_here += 1
         previous = loss if self.running_loss is None else self.running_loss
         self.running_loss = SMOOTHING * previous + (1 - SMOOTHING) * loss
-        stage = self.stages[self.now]
-        if self.batches_here < MIN_BATCHES or self.running_loss >= stage.leave_below or stage is self.stages[-1]:
+        lesson = self.lessons[self.now]
+        if self.batches_here < MIN_BATCHES or self.running_loss >= lesson.leave_below or lesson is self.lessons[-1]:
             return False
         self.now, self.running_loss, self.batches_here = self.now + 1, None, 0
         return True
 
     def __str__(self) -> str:
         loss = "-" if self.running_loss is None else f"{self.running_loss:.3f}"
-        return f"level {self.stages[self.now].level} ({loss})"
+        return f"level {self.lessons[self.now].level} ({loss})"
 
     def state_dict(self) -> dict:
         return {"now": self.now, "running_loss": self.running_loss, "batches_here": self.batches_here}

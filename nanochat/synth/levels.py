@@ -44,6 +44,7 @@ CURRICULUM = (
 """The levels from easy to hard: each adds text, smaller type or larger pictures to the one before."""
 
 LEVELS = {level.name: level for level in CURRICULUM}
+TEXT = "text"  # no level of pictures: the text of a note, to be copied
 
 TIERS = {
     "line": ("line128", "line256", "line384", "line512"),

@@ -2,17 +2,19 @@
 
 from PIL import Image
 
-from nanochat.synth import LEVELS, draw_document
+from nanochat.synth import LEVELS, TEXT, draw_document
 from nanochat.tasks.common import ENDLESS
 
 PROMPT = "<image>\nFree OCR."
+COPY = "Copy this text.\n"
 
 
 class SynthDocuments:
     """Endless: `task[level, i]` draws document `i` of that level; the same key gives the same document everywhere.
 
     A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
-    "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}.
+    "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}. Of the level
+    `text` there is no picture: the user says what is to be copied.
     """
 
     def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
@@ -23,9 +25,17 @@ class SynthDocuments:
 
     def __getitem__(self, key: tuple[str, int]) -> dict:
         level, i = key
+        if level == TEXT:
+            text = draw_document(LEVELS["note"], i, split=self.split).text
+            return {"messages": conversation(COPY + text, text), "images": []}
         document = draw_document(LEVELS[level], i, split=self.split)
         return {
-            "messages": [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": document.text}],
+            "messages": conversation(PROMPT, document.text),
             "images": [Image.fromarray(document.image)],
             "glyphs": (document.chars, document.centres, document.line_ids),
         }
+
+
+def conversation(user: str, assistant: str) -> list[dict[str, str]]:
+    """One question and its answer."""
+    return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]

@@ -1,0 +1,38 @@
+"""What nano is taught, and in which order: the levels of both stages, each left when it is read well enough.
+
+The thresholds, in nats per character, and the shares are those of the shipped weights; docs/experiments.md has the
+runs that they come from.
+"""
+
+from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
+
+# From easy to hard; the running loss below which each is left.
+LESSONS = (
+    Lesson("s1", 1.0), Lesson("s2", 1.2), Lesson("w", 1.0), Lesson("line128", 0.8), Lesson("B", 0.8),
+    Lesson("line256", 0.6), Lesson("C", 0.6), Lesson("line384", 0.5), Lesson("D", 0.5), Lesson("line512", 0.4),
+    Lesson("E", 0.4), Lesson("note", 0.4), Lesson("page", 0.0),
+)  # fmt: skip
+# Of the leg before any reading, the encoder alone, which needs no order.
+DENSE_LEVELS = ("D", "D", "line256", "E", "note")
+# Of the last leg, while the learning rate falls: every level alike, or the easy ones are forgotten.
+LAST_LEVELS = ("s1", "s2", "w", "B", "C", "D", "E", "line128", "line256", "line384", "line512", "note", "note")
+VAL_LEVELS = ("s1", "B", "D", "line256", "note")
+
+
+def lessons(
+    batch_size: int, steps: int, decay: float, dense_steps: int = 0, text_share: float = 0.0, seed: int = 42
+) -> Curriculum:
+    """The batches of a run of `steps` steps, the learning rate of whose last `decay` share falls to zero.
+
+    batch_size: pictures of 128 x 128; of other sizes as many as have the same area. text_share: of batches without
+    pictures.
+    """
+    return Curriculum(
+        LESSONS, batch_size * 128 * 128, dense_steps=dense_steps, dense_levels=DENSE_LEVELS, last_levels=LAST_LEVELS,
+        last_from=round(steps * (1 - decay)), text_share=text_share, seed=seed,
+    )  # fmt: skip
+
+
+def validation() -> LevelSet:
+    """Sixteen documents of each of five levels, the same at every validation."""
+    return LevelSet(VAL_LEVELS, per_level=16, batch_size=16)
