@@ -45,8 +45,9 @@ def test_what_d20_holds_whatever_it_computes():
 
 
 def test_computing_blocks_again_keeps_a_fraction():
-    whole = predict(nano_config(), StepShape(1, 2, 512, 256), "cuda")
-    again = predict(nano_config(), StepShape(1, 2, 512, 256, recompute="all"), "cuda")
+    """Of activations, that is: autocast's copy of the weights in bfloat16 is there in both, hence the large batch."""
+    whole = predict(nano_config(), StepShape(1, 16, 512, 256), "cuda")
+    again = predict(nano_config(), StepShape(1, 16, 512, 256, recompute="all"), "cuda")
     assert again.parts["GPT"] < 0.3 * whole.parts["GPT"]
     assert again.parts["encoder"] < 0.35 * whole.parts["encoder"]
 
