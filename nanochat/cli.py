@@ -142,7 +142,7 @@ def _progress(console: Console) -> Iterator[Callable[[InputPage, str], None]]:
                 bar, advance=1, rate=f"{60 * progress.tasks[0].completed / elapsed:.1f}" if elapsed else "-"
             )
             if state == "failed":
-                console.print(f"failed: {page.why}", markup=False, highlight=False, soft_wrap=True)
+                console.print(f"error: {page.why}", markup=False, highlight=False, soft_wrap=True)
 
         yield on_page
 
@@ -176,7 +176,7 @@ def read(options: Read) -> int:
         totals = read_input(make_reader, job, ledger, on_page)
         counts = ledger.counts()
         ledger.close()
-    if sum(counts.values()) > 1 or counts["ok"] == 0:
+    if sum(counts.values()) > 1 or not counts["ok"] + counts["failed"]:
         print(f"{summary(counts)}; {totals}", file=sys.stderr)
     if not any(counts[state] for state in READ):
         return 2

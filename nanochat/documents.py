@@ -55,14 +55,15 @@ class Source:
         return self.name if self.data is None else io.BytesIO(self.data)
 
     def is_pdf(self) -> bool:
-        """By its first bytes, whatever it is called."""
-        if self.data is not None:
-            return b"%PDF-" in self.data[:1024]
+        """By its first bytes, whatever it is called. Raises UserError when it has none, or cannot be opened."""
         try:
-            with open(self.name, "rb") as file:
-                return b"%PDF-" in file.read(1024)
+            with self.stream() if self.data is not None else open(self.name, "rb") as file:
+                head = file.read(1024)
         except OSError as error:
             raise UserError(f"{self.name}: cannot be opened ({error.strerror})") from error
+        if not head:
+            raise UserError(f"{self.name}: an empty file")
+        return b"%PDF-" in head
 
 
 def _decode_data_url(url: str) -> bytes:
@@ -170,9 +171,7 @@ class PDF:
                 if "password" in str(error).lower():
                     what = "the password is not right" if password else "it is encrypted: give its --password"
                     raise UserError(f"{source.name}: {what}") from error
-                raise UserError(f"{source.name}: broken or no PDF ({error})") from error
-        if not self.n_pages:
-            raise UserError(f"{source.name}: a PDF without a page")
+                raise UserError(f"{source.name}: broken, without a page, or no PDF ({error})") from error
 
     def skipped(self, number: int) -> str:
         """Why a page is not read; empty when it is."""

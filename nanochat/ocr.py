@@ -109,8 +109,8 @@ class OCR:
     """A model ready to read: `OCR("nano").read("receipt.png").text`.
 
     `checkpoint`: step_N.pt, an exported folder, or `nano`, the model that comes with the project. `mode`: one of
-    READING_MODES; by default how the model was taught: `lines` if from drawn lines, else its own view. `batch_size`: views that
-    are read at one time; the text does not depend on it.
+    READING_MODES; by default how the model was taught: `lines` if from drawn lines, else its own view. `batch_size`:
+    views that are read at one time; the text does not depend on it.
     """
 
     def __init__(
@@ -124,6 +124,7 @@ class OCR:
         self.device = torch.device(device or autodetect_device_type())
         self.model, self.tokenizer, self.meta = load_model(find_model(checkpoint), self.device)
         self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
+        self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
         self.engine = Engine(self.model, self.tokenizer)
         self.vision = self.model.config.vision
         self.view = view_function(self.vision.view, self.vision.image_size, self.vision.page)
