@@ -31,9 +31,12 @@ class Audit:
         return "invented" if self.characters > INVENTED * self.expected + SLACK else "ok"
 
 
+def room(lines: list[Line]) -> list[float]:
+    """About how many characters, spaces not counted, each line of ink holds."""
+    return [sum((right - left) / (ADVANCE * (bottom - top)) for left, top, right, bottom in line.segments)
+            for line in lines]  # fmt: skip
+
+
 def audit(lines: list[Line], text: str) -> Audit:
     """Compare a page's lines of ink with the text that was read from it."""
-    widths = [
-        (right - left) / (ADVANCE * (bottom - top)) for line in lines for left, top, right, bottom in line.segments
-    ]
-    return Audit(round(sum(widths)), sum(not c.isspace() for c in text))
+    return Audit(round(sum(room(lines))), sum(not c.isspace() for c in text))

@@ -180,17 +180,21 @@ def native_view(image: Image.Image, max_side: int = 1024) -> ImageViews:
     return show(image, Mode("native", "native", max_side))
 
 
-def view_function(kind: str, size: int, page: int = 1024, max_tokens: int | None = None) -> ViewFunction:
+def view_mode(kind: str, size: int, page: int = 1024, max_tokens: int | None = None) -> Mode:
     """How a model sees a page: `square` pads it to size x size, `native` keeps its shape with no side over `size`.
 
     Any other `kind` is a mode's name, at the sizes that fit a model made for pages of `page` pixels. Raises UserError
     as `get_mode` does.
     """
     if kind == "square":
-        return partial(square_view, base_size=size)
-    if kind == "native":
-        return partial(show, mode=replace(get_mode("native", page, max_tokens), side=size))
-    return partial(show, mode=get_mode(kind, page, max_tokens))
+        return Mode("square", "pad", size)
+    mode = get_mode(kind, page, max_tokens)
+    return replace(mode, side=size) if kind == "native" else mode
+
+
+def view_function(kind: str, size: int, page: int = 1024, max_tokens: int | None = None) -> ViewFunction:
+    """`show` in a model's `view_mode`."""
+    return partial(show, mode=view_mode(kind, size, page, max_tokens))
 
 
 def expand_image_tokens(ids: list[int], image_token_id: int, n: int | list[int]) -> list[int]:

@@ -40,12 +40,16 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class _Level:
-    """A page turned level, and the way back."""
+class Level:
+    """A page turned level, what was found on it, and the way back."""
 
     page: Image.Image
     angle: float
     original: tuple[int, int]
+    ink: np.ndarray
+    """bool (H, W) of the level page"""
+    lines: list[Line]
+    """in pixels of the level page, in reading order"""
 
     def back(self, box: Box) -> Box:
         """A box of the level page in pixels of the original."""
@@ -70,15 +74,15 @@ def _paper(image: Image.Image) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def _set_level(image: Image.Image) -> tuple[_Level, np.ndarray, list[Line]]:
-    """The page turned so that its lines run level, its ink, and its lines."""
+def set_level(image: Image.Image) -> Level:
+    """An RGB page turned so that its lines run level, with its ink and its lines."""
     ink = ink_map(image)
     angle = -skew(ink)  # what PIL must turn it by, against the clock
     if abs(angle) < LEAST_SKEW:
-        return _Level(image, 0.0, image.size), ink, find_lines(ink)
+        return Level(image, 0.0, image.size, ink, find_lines(ink))
     level = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=_paper(image))
     ink = ink_map(level)
-    return _Level(level, angle, image.size), ink, find_lines(ink)
+    return Level(level, angle, image.size, ink, find_lines(ink))
 
 
 def _gap_cuts(ink: np.ndarray, box: Box, n: int) -> list[int]:
@@ -125,15 +129,15 @@ def _draw(page: Image.Image, part: Box, scale: float, most: int) -> Image.Image:
     return view
 
 
-def cut_lines(image: Image.Image, max_side: int = 512) -> list[Piece]:
-    """The lines of an RGB page in reading order as pieces no wider than `max_side`.
+def cut_lines(level: Level, max_side: int = 512) -> list[Piece]:
+    """The lines of a level page in reading order as pieces no wider than `max_side`.
 
     None when it has no text, or can be read whole: no side over `max_side`, and letters that are large enough.
     """
-    level, ink, lines = _set_level(image)
+    lines, ink = level.lines, level.ink
     heights = [line.box[3] - line.box[1] for line in lines]
     body = float(np.median(heights)) if lines else 0.0
-    if not lines or (max(image.size) <= max_side and body >= READABLE):
+    if not lines or (max(level.original) <= max_side and body >= READABLE):
         return []
     most = max_side - 2 * MARGIN
     pieces = []

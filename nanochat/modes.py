@@ -145,6 +145,35 @@ class Mode:
         rows, columns = choose_tiles(width, height, self.tile)
         return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0)
 
+    def places(self, width: int, height: int) -> Tensor:
+        """The part of a picture of this size that each of its vision tokens shows, row ends left out.
+
+        Float32 (N, 4): left, top, right, bottom in pixels of the picture, inside it; a place of padding is empty. In
+        the tokens' order: that of `ImageLayout.is_picture`.
+        """
+        layout = self.layout(width, height)
+        found = []
+        if layout.tile_size:  # all tiles together are the picture, stretched
+            rows, columns = layout.tile_rows
+            found.append(_grid(rows, columns, height / rows, width / columns))
+        rows, columns = layout.view_rows
+        if self.fit == "resize":
+            found.append(_grid(rows, columns, height / rows, width / columns))
+        elif self.fit == "native":
+            found.append(_grid(rows, columns, TOKEN_PIXELS * width / self.scaled(width, height)[0]))
+        else:
+            longest = max(width, height)
+            corner = torch.tensor([longest - width, longest - height] * 2) / 2
+            found.append(_grid(rows, columns, TOKEN_PIXELS * longest / self.side) - corner)
+        return torch.cat(found).clamp(min=0).minimum(torch.tensor([width, height] * 2))
+
+
+def _grid(rows: int, columns: int, height: float, width: float | None = None) -> Tensor:
+    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; squares where `width` is not given."""
+    top, left = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
+    size = torch.tensor([width or height, height] * 2)
+    return torch.stack([left, top, left + 1, top + 1], -1).flatten(0, 1) * size
+
 
 def _native_layout(width: float, height: float) -> ImageLayout:
     return ImageLayout((_up(height), _up(width)))

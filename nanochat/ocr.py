@@ -11,16 +11,17 @@ from typing import TypeVar
 import torch
 from PIL import Image
 
-from nanochat.audit import Audit, audit
+from nanochat.attended import attended_box, line_attention, lines_of_ink, picture_attention
+from nanochat.audit import Audit, audit, room
 from nanochat.checkpoint import load_model
 from nanochat.common import UserError, autodetect_device_type
 from nanochat.engine import Engine, Generation, Guard
 from nanochat.grounding import Block, parse_grounding
-from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, view_function
-from nanochat.ink import Box, Line, find_lines, ink_map
-from nanochat.lines import Piece, cut_lines, join, line_boxes
+from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
+from nanochat.ink import Box
+from nanochat.lines import Level, Piece, cut_lines, join, line_boxes, set_level
 from nanochat.machine import choose_precision
-from nanochat.modes import MODES, get_mode
+from nanochat.modes import MODES, Mode, get_mode
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 
 PROMPT = PROMPTS["free"]
@@ -41,6 +42,8 @@ class TextLine:
     """where it stands, in pixels of the page: left, top, right, bottom; None where that is not known"""
     mean_probability: float
     min_probability: float
+    attended: Box | None = None
+    """of a view with many lines: the places that the model drew from most while it wrote this one"""
 
 
 @dataclass
@@ -50,6 +53,8 @@ class Page:
     text: str
     vision_tokens: int
     """of all views that were read, of every mode that was tried"""
+    most_vision_tokens: int
+    """what the last mode alone would have taken that `auto` may climb to; without `auto` the same"""
     tokens: int
     """generated"""
     seconds: float
@@ -86,6 +91,9 @@ class _Shown:
     mode: str
     views: list[ImageViews]
     pieces: list[Piece]
+    level: Level
+    view_mode: Mode | None = None
+    """of a whole view"""
 
 
 def find_model(name: str | Path) -> Path:
@@ -127,7 +135,7 @@ class OCR:
         self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
         self.engine = Engine(self.model, self.tokenizer)
         self.vision = self.model.config.vision
-        self.view = view_function(self.vision.view, self.vision.image_size, self.vision.page)
+        self.attend = True  # find the lines of whole views by one more pass over each answer
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
         self.own_mode = self._learnt_mode()
         self.mode = self._check_mode(mode or self.own_mode)
@@ -180,37 +188,44 @@ class OCR:
         self, pictures: list[Image.Image], prompt: str, max_tokens: int | None, seconds: float | None
     ) -> list[Page]:
         pictures = [open_image(picture) for picture in pictures]  # upright RGB
-        inks = [find_lines(ink_map(picture)) for picture in pictures]
+        levels = [set_level(picture) for picture in pictures]
         whole_pages = prompt not in [PROMPTS[task] for task in TEXT_TASKS]
-        ladder = (
-            LADDERS["native" if self.vision.view == "native" else "square"] if self.mode == "auto" else (self.mode,)
-        )
-        if whole_pages:  # a question about the whole page is not for one line of it
-            ladder = tuple("native" if mode == "lines" else mode for mode in ladder)
+        ladder = self._ladder(whole_pages)
         pages: dict[int, Page] = {}
         for mode in ladder:
             again = [i for i in range(len(pictures)) if i not in pages or not _trusted(pages[i])]
-            shown = [self._show(pictures[i], mode) for i in again]
+            shown = [self._show(pictures[i], levels[i], mode) for i in again]
             for i, page in zip(again, self._answer(shown, [pictures[i] for i in again], prompt, max_tokens, seconds)):
-                verdict = Audit(0, 0) if whole_pages else audit(inks[i], page.text)
+                verdict = Audit(0, 0) if whole_pages else audit(levels[i].lines, page.text)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
-                _place_lines(page, inks[i])
                 if i in pages:
                     page.vision_tokens += pages[i].vision_tokens
                     page.tokens += pages[i].tokens
                     page.seconds += pages[i].seconds
                 pages[i] = page
+        for i, page in pages.items():
+            if page.mode != ladder[-1]:
+                page.most_vision_tokens = _n_tokens(self._show(pictures[i], levels[i], ladder[-1]))
         return [pages[i] for i in range(len(pictures))]
 
-    def _show(self, picture: Image.Image, mode: str) -> _Shown:
-        if mode == "lines":
-            side = self.vision.image_size
-            pieces = cut_lines(picture, side)
-            views = [native_view(piece.picture, side) for piece in pieces] or [native_view(picture, side)]
-            return _Shown(mode, views, pieces)
+    def _ladder(self, whole_pages: bool) -> tuple[str, ...]:
+        """The modes to try, in order; a question about the whole page is not for one line of it."""
+        ladder: tuple[str, ...] = (self.mode,)
+        if self.mode == "auto":
+            ladder = LADDERS["native" if self.vision.view == "native" else "square"]
+        return tuple(dict.fromkeys("native" if whole_pages and mode == "lines" else mode for mode in ladder))
+
+    def view(self, picture: Image.Image) -> ImageViews:
+        """A whole picture as the model was taught to see it."""
+        return show(picture, view_mode(self.vision.view, self.vision.image_size, self.vision.page))
+
+    def _show(self, picture: Image.Image, level: Level, mode: str) -> _Shown:
         size, page = self.vision.image_size, self.vision.page
-        view = self.view if mode == self.own_mode else view_function(mode, size, page, self.max_vision_tokens)
-        return _Shown(mode, [view(picture)], [])
+        if mode == "lines" and (pieces := cut_lines(level, size)):
+            return _Shown(mode, [native_view(piece.picture, size) for piece in pieces], pieces, level)
+        budget = self.max_vision_tokens if mode == "native" else None
+        how = view_mode("native" if mode == "lines" else mode, size, page, budget)
+        return _Shown(mode, [show(picture, how)], [], level, how)
 
     def _answer(
         self,
@@ -242,8 +257,29 @@ class OCR:
         position = 0
         for which, picture in zip(shown, pictures):
             end = position + len(which.views)
-            yield self._page(which, picture, answers[position:end], sum(spent[position:end]))
+            page = self._page(which, picture, answers[position:end], sum(spent[position:end]))
+            if which.view_mode is not None and page.lines:
+                started = time.perf_counter()
+                prompt_ids = expand_image_tokens(ids, image_token_id, [which.views[0].layout.n_tokens])
+                self._place_lines(page, which, which.view_mode, prompt_ids, answers[position])
+                page.seconds += time.perf_counter() - started
+            yield page
             position = end
+
+    def _place_lines(self, page: Page, shown: _Shown, mode: Mode, prompt: list[int], answer: Generation) -> None:
+        """Give the lines of a whole view their boxes: what the model drew from, and the line of ink that it fell on."""
+        places = mode.places(page.width, page.height)
+        ink = [shown.level.back(line.box) for line in shown.level.lines]
+        shares = torch.full((len(page.lines), len(places)), 1 / len(places))
+        if self.attend:
+            with self.precision.autocast(self.device):
+                attention = picture_attention(self.model, prompt, answer.tokens, shown.views[0])
+            shares = line_attention(attention, [tokens for _, tokens in self._token_rows(answer)])
+            for line, share in zip(page.lines, shares):
+                line.attended = attended_box(share, places)
+        texts = [line.text for line in page.lines]
+        for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.level.lines))):
+            line.box = line.attended if which is None else ink[which]
 
     def _page(self, shown: _Shown, picture: Image.Image, answers: list[Generation], seconds: float) -> Page:
         texts = [self.tokenizer.decode(answer.tokens) for answer in answers]
@@ -253,14 +289,15 @@ class OCR:
             lines = self._piece_lines(shown.pieces, texts, answers)
         else:
             text, blocks = parse_grounding(texts[0], *picture.size)
-            lines = self._token_lines(answers[0]) if not blocks else []
+            rows = self._token_rows(answers[0]) if not blocks else []
+            lines = [_line(row, None, [answers[0].probabilities[i] for i in tokens]) for row, tokens in rows]
         probabilities = [p for answer in answers for p in answer.probabilities]
         stopped = next((a.stopped for a in answers if a.stopped not in ("end", None)), "end")
         status = "looped" if stopped == "loop" else "cut" if stopped != "end" else "ok"
         if status == "ok" and any(answer.repaired for answer in answers):
             status = "repaired"
         return Page(
-            text=text, vision_tokens=sum(view.layout.n_tokens for view in shown.views),
+            text=text, vision_tokens=_n_tokens(shown), most_vision_tokens=_n_tokens(shown),
             tokens=sum(len(answer.tokens) for answer in answers), seconds=seconds, stopped=str(stopped),
             mode=shown.mode, views=len(shown.views), width=picture.width, height=picture.height, status=status,
             mean_probability=sum(probabilities) / max(1, len(probabilities)),
@@ -278,16 +315,15 @@ class OCR:
                 lines.append(_line(text, box, [p for i in members for p in answers[i].probabilities]))
         return lines
 
-    def _token_lines(self, answer: Generation) -> list[TextLine]:
-        """The lines of one answer, with the probabilities of their tokens; where they stand is not known."""
-        rows: list[tuple[list[int], list[float]]] = [([], [])]
-        for token, probability in zip(answer.tokens, answer.probabilities):
-            rows[-1][0].append(token)
-            rows[-1][1].append(probability)
+    def _token_rows(self, answer: Generation) -> list[tuple[str, list[int]]]:
+        """The lines of one answer that are not empty: text, and which tokens it is."""
+        rows: list[list[int]] = [[]]
+        for i, token in enumerate(answer.tokens):
+            rows[-1].append(i)
             if "\n" in self.tokenizer.decode([token]):
-                rows.append(([], []))
-        lines = [(self.tokenizer.decode(tokens).strip(), probabilities) for tokens, probabilities in rows]
-        return [_line(text, None, probabilities) for text, probabilities in lines if text]
+                rows.append([])
+        texts = [self.tokenizer.decode([answer.tokens[i] for i in tokens]).strip() for tokens in rows]
+        return [(text, tokens) for text, tokens in zip(texts, rows) if text]
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
@@ -301,12 +337,9 @@ def _line(text: str, box: Box | None, probabilities: list[float]) -> TextLine:
     return TextLine(text, box, sum(probabilities) / max(1, len(probabilities)), min(probabilities, default=1.0))
 
 
+def _n_tokens(shown: _Shown) -> int:
+    return sum(view.layout.n_tokens for view in shown.views)
+
+
 def _trusted(page: Page) -> bool:
     return page.status in ("ok", "repaired") and page.mean_probability >= SURE and page.ink == "ok"
-
-
-def _place_lines(page: Page, ink: list[Line]) -> None:
-    """Give lines of a whole view the boxes of the page's lines of ink, where there are as many of them."""
-    if len(page.lines) == len(ink):
-        for line, found in zip(page.lines, ink):
-            line.box = line.box or found.box

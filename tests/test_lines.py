@@ -14,7 +14,7 @@ from shared_data import shared_data
 from nanochat.audit import audit
 from nanochat.image_process import open_image
 from nanochat.ink import Box, find_lines, ink_map, skew
-from nanochat.lines import Piece, cut_lines, join, line_boxes
+from nanochat.lines import Piece, cut_lines, join, line_boxes, set_level
 
 
 def near(found: Box, true: tuple[int, ...], slack: int = 4) -> bool:
@@ -38,7 +38,7 @@ def test_a_blank_page_a_frame_and_a_photograph_have_no_lines() -> None:
     ImageDraw.Draw(framed).rectangle((50, 50, 500, 700), outline="black", width=3)
     grain = np.random.default_rng(0).normal(200, 6, (800, 600, 3)).clip(0, 255).astype(np.uint8)
     for page in (blank, framed, Image.fromarray(grain), Image.new("L", (1, 1)), Image.new("RGB", (20_000, 100))):
-        assert find_lines(ink_map(page)) == [] and cut_lines(page.convert("RGB")) == []
+        assert find_lines(ink_map(page)) == [] and cut_lines(set_level(page.convert("RGB"))) == []
 
 
 def test_prices_stay_with_what_they_price_and_columns_of_prose_do_not_mix() -> None:
@@ -63,7 +63,7 @@ def test_a_page_on_the_slant_is_set_level_and_boxes_lead_back(degrees: float) ->
     turned = page.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="#f4f1e8")
     ink = ink_map(turned)
     assert abs(skew(ink) - degrees) < 0.25 and skew(ink_map(page)) == 0
-    pieces = cut_lines(turned)
+    pieces = cut_lines(set_level(turned))
     found = line_boxes(pieces)
     assert len(found) == 9
     angle, (cx, cy) = np.radians(degrees), (page.width / 2, page.height / 2)
@@ -77,7 +77,7 @@ def test_a_page_on_the_slant_is_set_level_and_boxes_lead_back(degrees: float) ->
 @given(st.integers(10, 60), st.integers(2, 8), st.integers(0, 99))
 def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: int, n: int, seed: int) -> None:
     page, _ = draw_page([sentence(seed + i, 7) for i in range(n)], size, width=size * 45)
-    pieces = cut_lines(page)
+    pieces = cut_lines(set_level(page))
     if not pieces:
         assert max(page.size) <= 512
         return
@@ -94,9 +94,9 @@ def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: 
 
 def test_a_small_readable_picture_is_left_whole() -> None:
     page, _ = draw_page(["one line of text", "another line"], 20, width=320)
-    assert cut_lines(page) == []
+    assert cut_lines(set_level(page)) == []
     tiny, _ = draw_page(["one line of text", "another line"], 8, width=320)
-    assert len(cut_lines(tiny)) == 2
+    assert len(cut_lines(set_level(tiny))) == 2
 
 
 def test_texts_are_joined_along_lines_and_then_down() -> None:

@@ -6,6 +6,7 @@ from math import ceil
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps
@@ -114,6 +115,31 @@ def test_tiles_are_cut_row_by_row_and_pads_are_pillows() -> None:
     assert torch.equal(views.view, to_tensor(page))
     tiny = show(image, get_mode("tiny")).view
     assert torch.equal(tiny, to_tensor(image.resize((512, 512), Image.Resampling.BICUBIC)))
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(8, 900), st.integers(8, 900), st.sampled_from(MODES))
+def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: str) -> None:
+    """A picture whose colour is its place: what a token sees on average is the middle of its place."""
+    across, down = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
+    image = Image.fromarray((np.stack([across, down, 1 + 0 * down], -1) * 255).round().astype(np.uint8))
+    mode = get_mode(name, 256)
+    views = show(image, mode)
+    pixels = [views.view[None]]
+    if views.tiles is not None:  # put together again
+        rows, columns = views.layout.tile_grid
+        grid = views.tiles.unflatten(0, (rows, columns)).permute(2, 0, 3, 1, 4)
+        pixels.insert(0, grid.flatten(3).flatten(1, 2)[None])
+    seen = torch.cat([F.unfold(part, 64, stride=64)[0].unflatten(0, (3, -1)).permute(2, 0, 1) for part in pixels])
+    places = mode.places(width, height)  # (N, 4)
+    assert len(places) == len(seen) == int(views.layout.is_picture().sum())
+    for (left, top, right, bottom), (red, green, blue) in zip(places.tolist(), (seen + 1) / 2):
+        inside = blue > 0.99  # not padding
+        if inside.float().mean() > 0.1 and min(right - left, bottom - top) > 0:
+            assert abs(red[inside].mean() * width - (left + right) / 2) < 0.02 * width + 2
+            assert abs(green[inside].mean() * height - (top + bottom) / 2) < 0.02 * height + 2
+        if not inside.any():
+            assert (right - left) * (bottom - top) < 0.01 * width * height
 
 
 def test_training_sees_a_mode_as_reading_does() -> None:

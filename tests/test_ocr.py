@@ -13,6 +13,7 @@ from tiny_model import tiny_model
 from nanochat import ocr as module
 from nanochat.checkpoint import export_model
 from nanochat.common import UserError
+from nanochat.deepencoder import position
 from nanochat.modes import get_mode
 from nanochat.ocr import OCR
 from nanochat.prompts import PROMPTS
@@ -72,6 +73,32 @@ def test_lines_carry_their_boxes_and_add_up_to_the_text(folder: Path) -> None:
     assert set(read.to_dict()) >= {"text", "lines", "blocks", "tokens", "vision_tokens", "seconds", "stopped", "status"}
 
 
+def test_the_lines_of_a_whole_view_have_places_too(folder: Path) -> None:
+    page, boxes = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    reader = OCR(folder, mode="native", max_vision_tokens=20)
+    read = next(reader.read_many([page], max_tokens=40))
+    assert read.mode == "native" and 0 < read.vision_tokens <= 20
+    found = [line.box for line in read.lines]
+    assert found and all(box is not None for box in found)
+    for line in read.lines:
+        assert line.attended is not None
+        left, top, right, bottom = line.attended
+        assert 0 <= left < right <= page.width and 0 <= top < bottom <= page.height
+    assert any(box is not None and abs(box[1] - true[1]) < 8 for box in found for true in boxes)
+
+
+def test_position_tables_are_fitted_once_for_each_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple] = []
+    real = position.F.interpolate
+    monkeypatch.setattr(position.F, "interpolate", lambda x, **k: fitted.append(tuple(x.shape)) or real(x, **k))
+    reader = OCR(folder, mode="native")
+    pages = [draw_page([sentence(i)], 20)[0] for i in range(4)]
+    list(reader.read_many(pages[:1], max_tokens=2))
+    first = len(fitted)
+    list(reader.read_many(pages, max_tokens=2))
+    assert first and len(fitted) == first
+
+
 def test_a_question_about_the_whole_page_is_asked_of_the_whole_page(folder: Path) -> None:
     page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
     read = next(OCR(folder).read_many([page], PROMPTS["describe"], max_tokens=3))
@@ -97,10 +124,12 @@ def test_auto_climbs_from_the_smallest_mode_until_it_is_content(folder: Path, mo
     reader = OCR(folder, mode="auto")
     climbed = next(reader.read_many([page], max_tokens=3))  # cut: not content
     assert climbed.mode == "lines"
+    assert climbed.most_vision_tokens < climbed.vision_tokens
     small = get_mode("native", 256).layout(*page.size).n_tokens
     monkeypatch.setattr(module, "_trusted", lambda page: True)
     content = next(reader.read_many([page], max_tokens=3))
     assert content.mode == "native" and content.vision_tokens == small < climbed.vision_tokens
+    assert content.most_vision_tokens == climbed.most_vision_tokens == climbed.vision_tokens - small
 
 
 def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, tmp_path: Path, monkeypatch) -> None:
