@@ -28,7 +28,7 @@ from nanochat.image_process import ImageLayout
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 from nanochat.optim import build_optimizers
 from nanochat.recompute import Recompute, recompute_blocks
-from nanochat.trainer import Objective
+from nanochat.trainer import Objective, TrainConfig
 
 GB = 1e9
 BLOCK = {
@@ -280,4 +280,24 @@ def largest_batch(config: ModelConfig, shape: StepShape, capacity: float) -> int
     batch = max(1, 1 + int((capacity * (1 - RESERVE) - one.peak) / a_sample))
     while batch > 1 and not peak(batch).fits(capacity):
         batch -= 1
+    return batch
+
+
+def fitting_batch(
+    config: TrainConfig, model: ModelConfig, stage: Literal[1, 2], capacity: float, world_size: int
+) -> int:
+    """The largest batch size whose training step fits a GPU of `capacity` bytes, for `auto_batch`.
+
+    Where the settings say how many samples a step has, the batch size divides them among `world_size` processes.
+    Raises UserError when not even one sample fits.
+    """
+    shape = StepShape(
+        stage, 1, config.seq_len, model.vision.image_size, config.optimizer,
+        "bfloat16" if config.precision in ("default", "auto", "bfloat16") else "float32", recompute=config.recompute,
+    )  # fmt: skip
+    batch = largest_batch(model, shape, capacity)
+    if config.total_batch_size:
+        batch = min(batch, config.total_batch_size // world_size)
+        while config.total_batch_size % (batch * world_size):
+            batch -= 1
     return batch

@@ -1,5 +1,6 @@
-"""Memory for time: blocks that keep only their input for the backward pass, and compute the rest again there."""
+"""Blocks for less memory or less time: some keep only their input and compute the rest again, all may be compiled."""
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Literal
 
@@ -11,16 +12,25 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 Recompute = Literal["none", "sam", "all"]
 
 
+def blocks(model: NanoDeepseekOCR) -> Iterator[nn.Module]:
+    """The repeating blocks of SAM, CLIP and GPT, which hold nearly all weights and time."""
+    yield from model.sam_model.blocks
+    yield from model.vision_model.transformer.layers
+    yield from model.gpt.transformer["h"]  # type: ignore[misc]
+
+
 def recompute_blocks(model: NanoDeepseekOCR, which: Recompute) -> None:
     """Let blocks be computed again in the backward pass: `sam`, SAM's global blocks, which keep most; `all`: every one.
 
     Names, weights and gradients stay what they are. Blocks that do not train are left alone.
     """
-    if which == "none":
-        return
-    sam = [block for block in model.sam_model.blocks if which == "all" or block.window == 0]
-    others = [*model.vision_model.transformer.layers, *model.gpt.transformer["h"]] if which == "all" else []  # type: ignore[misc]
-    for block in (*sam, *others):
-        assert isinstance(block, nn.Module)
-        if any(p.requires_grad for p in block.parameters()):
+    for block in blocks(model):
+        chosen = which == "all" or (which == "sam" and getattr(block, "window", None) == 0)
+        if chosen and any(p.requires_grad for p in block.parameters()):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)  # type: ignore
+
+
+def compile_blocks(model: NanoDeepseekOCR) -> None:
+    """Let torch.compile fuse each block; equal blocks share the code. Names and weights stay what they are."""
+    for block in blocks(model):
+        block.compile()

@@ -3,11 +3,13 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 
 from nanochat.common import UserError, compute_init, get_dist_info, print0
 from nanochat.image_process import ImageLayout, view_function
+from nanochat.memory import GB, fitting_batch
 from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.pretrained import check_knows_english
@@ -82,6 +84,21 @@ def count_parameters(model: NanoDeepseekOCR) -> None:
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print0(f"Parameters: {trainable:,} trainable / {total:,} total")
+
+
+def fit_batch(config: TrainConfig, setup: Setup) -> None:
+    """With `auto_batch`, set the batch size that fits this GPU; call it once it is known what trains.
+
+    Raises UserError on a CPU, or when not even one sample fits.
+    """
+    if not config.auto_batch:
+        return
+    if setup.device.type != "cuda":
+        raise UserError("--auto-batch asks how much fits a GPU, and there is none here: give --batch-size")
+    capacity = torch.cuda.get_device_properties(setup.device).total_memory
+    stage: Literal[1, 2] = 1 if setup.model.sam_model.pos_embed.requires_grad else 2
+    config.batch_size = fitting_batch(config, setup.model.config, stage, capacity, get_dist_info()[3])
+    print0(f"Batch size by the memory of this GPU ({capacity / GB:.0f} GB): {config.batch_size}")
 
 
 def make_loaders(

@@ -4,6 +4,7 @@ python -m scripts.bench                                                # everyth
 python -m scripts.bench train --model=nano --stage=1 --batch_size=64 --seq_len=64 --image_size=128
 python -m scripts.bench decode --model=nano --batch_size=8
 python -m scripts.bench data
+python -m scripts.bench parity                                         # a GPU's results against a CPU's
 python -m scripts.bench memory --model=d20 --stage=2 --batch_size=4 --seq_len=8192
 
 Tables for people, then all figures as JSON on the last line.
@@ -18,7 +19,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from nanochat.bench import checks, data, decode, train
+from nanochat.bench import checks, data, decode, parity, train
 from nanochat.bench.peak import step_peak
 from nanochat.common import UserError, autodetect_device_type, entry_point, parse_args
 from nanochat.machine import choose_precision
@@ -41,8 +42,8 @@ LEVELS = ("B", "note", "page")  # of drawn documents, for the loader
 class Config:
     """Measure this machine first, then what this code makes of it."""
 
-    what: Positional[Literal["all", "train", "decode", "data", "memory"]] = "all"
-    """what to measure"""
+    what: Positional[Literal["all", "parity", "train", "decode", "data", "memory"]] = "all"
+    """what to measure; all: everything but parity"""
     model: str = "nano"
     """size: nano or d20"""
     stage: Literal[0, 1, 2] = 0
@@ -58,6 +59,8 @@ class Config:
     precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "auto"
     """as in training"""
     recompute: Recompute = "none"
+    """as in training"""
+    compile: bool = False
     """as in training"""
     dense: bool = False
     """in stage 1, with the head of dense labels"""
@@ -87,7 +90,7 @@ def build_trainer(config: Config, number: int, device: torch.device) -> Trainer:
     batch, tokens, side = shape_of(config, device.type)
     settings = TrainConfig(
         model=config.model, batch_size=batch, seq_len=tokens, image_size=side, optimizer=config.optimizer,
-        precision=config.precision, recompute=config.recompute, steps=1,
+        precision=config.precision, recompute=config.recompute, compile=config.compile, steps=1,
     )  # fmt: skip
     weights = {"patches": 1.0, "cells": 1.0} if config.dense and number == 1 else {}
     return train.filled_trainer(settings, Stage(number, lambda step, steps: 1.0, 1e-4, dense_weights=weights), device)
@@ -143,6 +146,17 @@ def check_table(found: list[dict[str, Any]]) -> Table:
         times = f"{check['fast_seconds'] * 1e3:.2f}", f"{check['plain_seconds'] * 1e3:.2f}"
         table.add_row(check["name"], check["against"], *times, f"{check['error']:.1e}")
     return table
+
+
+def bench_parity(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
+    """This device's results against a CPU's."""
+    report = parity.measure_parity(config.model, device)
+    table = Table("against a CPU in float32", "loss", "gradients", title=f"{config.model} on {report.device}")
+    for name in report.loss:
+        table.add_row(f"{name} here", f"{report.loss[name]:.1e}", f"{report.gradients[name]:.1e}")
+    table.add_row("greedy tokens that are equal", f"{report.equal_tokens:.1%}")
+    console.print(table)
+    return asdict(report)
 
 
 def bench_decode(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
@@ -212,6 +226,8 @@ def main() -> None:
     wanted = ("train", "decode", "data", "memory") if config.what == "all" else (config.what,)
     device = torch.device((config.device if wanted != ("memory",) else "") or autodetect_device_type())
     results: dict[str, Any] = {"model": config.model, "torch": torch.__version__}
+    if "parity" in wanted:
+        results["parity"] = bench_parity(config, device, console)
     if "train" in wanted:
         results["train"] = bench_train(config, device, console)
     if "decode" in wanted:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_deepencoder, load_gpt
-from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
+from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
@@ -74,6 +74,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     print0("Freezing SAM encoder...")
     setup.model.freeze_sam()
     count_parameters(setup.model)
+    fit_batch(config, setup)
 
     train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(

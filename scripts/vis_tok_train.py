@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nanochat.checkpoint import save_deepencoder
 from nanochat.common import compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
-from nanochat.setup import SOURCES, check_language, count_parameters, make_loaders, start
+from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
@@ -63,6 +63,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     load_gpt(setup.model.gpt, config.gpt or sources.gpt)
     check_language(setup, config.gpt or sources.gpt)
     count_parameters(setup.model)
+    fit_batch(config, setup)
 
     train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(

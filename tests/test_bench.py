@@ -8,6 +8,7 @@ import torch
 
 from nanochat.bench.checks import run_checks
 from nanochat.bench.decode import bytes_per_step, measure_decode
+from nanochat.bench.parity import measure_parity
 from nanochat.bench.train import FilledPages, filled_trainer, gradient_error, wake
 from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
@@ -56,6 +57,12 @@ def test_fast_paths_compute_what_the_plain_ones_do():
     errors = {check.name: check.error for check in run_checks("nano", CPU)}
     assert len(errors) == 4
     assert all(error < (0.05 if "bfloat16" in name else 1e-4) for name, error in errors.items())
+
+
+def test_a_device_is_compared_with_a_cpu():
+    report = measure_parity("nano", CPU, tokens=6)
+    assert report.loss["float32"] == report.gradients["float32"] == 0 and report.equal_tokens == 1
+    assert 1e-4 < report.gradients["bfloat16"] < 0.05  # rounding is seen, and is no more than rounding
 
 
 def test_the_last_line_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -8,7 +8,7 @@ import torch
 from nanochat.bench.peak import step_peak
 from nanochat.bench.train import filled_trainer
 from nanochat.common import UserError
-from nanochat.memory import StepShape, largest_batch, predict
+from nanochat.memory import StepShape, fitting_batch, largest_batch, predict
 from nanochat.nano_deepseek_ocr import ModelConfig, nano_config
 from nanochat.trainer import Stage, TrainConfig
 from tests.tiny_model import tiny_config
@@ -60,3 +60,16 @@ def test_the_largest_batch_fits_and_the_next_does_not():
     assert not predict(tiny_config(), replace(shape, batch_size=batch + 1), "cuda").fits(capacity)
     with pytest.raises(UserError, match="not even one sample"):
         largest_batch(tiny_config(), shape, 1e6)
+
+
+def test_the_batch_that_is_chosen_divides_the_step():
+    config, capacity = TrainConfig(seq_len=64, precision="float32"), 1e7
+    model = tiny_config()
+    model.vision.image_size = 128
+    alone = fitting_batch(config, model, 1, capacity, 1)
+    assert predict(model, StepShape(1, alone, 64, 128, precision="float32"), "cuda").fits(capacity)
+    config.total_batch_size = 2 * (alone + 1)  # over two processes: one more than fits
+    shared = fitting_batch(config, model, 1, capacity, 2)
+    assert 1 <= shared < alone + 1 and (alone + 1) % shared == 0
+    config.total_batch_size = 2
+    assert fitting_batch(config, model, 1, capacity, 2) == 1
