@@ -1,10 +1,11 @@
 """`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
 
+import os
 import sys
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Literal
@@ -173,14 +174,22 @@ def read(options: Read) -> int:
     with tempfile.TemporaryDirectory() as temporary, _progress(console) as on_page:
         folder = options.out or Path(temporary)
         ledger = Ledger(folder / "ledger.jsonl", _settings(options, prompt), options.resume, options.retry_failed)
-        totals = read_input(make_reader, job, ledger, on_page)
-        counts = ledger.counts()
-        ledger.close()
-    if sum(counts.values()) > 1 or not counts["ok"] + counts["failed"]:
-        print(f"{summary(counts)}; {totals}", file=sys.stderr)
-    if not any(counts[state] for state in READ):
+        with closing(ledger):
+            try:
+                totals = read_input(make_reader, job, ledger, on_page)
+            except KeyboardInterrupt:
+                going_on = f" in {folder}; go on with --resume=True" if options.out else ""
+                print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
+                raise
+            except BrokenPipeError:  # whoever read the output has read enough
+                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+                return 1
+    states = totals.states
+    if sum(states.values()) > 1 or not states["ok"] + states["failed"]:
+        print(totals, file=sys.stderr)
+    if not any(states[state] for state in READ):
         return 2
-    return 1 if counts["failed"] else 0
+    return 1 if states["failed"] else 0
 
 
 @entry_point

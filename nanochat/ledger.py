@@ -9,6 +9,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,15 @@ from nanochat.common import UserError
 
 STATES = ("ok", "repaired", "looped", "cut", "failed", "skipped")
 READ = ("ok", "repaired", "looped", "cut")  # those that have text
+
+
+def _has_pages(path: Path) -> bool:
+    """Whether there is more than the settings of a run that read nothing."""
+    if not path.exists():
+        return False
+    with open(path, "rb") as file:
+        file.readline()
+        return bool(file.readline())
 
 
 class Ledger:
@@ -28,10 +38,11 @@ class Ledger:
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False, retry_failed: bool = False) -> None:
         self.path, self.retry_failed = path, retry_failed
         self._places: dict[tuple[str, int], tuple[int, str, str]] = {}  # page -> offset, state, fingerprint
+        self._n_pages: dict[str, int] = {}  # of the sources whose last page is here
         settings = json.loads(json.dumps(settings))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            going_on = path.exists() and path.stat().st_size > 0
+            going_on = _has_pages(path)
             if going_on and not (resume or retry_failed):
                 raise UserError(f"{path} is of an earlier run: go on with --resume=True, or choose another --out")
             self._file = open(path, "r+b" if going_on else "w+b")
@@ -55,7 +66,7 @@ class Ledger:
             if end == 0:
                 self._check(entry.get("settings"), settings)
             else:
-                self._places[entry["source"], entry["page"]] = end, entry["state"], entry["fingerprint"]
+                self._remember(end, entry)
             end += len(line)
         self._file.seek(end)
         self._file.truncate()
@@ -67,6 +78,11 @@ class Ledger:
             changed = sorted(key for key in now if not isinstance(before, dict) or before.get(key) != now[key])
             raise UserError(f"{self.path} is of a run with other settings ({', '.join(changed)}): choose another --out")
 
+    def _remember(self, start: int, entry: dict[str, Any]) -> None:
+        self._places[entry["source"], entry["page"]] = start, entry["state"], entry["fingerprint"]
+        if entry["last"]:
+            self._n_pages[entry["source"]] = entry["page"]
+
     def _append(self, entry: dict[str, Any]) -> int:
         start = self._file.seek(0, os.SEEK_END)
         self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
@@ -74,16 +90,23 @@ class Ledger:
         return start
 
     def record(
-        self, source: str, page: int, state: str, why: str = "", fingerprint: str = "", result: dict | None = None
+        self,
+        source: str,
+        page: int,
+        state: str,
+        why: str = "",
+        fingerprint: str = "",
+        result: dict | None = None,
+        last: bool = False,
     ) -> None:
-        """Write down how a page ended; `result`: what was read, as in JSON."""
+        """Write down how a page ended; `result`: what was read, as in JSON; `last`: whether it ends its source."""
         assert state in STATES
-        entry = {"source": source, "page": page, "state": state, "why": why, "fingerprint": fingerprint}
+        entry = {"source": source, "page": page, "last": last, "state": state, "why": why, "fingerprint": fingerprint}
         try:
             start = self._append({**entry, "result": result})
         except OSError as error:
             raise UserError(f"cannot write {self.path}: {error.strerror}") from error
-        self._places[source, page] = start, state, fingerprint
+        self._remember(start, entry)
 
     def done(self, source: str, page: int, fingerprint: str) -> bool:
         """Whether a page needs no reading: it was read, from the file as it is now, and is not to be tried again."""
@@ -91,6 +114,16 @@ class Ledger:
         if not state or before != fingerprint:
             return False
         return not (self.retry_failed and state in ("failed", "looped", "cut"))
+
+    def finished(self, source: str, fingerprint: str) -> bool:
+        """Whether a whole source needs no reading: all its pages are done."""
+        n_pages = self._n_pages.get(source, 0)
+        return n_pages > 0 and all(self.done(source, page, fingerprint) for page in range(1, n_pages + 1))
+
+    def pages(self) -> Iterator[tuple[str, int, str]]:
+        """(source, page, fingerprint) of every page that is here, in the order in which they came."""
+        for (source, page), (_, _, fingerprint) in self._places.items():
+            yield source, page, fingerprint
 
     def entry(self, source: str, page: int) -> dict[str, Any]:
         """The line of a page."""
@@ -103,9 +136,14 @@ class Ledger:
             if (source, page) in self._places:
                 yield self.entry(source, page)
 
+    def state(self, source: str, page: int) -> str:
+        """How a page ended."""
+        return self._places[source, page][1]
+
     def counts(self) -> Counter[str]:
         """How many pages ended in each state."""
         return Counter(state for _, state, _ in self._places.values())
 
     def close(self) -> None:
-        self._file.close()
+        with suppress(OSError):  # every line was written out when it came; on a full disk the rest of one is still held
+            self._file.close()

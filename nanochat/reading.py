@@ -3,18 +3,21 @@
 A page that fails is written down, and the rest go on. What has been read stays read, whatever ends the run.
 """
 
+import shutil
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import torch
 from PIL import Image
 
 from nanochat.common import UserError, atomic_path
-from nanochat.documents import InputPage, Selection, Source, open_document, read_ahead
-from nanochat.formats import SUFFIX, Format, page_text, word_boxes, write
+from nanochat.documents import Document, InputPage, Selection, Source, open_document, read_ahead
+from nanochat.formats import SUFFIX, Format, boxes_to_draw, page_text, write
 from nanochat.grounding import draw_boxes
 from nanochat.ledger import READ, STATES, Ledger
 from nanochat.ocr import OCR, Page
@@ -49,26 +52,40 @@ class Job:
 
 @dataclass
 class Totals:
-    """What a run has done, beside the ledger's counts."""
+    """What a run has done."""
 
     started: float = field(default_factory=time.monotonic)
+    states: Counter[str] = field(default_factory=Counter)
+    """how each page of the input ended, in this run or in the one that it goes on with"""
     pages: int = 0
+    """read in this run"""
     vision_tokens: int = 0
+    most_vision_tokens: int = 0
     modes: Counter[str] = field(default_factory=Counter)
+    doubtful: int = 0
+    """pages whose text the ink audit doubts"""
 
     def add(self, page: Page) -> None:
         self.pages, self.vision_tokens = self.pages + 1, self.vision_tokens + page.vision_tokens
+        self.most_vision_tokens += page.most_vision_tokens
         self.modes[page.mode] += 1
+        self.doubtful += page.ink != "ok"
 
     def __str__(self) -> str:
         if not self.pages:
-            return "nothing was read"
+            return f"{summary(self.states)}; nothing was read"
         minutes = (time.monotonic() - self.started) / 60
         modes = ", ".join(f"{n} {mode}" for mode, n in self.modes.most_common())
-        return (
-            f"{self.pages / max(minutes, 1e-9):.1f} pages a minute, "
-            f"{self.vision_tokens / self.pages:.0f} vision tokens a page on average ({modes})"
-        )
+        said = [
+            summary(self.states),
+            f"{self.pages / max(minutes, 1e-9):.1f} pages a minute",
+            f"{self.vision_tokens / self.pages:.0f} vision tokens a page ({modes})",
+        ]
+        if self.vision_tokens != self.most_vision_tokens:
+            said.append(f"{self.most_vision_tokens / self.pages:.0f} with the largest mode for all")
+        if self.doubtful:
+            said.append(f"the ink audit doubts {self.doubtful}")
+        return "; ".join(said)
 
 
 def file_names(sources: Sequence[Source]) -> dict[str, str]:
@@ -92,24 +109,52 @@ def read_input(
     `make_reader` is called when the first page needs a model; `on_page(page, state)` after each.
     """
     totals, names = Totals(), file_names(job.sources)
-    for page, result in _results(make_reader, job, ledger):
-        state: str = page.state
-        why = page.why
-        if result is not None:
-            totals.add(result)
-            state, why = result.status, _why(result)
-        if state != "done":
-            record = None if result is None else result.to_dict()
-            ledger.record(page.source.name, page.number, state, why, page.fingerprint, record)
-            _show(page, job, ledger, names)
-        if on_page is not None:
-            on_page(page, state)
-        if page.last:
-            _finish(page, job, ledger, names)
+    if job.out is not None and not ledger.counts():
+        _check_free(job, names)
+    unfinished: InputPage | None = None
+    try:
+        for page, result in _results(make_reader, job, ledger):
+            state: str = page.state
+            why = page.why
+            if result is not None:
+                totals.add(result)
+                state, why = result.status, why_it_ended(result)
+            if state != "done":
+                record = None if result is None else result.to_dict()
+                if record is not None:
+                    _draw_overlay(page, record, job, names)
+                ledger.record(page.source.name, page.number, state, why, page.fingerprint, record, page.last)
+                _print_text(page, job, ledger)
+            totals.states[ledger.state(page.source.name, page.number)] += 1
+            if on_page is not None:
+                on_page(page, state)
+            if page.last:
+                _write_file(page, job, ledger, names)
+            unfinished = None if page.last else page
+    except KeyboardInterrupt:
+        if unfinished is not None:
+            _write_file(unfinished, job, ledger, names)
+        raise
     return totals
 
 
-def _why(page: Page) -> str:
+def output_path(job: Job, name: str) -> Path:
+    """Where the text of the source called `name` goes."""
+    assert job.out is not None
+    return job.out / (name + SUFFIX.get(job.format, f".{job.format}"))
+
+
+def _check_free(job: Job, names: dict[str, str]) -> None:
+    """Refuse to write over files that are of no earlier run."""
+    for name in names.values():
+        if output_path(job, name).exists():
+            raise UserError(
+                f"{output_path(job, name)} is there already, and not of an earlier run: choose another --out"
+            )
+
+
+def why_it_ended(page: Page) -> str:
+    """What is to be said about a page beside its text; empty when all went well."""
     said = [REASONS.get(page.stopped, "")]
     if page.status == "repaired":
         said.append("it repeated itself once, and was read on without that")
@@ -136,14 +181,15 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
             continue
         if pictures:
             reader = reader or make_reader()
-        yield from _read_together(reader, waiting, job)
+        yield from read_together(reader, waiting, job)
         waiting = []
     if any(p.image is not None for p in waiting):
         reader = reader or make_reader()
-    yield from _read_together(reader, waiting, job)
+    yield from read_together(reader, waiting, job)
 
 
-def _read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Iterator[tuple[InputPage, Page | None]]:
+def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Iterator[tuple[InputPage, Page | None]]:
+    """Each page with what was read from its picture, which is let go; one that cannot be read becomes a failed page."""
     images = [page.image for page in waiting if page.image is not None]
     results: Iterator[Page | None] = iter(_read(reader, images, waiting, job) if reader is not None else [])
     for page in waiting:
@@ -156,10 +202,11 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
     """What the model makes of each picture; where all together fail, each alone, so that one cannot spoil the rest."""
     try:
         return list(reader.read_many(images, job.prompt, job.max_tokens, job.seconds))
-    except UserError as error:
+    except (UserError, torch.OutOfMemoryError) as error:
         if len(images) == 1:
             (page,) = (p for p in waiting if p.image is not None)
-            page.state, page.why = "failed", str(error)
+            what = str(error) if isinstance(error, UserError) else "out of memory on the GPU: lower --batch_size"
+            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {what}"
             return [None]
     found: list[Page | None] = []
     for page in waiting:
@@ -168,45 +215,57 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
     return found
 
 
-def _loader(source: Source, job: Job) -> Callable[[int], Image.Image]:
-    document = open_document(source, job.dpi, job.password)
-    return document.load
-
-
-def _show(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]) -> None:
-    """What is due as soon as a page is there: its text on standard output, its overlay in the folder."""
+def _print_text(page: InputPage, job: Job, ledger: Ledger) -> None:
+    """On standard output, a page's text as soon as it is there."""
     entry = ledger.entry(page.source.name, page.number)
-    if job.out is None and job.format in ("txt", "md") and entry["result"] is not None:
-        if len(job.sources) > 1 or page.number > 1 or not page.last:
-            print(
-                f"==> {page.source.name}"
-                + (f", page {page.number} <==" if not page.last or page.number > 1 else " <==")
-            )
-        print(page_text(entry), flush=True)
+    if job.out is not None or job.format not in ("txt", "md") or entry["result"] is None:
+        return
+    numbered = f", page {page.number}" if page.number > 1 or not page.last else ""
+    if numbered or len(job.sources) > 1:
+        print(f"==> {page.source.name}{numbered} <==")
+    print(page_text(entry), flush=True)
+
+
+def _draw_overlay(page: InputPage, record: dict, job: Job, names: dict[str, str]) -> None:
     if job.overlay and job.out is not None and page.image is not None:
         with atomic_path(job.out / f"{names[page.source.name]}.page-{page.number:03d}.png") as temporary:
-            draw_boxes(page.image, word_boxes(entry)).save(temporary, "PNG")
+            draw_boxes(page.image, boxes_to_draw({"result": record})).save(temporary, "PNG")
 
 
-def _finish(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]) -> None:
-    """The file of a source whose pages are all there; one that could not be opened has none."""
-    source, entries = page.source, ledger.entries(page.source.name, page.number)
-    if not any(entry["state"] in READ for entry in entries):
+def _write_file(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]) -> None:
+    """The file of a source up to `page`, its last unless the run was interrupted; none where nothing was read."""
+    source = page.source
+    if not any(entry["state"] in READ for entry in ledger.entries(source.name, page.number)):
         return
-    entries = ledger.entries(source.name, page.number)
-    load = _loader(source, job) if job.format in ("html", "pdf") else lambda number: Image.new("RGB", (1, 1))
-    if job.out is not None:
-        suffix = SUFFIX.get(job.format, f".{job.format}")
-        with atomic_path(job.out / (names[source.name] + suffix)) as temporary:
-            write(temporary, job.format, source.name, entries, load)
-    elif job.format not in ("txt", "md"):
-        target = ledger.path.with_name("stdout")
-        write(target, job.format, source.name, entries, load)
-        sys.stdout.flush()
-        with open(target, "rb") as file:
-            while chunk := file.read(1 << 20):
-                sys.stdout.buffer.write(chunk)
-        sys.stdout.buffer.flush()
+    with closing(_Pictures(source, job)) as pictures:
+        entries = ledger.entries(source.name, page.number)
+        if job.out is not None:
+            with atomic_path(output_path(job, names[source.name])) as temporary:
+                write(temporary, job.format, source.name, entries, pictures.load, job.dpi)
+        elif job.format not in ("txt", "md"):
+            target = ledger.path.with_name("stdout")
+            write(target, job.format, source.name, entries, pictures.load, job.dpi)
+            sys.stdout.flush()
+            with open(target, "rb") as file:
+                shutil.copyfileobj(file, sys.stdout.buffer)
+            sys.stdout.buffer.flush()
+
+
+class _Pictures:
+    """A source's pages once more, opened when the first is asked for."""
+
+    def __init__(self, source: Source, job: Job) -> None:
+        self.source, self.job = source, job
+        self.document: Document | None = None
+
+    def load(self, number: int) -> Image.Image:
+        """Page `number`. Raises UserError when it is there no more."""
+        self.document = self.document or open_document(self.source, self.job.dpi, self.job.password)
+        return self.document.load(number)
+
+    def close(self) -> None:
+        if self.document is not None:
+            self.document.close()
 
 
 def summary(counts: Counter[str]) -> str:
