@@ -18,6 +18,7 @@ from nanochat.common import UserError
 ASCII = "".join(map(chr, range(33, 127)))
 _SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these as it should draws all of ASCII
 EXTRAS = "£€°"  # drawn only in the faces that have them
+PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file and index of each face
 
 # Families never trained on: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an old-style
 # serif, and two code fonts that share one design (so that the trained twin does not give it away).
@@ -123,6 +124,11 @@ def _candidates() -> list[tuple[str, str, str, int]]:
 
 
 def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
+    """The fonts below a folder, by their own names, or as the list that was packed with them says (scripts/gpu_day.py)."""
+    packed = folder / PACKED_FACES
+    if packed.is_file():
+        rows = (line.split("\t") for line in packed.read_text(encoding="utf-8").splitlines())
+        return sorted((family, style, str(folder / name), int(index)) for family, style, name, index in rows)
     found = []
     for path in sorted([*folder.rglob("*.ttf"), *folder.rglob("*.otf"), *folder.rglob("*.ttc")]):
         try:

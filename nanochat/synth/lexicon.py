@@ -1,11 +1,12 @@
 """The words documents are written with, and which of them training never sees."""
 
+import os
 import re
 import zlib
 from functools import cache
 from pathlib import Path
 
-SYSTEM_WORDS = Path("/usr/share/dict/words")  # Debian's wamerican, installed by runs/fonts.sh
+SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS names another file
 HELD_OUT_SHARE = 20  # one word in so many is kept for the set `unseen`
 
 # Function words: in every set, so that sentences look as they do in life.
@@ -49,8 +50,9 @@ def _read_words() -> set[str]:
     phrases = [*_names(), *Lorem.word_list, *Address.states, *Address.countries, *Address.street_suffixes, *Job.jobs]
     phrases += [phrase for part in (*Company.bsWords, *Company.catch_phrase_words) for phrase in part]
     words = {word for phrase in phrases for word in re.findall(r"[A-Za-z]{2,}", phrase)}
-    if SYSTEM_WORDS.exists():
-        words.update(re.findall(r"^[A-Za-z]?[a-z]+$", SYSTEM_WORDS.read_text(encoding="utf-8"), re.MULTILINE))
+    path = Path(os.environ.get("NANO_WORDS", SYSTEM_WORDS))
+    if path.exists():
+        words.update(re.findall(r"^[A-Za-z]?[a-z]+$", path.read_text(encoding="utf-8"), re.MULTILINE))
     return {word for word in words if 2 <= len(word) <= 14 and not _UNFIT.search(word)}
 
 
