@@ -124,7 +124,7 @@ def _candidates() -> list[tuple[str, str, str, int]]:
 
 
 def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
-    """The fonts below a folder, by their own names, or as the list that was packed with them says (scripts/gpu_day.py)."""
+    """The fonts below a folder, by their own names, or as the list packed with them says (scripts/gpu_day.py)."""
     packed = folder / PACKED_FACES
     if packed.is_file():
         rows = (line.split("\t") for line in packed.read_text(encoding="utf-8").splitlines())
