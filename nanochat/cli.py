@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from nanochat.archives.settings import BatchSettings
 from nanochat.common import UserError, entry_point
 from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.formats import Format
@@ -72,13 +73,6 @@ class Read:
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
 
-    def __post_init__(self) -> None:
-        for name in ("dpi", "batch_size", "workers"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: give at least 1")
-        if self.out is None and (self.resume or self.retry_failed or self.overlay):
-            raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
-
 
 @dataclass
 class Serve:
@@ -91,6 +85,19 @@ class Serve:
     """how pages are shown, as in `read`"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+
+
+@dataclass
+class Batch:
+    """Read an archive of any size with many processes: a row for each page, on this machine or a Ray cluster."""
+
+    sources: tyro.conf.Positional[tuple[str, ...]]
+    """folders, patterns, pictures, PDFs, tar shards, parquet files; paths, or addresses such as s3://BUCKET/scans"""
+    settings: Annotated[BatchSettings, tyro.conf.arg(name="")]
+    checkpoint: str = "nano"
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
+    mode: ReadingMode = ""
+    """how pages are shown, as in `read`"""
 
 
 @dataclass
@@ -154,10 +161,20 @@ def _settings(options: Read, prompt: str) -> dict:
     return {"checkpoint": options.checkpoint, "prompt": prompt, **{name: getattr(options, name) for name in names}}
 
 
-def read(options: Read) -> int:
-    """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
+def _check(options: Read) -> None:
+    """Refuse numbers and combinations that mean nothing; here and not in `Read`, whose errors tyro would frame."""
     if not options.files:
         raise UserError("no file to read: nano-ocr read FILE...")
+    for name in ("dpi", "batch_size", "workers"):
+        if getattr(options, name) < 1:
+            raise UserError(f"--{name} {getattr(options, name)}: give at least 1")
+    if options.out is None and (options.resume or options.retry_failed or options.overlay):
+        raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
+
+
+def read(options: Read) -> int:
+    """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
+    _check(options)
     prompt = options.prompt.replace("\\n", "\n") or prompt_for(options.task)
     selection = Selection(options.pages)
     sources = find_sources(options.files)  # look at what the user gave before loading a model
@@ -197,6 +214,7 @@ def main() -> None:
     command = tyro.cli(
         Annotated[Read, tyro.conf.subcommand("read")]  # type: ignore[arg-type]
         | Annotated[Serve, tyro.conf.subcommand("serve")]
+        | Annotated[Batch, tyro.conf.subcommand("batch")]
         | Annotated[Score, tyro.conf.subcommand("score")]
         | Annotated[Demo, tyro.conf.subcommand("demo")],
         description=__doc__,
@@ -211,6 +229,13 @@ def main() -> None:
 
         name = Path(command.checkpoint).stem
         serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
+    elif isinstance(command, Batch):
+        from nanochat.archives.batch import batch  # Ray is not for those who read a file
+
+        with _progress(Console(stderr=True)) as on_page:
+            code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
+        if code:
+            sys.exit(code)
     elif isinstance(command, Score):
         from nanochat import score  # plots and reports are not for those who read a file
 

@@ -81,6 +81,7 @@ def _check_nano_ocr(arguments: list[str]) -> None:
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("nanochat.cli.read", stop)
+        patch.setattr("nanochat.archives.batch.batch", stop)
         patch.setattr("nanochat.score.PdfPages", stop)
         patch.setattr("scripts.demo.demo", stop)
         patch.setattr("nanochat.serve.app.serve", stop)

@@ -1,0 +1,90 @@
+"""What the processes of a batch do: some open pages, others read them with a model. Plain rows go between them."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from typing import Any
+
+from PIL import Image
+
+from nanochat.archives.files import File, pages_in
+from nanochat.documents import InputPage, Selection, Source
+from nanochat.ocr import OCR
+from nanochat.reading import Job, read_together, why_it_ended
+
+Rows = dict[str, Any]  # column -> values, as Ray hands batches over
+KEYS = ("source", "page", "last", "state", "why", "fingerprint")
+
+
+@dataclass(frozen=True)
+class Opening:
+    """How pages are opened, and which are not."""
+
+    selection: Selection
+    dpi: int
+    password: str
+    most: int | None = None
+    """pages of each file; None: all"""
+
+    def __call__(self, rows: Rows) -> Iterator[Rows]:
+        """One page after the other, of one file: `address`, `fingerprint`, and as JSON the pages that are `done`."""
+        for address, fingerprint, done in zip(rows["address"], rows["fingerprint"], rows["done"]):
+            known = {(name, number) for name, number in json.loads(done)}
+            file = File(str(address), str(fingerprint))
+            pages = pages_in(file, self.selection, self.dpi, self.password, lambda *page, known=known: page in known)
+            for page in islice(pages, self.most):
+                yield _row(page)
+
+
+def _row(page: InputPage) -> Rows:
+    image = page.image
+    width, height = image.size if image is not None else (0, 0)
+    return {
+        "source": [page.source.name], "page": [page.number], "last": [page.last], "state": [page.state],
+        "why": [page.why], "fingerprint": [page.fingerprint], "width": [width], "height": [height],
+        "pixels": [b"" if image is None else image.tobytes()],
+    }  # fmt: skip
+
+
+def _page(rows: Rows, i: int) -> InputPage:
+    image = None
+    if rows["state"][i] == "page":
+        image = Image.frombytes("RGB", (int(rows["width"][i]), int(rows["height"][i])), rows["pixels"][i])
+    return InputPage(
+        Source(str(rows["source"][i])), int(rows["page"][i]), rows["state"][i], str(rows["why"][i]), image,
+        bool(rows["last"][i]), str(rows["fingerprint"][i]),
+    )  # fmt: skip
+
+
+class Reader:
+    """A model that turns opened pages into rows of the ledger; a page that it cannot read is a row that says why."""
+
+    def __init__(self, checkpoint: str, device: str, mode: str, max_vision_tokens: int | None, job: Job) -> None:
+        self.ocr, self.job = OCR(checkpoint, device, mode, max_vision_tokens), job
+
+    def __call__(self, rows: Rows) -> Rows:
+        """Columns KEYS and `result`, JSON of what was read or null."""
+        pages = [_page(rows, i) for i in range(len(rows["source"]))]
+        found: list[list[Any]] = []
+        for page, result in self._read(pages):
+            state, why = page.state, page.why
+            if result is not None:
+                state, why = result["status"], result.pop("why")
+            found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(result)])
+        return {key: list(values) for key, values in zip((*KEYS, "result"), zip(*found))}
+
+    def _read(self, pages: list[InputPage]) -> Iterator[tuple[InputPage, dict[str, Any] | None]]:
+        images = [page.image for page in pages]
+        try:
+            read = list(read_together(self.ocr, pages, self.job))
+        except Exception as error:  # one page among a million that nobody thought of must not end the job
+            if len(pages) > 1:
+                for page, image in zip(pages, images):
+                    page.image = image
+                    yield from self._read([page])
+                return
+            pages[0].state, pages[0].why = "failed", f"{type(error).__name__}: {error}"
+            read = [(pages[0], None)]
+        for page, result in read:
+            yield page, None if result is None else {**result.to_dict(), "why": why_it_ended(result)}
