@@ -38,8 +38,7 @@ def test_the_first_and_the_last_leg_need_no_order() -> None:
     plan.now = 2
     assert set(levels(plan, 0, 100)) == {"D", "E"}
     seen = levels(plan, 1000, 2000)
-    assert set(seen) == {"s1", "w"}, "the last leg shows a level that was never reached"
-    assert 400 < seen["s1"] < 600
+    assert set(seen) == set(last) and all(200 < n < 300 for n in seen.values())
     before = plan.state_dict()
     read_well(plan, 1000, 500)
     assert before == plan.state_dict()

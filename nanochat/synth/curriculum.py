@@ -27,8 +27,8 @@ class Lesson:
 @dataclass
 class Curriculum:
     """A batch plan over levels, between two legs that need no order: the first `dense_steps` batches come from all
-    `dense_levels` alike (labels at every place need no curriculum), those from `last_from` on from all `last_levels`
-    that were reached, so that nothing is forgotten while the learning rate falls. `text_share` of the others have no
+    `dense_levels` alike (labels at every place need no curriculum), those from `last_from` on from all `last_levels`,
+    so that nothing is forgotten while the learning rate falls. `text_share` of the others have no
     pictures (level TEXT).
     """
 
@@ -58,8 +58,7 @@ class Curriculum:
         if self.text_share and np.random.default_rng((self.seed, k, 1)).random() < self.text_share:
             return TEXT
         if self._is_last(k):
-            reached = [level for level in self.last_levels if level in names[: self.now + 1]]
-            return reached[random.integers(len(reached))]
+            return self.last_levels[random.integers(len(self.last_levels))]
         share = random.random()
         if share < SHARES[0] or len(names) == 1:
             return names[self.now]
