@@ -158,6 +158,12 @@ class Pictures:
         self.image.close()
 
 
+def _says_encrypted(source: Source) -> bool:
+    """Whether a PDF says so itself: of one without a page, pdfium repeats what it last said of another."""
+    with source.stream() if source.data is not None else open(source.name, "rb") as file:
+        return b"/Encrypt" in file.read()
+
+
 class PDF:
     """A PDF, its pages drawn at `dpi`."""
 
@@ -168,7 +174,7 @@ class PDF:
                 self.document = pdfium.PdfDocument(source.stream(), password=password or None)
                 self.n_pages = len(self.document)
             except pdfium.PdfiumError as error:
-                if "password" in str(error).lower():
+                if "password" in str(error).lower() and _says_encrypted(source):
                     what = "the password is not right" if password else "it is encrypted: give its --password"
                     raise UserError(f"{source.name}: {what}") from error
                 raise UserError(f"{source.name}: broken, without a page, or no PDF ({error})") from error

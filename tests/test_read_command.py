@@ -1,0 +1,161 @@
+"""`nano-ocr read` as a person types it: every input, bad ones in one clear line each, and the exit codes."""
+
+import base64
+import importlib.util
+import io
+import json
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+from drawn_page import draw_page, sentence
+from PIL import Image
+from test_documents import LOCKED, bomb, write_long_pdf, write_pdf
+from tiny_server import tiny_checkpoint
+
+from nanochat import cli
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("tiny"))
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
+    """A folder with pages in it, in which commands are run."""
+    monkeypatch.chdir(tmp_path)
+    draw_page([sentence(0), sentence(1)], 20, width=300)[0].save("a.png")
+    return tmp_path
+
+
+@pytest.fixture
+def read(place: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture, checkpoint: Path):
+    def run(*arguments: str) -> tuple[int, str, str]:
+        """(exit code, stdout, stderr)."""
+        flags = ["read", *arguments, "--max_tokens=8"]
+        monkeypatch.setattr("sys.argv", ["nano-ocr", *flags, *["--checkpoint", str(checkpoint)]])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = int(stop.code or 0)
+        output = capfd.readouterr()
+        return code, output.out, output.err
+
+    return run
+
+
+def one_line(result: tuple[int, str, str], *words: str) -> None:
+    code, out, err = result
+    assert code == 2 and out == "" and err.startswith("error: ") and err.count("\n") == 1, err
+    for word in words:
+        assert word in err, err
+
+
+def picture_bytes(path: str = "a.png") -> bytes:
+    return Path(path).read_bytes()
+
+
+def test_the_same_page_by_every_way_in(read, monkeypatch: pytest.MonkeyPatch) -> None:
+    code, text, err = read("a.png")
+    assert code == 0 and len(text.strip()) > 3 and "error" not in err
+    url = "data:image/png;base64," + base64.b64encode(picture_bytes()).decode()
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(picture_bytes())))
+    for way in ("-", url, ".", "*.png"):
+        assert read(way)[:2] == (0, text), way
+    found = json.loads(read("a.png", "--format=json")[1])
+    assert found["source"] == "a.png" and found["pages"][0]["text"] == text.strip()
+
+
+def test_heic_where_the_package_is_there(read) -> None:
+    if importlib.util.find_spec("pillow_heif") is None:
+        Path("a.heic").write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
+        one_line(read("a.heic"), "a.heic", "not a picture")
+        return
+    import pillow_heif
+
+    pillow_heif.from_pillow(Image.open("a.png").convert("RGB")).save("a.heic")
+    assert read("a.heic")[0] == 0
+
+
+def test_one_bad_page_among_good_ones_is_exit_code_1(read) -> None:
+    Path("bad.png").write_text("Dear Sir")
+    code, _, err = read("a.png", "bad.png", "--out=out", "--overlay=True")
+    assert code == 1 and "error: bad.png: not a picture" in err and "2 pages: " in err and "1 failed" in err
+    assert {path.name for path in Path("out").iterdir()} == {"a.txt", "a.page-001.png", "ledger.jsonl"}
+    code, _, err = read("a.png", "bad.png", "--out=out", "--retry_failed=True", "--overlay=True")
+    assert code == 1 and "2 pages: " in err
+
+
+@pytest.mark.parametrize(
+    ("make", "words"),
+    [
+        (lambda path: bomb(path), ["over the limit of", "decompression bomb"]),
+        (lambda path: path.write_bytes(b"%PDF-1.7\nnothing else"), ["broken"]),
+        (lambda path: path.write_bytes(LOCKED.read_bytes()), ["encrypted: give its --password"]),
+        (lambda path: write_long_pdf(path, 0), ["without a page"]),
+        (lambda path: path.touch(), ["an empty file"]),
+        (lambda path: path.write_bytes(picture_bytes()[:200]), ["broken or truncated picture"]),
+        (lambda path: None, ["no such file"]),
+        (lambda path: path.mkdir(), ["no picture and no PDF in this folder"]),
+    ],
+)
+def test_what_cannot_be_read_is_one_line(read, make, words: list[str]) -> None:
+    make(Path("bad.file"))
+    one_line(read("bad.file"), "bad.file", *words)
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (["--task=translate"], ["no task called 'translate'", "free, markdown, ocr, figure, describe"]),
+        (["--pages=0"], ["--pages 0"]),
+        (["--dpi=0"], ["--dpi 0"]),
+        (["--prompt=What is it?"], ["one <image>"]),
+        (["--resume=True"], ["--out DIR"]),
+        (["--overlay=True"], ["--out DIR"]),
+        (["--mode=gundam", "--max_vision_tokens=9"], ["for mode native"]),
+        (["--out=a.png/out"], ["cannot write to a.png/out"]),
+    ],
+)
+def test_what_makes_no_sense_is_one_line(read, flags: list[str], words: list[str]) -> None:
+    one_line(read("a.png", *flags), *words)
+
+
+def test_no_file_and_no_output(read, monkeypatch: pytest.MonkeyPatch) -> None:
+    one_line(read(), "nano-ocr read FILE")
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
+    one_line(read("-"), "nothing came on standard input")
+
+
+def test_odd_pictures_are_pages_like_others(read) -> None:
+    Image.new("L", (1, 1)).save("dot.png")
+    draw_page([sentence(0)], 20, width=20_000)[0].crop((0, 0, 20_000, 100)).save("strip.png")
+    frames = [Image.new("L", (64, 64), tone) for tone in (50, 100, 150)]
+    frames[0].save("dance.gif", save_all=True, append_images=frames[1:])
+    code, out, err = read("dot.png", "strip.png", "dance.gif", "--format=json")
+    assert code == 0 and "5 pages: " in err and "2 skipped" in err
+    for one in out.split('{"source"')[1:]:
+        assert json.loads('{"source"' + one)["pages"][0]["state"] in ("ok", "repaired", "cut", "looped")
+
+
+def test_a_mode_that_was_not_learnt_is_warned_of(read) -> None:
+    code, _, err = read("a.png", "--mode=gundam")
+    assert code == 0 and err.count("warning: this checkpoint was trained with views in mode square, not gundam") == 1
+
+
+def test_pages_and_passwords(read) -> None:
+    write_pdf(Path("five.pdf"), 5)
+    pages = json.loads(read("five.pdf", "--pages=2,4-", "--format=json")[1])["pages"]
+    assert [page["state"] == "skipped" for page in pages] == [True, False, True, False, False]
+    assert read(str(LOCKED), "--password=sesame")[0] == 0
+
+
+def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("nanochat.ocr.OCR.read_many", interrupt)
+    code, _, err = read("a.png", "--out=out")
+    assert code == 130 and "go on with --resume=True" in err and err.endswith("interrupted\n")
