@@ -14,6 +14,7 @@ import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
+from nanochat.archives.settings import BatchSettings
 from nanochat.common import UserError, entry_point
 from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.formats import Format
@@ -84,6 +85,19 @@ class Serve:
     """how pages are shown, as in `read`"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+
+
+@dataclass
+class Batch:
+    """Read an archive of any size with many processes: a row for each page, on this machine or a Ray cluster."""
+
+    sources: tyro.conf.Positional[tuple[str, ...]]
+    """folders, patterns, pictures, PDFs, tar shards, parquet files; paths, or addresses such as s3://BUCKET/scans"""
+    settings: Annotated[BatchSettings, tyro.conf.arg(name="")]
+    checkpoint: str = "nano"
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
+    mode: ReadingMode = ""
+    """how pages are shown, as in `read`"""
 
 
 @dataclass
@@ -200,6 +214,7 @@ def main() -> None:
     command = tyro.cli(
         Annotated[Read, tyro.conf.subcommand("read")]  # type: ignore[arg-type]
         | Annotated[Serve, tyro.conf.subcommand("serve")]
+        | Annotated[Batch, tyro.conf.subcommand("batch")]
         | Annotated[Score, tyro.conf.subcommand("score")]
         | Annotated[Demo, tyro.conf.subcommand("demo")],
         description=__doc__,
@@ -214,6 +229,13 @@ def main() -> None:
 
         name = Path(command.checkpoint).stem
         serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
+    elif isinstance(command, Batch):
+        from nanochat.archives.batch import batch  # Ray is not for those who read a file
+
+        with _progress(Console(stderr=True)) as on_page:
+            code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
+        if code:
+            sys.exit(code)
     elif isinstance(command, Score):
         from nanochat import score  # plots and reports are not for those who read a file
 
