@@ -2,9 +2,9 @@
 
 nano learns single lines of up to 512 x 64 pixels best; a receipt shrunk to its 512-pixel page would have letters of 6
 pixels. So the page is set level, its lines are found (`ink.py`), each is scaled so that its letters have the size that
-nano was trained on, and laid alone on a piece of paper in the page's own colour. A line that is too long is cut at its
-widest gaps. The answers are joined with spaces along a line and with line ends between lines; the box of each line in
-the page comes with them.
+nano was trained on, and laid alone on a piece of paper in the page's own colour. What stands far apart on a line is
+shown apart, and a run that is too long is cut at its widest gaps. The answers are joined with spaces along a line and
+with line ends between lines; the box of each line in the page comes with them.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ HEIGHT = TOKEN_PIXELS  # of a view in pixels
 TEXT_HEIGHT = 19  # wanted height of a line's ink in pixels: type of about 21, the middle of what nano learns (12 to 32)
 LEAST_HEIGHT = 14  # a line may be shrunk to this rather than be cut
 MOST_HEIGHT = 30  # what is set larger on the page stays larger, up to this
+WIDE_GAP = 1.5  # heights of a line's ink: what stands further apart, such as a price, is a piece of its own
 MARGIN = 6  # paper left and right of the ink in pixels
 MOST_ENLARGED = 4.0
 READABLE = 9  # height of a line's ink in pixels below which a small picture is cut and enlarged too
@@ -85,13 +86,26 @@ def set_level(image: Image.Image) -> Level:
     return Level(level, angle, image.size, ink, find_lines(ink))
 
 
-def _gap_cuts(ink: np.ndarray, box: Box, n: int) -> list[int]:
-    """Columns, in pixels of the page, that cut a line into n parts: in the widest gap near each n-th of it."""
+def _gaps(ink: np.ndarray, box: Box) -> list[tuple[int, int]]:
+    """The empty runs of columns in a box: first column, and the first after, in pixels from its left."""
     left, top, right, bottom = box
     empty = ~ink[top:bottom, left:right].any(0)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], empty.astype(int), [0]])))
-    gaps = list(zip(edges[::2], edges[1::2]))  # (first, after last) of each empty run
-    width = right - left
+    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]
+
+
+def _runs(line: Line, ink: np.ndarray) -> list[Box]:
+    """The boxes of what stands far apart in a line."""
+    left, top, right, bottom = line.box
+    wide = [(a, b) for a, b in _gaps(ink, line.box) if b - a > WIDE_GAP * (bottom - top)]
+    starts = [left, *(left + b for _, b in wide)]
+    ends = [*(left + a for a, _ in wide), right]
+    return [(a, top, b, bottom) for a, b in zip(starts, ends) if b > a]
+
+
+def _gap_cuts(ink: np.ndarray, box: Box, n: int) -> list[int]:
+    """Columns, in pixels of the page, that cut a line into n parts: in the widest gap near each n-th of it."""
+    left, width, gaps = box[0], box[2] - box[0], _gaps(ink, box)
     cuts = []
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3
@@ -100,9 +114,8 @@ def _gap_cuts(ink: np.ndarray, box: Box, n: int) -> list[int]:
     return cuts
 
 
-def _parts(line: Line, ink: np.ndarray, scale: float, most: int) -> list[Box]:
-    """The boxes of a line's parts: the whole, or as few as fit in `most` pixels each at this scale."""
-    box = line.box
+def _parts(box: Box, ink: np.ndarray, scale: float, most: int) -> list[Box]:
+    """The boxes of a run's parts: the whole, or as few as fit in `most` pixels each at this scale."""
     n = ceil((box[2] - box[0]) * scale / most)
     if n <= 1:
         return [box]
@@ -144,10 +157,11 @@ def cut_lines(level: Level, max_side: int = 512) -> list[Piece]:
     for row, (line, height) in enumerate(zip(lines, heights)):
         shown = TEXT_HEIGHT * min(max(height / body, LEAST_HEIGHT / TEXT_HEIGHT), MOST_HEIGHT / TEXT_HEIGHT)
         scale = min(shown / height, TEXT_HEIGHT / body * 1.5, MOST_ENLARGED)
-        width = line.box[2] - line.box[0]
+        runs = _runs(line, ink)
+        width = max(right - left for left, _, right, _ in runs)
         if most < width * scale and most / width * height >= LEAST_HEIGHT:
             scale = most / width
-        for part in _parts(line, ink, scale, most):
+        for part in [part for run in runs for part in _parts(run, ink, scale, most)]:
             pieces.append(Piece(_draw(level.page, part, scale, most), row, level.back(part)))
     return pieces
 

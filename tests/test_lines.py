@@ -47,6 +47,9 @@ def test_prices_stay_with_what_they_price_and_columns_of_prose_do_not_mix() -> N
     page.paste(right.crop((0, 0, 200, page.height)), (480, 0))
     lines = find_lines(ink_map(page))
     assert len(lines) == 8 and all(line.box[2] > 500 for line in lines)
+    pieces = cut_lines(set_level(page))
+    assert [piece.row for piece in pieces] == sorted([*range(8), *range(8)]), "an article and its price are two pieces"
+    assert join([str(i) for i in range(16)], pieces).splitlines() == [f"{i} {i + 1}" for i in range(0, 16, 2)]
 
     left, boxes = draw_page([sentence(i, 6) for i in range(10)], 16, width=1100, left=20)
     other, _ = draw_page([sentence(i + 50, 6) for i in range(10)], 16, width=500, left=20)
