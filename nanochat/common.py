@@ -13,11 +13,9 @@ import torch
 import torch.distributed as dist
 import tyro
 
+from nanochat.errors import UserError as UserError
+
 T = TypeVar("T")
-
-
-class UserError(ValueError):
-    """Something a person can mend: the message is one line saying what is wrong, where, and what to do."""
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:

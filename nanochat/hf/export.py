@@ -1,0 +1,129 @@
+"""An exported folder that transformers loads too: its configuration, tokenizer, processor, and our code beside them.
+
+The weights are those of the native folder, which stays one: `nano-ocr` and `transformers` read the same files. The
+code is the files of this project that the model needs, side by side as transformers wants them, and nothing else.
+"""
+
+import ast
+import json
+from itertools import pairwise
+from pathlib import Path
+
+from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+from transformers import GenerationConfig, PreTrainedTokenizerFast
+
+from nanochat.checkpoint import export_model
+from nanochat.common import atomic_path
+from nanochat.hf.configuration import NanoDeepseekOcrConfig
+from nanochat.hf.processing import CHAT_TEMPLATE
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.tokenizer import RustBPETokenizer
+
+PACKAGE = Path(__file__).parents[1]
+CODE = {"configuration": "NanoDeepseekOcrConfig", "processing": "NanoDeepseekOcrProcessor"} | {
+    "modeling": "NanoDeepseekOcrForConditionalGeneration"
+}
+
+
+def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict) -> None:
+    """Write the native folder, and beside its files what transformers asks for."""
+    export_model(folder, model, tokenizer, {**meta, **_described()})
+    special = tokenizer.special_tokens
+    fast = fast_tokenizer(tokenizer)
+    fast.save_pretrained(folder)
+    end = [special["<|assistant_end|>"], special["<|bos|>"]]
+    GenerationConfig(
+        bos_token_id=special["<|bos|>"], eos_token_id=end, pad_token_id=special["<|bos|>"], do_sample=False,
+        suppress_tokens=[model.config.image_token_id], max_new_tokens=model.config.gpt.sequence_len,
+    ).save_pretrained(folder)  # fmt: skip
+    vision = model.config.vision
+    processor = {"view": vision.view, "image_size": vision.image_size, "page": vision.page}
+    processor |= {
+        "processor_class": CODE["processing"],
+        "auto_map": {"AutoProcessor": f"processing.{CODE['processing']}"},
+    }
+    _write(folder / "processor_config.json", json.dumps(processor, indent=2))
+    _write(folder / "chat_template.jinja", CHAT_TEMPLATE)
+    for name, text in remote_code().items():
+        _write(folder / name, text)
+
+
+def _described() -> dict:
+    """What config.json says to transformers."""
+    auto = {"AutoConfig": f"configuration.{CODE['configuration']}", "AutoProcessor": f"processing.{CODE['processing']}"}
+    auto |= {name: f"modeling.{CODE['modeling']}" for name in ("AutoModelForImageTextToText", "AutoModel")}
+    return {
+        "model_type": NanoDeepseekOcrConfig.model_type, "architectures": [CODE["modeling"]], "auto_map": auto,
+        "dtype": "float32",
+    }  # fmt: skip
+
+
+def _write(path: Path, text: str) -> None:
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+
+
+def remote_code() -> dict[str, str]:
+    """File name -> text of all our modules that the three of this package need, as neighbours of each other."""
+    found: dict[str, str] = {}
+    waiting = [f"nanochat.hf.{name}" for name in CODE]
+    while waiting:
+        module = waiting.pop()
+        if _neighbour(module) in found:
+            continue
+        path = PACKAGE.joinpath(*module.split(".")[1:])
+        text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith("nanochat."):
+                source = str(node.module)
+                if source == "nanochat.common":
+                    assert [alias.name for alias in node.names] == ["UserError"], f"{module} needs more of common.py"
+                    source = "nanochat.errors"
+                waiting.append(source)
+                text = text.replace(f"from {node.module} import", f"from .{_neighbour(source)[:-3]} import")
+        found[_neighbour(module)] = text
+    return found
+
+
+def _neighbour(module: str) -> str:
+    return module.split(".")[-1] + ".py"
+
+
+def fast_tokenizer(tokenizer: RustBPETokenizer) -> PreTrainedTokenizerFast:
+    """The same byte-pair encoding as transformers has it, `<|image|>` and the names of special tokens included."""
+    encoding, letters = tokenizer.encoding, _letters()
+    ranks = encoding._mergeable_ranks
+    vocabulary = {"".join(letters[byte] for byte in token): rank for token, rank in ranks.items()}
+    merges = []
+    for token in sorted(ranks, key=ranks.__getitem__):
+        if len(token) > 1:
+            left, right = ("".join(letters[byte] for byte in part) for part in _halves(token, ranks))
+            merges.append((left, right))
+    fast = Tokenizer(models.BPE(vocabulary, merges, ignore_merges=True))
+    split = pre_tokenizers.Split(Regex(encoding._pat_str), "isolated")
+    fast.pre_tokenizer = pre_tokenizers.Sequence([split, pre_tokenizers.ByteLevel(False, use_regex=False)])
+    fast.decoder = decoders.ByteLevel()
+    names = sorted(tokenizer.special_tokens, key=tokenizer.special_tokens.__getitem__)
+    fast.add_special_tokens(names)
+    assert [fast.token_to_id(name) for name in names] == [tokenizer.special_tokens[name] for name in names]
+    return PreTrainedTokenizerFast(
+        tokenizer_object=fast, bos_token="<|bos|>", eos_token="<|assistant_end|>", pad_token="<|bos|>",
+        padding_side="left", clean_up_tokenization_spaces=False, processor_class=CODE["processing"],
+    )  # fmt: skip
+
+
+def _halves(token: bytes, ranks: dict[bytes, int]) -> list[bytes]:
+    """The two tokens whose merge gave this one: what its bytes become by the merges that were learnt before it."""
+    parts = [bytes([byte]) for byte in token]
+    while len(parts) > 2:
+        pairs = [ranks.get(a + b, len(ranks)) for a, b in pairwise(parts)]
+        i = pairs.index(min(pairs))
+        parts[i : i + 2] = [parts[i] + parts[i + 1]]
+    return parts
+
+
+def _letters() -> dict[int, str]:
+    """The letter that stands for each byte in a vocabulary of texts: itself where it can be printed, else 256 on."""
+    printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
+    others = [byte for byte in range(256) if byte not in printed]
+    return {byte: chr(byte) for byte in printed} | {byte: chr(256 + i) for i, byte in enumerate(others)}

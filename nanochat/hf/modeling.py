@@ -1,0 +1,136 @@
+"""The model as transformers runs it: its loading, its cache and its `generate` around our own forward pass."""
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from transformers import DynamicCache, GenerationMixin, PreTrainedModel
+from transformers.modeling_outputs import CausalLMOutputWithPast
+
+from nanochat.errors import UserError
+from nanochat.gpt import GPT, capped_logits
+from nanochat.hf.configuration import NanoDeepseekOcrConfig
+from nanochat.image_process import ImageViews
+from nanochat.modes import ImageLayout
+from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+
+
+class PaddedCache:
+    """transformers' cache behind what `GPT.hidden` asks of ours; rows are padded on the left.
+
+    `attention_mask`: (B, past + new), 1 where a token is, 0 where padding is.
+    """
+
+    def __init__(self, cache: DynamicCache, attention_mask: Tensor) -> None:
+        self.cache, self.attention_mask = cache, attention_mask.bool()
+
+    def begin(self, n_new: int) -> slice | Tensor:
+        """Positions of the new tokens, padding not counted: a slice, or (B, n_new)."""
+        past = self.cache.get_seq_length()
+        here = self.attention_mask[:, : past + n_new]  # (B, S)
+        places = torch.arange(past + n_new, device=here.device)
+        self.mask: Tensor | None = None
+        if past or not here.all():
+            causal = places <= places[past:, None]  # (n_new, S)
+            own = places == places[past:, None]  # padding attends to itself, since a row of nothing is no softmax
+            self.mask = ((causal & here[:, None]) | own)[:, None]  # (B, 1, n_new, S)
+        if here.all():
+            return slice(past, past + n_new)
+        return (here.long().cumsum(1) - 1).clamp(min=0)[:, past:]
+
+    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """As `KVCache.append`: (B, n_new, H, D) in, (B, H, S, D) of all tokens out."""
+        keys, values = self.cache.update(k.transpose(1, 2), v.transpose(1, 2), layer)
+        return keys, values, self.mask
+
+    def advance(self, n_new: int) -> None:
+        """`update` has counted them."""
+
+
+class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    config_class = NanoDeepseekOcrConfig
+    base_model_prefix = "model"
+    main_input_name = "input_ids"
+    input_modalities = ["image", "text"]  # noqa: RUF012
+    _supports_sdpa = True
+    _keys_to_ignore_on_load_unexpected = [r"_extra_state$"]  # noqa: RUF012 - head counts, which the configuration has too
+
+    def __init__(self, config: NanoDeepseekOcrConfig) -> None:
+        super().__init__(config)
+        self.model = NanoDeepseekOCR(ModelConfig.from_dict(config.model))
+        self.post_init()
+
+    def _init_weights(self, module: nn.Module) -> None:
+        """All weights come from the file, but the rotary tables, which are no weights, are computed."""
+        if isinstance(module, GPT):
+            module.init_rotary()
+
+    def get_input_embeddings(self) -> nn.Module:
+        return self.model.gpt.transformer["wte"]  # type: ignore[index]
+
+    def get_output_embeddings(self) -> nn.Module:
+        return self.model.gpt.lm_head
+
+    def forward(
+        self,
+        input_ids: Tensor,
+        pixel_values: Tensor | None = None,
+        image_sizes: Tensor | None = None,
+        attention_mask: Tensor | None = None,
+        past_key_values: DynamicCache | None = None,
+        labels: Tensor | None = None,
+        use_cache: bool | None = None,
+        logits_to_keep: int = 0,
+        **kwargs: Any,
+    ) -> CausalLMOutputWithPast:
+        """Logits (B, T, V) of token ids (B, T) and pictures in order of appearance, as the processor gives both.
+
+        `pixel_values`: (N, 3, H, W), each picture in the upper left corner; `image_sizes`: (N, 2), their heights and
+        widths. `labels`: as `input_ids`, -100 is ignored. `logits_to_keep`: of the last positions alone; 0: of all.
+        """
+        kept = past_key_values
+        if past_key_values is None and (use_cache or attention_mask is not None):
+            past_key_values = DynamicCache()  # padding needs one, kept or not
+            kept = past_key_values if use_cache else None
+        embeds = self.model.embed(input_ids, views(pixel_values, image_sizes), None)
+        cache = None
+        if past_key_values is not None:
+            length = past_key_values.get_seq_length() + input_ids.size(1)
+            if attention_mask is None:
+                attention_mask = torch.ones(len(input_ids), length, device=input_ids.device)
+            cache = PaddedCache(past_key_values, attention_mask)
+        hidden = self.model.gpt.hidden(embeds, cache)  # type: ignore[arg-type]
+        logits = capped_logits(hidden[:, -logits_to_keep:], self.model.gpt.lm_head.weight)
+        loss = None
+        if labels is not None:
+            loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)
+        return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=kept)
+
+    def prepare_inputs_for_generation(self, input_ids: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
+        """Pictures are read with the prompt; what follows finds them in the cache."""
+        inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)  # type: ignore[misc]
+        past = inputs.get("past_key_values")
+        if past is not None and past.get_seq_length() > 0:
+            inputs["pixel_values"] = inputs["image_sizes"] = None
+        return inputs
+
+    def _expand_inputs_for_generation(
+        self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **others: Any
+    ) -> tuple[Any, dict[str, Any]]:
+        """Several answers to a row; its pictures are repeated with it, one after the other."""
+        pictures = others.get("pixel_values")
+        if expand_size > 1 and pictures is not None and len(pictures) != len(input_ids):
+            raise UserError("beams and several answers are for questions about one picture each")
+        return super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **others)  # type: ignore[misc]
+
+
+def views(pixel_values: Tensor | None, image_sizes: Tensor | None) -> list[ImageViews] | None:
+    """Each picture without the padding that makes all of a batch one tensor."""
+    if pixel_values is None:
+        return None
+    sizes = [pixel_values.shape[-2:]] * len(pixel_values) if image_sizes is None else image_sizes.tolist()
+    return [
+        ImageViews(ImageLayout((int(height), int(width))), pixels[:, : int(height), : int(width)])
+        for pixels, (height, width) in zip(pixel_values, sizes)
+    ]

@@ -1,0 +1,88 @@
+"""What transformers hands to the model: prompts as token ids, pictures as pixels."""
+
+from typing import Any
+
+import torch
+from PIL import Image
+from transformers import BatchFeature, ProcessorMixin
+from transformers.image_utils import load_image, make_flat_list_of_images, to_numpy_array
+
+from nanochat.errors import UserError
+from nanochat.image_process import view_function
+
+PLACEHOLDER, TOKEN = "<image>", "<|image|>"
+# As `tokenizer.py` lays conversations out; a picture that stands apart from the text comes before it, on its own line.
+CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in messages %}
+{%- set body = namespace(text='') %}
+{%- if message.content is string %}{% set body.text = message.content %}
+{%- else %}{% for part in message.content %}
+{%- if part.type == 'text' %}{% set body.text = body.text + part.text %}
+{%- else %}{% set body.text = body.text + '<image>\n' %}{% endif %}{% endfor %}{% endif %}
+{%- if message.role == 'system' %}{% set system.text = body.text + '\n\n' %}
+{%- else %}{{ '<|' + message.role + '_start|>' + system.text + body.text + '<|' + message.role + '_end|>' }}
+{%- set system.text = '' %}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}{{ '<|assistant_start|>' }}{% endif %}"""
+
+
+class NanoDeepseekOcrProcessor(ProcessorMixin):
+    """`view`, `image_size` and `page`: how the model was taught to see a page (`VisionConfig`)."""
+
+    attributes = ("tokenizer",)
+    tokenizer_class = "AutoTokenizer"
+
+    def __init__(
+        self, tokenizer: Any, view: str = "square", image_size: int = 1024, page: int = 1024,
+        chat_template: str | None = None, **kwargs: Any,
+    ) -> None:  # fmt: skip
+        self.view, self.image_size, self.page = view, image_size, page
+        super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
+
+    def __call__(self, images: Any = None, text: str | list[str] = "", **kwargs: Any) -> BatchFeature:
+        """`input_ids` and `attention_mask`, padded on the left; with pictures `pixel_values` and `image_sizes`.
+
+        `<image>` in a text stands for a picture; a text that is no whole conversation is asked as a user's message.
+        Raises UserError unless there are as many pictures as places for them.
+        """
+        show = view_function(self.view, self.image_size, self.page)
+        pictures: Any = [] if images is None else make_flat_list_of_images(images)
+        shown = [show(_picture(picture)) for picture in pictures]
+        if any(view.tiles is not None for view in shown):
+            raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")
+        prompts = [text] if isinstance(text, str) else list(text)
+        if sum(prompt.count(PLACEHOLDER) for prompt in prompts) != len(shown):
+            raise UserError(f"{len(shown)} pictures for {sum(p.count(PLACEHOLDER) for p in prompts)} {PLACEHOLDER}")
+        counts = iter([view.layout.n_tokens for view in shown])
+        prompts = [_expanded(prompt, counts) for prompt in prompts]
+        found = self.tokenizer(
+            prompts, add_special_tokens=False, padding=True, padding_side="left", return_tensors="pt",
+            return_token_type_ids=False,
+        )  # fmt: skip
+        data = dict(found)
+        if shown:
+            sizes = torch.tensor([view.layout.view for view in shown])
+            height, width = sizes.amax(0).tolist()
+            data["pixel_values"] = torch.zeros(len(shown), 3, height, width)
+            for pixels, view in zip(data["pixel_values"], shown):
+                pixels[:, : view.view.shape[1], : view.view.shape[2]] = view.view
+            data["image_sizes"] = sizes
+        return BatchFeature(data)
+
+    @property
+    def model_input_names(self) -> list[str]:
+        return ["input_ids", "attention_mask", "pixel_values", "image_sizes"]
+
+
+def _expanded(prompt: str, counts: Any) -> str:
+    """A whole conversation, each picture's place as often as it takes tokens."""
+    if not prompt.startswith("<|bos|>"):
+        prompt = f"<|bos|><|user_start|>{prompt}<|user_end|><|assistant_start|>"
+    first, *rest = prompt.split(PLACEHOLDER)
+    return first + "".join(TOKEN * next(counts) + piece for piece in rest)
+
+
+def _picture(picture: Any) -> Image.Image:
+    """A picture of any kind that transformers knows: Pillow's, an array, a tensor."""
+    if isinstance(picture, Image.Image | str):
+        return load_image(picture)
+    pixels = to_numpy_array(picture)
+    return Image.fromarray(pixels if pixels.shape[-1] in (3, 4) or pixels.ndim == 2 else pixels.transpose(1, 2, 0))
