@@ -14,6 +14,7 @@ from nanochat import ocr as module
 from nanochat.checkpoint import export_model
 from nanochat.common import UserError
 from nanochat.deepencoder import position
+from nanochat.lines import set_level
 from nanochat.modes import get_mode
 from nanochat.ocr import OCR
 from nanochat.prompts import PROMPTS
@@ -47,6 +48,28 @@ def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
         together = OCR(folder, batch_size=batch_size).read_many(mixed, max_tokens=12)
         assert [page.text for page in together] == alone
     assert len(set(alone)) > 5
+
+
+def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -> list[str]:
+    """The texts of pages that are shown in one mode after the other, read so many views at a time."""
+    modes = ("native", "lines", "tiny", "base", "gundam")
+    texts, position = [], 0
+    while position < len(pages):
+        some = range(position, min(len(pages), position + sizes[position % len(sizes)]))
+        shown = [reader._show(pages[i], set_level(pages[i]), modes[i % len(modes)]) for i in some]
+        texts += [page.text for page in reader._answer(shown, [pages[i] for i in some], PROMPTS["free"], 12, None)]
+        position = some.stop
+    return texts
+
+
+@pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_mixed_sizes_and_modes_give_each_page_its_own_text(folder: Path, n: int) -> None:
+    reader = OCR(folder, batch_size=16)
+    reader.attend = False
+    mixed = pages(n - 1)
+    alone = mixed_modes(reader, mixed, (1,))
+    assert mixed_modes(reader, mixed, (3, 8, 16)) == alone
+    assert len(set(alone)) > n // 4
 
 
 def test_pages_are_asked_for_as_they_are_read(folder: Path) -> None:

@@ -152,6 +152,19 @@ def test_pages_and_passwords(read) -> None:
     assert read(str(LOCKED), "--password=sesame")[0] == 0
 
 
+@pytest.mark.parametrize("n", [10, pytest.param(200, marks=pytest.mark.slow)])
+def test_workers_and_batches_do_not_change_a_character(read, n: int) -> None:
+    Path("in").mkdir()
+    for i in range(n):
+        draw_page([sentence(i + k) for k in range(1 + i % 4)], 10 + i % 9, 150 + 60 * (i % 5))[0].save(f"in/{i:03}.png")
+    found = []
+    for workers, batch_size in ((1, 1), (4, 7)):
+        out = f"out-{workers}"
+        assert read("in", f"--workers={workers}", f"--batch_size={batch_size}", f"--out={out}")[0] == 0
+        found.append({path.name: path.read_text() for path in Path(out).glob("*.txt")})
+    assert found[0] == found[1] and len(found[0]) == n and len(set(found[0].values())) > n // 4
+
+
 def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
