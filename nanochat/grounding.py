@@ -6,8 +6,10 @@ forget one, or nest them: what can be understood is kept, and nothing of the mar
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 
-from PIL import Image, ImageDraw
+import matplotlib
+from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.ink import Box
 
@@ -100,12 +102,24 @@ def _text(before: str, pieces: list[tuple[str, tuple[Box, ...], str]]) -> str:
 
 
 def draw_boxes(page: Image.Image, named: list[tuple[str, Box]]) -> Image.Image:
-    """A copy of the page with each box drawn, and its name above it."""
-    drawn = page.convert("RGB")
+    """The page with each box drawn, and beside it (below, where it is wide) white paper with each text in its place."""
+    width, height = page.size
+    right, down = (0, height) if width > height else (width, 0)
+    drawn = Image.new("RGB", (width + right, height + down), "white")
+    drawn.paste(page.convert("RGB"))
     draw = ImageDraw.Draw(drawn)
-    width = max(1, max(drawn.size) // 600)
-    for i, (name, (left, top, right, bottom)) in enumerate(named):
+    line = max(1, max(page.size) // 600)
+    for i, (name, (x0, y0, x1, y1)) in enumerate(named):
         colour = COLOURS[i % len(COLOURS)]
-        draw.rectangle((left, top, max(left, right - 1), max(top, bottom - 1)), outline=colour, width=width)
-        draw.text((left, max(0, top - 12)), name[:40].encode("latin-1", "replace").decode("latin-1"), fill=colour)
+        draw.rectangle((x0, y0, max(x0, x1 - 1), max(y0, y1 - 1)), outline=colour, width=line)
+        text = " ".join(name.split())
+        size = max(6.0, 0.8 * (y1 - y0))
+        length = draw.textlength(text, font=_font(size))
+        font = _font(max(6.0, size * min(1.0, (x1 - x0) / max(1.0, length))))
+        draw.text((x0 + right, (y0 + y1) / 2 + down), text, fill=colour, font=font, anchor="lm")
     return drawn
+
+
+def _font(size: float) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which knows most alphabets; it comes with matplotlib."""
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)

@@ -59,11 +59,16 @@ def test_no_answer_is_too_broken(parts: list[str]) -> None:
         assert all(0 <= a <= c <= 100 and 0 <= b <= d <= 50 for a, b, c, d in found.boxes)
 
 
-def test_boxes_are_drawn_on_a_copy() -> None:
-    page = Image.new("RGB", (80, 60), "white")
-    drawn = draw_boxes(page, [("Gesamt €", (10, 20, 40, 50))])
-    assert page.getcolors() == [(4800, (255, 255, 255))]
-    assert drawn.getpixel((10, 35)) != (255, 255, 255) and drawn.getpixel((60, 35)) == (255, 255, 255)
+@pytest.mark.parametrize(("size", "right", "down"), [((80, 100), 80, 0), ((100, 80), 0, 80)])
+def test_boxes_are_drawn_on_a_copy_and_texts_beside_it(size: tuple[int, int], right: int, down: int) -> None:
+    page = Image.new("RGB", size, "white")
+    drawn = draw_boxes(page, [("Gesamt €", (10, 20, 70, 50))])
+    assert page.getcolors() == [(8000, (255, 255, 255))]
+    assert drawn.size == (size[0] + right, size[1] + down)
+    assert drawn.getpixel((10, 35)) != (255, 255, 255) and drawn.getpixel((40, 70)) == (255, 255, 255)
+    beside = drawn.crop((right, down, right + size[0], down + size[1]))
+    left, top, end, bottom = beside.convert("L").point(lambda tone: 255 * (tone < 250)).getbbox() or (0, 0, 0, 0)
+    assert 9 <= left < 20 and 60 <= end <= 72 and 20 <= top < bottom <= 50
 
 
 def test_tasks_are_the_papers_prompts() -> None:
