@@ -1,0 +1,260 @@
+"""Reading measured: what each mode costs to encode, how fast whole inputs are read and what bounds that, how often the
+ink audit is right, how near the places of lines are, and whether memory stays flat over a long document."""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+
+import torch
+from PIL import Image, ImageDraw
+
+from nanochat.audit import audit
+from nanochat.bench.rates import best_seconds
+from nanochat.common import UserError
+from nanochat.documents import Selection, find_sources, read_ahead
+from nanochat.flops import clip_forward_flops, sam_forward_flops
+from nanochat.image_process import open_image, show
+from nanochat.ink import Box
+from nanochat.ledger import Ledger
+from nanochat.lines import set_level
+from nanochat.machine import Precision, choose_precision
+from nanochat.modes import MODES, get_mode
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.ocr import OCR
+from nanochat.reading import Job, read_input
+from nanochat.synth import LEVELS, draw_document
+from nanochat.tasks.empty_pictures import EmptyPictures
+from nanochat.tasks.eval_set import EvalSet
+
+PAGE = (1240, 1754)  # A4 at 150 dots an inch: width, height
+SQUARE = 2048  # of the matrix product that is held to be the machine's peak
+
+
+@dataclass
+class ModeCost:
+    """What one page of PAGE pixels costs in one mode."""
+
+    mode: str
+    views: str
+    """in pixels, width first"""
+    tokens: int
+    flops: float
+    seconds: float
+    """of a GPU; of a CPU, what it worked on this alone, all threads side by side"""
+    share: float
+    """of the peak: operations over seconds, over those of a large square matrix product"""
+
+
+def working_seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call; on a CPU processor time over threads, so that other work beside it does not count."""
+    if device.type == "cuda":
+        return best_seconds(run, device, 1.0)
+    started = time.process_time()
+    run()
+    return (time.process_time() - started) / torch.get_num_threads()
+
+
+def square_rate(precision: Precision, device: torch.device) -> float:
+    """FLOP/s of large square matrix products, the best of ten."""
+    a, b = (torch.randn(SQUARE, SQUARE, device=device, dtype=precision.dtype()) for _ in range(2))
+    return max(2.0 * SQUARE**3 / working_seconds(lambda: a @ b, device) for _ in range(10))
+
+
+@torch.inference_mode()
+def measure_modes(size: str, device: torch.device, modes: Sequence[str] = MODES) -> list[ModeCost]:
+    """Encode one A4 page in each mode with random weights."""
+    config = preset(size)
+    vision = config.vision
+    model = NanoDeepseekOCR(config).requires_grad_(False).eval().to(device)
+    precision = choose_precision("auto" if device.type == "cuda" else "float32", device)
+    peak = square_rate(precision, device)
+    page = Image.effect_noise(PAGE, 60).convert("RGB")
+    found: list[ModeCost] = []
+    for name in modes:
+        views = show(page, get_mode(name, vision.page)).to(device)
+        n_tiles, side = 0 if views.tiles is None else len(views.tiles), views.layout.tile_size
+        sizes = [views.layout.view, *[(side, side)] * n_tiles]
+        flops = sum(
+            sam_forward_flops(vision, h, w) + clip_forward_flops(vision, h, w, config.gpt.n_embd) for h, w in sizes
+        )
+
+        def encode(views=views) -> None:
+            with precision.autocast(device):
+                model.encode_images([views])
+
+        if not found:
+            encode()  # warm-up
+        seconds = working_seconds(encode, device)
+        tiles = f"{n_tiles} of {side} x {side}, " if n_tiles else ""
+        shape = f"{tiles}{views.layout.view[1]} x {views.layout.view[0]}"
+        found.append(ModeCost(name, shape, views.layout.n_tokens, flops, seconds, flops / seconds / peak))
+    return found
+
+
+@dataclass
+class Speed:
+    """How fast an input is read."""
+
+    workers: int
+    pages: int
+    pages_per_minute: float
+    opening: float
+    """seconds a page to open all pages, nothing else being done"""
+    finding: float
+    """seconds a page to find ink and lines"""
+    model: float
+    """seconds a page of encoding, writing and placing"""
+    rest: float
+    """seconds a page of all else: cutting lines, files, waiting for pages"""
+
+
+def _pages_only(files: Sequence[str], n: int, workers: int) -> list[Image.Image]:
+    pages = (page.image for page in read_ahead(find_sources(files), workers=workers) if page.image is not None)
+    return [page for page, _ in zip(pages, range(n))]
+
+
+def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folder: Path) -> Speed:
+    """Read the first `n` pages of these files, as `nano-ocr read --format json --out` does."""
+    started = time.perf_counter()
+    pages = _pages_only(files, n, workers)
+    opening = time.perf_counter() - started
+    started = time.perf_counter()
+    for page in pages:
+        set_level(page)
+    finding = time.perf_counter() - started
+    if not pages:
+        raise UserError("no page in these files")
+    sources = find_sources(files)[:n]
+    list(reader.read_many(pages[:1]))  # warm-up
+    ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
+    seconds = [0.0]
+    job = Job(sources, "<image>\nFree OCR.", Selection("1"), workers=workers, format="json", out=ledger.path.parent)
+    started = time.perf_counter()
+    totals = read_input(lambda: reader, job, ledger)
+    whole = time.perf_counter() - started
+    for source in sources:
+        for entry in ledger.entries(source.name, 1):
+            seconds.append((entry["result"] or {"seconds": 0.0})["seconds"])
+    ledger.close()
+    k = max(1, totals.pages)
+    model, finding = sum(seconds) / k, finding / len(pages)
+    return Speed(
+        workers, k, 60 * k / whole, opening / len(pages), finding, model, max(0.0, whole / k - model - finding)
+    )
+
+
+@dataclass
+class AuditFigures:
+    """How often the ink audit says what it should."""
+
+    pictures: str
+    pages: int
+    right: float
+    """of the true text: `ok`"""
+    half: float
+    """of its first half: `missing`"""
+    doubled: float
+    """of it twice: `invented`"""
+
+
+def measure_audit(name: str, examples: EvalSet) -> AuditFigures:
+    """Ask the audit about the true texts of a set, about half of each, and about each twice; texts of 60 and more."""
+    verdicts: list[list[str]] = []
+    for i in range(len(examples)):
+        example = examples[i]
+        text, picture = example["messages"][1]["content"], example["images"][0]
+        if sum(not c.isspace() for c in text) < 60:
+            continue
+        lines = set_level(open_image(picture)).lines
+        rows = text.splitlines()
+        half = "\n".join(rows[: len(rows) // 2]) if len(rows) > 1 else text[: len(text) // 2]
+        verdicts.append([audit(lines, said).verdict for said in (text, half, text + text)])
+    wanted = ("ok", "missing", "invented")
+    shares = [fmean(v[k] == word for v in verdicts) if verdicts else 0.0 for k, word in enumerate(wanted)]
+    return AuditFigures(name, len(verdicts), *shares)
+
+
+def measure_empty(n: int) -> dict[str, tuple[int, float, float]]:
+    """Of pictures without a letter, by kind: how many, the share that is `ok` without a text, `invented` with one."""
+    examples = EmptyPictures(n)
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for i, kind in enumerate(examples.tiers):
+        lines = set_level(open_image(examples[i]["images"][0])).lines
+        verdicts = audit(lines, "").verdict == "ok", audit(lines, "a b c d e " * 20).verdict == "invented"
+        found.setdefault(kind, []).append(verdicts)
+    return {kind: (len(rows), fmean(a for a, _ in rows), fmean(b for _, b in rows)) for kind, rows in found.items()}
+
+
+@dataclass
+class PlaceFigures:
+    """How near the places of lines are to the true ones, on drawn documents read whole."""
+
+    level: str
+    lines: int
+    """that were read right, each to a letter in three"""
+    overlap: float
+    """of a line's place with its true box, mean intersection over union"""
+    attended: float
+    """the same of what the model looked at alone, in places of 64 pixels"""
+    holds: float
+    """share of lines whose middle lies in what the model looked at"""
+
+
+def overlap(a: Box, b: Sequence[float]) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    common = max(0.0, width) * max(0.0, height)
+    return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+
+def measure_places(reader: OCR, level: str, n: int, alike: Callable[[str, str], float]) -> PlaceFigures:
+    """Read `n` drawn documents of a level whole; `alike(a, b)`: 0 to 1, how alike two lines are."""
+    found: list[tuple[float, float, float]] = []
+    for i in range(n):
+        document = draw_document(LEVELS[level], i, "val")
+        page = next(reader.read_many([Image.fromarray(document.image)]))
+        true = dict(zip(document.text.split("\n"), document.line_boxes().tolist()))
+        for line in page.lines:
+            text = max(true, key=lambda text: alike(text, line.text), default="")
+            if not text or alike(text, line.text) < 2 / 3 or line.box is None or line.attended is None:
+                continue
+            box, seen = true[text], line.attended
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            inside = seen[0] <= x <= seen[2] and seen[1] <= y <= seen[3]
+            found.append((overlap(line.box, box), overlap(seen, box), float(inside)))
+    means = [fmean(column) for column in zip(*found)] if found else [0.0] * 3
+    return PlaceFigures(level, len(found), *means)
+
+
+def write_numbered_pdf(path: Path, n: int) -> None:
+    """A PDF of `n` pages of A7 with a number on each."""
+    parts = [Image.new("L", (210, 297), 255) for _ in range(10)]
+    for i, part in enumerate(parts):
+        ImageDraw.Draw(part).text((30, 40), f"page {i}", fill=0, font_size=40)
+    parts[0].save(path, "PDF", save_all=True, append_images=[parts[i % 10] for i in range(1, n)])
+
+
+def measure_memory(reader: OCR, pages: int, folder: Path) -> list[tuple[int, float]]:
+    """Read a PDF of that many pages, few tokens each: (page, MB in memory) ten times on the way and at the end."""
+    write_numbered_pdf(folder / "long.pdf", pages)
+    ledger = Ledger(folder / "long" / "ledger.jsonl", {})
+    found: list[tuple[int, float]] = []
+
+    def note(page, state: str) -> None:
+        if page.number in (100, pages) or page.number % max(1, pages // 10) == 0:
+            found.append((page.number, _resident_mb()))
+
+    job = Job(find_sources([str(folder / "long.pdf")]), "<image>\nFree OCR.", dpi=72, max_tokens=4, out=folder / "long")
+    read_input(lambda: reader, job, ledger, note)
+    ledger.close()
+    return found
+
+
+def _resident_mb() -> float:
+    status = Path("/proc/self/statm")
+    if status.is_file():
+        return int(status.read_text().split()[1]) * resource.getpagesize() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
