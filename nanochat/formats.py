@@ -73,7 +73,7 @@ def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
     return lines + blocks
 
 
-def _words(line: Placed) -> Iterator[tuple[str, Box]]:
+def words_of(line: Placed) -> Iterator[tuple[str, Box]]:
     """The words of a line, its width divided among them by their letters."""
     left, top, right, bottom = line.box
     pixels = (right - left) / max(1, len(line.text))
@@ -161,7 +161,7 @@ def _hocr(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
             words = [
                 f'<span class="ocrx_word" id="word_{page}_{i}_{k}" title="bbox {" ".join(map(str, box))};'
                 f' x_wconf {line.confidence}">{_xml(word)}</span>'
-                for k, (word, box) in enumerate(_words(line), 1)
+                for k, (word, box) in enumerate(words_of(line), 1)
             ]
             where = " ".join(map(str, line.box))
             yield f'<span class="ocr_line" id="line_{page}_{i}" title="bbox {where}">{" ".join(words)}</span>\n'

@@ -1,0 +1,151 @@
+"""The plugin for OCRmyPDF, which makes scans searchable and keeps all else that is in a PDF.
+
+    ocrmypdf --plugin nanochat.ocrmypdf_plugin scan.pdf searchable.pdf
+
+OCRmyPDF cleans, turns and shows the pages; a model reads them, and OCRmyPDF lays the text under the picture.
+"""
+
+import argparse
+import logging
+import threading
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from ocrmypdf import hookimpl
+from ocrmypdf.exceptions import BadArgsError
+from ocrmypdf.hocrtransform import BoundingBox, OcrClass, OcrElement
+from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
+from PIL import Image
+from pydantic import BaseModel
+
+from nanochat.common import UserError
+from nanochat.formats import Placed, placed_lines, words_of
+from nanochat.ocr import OCR, Page, find_model
+
+log = logging.getLogger(__name__)
+ONE_AT_A_TIME = threading.Lock()  # OCRmyPDF hands over pages from many threads; the model takes one
+
+
+class NanoOptions(BaseModel):
+    """What the command line says to the plugin."""
+
+    checkpoint: str = "nano"
+    mode: str = ""
+
+
+@cache
+def _model(checkpoint: str, mode: str) -> OCR:
+    return OCR(checkpoint, mode=mode)
+
+
+def _read(picture: Image.Image, options: Any) -> Page:
+    given = options.nano
+    with ONE_AT_A_TIME:
+        return _model(given.checkpoint, given.mode).read(picture)
+
+
+def _lines(page: Page) -> list[Placed]:
+    """The lines with their places; where no place is known, spread over the page's height, still to be found."""
+    found = placed_lines({"result": page.to_dict()})
+    texts = [line for line in page.text.splitlines() if line.strip()]
+    if found or not texts:
+        return found
+    pitch = page.height / len(texts)
+    boxes = [(0, round(i * pitch), page.width, round((i + 1) * pitch)) for i in range(len(texts))]
+    return [Placed(text, box, round(100 * page.mean_probability)) for text, box in zip(texts, boxes)]
+
+
+def _element(kind: str, line: Placed) -> OcrElement:
+    return OcrElement(kind, BoundingBox(*line.box), text=line.text, confidence=line.confidence / 100)
+
+
+class NanoEngine(OcrEngine):
+    """Reads pages with a trained model."""
+
+    @staticmethod
+    def version() -> str:
+        return "0.1.0"
+
+    @staticmethod
+    def creator_tag(options: Any) -> str:
+        return "nano-deepseek-ocr"
+
+    def __str__(self) -> str:
+        return "nano-deepseek-ocr"
+
+    @staticmethod
+    def languages(options: Any) -> set[str]:
+        """Whatever is asked for: a model reads what it was taught, and takes no hint."""
+        return {"eng", *(options.languages or [])}
+
+    @staticmethod
+    def get_orientation(input_file: Path, options: Any) -> OrientationConfidence:
+        """Pages are taken to be upright."""
+        return OrientationConfidence(angle=0, confidence=0.0)
+
+    @staticmethod
+    def get_deskew(input_file: Path, options: Any) -> float:
+        """Pages are taken to be straight."""
+        return 0.0
+
+    @staticmethod
+    def supports_generate_ocr() -> bool:
+        return True
+
+    @staticmethod
+    def generate_ocr(input_file: Path, options: Any, page_number: int = 0) -> tuple[OcrElement, str]:
+        """(lines and words with their places, the text) of a page; none of one that cannot be read, with a warning."""
+        with Image.open(input_file) as picture:
+            width, height = picture.size
+            dpi = float(picture.info.get("dpi", (72, 72))[0])
+            try:
+                page = _read(picture, options)
+                text, placed = page.text, _lines(page)
+            except UserError as error:
+                log.warning("page %d has no text: %s", page_number + 1, error)
+                text, placed = "", []
+        lines = []
+        for line in placed:
+            element = _element(OcrClass.LINE, line)
+            words = [Placed(text, box, line.confidence) for text, box in words_of(line)]
+            element.children = [_element(OcrClass.WORD, word) for word in words]
+            lines.append(element)
+        box = BoundingBox(0, 0, width, height)
+        return OcrElement(OcrClass.PAGE, box, dpi=dpi, page_number=page_number, children=lines), text
+
+    @staticmethod
+    def generate_hocr(input_file: Path, output_hocr: Path, output_text: Path, options: Any) -> None:
+        raise NotImplementedError("OCRmyPDF 17 asks for generate_ocr instead")
+
+    @staticmethod
+    def generate_pdf(input_file: Path, output_pdf: Path, output_text: Path, options: Any) -> None:
+        raise BadArgsError("--pdf-renderer sandwich is for Tesseract: leave it out")
+
+
+@hookimpl
+def register_options() -> dict[str, type[BaseModel]]:
+    return {"nano": NanoOptions}
+
+
+@hookimpl
+def add_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("nano-deepseek-ocr")
+    group.add_argument("--nano-checkpoint", default="nano", help="step_N.pt, an exported folder, or nano")
+    group.add_argument("--nano-mode", default="", help="how pages are shown, as in nano-ocr read")
+
+
+@hookimpl
+def check_options(options: Any) -> None:
+    try:
+        if not find_model(options.nano.checkpoint).exists():
+            raise UserError(f"{options.nano.checkpoint}: no such checkpoint")
+    except UserError as error:
+        raise BadArgsError(str(error)) from error
+
+
+@hookimpl(tryfirst=True)
+def get_ocr_engine(options: Any) -> OcrEngine | None:
+    if options is not None and options.ocr_engine == "none":
+        return None
+    return NanoEngine()
