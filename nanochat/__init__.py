@@ -3,12 +3,17 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from nanochat.async_ocr import AsyncOCR as AsyncOCR
     from nanochat.ocr import OCR as OCR
 
 
 def __getattr__(name: str) -> Any:
-    if name == "OCR":  # on demand: whoever imports another part does not wait for this one
+    if name == "OCR":  # on demand: whoever imports another part does not wait for these
         from nanochat.ocr import OCR
 
         return OCR
+    if name == "AsyncOCR":
+        from nanochat.async_ocr import AsyncOCR
+
+        return AsyncOCR
     raise AttributeError(f"module 'nanochat' has no attribute {name!r}")

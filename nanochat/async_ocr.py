@@ -1,0 +1,103 @@
+"""Reading for programs of asyncio: pages that are asked for at one time are read together, and the loop stays free."""
+
+import asyncio
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from PIL import Image
+
+from nanochat.common import UserError
+from nanochat.image_process import open_image
+from nanochat.ocr import OCR, PROMPT, Page
+
+
+@dataclass
+class _Request:
+    """One picture that somebody waits for."""
+
+    picture: Image.Image
+    prompt: str
+    max_tokens: int | None
+    answer: "asyncio.Future[Page]"
+
+
+class AsyncOCR:
+    """`OCR`, to be awaited: `async with AsyncOCR("nano") as ocr: page = await ocr.read("receipt.png")`.
+
+    Takes what `OCR` takes. Requests that wait while others are read share the next batch, `batch_size` at most; the
+    text of each is what it would be alone. A task that is cancelled costs nothing more once its batch is read.
+    """
+
+    def __init__(self, checkpoint: str | Path = "nano", **options: Any) -> None:
+        self._checkpoint, self._options = checkpoint, options
+        self._requests: asyncio.Queue[_Request] = asyncio.Queue()
+        self._answers: set[asyncio.Future[Page]] = set()
+
+    async def __aenter__(self) -> "AsyncOCR":
+        self._ocr = await asyncio.to_thread(OCR, self._checkpoint, **self._options)
+        self._reader = asyncio.create_task(self._read_on())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._reader.cancel()
+        with suppress(asyncio.CancelledError):
+            await self._reader
+        for answer in list(self._answers):
+            answer.cancel()
+
+    async def read(
+        self, picture: str | Path | bytes | Image.Image, prompt: str = PROMPT, max_tokens: int | None = None
+    ) -> Page:
+        """Read one picture. Raises UserError when it cannot be opened, or the prompt has not one `<image>`."""
+        opened = await asyncio.to_thread(open_image, picture)
+        if self._reader.done():
+            raise asyncio.CancelledError("the reader has been left")
+        answer: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
+        self._answers.add(answer)
+        answer.add_done_callback(self._answers.discard)
+        self._requests.put_nowait(_Request(opened, prompt, max_tokens, answer))
+        return await answer
+
+    async def _read_on(self) -> None:
+        """Batch after batch, as long as somebody waits."""
+        kept: list[_Request] = []
+        while True:
+            waiting = kept or [await self._requests.get()]
+            while not self._requests.empty():
+                waiting.append(self._requests.get_nowait())
+            waiting = [request for request in waiting if not request.answer.done()]
+            if not waiting:
+                kept = []
+                continue
+            first = waiting[0]
+            alike = [r for r in waiting if (r.prompt, r.max_tokens) == (first.prompt, first.max_tokens)]
+            batch = alike[: self._ocr.batch_size]
+            kept = [request for request in waiting if not any(request is one for one in batch)]
+            await self._read_batch(batch)
+
+    async def _read_batch(self, batch: Sequence[_Request]) -> None:
+        """Answer some requests; where all together fail, each alone, so that one cannot spoil the rest."""
+        try:
+            pages = await asyncio.to_thread(self._read_many, batch)
+        except Exception as error:  # whoever waits must hear of it
+            if isinstance(error, UserError) and len(batch) > 1:
+                for request in batch:
+                    await self._read_batch([request])
+                return
+            for request in batch:
+                if not request.answer.done():
+                    request.answer.set_exception(error)
+            return
+        for request, page in zip(batch, pages, strict=True):
+            if not request.answer.done():
+                request.answer.set_result(page)
+
+    def _read_many(self, batch: Sequence[_Request]) -> list[Page]:
+        pictures = [request.picture for request in batch]
+        return list(self._ocr.read_many(pictures, batch[0].prompt, batch[0].max_tokens))
