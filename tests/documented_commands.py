@@ -38,9 +38,9 @@ def check_command(words: list[str]) -> None:
             _check_nano_ocr(arguments)
         case ["bash", script, *_]:
             assert TRACKED.fullmatch(script), f"{script} is no script of ours"
-        case ["curl", *_] | ["docker", "compose", *_]:
+        case ["curl", *_] | ["ocrmypdf", *_] | ["docker", "compose", *_]:
             pass
-        case ["pytest", *_] | ["hf", "download", *_] | ["uv", "sync"] | ["git", "clone", *_]:
+        case ["pytest", *_] | ["hf", "download", *_] | ["uv", "sync", *_] | ["git", "clone", *_]:
             pass
         case ["cd" | "cp" | "set" | "source", *_]:
             pass
