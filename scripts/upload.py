@@ -2,6 +2,7 @@
 
 uv run python -m scripts.upload --repo=<user>/nano-deepencoder --file=checkpoints/deepencoder_1000.pt
 uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=checkpoints/step_1500.pt --public=True
+uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=exported
 """
 
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-from nanochat.checkpoint import load_weights, read_meta
+from nanochat.checkpoint import load_model, load_weights, read_meta
 from nanochat.common import UserError, entry_point, parse_args
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -19,7 +20,7 @@ tags:
 - ocr
 - document-reading
 - nano-deepseek-ocr
----
+{library}---
 # {title}
 
 {what}
@@ -46,6 +47,22 @@ MODEL_USE = """Read a page with it, all files of this repository in one folder:
 ```
 uv run nano-ocr read page.png --checkpoint model.pt
 ```"""
+FOLDER_USE = """Read a page with it, all files of this repository in one folder:
+
+```
+uv run nano-ocr read page.png --checkpoint folder
+```"""
+TRANSFORMERS_USE = """
+
+With `transformers`:
+
+```python
+from transformers import pipeline
+
+reader = pipeline("image-text-to-text", model="{repo}", trust_remote_code=True)
+content = [{{"type": "image", "path": "page.png"}}, {{"type": "text", "text": "Free OCR."}}]
+print(reader(text=[{{"role": "user", "content": content}}], max_new_tokens=1000, return_full_text=False))
+```"""
 
 
 @dataclass
@@ -53,7 +70,8 @@ class UploadConfig:
     repo: str
     """repository on the hub, owner/name; made if it does not exist"""
     file: Path
-    """checkpoints/step_N.pt, which takes its meta_N.json and tokenizer along, or checkpoints/deepencoder_N.pt"""
+    """checkpoints/step_N.pt, which takes its meta_N.json and tokenizer along, or checkpoints/deepencoder_N.pt, or the
+    folder that scripts.export wrote"""
     public: bool = False
     """show a new repository to everyone; one that exists keeps its visibility"""
 
@@ -61,8 +79,11 @@ class UploadConfig:
 def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
     """What to put under which name: an encoder as deepencoder.pt, a whole model as model.pt with what it needs.
 
-    Raises UserError when `file` is neither, or when the meta or tokenizer that belongs to a model is missing.
+    An exported folder goes as it is. Raises UserError when `file` is none of these, or when the meta or tokenizer that
+    belongs to a model is missing.
     """
+    if file.is_dir():
+        return _plan_folder(file, repo)
     state = load_weights(file)
     parts = {name.split(".")[0] for name in state}
     if "sam_model" not in parts:
@@ -81,7 +102,25 @@ def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
         step=file.stem.split("_")[-1],
         source=file.name,
         use=MODEL_USE if is_model else ENCODER_USE,
+        library="",
     )
+    return {**files, "README.md": card.encode()}
+
+
+def _plan_folder(folder: Path, repo: str) -> dict[str, Path | bytes]:
+    """Every file of an exported folder, with a card that says who can load it."""
+    model, _, meta = load_model(folder)
+    for_transformers = "auto_map" in meta
+    card = CARD.format(
+        title=repo.split("/")[-1],
+        what=MODEL,
+        parameters=sum(value.numel() for value in model.parameters()),
+        step=meta.get("step", "not known"),
+        source=folder.name,
+        use=FOLDER_USE + (TRANSFORMERS_USE.format(repo=repo) if for_transformers else ""),
+        library="library_name: transformers\n" if for_transformers else "",
+    )
+    files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}
     return {**files, "README.md": card.encode()}
 
 

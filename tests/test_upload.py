@@ -7,9 +7,11 @@ from unittest.mock import create_autospec
 import pytest
 import torch
 from huggingface_hub import HfApi
+from transformers import AutoModelForImageTextToText
 
 from nanochat.checkpoint import load_into, load_weights, read_meta, save_checkpoint, save_deepencoder
 from nanochat.common import UserError
+from nanochat.hf.export import export_hf
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR, preset
 from nanochat.tokenizer import RustBPETokenizer
 from scripts import upload as script
@@ -49,6 +51,19 @@ def received(api, folder: Path) -> Path:
 
 def n_parameters(model: torch.nn.Module, without: str = "none") -> int:
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(without))
+
+
+def test_an_exported_folder_is_read_by_transformers_from_its_repository(tmp_path: Path, checkpoints: Path, model):
+    export_hf(tmp_path / "exported", model, RustBPETokenizer.byte_level(), {"step": 30})
+    upload(UploadConfig("someone/reader", tmp_path / "exported"), api := fake_hub())
+    (tmp_path / "hub").mkdir()
+    folder = received(api, tmp_path / "hub")
+    card = (folder / "README.md").read_text()
+    assert "library_name: transformers\n---\n# reader" in card and f"{n_parameters(model):,}" in card
+    assert 'pipeline("image-text-to-text", model="someone/reader"' in card and "| training step | 30 |" in card
+    theirs = AutoModelForImageTextToText.from_pretrained(folder)
+    assert theirs.num_parameters() == n_parameters(model)
+    assert torch.equal(theirs.model.image_newline, model.image_newline.half().float())
 
 
 def test_an_uploaded_model_can_be_rebuilt_from_its_repository(tmp_path: Path, checkpoints: Path, model):
