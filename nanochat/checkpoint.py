@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 
 from nanochat.common import UserError, atomic_path
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+from nanochat.shard import like
 from nanochat.tokenizer import RustBPETokenizer
 
 State = dict[str, torch.Tensor]
@@ -29,6 +30,15 @@ def _save(what: object, path: Path) -> None:
             torch.save(what, temporary)
         except RuntimeError as error:  # torch reports a full disk so
             raise UserError(f"cannot write {path}: is the disk full? ({str(error).splitlines()[0]})") from error
+
+
+def model_of(config: ModelConfig, state: State) -> NanoDeepseekOCR:
+    """A model in eval mode on the CPU whose weights are `state`, not copied. Raises RuntimeError where they differ."""
+    with torch.device("meta"):
+        model = NanoDeepseekOCR(config)
+    model.load_state_dict(state, assign=True)
+    model.gpt.init_rotary()
+    return model.eval()
 
 
 def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resume: dict, meta: dict) -> Path:
@@ -81,8 +91,9 @@ def load_into(model: NanoDeepseekOCR, path: str | Path) -> None:
 def _fill(model: NanoDeepseekOCR, state: State, path: str | Path) -> None:
     if not any(name.startswith("gpt.") for name in state):
         raise UserError(f"{path} holds an encoder without a GPT: it is for --resume-from-deepencoder")
+    ours = model.state_dict()
     try:
-        model.load_state_dict(state)
+        model.load_state_dict({name: like(value, ours.get(name)) for name, value in state.items()})
     except RuntimeError as error:
         difference = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{path} is of another size than the model: {difference}") from error

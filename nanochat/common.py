@@ -12,6 +12,7 @@ from typing import TypeVar
 import torch
 import torch.distributed as dist
 import tyro
+from torch.distributed.rendezvous import rendezvous
 
 from nanochat.errors import UserError as UserError
 
@@ -74,6 +75,18 @@ def autodetect_device_type() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def _join_group(backend: str, timeout: timedelta) -> None:
+    """Join the process group that torchrun's environment names.
+
+    Where torchrun starts dead processes again it may keep its store, and addresses of the dead would be found there:
+    each time that all have joined gets a place of its own.
+    """
+    store, rank, world_size = next(rendezvous("env://", timeout=timeout))
+    attempt = (store.add("joined", 1) - 1) // world_size
+    store = dist.PrefixStore(f"attempt_{attempt}", store)
+    dist.init_process_group(backend, store=store, rank=rank, world_size=world_size, timeout=timeout)
+
+
 def compute_init(device_type: str | None = None, seed: int = 42) -> tuple[bool, int, int, int, torch.device]:
     """Seed torch, join the process group if torchrun started us, and pick the device.
 
@@ -89,7 +102,7 @@ def compute_init(device_type: str | None = None, seed: int = 42) -> tuple[bool, 
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
     if ddp and not dist.is_initialized():
-        dist.init_process_group("nccl" if device_type == "cuda" else "gloo", timeout=timedelta(minutes=10))
+        _join_group("nccl" if device_type == "cuda" else "gloo", timedelta(minutes=10))
     return ddp, rank, local_rank, world_size, device
 
 

@@ -12,6 +12,8 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from nanochat.shard import is_divided, like
+
 NS_STEPS = 4
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic Newton-Schulz iteration [Muon, Jordan 2024]
 MUON_LR_RATIO = 4.0  # Muon's learning rate over AdamW's
@@ -69,6 +71,8 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(p)
                 momentum = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(momentum, group["momentum"])  # Nesterov
+                if is_divided(update):  # each process makes the whole of it orthogonal
+                    update = update.full_tensor()  # type: ignore[attr-defined]
                 update = update.reshape(group["matrices"], p.size(0) // group["matrices"], -1)
                 by_shape[update.shape].append((p, update))
             for shape, members in by_shape.items():
@@ -77,7 +81,7 @@ class Muon(torch.optim.Optimizer):
                 updates = orthogonalise(stacked.to(self.dtype)).to(stacked.dtype).split(shape[0])
                 scale = 0.2 * max(shape[1:]) ** 0.5
                 for (p, _), update in zip(members, updates):
-                    p.add_(update.reshape(p.shape), alpha=-group["lr"] * scale)
+                    p.add_(like(update.reshape(p.shape), p), alpha=-group["lr"] * scale)
 
 
 def _is_inner_matrix(name: str, parameter: nn.Parameter) -> bool:

@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -12,15 +13,16 @@ import torch.distributed as dist
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.checkpoint import load_into, load_weights, newest_step, read_meta, save_checkpoint
+from nanochat.checkpoint import load_into, load_weights, model_of, newest_step, read_meta, save_checkpoint
 from nanochat.common import UserError, get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.flops import step_flops
 from nanochat.machine import Precision, choose_precision, peak_flops
-from nanochat.multimodal_dataloader import Batch, MultimodalLoader, to_device
+from nanochat.multimodal_dataloader import IGNORE, Batch, MultimodalLoader, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 from nanochat.optim import build_optimizers
 from nanochat.recompute import Recompute, compile_blocks, recompute_blocks
+from nanochat.shard import gathered, gathered_here, like, shard, whole
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.validate import Validation, validate
@@ -80,6 +82,8 @@ class TrainConfig:
     float32"""
     recompute: Recompute = "none"
     """memory for time, blocks computed again in the backward pass: none, sam (SAM's global ones) or all"""
+    shard: bool = False
+    """with several processes: divide weights, gradients and optimizer state among them (FSDP)"""
     compile: bool = False
     """let torch.compile fuse each block; a minute to start, then faster steps on a GPU, hardly so on a CPU"""
     num_workers: int = -1
@@ -120,12 +124,15 @@ class Objective(nn.Module):
         self, inputs: Tensor, targets: Tensor, pixels: Pixels | None, labels: dict[str, Tensor] | None, read: bool
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """(summed text loss, dense losses); without `read` the GPT is left out and the first is zero."""
+        present = gathered_here(self)
         if read:
             loss = self.model(inputs, targets, pixels, loss_reduction="sum")
         else:
             assert pixels is not None
             self.model.encode_images(pixels)
             loss = torch.zeros((), device=inputs.device)
+        for p in present:  # every rank must bring a gradient of the same parameters: here is a zero for each
+            loss = loss + 0 * p.flatten()[0]
         return loss, self.dense(labels) if self.dense is not None and labels is not None else {}
 
 
@@ -172,6 +179,9 @@ class Trainer:
         if config.compile:
             compile_blocks(model)
         self.objective = Objective(model, dense).to(device).train()
+        self.sharded = config.shard and dist.is_initialized()
+        if self.sharded:
+            shard(self.objective, model.gpt.transformer["h"])  # type: ignore[arg-type]
         self.optimizers = build_optimizers(
             self.objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=self.precision.dtype()
         )
@@ -214,11 +224,15 @@ class Trainer:
         state: Any = load_weights(folder / f"optim_{step}.pt")
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict(saved)
-        if self.objective.dense is not None:
-            self.objective.dense.load_state_dict(state["dense"])
+            for p, values in optimizer.state.items():
+                values.update({name: like(value, p) for name, value in values.items()})
+        if (dense := self.objective.dense) is not None:
+            ours = dense.state_dict()
+            dense.load_state_dict({name: like(value, ours[name]) for name, value in state["dense"].items()})
         torch.set_rng_state(state["random"][self.rank % len(state["random"])])
         self.step, self.best, self.total_flops = step, meta["best"], meta["total_flops"]
-        self.train_loader.position = meta["position"] * meta["world_size"] // self.world_size
+        samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
+        self.train_loader.position = samples // (self.world_size * self.config.batch_size)
         self.train_loader.plan.load_state_dict(meta["plan"])
         print0(f"resumed from {folder}/step_{step}.pt")
 
@@ -228,10 +242,11 @@ class Trainer:
         if dist.is_initialized():
             random = [None] * self.world_size
             dist.all_gather_object(random, torch.get_rng_state())
+        resume: dict[str, Any] = {"optimizers": [whole(o.state_dict()) for o in self.optimizers], "random": random}
+        if self.objective.dense is not None:
+            resume["dense"] = whole(self.objective.dense.state_dict())
+        model = model_of(self.model.config, whole(self.model.state_dict())) if self.sharded else self.model
         if self.rank == 0:
-            resume: dict[str, Any] = {"optimizers": [o.state_dict() for o in self.optimizers], "random": random}
-            if self.objective.dense is not None:
-                resume["dense"] = self.objective.dense.state_dict()
             meta = {
                 "stage": self.stage.number,
                 "preset": self.config.model,
@@ -243,11 +258,11 @@ class Trainer:
                 "validation": asdict(self.last) if self.last else None,
                 "training": asdict(self.config),
             }
-            path = save_checkpoint(self.config.checkpoint_dir, self.step, self.model, resume, meta)
+            path = save_checkpoint(self.config.checkpoint_dir, self.step, model, resume, meta)
             self.tokenizer.save(path.parent)
             print0(f"Saved checkpoint to {path}")
             if self.stage.at_end is not None:
-                self.stage.at_end(self.model, self.step)
+                self.stage.at_end(model, self.step)
         if dist.is_initialized():
             dist.barrier()
 
@@ -266,13 +281,16 @@ class Trainer:
             dist.all_reduce(sums)
         return sums.tolist()
 
-    def _sync_gradients(self) -> None:
+    def _sync_gradients(self, batches: list[Batch]) -> None:
         """Sum the gradients of all ranks; a parameter that no rank used keeps none.
 
         By hand, not by DistributedDataParallel: with text-only and vision batches mixed, ranks and micro-batches use
-        different parameters, and the sum must not depend on which.
+        different parameters, and the sum must not depend on which. Sharded gradients are summed already.
         """
         if not dist.is_initialized():
+            return
+        if self.sharded:
+            self._forget_unused(batches)
             return
         params = [p for p in self.objective.parameters() if p.requires_grad]
         used = torch.tensor([p.grad is not None for p in params], dtype=torch.uint8, device=self.device)
@@ -284,8 +302,21 @@ class Trainer:
         for handle in [dist.all_reduce(grad, async_op=True) for grad in grads]:
             handle.wait()  # type: ignore[union-attr]
 
+    def _forget_unused(self, batches: list[Batch]) -> None:
+        """Drop the zeros that stand for gradients of sharded parameters that no rank used."""
+        media = [batch[2] for batch in batches]
+        seen, asked = self._sum_over_ranks(
+            sum(m["pixel_values"] is not None for m in media), sum(m["labels"] is not None for m in media)
+        )
+        used = {"model.gpt.": self.step >= self.stage.dense_steps, "dense.": asked > 0, "model.": seen > 0}
+        for name, p in self.objective.named_parameters():
+            if not next(flag for prefix, flag in used.items() if name.startswith(prefix)):
+                p.grad = None
+
     def _forward_backward(self, batch: Batch, tokens: float, passes: int) -> tuple[float, float]:
         """Gradients of one micro-batch as its part of the whole step's mean; (summed text loss, dense loss)."""
+        if self.sharded and not len(batch[0]):  # nothing could be used: this rank must take part nevertheless
+            batch = torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), IGNORE), batch[2]
         inputs, targets, media = to_device(batch, self.device)
         with self.precision.autocast(self.device):
             read = self.step >= self.stage.dense_steps
@@ -300,8 +331,8 @@ class Trainer:
         tokens = sum(int((targets != -1).sum()) for _, targets, _ in batches)
         (all_tokens,) = self._sum_over_ranks(tokens)
         passes = len(batches) * self.world_size
-        sums = [self._forward_backward(batch, all_tokens, passes) for batch in batches if len(batch[0])]
-        self._sync_gradients()
+        sums = [self._forward_backward(batch, all_tokens, passes) for batch in batches if len(batch[0]) or self.sharded]
+        self._sync_gradients(batches)
         if self.config.grad_clip:
             params = [p for group in self.optimizers[0].param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(params, self.config.grad_clip)
@@ -331,7 +362,8 @@ class Trainer:
 
     def validate(self) -> Validation:
         """Validate over the fixed set, print, log, and warn when the model does not look."""
-        found = validate(self.model, self.val_loader(), self.precision)
+        with gathered(self.objective) if self.sharded else nullcontext():
+            found = validate(self.model, self.val_loader(), self.precision)
         self.best, self.last = min(self.best, found.loss), found
         line = f"step {self.step:05d}/{self.steps} | Validation loss: {found.loss:.4f} | min: {self.best:.4f}"
         if found.image_gain is not None:

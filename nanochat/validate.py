@@ -121,6 +121,8 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
         for batch in batches:
             inputs, targets, media = to_device(batch, model.device)
             tokens = int((targets != -1).sum())
+            if not len(inputs):  # of the last batch another rank may have taken all
+                continue
             if media["pixel_values"] is None:
                 sums.add(loss=model(inputs, targets, loss_reduction="sum"), tokens=tokens)
                 continue
