@@ -27,7 +27,7 @@ from nanochat.ocr import OCR
 from nanochat.tasks.folder_set import FolderSet
 from nanochat.tasks.synth_set import SynthSet
 
-PLACE_LEVELS = ("E", "note", "leaf", "page")
+PLACE_LEVELS = ("C", "D", "E", "note")
 
 
 @dataclass
