@@ -122,6 +122,14 @@ def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
     return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0).contiguous()
 
 
+def paper_colour(image: Image.Image) -> tuple[int, int, int]:
+    """The commonest colour along an RGB picture's border, which is the paper's: the median of each channel."""
+    pixels = np.asarray(image)
+    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+    red, green, blue = np.median(border, axis=0).astype(int)
+    return int(red), int(green), int(blue)
+
+
 def _padded(image: Image.Image, side: int) -> Image.Image:
     """Scaled to fit a square and centred on grey."""
     width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # a line stays visible
@@ -146,7 +154,7 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
     """The views of a picture in a mode: those that `mode.layout` gives for its size, as pixels.
 
     A native view keeps the picture's shape; its sides become the next multiples of 64, and what they add, on the right
-    and at the bottom, is grey.
+    and at the bottom, is more of the picture's paper.
     """
     image = to_rgb(image)
     layout = mode.layout(*image.size)
@@ -164,7 +172,7 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
         size = mode.scaled(*image.size)
         view = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
         if layout.view[::-1] != size:
-            canvas = Image.new("RGB", layout.view[::-1], PAD_COLOUR)
+            canvas = Image.new("RGB", layout.view[::-1], paper_colour(view))
             canvas.paste(view)
             view = canvas
     return ImageViews(layout, to_tensor(view), tiles)

@@ -14,6 +14,7 @@ from math import ceil, cos, radians, sin
 import numpy as np
 from PIL import Image
 
+from nanochat.image_process import paper_colour
 from nanochat.ink import Box, Line, find_lines, ink_map, skew, union
 from nanochat.modes import TOKEN_PIXELS
 
@@ -24,7 +25,6 @@ MOST_HEIGHT = 30  # what is set larger on the page stays larger, up to this
 WIDE_GAP = 1.5  # heights of a line's ink: what stands further apart, such as a price, is a piece of its own
 MARGIN = 6  # paper left and right of the ink in pixels
 MOST_ENLARGED = 4.0
-READABLE = 9  # height of a line's ink in pixels below which a small picture is cut and enlarged too
 LEAST_SKEW = 0.4  # degrees: less is not worth a rotation's blur
 
 
@@ -67,21 +67,13 @@ class Level:
         return left, top, max(left + 1, min(width, round(max(xs)))), max(top + 1, min(height, round(max(ys))))
 
 
-def _paper(image: Image.Image) -> tuple[int, int, int]:
-    """The commonest colour along a picture's border, which is the paper's."""
-    pixels = np.asarray(image)
-    border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = np.median(border, axis=0).astype(int)
-    return int(red), int(green), int(blue)
-
-
 def set_level(image: Image.Image) -> Level:
     """An RGB page turned so that its lines run level, with its ink and its lines."""
     ink = ink_map(image)
     angle = -skew(ink)  # what PIL must turn it by, against the clock
     if abs(angle) < LEAST_SKEW:
         return Level(image, 0.0, image.size, ink, find_lines(ink))
-    level = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=_paper(image))
+    level = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=paper_colour(image))
     ink = ink_map(level)
     return Level(level, angle, image.size, ink, find_lines(ink))
 
@@ -137,20 +129,38 @@ def _draw(page: Image.Image, part: Box, scale: float, most: int) -> Image.Image:
     scale = min(scale, most / crop.width, (HEIGHT - 4) / crop.height)
     size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
     width = ceil(min(most + 2 * MARGIN, size[0] + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
-    view = Image.new("RGB", (width, HEIGHT), _paper(crop))
+    view = Image.new("RGB", (width, HEIGHT), paper_colour(crop))
     view.paste(crop.resize(size, Image.Resampling.LANCZOS), (MARGIN, (HEIGHT - size[1]) // 2))
     return view
+
+
+def _whole(lines: list[Line]) -> list[Line]:
+    """Lines, those that overlap joined: in faint or dotted print a letter falls into parts that look like lines."""
+    found: list[Line] = []
+    for line in lines:
+        while over := next((other for other in found if _overlap(line.box, other.box)), None):
+            found.remove(over)
+            line = Line(tuple(sorted(line.segments + over.segments)))
+        found.append(line)
+    return found
+
+
+def _overlap(a: Box, b: Box) -> bool:
+    shared = min(a[3], b[3]) - max(a[1], b[1])
+    return min(a[2], b[2]) > max(a[0], b[0]) and shared > 0.5 * min(a[3] - a[1], b[3] - b[1])
 
 
 def cut_lines(level: Level, max_side: int = 512) -> list[Piece]:
     """The lines of a level page in reading order as pieces no wider than `max_side`.
 
-    None when it has no text, or can be read whole: no side over `max_side`, and letters that are large enough.
+    None when it has no text.
     """
     lines, ink = level.lines, level.ink
+    if level.page.height <= HEIGHT:  # one line, or two
+        lines = _whole(lines)
     heights = [line.box[3] - line.box[1] for line in lines]
     body = float(np.median(heights)) if lines else 0.0
-    if not lines or (max(level.original) <= max_side and body >= READABLE):
+    if not lines:
         return []
     most = max_side - 2 * MARGIN
     pieces = []

@@ -1,6 +1,7 @@
 """Lines of text are found where they were drawn, whole and in order, and cut to views that nano can read."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,7 +14,7 @@ from shared_data import shared_data
 
 from nanochat.audit import audit
 from nanochat.image_process import open_image
-from nanochat.ink import Box, find_lines, ink_map, skew
+from nanochat.ink import Box, Line, find_lines, ink_map, skew
 from nanochat.lines import Piece, cut_lines, join, line_boxes, set_level
 
 
@@ -95,11 +96,16 @@ def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: 
             assert first.box[2] <= second.box[0] and not between.any()
 
 
-def test_a_small_readable_picture_is_left_whole() -> None:
-    page, _ = draw_page(["one line of text", "another line"], 20, width=320)
-    assert cut_lines(set_level(page)) == []
-    tiny, _ = draw_page(["one line of text", "another line"], 8, width=320)
-    assert len(cut_lines(set_level(tiny))) == 2
+def test_small_pictures_and_faint_print_are_cut_into_whole_lines() -> None:
+    for size in (8, 20):
+        page, _ = draw_page(["one line of text", "another line"], size, width=320)
+        assert [piece.row for piece in cut_lines(set_level(page))] == [0, 1]
+    strip, ((left, top, right, bottom),) = draw_page(["TOTAL SALES"], 20, width=260, left=8)
+    level = set_level(strip.crop((0, 20, 260, 60)))
+    parts = ((left, top - 20, right, top - 10), (left, top - 17, right, bottom - 20))
+    broken = replace(level, lines=[Line((box,)) for box in parts])
+    (piece,) = cut_lines(broken)
+    assert near(piece.box, (left, top - 20, right, bottom - 20), 1)
 
 
 def test_texts_are_joined_along_lines_and_then_down() -> None:

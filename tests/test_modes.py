@@ -122,7 +122,8 @@ def test_tiles_are_cut_row_by_row_and_pads_are_pillows() -> None:
 def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: str) -> None:
     """A picture whose colour is its place: what a token sees on average is the middle of its place."""
     across, down = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-    image = Image.fromarray((np.stack([across, down, 1 + 0 * down], -1) * 255).round().astype(np.uint8))
+    blue = np.pad(np.ones((height - 2, width - 2)), 1)  # with a frame, whose colour the padding takes
+    image = Image.fromarray((np.stack([across, down, blue], -1) * 255).round().astype(np.uint8))
     mode = get_mode(name, 256)
     views = show(image, mode)
     pixels = [views.view[None]]
