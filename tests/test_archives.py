@@ -189,7 +189,7 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_keeps_what_was_read(tmp_path:
     assert going_on.entry("a.pdf", page)["result"] == {"text": "again"}
 
 
-def wait_for(found, seconds: float = 240.0):
+def wait_for(found, seconds: float = 400.0):
     until = time.monotonic() + seconds
     while not (value := found()):
         assert time.monotonic() < until, "it did not come"
@@ -232,7 +232,9 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         job.kill()
         job.wait()
     assert pages_done() < len(expected) and not (out / "pages.parquet").exists()
-    done = subprocess.run([*command, "--resume=True"], capture_output=True, text=True, env=environment)
+    done = subprocess.run(
+        [*command, "--resume=True", "--model-workers=1"], capture_output=True, text=True, env=environment
+    )
     assert done.returncode == 1, done.stderr
     assert "4 failed" in done.stderr and "pages a minute" in done.stderr and "1 failed: an empty file" in done.stderr
     rows = pq.read_table(out / "pages.parquet").to_pylist()

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given
@@ -110,6 +111,19 @@ def test_two_pictures_in_one_question(folder: Path) -> None:
     assert batch["input_ids"][0].tolist() == ids
     expected = model.generate(torch.tensor([ids]), first + second, max_new_tokens=8)
     assert theirs.generate(**batch, max_new_tokens=8).tolist() == expected.tolist()
+
+
+def test_pictures_of_every_kind_are_one(folder: Path, tmp_path: Path) -> None:
+    """A path, an array, a tensor and nested lists, as pipelines and chats hand them over."""
+    processor = AutoProcessor.from_pretrained(folder)
+    PICTURES[0].save(path := tmp_path / "page.png")
+    pixels = np.asarray(PICTURES[0])
+    expected = processor(images=PICTURES[0], text=PROMPT)["pixel_values"]
+    for image in (str(path), [[str(path)]], pixels, torch.tensor(pixels).permute(2, 0, 1), pixels[None]):
+        assert torch.equal(processor(images=image, text=PROMPT)["pixel_values"], expected)
+    chat = [{"role": "user", "content": [{"type": "image", "path": str(path)}, {"type": "text", "text": "Free OCR."}]}]
+    found = processor.apply_chat_template(chat, tokenize=True, return_dict=True, add_generation_prompt=True)
+    assert torch.equal(found["pixel_values"], expected) and found["input_ids"][0].tolist() == ours(folder, 0)[0]
 
 
 def test_the_pipeline_reads_as_we_do(folder: Path) -> None:

@@ -121,7 +121,7 @@ def _workers(settings: BatchSettings) -> Workers:
         raise UserError(f"--gpus {gpus:g}: there are {there.get('GPU', 0):g}")
     cores = there["CPU"]
     n = settings.model_workers or max(1, int(there["GPU"] / gpus if gpus else cores - 1))
-    opening = min(1.0, cores / 2)  # so that models cannot leave nothing to those that open pages
+    opening = min(0.99, 0.4 * cores)  # less than models take: Ray makes one stage of two that ask for the same
     cpus = min(1.0, (cores - opening) / n)
     return Workers(n, "cuda" if gpus else "cpu", cpus, gpus, opening)
 

@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
-from transformers.image_utils import load_image, make_flat_list_of_images, to_numpy_array
+from transformers.image_utils import load_image, to_numpy_array
 
 from nanochat.errors import UserError
 from nanochat.image_process import view_function
@@ -44,8 +44,7 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         Raises UserError unless there are as many pictures as places for them.
         """
         show = view_function(self.view, self.image_size, self.page)
-        pictures: Any = [] if images is None else make_flat_list_of_images(images)
-        shown = [show(_picture(picture)) for picture in pictures]
+        shown = [show(_picture(picture)) for picture in _flat(images)]
         if any(view.tiles is not None for view in shown):
             raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")
         prompts = [text] if isinstance(text, str) else list(text)
@@ -80,8 +79,17 @@ def _expanded(prompt: str, counts: Any) -> str:
     return first + "".join(TOKEN * next(counts) + piece for piece in rest)
 
 
+def _flat(images: Any) -> list[Any]:
+    """All pictures of nested lists, or of a batch in one array, in order."""
+    if images is None:
+        return []
+    if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4:
+        return [picture for some in images for picture in _flat(some)]
+    return [images]
+
+
 def _picture(picture: Any) -> Image.Image:
-    """A picture of any kind that transformers knows: Pillow's, an array, a tensor."""
+    """A picture of any kind that transformers knows: a path or address, Pillow's, an array, a tensor."""
     if isinstance(picture, Image.Image | str):
         return load_image(picture)
     pixels = to_numpy_array(picture)
