@@ -14,7 +14,7 @@ from documented_commands import check_command
 from scripts.demo import settings
 
 ROOT = Path(__file__).parents[1]
-TOOLS = ("bash", "cat", "chmod", "dirname", "head", "mkdir", "tail")
+TOOLS = ("bash", "cat", "chmod", "dirname", "head", "mkdir", "tail", "tee")
 UV = """#!/bin/bash
 printf '%s\\n' "--uv--" "$@" >> "{log}"
 if [ "$1 $2 $3" = "run python -c" ]; then echo 2; fi
@@ -123,6 +123,29 @@ def test_on_a_cpu_the_scripts_train_as_the_demo_does(machine: Machine):
         expected = settings(number, Path("out"), Path("data"))
         del expected["save_every"]  # saves in between, to go on from
         assert {name: flags[f"--{name}"] for name in expected} == {name: str(value) for name, value in expected.items()}
+
+
+def test_reading_syncs_and_reads(machine: Machine):
+    shutil.copy(machine.uv, machine.bin / "uv")
+    machine.run("read.sh", "a page.png", "--format", "md")
+    assert machine.commands() == [["sync", "--quiet"], ["run", "nano-ocr", "read", "a page.png", "--format", "md"]]
+
+
+def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
+    shutil.copy(machine.uv, machine.bin / "uv")
+    found = machine.run("nano.sh", OUT="out/a folder", STEPS1="70", STEPS2="50")
+    assert found.returncode == 0, found.stderr
+    steps = [command for command in machine.commands() if "-m" in command]
+    for command in steps:
+        check_command(["uv", *command])
+    assert [command[command.index("-m") + 1] for command in steps] == [
+        *("scripts.vis_tok_train", "scripts.export", "scripts.vis_mid_train", "scripts.export"),
+        *("scripts.seeing_plots", "scripts.vision_eval"),
+    ]
+    first, stage1, second, stage2, _, score = flags_of(machine.commands())
+    assert stage1["--checkpoint"] == f"{first['--checkpoint_dir']}/step_70.pt"
+    assert second["--resume_from_deepencoder"] == f"{first['--checkpoint_dir']}/deepencoder_70.pt"
+    assert stage2["--checkpoint"] == f"{second['--checkpoint_dir']}/step_50.pt" and score["--model"] == stage2["--out"]
 
 
 @pytest.mark.parametrize("script", ["cpu.sh", "speedrun.sh"])
