@@ -38,8 +38,8 @@ class Read:
     checkpoint: str = "nano"
     """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto (the
-    smallest first); by default what the model was trained for"""
+    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto
+    (another where the first is in doubt); by default what the model was trained for"""
     max_vision_tokens: int | None = None
     """most tokens that a picture may take in mode native"""
     task: str = "free"

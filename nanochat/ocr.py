@@ -28,7 +28,11 @@ PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[1] / "models"  # models that come with the project, by name
 LINE_TOKENS = 200  # longest answer about one line: twice what 512 pixels hold
 SURE = 0.75  # mean probability under which `auto` looks again
-LADDERS = {"square": ("tiny", "small", "base", "large", "gundam"), "native": ("native", "lines")}
+LADDERS = {  # of `auto`, by how the model was taught
+    "square": ("tiny", "small", "base", "large", "gundam"),
+    "native": ("native", "lines"),
+    "lines": ("lines", "native"),
+}
 READING_MODES = (*MODES, "lines", "auto")
 T = TypeVar("T")
 
@@ -198,11 +202,7 @@ class OCR:
             for i, page in zip(again, self._answer(shown, [pictures[i] for i in again], prompt, max_tokens, seconds)):
                 verdict = Audit(0, 0) if whole_pages else audit(levels[i].lines, page.text)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
-                if i in pages:
-                    page.vision_tokens += pages[i].vision_tokens
-                    page.tokens += pages[i].tokens
-                    page.seconds += pages[i].seconds
-                pages[i] = page
+                pages[i] = _better(pages[i], page) if i in pages else page
         for i, page in pages.items():
             if page.mode != ladder[-1]:
                 page.most_vision_tokens = _n_tokens(self._show(pictures[i], levels[i], ladder[-1]))
@@ -212,7 +212,8 @@ class OCR:
         """The modes to try, in order; a question about the whole page is not for one line of it."""
         ladder: tuple[str, ...] = (self.mode,)
         if self.mode == "auto":
-            ladder = LADDERS["native" if self.vision.view == "native" else "square"]
+            kind = "lines" if self.own_mode == "lines" else self.vision.view
+            ladder = LADDERS.get(kind, LADDERS["square"])
         return tuple(dict.fromkeys("native" if whole_pages and mode == "lines" else mode for mode in ladder))
 
     def view(self, picture: Image.Image) -> ImageViews:
@@ -339,6 +340,15 @@ def _line(text: str, box: Box | None, probabilities: list[float]) -> TextLine:
 
 def _n_tokens(shown: _Shown) -> int:
     return sum(view.layout.n_tokens for view in shown.views)
+
+
+def _better(before: Page, page: Page) -> Page:
+    """Of a page read twice the one to be trusted more, with what both cost."""
+    vision_tokens, tokens = before.vision_tokens + page.vision_tokens, before.tokens + page.tokens
+    seconds = before.seconds + page.seconds
+    best = max(page, before, key=lambda p: (p.status in ("ok", "repaired"), p.ink == "ok", p.mean_probability))
+    best.vision_tokens, best.tokens, best.seconds = vision_tokens, tokens, seconds
+    return best
 
 
 def _trusted(page: Page) -> bool:

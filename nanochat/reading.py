@@ -82,7 +82,7 @@ class Totals:
             f"{self.vision_tokens / self.pages:.0f} vision tokens a page ({modes})",
         ]
         if self.vision_tokens != self.most_vision_tokens:
-            said.append(f"{self.most_vision_tokens / self.pages:.0f} with the largest mode for all")
+            said.append(f"{self.most_vision_tokens / self.pages:.0f} with the last mode for all")
         if self.doubtful:
             said.append(f"the ink audit doubts {self.doubtful}")
         return "; ".join(said)
