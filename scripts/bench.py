@@ -174,8 +174,12 @@ def bench_decode(config: Config, device: torch.device, console: Console) -> dict
     table.add_row("MBU: bytes moved over a copy's", f"{report.mbu:.1%} of {report.copy_bytes / 1e9:.0f} GB/s")
     if report.naive_tokens_per_second:
         table.add_row("the naive way", f"{report.naive_tokens_per_second:,.0f}, equal: {report.equal_to_naive}")
-    ratio = f"{report.ours_with_prompt_tokens_per_second / theirs:.2f} times theirs" if theirs else "not installed"
-    table.add_row("transformers' generate", f"{theirs or 0:,.0f}; ours {ratio}, equal: {report.equal_to_transformers}")
+    if theirs:
+        ratio = report.ours_with_prompt_tokens_per_second / theirs
+        table.add_row("transformers' generate, prompt included", f"{theirs:,.0f}; ours {ratio:.2f} times as fast")
+        table.add_row("tokens that are the same", f"{report.equal_to_transformers:.0%}")
+    else:
+        table.add_row("transformers' generate", "not installed")
     console.print(table)
     return asdict(report)
 
