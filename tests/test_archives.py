@@ -17,12 +17,14 @@ from drawn_archive import draw_archive, stored
 from tiny_server import tiny_checkpoint
 
 from nanochat import cli
+from nanochat.archives.batch import Tally
 from nanochat.archives.estimate import Figures, choose_sample, estimate, read_estimate
 from nanochat.archives.files import File, count_pages, documents_in, find_files, pages_in
 from nanochat.archives.results import write_results
+from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import Opening, Reader
 from nanochat.common import UserError
-from nanochat.documents import Selection
+from nanochat.documents import InputPage, Selection, Source
 from nanochat.ledger import Ledger
 from nanochat.ocr import OCR
 from nanochat.prompts import PROMPTS
@@ -158,6 +160,23 @@ def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:
     assert str(found).endswith("a million pages: 556 worker-hours or 500.00 in cost")
     with pytest.raises(UserError, match="nothing could be read of a sample of 16 files"):
         estimate(files, len, lambda some, most: iter([None]), 1, 0.0, tmp_path)
+
+
+def test_the_end_says_what_it_was(tmp_path: Path) -> None:
+    settings = BatchSettings(tmp_path, price=2.0)
+    result = {"tokens": 7, "seconds": 1.0}
+    estimate([File("a.pdf", "")], lambda some: 4, lambda some, most: iter([result]), 1, 2.0, tmp_path)
+    tally = Tally(time.monotonic() - 60)
+    for page, state in enumerate(("ok", "repaired", "looped"), 1):
+        read = InputPage(Source("a.pdf"), page, state)  # type: ignore[arg-type]
+        tally.add(read, {"tokens": 10})
+    for name in ("b.pdf", "c.pdf"):
+        tally.add(InputPage(Source(name), 1, "failed", f"{name}: it is encrypted: give its --password"), None)
+    tally.add(InputPage(Source("c.pdf"), 7, "failed", "c.pdf, page 7: broken (bad xref)"), None)
+    first, encrypted, broken, expected, was = tally.report(settings).splitlines()
+    assert first == "6.0 pages a minute, 2 loops caught"
+    assert (encrypted, broken) == ("2 failed: it is encrypted: give its --password", "1 failed: broken")
+    assert expected.startswith("expected: 4 pages, 28 tokens") and was.startswith("it was: 6 pages, 30 tokens")
 
 
 def test_a_source_is_finished_when_all_its_pages_are(tmp_path: Path) -> None:

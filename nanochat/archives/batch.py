@@ -91,6 +91,7 @@ def _ray(address: str) -> Iterator[None]:
     """Ray, on this machine or a cluster; quiet. Raises UserError when it is not installed or not there."""
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers take this environment as it is
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
     try:
         import ray
         import ray.data
