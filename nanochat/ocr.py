@@ -27,6 +27,7 @@ from nanochat.prompts import PROMPTS, TEXT_TASKS
 PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[1] / "models"  # models that come with the project, by name
 LINE_TOKENS = 200  # longest answer about one line: twice what 512 pixels hold
+LEAST_SURE = 0.6  # mean probability under which a piece of a line is left out: stains and pictures get 0.2 to 0.6
 SURE = 0.75  # mean probability under which `auto` looks again
 LADDERS = {  # of `auto`, by how the model was taught
     "square": ("tiny", "small", "base", "large", "gundam"),
@@ -79,6 +80,8 @@ class Page:
     """ok; missing: the page has more ink than the text accounts for; invented: the text has more than the page"""
     expected_characters: int = 0
     """by the ink, spaces not counted"""
+    unclear: int = 0
+    """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     """of a grounded answer"""
@@ -285,7 +288,10 @@ class OCR:
     def _page(self, shown: _Shown, picture: Image.Image, answers: list[Generation], seconds: float) -> Page:
         texts = [self.tokenizer.decode(answer.tokens) for answer in answers]
         blocks: list[Block] = []
+        unclear = [False] * len(texts)
         if shown.pieces:
+            unclear = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
+            texts = ["" if left_out else text for text, left_out in zip(texts, unclear)]
             text = join(texts, shown.pieces)
             lines = self._piece_lines(shown.pieces, texts, answers)
         else:
@@ -302,7 +308,7 @@ class OCR:
             tokens=sum(len(answer.tokens) for answer in answers), seconds=seconds, stopped=str(stopped),
             mode=shown.mode, views=len(shown.views), width=picture.width, height=picture.height, status=status,
             mean_probability=sum(probabilities) / max(1, len(probabilities)),
-            min_probability=min(probabilities, default=1.0), lines=lines, blocks=blocks,
+            min_probability=min(probabilities, default=1.0), unclear=sum(unclear), lines=lines, blocks=blocks,
         )  # fmt: skip
 
     def _piece_lines(self, pieces: list[Piece], texts: list[str], answers: list[Generation]) -> list[TextLine]:

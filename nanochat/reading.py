@@ -158,6 +158,8 @@ def why_it_ended(page: Page) -> str:
     said = [REASONS.get(page.stopped, "")]
     if page.status == "repaired":
         said.append("it repeated itself once, and was read on without that")
+    if page.unclear:
+        said.append(f"{page.unclear} piece{'s' if page.unclear > 1 else ''} of lines too unclear to read, left out")
     if page.ink == "missing":
         said.append("the page has more ink than the text accounts for")
     if page.ink == "invented":

@@ -18,6 +18,7 @@ from nanochat.lines import set_level
 from nanochat.modes import get_mode
 from nanochat.ocr import OCR
 from nanochat.prompts import PROMPTS
+from nanochat.reading import why_it_ended
 from nanochat.tokenizer import RustBPETokenizer
 
 
@@ -39,6 +40,22 @@ def pages(n: int) -> list[Image.Image]:
         for i in range(n)
     ]
     return [*drawn, Image.new("RGB", (90, 70), "white")]
+
+
+@pytest.fixture(autouse=True)
+def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights are sure of nothing, and would leave out every line."""
+    monkeypatch.setattr("nanochat.ocr.LEAST_SURE", 0.0)
+
+
+def test_what_the_model_is_not_sure_of_is_left_out_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = draw_page([sentence(i) for i in range(4)])[0]
+    said = OCR(folder, mode="lines").read(page, max_tokens=12)
+    monkeypatch.setattr("nanochat.ocr.LEAST_SURE", 0.6)
+    left_out = OCR(folder, mode="lines").read(page, max_tokens=12)
+    assert said.unclear == 0 and said.text
+    assert left_out.unclear == left_out.views == 4 and left_out.text == "" and left_out.lines == []
+    assert "4 pieces of lines too unclear to read" in why_it_ended(left_out)
 
 
 def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
