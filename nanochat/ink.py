@@ -122,8 +122,10 @@ def _with_marks(segments: list[Box], marks: np.ndarray, letter: float) -> list[B
 
 
 def _same_line(a: Box, b: Box) -> bool:
+    """Whether two segments stand at one height; a stain or a logo several lines tall is on none of them."""
     overlap = min(a[3], b[3]) - max(a[1], b[1])
-    return overlap > 0.5 * min(a[3] - a[1], b[3] - b[1])
+    low, high = sorted((a[3] - a[1], b[3] - b[1]))
+    return overlap > 0.5 * low and high < 2.5 * low
 
 
 def _rows(segments: list[Box]) -> list[Line]:
