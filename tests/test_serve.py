@@ -342,7 +342,7 @@ def test_after_a_mistake_of_ours_the_next_request_is_answered(
 
 
 def test_keys_queues_and_times(checkpoint: Path) -> None:
-    settings = {"api_key": "s3cret", "max_concurrency": 1, "max_queue": 1, "request_timeout": 1.5}
+    settings = {"api_key": "s3cret", "max_concurrency": 1, "max_queue": 1, "request_timeout": 0.6}
     with tiny_server(checkpoint, **settings) as server:
         chat = f"{server.url}/v1/chat/completions"
         ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 2300}
