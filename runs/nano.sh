@@ -3,20 +3,20 @@
 # like models/nano out of each stage.
 #   bash runs/fonts.sh          # once: the fonts and words that documents are drawn with (Debian or Ubuntu, root)
 #   bash runs/nano.sh
-#   OUT=out/nano STEPS1=14000 STEPS2=8000 BATCH=64 WORKERS=1 bash runs/nano.sh
+#   OUT=out/nano STEPS1=9800 STEPS2=8000 BATCH=64 WORKERS=1 bash runs/nano.sh
 # BATCH counts pictures of 128 x 128 pixels, of larger ones fewer. On two CPU cores this takes hours, on a GPU minutes:
 # give it more steps there. A run that was killed, or cut by `timeout`, goes on where it was: start it again.
 set -euo pipefail
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-out="${OUT:-out/nano}" steps1="${STEPS1:-14000}" steps2="${STEPS2:-8000}"
+out="${OUT:-out/nano}" steps1="${STEPS1:-9800}" steps2="${STEPS2:-8000}"
 mkdir -p "$out"
 common=(--model=nano --synth=True --optimizer=muon --precision=auto --batch_size="${BATCH:-64}"
     --num_workers="${WORKERS:-1}" --tokenizer_dir="$out/tokenizer" --eval_every=500 --save_every=100 --resume=auto)
 
 # Stage 1: the encoder alone on the place of every character, then everything, level after level.
-uv run python -m scripts.vis_tok_train "${common[@]}" --steps="$steps1" --dense_steps=1700 \
+uv run python -m scripts.vis_tok_train "${common[@]}" --steps="$steps1" --dense_steps=1700 --decay=0.38 \
     --checkpoint_dir="$out/stage1" | tee -a "$out/stage1.log"
 uv run python -m scripts.export --checkpoint="$out/stage1/step_$steps1.pt" --out="$out/nano-stage1"
 
