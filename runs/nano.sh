@@ -26,4 +26,4 @@ uv run python -m scripts.vis_mid_train "${common[@]}" --steps="$steps2" --checkp
 uv run python -m scripts.export --checkpoint="$out/stage2/step_$steps2.pt" --out="$out/nano"
 
 uv run python -m scripts.seeing_plots --logs stage1="$out/stage1.log" stage2="$out/stage2.log" --out="$out/seeing.svg"
-uv run python -m scripts.vision_eval --model="$out/nano" --task=synth-val --n=20
+uv run python -m scripts.vision_eval --model="$out/nano" --task=synth-val --n=20 --modes lines
