@@ -100,8 +100,8 @@ def show_audit(config: Config, console: Console) -> Any:
 
 def show_places(config: Config, console: Console) -> Any:
     reader = OCR(config.checkpoint, config.device, config.mode or "native")
-    levels = [level for level in PLACE_LEVELS]
-    found = [reading.measure_places(reader, level, config.pages, Levenshtein.normalized_similarity) for level in levels]
+    alike = Levenshtein.normalized_similarity
+    found = [reading.measure_places(reader, level, config.pages, alike) for level in PLACE_LEVELS]
     table = Table("level", "lines read", "overlap", "of what it looked at", "which holds the middle")
     for row in found:
         numbers = f"{row.overlap:.2f}", f"{row.attended:.2f}", f"{row.holds:.0%}"

@@ -33,6 +33,11 @@ class ShotConfig:
     """where the picture goes"""
 
 
+def find_chromium() -> str | None:
+    """The browser that is installed here, by any of its names."""
+    return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+
 @contextmanager
 def serving(checkpoint: str) -> Iterator[str]:
     """The address of a server of our own. Raises UserError when it does not come up."""
@@ -84,7 +89,7 @@ def shoot(address: str, chromium: str) -> Image.Image:
 def main() -> None:
     """Take the picture of the server's page that the documents show."""
     config = parse_args(ShotConfig, description=main.__doc__)
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    chromium = find_chromium()
     if chromium is None:
         raise UserError("no Chromium here: apt-get install chromium")
     with serving(config.checkpoint) as address, atomic_path(config.out) as temporary:

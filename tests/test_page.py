@@ -1,7 +1,6 @@
 """The page in a real Chromium: a sample, a drop, a PDF, a cancel, an error, a narrow dark screen, the keyboard."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,9 +10,10 @@ from playwright.sync_api import Browser, Page, expect, sync_playwright
 from tiny_server import Running, noise, tiny_checkpoint, tiny_server
 
 from nanochat.ocr import OCR
+from scripts.page_shot import find_chromium
 from tests.test_serve import png
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+CHROMIUM = find_chromium()
 SHOTS = Path(__file__).parents[1] / "out/page"  # looked at by people, kept by no one
 
 

@@ -23,7 +23,7 @@ from nanochat.lines import set_level
 from nanochat.machine import Precision, choose_precision
 from nanochat.modes import MODES, get_mode
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
-from nanochat.ocr import OCR
+from nanochat.ocr import OCR, PROMPT
 from nanochat.reading import Job, read_input
 from nanochat.synth import LEVELS, draw_document
 from nanochat.tasks.empty_pictures import EmptyPictures
@@ -131,7 +131,7 @@ def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folde
     list(reader.read_many(pages[:1]))  # warm-up
     ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
     seconds = [0.0]
-    job = Job(sources, "<image>\nFree OCR.", Selection("1"), workers=workers, format="json", out=ledger.path.parent)
+    job = Job(sources, PROMPT, Selection("1"), workers=workers, format="json", out=ledger.path.parent)
     started = time.perf_counter()
     totals = read_input(lambda: reader, job, ledger)
     whole = time.perf_counter() - started
@@ -247,7 +247,7 @@ def measure_memory(reader: OCR, pages: int, folder: Path) -> list[tuple[int, flo
         if page.number in (100, pages) or page.number % max(1, pages // 10) == 0:
             found.append((page.number, _resident_mb()))
 
-    job = Job(find_sources([str(folder / "long.pdf")]), "<image>\nFree OCR.", dpi=72, max_tokens=4, out=folder / "long")
+    job = Job(find_sources([str(folder / "long.pdf")]), PROMPT, dpi=72, max_tokens=4, out=folder / "long")
     read_input(lambda: reader, job, ledger, note)
     ledger.close()
     return found

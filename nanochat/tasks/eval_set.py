@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.tasks.common import Task
-from nanochat.tasks.synth_documents import PROMPT
+from nanochat.tasks.synth_documents import PROMPT, conversation
 
 
 class EvalSet(Task):
@@ -30,5 +30,4 @@ def choose(total: int, n: int) -> list[int]:
 
 def reading(picture: Image.Image, text: str) -> dict:
     """The conversation in which all that is written on `picture` is asked for."""
-    messages = [{"role": "user", "content": PROMPT}, {"role": "assistant", "content": text}]
-    return {"messages": messages, "images": [picture]}
+    return {"messages": conversation(PROMPT, text), "images": [picture]}

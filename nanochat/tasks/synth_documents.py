@@ -2,10 +2,11 @@
 
 from PIL import Image
 
+from nanochat.prompts import PROMPTS
 from nanochat.synth import LEVELS, TEXT, draw_document
 from nanochat.tasks.common import ENDLESS
 
-PROMPT = "<image>\nFree OCR."
+PROMPT = PROMPTS["free"]
 COPY = "Copy this text.\n"
 
 
