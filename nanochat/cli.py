@@ -8,14 +8,14 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import tyro
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nanochat.archives.settings import BatchSettings
-from nanochat.common import UserError, entry_point
+from nanochat.common import UserError, entry_point, parse_args
 from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.formats import Format
 from nanochat.ledger import READ, Ledger
@@ -136,6 +136,15 @@ class Demo:
     """documents to learn: train.json, val.json and their pictures"""
 
 
+COMMANDS: Any = (
+    Annotated[Read, tyro.conf.subcommand("read")]
+    | Annotated[Serve, tyro.conf.subcommand("serve")]
+    | Annotated[Batch, tyro.conf.subcommand("batch")]
+    | Annotated[Score, tyro.conf.subcommand("score")]
+    | Annotated[Demo, tyro.conf.subcommand("demo")]
+)
+
+
 @contextmanager
 def _progress(console: Console) -> Iterator[Callable[[InputPage, str], None]]:
     """A bar with pages per minute on a terminal; problems, one line each, wherever stderr goes."""
@@ -195,7 +204,7 @@ def read(options: Read) -> int:
             try:
                 totals = read_input(make_reader, job, ledger, on_page)
             except KeyboardInterrupt:
-                going_on = f" in {folder}; go on with --resume=True" if options.out else ""
+                going_on = f" in {folder}; go on with --resume" if options.out else ""
                 print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
                 raise
             except BrokenPipeError:  # whoever read the output has read enough
@@ -211,15 +220,7 @@ def read(options: Read) -> int:
 
 @entry_point
 def main() -> None:
-    command = tyro.cli(
-        Annotated[Read, tyro.conf.subcommand("read")]  # type: ignore[arg-type]
-        | Annotated[Serve, tyro.conf.subcommand("serve")]
-        | Annotated[Batch, tyro.conf.subcommand("batch")]
-        | Annotated[Score, tyro.conf.subcommand("score")]
-        | Annotated[Demo, tyro.conf.subcommand("demo")],
-        description=__doc__,
-        config=(tyro.conf.FlagConversionOff,),
-    )
+    command = parse_args(COMMANDS, __doc__)
     if isinstance(command, Read):
         code = read(command)
         if code:

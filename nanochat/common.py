@@ -2,12 +2,13 @@
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import is_dataclass
 from datetime import timedelta
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar, get_args, get_type_hints
 
 import torch
 import torch.distributed as dist
@@ -50,9 +51,44 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
+def _switches(config_class: Any) -> set[str]:
+    """The flags of all boolean fields of a dataclass, of those within it, and of each of a union of them."""
+    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+        return {flag for part in get_args(config_class) for flag in _switches(part)}
+    found: set[str] = set()
+    for name, kind in get_type_hints(config_class).items():
+        found |= {"--" + name.replace("_", "-")} if kind is bool else _switches(kind)
+    return found
+
+
+def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
+    """`--flag=True` and `--flag True` as `--flag`, `--flag=False` and `--flag False` as `--no-flag`.
+
+    `switches`: such flags, with `-`. All else stays as it is, and so does what follows `--`.
+    """
+    plain: list[str] = []
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    waiting = list(arguments[:end])
+    while waiting:
+        argument = waiting.pop(0)
+        flag, equals, value = argument.partition("=")
+        flag = flag.replace("_", "-")
+        if flag in switches and not equals and waiting and waiting[0] in ("True", "False"):
+            value = waiting.pop(0)
+        if flag in switches and value in ("True", "False"):
+            argument = flag if value == "True" else "--no-" + flag.removeprefix("--")
+        plain.append(argument)
+    return plain + list(arguments[end:])
+
+
 def parse_args(config_class: type[T], description: str | None = None) -> T:
-    """Fill the dataclass `config_class` from the command line: `--name=value`, `--name value`, `_` and `-` alike."""
-    return tyro.cli(config_class, description=description, config=(tyro.conf.FlagConversionOff,))
+    """Fill the dataclass `config_class`, or one of a union of them, from the command line.
+
+    `--name=value`, `--name value`, `_` and `-` alike; a boolean is set by `--name` alone, `--name=True` or
+    `--name True`, and unset by `--no-name` or `--name=False`.
+    """
+    arguments = plain_switches(sys.argv[1:], _switches(config_class))
+    return tyro.cli(config_class, description=description, args=arguments)
 
 
 def get_dist_info() -> tuple[bool, int, int, int]:

@@ -44,7 +44,7 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             going_on = _has_pages(path)
             if going_on and not (resume or retry_failed):
-                raise UserError(f"{path} is of an earlier run: go on with --resume=True, or choose another --out")
+                raise UserError(f"{path} is of an earlier run: go on with --resume, or choose another --out")
             self._file = open(path, "r+b" if going_on else "w+b")
             if going_on:
                 self._read(settings)

@@ -1,7 +1,7 @@
 """Write a contact sheet of synthetic documents, one PNG for each level, to be looked at.
 
 python -m scripts.synth_gallery --out=out/gallery
-python -m scripts.synth_gallery --level=note --split=unseen --boxes=True
+python -m scripts.synth_gallery --level=note --split=unseen --boxes
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,7 @@
 """Upload a checkpoint to the Hugging Face hub, with a model card; a second upload replaces the first.
 
 uv run python -m scripts.upload --repo=<user>/nano-deepencoder --file=checkpoints/deepencoder_1000.pt
-uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=checkpoints/step_1500.pt --public=True
+uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=checkpoints/step_1500.pt --public
 uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=exported
 """
 

@@ -1,6 +1,6 @@
 """How well a model reads a set of pictures, with intervals, and how well others read the same ones.
 
-python -m scripts.vision_eval --task=synth-val --n=100 --peers=True
+python -m scripts.vision_eval --task=synth-val --n=100 --peers
 python -m scripts.vision_eval --task=folder:../shared/data/funsd --model=checkpoints/step_500.pt
 
 Prints a table and leaves results.json, report.html (the worst and the median pictures) and compression.svg in --out.

@@ -81,10 +81,10 @@ def test_heic_where_the_package_is_there(read) -> None:
 
 def test_one_bad_page_among_good_ones_is_exit_code_1(read) -> None:
     Path("bad.png").write_text("Dear Sir")
-    code, _, err = read("a.png", "bad.png", "--out=out", "--overlay=True")
+    code, _, err = read("a.png", "bad.png", "--out=out", "--overlay")
     assert code == 1 and "error: bad.png: not a picture" in err and "2 pages: " in err and "1 failed" in err
     assert {path.name for path in Path("out").iterdir()} == {"a.txt", "a.page-001.png", "ledger.jsonl"}
-    code, _, err = read("a.png", "bad.png", "--out=out", "--retry_failed=True", "--overlay=True")
+    code, _, err = read("a.png", "bad.png", "--out=out", "--retry_failed", "--overlay")
     assert code == 1 and "2 pages: " in err
 
 
@@ -113,8 +113,8 @@ def test_what_cannot_be_read_is_one_line(read, make, words: list[str]) -> None:
         (["--pages=0"], ["--pages 0"]),
         (["--dpi=0"], ["--dpi 0"]),
         (["--prompt=What is it?"], ["one <image>"]),
-        (["--resume=True"], ["--out DIR"]),
-        (["--overlay=True"], ["--out DIR"]),
+        (["--resume"], ["--out DIR"]),
+        (["--overlay"], ["--out DIR"]),
         (["--mode=gundam", "--max_vision_tokens=9"], ["for mode native"]),
         (["--out=a.png/out"], ["cannot write to a.png/out"]),
     ],
@@ -171,4 +171,4 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("nanochat.ocr.OCR.read_many", interrupt)
     code, _, err = read("a.png", "--out=out")
-    assert code == 130 and "go on with --resume=True" in err and err.endswith("interrupted\n")
+    assert code == 130 and "go on with --resume" in err and err.endswith("interrupted\n")

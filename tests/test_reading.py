@@ -190,7 +190,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     assert (folder / "a.txt").read_text() == "mine"
     (folder / "a.txt").unlink()
     run(folder, [file], Reader())
-    with pytest.raises(UserError, match="is of an earlier run: go on with --resume=True"):
+    with pytest.raises(UserError, match="is of an earlier run: go on with --resume"):
         run(folder, [file], Reader())
     with pytest.raises(UserError, match=r"with other settings \(checkpoint\): choose another"):
         Ledger(folder / "ledger.jsonl", {"checkpoint": "other"}, resume=True)
