@@ -160,7 +160,9 @@ def test_a_camera_held_sideways_gives_an_upright_picture(orientation: int, tmp_p
     exif = Image.Exif()
     exif[0x0112] = orientation
     Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
-    assert np.array_equal(np.asarray(open_image(tmp_path / "photo.png")), UPRIGHT[orientation](pixels))
+    once = open_image(tmp_path / "photo.png")
+    assert np.array_equal(np.asarray(once), UPRIGHT[orientation](pixels))
+    assert np.array_equal(np.asarray(open_image(once)), np.asarray(once)), "turned a second time"
 
 
 def encoded(format_name: str, size: tuple[int, int] = (40, 30)) -> bytes:
