@@ -69,7 +69,7 @@ class Read:
     batch_size: int = 16
     """views read at one time; the text does not depend on it"""
     workers: int = 2
-    """threads that open pages ahead of the model; the text does not depend on it"""
+    """processes that open pages ahead of the model; the text does not depend on it"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
 

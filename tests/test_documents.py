@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from nanochat.common import UserError
-from nanochat.documents import InputPage, Selection, Source, find_sources, open_document, read_ahead
+from nanochat.documents import InputPage, Pictures, Selection, Source, find_sources, open_document, read_ahead
 
 
 def tone(page: InputPage) -> int:
@@ -70,7 +70,7 @@ def read(*sources: Path | str, **options) -> list[InputPage]:
     return list(read_ahead(find_sources([str(source) for source in sources]), **options))
 
 
-@pytest.mark.parametrize("workers", [1, 4])
+@pytest.mark.parametrize("workers", [0, 1, 4])
 def test_pages_come_in_order_whatever_opens_them(tmp_path: Path, workers: int) -> None:
     pdf, tiff = write_pdf(tmp_path / "a.pdf", 12), write_tiff(tmp_path / "b.tif", 5)
     pages = read(pdf, tiff, workers=workers, dpi=36, ahead=3)
@@ -81,6 +81,31 @@ def test_pages_come_in_order_whatever_opens_them(tmp_path: Path, workers: int) -
     assert all(abs(tone(page) - (page.number - 1)) <= 2 for page in pages[:12])
     assert [tone(page) for page in pages[12:]] == [0, 10, 20, 30, 40]
     assert pages[0].image.size == (36, 72) and pages[14].image.size == (32, 20)
+
+
+def test_a_page_that_brings_its_process_down_is_one_failed_page(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = Pictures.load
+
+    def load(self: Pictures, number: int) -> Image.Image:
+        if number == 4:
+            os._exit(139)
+        return whole(self, number)
+
+    monkeypatch.setattr(Pictures, "load", load)
+    pages = read(write_tiff(tmp_path / "a.tif", 20), workers=2)
+    assert [page.state for page in pages] == ["page"] * 3 + ["failed"] + ["page"] * 16
+    assert "a.tif, page 4: the process that opened it died" in pages[3].why
+    assert [tone(page) for page in pages if page.image] == [10 * i for i in range(20) if i != 3]
+
+
+def test_one_page_in_all_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, two = write_tiff(tmp_path / "one.tif", 1), write_tiff(tmp_path / "two.tif", 2)
+    monkeypatch.setattr("nanochat.documents.ProcessPoolExecutor", None)
+    assert [page.state for page in read(one)] == ["page"]
+    with pytest.raises(TypeError):
+        read(two)
 
 
 def test_a_long_pdf_streams(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import json
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -107,7 +108,7 @@ def test_killed_at_any_byte_no_page_is_lost_or_twice(tmp_path: Path, where: floa
         tiff(files[0], [*range(40, 60)])
         tiff(files[1], [*range(70, 75)])
     if not whole.exists():
-        run(whole, files, Reader(), format=kind)
+        run(whole, files, Reader(), format=kind, workers=0)
     ledger = (whole / "ledger.jsonl").read_bytes()
     folder.mkdir(exist_ok=True)
     for old in folder.iterdir():
@@ -115,7 +116,7 @@ def test_killed_at_any_byte_no_page_is_lost_or_twice(tmp_path: Path, where: floa
     (folder / "ledger.jsonl").write_bytes(ledger[: round(where * len(ledger))])
     before = ledger[: round(where * len(ledger))].count(b"\n") - 1
     reader = Reader()
-    totals = run(folder, files, reader, resume=True, format=kind)
+    totals = run(folder, files, reader, resume=True, format=kind, workers=0)
     assert totals.states == {"ok": 25} and reader.read == 25 - max(0, before)
     assert (folder / "ledger.jsonl").read_bytes() == ledger
     for name in (f"a.{kind}", f"b.{kind}"):
@@ -130,14 +131,30 @@ def test_a_real_kill(tmp_path: Path) -> None:
     while time.monotonic() < until and not ((folder / "ledger.jsonl").exists() and len(lines_so_far(folder)) > 9):
         time.sleep(0.005)
     assert child.pid is not None
+    workers = children(child.pid)
     os.kill(child.pid, signal.SIGKILL)
     child.join()
+    assert workers or sys.platform != "linux"
+    while time.monotonic() < until and any(map(is_running, workers)):
+        time.sleep(0.02)
+    assert not any(map(is_running, workers)), "what opened pages outlives who read them"
     done = len(lines_so_far(folder)) - 1
     assert 9 <= done < 50 and not (folder / "a.txt").exists()
     reader = Reader()
     assert run(folder, files, reader, resume=True).states == {"ok": 50} and reader.read == 50 - done
     assert [entry["page"] for entry in lines(folder)] == [*range(1, 51)]
     assert (folder / "a.txt").read_text() == "\f".join(f"grey {grey}\n" for grey in range(40, 90))
+
+
+def children(pid: int) -> list[int]:
+    """Its child processes; none where there is no /proc."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children")
+    return [int(word) for word in listed.read_text().split()] if listed.exists() else []
+
+
+def is_running(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")
+    return stat.exists() and stat.read_text().rpartition(")")[2].split()[0] != "Z"
 
 
 def lines_so_far(folder: Path) -> list[bytes]:

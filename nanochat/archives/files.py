@@ -155,7 +155,7 @@ def pages_in(
         if isinstance(document, InputPage):
             yield document
             continue
-        for page in read_ahead([document], selection, dpi, password, 1, 1, lambda s, n, _: done(s.name, n)):
+        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
             if page.state != "done":
                 yield replace(page, fingerprint=file.fingerprint)
 
