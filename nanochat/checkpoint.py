@@ -142,6 +142,17 @@ def _read_folder(folder: Path) -> tuple[State, dict]:
     return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config
 
 
+def peek_meta(path: str | Path) -> dict:
+    """What `load_model` would give as meta, without the weights. Raises UserError when it is missing or broken."""
+    path = Path(path)
+    if not path.is_dir():
+        return read_meta(path)
+    try:
+        return json.loads((path / "config.json").read_text())
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path}/config.json: cannot be read as JSON ({error})") from error
+
+
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[NanoDeepseekOCR, RustBPETokenizer, dict]:
     """Rebuild (float32 model in eval mode on `device`, its tokenizer, its meta) from a path alone.
 

@@ -15,11 +15,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nanochat.archives.settings import BatchSettings
+from nanochat.checkpoint import peek_meta
 from nanochat.common import UserError, entry_point, parse_args
 from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.formats import Format
 from nanochat.ledger import READ, Ledger
-from nanochat.ocr import OCR
+from nanochat.ocr import OCR, find_model
 from nanochat.prompts import prompt_for
 from nanochat.reading import Job, read_input, summary
 from nanochat.serve.settings import ServeSettings
@@ -42,8 +43,9 @@ class Read:
     (another where the first is in doubt); by default what the model was trained for"""
     max_vision_tokens: int | None = None
     """most tokens that a picture may take in mode native"""
-    task: str = "free"
-    """what is asked, by name: free, markdown, ocr, figure, describe, or locate:TEXT"""
+    task: str = ""
+    """what is asked, by name: free, markdown, ocr, figure, describe, or locate:TEXT; by default free, and with
+    --format md markdown where the model was taught it"""
     prompt: str = ""
     """what is asked in your own words instead; <image> stands for the picture"""
     format: Format = "txt"
@@ -164,6 +166,16 @@ def _progress(console: Console) -> Iterator[Callable[[InputPage, str], None]]:
         yield on_page
 
 
+def _prompt(options: Read) -> str:
+    """What is asked: as given; else Markdown, where that is wanted and the model was taught it; else the text."""
+    if options.prompt:
+        return options.prompt.replace("\\n", "\n")
+    if options.task or options.format != "md":
+        return prompt_for(options.task or "free")
+    taught = peek_meta(find_model(options.checkpoint)).get("tasks", [])
+    return prompt_for("markdown" if "markdown" in taught else "free")
+
+
 def _settings(options: Read, prompt: str) -> dict:
     """What the texts depend on: a run goes on only with the same."""
     names = ("mode", "max_vision_tokens", "pages", "dpi", "max_tokens", "seconds")
@@ -184,9 +196,9 @@ def _check(options: Read) -> None:
 def read(options: Read) -> int:
     """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
     _check(options)
-    prompt = options.prompt.replace("\\n", "\n") or prompt_for(options.task)
     selection = Selection(options.pages)
     sources = find_sources(options.files)  # look at what the user gave before loading a model
+    prompt = _prompt(options)
     job = Job(
         sources, prompt, selection, options.dpi, options.password, options.workers, options.max_tokens,
         options.seconds, options.format, options.out, options.overlay,

@@ -14,6 +14,7 @@ from test_documents import LOCKED, bomb, write_long_pdf, write_pdf
 from tiny_server import tiny_checkpoint
 
 from nanochat import cli
+from nanochat.prompts import PROMPTS
 
 
 @pytest.fixture(scope="module")
@@ -143,6 +144,22 @@ def test_odd_pictures_are_pages_like_others(read) -> None:
 def test_a_mode_that_was_not_learnt_is_warned_of(read) -> None:
     code, _, err = read("a.png", "--mode=gundam")
     assert code == 0 and err.count("warning: this checkpoint was trained with views in mode square, not gundam") == 1
+
+
+def test_markdown_is_asked_of_who_was_taught_it(read, checkpoint: Path) -> None:
+    def asked(out: str, *flags: str) -> str:
+        assert read("a.png", f"--out={out}", *flags)[0] == 0
+        return json.loads(Path(out, "ledger.jsonl").read_text().splitlines()[0])["settings"]["prompt"]
+
+    assert asked("free", "--format=md") == PROMPTS["free"]
+    (meta,) = checkpoint.parent.glob("meta_*.json")
+    before = meta.read_text()
+    meta.write_text(json.dumps({**json.loads(before), "tasks": ["free", "markdown"]}))
+    try:
+        assert asked("taught", "--format=md") == PROMPTS["markdown"]
+        assert asked("told", "--format=md", "--task=free") == asked("text") == PROMPTS["free"]
+    finally:
+        meta.write_text(before)
 
 
 def test_pages_and_passwords(read) -> None:
