@@ -35,3 +35,12 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: 
         if dtype == torch.bfloat16:
             return explicit_attention(q, k, v, mask, causal)
     return F.scaled_dot_product_attention(q, k, v, mask, is_causal=causal, enable_gqa=grouped)
+
+
+def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+    """Causal attention within each of the documents of `lengths` that lie end to end: `attend`'s shapes, T their sum.
+
+    One call a document: a mask over all of them would cost (sum of lengths)^2 where sum of (lengths^2) is asked for.
+    """
+    documents = zip(q.split(lengths, dim=2), k.split(lengths, dim=2), v.split(lengths, dim=2))
+    return torch.cat([attend(q, k, v, causal=True) for q, k, v in documents], dim=2)

@@ -4,16 +4,18 @@ Formulas: a linear costs 2 x in x out per token; attention 4 x width per query a
 causal: half of the keys); [PaLM, appendix B, extended by the encoder's parts].
 """
 
+from collections.abc import Sequence
+
 from nanochat.deepencoder import VisionConfig
 from nanochat.gpt import GPTConfig
 
 
-def gpt_forward_flops(config: GPTConfig, tokens: int, supervised: int, sequence: int) -> float:
-    """One forward pass over `tokens` tokens in rows of `sequence`, the head on `supervised` of them."""
+def gpt_forward_flops(config: GPTConfig, lengths: Sequence[int], supervised: int) -> float:
+    """One forward pass over rows, or packed documents, of `lengths` tokens, the head on `supervised` of all tokens."""
     width, kv = config.n_embd, config.n_embd * config.n_kv_head // config.n_head
     linears = 2 * (2 * width * width + 2 * width * kv + 8 * width * width)  # q, output, k, v, MLP of 4x
-    attention = 4 * width * sequence / 2
-    return config.n_layer * tokens * (linears + attention) + 2 * width * config.vocab_size * supervised
+    attention = sum(4 * width * n * n / 2 for n in lengths)
+    return config.n_layer * (sum(lengths) * linears + attention) + 2 * width * config.vocab_size * supervised
 
 
 def sam_forward_flops(config: VisionConfig, height: int, width: int) -> float:
@@ -46,16 +48,15 @@ def step_flops(
     vision: VisionConfig,
     gpt: GPTConfig,
     view_sizes: list[tuple[int, int]],
-    shape: tuple[int, int],
+    lengths: Sequence[int],
     supervised: int,
     sam_trains: bool = True,
 ) -> float:
-    """Forward and backward (3x forward) of one batch: views of (H, W) pixels, ids of `shape` (B, T).
+    """Forward and backward (3x forward) of one batch: views of (H, W) pixels, rows of `lengths` tokens.
 
     A frozen SAM has no backward pass: 1x forward.
     """
     sam = sum(sam_forward_flops(vision, *size) for size in view_sizes)
     clip = sum(clip_forward_flops(vision, *size, gpt.n_embd) for size in view_sizes)
-    rows, sequence = shape
-    text = gpt_forward_flops(gpt, rows * sequence, supervised, sequence)
+    text = gpt_forward_flops(gpt, lengths, supervised)
     return (3 if sam_trains else 1) * sam + 3 * (clip + text)

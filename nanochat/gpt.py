@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from nanochat.attention import attend
+from nanochat.attention import attend, attend_documents
 
 LOGIT_CAP = 15.0
 GROWTH = 256  # tokens that a KV cache makes room for at one time, at least
@@ -158,7 +158,9 @@ class Attention(nn.Module):
         self.c_v = nn.Linear(config.n_embd, config.n_kv_head * self.head_dim, bias=False)
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None) -> Tensor:
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, documents: list[int] | None = None
+    ) -> Tensor:
         B, T, C = x.shape
         q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
         qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both in one go
@@ -167,7 +169,10 @@ class Attention(nn.Module):
             k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
         else:
             k, v, mask = cache.append(self.layer, k, v)  # (B, H, S, D)
-        y = attend(q.transpose(1, 2), k, v, mask, causal=mask is None and T > 1)
+        if documents is None:
+            y = attend(q.transpose(1, 2), k, v, mask, causal=mask is None and T > 1)
+        else:
+            y = attend_documents(q.transpose(1, 2), k, v, documents)
         return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
 
 
@@ -187,8 +192,10 @@ class Block(nn.Module):
         self.attn = Attention(config, layer)
         self.mlp = MLP(config)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None) -> Tensor:
-        x = x + self.attn(norm(x), rotary, cache)
+    def forward(
+        self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, documents: list[int] | None = None
+    ) -> Tensor:
+        x = x + self.attn(norm(x), rotary, cache, documents)
         return x + self.mlp(norm(x))
 
 
@@ -282,15 +289,22 @@ class GPT(nn.Module):
         """Token embeddings (B, T, C) before the first norm."""
         return self.transformer["wte"](input_ids)
 
-    def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None) -> Tensor:
-        """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds."""
+    def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None, documents: list[int] | None = None) -> Tensor:
+        """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds.
+
+        `documents`: the lengths of those that lie end to end in the one row; each is read as if it stood alone.
+        """
         T = embeds.size(1)
-        where = slice(T) if kv_cache is None else kv_cache.begin(T)
+        where: slice | Tensor = slice(T)
+        if kv_cache is not None:
+            where = kv_cache.begin(T)
+        elif documents is not None:
+            where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions start again
         cos, sin = self.cos[where].unsqueeze(-2), self.sin[where].unsqueeze(-2)  # ([B,] T, 1, D/2)
         rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
         x = norm(embeds)
         for block in self.transformer["h"]:  # type: ignore[attr-defined]
-            x = block(x, rotary, kv_cache)
+            x = block(x, rotary, kv_cache, documents)
         if kv_cache is not None:
             kv_cache.advance(T)
         return norm(x)
@@ -302,16 +316,18 @@ class GPT(nn.Module):
         kv_cache: KVCache | None = None,
         loss_reduction: str = "mean",
         inputs_embeds: Tensor | None = None,
+        documents: list[int] | None = None,
     ) -> Tensor:
         """Float32 logits (B, T, V), or the loss against `targets` (B, T; -1 is ignored) when they are given.
 
         `loss_reduction`: "mean" or "sum" over supervised positions, or "none": (B, T), zero where ignored. With a
-        `kv_cache` the tokens follow the cached ones and join them. Embeddings may stand for ids.
+        `kv_cache` the tokens follow the cached ones and join them. Embeddings may stand for ids. `documents`: as in
+        `hidden`.
         """
         if inputs_embeds is None:
             assert input_ids is not None, "give input_ids or inputs_embeds"
             inputs_embeds = self.embed(input_ids)
-        x = self.hidden(inputs_embeds, kv_cache)
+        x = self.hidden(inputs_embeds, kv_cache, documents)
         if targets is None:
             return capped_logits(x, self.lm_head.weight)
         supervised = targets != -1

@@ -1,8 +1,13 @@
-"""From conversations to batches: rendering, views, padding, sharding, and a position that resumes exactly."""
+"""From conversations to batches: rendering, views, packing, sharding, and a position that resumes exactly.
+
+A batch is padded to its longest sample, or packed: its samples end to end in one row without padding, their lengths in
+`documents`. The GPT starts its positions again at each and attends within each, so that the loss is the same.
+"""
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Protocol
 
 import numpy as np
@@ -17,6 +22,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 IGNORE = -1  # target of what is not supervised
 MAX_UNREADABLE = 0.01  # share of a data set's samples that may be unreadable before a run stops
+MAX_PADDING = 0.25  # share of a padded batch that may be padding before it is packed instead
 
 Batch = tuple[Tensor, Tensor, dict[str, Any]]
 
@@ -154,21 +160,27 @@ class Prepared(Dataset):
         return truncate(sample, self.image_token_id, self.seq_len + 1)
 
 
-def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
+def collate(samples: Sequence[Sample | Skipped], pad_id: int, pack: bool = False) -> Batch:
     """(inputs, targets, media): int64 (B, T) padded to the longest, targets -1 where nothing is supervised.
+
+    With `pack`, where padding would take more than MAX_PADDING: (1, T), the samples end to end.
 
     In `media`: `pixel_values`, (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
     None when there is no picture; `rows` and `layouts`, each picture's row and ImageLayout; `view_sizes`, (H, W) of
-    every view and tile; `labels`, dense labels (N, positions, slots) or None; `skipped`, what was left out.
+    every view and tile; `labels`, dense labels (N, positions, slots) or None; `documents`, the lengths of packed
+    samples, None when they are padded; `skipped`, what was left out.
     """
     kept = [s for s in samples if isinstance(s, Sample)]
-    longest = max((len(s.ids) for s in kept), default=1) - 1
-    inputs = torch.full((len(kept), longest), pad_id)
-    targets = torch.full((len(kept), longest), IGNORE)
-    for row, s in enumerate(kept):
+    lengths = [len(s.ids) - 1 for s in kept]
+    longest = max(lengths, default=0)
+    packed = pack and sum(lengths) < (1 - MAX_PADDING) * len(kept) * longest
+    starts = [0, *accumulate(lengths)] if packed else [row * longest for row in range(len(kept) + 1)]
+    inputs, targets = torch.full((starts[-1],), pad_id), torch.full((starts[-1],), IGNORE)
+    for start, length, s in zip(starts, lengths, kept):
         ids, mask = torch.tensor(s.ids), torch.tensor(s.mask)
-        inputs[row, : len(ids) - 1] = ids[:-1]
-        targets[row, : len(ids) - 1] = torch.where(mask[1:] == 1, ids[1:], IGNORE)
+        inputs[start : start + length] = ids[:-1]
+        targets[start : start + length] = torch.where(mask[1:] == 1, ids[1:], IGNORE)
+    shape = (1, starts[-1]) if packed else (len(kept), longest)
     images = [image for s in kept for image in s.images]
     pixel_values: Tensor | list[ImageViews] | None = images or None
     if images and all(i.tiles is None and i.layout == images[0].layout for i in images):
@@ -180,9 +192,10 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int) -> Batch:
     sizes = [layout.view for layout in layouts]
     sizes += [(i.layout.tile_size,) * 2 for i in images for _ in range(0 if i.tiles is None else len(i.tiles))]
     skipped = [s for s in samples if isinstance(s, Skipped)]
-    rows = [row for row, s in enumerate(kept) for _ in s.images]
+    rows = [0 if packed else row for row, s in enumerate(kept) for _ in s.images]
     media = {"pixel_values": pixel_values, "rows": rows, "layouts": layouts, "view_sizes": sizes, "labels": labels}
-    return inputs, targets, {**media, "skipped": skipped}
+    documents = lengths if packed else None
+    return inputs.view(shape), targets.view(shape), {**media, "documents": documents, "skipped": skipped}
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
@@ -201,9 +214,18 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 class MultimodalLoader:
     """Iterates over batches; `position` is the number of the next one, and all that a resumed run needs."""
 
-    def __init__(self, data: Prepared, plan: BatchPlan, rank: int, world_size: int, num_workers: int, pin: bool):
+    def __init__(
+        self,
+        data: Prepared,
+        plan: BatchPlan,
+        rank: int,
+        world_size: int,
+        num_workers: int,
+        pin: bool,
+        pack: bool = False,
+    ) -> None:
         self.data, self.plan, self.rank, self.world_size = data, plan, rank, world_size
-        self.num_workers, self.pin = num_workers, pin
+        self.num_workers, self.pin, self.pack = num_workers, pin, pack
         self.position = 0
         self.skipped: Counter[str] = Counter()
         self.broken: set[str] = set()
@@ -232,7 +254,7 @@ class MultimodalLoader:
             self.data,
             batch_sampler=self._keys(self.position),  # type: ignore[arg-type]
             num_workers=self.num_workers,
-            collate_fn=lambda samples: collate(samples, pad_id),
+            collate_fn=lambda samples: collate(samples, pad_id, self.pack),
             pin_memory=self.pin,
             multiprocessing_context="fork" if self.num_workers else None,
         )
@@ -256,14 +278,17 @@ def create_multimodal_loader(
     world_size: int = 1,
     num_workers: int = 0,
     pin_memory: bool = False,
+    pack: bool = False,
 ) -> MultimodalLoader:
     """Batches of `task`'s conversations, vision, text or mixed: endless and shuffled anew each epoch, or once in order.
 
     `batch_size`: samples a rank and batch; `seq_len`: tokens, pictures included; `view`: how a picture becomes views;
-    `plan`: which samples make which batch, where neither order fits. Raises UserError when the task is empty.
+    `plan`: which samples make which batch, where neither order fits; `pack`: as in `collate`. Raises UserError when the
+    task is empty.
     """
     if len(task) == 0:
         raise UserError("there is no sample to read: the data set is empty")
     if plan is None:
         plan = ShuffledBatches(len(task), batch_size, seed) if shuffle else OrderedBatches(len(task), batch_size)
-    return MultimodalLoader(Prepared(task, tokenizer, view, seq_len), plan, rank, world_size, num_workers, pin_memory)
+    data = Prepared(task, tokenizer, view, seq_len)
+    return MultimodalLoader(data, plan, rank, world_size, num_workers, pin_memory, pack)

@@ -189,15 +189,18 @@ class NanoDeepseekOCR(nn.Module):
         vision_embeds: Tensor | None = None,
         loss_reduction: str = "mean",
         kv_cache: KVCache | None = None,
+        documents: list[int] | None = None,
     ) -> Tensor:
         """Loss when `targets` (B, T; -1 ignored) are given, else float32 logits (B, T, V).
 
         A batch may mix rows with no picture, one or several; `pixel_values` holds all pictures in order of appearance
         (see `encode_images`), or `vision_embeds` their tokens, already encoded: (all tokens, C). Text alone costs no
-        vision work. `loss_reduction`: "mean", "sum" or "none", as in `GPT.forward`.
+        vision work. `loss_reduction`: "mean", "sum" or "none", as in `GPT.forward`; `documents`: as in `GPT.hidden`.
         """
         embeds = self.embed(input_ids, pixel_values, vision_embeds)
-        return self.gpt(targets=targets, kv_cache=kv_cache, loss_reduction=loss_reduction, inputs_embeds=embeds)
+        return self.gpt(
+            targets=targets, kv_cache=kv_cache, loss_reduction=loss_reduction, inputs_embeds=embeds, documents=documents
+        )
 
     @torch.inference_mode()
     def generate(

@@ -1,4 +1,4 @@
-"""Weights, gradients and optimizer state divided among processes by torch's `fully_shard`, and put together again.
+"""Several processes: gradients summed; or weights, gradients and optimizer state divided by torch's `fully_shard`.
 
 The GPT's blocks are gathered one by one, as each runs; all else once for a whole pass, because how often the encoder
 runs depends on each rank's pictures, and what ranks gather they must gather together. A divided tensor is a DTensor,
@@ -9,9 +9,29 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
+import torch.distributed as dist
 import torch.nn as nn
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
+
+
+def sum_gradients(parameters: list[nn.Parameter]) -> None:
+    """Sum the gradients of all ranks, whose parameters are whole; one that no rank used keeps none.
+
+    By hand, not by DistributedDataParallel: with text-only and vision batches mixed, ranks and micro-batches use
+    different parameters, and the sum must not depend on which.
+    """
+    if not dist.is_initialized() or not parameters:
+        return
+    used = torch.tensor([p.grad is not None for p in parameters], dtype=torch.uint8, device=parameters[0].device)
+    dist.all_reduce(used, dist.ReduceOp.MAX)
+    for p, is_used in zip(parameters, used.tolist()):
+        if is_used and p.grad is None:
+            p.grad = torch.zeros_like(p)
+    grads = [p.grad for p in parameters if p.grad is not None]
+    for handle in [dist.all_reduce(grad, async_op=True) for grad in grads]:
+        handle.wait()  # type: ignore[union-attr]
 
 
 def is_divided(x: object) -> bool:

@@ -22,7 +22,7 @@ from nanochat.multimodal_dataloader import IGNORE, Batch, MultimodalLoader, to_d
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 from nanochat.optim import build_optimizers
 from nanochat.recompute import Recompute, compile_blocks, recompute_blocks
-from nanochat.shard import gathered, gathered_here, like, shard, whole
+from nanochat.shard import gathered, gathered_here, like, shard, sum_gradients, whole
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.validate import Validation, validate
@@ -57,6 +57,8 @@ class TrainConfig:
     """samples an optimizer step is made of, over all processes, by gradient accumulation; 0: batch_size x processes"""
     seq_len: int = 4096
     """longest sequence in tokens, pictures included; longer ones are cut"""
+    pack: bool = True
+    """lay a batch's samples end to end in a row where padding would take over a quarter of it; the loss is the same"""
     lr: float | None = None
     """peak learning rate; by default the stage's own for d20, 1e-3 for nano"""
     optimizer: Literal["adamw", "muon"] = "adamw"
@@ -121,12 +123,18 @@ class Objective(nn.Module):
         self.model, self.dense = model, dense
 
     def forward(
-        self, inputs: Tensor, targets: Tensor, pixels: Pixels | None, labels: dict[str, Tensor] | None, read: bool
+        self,
+        inputs: Tensor,
+        targets: Tensor,
+        pixels: Pixels | None,
+        labels: dict[str, Tensor] | None,
+        documents: list[int] | None,
+        read: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """(summed text loss, dense losses); without `read` the GPT is left out and the first is zero."""
         present = gathered_here(self)
         if read:
-            loss = self.model(inputs, targets, pixels, loss_reduction="sum")
+            loss = self.model(inputs, targets, pixels, loss_reduction="sum", documents=documents)
         else:
             assert pixels is not None
             self.model.encode_images(pixels)
@@ -281,29 +289,8 @@ class Trainer:
             dist.all_reduce(sums)
         return sums.tolist()
 
-    def _sync_gradients(self, batches: list[Batch]) -> None:
-        """Sum the gradients of all ranks; a parameter that no rank used keeps none.
-
-        By hand, not by DistributedDataParallel: with text-only and vision batches mixed, ranks and micro-batches use
-        different parameters, and the sum must not depend on which. Sharded gradients are summed already.
-        """
-        if not dist.is_initialized():
-            return
-        if self.sharded:
-            self._forget_unused(batches)
-            return
-        params = [p for p in self.objective.parameters() if p.requires_grad]
-        used = torch.tensor([p.grad is not None for p in params], dtype=torch.uint8, device=self.device)
-        dist.all_reduce(used, dist.ReduceOp.MAX)
-        for p, is_used in zip(params, used.tolist()):
-            if is_used and p.grad is None:
-                p.grad = torch.zeros_like(p)
-        grads = [p.grad for p in params if p.grad is not None]
-        for handle in [dist.all_reduce(grad, async_op=True) for grad in grads]:
-            handle.wait()  # type: ignore[union-attr]
-
     def _forget_unused(self, batches: list[Batch]) -> None:
-        """Drop the zeros that stand for gradients of sharded parameters that no rank used."""
+        """Drop the zeros that stand for the gradients, already summed, of sharded parameters that no rank used."""
         media = [batch[2] for batch in batches]
         seen, asked = self._sum_over_ranks(
             sum(m["pixel_values"] is not None for m in media), sum(m["labels"] is not None for m in media)
@@ -320,7 +307,9 @@ class Trainer:
         inputs, targets, media = to_device(batch, self.device)
         with self.precision.autocast(self.device):
             read = self.step >= self.stage.dense_steps
-            text, dense = self.objective(inputs, targets, media["pixel_values"], media["labels"], read)
+            text, dense = self.objective(
+                inputs, targets, media["pixel_values"], media["labels"], media["documents"], read
+            )
             extra = sum((w * dense[what] for what, w in self.stage.dense_weights.items() if what in dense), 0 * text)
         (text / max(tokens, 1) + extra / passes).backward()
         return float(text.detach()), float(extra.detach())
@@ -332,7 +321,10 @@ class Trainer:
         (all_tokens,) = self._sum_over_ranks(tokens)
         passes = len(batches) * self.world_size
         sums = [self._forward_backward(batch, all_tokens, passes) for batch in batches if len(batch[0]) or self.sharded]
-        self._sync_gradients(batches)
+        if self.sharded:
+            self._forget_unused(batches)
+        else:
+            sum_gradients([p for p in self.objective.parameters() if p.requires_grad])
         if self.config.grad_clip:
             params = [p for group in self.optimizers[0].param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(params, self.config.grad_clip)
@@ -349,11 +341,12 @@ class Trainer:
     def _flops(self, batch: Batch) -> float:
         inputs, targets, media = batch
         read = self.step >= self.stage.dense_steps
+        lengths = media["documents"] or [inputs.size(1)] * inputs.size(0)
         return step_flops(
             self.model.config.vision,
             self.model.config.gpt,
             media["view_sizes"],
-            (inputs.size(0), inputs.size(1)) if read else (0, 0),
+            lengths if read else [],
             supervised=int((targets != -1).sum()) if read else 0,
             sam_trains=self.model.sam_model.pos_embed.requires_grad,
         )

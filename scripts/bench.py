@@ -4,6 +4,7 @@ python -m scripts.bench                                                # everyth
 python -m scripts.bench train --model=nano --stage=1 --batch_size=64 --seq_len=64 --image_size=128
 python -m scripts.bench decode --model=nano --batch_size=8
 python -m scripts.bench data
+python -m scripts.bench packing --batch_size=8 --seq_len=1024           # chartqa and smoltalk, from the hub or local
 python -m scripts.bench parity                                         # a GPU's results against a CPU's
 python -m scripts.bench memory --model=d20 --stage=2 --batch_size=4 --seq_len=8192
 
@@ -19,13 +20,16 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from nanochat.bench import checks, data, decode, parity, train
+from nanochat.bench import checks, data, decode, packing, parity, train
 from nanochat.bench.peak import step_peak
 from nanochat.common import UserError, autodetect_device_type, entry_point, parse_args
 from nanochat.machine import choose_precision
 from nanochat.memory import GB, StepShape, predict
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.recompute import Recompute
+from nanochat.tasks.common import TaskMixture
+from nanochat.tasks.finevision import FineVision
+from nanochat.tasks.smoltalk import SmolTalk
 from nanochat.trainer import Stage, TrainConfig, Trainer
 
 # (batch size, tokens of a sequence, side of a page) where the flags do not say: what the stages train with.
@@ -42,8 +46,8 @@ LEVELS = ("B", "note", "page")  # of drawn documents, for the loader
 class Config:
     """Measure this machine first, then what this code makes of it."""
 
-    what: Positional[Literal["all", "parity", "train", "decode", "data", "memory"]] = "all"
-    """what to measure; all: everything but parity"""
+    what: Positional[Literal["all", "parity", "packing", "train", "decode", "data", "memory"]] = "all"
+    """what to measure; all: everything but parity and packing"""
     model: str = "nano"
     """size: nano or d20"""
     stage: Literal[0, 1, 2] = 0
@@ -70,6 +74,10 @@ class Config:
     """tokens decoded for each row"""
     data_dir: str = "data"
     """documents for the loader"""
+    chartqa: str = "chartqa"
+    """for packing: a subset of FineVision, or a local parquet file or folder"""
+    smoltalk: str = "HuggingFaceTB/smol-smoltalk"
+    """for packing: hub id, or a local parquet file or folder; as many conversations as there are charts"""
     device: str = ""
     """cuda or cpu; memory is predicted for cuda unless this says cpu"""
 
@@ -196,6 +204,24 @@ def bench_data(config: Config, console: Console) -> dict[str, Any]:
     return asdict(report)
 
 
+def bench_packing(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
+    """Charts and conversations, padded and packed."""
+    charts = FineVision(config.chartqa, "train")
+    task = TaskMixture([charts, SmolTalk("train", source=config.smoltalk, stop=len(charts))])
+    settings = TrainConfig(
+        model=config.model, batch_size=config.batch_size or 8, seq_len=config.seq_len or 1024,
+        image_size=config.image_size or 256, optimizer=config.optimizer, precision=config.precision, steps=1,
+    )  # fmt: skip
+    report = packing.measure_packing(settings, task, config.steps, device)
+    title = f"{config.model}, stage 1, charts and talk: {report.batch_size} samples, {report.precision}"
+    table = Table(title, "padded", "packed")
+    table.add_row("tokens that are padding", *(f"{share:.1%}" for share in report.padding))
+    table.add_row("seconds a step", *(f"{seconds:.3f}" for seconds in report.step_seconds))
+    table.add_row("difference of the loss", "", f"{report.loss_difference:.1e}")
+    console.print(table)
+    return asdict(report)
+
+
 def bench_memory(config: Config, console: Console) -> list[dict[str, Any]]:
     """Predicted peaks; on the device itself also what a step really takes."""
     target = config.device or "cuda"
@@ -238,6 +264,8 @@ def main() -> None:
         results["decode"] = bench_decode(config, device, console)
     if "data" in wanted:
         results["data"] = bench_data(config, console)
+    if "packing" in wanted:
+        results["packing"] = bench_packing(config, device, console)
     if "memory" in wanted:
         results["memory"] = bench_memory(config, console)
     print(json.dumps(results))

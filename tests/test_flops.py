@@ -27,17 +27,17 @@ def test_encoder_agrees_with_torchs_counter():
 def test_gpt_agrees_with_torchs_counter():
     model = NanoDeepseekOCR(nano_config()).eval().gpt
     ids = torch.zeros(2, 96, dtype=torch.long)
-    ours = gpt_forward_flops(model.config, 2 * 96, 2 * 96, 96)
+    ours = gpt_forward_flops(model.config, [96, 96], 2 * 96)
     assert ours == pytest.approx(counted(model, ids), rel=0.05)  # the counter counts masked attention too
 
 
 def test_d20_costs_two_operations_a_parameter_and_token():
-    gpt = gpt_forward_flops(GPTConfig(), 1000, 1000, 1)
+    gpt = gpt_forward_flops(GPTConfig(), [1] * 1000, 1000)
     assert gpt == pytest.approx(2 * 1000 * (560_990_720 - 65_537 * 1280), rel=0.01)  # all but the embedding
 
 
 def test_a_frozen_sam_costs_a_third():
     vision, gpt = VisionConfig(), GPTConfig()
-    sizes, shape = [(1024, 1024)], (1, 300)
-    trained, frozen = (step_flops(vision, gpt, sizes, shape, 20, sam_trains=t) for t in (True, False))
+    sizes, lengths = [(1024, 1024)], [300]
+    trained, frozen = (step_flops(vision, gpt, sizes, lengths, 20, sam_trains=t) for t in (True, False))
     assert trained - frozen == pytest.approx(2 * sam_forward_flops(vision, 1024, 1024))

@@ -53,8 +53,9 @@ def tiny_trainer(task: Task, folder: Path, stage: Stage | None = None, **setting
 
     def loader(shuffle: bool, rank: int = 0, world_size: int = 1):
         return create_multimodal_loader(
-            task, tokenizer, config.batch_size, config.seq_len, view, shuffle=shuffle, rank=rank, world_size=world_size
-        )
+            task, tokenizer, config.batch_size, config.seq_len, view, shuffle=shuffle, rank=rank, world_size=world_size,
+            pack=config.pack and shuffle,
+        )  # fmt: skip
 
     ranks = (0, 1)
     if torch.distributed.is_initialized():

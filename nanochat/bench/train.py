@@ -88,8 +88,8 @@ class Machine:
     """a second, read and written"""
 
 
-def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device) -> Trainer:
-    """A trainer of random weights on filled pages: the recipe's own loop, nothing to download."""
+def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task: Task | None = None) -> Trainer:
+    """A trainer of random weights on filled pages, or on `task`: the recipe's own loop, nothing to download."""
     torch.manual_seed(config.seed)
     model_config = preset(config.model)
     model_config.vision.image_size = config.image_size
@@ -101,8 +101,8 @@ def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device) -> T
     on_gpu = device.type == "cuda"
     workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
     loader = create_multimodal_loader(
-        FilledPages(config.image_size, config.seq_len), setup.tokenizer, config.batch_size, config.seq_len,
-        view_function("square", config.image_size), num_workers=workers, pin_memory=on_gpu,
+        task or FilledPages(config.image_size, config.seq_len), setup.tokenizer, config.batch_size, config.seq_len,
+        view_function("square", config.image_size), num_workers=workers, pin_memory=on_gpu, pack=config.pack,
     )  # fmt: skip
     return Trainer(config, stage, setup.model, setup.tokenizer, loader, lambda: loader, device)
 
@@ -203,7 +203,7 @@ def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
         laps.append(watch.seconds())
     inputs, targets, media = ready[0]
     flops = step_flops(
-        trainer.model.config.vision, trainer.model.config.gpt, media["view_sizes"], (inputs.size(0), inputs.size(1)),
+        trainer.model.config.vision, trainer.model.config.gpt, media["view_sizes"], [inputs.size(1)] * inputs.size(0),
         int((targets != -1).sum()), sam_trains=trainer.stage.number == 1,
     )  # fmt: skip
     seconds = min(whole)
