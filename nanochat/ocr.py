@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from PIL import Image
@@ -15,6 +15,7 @@ from nanochat.attended import attended_box, line_attention, lines_of_ink, pictur
 from nanochat.audit import Audit, audit, room
 from nanochat.checkpoint import load_model
 from nanochat.common import UserError, autodetect_device_type
+from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine, Generation, Guard
 from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
@@ -120,6 +121,12 @@ def find_model(name: str | Path) -> Path:
     return home
 
 
+def learnt_mode(meta: dict[str, Any], vision: VisionConfig) -> str:
+    """What a checkpoint reads best: `reading_mode` of its meta; lines, if it learnt from drawn ones; its view."""
+    drawn = vision.view == "native" and meta.get("training", {}).get("synth", False)
+    return meta.get("reading_mode") or ("lines" if drawn else vision.view)
+
+
 class OCR:
     """A model ready to read: `OCR("nano").read("receipt.png").text`.
 
@@ -144,13 +151,8 @@ class OCR:
         self.vision = self.model.config.vision
         self.attend = True  # find the lines of whole views by one more pass over each answer
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
-        self.own_mode = self._learnt_mode()
+        self.own_mode = learnt_mode(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
-
-    def _learnt_mode(self) -> str:
-        """What the checkpoint reads best: `reading_mode` of its meta; lines, if it learnt from drawn ones; its view."""
-        drawn = self.vision.view == "native" and self.meta.get("training", {}).get("synth", False)
-        return self.meta.get("reading_mode") or ("lines" if drawn else self.vision.view)
 
     def _check_mode(self, mode: str) -> str:
         """Refuse a mode that there is not, warn of one that the checkpoint was not trained for."""

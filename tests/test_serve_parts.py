@@ -191,7 +191,7 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
     page = Image.new("RGB", (400, 300), "white")
     for row in range(5):
         ImageDraw.Draw(page).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
-    monkeypatch.setattr(OCR, "_learnt_mode", lambda self: "lines")
+    monkeypatch.setattr("nanochat.ocr.learnt_mode", lambda meta, vision: "lines")
     monkeypatch.setattr("nanochat.ocr.LEAST_SURE", 0.0)  # random weights are sure of nothing
     expected = OCR(checkpoint, "cpu").read(page, max_tokens=8)
     assert expected.views >= 5

@@ -17,6 +17,7 @@ from nanochat.common import atomic_path
 from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.hf.processing import CHAT_TEMPLATE
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.ocr import LEAST_SURE, LINE_TOKENS, learnt_mode
 from nanochat.tokenizer import RustBPETokenizer
 
 PACKAGE = Path(__file__).parents[1]
@@ -28,16 +29,18 @@ CODE = {"configuration": "NanoDeepseekOcrConfig", "processing": "NanoDeepseekOcr
 def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict) -> None:
     """Write the native folder, and beside its files what transformers asks for."""
     export_model(folder, model, tokenizer, {**meta, **_described()})
-    special = tokenizer.special_tokens
+    vision, special = model.config.vision, tokenizer.special_tokens
+    lines = learnt_mode(meta, vision) == "lines"
     fast = fast_tokenizer(tokenizer)
     fast.save_pretrained(folder)
     end = [special["<|assistant_end|>"], special["<|bos|>"]]
     GenerationConfig(
         bos_token_id=special["<|bos|>"], eos_token_id=end, pad_token_id=special["<|bos|>"], do_sample=False,
-        suppress_tokens=[model.config.image_token_id], max_new_tokens=model.config.gpt.sequence_len,
+        suppress_tokens=[model.config.image_token_id],
+        max_new_tokens=LINE_TOKENS if lines else model.config.gpt.sequence_len,
     ).save_pretrained(folder)  # fmt: skip
-    vision = model.config.vision
     processor = {"view": vision.view, "image_size": vision.image_size, "page": vision.page}
+    processor |= {"lines": lines, "least_sure": LEAST_SURE if lines else 0.0}
     processor |= {
         "processor_class": CODE["processing"],
         "auto_map": {"AutoProcessor": f"processing.{CODE['processing']}"},

@@ -5,11 +5,15 @@ from typing import Any
 import torch
 from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
+from transformers.generation.utils import GenerateDecoderOnlyOutput
 from transformers.image_utils import load_image, to_numpy_array
+from transformers.utils import logging
 
 from nanochat.errors import UserError
-from nanochat.image_process import view_function
+from nanochat.image_process import to_rgb, view_function
+from nanochat.lines import HEIGHT, Piece, cut_lines, join, set_level
 
+log = logging.get_logger(__name__)
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
 # As `tokenizer.py` lays conversations out; a picture that stands apart from the text comes before it, on its own line.
 CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in messages %}
@@ -25,16 +29,21 @@ CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in
 
 
 class NanoDeepseekOcrProcessor(ProcessorMixin):
-    """`view`, `image_size` and `page`: how the model was taught to see a page (`VisionConfig`)."""
+    """`view`, `image_size` and `page`: how the model was taught to see a page (`VisionConfig`).
+
+    `lines`: it was taught lines of text, one in a picture; `least_sure`: the mean probability under which a line that
+    it reads is left out.
+    """
 
     attributes = ("tokenizer",)
     tokenizer_class = "AutoTokenizer"
 
     def __init__(
-        self, tokenizer: Any, view: str = "square", image_size: int = 1024, page: int = 1024,
-        chat_template: str | None = None, **kwargs: Any,
+        self, tokenizer: Any, view: str = "square", image_size: int = 1024, page: int = 1024, lines: bool = False,
+        least_sure: float = 0.0, chat_template: str | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         self.view, self.image_size, self.page = view, image_size, page
+        self.lines, self.least_sure = lines, least_sure
         super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
     def __call__(self, images: Any = None, text: str | list[str] = "", **kwargs: Any) -> BatchFeature:
@@ -47,6 +56,8 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         shown = [show(_picture(picture)) for picture in _flat(images)]
         if any(view.tiles is not None for view in shown):
             raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")
+        if self.lines and any(view.layout.view[0] > HEIGHT for view in shown):
+            log.warning_once("this model reads single lines, and one picture is taller: processor.cut_page cuts a page")
         prompts = [text] if isinstance(text, str) else list(text)
         if sum(prompt.count(PLACEHOLDER) for prompt in prompts) != len(shown):
             raise UserError(f"{len(shown)} pictures for {sum(p.count(PLACEHOLDER) for p in prompts)} {PLACEHOLDER}")
@@ -65,6 +76,32 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
                 pixels[:, : view.view.shape[1], : view.view.shape[2]] = view.view
             data["image_sizes"] = sizes
         return BatchFeature(data)
+
+    def cut_page(self, picture: Any) -> list[Piece]:
+        """A page's lines of text, or parts of lines, in reading order: each piece's `picture` is for the model.
+
+        `row` is its line's number, `box` its place in pixels of the page. A page without lines is one piece.
+        """
+        page = to_rgb(_picture(picture))
+        return cut_lines(set_level(page), self.image_size) or [Piece(page, 0, (0, 0, *page.size))]
+
+    def join_pieces(self, found: GenerateDecoderOnlyOutput, pieces: list[Piece]) -> str:
+        """The page's text, from the answers to its pieces; those that the model is not sure of are left out.
+
+        `found`: what `model.generate` gives with `return_dict_in_generate=True, output_logits=True`.
+        """
+        steps = getattr(found, "logits", None)
+        if steps is None:
+            raise UserError("call generate with return_dict_in_generate=True and output_logits=True")
+        logits = torch.stack(steps, 1).float()  # (pieces, T, V)
+        tokens = found.sequences[:, -logits.size(1) :]  # (pieces, T)
+        ends = torch.tensor([self.tokenizer.bos_token_id, self.tokenizer.eos_token_id], device=tokens.device)
+        ended = torch.isin(tokens, ends).cumsum(1)
+        own = (ended - torch.isin(tokens, ends).long()) == 0  # the ending itself counts, what pads it out does not
+        probabilities = logits.softmax(-1).gather(2, tokens[..., None])[..., 0] * own
+        sure = probabilities.sum(1) / own.sum(1) >= self.least_sure
+        texts = self.tokenizer.batch_decode([row[~end] for row, end in zip(tokens, ended.bool())])
+        return join([text if kept else "" for text, kept in zip(texts, sure.tolist())], pieces)
 
     @property
     def model_input_names(self) -> list[str]:
