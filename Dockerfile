@@ -3,7 +3,7 @@ FROM python:3.12-slim
 
 COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
 WORKDIR /app
-ENV UV_COMPILE_BYTECODE=1 UV_LINK_MODE=copy MPLCONFIGDIR=/tmp/matplotlib PATH=/app/.venv/bin:$PATH
+ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 MPLCONFIGDIR=/tmp/matplotlib PATH=/app/.venv/bin:$PATH
 
 # The libraries first: they change less often than the code. CPU wheels of torch, not the lock's, which bring CUDA.
 COPY pyproject.toml README.md ./
