@@ -6,6 +6,9 @@ torchrun --standalone --nproc_per_node=2 -m scripts.vis_mid_train --steps=100 --
 """
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import tyro
 
 from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_deepencoder, load_gpt
@@ -25,7 +28,7 @@ TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies 
 class Config(TrainConfig):
     """Train CLIP, projector and a fresh GPT on what a frozen SAM sees, text mixed in; write step_N.pt."""
 
-    resume_from_deepencoder: str = ""
+    resume_from_deepencoder: Annotated[str, tyro.conf.arg(aliases=["--deepencoder"])] = ""
     """stage 1's encoder, checkpoints/deepencoder_N.pt (or deepseek-ai/DeepSeek-OCR); needed unless resuming"""
     gpt: str = ""
     """the fresh GPT's weights: hub id, file, folder or random; by default nanochat-students/base-d20 for d20"""

@@ -2,14 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
 from nanochat import cli
-from nanochat.checkpoint import save_checkpoint, save_deepencoder
+from nanochat.checkpoint import load_weights, save_checkpoint, save_deepencoder
 from nanochat.common import entry_point
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config, preset
 from nanochat.tokenizer import RustBPETokenizer
 from scripts import vis_mid_train, vis_tok_train
 from tests.tiny_model import tiny_model
@@ -123,6 +125,48 @@ def test_an_encoder_for_a_model_and_a_model_for_an_encoder(place, monkeypatch, c
     whole = "--resume_from_deepencoder=checkpoints/step_5.pt"
     one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, whole), "step_5.pt", "whole checkpoint")
     one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO), "--resume-from-deepencoder")
+
+
+def release(folder: Path) -> dict[str, torch.Tensor]:
+    """DeepSeek-OCR as published, in nano's size: bfloat16, its spellings, two shards of which one has no vision."""
+    state = NanoDeepseekOCR(nano_config()).state_dict()
+    encoder = {name: value for name, value in state.items() if not name.startswith("gpt.")}
+    half = {n: v.bfloat16() if v.is_floating_point() else v.clone() for n, v in encoder.items()}
+    vision = {f"model.{name}".replace("view_separator", "view_seperator"): value for name, value in half.items()}
+    vision["model.layers.0.self_attn.q_proj.weight"] = torch.ones(4, 4)
+    language = {"model.embed_tokens.weight": torch.ones(4, 4), "lm_head.weight": torch.ones(4, 4)}
+    weight_map = {}
+    for number, shard in enumerate((language, vision), 1):
+        name = f"model-{number:05}-of-00002.safetensors"
+        save_file(shard, folder / name)
+        weight_map |= dict.fromkeys(shard, name)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"metadata": {}, "weight_map": weight_map}))
+    return {name: value.float() for name, value in half.items()}
+
+
+@pytest.mark.parametrize(("script", "stage"), [(vis_tok_train, 1), (vis_mid_train, 2)])
+def test_both_stages_start_from_the_released_encoder(place, monkeypatch, capsys, tmp_path, script, stage):
+    encoder, fetched = release(tmp_path), []
+
+    def fetch(repo_id: str, filename: str) -> Path:
+        fetched.append(filename)
+        return tmp_path / filename
+
+    monkeypatch.setattr("nanochat.pretrained.fetch", fetch)
+    flags = ("--deepencoder=deepseek-ai/DeepSeek-OCR", "--gpt=random", "--lr=1e-12", "--optimizer=adamw")
+    code, _, err = run(script.main, monkeypatch, capsys, *NANO, *flags)
+    assert code == 0, err
+    assert fetched == ["model.safetensors.index.json", "model-00002-of-00002.safetensors"]
+    state = load_weights("checkpoints/step_1.pt")
+    for name, value in encoder.items():
+        assert torch.allclose(state[name].float(), value.float(), atol=1e-6), name
+
+
+def test_the_released_encoder_has_d20s_widths():
+    with torch.device("meta"):
+        model = NanoDeepseekOCR(preset("d20"))
+    assert len([name for name in model.state_dict() if not name.startswith("gpt.")]) == 477
+    assert model.projector.layers.weight.shape == (1280, 2048)
 
 
 def test_a_tokenizer_that_runs_code(place, monkeypatch, capsys):
