@@ -4,6 +4,7 @@ python -m scripts.bench_reading modes --model=d20           # tokens and seconds
 python -m scripts.bench_reading speed --files scans/*.png   # pages a minute with 1 and 2 workers, and what bounds it
 python -m scripts.bench_reading audit --folder=scans        # the ink audit, on drawn pages and on your own
 python -m scripts.bench_reading places                      # lines of whole views, and their true boxes
+python -m scripts.bench_reading guard                       # what noticing loops adds to writing
 python -m scripts.bench_reading memory --pages=3000         # one long PDF
 
 Tables for people, then all figures as JSON on the last line.
@@ -34,7 +35,7 @@ PLACE_LEVELS = ("C", "D", "E", "note")
 class Config:
     """Measure one thing."""
 
-    what: Positional[Literal["modes", "speed", "audit", "places", "memory"]]
+    what: Positional[Literal["modes", "speed", "audit", "places", "guard", "memory"]]
     """what to measure"""
     model: str = "d20"
     """size whose modes are measured: nano or d20"""
@@ -67,13 +68,17 @@ def show_modes(config: Config, console: Console) -> Any:
 
 def show_speed(config: Config, console: Console) -> Any:
     reader = OCR(config.checkpoint, config.device, config.mode)
-    table = Table("workers", "pages", "pages a minute", "opening", "finding lines", "model", "the rest", "s a page")
+    table = Table(
+        "workers", "pages", "pages a minute", "opening", "finding lines", "model", "the rest", "s a page", "worked"
+    )
     with tempfile.TemporaryDirectory() as folder:
         found = [reading.measure_speed(reader, config.files, config.pages, w, Path(folder)) for w in (1, 2)]
     for speed in found:
         parts = [f"{part:.3f}" for part in (speed.opening, speed.finding, speed.model, speed.rest)]
         whole = f"{60 / speed.pages_per_minute:.3f}"
-        table.add_row(str(speed.workers), str(speed.pages), f"{speed.pages_per_minute:.1f}", *parts, whole)
+        table.add_row(
+            str(speed.workers), str(speed.pages), f"{speed.pages_per_minute:.1f}", *parts, whole, f"{speed.working:.3f}"
+        )
     console.print(table)
     return [asdict(speed) for speed in found]
 
@@ -110,6 +115,18 @@ def show_places(config: Config, console: Console) -> Any:
     return [asdict(row) for row in found]
 
 
+def show_guard(config: Config, console: Console) -> Any:
+    reader = OCR(config.checkpoint, config.device)
+    found = [reading.measure_guard(reader, rows, rounds=4) for rows in (1, 16)]
+    table = Table("answers together", "tokens", "s to write", "s with the guard", "more", "s in the guard", "share")
+    for cost in found:
+        more, share = cost.guarded / cost.decoding - 1, cost.inside / cost.decoding
+        times = f"{cost.decoding:.3f}", f"{cost.guarded:.3f}", f"{more:.1%}", f"{cost.inside:.4f}", f"{share:.1%}"
+        table.add_row(str(cost.rows), str(cost.tokens), *times)
+    console.print(table)
+    return [asdict(cost) for cost in found]
+
+
 def show_memory(config: Config, console: Console) -> Any:
     reader = OCR(config.checkpoint, config.device, config.mode)
     with tempfile.TemporaryDirectory() as folder:
@@ -126,6 +143,7 @@ SHOWN = {
     "speed": show_speed,
     "audit": show_audit,
     "places": show_places,
+    "guard": show_guard,
     "memory": show_memory,
 }
 

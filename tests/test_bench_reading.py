@@ -63,6 +63,13 @@ def test_places_are_those_of_lines_that_were_read(reader: OCR, monkeypatch: pyte
     assert some.lines > 0 and 0 <= some.attended <= 1
 
 
+def test_the_guards_seconds_are_within_those_of_writing(reader: OCR) -> None:
+    guard = reader.engine.loops
+    cost = reading.measure_guard(reader, rows=2, rounds=1)
+    assert cost.tokens > 0 and 0 < cost.inside < min(cost.guarded, cost.decoding)
+    assert reader.engine.loops is guard
+
+
 def test_the_command_prints_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("sys.argv", ["bench_reading", "audit", "--pages=2"])
     bench_reading.main()

@@ -1,5 +1,6 @@
 """Reading measured: what each mode costs to encode, how fast whole inputs are read and what bounds that, how often the
-ink audit is right, how near the places of lines are, and whether memory stays flat over a long document."""
+ink audit is right, how near the places of lines are, what the loop guard costs, and whether memory stays flat over a
+long document."""
 
 import resource
 import time
@@ -15,11 +16,13 @@ from nanochat.audit import audit
 from nanochat.bench.rates import best_seconds
 from nanochat.common import UserError
 from nanochat.documents import Selection, find_sources, read_ahead
+from nanochat.engine import Generation, Guard
 from nanochat.flops import clip_forward_flops, sam_forward_flops
-from nanochat.image_process import open_image, show
+from nanochat.image_process import expand_image_tokens, open_image, show
 from nanochat.ink import Box
 from nanochat.ledger import Ledger
 from nanochat.lines import set_level
+from nanochat.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.machine import Precision, choose_precision
 from nanochat.modes import MODES, get_mode
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
@@ -109,6 +112,14 @@ class Speed:
     """seconds a page of encoding, writing and placing"""
     rest: float
     """seconds a page of all else: cutting lines, files, waiting for pages"""
+    working: float
+    """seconds a page that processors worked, opening included: what is left where other work holds them"""
+
+
+def _worked() -> float:
+    """Processor seconds of this process, and of those that it started and that have ended."""
+    used = [resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
 
 
 def _pages_only(files: Sequence[str], n: int, workers: int) -> list[Image.Image]:
@@ -132,18 +143,77 @@ def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folde
     ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
     seconds = [0.0]
     job = Job(sources, PROMPT, Selection("1"), workers=workers, format="json", out=ledger.path.parent)
-    started = time.perf_counter()
+    started, worked = time.perf_counter(), _worked()
     totals = read_input(lambda: reader, job, ledger)
-    whole = time.perf_counter() - started
+    whole, worked = time.perf_counter() - started, _worked() - worked
     for source in sources:
         for entry in ledger.entries(source.name, 1):
             seconds.append((entry["result"] or {"seconds": 0.0})["seconds"])
     ledger.close()
     k = max(1, totals.pages)
     model, finding = sum(seconds) / k, finding / len(pages)
-    return Speed(
-        workers, k, 60 * k / whole, opening / len(pages), finding, model, max(0.0, whole / k - model - finding)
-    )
+    rest = max(0.0, whole / k - model - finding)
+    return Speed(workers, k, 60 * k / whole, opening / len(pages), finding, model, rest, worked / k)
+
+
+@dataclass
+class GuardCost:
+    """What the loop guard adds to writing answers."""
+
+    rows: int
+    """answers written together"""
+    tokens: int
+    """of all of them"""
+    decoding: float
+    """processor seconds without the guard, pictures and prompts not counted: the shortest of all rounds"""
+    guarded: float
+    """the same with it"""
+    inside: float
+    """processor seconds within the guard, of its shortest round, the clock's own included"""
+
+
+class _TimedWatch(LoopWatch):
+    """A loop guard that counts its seconds."""
+
+    seconds = 0.0
+
+    def add(self, token: int) -> None:
+        started = time.thread_time()
+        super().add(token)
+        _TimedWatch.seconds += time.thread_time() - started
+
+    def loop(self, at_limit: bool = False) -> int | None:
+        started = time.thread_time()
+        found = super().loop(at_limit)
+        _TimedWatch.seconds += time.thread_time() - started
+        return found
+
+
+class _TimedGuard(LoopGuard):
+    def watch(self, rows: int | None = None) -> LoopWatch:
+        return _TimedWatch(self, PAGE_ROWS if rows is None else rows)
+
+
+def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
+    """Read `rows` drawn documents together, with the guard and without, one after the other, `rounds` times."""
+    views = [reader.view(Image.fromarray(draw_document(LEVELS["note"], i, "val").image)) for i in range(rows)]
+    ids = reader.tokenizer.render_for_completion({"messages": [{"role": "user", "content": PROMPT}], "images": [None]})
+    image = reader.tokenizer.encode_special("<|image|>")
+    prompts = [expand_image_tokens(ids, image, [view.layout.n_tokens]) for view in views]
+    untimed, timed = reader.engine.loops, _TimedGuard(reader.tokenizer)
+    found: dict[str, list[float]] = {"off": [], "on": [], "inside": []}
+    answers: list[Generation] = []
+    for what in ("off", "on", "inside", "inside", "on", "off") * rounds:  # what grows with time falls on all alike
+        reader.engine.loops = timed if what == "inside" else untimed
+        guard = Guard(stop_loops=what != "off")
+        steps = reader.engine.stream_batch(prompts, [view.to(reader.device) for view in views], 200, guard=guard)
+        next(steps)  # pictures and prompts are read
+        started, _TimedWatch.seconds = time.process_time(), 0.0
+        *_, answers = steps
+        found[what].append(_TimedWatch.seconds if what == "inside" else time.process_time() - started)
+    reader.engine.loops = untimed
+    tokens = sum(len(answer.tokens) for answer in answers)
+    return GuardCost(rows, tokens, min(found["off"]), min(found["on"]), min(found["inside"]))
 
 
 @dataclass
