@@ -273,6 +273,7 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         (("batch", "--out", "{in}/out"), "nothing to read"),
         (("batch", "{in}", "--out", "{in}/out", "--model-workers=0"), "give at least 1"),
         (("batch", "{in}", "--out", "{in}/out", "--checkpoint=no/such.pt"), "no such checkpoint"),
+        (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),
     ],
 )  # fmt: skip
 def test_bad_input_is_one_line(tmp_path: Path, model: Path, monkeypatch, capsys, arguments, words: str) -> None:

@@ -8,6 +8,7 @@ and each page once, so whatever is killed, this process too, the job goes on fro
 import json
 import logging
 import os
+import socket
 import sys
 import time
 from collections import Counter, defaultdict
@@ -29,6 +30,7 @@ from nanochat.prompts import prompt_for
 from nanochat.reading import PAGES_TOGETHER, Job, summary
 
 TASKS = 2000  # most tasks that open pages; one that dies is begun anew, so that none should be long
+CONNECT_SECONDS = 10.0  # to reach a cluster
 BLOCK_BYTES = 32 * 2**20  # of opened pages that are handed on together
 OnPage = Callable[[InputPage, str], None]
 
@@ -86,6 +88,17 @@ def _kind(page: InputPage) -> str:
     return why.partition("(")[0].strip(" :")
 
 
+def _check_answers(address: str) -> None:
+    """Raise UserError unless something listens at HOST:PORT: Ray itself tries for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return  # `auto` or nothing, which Ray knows at once
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"no Ray cluster at {address} ({error})") from error
+
+
 @contextmanager
 def _ray(address: str) -> Iterator[None]:
     """Ray, on this machine or a cluster; quiet. Raises UserError when it is not installed or not there."""
@@ -97,6 +110,7 @@ def _ray(address: str) -> Iterator[None]:
         import ray.data
     except ImportError as error:
         raise UserError("archives need Ray: uv sync --extra archives, or pip install 'ray[data]'") from error
+    _check_answers(address)
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)

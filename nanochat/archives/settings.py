@@ -24,7 +24,7 @@ class BatchSettings:
     gpus: float | None = None
     """GPUs of each model worker, such as 0.5; by default 1 where there are any"""
     address: str = ""
-    """a Ray cluster: auto, or ray://HOST:10001; by default this machine alone"""
+    """a Ray cluster that this machine belongs to: auto, or HOST:6379 of its head; by default this machine alone"""
     estimate: bool = False
     """read a sample only, and say how many pages, tokens and hours the whole will take, and what it costs"""
     price: float = 0.0
