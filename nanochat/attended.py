@@ -8,9 +8,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from nanochat.boxes import Box
 from nanochat.gpt import apply_rotary, norm
 from nanochat.image_process import ImageViews
-from nanochat.ink import Box
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 
 CHUNK = 256  # tokens of the answer whose weights exist at one time

@@ -20,9 +20,9 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL import Image
 
+from nanochat.boxes import Box
 from nanochat.common import UserError
 from nanochat.documents import PDFIUM, POINTS
-from nanochat.ink import Box
 
 Format = Literal["txt", "md", "json", "html", "hocr", "pdf"]
 SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # of the others: their name

@@ -11,7 +11,7 @@ from pathlib import Path
 import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.ink import Box
+from nanochat.boxes import Box
 
 MARK = re.compile(r"<\|(/?)(ref|det)\|>")
 NUMBERS = re.compile(r"\[\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*\]")

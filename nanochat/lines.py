@@ -1,31 +1,31 @@
 """Mode `lines`: a page cut into its lines of text, each a small view of its own, for a model of small pictures.
 
 nano learns single lines of up to 512 x 64 pixels best; a receipt shrunk to its 512-pixel page would have letters of 6
-pixels. So the page is set level, its lines are found (`ink.py`), each is scaled so that its letters have the size that
-nano was trained on, and laid alone on a piece of paper in the page's own colour. What stands far apart on a line is
-shown apart, and a run that is too long is cut at its widest gaps. The answers are joined with spaces along a line and
-with line ends between lines; the box of each line in the page comes with them.
+pixels. So the page's lines are found (`line_finder.py`, `layout.py`), each stretch of text is made straight and level,
+scaled so that its letters have the size that nano was trained on, and laid alone on a piece of paper in its own colour;
+one that is too long is cut at its widest gaps. The answers are joined with spaces along a line and with line ends
+between lines; the box of each line in the page comes with them.
 """
 
 from dataclasses import dataclass
 from itertools import pairwise
-from math import ceil, cos, radians, sin
+from math import ceil
 
+import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.image_process import paper_colour
-from nanochat.ink import Box, Line, find_lines, ink_map, skew, union
+from nanochat.boxes import Box, union
+from nanochat.layout import Line
+from nanochat.line_finder import ABOVE, BELOW, Segment
 from nanochat.modes import TOKEN_PIXELS
 
 HEIGHT = TOKEN_PIXELS  # of a view in pixels
-TEXT_HEIGHT = 19  # wanted height of a line's ink in pixels: type of about 21, the middle of what nano learns (12 to 32)
-LEAST_HEIGHT = 14  # a line may be shrunk to this rather than be cut
-MOST_HEIGHT = 30  # what is set larger on the page stays larger, up to this
-WIDE_GAP = 1.5  # heights of a line's ink: what stands further apart, such as a price, is a piece of its own
-MARGIN = 6  # paper left and right of the ink in pixels
+TYPE_HEIGHT = 26  # wanted height of the type, ascenders to descenders: the middle of what nano learns (15 to 40)
+LEAST_HEIGHT = 19  # a line may be shrunk to this rather than be cut
+MARGIN = 6  # paper left and right of a line in pixels
+ROOM = 0.12  # of the type's height: what is shown above ascenders and below descenders, and twice that at the ends
 MOST_ENLARGED = 4.0
-LEAST_SKEW = 0.4  # degrees: less is not worth a rotation's blur
 
 
 @dataclass
@@ -37,143 +37,91 @@ class Piece:
     row: int
     """number of the line on the page, from 0"""
     box: Box
-    """in pixels of the page as it came"""
+    """in pixels of the page"""
 
 
-@dataclass(frozen=True)
-class Level:
-    """A page turned level, what was found on it, and the way back."""
-
-    page: Image.Image
-    angle: float
-    original: tuple[int, int]
-    ink: np.ndarray
-    """bool (H, W) of the level page"""
-    lines: list[Line]
-    """in pixels of the level page, in reading order"""
-
-    def back(self, box: Box) -> Box:
-        """A box of the level page in pixels of the original."""
-        if not self.angle:
-            return box
-        turn, (width, height) = radians(self.angle), self.original
-        corners = [(x, y) for x in (box[0], box[2]) for y in (box[1], box[3])]
-        moved = []
-        for x, y in corners:
-            dx, dy = x - self.page.width / 2, y - self.page.height / 2
-            moved.append((dx * cos(turn) - dy * sin(turn) + width / 2, dx * sin(turn) + dy * cos(turn) + height / 2))
-        xs, ys = zip(*moved)
-        left, top = max(0, round(min(xs))), max(0, round(min(ys)))
-        return left, top, max(left + 1, min(width, round(max(xs)))), max(top + 1, min(height, round(max(ys))))
-
-
-def set_level(image: Image.Image) -> Level:
-    """An RGB page turned so that its lines run level, with its ink and its lines."""
-    ink = ink_map(image)
-    angle = -skew(ink)  # what PIL must turn it by, against the clock
-    if abs(angle) < LEAST_SKEW:
-        return Level(image, 0.0, image.size, ink, find_lines(ink))
-    level = image.rotate(angle, Image.Resampling.BICUBIC, expand=True, fillcolor=paper_colour(image))
-    ink = ink_map(level)
-    return Level(level, angle, image.size, ink, find_lines(ink))
+def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
+    """A segment made level: its strip, RGB, and the place x, y in the page of the middle of each column, (W, 2)."""
+    (x0, y0), angle = segment.ends[0], segment.angle
+    along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
+    margin = 2 * ROOM * segment.height
+    columns = max(1, round((segment.length / np.cos(angle) + 2 * margin) * scale))
+    chord = segment.ends[0] + ((np.arange(columns) + 0.5) / scale - margin)[:, None] * along
+    x = np.clip(chord[:, 0], x0, x0 + segment.length)
+    bend = (segment.y_at(x) - y0 - (x - x0) * np.tan(angle)) * np.cos(angle)
+    middles = chord + bend[:, None] * across
+    rows = max(1, round((ABOVE + BELOW + 2 * ROOM) * segment.height * scale))
+    offsets = (np.arange(rows) + 0.5) / scale - (ABOVE + ROOM) * segment.height
+    places = middles[None] + offsets[:, None, None] * across  # (rows, columns, 2)
+    low = np.floor(places.reshape(-1, 2).min(0)).astype(int) - 2
+    high = np.ceil(places.reshape(-1, 2).max(0)).astype(int) + 3
+    (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, page.shape[1::-1])
+    window = page[top : max(bottom, top + 1), left : max(right, left + 1)]
+    places = places - [left, top]
+    if scale < 1:  # made smaller first, or fine strokes would fall between the places
+        size = max(1, round(window.shape[1] * scale)), max(1, round(window.shape[0] * scale))
+        places = (places + 0.5) * [size[0] / window.shape[1], size[1] / window.shape[0]] - 0.5
+        window = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
+    x, y = np.moveaxis(places.astype(np.float32), 2, 0)
+    return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 
-def _gaps(ink: np.ndarray, box: Box) -> list[tuple[int, int]]:
-    """The empty runs of columns in a box: first column, and the first after, in pixels from its left."""
-    left, top, right, bottom = box
-    empty = ~ink[top:bottom, left:right].any(0)
+def _cuts(strip: np.ndarray, n: int) -> list[int]:
+    """Columns that cut a strip into n parts: in the widest gap near each n-th of it."""
+    grey = strip.astype(np.int32).sum(2)
+    contrast = np.abs(grey - np.median(grey)).max(0)
+    empty = contrast < 0.35 * np.percentile(contrast, 90)
     edges = np.flatnonzero(np.diff(np.concatenate([[0], empty.astype(int), [0]])))
-    return [(int(a), int(b)) for a, b in zip(edges[::2], edges[1::2])]
-
-
-def _runs(line: Line, ink: np.ndarray) -> list[Box]:
-    """The boxes of what stands far apart in a line."""
-    left, top, right, bottom = line.box
-    wide = [(a, b) for a, b in _gaps(ink, line.box) if b - a > WIDE_GAP * (bottom - top)]
-    starts = [left, *(left + b for _, b in wide)]
-    ends = [*(left + a for a, _ in wide), right]
-    return [(a, top, b, bottom) for a, b in zip(starts, ends) if b > a]
-
-
-def _gap_cuts(ink: np.ndarray, box: Box, n: int) -> list[int]:
-    """Columns, in pixels of the page, that cut a line into n parts: in the widest gap near each n-th of it."""
-    left, width, gaps = box[0], box[2] - box[0], _gaps(ink, box)
-    cuts = []
+    gaps = list(zip(edges[::2], edges[1::2]))
+    width, cuts = strip.shape[1], []
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3
         near = [(b - a, -abs((a + b) / 2 - wanted), (a + b) // 2) for a, b in gaps if abs((a + b) / 2 - wanted) < reach]
-        cuts.append(left + int(max(near)[2] if near else wanted))
+        cuts.append(int(max(near)[2] if near else wanted))
     return cuts
 
 
-def _parts(box: Box, ink: np.ndarray, scale: float, most: int) -> list[Box]:
-    """The boxes of a run's parts: the whole, or as few as fit in `most` pixels each at this scale."""
-    n = ceil((box[2] - box[0]) * scale / most)
-    if n <= 1:
-        return [box]
-    while True:
-        edges = [box[0], *_gap_cuts(ink, box, n), box[2]]
-        parts = [(a, box[1], b, box[3]) for a, b in pairwise(edges) if ink[box[1] : box[3], a:b].any()]
-        if all((b - a) * scale <= most * 1.1 for a, _, b, _ in parts) or n > 60:
-            return parts
+def _on_paper(strip: np.ndarray) -> Image.Image:
+    """A strip in the middle of a view's height, a margin from its left, on paper of its own colour."""
+    top, bottom, left, right = strip[0], strip[-1], strip[:, 0], strip[:, -1]
+    paper = np.median(np.concatenate([top, bottom, left, right]), axis=0).astype(np.uint8)
+    width = ceil((strip.shape[1] + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
+    view = np.empty((HEIGHT, width, 3), np.uint8)
+    view[:] = paper
+    above = (HEIGHT - strip.shape[0]) // 2
+    view[above : above + strip.shape[0], MARGIN : MARGIN + strip.shape[1]] = strip
+    return Image.fromarray(view)
+
+
+def _pieces(page: np.ndarray, segment: Segment, row: int, most: int) -> list[Piece]:
+    """One segment as pieces of at most `most` pixels."""
+    height, length = segment.height, segment.length + 4 * ROOM * segment.height
+    scale = min(TYPE_HEIGHT / height, MOST_ENLARGED)
+    if most < length * scale and most / length * height >= LEAST_HEIGHT:
+        scale = 0.999 * most / length
+    strip, middles = _straight(page, segment, scale)
+    n, edges = ceil(strip.shape[1] / most), [0, strip.shape[1]]
+    while n > 1:
+        edges = [0, *_cuts(strip, n), strip.shape[1]]
+        if max(np.diff(edges)) <= most:
+            break
         n += 1
-
-
-def _draw(page: Image.Image, part: Box, scale: float, most: int) -> Image.Image:
-    """One part on paper of its own: scaled, in the middle of the height, a margin from the left."""
-    left, top, right, bottom = part
-    pad = min(3, max(1, round((bottom - top) * 0.1)))
-    crop = page.crop(
-        (max(0, left - pad), max(0, top - pad), min(page.width, right + pad), min(page.height, bottom + pad))
-    )
-    scale = min(scale, most / crop.width, (HEIGHT - 4) / crop.height)
-    size = max(1, round(crop.width * scale)), max(1, round(crop.height * scale))
-    width = ceil(min(most + 2 * MARGIN, size[0] + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
-    view = Image.new("RGB", (width, HEIGHT), paper_colour(crop))
-    view.paste(crop.resize(size, Image.Resampling.LANCZOS), (MARGIN, (HEIGHT - size[1]) // 2))
-    return view
-
-
-def _whole(lines: list[Line]) -> list[Line]:
-    """Lines, those that overlap joined: in faint or dotted print a letter falls into parts that look like lines."""
-    found: list[Line] = []
-    for line in lines:
-        while over := next((other for other in found if _overlap(line.box, other.box)), None):
-            found.remove(over)
-            line = Line(tuple(sorted(line.segments + over.segments)))
-        found.append(line)
-    return found
-
-
-def _overlap(a: Box, b: Box) -> bool:
-    shared = min(a[3], b[3]) - max(a[1], b[1])
-    return min(a[2], b[2]) > max(a[0], b[0]) and shared > 0.5 * min(a[3] - a[1], b[3] - b[1])
-
-
-def cut_lines(level: Level, max_side: int = 512) -> list[Piece]:
-    """The lines of a level page in reading order as pieces no wider than `max_side`.
-
-    None when it has no text.
-    """
-    lines, ink = level.lines, level.ink
-    if level.page.height <= HEIGHT:  # one line, or two
-        lines = _whole(lines)
-    heights = [line.box[3] - line.box[1] for line in lines]
-    body = float(np.median(heights)) if lines else 0.0
-    if not lines:
-        return []
-    most = max_side - 2 * MARGIN
     pieces = []
-    for row, (line, height) in enumerate(zip(lines, heights)):
-        shown = TEXT_HEIGHT * min(max(height / body, LEAST_HEIGHT / TEXT_HEIGHT), MOST_HEIGHT / TEXT_HEIGHT)
-        scale = min(shown / height, TEXT_HEIGHT / body * 1.5, MOST_ENLARGED)
-        runs = _runs(line, ink)
-        width = max(right - left for left, _, right, _ in runs)
-        if most < width * scale and most / width * height >= LEAST_HEIGHT:
-            scale = most / width
-        for part in [part for run in runs for part in _parts(run, ink, scale, most)]:
-            pieces.append(Piece(_draw(level.page, part, scale, most), row, level.back(part)))
+    for a, b in pairwise(edges):
+        x, y = middles[a:b].T
+        box = (
+            max(0, round(x[0])), max(0, round(y.min() - ABOVE * height)),
+            min(page.shape[1], round(x[-1]) + 1), min(page.shape[0], round(y.max() + BELOW * height) + 1),
+        )  # fmt: skip
+        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box))
     return pieces
+
+
+def cut_lines(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[Piece]:
+    """The lines of an RGB page, in their order, as pieces no wider than `max_side`."""
+    pixels = np.asarray(page)
+    most = max_side - 2 * MARGIN
+    return [p for row, line in enumerate(lines) for s in line.segments for p in _pieces(pixels, s, row, most)]
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:

@@ -13,14 +13,15 @@ from PIL import Image
 
 from nanochat.attended import attended_box, line_attention, lines_of_ink, picture_attention
 from nanochat.audit import Audit, audit, room
+from nanochat.boxes import Box
 from nanochat.checkpoint import load_model
 from nanochat.common import UserError, autodetect_device_type
 from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine, Generation, Guard
 from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
-from nanochat.ink import Box
-from nanochat.lines import Level, Piece, cut_lines, join, line_boxes, set_level
+from nanochat.layout import Line, find_lines
+from nanochat.lines import Piece, cut_lines, join, line_boxes
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, Mode, get_mode
 from nanochat.prompts import PROMPTS, TEXT_TASKS
@@ -99,7 +100,8 @@ class _Shown:
     mode: str
     views: list[ImageViews]
     pieces: list[Piece]
-    level: Level
+    lines: list[Line]
+    """of the whole picture"""
     view_mode: Mode | None = None
     """of a whole view"""
 
@@ -197,20 +199,20 @@ class OCR:
         self, pictures: list[Image.Image], prompt: str, max_tokens: int | None, seconds: float | None
     ) -> list[Page]:
         pictures = [open_image(picture) for picture in pictures]  # upright RGB
-        levels = [set_level(picture) for picture in pictures]
+        lines = [find_lines(picture) for picture in pictures]
         whole_pages = prompt not in [PROMPTS[task] for task in TEXT_TASKS]
         ladder = self._ladder(whole_pages)
         pages: dict[int, Page] = {}
         for mode in ladder:
             again = [i for i in range(len(pictures)) if i not in pages or not _trusted(pages[i])]
-            shown = [self._show(pictures[i], levels[i], mode) for i in again]
+            shown = [self._show(pictures[i], lines[i], mode) for i in again]
             for i, page in zip(again, self._answer(shown, [pictures[i] for i in again], prompt, max_tokens, seconds)):
-                verdict = Audit(0, 0) if whole_pages else audit(levels[i].lines, page.text)
+                verdict = Audit(0, 0) if whole_pages else audit(lines[i], page.text)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
                 pages[i] = _better(pages[i], page) if i in pages else page
         for i, page in pages.items():
             if page.mode != ladder[-1]:
-                page.most_vision_tokens = _n_tokens(self._show(pictures[i], levels[i], ladder[-1]))
+                page.most_vision_tokens = _n_tokens(self._show(pictures[i], lines[i], ladder[-1]))
         return [pages[i] for i in range(len(pictures))]
 
     def _ladder(self, whole_pages: bool) -> tuple[str, ...]:
@@ -225,13 +227,13 @@ class OCR:
         """A whole picture as the model was taught to see it."""
         return show(picture, view_mode(self.vision.view, self.vision.image_size, self.vision.page))
 
-    def _show(self, picture: Image.Image, level: Level, mode: str) -> _Shown:
+    def _show(self, picture: Image.Image, lines: list[Line], mode: str) -> _Shown:
         size, page = self.vision.image_size, self.vision.page
-        if mode == "lines" and (pieces := cut_lines(level, size)):
-            return _Shown(mode, [native_view(piece.picture, size) for piece in pieces], pieces, level)
+        if mode == "lines" and (pieces := cut_lines(picture, lines, size)):
+            return _Shown(mode, [native_view(piece.picture, size) for piece in pieces], pieces, lines)
         budget = self.max_vision_tokens if mode == "native" else None
         how = view_mode("native" if mode == "lines" else mode, size, page, budget)
-        return _Shown(mode, [show(picture, how)], [], level, how)
+        return _Shown(mode, [show(picture, how)], [], lines, how)
 
     def _answer(
         self,
@@ -275,7 +277,7 @@ class OCR:
     def _place_lines(self, page: Page, shown: _Shown, mode: Mode, prompt: list[int], answer: Generation) -> None:
         """Give the lines of a whole view their boxes: what the model drew from, and the line of ink that it fell on."""
         places = mode.places(page.width, page.height)
-        ink = [shown.level.back(line.box) for line in shown.level.lines]
+        ink = [line.box for line in shown.lines]
         shares = torch.full((len(page.lines), len(places)), 1 / len(places))
         if self.attend:
             with self.precision.autocast(self.device):
@@ -284,7 +286,7 @@ class OCR:
             for line, share in zip(page.lines, shares):
                 line.attended = attended_box(share, places)
         texts = [line.text for line in page.lines]
-        for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.level.lines))):
+        for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.lines))):
             line.box = line.attended if which is None else ink[which]
 
     def _page(self, shown: _Shown, picture: Image.Image, answers: list[Generation], seconds: float) -> Page:

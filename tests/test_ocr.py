@@ -14,7 +14,7 @@ from nanochat import ocr as module
 from nanochat.checkpoint import export_model
 from nanochat.common import UserError
 from nanochat.deepencoder import position
-from nanochat.lines import set_level
+from nanochat.layout import find_lines
 from nanochat.modes import get_mode
 from nanochat.ocr import OCR
 from nanochat.prompts import PROMPTS
@@ -73,7 +73,7 @@ def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -
     texts, position = [], 0
     while position < len(pages):
         some = range(position, min(len(pages), position + sizes[position % len(sizes)]))
-        shown = [reader._show(pages[i], set_level(pages[i]), modes[i % len(modes)]) for i in some]
+        shown = [reader._show(pages[i], find_lines(pages[i]), modes[i % len(modes)]) for i in some]
         texts += [page.text for page in reader._answer(shown, [pages[i] for i in some], PROMPTS["free"], 12, None)]
         position = some.stop
     return texts

@@ -14,14 +14,14 @@ from PIL import Image, ImageDraw
 
 from nanochat.audit import audit
 from nanochat.bench.rates import best_seconds
+from nanochat.boxes import Box
 from nanochat.common import UserError
 from nanochat.documents import Selection, find_sources, read_ahead
 from nanochat.engine import Generation, Guard
 from nanochat.flops import clip_forward_flops, sam_forward_flops
 from nanochat.image_process import expand_image_tokens, open_image, show
-from nanochat.ink import Box
+from nanochat.layout import find_lines
 from nanochat.ledger import Ledger
-from nanochat.lines import set_level
 from nanochat.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.machine import Precision, choose_precision
 from nanochat.modes import MODES, get_mode
@@ -134,7 +134,7 @@ def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folde
     opening = time.perf_counter() - started
     started = time.perf_counter()
     for page in pages:
-        set_level(page)
+        find_lines(page)
     finding = time.perf_counter() - started
     if not pages:
         raise UserError("no page in these files")
@@ -238,7 +238,7 @@ def measure_audit(name: str, examples: EvalSet) -> AuditFigures:
         text, picture = example["messages"][1]["content"], example["images"][0]
         if sum(not c.isspace() for c in text) < 60:
             continue
-        lines = set_level(open_image(picture)).lines
+        lines = find_lines(open_image(picture))
         rows = text.splitlines()
         half = "\n".join(rows[: len(rows) // 2]) if len(rows) > 1 else text[: len(text) // 2]
         verdicts.append([audit(lines, said).verdict for said in (text, half, text + text)])
@@ -252,7 +252,7 @@ def measure_empty(n: int) -> dict[str, tuple[int, float, float]]:
     examples = EmptyPictures(n)
     found: dict[str, list[tuple[bool, bool]]] = {}
     for i, kind in enumerate(examples.tiers):
-        lines = set_level(open_image(examples[i]["images"][0])).lines
+        lines = find_lines(open_image(examples[i]["images"][0]))
         verdicts = audit(lines, "").verdict == "ok", audit(lines, "a b c d e " * 20).verdict == "invented"
         found.setdefault(kind, []).append(verdicts)
     return {kind: (len(rows), fmean(a for a, _ in rows), fmean(b for _, b in rows)) for kind, rows in found.items()}

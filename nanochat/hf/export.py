@@ -15,7 +15,8 @@ from transformers import GenerationConfig, PreTrainedTokenizerFast
 from nanochat.checkpoint import export_model
 from nanochat.common import atomic_path
 from nanochat.hf.configuration import NanoDeepseekOcrConfig
-from nanochat.hf.processing import CHAT_TEMPLATE
+from nanochat.hf.processing import CHAT_TEMPLATE, FINDER
+from nanochat.line_finder import WEIGHTS
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.ocr import LEAST_SURE, LINE_TOKENS, learnt_mode
 from nanochat.tokenizer import RustBPETokenizer
@@ -47,6 +48,9 @@ def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer,
     }
     _write(folder / "processor_config.json", json.dumps(processor, indent=2))
     _write(folder / "chat_template.jinja", CHAT_TEMPLATE)
+    if lines:
+        with atomic_path(folder / FINDER) as temporary:
+            temporary.write_bytes(WEIGHTS.read_bytes())
     for name, text in remote_code().items():
         _write(folder / name, text)
 

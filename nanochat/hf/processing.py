@@ -1,5 +1,6 @@
 """What transformers hands to the model: prompts as token ids, pictures as pixels."""
 
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -7,13 +8,16 @@ from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 from transformers.image_utils import load_image, to_numpy_array
-from transformers.utils import logging
+from transformers.utils import cached_file, logging
 
 from nanochat.errors import UserError
 from nanochat.image_process import to_rgb, view_function
-from nanochat.lines import HEIGHT, Piece, cut_lines, join, set_level
+from nanochat.layout import find_lines
+from nanochat.line_finder import line_finder
+from nanochat.lines import HEIGHT, Piece, cut_lines, join
 
 log = logging.get_logger(__name__)
+FINDER = "line_finder.safetensors"  # beside the model's weights, of a model that was taught lines
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
 # As `tokenizer.py` lays conversations out; a picture that stands apart from the text comes before it, on its own line.
 CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in messages %}
@@ -83,7 +87,8 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         `row` is its line's number, `box` its place in pixels of the page. A page without lines is one piece.
         """
         page = to_rgb(_picture(picture))
-        return cut_lines(set_level(page), self.image_size) or [Piece(page, 0, (0, 0, *page.size))]
+        finder = line_finder(Path(str(cached_file(self.tokenizer.name_or_path, FINDER))))
+        return cut_lines(page, find_lines(page, finder), self.image_size) or [Piece(page, 0, (0, 0, *page.size))]
 
     def join_pieces(self, found: GenerateDecoderOnlyOutput, pieces: list[Piece]) -> str:
         """The page's text, from the answers to its pieces; those that the model is not sure of are left out.

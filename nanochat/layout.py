@@ -1,0 +1,188 @@
+"""Which stretches of text stand on one line, and in which order the lines of a page are read.
+
+All is decided on the page turned so that most of its text runs level. Where text runs in columns, one column is read
+after the other between the lines that cross them; tables and forms are read row by row.
+"""
+
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import pairwise
+
+import numpy as np
+from PIL import Image
+
+from nanochat.boxes import Box, union
+from nanochat.line_finder import LineFinder, Segment, find_segments
+
+SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
+SAME_TYPE = 2.2  # times as tall at most
+STEADY = 3.0  # type heights: a shorter segment's own slope says nothing
+COLUMN_WIDTH = 5.0  # least width of a column of running text, in type heights
+FILLED, MOSTLY = 0.6, 0.75  # of its width that a line fills, and how many of its lines do
+GUTTER = 2.5  # type heights between two columns of running text at most: a table's or a form's stand further apart
+JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
+LOOSE = 2.2  # type heights from one line to the next: more begins something else
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of text: its segments from left to right."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around it, in px of the page."""
+        return union([segment.box for segment in self.segments])
+
+
+@dataclass(frozen=True, eq=False)
+class _Placed:
+    """A segment on the level page."""
+
+    segment: Segment
+    left: float
+    right: float
+    y_left: float
+    y_right: float
+    height: float
+
+    @cached_property
+    def y(self) -> float:
+        return (self.y_left + self.y_right) / 2
+
+    @property
+    def width(self) -> float:
+        return self.right - self.left
+
+    def y_at(self, x: float) -> float:
+        """Where its middle would lie at x, were it longer; what is short is taken to be level."""
+        if self.width < STEADY * self.height:
+            return self.y
+        return self.y_left + (self.y_right - self.y_left) * (x - self.left) / self.width
+
+
+Row = list[_Placed]  # from left to right
+
+
+def _place(segments: list[Segment]) -> list[_Placed]:
+    """The segments on a page turned by their common angle."""
+    long = [s for s in segments if s.length >= STEADY * s.height] or segments
+    long = sorted(long, key=lambda s: s.angle)
+    lengths = np.cumsum([s.length**2 for s in long])  # long ones know it better
+    angle = long[int(np.searchsorted(lengths, lengths[-1] / 2))].angle
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    placed = []
+    for segment in segments:
+        (x0, y0), (x1, y1) = segment.ends @ turn
+        placed.append(_Placed(segment, x0, x1, y0, y1, segment.height))
+    return placed
+
+
+def _same_line(a: _Placed, b: _Placed) -> bool:
+    """Whether two segments stand side by side at one height."""
+    low, high = sorted((a.height, b.height))
+    shared = min(a.right, b.right) - max(a.left, b.left)
+    if high > SAME_TYPE * low or shared > 0.5 * min(a.width, b.width):
+        return False
+    x = (max(a.left, b.left) + min(a.right, b.right)) / 2  # between them
+    return abs(a.y_at(x) - b.y_at(x)) < SAME_LINE * low
+
+
+def _rows(segments: list[_Placed]) -> list[Row]:
+    """Segments at one height together, from top to bottom; each is compared with its nearest neighbour of a row."""
+    rows: list[Row] = []
+    for segment in sorted(segments, key=lambda s: s.y):
+        near = [
+            (min(row, key=lambda s: abs(s.left + s.right - segment.left - segment.right)), row) for row in rows[-8:]
+        ]
+        fitting = [(abs(other.y - segment.y), row) for other, row in near if _same_line(other, segment)]
+        if fitting:
+            min(fitting, key=lambda pair: pair[0])[1].append(segment)
+        else:
+            rows.append([segment])
+    rows.sort(key=lambda row: float(np.mean([s.y for s in row])))
+    return [sorted(row, key=lambda s: s.left) for row in rows]
+
+
+def _is_running_text(rows: list[Row]) -> bool:
+    """Whether rows are a column of running text: one stretch in each, and most reach about as far as the longest."""
+    lines = [row[0] for row in rows if len(row) == 1]
+    if len(lines) < 2 or len(lines) < 0.8 * len(rows):
+        return False
+    width = max(s.right for s in lines) - min(s.left for s in lines)
+    if width < COLUMN_WIDTH * float(np.median([s.height for s in lines])):
+        return False
+    full = [s.width >= FILLED * width for s in lines[:-1]]  # a paragraph's last line may be short
+    return sum(full) >= MOSTLY * len(full)
+
+
+def _split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
+    """What stands left and right of x."""
+    sides = (
+        [[s for s in row if s.left + s.right < 2 * x] for row in rows],
+        [[s for s in row if s.left + s.right >= 2 * x] for row in rows],
+    )
+    return [row for row in sides[0] if row], [row for row in sides[1] if row]
+
+
+def _crosses(row: Row, x: float) -> bool:
+    return any(s.left < x - s.height and s.right > x + s.height for s in row)
+
+
+def _columns(rows: list[Row]) -> tuple[int, float] | None:
+    """How many of the rows, from the first on, stand in two columns, and the x between them; None where they do not."""
+    best: tuple[int, float] | None = None
+    for a, b in pairwise(rows[0]):
+        x, end = max((a.right + b.left) / 2, b.left - 0.5 * b.height), 1
+        while end < len(rows) and not _crosses(rows[end], x):
+            last, this = rows[end - 1], rows[end]
+            pitch = min(s.y for s in this) - min(s.y for s in last)
+            if pitch > LOOSE * max(s.height for s in [*last, *this]):
+                break
+            end += 1
+        left, right = _split(rows[:end], x)
+        if not left or not right:
+            continue
+        wide = min(s.left for row in right for s in row) - max(s.right for row in left for s in row)
+        narrow = wide < GUTTER * b.height
+        if narrow and _is_running_text(left) and _is_running_text(right) and (best is None or end > best[0]):
+            best = end, x
+    return best
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
+    """Rows as they are read: where text runs in columns, the left one first."""
+    found: list[Row] = []
+    while rows:
+        columns = _columns(rows)
+        if columns is None:
+            found.append(rows[0])
+            rows = rows[1:]
+        else:
+            count, x = columns
+            left, right = _split(rows[:count], x)
+            found += _in_order(left) + _in_order(right)
+            rows = rows[count:]
+    return found
+
+
+def _whole(segments: list[Segment]) -> list[Segment]:
+    """Neighbours on a line as one segment, when no more than a wide space, or a letter overlooked, is between them."""
+    found = segments[:1]
+    for segment in segments[1:]:
+        last = found[-1]
+        low, high = sorted((last.height, segment.height))
+        if segment.points[0, 0] - last.points[-1, 0] < JOINED * high and high < 1.5 * low:
+            longer = max(last, segment, key=lambda s: s.length)
+            found[-1] = Segment(np.concatenate([last.points, segment.points]), longer.height)
+        else:
+            found.append(segment)
+    return found
+
+
+def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line]:
+    """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
+    segments = find_segments(page, finder)
+    rows = _in_order(_rows(_place(segments))) if segments else []
+    return [Line(tuple(_whole([s.segment for s in row]))) for row in rows]

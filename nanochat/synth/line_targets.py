@@ -1,0 +1,79 @@
+"""What the line finder is taught: bands through the middle of the lines of a drawn document, and their heights."""
+
+import random
+from dataclasses import replace
+
+import cv2
+import numpy as np
+
+from nanochat.line_finder import CELL, CORE, UNIT
+from nanochat.synth.document import Document
+from nanochat.synth.draw import draw_document
+from nanochat.synth.levels import LEVELS
+
+LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
+_COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
+SHOWN = (
+    *(LEVELS[name] for name in ("line256", "line512", "E", "Ew", "note", "note", "leaf", "leaf", "page", "page")),
+    *(_COLUMNS, _COLUMNS),
+)
+SIDE = 256  # px of what is shown at a time
+
+
+def segments(document: Document) -> list[tuple[np.ndarray, float]]:
+    """The stretches of text of a document's lines: points (N, 2) x, y through the letters' middle, height in px."""
+    found = []
+    inked = np.array([char != " " for char in document.chars], bool)
+    for line in range(len(np.unique(document.line_ids))):
+        here = np.flatnonzero(inked & (document.line_ids == line))
+        if not len(here):
+            continue
+        boxes, centres = document.boxes[here], document.centres[here]
+        heights = boxes[:, 3] - boxes[:, 1]
+        gaps = boxes[1:, 0] - boxes[:-1, 2] > LARGEST_GAP * heights[1:]
+        for part in np.split(np.arange(len(here)), np.flatnonzero(gaps) + 1):
+            first, last = part[0], part[-1]
+            half = (boxes[first, 2] - boxes[first, 0]) / 2, (boxes[last, 2] - boxes[last, 0]) / 2
+            points = np.concatenate([[centres[first]], centres[part], [centres[last]]])
+            points[0, 0] -= half[0]
+            points[-1, 0] += half[1]
+            found.append((points, float(np.median(heights[part]))))
+    return found
+
+
+def paint(lines: list[tuple[np.ndarray, float]], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
+    """(core 0 or 1, logarithm of the height in units of 16 px), float32 (height / 4, width / 4) each."""
+    size = (height // CELL, width // CELL)
+    core, tall = np.zeros(size, np.float32), np.zeros(size, np.float32)
+    for points, type_height in lines:
+        # cells' middles lie at whole numbers; four more bits of precision for the corners
+        dots = np.round(((points + 0.5) / CELL - 0.5) * 16)
+        reach = max(CORE * type_height / CELL / 2, 0.5) * 16
+        along = np.concatenate([dots - [0, reach], (dots + [0, reach])[::-1]]).astype(np.int32)
+        for canvas, value in ((core, 1.0), (tall, float(np.log(type_height / UNIT)))):
+            cv2.fillPoly(canvas, [along], value, lineType=cv2.LINE_8, shift=4)
+    return core, tall
+
+
+def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """`count` windows of one drawn document at one scale: (RGB uint8 (256, 256, 3), core, height) each."""
+    rng = random.Random(f"lines/{seed}")
+    document = draw_document(replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0)), seed, "train")
+    image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
+    scale = float(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
+    wide = scale * (rng.uniform(1.0, 1.9) if rng.random() < 0.35 else rng.uniform(0.85, 1.1))  # tills print wide type
+    how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
+    image = cv2.resize(image, None, fx=wide, fy=scale, interpolation=how)
+    lines = [((points + 0.5) * [wide, scale] - 0.5, tall * scale) for points, tall in segments(document)]
+    border = [int(v) for v in np.median(image[[0, -1]].reshape(-1, 3), 0)]
+    shown = []
+    for _ in range(count):
+        x = rng.randint(min(0, image.shape[1] - SIDE), max(0, image.shape[1] - SIDE))
+        y = rng.randint(min(0, image.shape[0] - SIDE), max(0, image.shape[0] - SIDE))
+        window = np.empty((SIDE, SIDE, 3), np.uint8)
+        window[:] = border
+        left, top = max(0, -x), max(0, -y)
+        piece = image[max(0, y) : y + SIDE, max(0, x) : x + SIDE]
+        window[top : top + piece.shape[0], left : left + piece.shape[1]] = piece
+        shown.append((window, *paint([(points - [x, y], tall) for points, tall in lines], SIDE, SIDE)))
+    return shown

@@ -1,0 +1,125 @@
+"""Train the line finder on drawn documents without end, and write its weights.
+
+python -m scripts.line_train                       # 3,000 steps: about half an hour of one CPU core
+python -m scripts.line_train --steps=3000 --resume=auto
+
+The loss is binary cross-entropy and one minus the Dice overlap for the cores of lines, plus the mean error of the
+logarithm of their heights.
+"""
+
+import math
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nanochat.checkpoint import load_weights
+from nanochat.common import atomic_path, autodetect_device_type, entry_point, parse_args, print0
+from nanochat.line_finder import LineFinder, to_input
+from nanochat.machine import choose_precision
+from nanochat.synth.line_targets import example
+
+HELD_OUT = 1_000_000  # steps from here on are never trained on
+
+
+@dataclass
+class Config:
+    """Train the line finder."""
+
+    out: str = "out/lines"
+    """folder for model.safetensors and, on the way, state.pt"""
+    steps: int = 3000
+    """optimizer steps"""
+    batch_size: int = 16
+    """windows of 256 x 256 pixels, two out of each document"""
+    lr: float = 3e-3
+    """peak learning rate of AdamW; half a cosine to zero"""
+    save_every: int = 200
+    """steps between two savings and validations"""
+    resume: Literal["no", "auto"] = "no"
+    """auto: go on from state.pt, if it is there"""
+
+
+def batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """(pictures, cores, heights) of one step; the same on every machine that has the same fonts."""
+    seeds = range(step * batch_size // 2, (step + 1) * batch_size // 2)
+    pictures, cores, heights = zip(*[window for seed in seeds for window in example(seed)])
+    return to_input(np.stack(pictures)), torch.tensor(np.stack(cores)), torch.tensor(np.stack(heights))
+
+
+def losses(core: Tensor, height: Tensor, target: Tensor, tall: Tensor) -> tuple[Tensor, Tensor]:
+    """(loss of the cores, mean absolute error of the logarithm of the heights), float32 (B, h, w) each given."""
+    sure = core.sigmoid()
+    dice = 1 - (2 * (sure * target).sum() + 1) / (sure.sum() + target.sum() + 1)
+    within = target > 0
+    off = (height - tall)[within].abs().mean() if within.any() else 0 * height.sum()
+    return F.binary_cross_entropy_with_logits(core, target) + dice, off
+
+
+@torch.inference_mode()
+def validate(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], device: torch.device) -> list[float]:
+    """Both losses, their means over some batches."""
+    model.eval()
+    figures = []
+    for pictures, target, tall in batches:
+        core, height = model(pictures.to(device))
+        figures.append(losses(core, height, target.to(device), tall.to(device)))
+    model.train()
+    return torch.tensor(figures).mean(0).tolist()
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config)
+    torch.manual_seed(0)
+    device = torch.device(autodetect_device_type())
+    precision = choose_precision("auto", device)
+    model = LineFinder().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
+    folder, step = Path(config.out), 0
+    folder.mkdir(parents=True, exist_ok=True)
+    if config.resume == "auto" and (folder / "state.pt").exists():
+        state: Any = load_weights(folder / "state.pt")
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        step = state["step"]
+    held_out = [batch(HELD_OUT + i, config.batch_size) for i in range(4)]
+    started, first = time.perf_counter(), step
+    while step < config.steps:
+        for group in optimizer.param_groups:
+            group["lr"] = config.lr * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+        pictures, target, tall = (tensor.to(device) for tensor in batch(step, config.batch_size))
+        with precision.autocast(device):
+            core, height = model(pictures.contiguous(memory_format=torch.channels_last))
+        found, off = losses(core.float(), height.float(), target, tall)
+        (found + off).backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        optimizer.zero_grad(set_to_none=True)
+        step += 1
+        seconds = (time.perf_counter() - started) / (step - first)
+        if step % 20 == 0:
+            print0(
+                f"step {step:05d}/{config.steps} | cores: {found.item():.4f} | heights: {off.item():.4f} | "
+                f"dt: {seconds:.2f}s | left: {seconds * (config.steps - step) / 60:.1f} min"
+            )
+        if step % config.save_every == 0 or step == config.steps:
+            with atomic_path(folder / "state.pt") as path:
+                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, path)
+            half = {
+                name: t.half().contiguous() if t.is_floating_point() else t for name, t in model.state_dict().items()
+            }
+            with atomic_path(folder / "model.safetensors") as path:
+                save_file(half, path)
+            cores, heights = validate(model, held_out, device)
+            print0(f"held out | cores: {cores:.4f} | heights: {heights:.4f}")
+
+
+if __name__ == "__main__":
+    main()
