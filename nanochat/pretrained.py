@@ -52,6 +52,7 @@ POSITION_IDS = "embeddings.position_ids"  # 0, 1, 2, ...: files of newer version
 
 GPT_FILES = ("pytorch_model.bin", "model.safetensors", "model.safetensors.index.json", "model_*.pt")
 GPT_RULES: Rules = (
+    (r"^gpt\.", ""),  # of a whole model, exported
     (r"^_orig_mod\.", ""),  # saved while compiled
     (r"^model\.embed_tokens\.", "transformer.wte."),
     (r"^model\.layers\.(\d+)\.self_attn\.([qkv])_proj\.", r"transformer.h.\1.attn.c_\2."),
@@ -284,7 +285,8 @@ def add_vocabulary(tensors: Tensors, vocab_size: int, seed: int) -> None:
 
 
 def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
-    """Fill the GPT from nanochat-students/base-d20, another nanochat export, or `transformers`' NanoChat.
+    """Fill the GPT from nanochat-students/base-d20, another nanochat export, `transformers`' NanoChat, or an exported
+    folder of ours, whose encoder is left aside.
 
     A model built with other head counts than the weights were trained with takes theirs, with a warning; tokens that
     the weights do not know get new rows. Raises UserError when the weights cannot be found, read or fitted.
@@ -292,7 +294,10 @@ def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
     if source == RANDOM:
         return
     folder, path = locate(source, GPT_FILES)
-    tensors = rename(read_tensors(folder, path), GPT_RULES)
+    tensors = read_tensors(folder, path)
+    if any(name.startswith("gpt.") for name in tensors):
+        tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("gpt.")}
+    tensors = rename(tensors, GPT_RULES)
     missing = [name for name in (*VOCABULARY, "transformer.h.0.attn.c_k.weight") if name not in tensors]
     if missing:
         raise UserError(f"{path} is no nanochat GPT: it has no {_some(missing)}, but {_some(tensors)}")

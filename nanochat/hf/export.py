@@ -48,9 +48,8 @@ def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer,
     }
     _write(folder / "processor_config.json", json.dumps(processor, indent=2))
     _write(folder / "chat_template.jinja", CHAT_TEMPLATE)
-    if lines:
-        with atomic_path(folder / FINDER) as temporary:
-            temporary.write_bytes(WEIGHTS.read_bytes())
+    with atomic_path(folder / FINDER) as temporary:
+        temporary.write_bytes(WEIGHTS.read_bytes())
     for name, text in remote_code().items():
         _write(folder / name, text)
 

@@ -17,7 +17,7 @@ from nanochat.line_finder import line_finder
 from nanochat.lines import HEIGHT, Piece, cut_lines, join
 
 log = logging.get_logger(__name__)
-FINDER = "line_finder.safetensors"  # beside the model's weights, of a model that was taught lines
+FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
 # As `tokenizer.py` lays conversations out; a picture that stands apart from the text comes before it, on its own line.
 CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in messages %}

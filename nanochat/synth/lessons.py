@@ -16,8 +16,8 @@ LESSONS = (
 DENSE_LEVELS = ("D", "D", "line256", "E", "note")
 # Of the last leg, while the learning rate falls: every level, or the easy ones are forgotten, lines more often.
 LAST_LEVELS = (
-    *("s1", "s2", "w", "B", "C", "D", "note", "line128", "line192", "line256", "line256", "line320", "line384"),
-    *("line384", "line448", "line512", "line512"),
+    *("s1", "s2", "w", "B", "C", "D", "line128", "line192", "line256", "line256", "line320", "line384", "line384"),
+    *("line448", "line512", "line512", "rough192", "rough320", "rough448"),
 )
 VAL_LEVELS = ("s1", "B", "D", "line256", "note")
 
