@@ -70,7 +70,7 @@ bench() {
     for shape in "1 2 4096" "2 1 8192" "2 4 8192" "1 10 4096"; do
         read -r stage batch tokens <<< "$shape"
         step "memory $shape" 60 -m scripts.bench memory --model="$model" --optimizer=adamw --stage="$stage" \
-            --batch_size="$batch" --seq_len="$tokens" "${small[@]}"
+            --batch_size="$batch" --seq_len="$tokens"
     done
     step data 60 -m scripts.bench data
     if [ "$gpu" = 1 ]; then step "train $model compiled" 180 -m scripts.bench train --model="$model" --compile=True; fi

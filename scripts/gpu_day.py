@@ -179,7 +179,9 @@ def tables(steps: list[dict[str, Any]]) -> str:
             shape = f"{report['batch_size']} x {report['seq_len']}"
             sizes = [report["peak"], report["measured"]]
             peaks = [f"{size / 1e9:.1f}" if size else "-" for size in sizes]
-            memory.append((str(report["stage"]), shape, report["optimizer"], report["recompute"], *peaks))
+            memory.append(
+                (found["model"], str(report["stage"]), shape, report["optimizer"], report["recompute"], *peaks)
+            )
         if report := found.get("parity"):
             parity += [(n, f"{report['loss'][n]:.1e}", f"{report['gradients'][n]:.1e}") for n in report["loss"]]
             parity.append(("greedy tokens that are equal", f"{report['equal_tokens']:.1%}", ""))
@@ -189,7 +191,7 @@ def tables(steps: list[dict[str, Any]]) -> str:
         "Against a CPU in float32": table(("", "loss", "gradients"), parity),
         "Training": table(("step", "stage", "tokens", "seconds", "tokens/s", "pictures/s", "MFU"), trained),
         "Reading": table(("step", "rows", "tokens/s", "MBU", "times transformers'"), decoded),
-        "Memory of d20, GB": table(("stage", "tokens", "optimizer", "recompute", "predicted", "measured"), memory),
+        "Memory, GB": table(("model", "stage", "tokens", "optimizer", "recompute", "predicted", "measured"), memory),
     }
     machine: dict[str, Any] = next((s["found"] for s in steps if s["step"] == "machine" and s["found"]), {})
     intro = (

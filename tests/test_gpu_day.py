@@ -64,12 +64,17 @@ def test_figures_become_tables():
     memory = {"stage": 1, "batch_size": 2, "seq_len": 4096, "optimizer": "adamw", "recompute": "none"}
     steps = [
         {"step": "train d20", "rc": 0, "seconds": 9, "found": found},
-        {"step": "memory", "rc": 0, "seconds": 5, "found": {"memory": [{**memory, "peak": 29.4e9, "measured": None}]}},
+        {
+            "step": "memory",
+            "rc": 0,
+            "seconds": 5,
+            "found": {"model": "d20", "memory": [{**memory, "peak": 29.4e9, "measured": None}]},
+        },
         {"step": "cut", "rc": 124, "seconds": 60, "found": None},
     ]
     page = gpu_day.tables(steps)
     assert "| train d20 | 2 | 1 x 8192 | 0.500 | 16,384 | 2.0 | 41.0% |" in page
-    assert "| 1 | 2 x 4096 | adamw | none | 29.4 | - |" in page and "| cut | failed (124) | 60 |" in page
+    assert "| d20 | 1 | 2 x 4096 | adamw | none | 29.4 | - |" in page and "| cut | failed (124) | 60 |" in page
 
 
 def test_without_results_it_says_so(tmp_path: Path):

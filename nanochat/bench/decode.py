@@ -3,7 +3,9 @@
 import importlib.util
 import math
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -83,17 +85,19 @@ def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
     return theirs.to(device, dtype)
 
 
-def _timed(run, device: torch.device) -> tuple[float, object]:
-    best, result = math.inf, None
+def _take_turns(runs: dict[str, Callable[[], Any]], device: torch.device) -> tuple[dict[str, float], dict[str, Any]]:
+    """Shortest seconds and last result of each; they take turns, so that what else runs on the machine slows all."""
+    seconds, results = dict.fromkeys(runs, math.inf), dict[str, Any]()
     for _ in range(REPEATS):
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        start = time.perf_counter()
-        result = run()
-        if device.type == "cuda":
-            torch.cuda.synchronize()
-        best = min(best, time.perf_counter() - start)
-    return best, result
+        for name, run in runs.items():
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            results[name] = run()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds, results
 
 
 def measure_decode(
@@ -104,48 +108,55 @@ def measure_decode(
     engine = Engine(model, RustBPETokenizer.byte_level())
     engine.end_tokens = set()  # random weights must not end early
     ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
-    rows = ids.tolist()
-    with precision.autocast(device):
-        engine.generate_batch(rows, max_tokens=4)  # warm-up
-        first, _ = _timed(lambda: engine.generate_batch(rows, max_tokens=1), device)
-        whole, answers = _timed(lambda: engine.generate_batch(rows, max_tokens=tokens + 1), device)
-        ours = torch.tensor([answer.tokens for answer in answers])  # type: ignore[attr-defined]
-        slow, equal = None, None
-        if naive:
-            slow, found = _timed(lambda: model.generate(ids.to(device), max_new_tokens=tokens + 1), device)
-            equal = bool((found[:, prompt:].cpu() == ours).all())  # type: ignore[index]
+
+    def answer(n: int) -> Tensor:
+        with precision.autocast(device):
+            return torch.tensor([found.tokens for found in engine.generate_batch(ids.tolist(), max_tokens=n)])
+
+    def again_and_again() -> Tensor:
+        with precision.autocast(device):
+            return model.generate(ids.to(device), max_new_tokens=tokens + 1)[:, prompt:].cpu()
+
+    runs: dict[str, Callable[[], Any]] = {"first": lambda: answer(1), "ours": lambda: answer(tokens + 1)}
+    if naive:
+        runs["naive"] = again_and_again
+    theirs = _transformers(gpt, precision, ids, tokens + 1)
+    if theirs is not None:
+        runs["theirs"] = theirs
+        theirs()  # warm-up
+    answer(4)
+    seconds, found = _take_turns(runs, device)
+    n, decoding = batch * (tokens + 1), seconds["ours"] - seconds["first"]
     moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
     rate = max(copy_rate(int(moved), device), copy_rate(2**28, device))
-    their_seconds, same = _transformers(gpt, precision, ids, tokens + 1, ours)
-    n = batch * (tokens + 1)
     return DecodeReport(
         batch_size=batch, prompt=prompt, tokens=tokens, precision=precision.name,
-        prefill_tokens_per_second=batch * prompt / first, decode_tokens_per_second=batch * tokens / (whole - first),
-        bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / (whole - first) / rate,
-        naive_tokens_per_second=n / slow if slow else None, equal_to_naive=equal,
-        transformers_tokens_per_second=n / their_seconds if their_seconds else None,
-        ours_with_prompt_tokens_per_second=n / whole, equal_to_transformers=same,
+        prefill_tokens_per_second=batch * prompt / seconds["first"],
+        decode_tokens_per_second=batch * tokens / decoding,
+        bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / decoding / rate,
+        naive_tokens_per_second=n / seconds["naive"] if naive else None,
+        equal_to_naive=torch.equal(found["naive"], found["ours"]) if naive else None,
+        transformers_tokens_per_second=n / seconds["theirs"] if theirs else None,
+        ours_with_prompt_tokens_per_second=n / seconds["ours"],
+        equal_to_transformers=float((found["theirs"] == found["ours"]).float().mean()) if theirs else None,
     )  # fmt: skip
 
 
-@torch.inference_mode()
-def _transformers(
-    gpt: GPT, precision: Precision, ids: Tensor, tokens: int, ours: Tensor
-) -> tuple[float | None, float | None]:
-    """Their seconds for the same prompts and number of tokens, and the share of equal tokens."""
+def _transformers(gpt: GPT, precision: Precision, ids: Tensor, tokens: int) -> Callable[[], Tensor] | None:
+    """Their greedy answers to the same prompts, (rows, tokens), when called; None where the library is missing."""
     device = gpt.lm_head.weight.device
     theirs = to_transformers(gpt, device, precision.dtype())
     if theirs is None:
-        return None, None
+        return None
     banned = [gpt.config.vocab_size - 1]  # `<|image|>`, which our engine never emits
     options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None, "suppress_tokens": banned}
 
-    def generate():
+    @torch.inference_mode()
+    def generate() -> Tensor:
         where = ids.to(device)
-        return theirs.generate(
+        found = theirs.generate(
             where, attention_mask=torch.ones_like(where), min_new_tokens=tokens, max_new_tokens=tokens, **options
         )
+        return found[:, ids.size(1) :].cpu()
 
-    generate()
-    seconds, found = _timed(generate, device)
-    return seconds, float((found[:, ids.size(1) :].cpu() == ours).float().mean())  # type: ignore[index]
+    return generate
