@@ -66,11 +66,18 @@ class LoopWatch:
         self.values, self.starts = np.zeros_like(self.symbols), np.zeros_like(self.symbols)
         self.run = np.zeros(PERIOD, np.int64)  # of lag 200, 199, ..., 1
         self.number, self.number_tokens = "", 0  # digits so far of a number that may go on
-        for token in tokens:
-            self.add(token)
+        self.waiting = list(tokens)  # not followed yet: several in a row cost less than each between two model steps
 
     def add(self, token: int) -> None:
         """The answer has one more token."""
+        self.waiting.append(token)
+
+    def _catch_up(self) -> None:
+        for token in self.waiting:
+            self._follow(token)
+        self.waiting.clear()
+
+    def _follow(self, token: int) -> None:
         if self.n_tokens == len(self.tokens):
             self.tokens = np.concatenate([self.tokens, np.zeros_like(self.tokens)])
         self.tokens[self.n_tokens] = token
@@ -110,6 +117,7 @@ class LoopWatch:
     @property
     def repeated(self) -> int:
         """How many of the last tokens repeat earlier ones at some lag: what a loop would drop is always among them."""
+        self._catch_up()
         longest = int(self.run.max())
         return self.n_tokens - int(self.starts[self.n - longest]) if longest else 0
 
@@ -118,8 +126,9 @@ class LoopWatch:
 
         Looks closely at every eighth token only, and at the last.
         """
-        if self.n_tokens % EVERY and not at_limit:
+        if (self.n_tokens + len(self.waiting)) % EVERY and not at_limit:
             return None
+        self._catch_up()
         long_enough = np.flatnonzero(self.run >= (COPIES - 1) * LAGS)
         if not len(long_enough):
             return None
