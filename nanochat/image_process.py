@@ -124,7 +124,7 @@ def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
     return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0).contiguous()
 
 
-def paper_colour(image: Image.Image) -> tuple[int, int, int]:
+def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
     """The commonest colour along an RGB picture's border, which is the paper's: the median of each channel."""
     pixels = np.asarray(image)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])

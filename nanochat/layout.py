@@ -5,14 +5,13 @@ after the other between the lines that cross them; tables and forms are read row
 """
 
 from dataclasses import dataclass
-from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
 from PIL import Image
 
 from nanochat.boxes import Box, union
-from nanochat.line_finder import LineFinder, Segment, find_segments
+from nanochat.line_finder import LineFinder, Segment, find_segments, weighted_median
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
 SAME_TYPE = 2.2  # times as tall at most
@@ -45,9 +44,12 @@ class _Placed:
     right: float
     y_left: float
     y_right: float
-    height: float
 
-    @cached_property
+    @property
+    def height(self) -> float:
+        return self.segment.height
+
+    @property
     def y(self) -> float:
         return (self.y_left + self.y_right) / 2
 
@@ -68,14 +70,12 @@ Row = list[_Placed]  # from left to right
 def _place(segments: list[Segment]) -> list[_Placed]:
     """The segments on a page turned by their common angle."""
     long = [s for s in segments if s.length >= STEADY * s.height] or segments
-    long = sorted(long, key=lambda s: s.angle)
-    lengths = np.cumsum([s.length**2 for s in long])  # long ones know it better
-    angle = long[int(np.searchsorted(lengths, lengths[-1] / 2))].angle
+    angle = weighted_median([s.angle for s in long], [s.length**2 for s in long])  # long ones know it better
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     placed = []
     for segment in segments:
         (x0, y0), (x1, y1) = segment.ends @ turn
-        placed.append(_Placed(segment, x0, x1, y0, y1, segment.height))
+        placed.append(_Placed(segment, x0, x1, y0, y1))
     return placed
 
 

@@ -19,7 +19,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from nanochat.boxes import Box
-from nanochat.image_process import paper_colour
+from nanochat.image_process import paper_colour, to_tensor
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
 STRIDE = 32  # px: sides are filled up to multiples of it
@@ -86,17 +86,21 @@ class LineFinder(nn.Module):
         return core, height
 
 
-def to_input(pictures: np.ndarray) -> Tensor:
-    """RGB uint8 (B, H, W, 3) as the network takes it: float32 (B, 3, H, W), -1 to 1."""
-    return torch.from_numpy(pictures).permute(0, 3, 1, 2).float() / 127.5 - 1
-
-
 @cache
 def line_finder(weights: Path = WEIGHTS) -> LineFinder:
     """The network that comes with the project, ready to answer; raises OSError when its file is not there."""
     model = LineFinder()
     model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()})
     return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def text_box(middles: np.ndarray, height: float) -> Box:
+    """The box in px around type of this height, ascenders to descenders, whose middle runs through (N, 2) x, y."""
+    x, y = middles.T
+    return (
+        max(0, round(x[0])), max(0, round(y.min() - ABOVE * height)),
+        round(x[-1]) + 1, round(y.max() + BELOW * height) + 1,
+    )  # fmt: skip
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,11 +142,8 @@ class Segment:
     @cached_property
     def box(self) -> Box:
         """Left, top, right, bottom in px of the picture, around its type from ascenders to descenders."""
-        y = self.y_at(self.points[:, 0])
-        return (
-            max(0, round(self.points[0, 0])), max(0, round(y.min() - ABOVE * self.height)),
-            round(self.points[-1, 0]) + 1, round(y.max() + BELOW * self.height) + 1,
-        )  # fmt: skip
+        x = self.points[:, 0]
+        return text_box(np.stack([x, self.y_at(x)], 1), self.height)
 
 
 def _answers(image: Image.Image, scale: float, finder: LineFinder) -> tuple[np.ndarray, np.ndarray]:
@@ -157,7 +158,7 @@ def _answers(image: Image.Image, scale: float, finder: LineFinder) -> tuple[np.n
     sheet[:] = paper_colour(image)
     sheet[EDGE : EDGE + height, EDGE : EDGE + width] = np.asarray(shown)
     with torch.inference_mode():
-        core, tall = finder(to_input(sheet[None]).contiguous(memory_format=torch.channels_last))
+        core, tall = finder(to_tensor(sheet)[None].contiguous(memory_format=torch.channels_last))
     return core[0].sigmoid().numpy(), np.exp(tall[0].numpy()) * UNIT
 
 
@@ -189,11 +190,16 @@ def _look(image: Image.Image, scale: float, finder: LineFinder) -> list[Segment]
     ]
 
 
+def weighted_median(values: list[float], weights: list[float]) -> float:
+    """The value that values of half the weight do not exceed."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(np.array(weights)[order])
+    return values[order[int(np.searchsorted(total, total[-1] / 2))]]
+
+
 def _body(segments: list[Segment]) -> float:
     """The type height in px that half of the text, by its length, stays under."""
-    segments = sorted(segments, key=lambda segment: segment.height)
-    lengths = np.cumsum([np.ptp(segment.points[:, 0]) for segment in segments])
-    return segments[int(np.searchsorted(lengths, lengths[-1] / 2))].height
+    return weighted_median([segment.height for segment in segments], [segment.length for segment in segments])
 
 
 def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[Segment]:

@@ -16,8 +16,9 @@ import numpy as np
 from PIL import Image
 
 from nanochat.boxes import Box, union
+from nanochat.image_process import paper_colour
 from nanochat.layout import Line
-from nanochat.line_finder import ABOVE, BELOW, Segment
+from nanochat.line_finder import ABOVE, BELOW, Segment, text_box
 from nanochat.modes import TOKEN_PIXELS
 
 HEIGHT = TOKEN_PIXELS  # of a view in pixels
@@ -83,11 +84,9 @@ def _cuts(strip: np.ndarray, n: int) -> list[int]:
 
 def _on_paper(strip: np.ndarray) -> Image.Image:
     """A strip in the middle of a view's height, a margin from its left, on paper of its own colour."""
-    top, bottom, left, right = strip[0], strip[-1], strip[:, 0], strip[:, -1]
-    paper = np.median(np.concatenate([top, bottom, left, right]), axis=0).astype(np.uint8)
     width = ceil((strip.shape[1] + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
     view = np.empty((HEIGHT, width, 3), np.uint8)
-    view[:] = paper
+    view[:] = paper_colour(strip)
     above = (HEIGHT - strip.shape[0]) // 2
     view[above : above + strip.shape[0], MARGIN : MARGIN + strip.shape[1]] = strip
     return Image.fromarray(view)
@@ -108,11 +107,8 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int) -> list[Pie
         n += 1
     pieces = []
     for a, b in pairwise(edges):
-        x, y = middles[a:b].T
-        box = (
-            max(0, round(x[0])), max(0, round(y.min() - ABOVE * height)),
-            min(page.shape[1], round(x[-1]) + 1), min(page.shape[0], round(y.max() + BELOW * height) + 1),
-        )  # fmt: skip
+        left, top, right, bottom = text_box(middles[a:b], height)
+        box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
         pieces.append(Piece(_on_paper(strip[:, a:b]), row, box))
     return pieces
 

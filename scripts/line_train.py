@@ -21,7 +21,8 @@ from torch import Tensor
 
 from nanochat.checkpoint import load_weights
 from nanochat.common import atomic_path, autodetect_device_type, entry_point, parse_args, print0
-from nanochat.line_finder import LineFinder, to_input
+from nanochat.image_process import to_tensor
+from nanochat.line_finder import LineFinder
 from nanochat.machine import choose_precision
 from nanochat.synth.line_targets import example
 
@@ -50,7 +51,11 @@ def batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """(pictures, cores, heights) of one step; the same on every machine that has the same fonts."""
     seeds = range(step * batch_size // 2, (step + 1) * batch_size // 2)
     pictures, cores, heights = zip(*[window for seed in seeds for window in example(seed)])
-    return to_input(np.stack(pictures)), torch.tensor(np.stack(cores)), torch.tensor(np.stack(heights))
+    return (
+        torch.stack([to_tensor(picture) for picture in pictures]),
+        torch.tensor(np.stack(cores)),
+        torch.tensor(np.stack(heights)),
+    )
 
 
 def losses(core: Tensor, height: Tensor, target: Tensor, tall: Tensor) -> tuple[Tensor, Tensor]:
