@@ -157,7 +157,7 @@ def _answers(image: Image.Image, scale: float, finder: LineFinder) -> tuple[np.n
     sheet = np.empty((*sides, 3), np.uint8)
     sheet[:] = paper_colour(image)
     sheet[EDGE : EDGE + height, EDGE : EDGE + width] = np.asarray(shown)
-    with torch.inference_mode():
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # a worker inherits its trainer's precision
         core, tall = finder(to_tensor(sheet)[None].contiguous(memory_format=torch.channels_last))
     return core[0].sigmoid().numpy(), np.exp(tall[0].numpy()) * UNIT
 

@@ -7,7 +7,7 @@ one that is too long is cut at its widest gaps. The answers are joined with spac
 between lines; the box of each line in the page comes with them.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import ceil
 
@@ -30,6 +30,28 @@ MOST_ENLARGED = 4.0
 
 
 @dataclass
+class Course:
+    """Where the line that a piece shows runs in its page."""
+
+    middles: np.ndarray = field(repr=False)
+    """(W, 2): x and y in the page of the middle of its type, for each column of the picture from MARGIN on"""
+    scale: float
+    """pixels of the picture for one of the page"""
+    middle: float
+    """row of the picture in which the middle of its type lies"""
+
+    def locate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Where points (N, 2), x and y in the page, lie in the picture, (N, 2); and whether between its ends, (N,)."""
+        along = self.middles[-1] - self.middles[0]
+        along = along / max(float(np.hypot(*along)), 1e-6)
+        columns = np.abs((points[:, None] - self.middles[None]) @ along).argmin(1)
+        offsets = points - self.middles[columns]
+        x = columns + (offsets @ along) * self.scale
+        y = self.middle + (offsets @ np.array([-along[1], along[0]])) * self.scale
+        return np.stack([x + MARGIN, y], 1), (x > -0.5) & (x < len(self.middles) - 0.5)
+
+
+@dataclass
 class Piece:
     """A line, or a part of one."""
 
@@ -39,6 +61,8 @@ class Piece:
     """number of the line on the page, from 0"""
     box: Box
     """in pixels of the page"""
+    course: Course | None = None
+    """None of a page without lines, which is shown whole"""
 
 
 def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -92,10 +116,10 @@ def _on_paper(strip: np.ndarray) -> Image.Image:
     return Image.fromarray(view)
 
 
-def _pieces(page: np.ndarray, segment: Segment, row: int, most: int) -> list[Piece]:
+def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height: float) -> list[Piece]:
     """One segment as pieces of at most `most` pixels."""
     height, length = segment.height, segment.length + 4 * ROOM * segment.height
-    scale = min(TYPE_HEIGHT / height, MOST_ENLARGED)
+    scale = min(type_height / height, MOST_ENLARGED)
     if most < length * scale and most / length * height >= LEAST_HEIGHT:
         scale = 0.999 * most / length
     strip, middles = _straight(page, segment, scale)
@@ -105,19 +129,24 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int) -> list[Pie
         if max(np.diff(edges)) <= most:
             break
         n += 1
+    middle = (HEIGHT - len(strip)) // 2 + (ABOVE + ROOM) * height * scale - 0.5
     pieces = []
     for a, b in pairwise(edges):
         left, top, right, bottom = text_box(middles[a:b], height)
         box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
-        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box))
+        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, Course(middles[a:b], scale, middle)))
     return pieces
 
 
-def cut_lines(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[Piece]:
-    """The lines of an RGB page, in their order, as pieces no wider than `max_side`."""
+def cut_lines(
+    page: Image.Image, lines: list[Line], max_side: int = 512, type_height: float = TYPE_HEIGHT
+) -> list[Piece]:
+    """The lines of an RGB page, in their order, as pieces no wider than `max_side`, their type made `type_height`."""
     pixels = np.asarray(page)
     most = max_side - 2 * MARGIN
-    return [p for row, line in enumerate(lines) for s in line.segments for p in _pieces(pixels, s, row, most)]
+    return [
+        p for row, line in enumerate(lines) for s in line.segments for p in _pieces(pixels, s, row, most, type_height)
+    ]
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:

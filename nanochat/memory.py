@@ -193,8 +193,8 @@ class _Step:
         self.ids = torch.zeros(B, shape.seq_len, dtype=torch.long)
         self.n_text = B * max(1, shape.seq_len - ImageLayout((side, side)).n_tokens)
         self.labels = {
-            "patches": torch.zeros(B, (side // 16) ** 2, 8, dtype=torch.long),
-            "cells": torch.zeros(B, (side // 64) ** 2, 60, dtype=torch.long),
+            "patches": torch.zeros(B * (side // 16) ** 2, 8, dtype=torch.long),
+            "cells": torch.zeros(B * (side // 64) ** 2, 60, dtype=torch.long),
         }
 
     def forward(self, kept: dict[str, int]) -> Tensor:

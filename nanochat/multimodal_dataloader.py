@@ -167,10 +167,13 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int, pack: bool = False
 
     In `media`: `pixel_values`, (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
     None when there is no picture; `rows` and `layouts`, each picture's row and ImageLayout; `view_sizes`, (H, W) of
-    every view and tile; `labels`, dense labels (N, positions, slots) or None; `documents`, the lengths of packed
-    samples, None when they are padded; `skipped`, what was left out.
+    every view and tile; `labels`, dense labels (positions of all views, slots) or None, the samples sorted by the size
+    of their view where there are any; `documents`, the lengths of packed samples, None when they are padded; `skipped`,
+    what was left out.
     """
     kept = [s for s in samples if isinstance(s, Sample)]
+    if labelled := bool(kept) and all(s.labels is not None for s in kept):
+        kept.sort(key=lambda s: s.images[0].layout.view)  # the encoder sees views of one size together
     lengths = [len(s.ids) - 1 for s in kept]
     longest = max(lengths, default=0)
     packed = pack and sum(lengths) < (1 - MAX_PADDING) * len(kept) * longest
@@ -186,8 +189,8 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int, pack: bool = False
     if images and all(i.tiles is None and i.layout == images[0].layout for i in images):
         pixel_values = torch.stack([i.view for i in images])
     labels = None
-    if kept and all(s.labels is not None for s in kept):
-        labels = {what: torch.stack([s.labels[what] for s in kept]) for what in kept[0].labels or {}}  # type: ignore[index]
+    if labelled:
+        labels = {what: torch.cat([s.labels[what] for s in kept]) for what in kept[0].labels or {}}  # type: ignore[index]
     layouts = [i.layout for i in images]
     sizes = [layout.view for layout in layouts]
     sizes += [(i.layout.tile_size,) * 2 for i in images for _ in range(0 if i.tiles is None else len(i.tiles))]

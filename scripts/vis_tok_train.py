@@ -38,6 +38,8 @@ class Config(TrainConfig):
     """train on drawn documents without end, level after level, instead of data_dir"""
     dense_steps: int = 0
     """with synth: first leg, the encoder alone on the place of every character"""
+    dense_weight: float = 1.0
+    """with synth: weight of those labels beside the text; 0 for a model that reads already"""
     decay: float = 0.25
     """with synth: last share of the steps, over which the learning rate goes to zero"""
 
@@ -71,7 +73,9 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         schedule=decay_to_zero(config.warmup_steps, config.decay) if config.synth else cosine(config.warmup_steps),
         lr=config.lr or LR[config.model],
         dense_steps=config.dense_steps,
-        dense_weights={"patches": 1.0, "cells": 1.0} if config.synth else {},
+        dense_weights=dict.fromkeys(("patches", "cells"), config.dense_weight)
+        if config.synth and config.dense_weight
+        else {},
         at_end=lambda model, step: print0(
             f"Saved DeepEncoder checkpoint to {save_deepencoder(config.checkpoint_dir, step, model)}"
         ),

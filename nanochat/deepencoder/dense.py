@@ -76,12 +76,15 @@ class DenseHead(nn.Module):
             self.heard[what].append(features)  # (N, positions, C)
 
     def forward(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses `patches` and `cells` of what the encoder last saw, against labels (N, positions, slots)."""
-        heard = {what: torch.cat(features) for what, features in self.heard.items()}
+        """Losses `patches` and `cells` of what the encoder last saw, against labels (positions of all views, slots).
+
+        Views of one size stand together, as the encoder sees them.
+        """
+        heard = {what: torch.cat([f.flatten(0, 1) for f in features]) for what, features in self.heard.items()}
         self.heard = {what: [] for what in self.heard}
         patches = self.patches(self.norm(heard["patches"])).unflatten(-1, (-1, N_CLASSES))
         cells = self.cells(F.rms_norm(heard["cells"], heard["cells"].shape[-1:])).unflatten(-1, (-1, N_CLASSES))
         return {
-            "patches": F.cross_entropy(patches.flatten(0, 2), labels["patches"].flatten(), self.patch_weights),
-            "cells": F.cross_entropy(cells.flatten(0, 2), labels["cells"].flatten(), self.cell_weights),
+            "patches": F.cross_entropy(patches.flatten(0, 1), labels["patches"].flatten(), self.patch_weights),
+            "cells": F.cross_entropy(cells.flatten(0, 1), labels["cells"].flatten(), self.cell_weights),
         }

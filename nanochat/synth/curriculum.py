@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nanochat.synth.levels import LEVELS, TEXT
+from nanochat.synth.levels import LEVELS, STRIPS, TEXT
 
 Key = tuple[str, int]  # level's name, number of the document
 SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
@@ -47,7 +47,7 @@ class Curriculum:
 
     def batch_size(self, name: str) -> int:
         """Documents of one level in a batch, by area."""
-        level = LEVELS["note" if name == TEXT else name]
+        level = LEVELS[{TEXT: "note", STRIPS: "line256"}.get(name, name)]
         return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
 
     def _level(self, k: int) -> str:

@@ -5,21 +5,23 @@ runs that they come from.
 """
 
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
+from nanochat.synth.levels import STRIPS
 
-# From easy to hard, lines before whole pages; the running loss below which each is left.
+# From easy to hard: lines drawn alone, then such as are cut out of pages; the running loss below which each is left.
 LESSONS = (
     Lesson("s1", 1.0), Lesson("s2", 1.2), Lesson("w", 1.0), Lesson("line128", 0.8), Lesson("B", 0.8),
-    Lesson("line256", 0.6), Lesson("line384", 0.5), Lesson("line512", 0.4), Lesson("C", 0.4), Lesson("D", 0.4),
-    Lesson("E", 0.4), Lesson("note", 0.4), Lesson("page", 0.0),
+    Lesson("line256", 0.6), Lesson("line384", 0.5), Lesson("line512", 0.4), Lesson(STRIPS, 0.0),
 )  # fmt: skip
 # Of the leg before any reading, the encoder alone, which needs no order.
 DENSE_LEVELS = ("D", "D", "line256", "E", "note")
-# Of the last leg, while the learning rate falls: every level, or the easy ones are forgotten, lines more often.
+# Of the last leg, while the learning rate falls: every level, or the easy ones are forgotten, but more than half of it
+# what will be read, lines cut out of pages.
 LAST_LEVELS = (
+    *(STRIPS,) * 24,
     *("s1", "s2", "w", "B", "C", "D", "line128", "line192", "line256", "line256", "line320", "line384", "line384"),
     *("line448", "line512", "line512", "rough192", "rough320", "rough448"),
 )
-VAL_LEVELS = ("s1", "B", "D", "line256", "note")
+VAL_LEVELS = ("s1", "B", "D", "line256", STRIPS)
 
 
 def lessons(

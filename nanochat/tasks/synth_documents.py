@@ -1,9 +1,11 @@
 """Synthetic documents as a task: `<image>\\nFree OCR.` and the exact text, with the glyphs for dense supervision."""
 
+import numpy as np
 from PIL import Image
 
 from nanochat.prompts import PROMPTS
-from nanochat.synth import LEVELS, TEXT, draw_document
+from nanochat.synth import LEVELS, STRIPS, TEXT, draw_document
+from nanochat.synth.strips import TOGETHER, handful
 from nanochat.tasks.common import ENDLESS
 
 PROMPT = PROMPTS["free"]
@@ -15,7 +17,8 @@ class SynthDocuments:
 
     A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
     "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}. Of the level
-    `text` there is no picture: the user says what is to be copied.
+    `strips` the picture is a line that was cut out of a document; of the level `text` there is none: the user says what
+    is to be copied.
     """
 
     def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
@@ -29,6 +32,14 @@ class SynthDocuments:
         if level == TEXT:
             text = draw_document(LEVELS["note"], i, split=self.split).text
             return {"messages": conversation(COPY + text, text), "images": []}
+        if level == STRIPS:
+            strip = handful(i // TOGETHER, self.split)[i % TOGETHER]
+            one_line = np.zeros(len(strip.chars), np.int32)
+            return {
+                "messages": conversation(PROMPT, strip.text),
+                "images": [strip.picture],
+                "glyphs": (strip.chars, strip.centres, one_line),
+            }
         document = draw_document(LEVELS[level], i, split=self.split)
         return {
             "messages": conversation(PROMPT, document.text),

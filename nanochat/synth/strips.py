@@ -1,0 +1,87 @@
+"""Lines as they will be read: cut out of drawn documents by the very code that cuts pages, with their text.
+
+A line that is drawn alone is clean around its letters. One that is cut out of a page brings along what stood beside it:
+rules, boxes to tick, bullets, tails of its neighbours, and the blur of being enlarged. A model must see these to learn
+that they are not text.
+"""
+
+import random
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import count, pairwise
+
+import numpy as np
+from PIL import Image
+
+from nanochat.layout import find_lines
+from nanochat.lines import TYPE_HEIGHT, Piece, cut_lines
+from nanochat.synth.document import Document
+from nanochat.synth.draw import draw_document
+from nanochat.synth.levels import LEVELS
+
+TOGETHER = 8  # strips that are taken from one handful of documents
+SHOWN = (
+    *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
+    *("page", "page", "page", "page"),
+)
+INSIDE, OUTSIDE = 0.30, 0.62  # of the type's height: a letter whose middle is nearer to the line's is in it, or not
+
+
+@dataclass
+class Strip:
+    """A line, or a part of one, cut out of a document."""
+
+    picture: Image.Image
+    """RGB, 64 px high, as `lines.Piece` has it"""
+    text: str
+    """what stands on it, with single spaces"""
+    chars: str
+    """its glyphs from left to right, spaces among them"""
+    centres: np.ndarray
+    """(len(chars), 2): x and y of their middles, in px of the picture"""
+
+
+def cut_strip(piece: Piece, document: Document) -> Strip | None:
+    """A piece of a document with its text; None where letters lie at its upper or lower edge: half in, half out."""
+    assert piece.course is not None
+    places, between = piece.course.locate(document.centres)
+    heights = (document.boxes[:, 3] - document.boxes[:, 1]) * piece.course.scale
+    away = np.abs(places[:, 1] - piece.course.middle) / np.maximum(heights, 1)
+    inked = np.array([char != " " for char in document.chars], bool)
+    if (between & inked & (away > INSIDE) & (away < OUTSIDE)).any():
+        return None
+    here = np.flatnonzero(between & (away <= INSIDE))
+    here = here[np.argsort(places[here, 0], kind="stable")]
+    text = "".join(document.chars[i] for i in here[:1])
+    for before, i in pairwise(here):  # where glyphs that are not neighbours meet, there was a space
+        text += ("" if i == before + 1 and document.line_ids[i] == document.line_ids[before] else " ") + document.chars[
+            i
+        ]
+    return Strip(piece.picture, " ".join(text.split()), "".join(document.chars[i] for i in here), places[here])
+
+
+def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HEIGHT) -> list[Strip]:
+    """The lines of a drawn document as mode `lines` shows them, those left out whose letters are cut in half."""
+    page = Image.fromarray(document.image).convert("RGB")
+    cut = [cut_strip(piece, document) for piece in cut_lines(page, find_lines(page), max_side, type_height)]
+    return [strip for strip in cut if strip is not None]
+
+
+def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
+    for i in count():
+        level = replace(LEVELS[rng.choice(SHOWN)], degrade=rng.uniform(0.1, 0.9))
+        yield draw_document(level, seed * 1000 + i, split)
+
+
+@lru_cache(maxsize=4)
+def handful(seed: int, split: str = "train") -> list[Strip]:
+    """TOGETHER strips out of drawn documents, in no order, their type 20 to 34 px high; the same for the same seed."""
+    rng = random.Random(f"{split}/strips/{seed}")
+    found: list[Strip] = []
+    for document in _documents(seed, split, rng):
+        some = strips(document, type_height=TYPE_HEIGHT * rng.uniform(0.77, 1.3))
+        found += rng.sample(some, min(len(some), TOGETHER // 2))
+        if len(found) >= TOGETHER:
+            return found[:TOGETHER]
+    raise AssertionError("documents are without end")
