@@ -11,6 +11,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.boxes import Box, union
+from nanochat.gutters import ALIGNED, REACH, divide
 from nanochat.line_finder import LineFinder, Segment, find_segments, weighted_median
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
@@ -19,6 +20,10 @@ STEADY = 3.0  # type heights: a shorter segment's own slope says nothing
 COLUMN_WIDTH = 5.0  # least width of a column of running text, in type heights
 FILLED, MOSTLY = 0.6, 0.75  # of its width that a line fills, and how many of its lines do
 GUTTER = 2.5  # type heights between two columns of running text at most: a table's or a form's stand further apart
+PITCH = 1.5  # times the distance between a column's rows so far: likewise
+MOST_REMAINING = 0.045  # radians
+SURELY = 1.2  # times as many neighbours at one height: then the page is turned a little more
+BALANCE = 0.4  # rows of the shorter of two columns over those of the longer
 JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
 LOOSE = 2.2  # type heights from one line to the next: more begins something else
 
@@ -71,12 +76,39 @@ def _place(segments: list[Segment]) -> list[_Placed]:
     """The segments on a page turned by their common angle."""
     long = [s for s in segments if s.length >= STEADY * s.height] or segments
     angle = weighted_median([s.angle for s in long], [s.length**2 for s in long])  # long ones know it better
+    placed = _turned(segments, angle)
+    return _turned(segments, angle + remaining) if (remaining := _remaining_angle(placed)) else placed
+
+
+def _turned(segments: list[Segment], angle: float) -> list[_Placed]:
+    """The segments on a page turned back by `angle` radians."""
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     placed = []
     for segment in segments:
         (x0, y0), (x1, y1) = segment.ends @ turn
         placed.append(_Placed(segment, x0, x1, y0, y1))
     return placed
+
+
+def _remaining_angle(placed: list[_Placed]) -> float:
+    """By how many radians more to turn the page so that segments side by side stand at one height.
+
+    Short segments do not know their slope well enough to say which price, far away, belongs to which article. Their
+    places do, all together; a small turn is likelier than a large one, by which each would meet its neighbour's price.
+    """
+    x, y, width, height = np.array([((s.left + s.right) / 2, s.y, s.width, s.height) for s in placed]).T
+    apart = x[None] - x[:, None]
+    beside = (apart > (width[None] + width[:, None]) / 2) & (apart > 4 * height[:, None])
+    beside &= np.maximum(height[None], height[:, None]) < SAME_TYPE * np.minimum(height[None], height[:, None])
+    left, right = np.nonzero(beside)
+    if not len(left):
+        return 0.0
+    slopes = np.linspace(-MOST_REMAINING, MOST_REMAINING, 41)
+    rise = (y[right] - y[left])[None] - slopes[:, None] * apart[left, right][None]  # (41, pairs)
+    score = np.exp(-((rise / (0.2 * np.minimum(height[left], height[right]))) ** 2)).sum(1)
+    score *= np.exp(-((slopes / MOST_REMAINING) ** 2))
+    best = int(score.argmax())
+    return float(np.arctan(slopes[best])) if score[best] > SURELY * score[len(slopes) // 2] else 0.0
 
 
 def _same_line(a: _Placed, b: _Placed) -> bool:
@@ -127,26 +159,41 @@ def _split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
 
 
 def _crosses(row: Row, x: float) -> bool:
-    return any(s.left < x - s.height and s.right > x + s.height for s in row)
+    return any(s.left < x - REACH * s.height and s.right > x + REACH * s.height for s in row)
+
+
+def _block(rows: list[Row], x: float) -> int:
+    """How many rows, from the first on, follow each other evenly and do not cross x."""
+    end, pitches = 1, []
+    while end < len(rows) and not _crosses(rows[end], x):
+        last, this = rows[end - 1], rows[end]
+        pitch = min(s.y for s in this) - min(s.y for s in last)
+        most = PITCH * float(np.median(pitches)) if len(pitches) > 1 else np.inf
+        if pitch > min(most, LOOSE * max(s.height for s in [*last, *this])):
+            break
+        pitches.append(pitch)
+        end += 1
+    return end
+
+
+def _are_columns(left: list[Row], right: list[Row], height: float) -> bool:
+    """Whether what stands left and right of a gutter is running text: near, about as long, the right side aligned."""
+    low, high = sorted((len(left), len(right)))
+    if low < max(1, BALANCE * high):
+        return False
+    wide = min(s.left for row in right for s in row) - max(s.right for row in left for s in row)
+    starts = np.array([row[0].left for row in right])
+    aligned = np.abs(starts - np.median(starts)) < ALIGNED * height
+    return wide < GUTTER * height and aligned.mean() >= MOSTLY and _is_running_text(left) and _is_running_text(right)
 
 
 def _columns(rows: list[Row]) -> tuple[int, float] | None:
     """How many of the rows, from the first on, stand in two columns, and the x between them; None where they do not."""
     best: tuple[int, float] | None = None
     for a, b in pairwise(rows[0]):
-        x, end = max((a.right + b.left) / 2, b.left - 0.5 * b.height), 1
-        while end < len(rows) and not _crosses(rows[end], x):
-            last, this = rows[end - 1], rows[end]
-            pitch = min(s.y for s in this) - min(s.y for s in last)
-            if pitch > LOOSE * max(s.height for s in [*last, *this]):
-                break
-            end += 1
-        left, right = _split(rows[:end], x)
-        if not left or not right:
-            continue
-        wide = min(s.left for row in right for s in row) - max(s.right for row in left for s in row)
-        narrow = wide < GUTTER * b.height
-        if narrow and _is_running_text(left) and _is_running_text(right) and (best is None or end > best[0]):
+        x = max((a.right + b.left) / 2, b.left - 0.5 * b.height)
+        end = _block(rows, x)
+        if (best is None or end > best[0]) and _are_columns(*_split(rows[:end], x), b.height):
             best = end, x
     return best
 
@@ -184,5 +231,9 @@ def _whole(segments: list[Segment]) -> list[Segment]:
 def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line]:
     """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
     segments = find_segments(page, finder)
-    rows = _in_order(_rows(_place(segments))) if segments else []
+    if not segments:
+        return []
+    neighbours = [s.segment.ends[0] for row in _rows(_place(segments)) for s in row[1:]]
+    segments = divide(np.asarray(page), segments, [(x, y) for x, y in neighbours])
+    rows = _in_order(_rows(_place(segments)))
     return [Line(tuple(_whole([s.segment for s in row]))) for row in rows]

@@ -175,3 +175,28 @@ def test_receipts_of_the_real_world_are_cut_line_by_line() -> None:
             seen = sum(max(0, min(x1, right) - max(x0, left)) for left, _, right, _ in over)
             whole, total = whole + (seen >= 0.85 * (x1 - x0)), total + 1
     assert whole >= 0.95 * total and abs(found - rows) < 0.08 * rows
+
+
+@pytest.mark.parametrize("rule", [False, True])
+def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None:
+    """Some lines of the left column reach the gutter, and nearly touch the right one's."""
+    left, boxes = draw_page([sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)], 20, width=1000, left=20)
+    right, _ = draw_page([sentence(i + 40, 9)[:30].strip() for i in range(9)], 20, width=460, left=0)
+    gutter = max(box[2] for box in boxes)
+    left.paste(right, (gutter + 22, 0))
+    if rule:
+        ImageDraw.Draw(left).line((gutter + 11, 20, gutter + 11, boxes[-1][3] + 10), fill="#222222", width=2)
+    lines = find_lines(left)
+    assert len(lines) == 18
+    assert all(line.box[2] <= gutter + 20 for line in lines[:9]) and all(line.box[0] >= gutter for line in lines[9:])
+
+
+@pytest.mark.parametrize("degrees", [-1.4, -0.8, 0.8, 1.4])
+def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: float) -> None:
+    """Words this short do not show the slope; nothing else on the sheet does."""
+    page, _ = draw_page([f"tea {i}" for i in range(12)], 18, width=620, left=30)
+    prices, _ = draw_page([f"{i}.50" for i in range(12)], 18, width=120, left=0)
+    page.paste(prices, (480, 0))
+    tilted = page.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="#f4f1e8")
+    lines = find_lines(tilted)
+    assert len(lines) == 12 and all(len(line.segments) == 2 for line in lines)
