@@ -164,7 +164,8 @@ def _crosses(row: Row, x: float) -> bool:
 
 def _block(rows: list[Row], x: float) -> int:
     """How many rows, from the first on, follow each other evenly and do not cross x."""
-    end, pitches = 1, []
+    end = 1
+    pitches: list[float] = []
     while end < len(rows) and not _crosses(rows[end], x):
         last, this = rows[end - 1], rows[end]
         pitch = min(s.y for s in this) - min(s.y for s in last)

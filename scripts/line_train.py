@@ -1,7 +1,7 @@
 """Train the line finder on drawn documents without end, and write its weights.
 
-python -m scripts.line_train                       # 3,000 steps: about half an hour of one CPU core
-python -m scripts.line_train --steps=3000 --resume=auto
+python -m scripts.line_train                # 5,600 steps: about an hour of one CPU core
+python -m scripts.line_train --resume=auto  # the rest of a run that was stopped
 
 The loss is binary cross-entropy and one minus the Dice overlap for the cores of lines, plus the mean error of the
 logarithm of their heights.
@@ -35,7 +35,7 @@ class Config:
 
     out: str = "out/lines"
     """folder for model.safetensors and, on the way, state.pt"""
-    steps: int = 3000
+    steps: int = 5600
     """optimizer steps"""
     batch_size: int = 16
     """windows of 256 x 256 pixels, two out of each document"""
@@ -79,26 +79,40 @@ def validate(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], de
     return torch.tensor(figures).mean(0).tolist()
 
 
-@entry_point
-def main() -> None:
-    config = parse_args(Config)
+def save(folder: Path, model: LineFinder, optimizer: torch.optim.Optimizer, step: int, precision: str) -> None:
+    """state.pt, from which a run goes on, and the weights in float16."""
+    state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "precision": precision}
+    with atomic_path(folder / "state.pt") as path:
+        torch.save(state, path)
+    half = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in model.state_dict().items()}
+    with atomic_path(folder / "model.safetensors") as path:
+        save_file(half, path)
+
+
+def rate(config: Config, step: int) -> float:
+    """Learning rate: 100 steps of warm-up, half a cosine to zero."""
+    return config.lr * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+
+
+def train(config: Config) -> LineFinder:
+    """The whole run, or the rest of it; returns the network at its last step."""
     torch.manual_seed(0)
     device = torch.device(autodetect_device_type())
-    precision = choose_precision("auto", device)
     model = LineFinder().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    optimizer = torch.optim.AdamW(model.parameters(), lr=config.lr, weight_decay=0.01)
-    folder, step = Path(config.out), 0
+    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
+    folder, step, kind = Path(config.out), 0, "auto"
     folder.mkdir(parents=True, exist_ok=True)
     if config.resume == "auto" and (folder / "state.pt").exists():
         state: Any = load_weights(folder / "state.pt")
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        step = state["step"]
+        step, kind = state["step"], state["precision"]
+    precision = choose_precision(kind, device)
     held_out = [batch(HELD_OUT + i, config.batch_size) for i in range(4)]
     started, first = time.perf_counter(), step
     while step < config.steps:
         for group in optimizer.param_groups:
-            group["lr"] = config.lr * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
+            group["lr"] = rate(config, step)
         pictures, target, tall = (tensor.to(device) for tensor in batch(step, config.batch_size))
         with precision.autocast(device):
             core, height = model(pictures.contiguous(memory_format=torch.channels_last))
@@ -108,22 +122,22 @@ def main() -> None:
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
         step += 1
-        seconds = (time.perf_counter() - started) / (step - first)
         if step % 20 == 0:
+            seconds = (time.perf_counter() - started) / (step - first)
             print0(
                 f"step {step:05d}/{config.steps} | cores: {found.item():.4f} | heights: {off.item():.4f} | "
                 f"dt: {seconds:.2f}s | left: {seconds * (config.steps - step) / 60:.1f} min"
             )
         if step % config.save_every == 0 or step == config.steps:
-            with atomic_path(folder / "state.pt") as path:
-                torch.save({"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step}, path)
-            half = {
-                name: t.half().contiguous() if t.is_floating_point() else t for name, t in model.state_dict().items()
-            }
-            with atomic_path(folder / "model.safetensors") as path:
-                save_file(half, path)
+            save(folder, model, optimizer, step, precision.name)
             cores, heights = validate(model, held_out, device)
             print0(f"held out | cores: {cores:.4f} | heights: {heights:.4f}")
+    return model
+
+
+@entry_point
+def main() -> None:
+    train(parse_args(Config))
 
 
 if __name__ == "__main__":
