@@ -133,18 +133,21 @@ def test_reading_syncs_and_reads(machine: Machine):
 
 def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
-    found = machine.run("nano.sh", OUT="out/a folder", STEPS1="70", STEPS2="50")
+    found = machine.run("nano.sh", OUT="out/a folder", STEPS1="70", LAST="30", STEPS2="50")
     assert found.returncode == 0, found.stderr
     steps = [command for command in machine.commands() if "-m" in command]
     for command in steps:
         check_command(["uv", *command])
     assert [command[command.index("-m") + 1] for command in steps] == [
-        *("scripts.vis_tok_train", "scripts.export", "scripts.vis_mid_train", "scripts.export"),
-        *("scripts.seeing_plots", "scripts.vision_eval"),
+        *("scripts.vis_tok_train", "scripts.export", "scripts.vis_tok_train", "scripts.export"),
+        *("scripts.vis_mid_train", "scripts.export", "scripts.seeing_plots", "scripts.vision_eval"),
     ]
-    first, stage1, second, stage2, _, score = flags_of(machine.commands())
-    assert stage1["--checkpoint"] == f"{first['--checkpoint_dir']}/step_70.pt"
-    assert second["--resume_from_deepencoder"] == f"{first['--checkpoint_dir']}/deepencoder_70.pt"
+    first, reads, last, stage1, second, stage2, _, score = flags_of(machine.commands())
+    assert reads["--checkpoint"] == f"{first['--checkpoint_dir']}/step_70.pt"
+    assert last["--deepencoder"] == last["--gpt"] == reads["--out"]
+    assert stage1["--checkpoint"] == f"{last['--checkpoint_dir']}/step_30.pt"
+    assert second["--resume_from_deepencoder"] == f"{last['--checkpoint_dir']}/deepencoder_30.pt"
+    assert len({first["--checkpoint_dir"], last["--checkpoint_dir"], second["--checkpoint_dir"]}) == 3
     assert stage2["--checkpoint"] == f"{second['--checkpoint_dir']}/step_50.pt" and score["--model"] == stage2["--out"]
 
 
