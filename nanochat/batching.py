@@ -264,9 +264,9 @@ class Scheduler:
         for source, prompt in enumerate(prompts):
             for answer in prompt.answers:
                 if answer.generation.stopped is None:
-                    self._cache.join(cache, source)
                     self.rows.append((prompt, answer))
                     sources.append(source)
+        self._cache.join(cache, sources)
         if sources:
             self._choose(self.model.next_logits(hidden)[sources], first)
         return [answer for prompt in prompts for answer in prompt.answers]

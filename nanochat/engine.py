@@ -1,9 +1,9 @@
 """Reading on from a prompt: one pass over it, then one token at a time with a KV cache, many rows together.
 
 `generate` streams several samples of one prompt, `stream_batch` the answers to many prompts, `generate_batch` waits
-for them; all three are a `Scheduler` (`batching.py`) with something to do. They read the prompt's pictures once, send
-the last position alone through the head, never emit `<|image|>`, and at temperature 0 give the tokens of
-`NanoDeepseekOCR.generate`.
+for them, where there are many a bounded number at a time; all three are a `Scheduler` (`batching.py`) with something
+to do. They read the prompt's pictures once, send the last position alone through the head, never emit `<|image|>`, and
+at temperature 0 give the tokens of `NanoDeepseekOCR.generate`.
 
 How far a row may go: `max_tokens` further tokens, as long as the rotary tables (ten times the config's sequence_len)
 reach; without `max_tokens`, to sequence_len, the longest text that the model was made for. An answer that repeats
@@ -13,6 +13,7 @@ itself without end is stopped (`loops.py`), but not in `generate`, which is the 
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
 from torch import Tensor
 
@@ -44,6 +45,7 @@ class Guard:
 
 
 NO_GUARD = Guard(stop_loops=False)
+KEPT_BUSY = 0.75  # of the rows that may grow together; under it new prompts are read, several in one pass
 
 
 class Engine:
@@ -90,14 +92,14 @@ class Engine:
         max_tokens: int | None,
         samplings: Sequence[Sampling],
         guard: Guard | Sequence[Guard],
-    ) -> list[Prompt]:
-        """Several prompts, whose pictures come one after the other. Raises UserError as `prompt` does."""
+        order: Sequence[int] | None = None,
+    ) -> Iterator[Prompt]:
+        """Several prompts, whose pictures come one after the other, in `order`, each made when it is asked for: its
+        time begins then. Raises UserError as `prompt` does."""
         guards = [guard] * len(prompts) if isinstance(guard, Guard) else guard
         divided = self._divide(prompts, _views(pixel_values))
-        return [
-            self.prompt(prompt, images, max_tokens, samplings, one)
-            for prompt, images, one in zip(prompts, divided, guards, strict=True)
-        ]
+        for i in range(len(prompts)) if order is None else order:
+            yield self.prompt(prompts[i], divided[i], max_tokens, samplings, guards[i])
 
     def generate(
         self,
@@ -143,7 +145,7 @@ class Engine:
         """
         if not prompts:
             return
-        rows = self.make_prompts(prompts, pixel_values, max_tokens, [Sampling(temperature, top_k, seed)], guard)
+        rows = list(self.make_prompts(prompts, pixel_values, max_tokens, [Sampling(temperature, top_k, seed)], guard))
         scheduler = self.scheduler(len(prompts))
         for row in rows:
             scheduler.submit(row)
@@ -164,12 +166,27 @@ class Engine:
         top_k: int | None = None,
         seed: int = 42,
         guard: Guard | Sequence[Guard] = Guard(),
+        at_once: int | None = None,
     ) -> list[Generation]:
-        """The finished answers of `stream_batch`, one for each prompt, in order."""
-        rows: list[Generation] = []
-        for answers in self.stream_batch(prompts, pixel_values, max_tokens, temperature, top_k, seed, guard):
-            rows = answers
-        return rows
+        """The finished answers of `stream_batch`, one for each prompt, in order.
+
+        `at_once`: how many grow together at most; as some end the next begin, and so does the time of their guards.
+        """
+        # Longest first: pictures of one size are encoded together, and no long answer is left to grow alone at the end.
+        order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
+        samplings = [Sampling(temperature, top_k, seed)]
+        made = self.make_prompts(prompts, pixel_values, max_tokens, samplings, guard, order)
+        at_once = at_once or max(1, len(prompts))
+        scheduler, answers = self.scheduler(at_once), list[Generation]()
+        while scheduler.busy or len(answers) < len(prompts):
+            if len(scheduler.rows) <= at_once * KEPT_BUSY:
+                for prompt in islice(made, at_once - len(scheduler.rows)):
+                    answers.append(prompt.answers[0].generation)
+                    scheduler.submit(prompt)
+            while scheduler.reading:
+                scheduler.fill()
+            scheduler.decode()
+        return [answer for _, answer in sorted(zip(order, answers), key=lambda pair: pair[0])]
 
     def _divide(self, prompts: list[list[int]], images: Sequence[ImageViews]) -> list[list[ImageViews]]:
         """Which of the pictures belong to each prompt. Raises UserError where its image tokens are not theirs."""

@@ -7,6 +7,7 @@ squared ReLU; embedding and head untied; a norm straight after the embedding; lo
 
 import math
 import warnings
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -122,18 +123,21 @@ class KVCache:
         assert all(0 <= new <= old for new, old in zip(lengths, self.lengths, strict=True))
         self.lengths = list(lengths)
 
-    def join(self, other: "KVCache", source: int = 0) -> None:
-        """A new last row, with what row `source` of `other` holds; the place of a row that left is used again."""
-        row, length = len(self.lengths), other.lengths[source]
-        self._make_room(length)
-        if row == self.k[0].size(0):
-            more = max(1, row // 2)
+    def join(self, other: "KVCache", sources: Sequence[int] = (0,)) -> None:
+        """New last rows, with what the rows `sources` of `other` hold; places of rows that left are used again."""
+        if not sources:
+            return
+        first, lengths = len(self.lengths), [other.lengths[source] for source in sources]
+        end, longest = first + len(sources), max(lengths)
+        self._make_room(longest)
+        if end > self.k[0].size(0):
+            more = max(end - self.k[0].size(0), first // 2)
             self.k = [F.pad(k, (0, 0, 0, 0, 0, 0, 0, more)) for k in self.k]
             self.v = [F.pad(v, (0, 0, 0, 0, 0, 0, 0, more)) for v in self.v]
         for ours, others in ((self.k, other.k), (self.v, other.v)):
             for mine, theirs in zip(ours, others):
-                mine[row, :, :length] = theirs[source, :, :length]
-        self.lengths.append(length)
+                mine[first:end, :, :longest] = theirs[list(sources), :, :longest]
+        self.lengths += lengths
 
     def leave(self, row: int) -> None:
         """Drop a row; the last one takes its place."""

@@ -248,24 +248,24 @@ class OCR:
             {"messages": [{"role": "user", "content": prompt}], "images": pictures[:1]}
         )
         image_token_id = self.tokenizer.encode_special("<|image|>")
-        work = [(which, view) for which in shown for view in which.views]
-        answers: list[Generation] = []
-        spent: list[float] = []
-        for some in _chunks(work, self.batch_size):
-            started = time.perf_counter()
-            prompts = [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for _, view in some]
-            views = [view.to(self.device) for _, view in some]
-            guards = [Guard(retry=True, seconds=seconds) for _ in some]
-            limit = (
-                min(max_tokens or LINE_TOKENS, LINE_TOKENS) if all(which.pieces for which, _ in some) else max_tokens
-            )
+        work = [(bool(which.pieces), view) for which in shown for view in which.views]
+        answers: dict[int, Generation] = {}
+        started = time.perf_counter()
+        for are_pieces in (True, False):
+            some = [i for i, (is_piece, _) in enumerate(work) if is_piece == are_pieces]
+            views = [work[i][1] for i in some]
+            prompts = [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for view in views]
+            limit = min(max_tokens or LINE_TOKENS, LINE_TOKENS) if are_pieces else max_tokens
+            guard = Guard(retry=True, seconds=seconds)
             with self.precision.autocast(self.device):
-                answers += self.engine.generate_batch(prompts, views, limit, guard=guards)
-            spent += [(time.perf_counter() - started) / len(some)] * len(some)
+                found = self.engine.generate_batch(prompts, views, limit, guard=guard, at_once=self.batch_size)
+            answers.update(zip(some, found))
+        spent = (time.perf_counter() - started) / max(1, len(work))  # a view
         position = 0
         for which, picture in zip(shown, pictures):
             end = position + len(which.views)
-            page = self._page(which, picture, answers[position:end], sum(spent[position:end]))
+            own = [answers[i] for i in range(position, end)]
+            page = self._page(which, picture, own, spent * len(own))
             if which.view_mode is not None and page.lines:
                 started = time.perf_counter()
                 prompt_ids = expand_image_tokens(ids, image_token_id, [which.views[0].layout.n_tokens])

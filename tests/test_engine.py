@@ -6,8 +6,9 @@ from PIL import Image
 from tiny_model import IMAGE, N_TOKENS, pictures, randomise, tiny_model
 
 from nanochat import nano_deepseek_ocr
+from nanochat.batching import Answer, Scheduler
 from nanochat.common import UserError
-from nanochat.engine import Engine
+from nanochat.engine import Engine, Guard
 from nanochat.gpt import KVCache
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.tokenizer import RustBPETokenizer
@@ -217,6 +218,39 @@ def test_what_cannot_be_answered_is_refused(prompt: list[int], options: dict, me
 
 def test_no_prompts_have_no_answers(engine: Engine) -> None:
     assert engine.generate_batch([]) == []
+
+
+def test_a_bounded_number_of_answers_grow_at_one_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Others begin as some end, so that the batch stays full; each text is what it is alone."""
+    lengths = [60, 20, 62, 30, 61, 10, 40, 55, 63]
+    prompts = [[BOS, *PICTURE, *range(n - 1 - N_TOKENS)] for n in lengths]  # each ends at 64 tokens, its prompt counted
+    alone = [engine.generate_batch([ids], pictures(9)[i : i + 1])[0].tokens for i, ids in enumerate(prompts)]
+    rows, decode = [], Scheduler.decode
+
+    def watched(scheduler: Scheduler) -> list[Answer]:
+        rows.append(len(scheduler.rows))
+        return decode(scheduler)
+
+    monkeypatch.setattr(Scheduler, "decode", watched)
+    answers = engine.generate_batch(prompts, pictures(9), at_once=3)
+    assert [answer.tokens for answer in answers] == alone
+    assert [len(tokens) for tokens in alone] == [64 - n for n in lengths]
+    assert max(rows) == 3 and sum(rows) / len(rows) > 2  # in threes as they come: 1.4
+
+
+def test_the_time_of_an_answer_begins_with_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, decode = [0.0], Scheduler.decode
+
+    def second(scheduler: Scheduler) -> list[Answer]:
+        clock[0] += 1
+        return decode(scheduler)
+
+    monkeypatch.setattr(Scheduler, "decode", second)
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    guard = Guard(stop_loops=False, seconds=6.5)
+    for n, why in ((5, "length"), (20, "time")):
+        answers = engine.generate_batch([[1, 2], [3], [4, 5]], max_tokens=n, guard=guard, at_once=1)
+        assert [answer.stopped for answer in answers] == [why] * 3
 
 
 def test_only_last_positions_reach_the_head(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:

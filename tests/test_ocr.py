@@ -67,6 +67,18 @@ def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
     assert len(set(alone)) > 5
 
 
+def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A blank page is shown whole, and may be answered at more length than a line."""
+    monkeypatch.setattr("nanochat.ocr.LINE_TOKENS", 5)
+    reader, (note, *_, blank) = OCR(folder), pages(1)
+    for together in ([note], [note, blank], [blank, note]):
+        read = dict(zip(map(id, together), reader.read_many(together, max_tokens=12), strict=True))
+        assert read[id(note)].tokens == 5 * read[id(note)].views
+        assert blank not in together or read[id(blank)].tokens == 12
+
+
 def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -> list[str]:
     """The texts of pages that are shown in one mode after the other, read so many views at a time."""
     modes = ("native", "lines", "tiny", "base", "gundam")

@@ -3,8 +3,9 @@
 import copy
 import queue
 from collections.abc import Callable, Sequence
+from itertools import islice
 
-from nanochat.batching import Generation, Sampling
+from nanochat.batching import Generation, Prompt, Sampling
 from nanochat.engine import Engine, Guard
 from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.ocr import OCR
@@ -47,29 +48,33 @@ class SharedEngine(Engine):
         top_k: int | None = None,
         seed: int = 42,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
+        at_once: int | None = None,
     ) -> list[Generation]:
-        """As in `Engine`. Raises Cancelled once `cancel` was called."""
+        """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
         sampling = [Sampling(temperature, top_k, seed)]
-        made = self.make_prompts(prompts, pixel_values, max_tokens, sampling, guard)
+        made = enumerate(self.make_prompts(prompts, pixel_values, max_tokens, sampling, guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
-        self.readings = [
-            self.worker.submit(prompt, lambda found, i=i: news.put((i, found)))  # type: ignore[misc]
-            for i, prompt in enumerate(made)
-        ]
-        if self.cancelled:
-            self.cancel()
-        left = len(made)
-        while left:
+        asked: list[Prompt] = []
+        self.readings = []
+        left = 0
+        while left or len(asked) < len(prompts):
+            for i, prompt in islice(made, (at_once or len(prompts)) - left):
+                reading = self.worker.submit(prompt, lambda found, i=i: news.put((i, found)))  # type: ignore[misc]
+                self.readings.append(reading)
+                asked.append(prompt)
+                left += 1
+            if self.cancelled:
+                self.cancel()
             i, found = news.get()
             if isinstance(found, BaseException):
                 raise found
             for piece in found:
                 self.on_news(self.views + i, piece)
                 left -= piece.finished is not None
-        self.views += len(made)
-        if self.cancelled:
-            raise Cancelled
-        return [prompt.answers[0].generation for prompt in made]
+            if self.cancelled:
+                raise Cancelled
+        self.views += len(asked)
+        return [prompt.answers[0].generation for prompt in asked]
 
 
 def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
