@@ -21,7 +21,7 @@ from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.formats import Format
 from nanochat.ledger import READ, Ledger
 from nanochat.ocr import OCR, find_model
-from nanochat.prompts import prompt_for
+from nanochat.prompts import one_picture, prompt_for
 from nanochat.reading import Job, read_input, summary
 from nanochat.serve.settings import ServeSettings
 
@@ -148,20 +148,27 @@ COMMANDS: Any = (
 
 
 @contextmanager
-def _progress(console: Console) -> Iterator[Callable[[InputPage, str], None]]:
-    """A bar with pages per minute on a terminal; problems, one line each, wherever stderr goes."""
+def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callable[[InputPage, str], None]]:
+    """A bar with pages per minute on a terminal; what is to be said of a page, one line each, wherever stderr goes.
+
+    `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
+    known, and failures alone are told.
+    """
+    told = ("failed",) if n_sources is None else ("failed", *READ)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
-        bar = progress.add_task("reading", total=None, rate="-")
+        bar = progress.add_task("reading", total=n_sources, rate="-")
 
         def on_page(page: InputPage, state: str) -> None:
-            elapsed = progress.tasks[0].elapsed
-            progress.update(
-                bar, advance=1, rate=f"{60 * progress.tasks[0].completed / elapsed:.1f}" if elapsed else "-"
-            )
-            if state == "failed":
-                console.print(f"error: {page.why}", markup=False, highlight=False, soft_wrap=True)
+            task = progress.tasks[0]
+            total = task.total if task.total is None or page.number > 1 else task.total + page.n_pages - 1
+            rate = f"{60 * (task.completed + 1) / task.elapsed:.1f}" if task.elapsed else "-"
+            progress.update(bar, advance=1, total=total, rate=rate)
+            where = f"{page.source.name}, page {page.number}" if page.n_pages > 1 else page.source.name
+            said = f"error: {page.why}" if state == "failed" else f"note: {where}: {page.why}"
+            if page.why and state in told:
+                console.print(said, markup=False, highlight=False, soft_wrap=True)
 
         yield on_page
 
@@ -169,7 +176,7 @@ def _progress(console: Console) -> Iterator[Callable[[InputPage, str], None]]:
 def _prompt(options: Read) -> str:
     """What is asked: as given; else Markdown, where that is wanted and the model was taught it; else the text."""
     if options.prompt:
-        return options.prompt.replace("\\n", "\n")
+        return one_picture(options.prompt.replace("\\n", "\n"))
     if options.task or options.format != "md":
         return prompt_for(options.task or "free")
     taught = peek_meta(find_model(options.checkpoint)).get("tasks", [])
@@ -186,9 +193,12 @@ def _check(options: Read) -> None:
     """Refuse numbers and combinations that mean nothing; here and not in `Read`, whose errors tyro would frame."""
     if not options.files:
         raise UserError("no file to read: nano-ocr read FILE...")
-    for name in ("dpi", "batch_size", "workers"):
-        if getattr(options, name) < 1:
-            raise UserError(f"--{name} {getattr(options, name)}: give at least 1")
+    for name in ("dpi", "batch_size", "workers", "max_tokens"):
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: give at least 1")
+    if options.seconds is not None and options.seconds <= 0:
+        raise UserError(f"--seconds {options.seconds:g}: give more than 0")
     if options.out is None and (options.resume or options.retry_failed or options.overlay):
         raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
 
@@ -209,7 +219,7 @@ def read(options: Read) -> int:
 
     console = Console(stderr=True)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
-    with tempfile.TemporaryDirectory() as temporary, _progress(console) as on_page:
+    with tempfile.TemporaryDirectory() as temporary, _progress(console, len(sources)) as on_page:
         folder = options.out or Path(temporary)
         ledger = Ledger(folder / "ledger.jsonl", _settings(options, prompt), options.resume, options.retry_failed)
         with closing(ledger):

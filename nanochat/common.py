@@ -111,6 +111,17 @@ def autodetect_device_type() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
+def find_device(name: str = "") -> torch.device:
+    """The device called `name`, by default the best. Raises UserError where this machine cannot compute on it."""
+    best = autodetect_device_type()
+    try:
+        device = torch.device(name or best)
+        torch.zeros(1, device=device)
+    except (RuntimeError, AssertionError) as error:  # an assertion where torch was built without CUDA
+        raise UserError(f"--device {name}: this machine has none such; the best that it has is {best}") from error
+    return device
+
+
 def _join_group(backend: str, timeout: timedelta) -> None:
     """Join the process group that torchrun's environment names.
 

@@ -30,9 +30,8 @@ THUMBNAIL = 900  # pixels: longest side of a page in the report
 Entries = Iterable[dict[str, Any]]
 LoadPage = Callable[[int], Image.Image]
 
-STYLE = """body{font:15px/1.5 sans-serif;margin:2em;background:#fafafa}h2{border-top:1px solid #ccc;padding-top:.6em}
-.page{display:flex;gap:2em;align-items:flex-start}.page img{max-width:48%;border:1px solid #ccc}
-pre{white-space:pre-wrap;flex:1;font:14px/1.45 monospace;margin:0}.note{color:#a33}"""
+STYLE = Path(__file__).with_name("formats.css")
+UNSURE = 75  # percent: lines of a lower mean probability are marked in the report
 
 
 def page_text(entry: dict[str, Any]) -> str:
@@ -47,14 +46,21 @@ class Placed(NamedTuple):
     box: Box
     confidence: int
     """0 to 100: the mean probability of its tokens"""
+    parts: tuple[tuple[str, Box], ...] = ()
+    """of a line with wide gaps: its stretches of text, and where each stands"""
+
+    def stretches(self) -> tuple[tuple[str, Box], ...]:
+        """The parts, or all of it where it has none."""
+        return self.parts or ((self.text, self.box),)
 
 
-def placed_lines(entry: dict[str, Any]) -> list[Placed]:
+def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
     """All lines of a page whose place is known; a block of several lines is divided into equal heights."""
     result = entry["result"] or {}
-    found = [Placed(line["text"], tuple(line["box"]), round(100 * line["mean_probability"]))
+    found = [Placed(line["text"], tuple(line["box"]), round(100 * line["mean_probability"]),
+                    tuple((part["text"], tuple(part["box"])) for part in line.get("parts", [])))
              for line in result.get("lines", []) if line["box"]]  # fmt: skip
-    for block in result.get("blocks", []):
+    for block in result.get("blocks", []) if of_blocks else []:
         rows = (block["text"] or block["label"]).splitlines()
         for left, top, right, bottom in block["boxes"][:1]:
             pitch = (bottom - top) / max(1, len(rows))
@@ -66,19 +72,19 @@ def placed_lines(entry: dict[str, Any]) -> list[Placed]:
 
 
 def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
-    """(name, box in pixels of the page) of every line and of every box of a block."""
+    """(name, box in pixels of the page) of every part of a line and of every box of a block."""
     result = entry["result"] or {}
-    lines = [(line["text"], tuple(line["box"])) for line in result.get("lines", []) if line["box"]]
+    lines = [stretch for line in placed_lines(entry, of_blocks=False) for stretch in line.stretches()]
     blocks = [(block["label"], tuple(box)) for block in result.get("blocks", []) for box in block["boxes"]]
     return lines + blocks
 
 
 def words_of(line: Placed) -> Iterator[tuple[str, Box]]:
-    """The words of a line, its width divided among them by their letters."""
-    left, top, right, bottom = line.box
-    pixels = (right - left) / max(1, len(line.text))
-    for word in re.finditer(r"\S+", line.text):
-        yield word[0], (round(left + word.start() * pixels), top, round(left + word.end() * pixels), bottom)
+    """The words of a line, the width of each of its parts divided among them by their letters."""
+    for text, (left, top, right, bottom) in line.stretches():
+        pixels = (right - left) / max(1, len(text))
+        for word in re.finditer(r"\S+", text):
+            yield word[0], (round(left + word.start() * pixels), top, round(left + word.end() * pixels), bottom)
 
 
 def _picture(entry: dict[str, Any], load: LoadPage) -> Image.Image:
@@ -115,22 +121,52 @@ def _json(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
 
 
 def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
+    """Each picture beside its text. A line shows its place when pointed at, one that the model was unsure of always."""
     title = html.escape(source)
-    yield f'<!DOCTYPE html>\n<html><head><meta charset="utf-8"><title>{title}</title><style>{STYLE}</style></head>\n'
-    yield f"<body><h1>{title}</h1>\n"
+    yield f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
+    yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
+    yield f"<style>{STYLE.read_text(encoding='utf-8')}</style></head>\n<body><h1>{title}</h1>\n"
     for entry in entries:
-        yield f"<h2>page {entry['page']}</h2>\n"
-        result = entry["result"]
-        if entry["state"] != "ok" or entry["why"]:
-            yield f'<p class="note">{html.escape(": ".join(filter(None, (entry["state"], entry["why"]))))}</p>\n'
-        if result is None:
-            continue
-        picture = _picture(entry, load)
-        picture.thumbnail((THUMBNAIL, THUMBNAIL))
-        encoded = base64.b64encode(_jpeg(picture)).decode()
-        text = html.escape(result["text"])
-        yield f'<div class="page"><img src="data:image/jpeg;base64,{encoded}" alt=""><pre>{text}</pre></div>\n'
+        page, result = entry["page"], entry["result"]
+        facts = [entry["state"]]
+        if result is not None:
+            facts += [f"mode {result['mode']}", f"{result['vision_tokens']} vision tokens"]
+            facts += [f"{result['tokens']} written", f"{result['mean_probability']:.0%} sure"]
+        yield f'<section id="page-{page}"><h2>page {page} <small>{html.escape(", ".join(facts))}</small></h2>\n'
+        if entry["why"]:
+            yield f'<p class="note">{html.escape(entry["why"])}</p>\n'
+        if result is not None:
+            picture = _picture(entry, load)
+            size = picture.size
+            picture.thumbnail((THUMBNAIL, THUMBNAIL))
+            encoded = base64.b64encode(_jpeg(picture)).decode()
+            boxes = "".join(_html_box(line, size) for line in placed_lines(entry))
+            yield f'<div class="columns"><figure><img src="data:image/jpeg;base64,{encoded}" alt="">{boxes}</figure>\n'
+            yield f"<pre>{_html_text(result)}</pre></div>\n"
+        yield "</section>\n"
     yield "</body></html>\n"
+
+
+def _html_box(line: Placed, size: tuple[int, int]) -> str:
+    """The place of a line over its picture, `size` pixels large."""
+    (left, top, right, bottom), (width, height) = line.box, size
+    shares = left / width, top / height, (right - left) / width, (bottom - top) / height
+    where = ";".join(f"{name}:{share:.2%}" for name, share in zip(("left", "top", "width", "height"), shares))
+    kind = ' class="unsure"' if line.confidence < UNSURE else ""
+    return f'<i{kind} style="{where}" title="{html.escape(line.text)} ({line.confidence}%)"></i>'
+
+
+def _html_text(result: dict[str, Any]) -> str:
+    """The text, unsure lines marked where it is made of lines."""
+    lines = result.get("lines", [])
+    if "\n".join(line["text"] for line in lines) != result["text"]:
+        return html.escape(result["text"])
+    rows = []
+    for line in lines:
+        sure = round(100 * line["mean_probability"])
+        text = html.escape(line["text"])
+        rows.append(f'<mark title="{sure}% sure">{text}</mark>' if sure < UNSURE else text)
+    return "\n".join(rows)
 
 
 HOCR_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
@@ -182,35 +218,34 @@ def _font(document: pdfium.PdfDocument) -> Any:
     return raw.FPDFText_LoadFont(document.raw, buffer, len(data), raw.FPDF_FONT_TRUETYPE, True)
 
 
-def _invisible(document: pdfium.PdfDocument, page: Any, font: Any, line: Placed, scale: float, height: int) -> None:
-    """Lay a line of text over its place on the page, to be found and copied but not seen; `scale`: points a pixel."""
-    left, top, right, bottom = line.box
+def _invisible(
+    document: pdfium.PdfDocument, page: Any, font: Any, stretch: tuple[str, Box], scale: float, height: int
+) -> None:
+    """Lay text over its place on the page, to be found and copied but not seen; `scale`: points a pixel."""
+    text, (left, top, right, bottom) = stretch
     size = max(1.0, 0.8 * (bottom - top)) * scale
     text_object = raw.FPDFPageObj_CreateTextObj(document.raw, font, size)
-    encoded = (NOT_XML.sub("", line.text) + "\0").encode("utf-16-le")
+    encoded = (NOT_XML.sub("", text) + "\0").encode("utf-16-le")
     raw.FPDFText_SetText(text_object, ctypes.cast(ctypes.c_char_p(encoded), ctypes.POINTER(ctypes.c_ushort)))
     raw.FPDFTextObj_SetTextRenderMode(text_object, raw.FPDF_TEXTRENDERMODE_INVISIBLE)
     bounds = [ctypes.c_float() for _ in range(4)]
     raw.FPDFPageObj_GetBounds(text_object, *(ctypes.byref(bound) for bound in bounds))
     width = bounds[2].value - bounds[0].value
-    stretch = (right - left) * scale / width if width > 0 else 1.0
-    raw.FPDFPageObj_Transform(text_object, stretch, 0, 0, 1, left * scale, (height - bottom) * scale + 0.2 * size)
+    wider = (right - left) * scale / width if width > 0 else 1.0
+    raw.FPDFPageObj_Transform(text_object, wider, 0, 0, 1, left * scale, (height - bottom) * scale + 0.2 * size)
     raw.FPDFPage_InsertObject(page.raw, text_object)
 
 
 def write_pdf(path: Path, entries: Entries, load: LoadPage, dpi: int) -> None:
     """A PDF of the pages' pictures, `dpi` pixels an inch, with their text, invisible, over each line.
 
-    All pages but those that were not asked for, also such as could not be read. pdfium builds it in memory: about the
-    size of the file.
+    Also of pages that could not be read. pdfium builds it in memory: about the size of the file.
     """
     scale = POINTS / dpi
     with PDFIUM:
         document = pdfium.PdfDocument.new()
         font = _font(document)
     for entry in entries:
-        if entry["state"] == "skipped":
-            continue
         picture = _picture(entry, load)
         with PDFIUM:
             page = document.new_page(picture.width * scale, picture.height * scale)
@@ -219,7 +254,8 @@ def write_pdf(path: Path, entries: Entries, load: LoadPage, dpi: int) -> None:
             image.set_matrix(pdfium.PdfMatrix().scale(picture.width * scale, picture.height * scale))
             page.insert_obj(image)
             for line in placed_lines(entry):
-                _invisible(document, page, font, line, scale, picture.height)
+                for stretch in line.stretches():
+                    _invisible(document, page, font, stretch, scale, picture.height)
             page.gen_content()
             page.close()
     with PDFIUM:
@@ -237,10 +273,12 @@ WRITERS: dict[str, Callable[[str, Entries, LoadPage], Iterator[str]]] = {
 
 
 def write(path: Path, kind: Format, source: str, entries: Entries, load: LoadPage, dpi: int = 150) -> None:
-    """Write all pages of one source to `path`.
+    """Write all pages of one source to `path`; those that were not asked for stand in JSON alone.
 
     `load` gives a page's picture by its number, where one is shown, and may raise UserError; `dpi`: its pixels an inch.
     """
+    if kind != "json":
+        entries = (entry for entry in entries if entry["state"] != "skipped")
     if kind == "pdf":
         write_pdf(path, entries, load, dpi)
         return

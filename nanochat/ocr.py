@@ -13,18 +13,18 @@ from PIL import Image
 
 from nanochat.attended import attended_box, line_attention, lines_of_ink, picture_attention
 from nanochat.audit import Audit, audit, room
-from nanochat.boxes import Box
+from nanochat.boxes import Box, union
 from nanochat.checkpoint import load_model
-from nanochat.common import UserError, autodetect_device_type
+from nanochat.common import UserError, find_device
 from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine, Generation, Guard
 from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
 from nanochat.layout import Line, find_lines
-from nanochat.lines import Piece, cut_lines, join, line_boxes
+from nanochat.lines import Piece, cut_lines, join
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, Mode, get_mode
-from nanochat.prompts import PROMPTS, TEXT_TASKS
+from nanochat.prompts import PROMPTS, TEXT_TASKS, one_picture
 
 PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[1] / "models"  # models that come with the project, by name
@@ -41,6 +41,14 @@ T = TypeVar("T")
 
 
 @dataclass
+class Part:
+    """A stretch of a line, with paper between it and the next: a price at the end of its row."""
+
+    text: str
+    box: Box
+
+
+@dataclass
 class TextLine:
     """One line of the text."""
 
@@ -51,6 +59,8 @@ class TextLine:
     min_probability: float
     attended: Box | None = None
     """of a view with many lines: the places that the model drew from most while it wrote this one"""
+    parts: list[Part] = field(default_factory=list)
+    """of a line that was cut into pieces: what was read of each, and its place; they add up to the line"""
 
 
 @dataclass
@@ -145,7 +155,7 @@ class OCR:
         max_vision_tokens: int | None = None,
         batch_size: int = 16,
     ) -> None:
-        self.device = torch.device(device or autodetect_device_type())
+        self.device = find_device(device)
         self.model, self.tokenizer, self.meta = load_model(find_model(checkpoint), self.device)
         self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
         self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
@@ -188,10 +198,7 @@ class OCR:
 
         `max_tokens`: longest answer, of each view; `seconds`: longest time for one.
         """
-        if prompt.count("<image>") != 1:
-            raise UserError(
-                f"a prompt needs one <image>, where the picture goes; this one has {prompt.count('<image>')}"
-            )
+        one_picture(prompt)
         for some in _chunks(pictures, self.batch_size):
             yield from self._read_batch(some, prompt, max_tokens, seconds)
 
@@ -316,14 +323,18 @@ class OCR:
         )  # fmt: skip
 
     def _piece_lines(self, pieces: list[Piece], texts: list[str], answers: list[Generation]) -> list[TextLine]:
-        found: dict[int, list[int]] = {}
-        for i, piece in enumerate(pieces):
-            found.setdefault(piece.row, []).append(i)
+        """The lines of which something was read, from their pieces that have a text."""
+        rows: dict[int, list[int]] = {}
+        for i, (piece, text) in enumerate(zip(pieces, texts)):
+            if text.strip():
+                rows.setdefault(piece.row, []).append(i)
         lines = []
-        for members, box in zip(found.values(), line_boxes(pieces)):
+        for members in rows.values():
             text = join([texts[i] for i in members], [pieces[i] for i in members])
-            if text:
-                lines.append(_line(text, box, [p for i in members for p in answers[i].probabilities]))
+            line = _line(text, None, [p for i in members for p in answers[i].probabilities])
+            line.parts = [Part(" ".join(texts[i].split()), pieces[i].box) for i in members]
+            line.box = union(part.box for part in line.parts)
+            lines.append(line)
         return lines
 
     def _token_rows(self, answer: Generation) -> list[tuple[str, list[int]]]:

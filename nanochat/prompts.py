@@ -13,6 +13,13 @@ LOCATE = "<image>\nLocate <|ref|>{}<|/ref|> in the image."
 TEXT_TASKS = ("free", "markdown", "ocr")  # those whose answer is the page's text, which may be read line by line
 
 
+def one_picture(prompt: str) -> str:
+    """The same prompt. Raises UserError unless it has one place for a picture."""
+    if prompt.count("<image>") != 1:
+        raise UserError(f"a prompt needs one <image>, where the picture goes; this one has {prompt.count('<image>')}")
+    return prompt
+
+
 def prompt_for(task: str) -> str:
     """The prompt of a task: a name of PROMPTS, or `locate:TEXT`. Raises UserError for any other."""
     name, colon, sought = task.partition(":")

@@ -8,21 +8,24 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 
 import torch
 from PIL import Image
 
+from nanochat.ahead import read_ahead
 from nanochat.common import UserError, atomic_path
-from nanochat.documents import Document, InputPage, Selection, Source, open_document, read_ahead
-from nanochat.formats import SUFFIX, Format, boxes_to_draw, page_text, write
+from nanochat.documents import Document, InputPage, Selection, Source, open_document
+from nanochat.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
 from nanochat.grounding import draw_boxes
 from nanochat.ledger import READ, STATES, Ledger
 from nanochat.ocr import OCR, Page
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
+LEFT_OUT = " too unclear to read, left out"
 REASONS = {
     "length": "the answer reached --max_tokens",
     "context": "the answer reached the end of the model's context",
@@ -73,32 +76,42 @@ class Totals:
 
     def __str__(self) -> str:
         if not self.pages:
-            return f"{summary(self.states)}; nothing was read"
+            return f"{summary(self.states)}; nothing was read now"
         minutes = (time.monotonic() - self.started) / 60
-        modes = ", ".join(f"{n} {mode}" for mode, n in self.modes.most_common())
+        modes = ", ".join(f"{n} in mode {mode}" if len(self.modes) > 1 else f"mode {mode}"
+                          for mode, n in self.modes.most_common())  # fmt: skip
         said = [
             summary(self.states),
             f"{self.pages / max(minutes, 1e-9):.1f} pages a minute",
             f"{self.vision_tokens / self.pages:.0f} vision tokens a page ({modes})",
         ]
         if self.vision_tokens != self.most_vision_tokens:
-            said.append(f"{self.most_vision_tokens / self.pages:.0f} with the last mode for all")
+            saved = 1 - self.vision_tokens / self.most_vision_tokens
+            all_in_last = f"the {self.most_vision_tokens / self.pages:.0f} that auto's last mode takes for all"
+            said.append(f"{saved:.0%} fewer than {all_in_last}" if saved > 0 else f"none saved of {all_in_last}")
         if self.doubtful:
             said.append(f"the ink audit doubts {self.doubtful}")
         return "; ".join(said)
 
 
 def file_names(sources: Sequence[Source]) -> dict[str, str]:
-    """A name without suffix for each source's output: its own, longer or numbered where two would share one."""
-    stems = Counter(Path(source.name).stem for source in sources)
-    names: dict[str, str] = {}
-    for source in sources:
-        path = Path(source.name)
-        name = path.stem if stems[path.stem] == 1 else path.name
-        taken = set(names.values())
-        numbered = (f"{name}-{i}" if i > 1 else name for i in range(1, len(sources) + 2))
-        names[source.name] = next(n for n in numbered if n not in taken)
-    return names
+    """A name for each source's output: its own without suffix; with suffix, folders or a number where two share it."""
+    longer = {source.name: _longer_names(Path(source.name)) for source in sources}
+    shared = Counter(name for names in longer.values() for name in set(names))
+    found: dict[str, str] = {}
+    taken: set[str] = set()
+    for source, names in longer.items():
+        own = [name for name in names if shared[name] == 1]
+        numbered = (f"{names[-1]}-{i}" for i in count(1))
+        found[source] = next(name for name in chain(own, numbered) if name not in taken)
+        taken.add(found[source])
+    return found
+
+
+def _longer_names(path: Path) -> list[str]:
+    """`page`, `page.png`, `scans-page.png`, and so on up to the whole path of scans/page.png."""
+    folders = [part for part in path.parts[:-1] if part not in (path.anchor, "..")]
+    return [path.stem, *("-".join([*folders[len(folders) - n :], path.name]) for n in range(len(folders) + 1))]
 
 
 def read_input(
@@ -106,7 +119,7 @@ def read_input(
 ) -> Totals:
     """Read every page of a job that the ledger does not have; write each source's file when its last page is there.
 
-    `make_reader` is called when the first page needs a model; `on_page(page, state)` after each.
+    `make_reader` is called when the first page needs a model; `on_page(page, state)` after each, with `page.why`.
     """
     totals, names = Totals(), file_names(job.sources)
     if job.out is not None and not ledger.counts():
@@ -115,15 +128,15 @@ def read_input(
     try:
         for page, result in _results(make_reader, job, ledger):
             state: str = page.state
-            why = page.why
             if result is not None:
                 totals.add(result)
-                state, why = result.status, why_it_ended(result)
+                state, page.why = result.status, why_it_ended(result)
             if state != "done":
                 record = None if result is None else result.to_dict()
-                if record is not None:
-                    _draw_overlay(page, record, job, names)
-                ledger.record(page.source.name, page.number, state, why, page.fingerprint, record, page.last)
+                if record is not None and page.image is not None and job.overlay:
+                    path = _overlay_path(job, names[page.source.name], page.number)
+                    _draw_overlay(path, page.image, {"result": record})
+                ledger.record(page.source.name, page.number, state, page.why, page.fingerprint, record, page.last)
                 _print_text(page, job, ledger)
             totals.states[ledger.state(page.source.name, page.number)] += 1
             if on_page is not None:
@@ -155,11 +168,11 @@ def _check_free(job: Job, names: dict[str, str]) -> None:
 
 def why_it_ended(page: Page) -> str:
     """What is to be said about a page beside its text; empty when all went well."""
-    said = [REASONS.get(page.stopped, "")]
+    said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found")]
     if page.status == "repaired":
         said.append("it repeated itself once, and was read on without that")
     if page.unclear:
-        said.append(f"{page.unclear} piece{'s' if page.unclear > 1 else ''} of lines too unclear to read, left out")
+        said.append(("one piece of a line" if page.unclear == 1 else f"{page.unclear} pieces of lines") + LEFT_OUT)
     if page.ink == "missing":
         said.append("the page has more ink than the text accounts for")
     if page.ink == "invented":
@@ -222,16 +235,29 @@ def _print_text(page: InputPage, job: Job, ledger: Ledger) -> None:
     entry = ledger.entry(page.source.name, page.number)
     if job.out is not None or job.format not in ("txt", "md") or entry["result"] is None:
         return
-    numbered = f", page {page.number}" if page.number > 1 or not page.last else ""
+    numbered = f", page {page.number}" if page.n_pages > 1 else ""
     if numbered or len(job.sources) > 1:
-        print(f"==> {page.source.name}{numbered} <==")
+        print(("<!-- {} -->\n" if job.format == "md" else "==> {} <==").format(page.source.name + numbered))
     print(page_text(entry), flush=True)
 
 
-def _draw_overlay(page: InputPage, record: dict, job: Job, names: dict[str, str]) -> None:
-    if job.overlay and job.out is not None and page.image is not None:
-        with atomic_path(job.out / f"{names[page.source.name]}.page-{page.number:03d}.png") as temporary:
-            draw_boxes(page.image, boxes_to_draw({"result": record})).save(temporary, "PNG")
+def _overlay_path(job: Job, name: str, number: int) -> Path:
+    assert job.out is not None
+    return job.out / f"{name}.page-{number:03d}.png"
+
+
+def _draw_overlay(path: Path, picture: Image.Image, entry: dict) -> None:
+    with atomic_path(path) as temporary:
+        draw_boxes(picture, boxes_to_draw(entry)).save(temporary, "PNG")
+
+
+def _draw_missing_overlays(page: InputPage, job: Job, ledger: Ledger, name: str, load: LoadPage) -> None:
+    """Those of pages that an earlier run read, without --overlay or cut short; none of a page that is there no more."""
+    for entry in ledger.entries(page.source.name, page.number):
+        path = _overlay_path(job, name, entry["page"])
+        if entry["result"] is not None and not path.exists():
+            with suppress(UserError):
+                _draw_overlay(path, load(entry["page"]), entry)
 
 
 def _write_file(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]) -> None:
@@ -241,6 +267,8 @@ def _write_file(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]
         return
     with closing(_Pictures(source, job)) as pictures:
         entries = ledger.entries(source.name, page.number)
+        if job.overlay:
+            _draw_missing_overlays(page, job, ledger, names[source.name], pictures.load)
         if job.out is not None:
             with atomic_path(output_path(job, names[source.name])) as temporary:
                 write(temporary, job.format, source.name, entries, pictures.load, job.dpi)

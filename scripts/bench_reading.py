@@ -16,14 +16,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import torch
 from rapidfuzz.distance import Levenshtein
 from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
 from nanochat.bench import reading
-from nanochat.common import UserError, autodetect_device_type, entry_point, parse_args
+from nanochat.common import UserError, entry_point, find_device, parse_args
 from nanochat.ocr import OCR
 from nanochat.tasks.folder_set import FolderSet
 from nanochat.tasks.synth_set import SynthSet
@@ -54,7 +53,7 @@ class Config:
 
 
 def show_modes(config: Config, console: Console) -> Any:
-    found = reading.measure_modes(config.model, torch.device(config.device or autodetect_device_type()))
+    found = reading.measure_modes(config.model, find_device(config.device))
     width, height = reading.PAGE
     peak = found[0].flops / found[0].seconds / found[0].share
     title = f"{config.model}, random weights: a page of {width} x {height} pixels; peak {peak / 1e9:,.0f} GFLOP/s"
@@ -68,17 +67,14 @@ def show_modes(config: Config, console: Console) -> Any:
 
 def show_speed(config: Config, console: Console) -> Any:
     reader = OCR(config.checkpoint, config.device, config.mode)
-    table = Table(
-        "workers", "pages", "pages a minute", "opening", "finding lines", "model", "the rest", "s a page", "worked"
-    )
+    title = "of a page, the seconds that processors worked"
+    table = Table("workers", "pages", "pages a minute", "opening", "finding lines", "model", "the rest", "all",
+                  title=title)  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         found = [reading.measure_speed(reader, config.files, config.pages, w, Path(folder)) for w in (1, 2)]
     for speed in found:
-        parts = [f"{part:.3f}" for part in (speed.opening, speed.finding, speed.model, speed.rest)]
-        whole = f"{60 / speed.pages_per_minute:.3f}"
-        table.add_row(
-            str(speed.workers), str(speed.pages), f"{speed.pages_per_minute:.1f}", *parts, whole, f"{speed.working:.3f}"
-        )
+        parts = [f"{part:.3f}" for part in (speed.opening, speed.finding, speed.model, speed.rest, speed.working)]
+        table.add_row(str(speed.workers), str(speed.pages), f"{speed.pages_per_minute:.1f}", *parts)
     console.print(table)
     return [asdict(speed) for speed in found]
 

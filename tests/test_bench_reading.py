@@ -32,7 +32,8 @@ def test_speed_counts_the_pages_that_were_read(reader: OCR, tmp_path: Path) -> N
         draw_page([sentence(i)], 20, width=300)[0].save(tmp_path / f"{i}.png")
     found = reading.measure_speed(reader, [str(tmp_path)], 3, 1, tmp_path / "out")
     assert found.pages == 3 and found.pages_per_minute > 0
-    assert 60 / found.pages_per_minute == pytest.approx(found.finding + found.model + found.rest, rel=0.5)
+    parts = found.opening, found.finding, found.model, found.rest
+    assert min(found.opening, found.finding, found.model) > 0 and sum(parts) == pytest.approx(found.working, rel=0.5)
 
 
 def test_the_audit_is_asked_about_right_and_wrong_texts(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
+from nanochat.ahead import read_ahead
 from nanochat.common import UserError
-from nanochat.documents import InputPage, Pictures, Selection, Source, find_sources, open_document, read_ahead
+from nanochat.documents import InputPage, Pictures, Selection, Source, find_sources, open_document
 
 
 def tone(page: InputPage) -> int:
@@ -102,7 +103,7 @@ def test_a_page_that_brings_its_process_down_is_one_failed_page(
 
 def test_one_page_in_all_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = write_tiff(tmp_path / "one.tif", 1), write_tiff(tmp_path / "two.tif", 2)
-    monkeypatch.setattr("nanochat.documents.ProcessPoolExecutor", None)
+    monkeypatch.setattr("nanochat.ahead.ProcessPoolExecutor", None)
     assert [page.state for page in read(one)] == ["page"]
     with pytest.raises(TypeError):
         read(two)

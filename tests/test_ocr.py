@@ -48,6 +48,26 @@ def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nanochat.ocr.LEAST_SURE", 0.0)
 
 
+def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Image.new("RGB", (900, 60), "white")
+    for x in (0, 500):
+        page.paste(draw_page([sentence(1)], 20)[0], (x, 0))
+    whole = OCR(folder, mode="lines").read(page, max_tokens=12).lines[0]
+    means = []
+
+    def left_alone_out(self, pieces, texts, answers):
+        means.append(answers[1].mean_probability)
+        return piece_lines(self, pieces, ["", *texts[1:]], answers)
+
+    piece_lines = OCR._piece_lines
+    monkeypatch.setattr(OCR, "_piece_lines", left_alone_out)
+    (rest,) = OCR(folder, mode="lines").read(page, max_tokens=12).lines
+    assert whole.box is not None and whole.box[0] < 100 and len(whole.parts) == 2
+    assert whole.text == " ".join(part.text for part in whole.parts)
+    assert rest.box is not None and rest.box[0] > 400 and rest.box == rest.parts[0].box
+    assert rest.text == whole.parts[1].text and rest.mean_probability == pytest.approx(means[0])
+
+
 def test_what_the_model_is_not_sure_of_is_left_out_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = draw_page([sentence(i) for i in range(4)])[0]
     said = OCR(folder, mode="lines").read(page, max_tokens=12)

@@ -113,6 +113,9 @@ def test_what_cannot_be_read_is_one_line(read, make, words: list[str]) -> None:
         (["--task=translate"], ["no task called 'translate'", "free, markdown, ocr, figure, describe"]),
         (["--pages=0"], ["--pages 0"]),
         (["--dpi=0"], ["--dpi 0"]),
+        (["--seconds=0"], ["--seconds 0"]),
+        (["--batch_size=0"], ["--batch_size 0"]),
+        (["--device=potato"], ["--device potato", "the best that it has is"]),
         (["--prompt=What is it?"], ["one <image>"]),
         (["--resume"], ["--out DIR"]),
         (["--overlay"], ["--out DIR"]),
@@ -180,6 +183,23 @@ def test_workers_and_batches_do_not_change_a_character(read, n: int) -> None:
         assert read("in", f"--workers={workers}", f"--batch_size={batch_size}", f"--out={out}")[0] == 0
         found.append({path.name: path.read_text() for path in Path(out).glob("*.txt")})
     assert found[0] == found[1] and len(found[0]) == n and len(set(found[0].values())) > 4
+
+
+def test_what_is_to_be_said_of_a_page_is_one_line_beside_its_text(read) -> None:
+    write_pdf(Path("two.pdf"), 2)
+    code, out, err = read("a.png", "two.pdf", "--format=md")
+    assert code == 0 and "note: a.png: the answer reached --max_tokens" in err and err.count("\n") == 4
+    assert "note: two.pdf, page 2: the answer reached" in err and err.splitlines()[-1].startswith("3 pages: 3 cut; ")
+    assert "<!-- two.pdf, page 2 -->\n" in out and "==>" not in out
+
+
+def test_another_format_and_overlays_come_from_what_was_read(read, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read("a.png", "--out=out")[0] == 0
+    monkeypatch.setattr("nanochat.ocr.OCR.read_many", None)
+    assert read("a.png", "--out=out", "--format=html", "--overlay", "--resume")[0] == 0
+    assert "data:image/jpeg" in Path("out/a.html").read_text() and Path("out/a.txt").exists()
+    width, height = Image.open("a.png").size
+    assert Image.open("out/a.page-001.png").size in ((2 * width, height), (width, 2 * height))
 
 
 def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:

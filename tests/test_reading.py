@@ -224,3 +224,5 @@ def test_every_source_has_a_file_of_its_own() -> None:
     paths = ["a/x.png", "b/x.png", "b/x.pdf", "y.png", "x.png-2"]
     assert len(set(file_names([Source(path) for path in paths]).values())) == len(paths)
     assert file_names([Source("in/report.pdf")]) == {"in/report.pdf": "report"}
+    alike = ["/in/a/1.png", "/in/b/1.png", "/in/b/2.png", "/in/b/2.pdf"]
+    assert [*file_names([Source(path) for path in alike]).values()] == ["a-1.png", "b-1.png", "2.png", "2.pdf"]

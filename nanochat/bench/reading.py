@@ -8,15 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
+from typing import Any, cast
 
 import torch
 from PIL import Image, ImageDraw
 
+from nanochat.ahead import read_ahead
 from nanochat.audit import audit
 from nanochat.bench.rates import best_seconds
 from nanochat.boxes import Box
 from nanochat.common import UserError
-from nanochat.documents import Selection, find_sources, read_ahead
+from nanochat.documents import Selection, find_sources
 from nanochat.engine import Generation, Guard
 from nanochat.flops import clip_forward_flops, sam_forward_flops
 from nanochat.image_process import expand_image_tokens, open_image, show
@@ -26,7 +28,7 @@ from nanochat.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.machine import Precision, choose_precision
 from nanochat.modes import MODES, get_mode
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
-from nanochat.ocr import OCR, PROMPT
+from nanochat.ocr import OCR, PROMPT, Page
 from nanochat.reading import Job, read_input
 from nanochat.synth import LEVELS, draw_document
 from nanochat.tasks.empty_pictures import EmptyPictures
@@ -99,21 +101,22 @@ def measure_modes(size: str, device: torch.device, modes: Sequence[str] = MODES)
 
 @dataclass
 class Speed:
-    """How fast an input is read."""
+    """How fast an input is read; of a page, the seconds that processors worked, which other work does not change."""
 
     workers: int
     pages: int
     pages_per_minute: float
+    """by the clock"""
     opening: float
-    """seconds a page to open all pages, nothing else being done"""
+    """all pages opened, nothing else being done"""
     finding: float
-    """seconds a page to find ink and lines"""
+    """lines found"""
     model: float
-    """seconds a page of encoding, writing and placing"""
+    """lines cut, views encoded, text written"""
     rest: float
-    """seconds a page of all else: cutting lines, files, waiting for pages"""
+    """pages handed over from the processes that open them, files written"""
     working: float
-    """seconds a page that processors worked, opening included: what is left where other work holds them"""
+    """all of it"""
 
 
 def _worked() -> float:
@@ -127,33 +130,41 @@ def _pages_only(files: Sequence[str], n: int, workers: int) -> list[Image.Image]
     return [page for page, _ in zip(pages, range(n))]
 
 
+class _TimedReader:
+    """Reads as `reader` does, and adds up its processor seconds."""
+
+    def __init__(self, reader: OCR) -> None:
+        self.reader, self.seconds = reader, 0.0
+
+    def read_many(self, *arguments: Any) -> list[Page]:
+        started = time.process_time()
+        pages = list(self.reader.read_many(*arguments))
+        self.seconds += time.process_time() - started
+        return pages
+
+
 def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folder: Path) -> Speed:
     """Read the first `n` pages of these files, as `nano-ocr read --format json --out` does."""
-    started = time.perf_counter()
+    started = _worked()
     pages = _pages_only(files, n, workers)
-    opening = time.perf_counter() - started
-    started = time.perf_counter()
+    opening, started = _worked() - started, time.process_time()
     for page in pages:
         find_lines(page)
-    finding = time.perf_counter() - started
+    finding = time.process_time() - started
     if not pages:
         raise UserError("no page in these files")
-    sources = find_sources(files)[:n]
     list(reader.read_many(pages[:1]))  # warm-up
     ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
-    seconds = [0.0]
-    job = Job(sources, PROMPT, Selection("1"), workers=workers, format="json", out=ledger.path.parent)
-    started, worked = time.perf_counter(), _worked()
-    totals = read_input(lambda: reader, job, ledger)
-    whole, worked = time.perf_counter() - started, _worked() - worked
-    for source in sources:
-        for entry in ledger.entries(source.name, 1):
-            seconds.append((entry["result"] or {"seconds": 0.0})["seconds"])
+    job = Job(find_sources(files)[:n], PROMPT, Selection("1"), workers=workers, format="json", out=ledger.path.parent)
+    timed = _TimedReader(reader)
+    clock, started = time.perf_counter(), _worked()
+    totals = read_input(lambda: cast(OCR, timed), job, ledger)
+    clock, worked = time.perf_counter() - clock, _worked() - started
     ledger.close()
     k = max(1, totals.pages)
-    model, finding = sum(seconds) / k, finding / len(pages)
-    rest = max(0.0, whole / k - model - finding)
-    return Speed(workers, k, 60 * k / whole, opening / len(pages), finding, model, rest, worked / k)
+    opening, finding, reading, worked = opening / len(pages), finding / len(pages), timed.seconds / k, worked / k
+    rest = max(0.0, worked - opening - reading)
+    return Speed(workers, k, 60 * k / clock, opening, finding, reading - finding, rest, worked)
 
 
 @dataclass
