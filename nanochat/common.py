@@ -111,14 +111,19 @@ def autodetect_device_type() -> str:
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
-def find_device(name: str = "") -> torch.device:
-    """The device called `name`, by default the best. Raises UserError where this machine cannot compute on it."""
-    best = autodetect_device_type()
+def choose_device(name: str = "") -> torch.device:
+    """`cuda`, `mps` or `cpu`, one of several as `cuda:1`; without a name the best there is.
+
+    Raises UserError when this machine does not have it, or no driver for it.
+    """
+    name = name or autodetect_device_type()
+    if name.partition(":")[0] not in ("cuda", "mps", "cpu"):
+        raise UserError(f"no device called {name!r}: choose cuda, mps or cpu")
     try:
-        device = torch.device(name or best)
-        torch.zeros(1, device=device)
-    except (RuntimeError, AssertionError) as error:  # an assertion where torch was built without CUDA
-        raise UserError(f"--device {name}: this machine has none such; the best that it has is {best}") from error
+        device = torch.device(name)
+        torch.empty(1, device=device)  # whether it works, torch says when it is used first
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"device {name} cannot be used here ({str(error).splitlines()[0]})") from error
     return device
 
 
@@ -140,16 +145,15 @@ def compute_init(device_type: str | None = None, seed: int = 42) -> tuple[bool, 
     Returns (ddp, rank, local rank, world size, device). NCCL on GPUs, gloo on CPUs; a collective that waits longer
     than ten minutes fails, so that a lost rank cannot hang the others for ever.
     """
-    device_type = device_type or autodetect_device_type()
+    device = choose_device(device_type or "")
     ddp, rank, local_rank, world_size = get_dist_info()
     torch.manual_seed(seed)
-    device = torch.device(device_type)
-    if device_type == "cuda":
-        device = torch.device("cuda", local_rank)
+    if device.type == "cuda":
+        device = device if device.index is not None else torch.device("cuda", local_rank)
         torch.cuda.set_device(device)
         torch.set_float32_matmul_precision("high")
     if ddp and not dist.is_initialized():
-        _join_group("nccl" if device_type == "cuda" else "gloo", timedelta(minutes=10))
+        _join_group("nccl" if device.type == "cuda" else "gloo", timedelta(minutes=10))
     return ddp, rank, local_rank, world_size, device
 
 

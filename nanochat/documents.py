@@ -18,6 +18,7 @@ import pypdfium2 as pdfium
 from PIL import Image
 
 from nanochat.common import UserError
+from nanochat.errors import PasswordNeeded
 from nanochat.image_process import MAX_PIXELS, explain_broken, open_image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".jp2", ".heic", ".heif"}
@@ -173,7 +174,7 @@ class PDF:
             except pdfium.PdfiumError as error:
                 if "password" in str(error).lower() and _says_encrypted(source):
                     what = "the password is not right" if password else "it is encrypted: give its --password"
-                    raise UserError(f"{source.name}: {what}") from error
+                    raise PasswordNeeded(f"{source.name}: {what}") from error
                 raise UserError(f"{source.name}: broken, without a page, or no PDF ({error})") from error
 
     def skipped(self, number: int) -> str:

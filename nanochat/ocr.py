@@ -15,7 +15,7 @@ from nanochat.attended import attended_box, line_attention, lines_of_ink, pictur
 from nanochat.audit import Audit, audit, room
 from nanochat.boxes import Box, union
 from nanochat.checkpoint import load_model
-from nanochat.common import UserError, find_device
+from nanochat.common import UserError, choose_device
 from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine, Generation, Guard
 from nanochat.grounding import Block, parse_grounding
@@ -155,7 +155,7 @@ class OCR:
         max_vision_tokens: int | None = None,
         batch_size: int = 16,
     ) -> None:
-        self.device = find_device(device)
+        self.device = choose_device(device)
         self.model, self.tokenizer, self.meta = load_model(find_model(checkpoint), self.device)
         self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
         self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call

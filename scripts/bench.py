@@ -22,7 +22,7 @@ from tyro.conf import Positional
 
 from nanochat.bench import checks, data, decode, packing, parity, train
 from nanochat.bench.peak import step_peak
-from nanochat.common import UserError, autodetect_device_type, entry_point, find_device, parse_args
+from nanochat.common import UserError, autodetect_device_type, choose_device, entry_point, parse_args
 from nanochat.machine import choose_precision
 from nanochat.memory import GB, StepShape, predict
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
@@ -254,7 +254,7 @@ def main() -> None:
     if config.model not in ("nano", "d20"):
         raise UserError(f"no model called {config.model!r}: choose nano or d20")
     wanted = ("train", "decode", "data", "memory") if config.what == "all" else (config.what,)
-    device = find_device(config.device if wanted != ("memory",) else "")
+    device = choose_device(config.device if wanted != ("memory",) else "")
     results: dict[str, Any] = {"model": config.model, "torch": torch.__version__}
     if "parity" in wanted:
         results["parity"] = bench_parity(config, device, console)

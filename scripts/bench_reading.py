@@ -22,7 +22,7 @@ from rich.table import Table
 from tyro.conf import Positional
 
 from nanochat.bench import reading
-from nanochat.common import UserError, entry_point, find_device, parse_args
+from nanochat.common import UserError, choose_device, entry_point, parse_args
 from nanochat.ocr import OCR
 from nanochat.tasks.folder_set import FolderSet
 from nanochat.tasks.synth_set import SynthSet
@@ -53,7 +53,7 @@ class Config:
 
 
 def show_modes(config: Config, console: Console) -> Any:
-    found = reading.measure_modes(config.model, find_device(config.device))
+    found = reading.measure_modes(config.model, choose_device(config.device))
     width, height = reading.PAGE
     peak = found[0].flops / found[0].seconds / found[0].share
     title = f"{config.model}, random weights: a page of {width} x {height} pixels; peak {peak / 1e9:,.0f} GFLOP/s"

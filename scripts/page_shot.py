@@ -5,24 +5,16 @@ uv run python -m scripts.page_shot --checkpoint=models/nano --out=docs/images/pa
 
 import io
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
 from playwright.sync_api import expect, sync_playwright
 
+from nanochat.bench.serving import serving
 from nanochat.common import UserError, atomic_path, entry_point, parse_args
 
 WIDTH, HEIGHT = 1280, 960
-START_SECONDS = 120
 
 
 @dataclass
@@ -36,36 +28,6 @@ class ShotConfig:
 def find_chromium() -> str | None:
     """The browser that is installed here, by any of its names."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-
-
-@contextmanager
-def serving(checkpoint: str) -> Iterator[str]:
-    """The address of a server of our own. Raises UserError when it does not come up."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "nanochat.cli", "serve", "--checkpoint", checkpoint, f"--port={port}"]
-    server, address = (
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL),
-        f"http://127.0.0.1:{port}",
-    )
-    try:
-        until = time.monotonic() + START_SECONDS
-        while not _ready(address):
-            if server.poll() is not None or time.monotonic() > until:
-                raise UserError(f"no server of {checkpoint} came up: what does nano-ocr serve say?")
-            time.sleep(0.2)
-        yield address
-    finally:
-        server.terminate()
-        server.wait()
-
-
-def _ready(address: str) -> bool:
-    try:
-        return urllib.request.urlopen(f"{address}/ready", timeout=5).status == 200
-    except (urllib.error.URLError, OSError):
-        return False
 
 
 def shoot(address: str, chromium: str) -> Image.Image:
@@ -92,8 +54,8 @@ def main() -> None:
     chromium = find_chromium()
     if chromium is None:
         raise UserError("no Chromium here: apt-get install chromium")
-    with serving(config.checkpoint) as address, atomic_path(config.out) as temporary:
-        shoot(address, chromium).save(temporary, "WEBP", quality=92, method=6)
+    with serving(config.checkpoint) as server, atomic_path(config.out) as temporary:
+        shoot(server.address, chromium).save(temporary, "WEBP", quality=92, method=6)
     print(f"Wrote {config.out}")
 
 

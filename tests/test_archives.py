@@ -17,12 +17,12 @@ from drawn_archive import draw_archive, stored
 from tiny_server import tiny_checkpoint
 
 from nanochat import cli
-from nanochat.archives.batch import Tally
+from nanochat.archives.batch import Tally, _cause, _ray
 from nanochat.archives.estimate import Figures, choose_sample, estimate, read_estimate
 from nanochat.archives.files import File, count_pages, documents_in, find_files, pages_in
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
-from nanochat.archives.worker import Opening, Reader
+from nanochat.archives.worker import BROKEN, Opening, Reader
 from nanochat.common import UserError
 from nanochat.documents import InputPage, Selection, Source
 from nanochat.ledger import Ledger
@@ -132,6 +132,35 @@ def test_a_page_that_nobody_thought_of_is_a_row(tmp_path: Path, model: Path, mon
     assert read["why"][2] == "ZeroDivisionError: something broke"
 
 
+def test_a_worker_without_a_model_says_why(tmp_path: Path, model: Path) -> None:
+    """A machine that has no such GPU, no driver for it, or not the file: the job ends, and no page is called failed."""
+    for checkpoint, device, words in ((model, "cuda:99", "device cuda:99 cannot be used here"),
+                                      (tmp_path / "no.pt", "cpu", "no such checkpoint")):  # fmt: skip
+        rows = Reader(str(checkpoint), device, "", None, Job([], PROMPTS["free"]))({"source": ["a.png"]})
+        assert rows["state"] == [BROKEN] and words in rows["why"][0] and "\n" not in rows["why"][0]
+
+
+def test_what_ray_wraps_is_told_in_one_line() -> None:
+    error = RuntimeError("The actor died\nTraceback ...\n  in f\nValueError: no room\n")
+    error.__cause__ = Exception()  # of Ray Data's own, and empty
+    assert _cause(error) == "ValueError: no room"
+
+
+def test_a_machine_too_busy_for_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def fail(*_, **__) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(UserError, match=r"Ray does not start on this machine \(The current node timed out"):
+        with _ray(""):
+            pass
+    with pytest.raises(UserError, match=r"no Ray cluster at auto .* RAY_AUTH_MODE"):
+        with _ray("auto"):
+            pass
+
+
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
 def test_results_are_the_last_word_of_the_ledger(tmp_path: Path, model: Path, kind: str) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
@@ -208,6 +237,21 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_keeps_what_was_read(tmp_path:
     assert going_on.entry("a.pdf", page)["result"] == {"text": "again"}
 
 
+@pytest.mark.parametrize("kind", ["parquet", "jsonl"])
+def test_a_disk_without_room_for_the_results_ends_in_one_line(tmp_path: Path, kind: str) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl", {})
+    for page in range(1, 200):
+        ledger.record("a.pdf", page, "failed", f"{page * 7919 % 1000003} is one of many reasons")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, before[1]))
+    try:
+        with pytest.raises(UserError, match=rf"pages\.{kind}") as error:
+            write_results(ledger, tmp_path, kind)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert "\n" not in str(error.value) and [path.name for path in tmp_path.iterdir()] == ["ledger.jsonl"]
+
+
 def wait_for(found, seconds: float = 400.0):
     until = time.monotonic() + seconds
     while not (value := found()):
@@ -273,6 +317,7 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         (("batch", "--out", "{in}/out"), "nothing to read"),
         (("batch", "{in}", "--out", "{in}/out", "--model-workers=0"), "give at least 1"),
         (("batch", "{in}", "--out", "{in}/out", "--checkpoint=no/such.pt"), "no such checkpoint"),
+        (("batch", "{in}", "--out", "{in}/out", "--gpus=99"), "--gpus 99: there are "),
         (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),
     ],
 )  # fmt: skip

@@ -8,7 +8,7 @@ import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat.common import parse_args
+from nanochat.common import UserError, autodetect_device_type, choose_device, parse_args
 
 
 @dataclass
@@ -70,3 +70,11 @@ def test_a_switch_that_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch, ca
     with pytest.raises(SystemExit):
         parse(monkeypatch, COMMANDS, "list", "--long=maybe")
     assert "maybe" in capsys.readouterr().err
+
+
+def test_a_device_that_is_not_here_is_one_line() -> None:
+    assert choose_device().type == autodetect_device_type() and choose_device("cpu").type == "cpu"
+    for name, words in (("cuda:99", "cannot be used here"), ("gpu", "choose cuda, mps or cpu"), ("meta", "no device")):
+        with pytest.raises(UserError, match=words) as error:
+            choose_device(name)
+        assert name in str(error.value) and "\n" not in str(error.value)

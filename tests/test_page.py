@@ -105,6 +105,19 @@ def test_files_are_dropped_and_what_is_no_picture_is_said_in_words(page: Page) -
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
 
 
+def test_a_locked_pdf_asks_for_its_password(page: Page) -> None:
+    give(page, ("locked.pdf", (Path(__file__).parent / "locked.pdf").read_bytes()), kind="application/pdf")
+    for title, typed in (("This PDF is locked", "abracadabra"), ("That password is not right", "sesame")):
+        expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=30_000)
+        page.get_by_label("Its password").fill(typed)
+        page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    page.click("#again")
+    give(page, ("locked.pdf", (Path(__file__).parent / "locked.pdf").read_bytes()), kind="application/pdf")
+    page.locator("#ask-cancel").click()
+    expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+
+
 def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> None:
     many = png(noise(1), "TIFF", save_all=True, append_images=[noise(seed) for seed in range(2, 40)])
     give(page, ("many.tif", many), kind="image/tiff")
@@ -163,4 +176,16 @@ def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / "narrow.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    # every word of a menu's choice can be seen: what it needs is measured by a menu of its own width
+    for menu in ("#task", "#mode", "#download"):
+        needed = """menu => {
+            const own = menu.cloneNode(false);
+            own.append(new Option(menu.selectedOptions[0].text));
+            own.style.cssText = "width: max-content; position: absolute";
+            menu.after(own);
+            const width = own.offsetWidth;
+            own.remove();
+            return width - menu.offsetWidth;
+        }"""
+        assert page.locator(menu).evaluate(needed) <= 0, menu
     context.close()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
@@ -234,7 +235,8 @@ def test_bad_uploads_get_a_clear_answer(server: Running, data: bytes, form: dict
 def test_an_upload_without_a_file_and_a_locked_pdf(server: Running) -> None:
     refused(httpx.post(f"{server.url}/v1/read", data={"task": "free"}), 400, "invalid_value")
     locked = Path(__file__).parent / "locked.pdf"
-    assert "encrypted" in refused(upload(server, locked.read_bytes()), 400, "invalid_input")
+    assert "encrypted" in refused(upload(server, locked.read_bytes()), 400, "password_required")
+    assert "not right" in refused(upload(server, locked.read_bytes(), password="x"), 400, "password_required")
 
 
 def test_a_broken_page_is_reported_and_the_others_are_read(server: Running) -> None:
@@ -251,6 +253,21 @@ def test_too_large_is_413_whether_it_says_so_or_not(server: Running) -> None:
     refused(httpx.post(url, content=b"x" * 1_100_000), 413, "request_too_large")
     refused(httpx.post(url, content=pieces(), headers={"content-type": "application/json"}), 413, "request_too_large")
     refused(upload(server, b"x" * 1_200_000), 413, "request_too_large")
+
+
+def test_a_hundred_megabytes_of_zeros(server: Running, checkpoint: Path) -> None:
+    zeros = b"\0" * 100_000_000
+    refused(upload(server, zeros), 413, "request_too_large")
+    with tiny_server(checkpoint, max_upload_mb=200.0) as generous:
+        assert "not a picture" in refused(upload(generous, zeros), 400, "invalid_input")
+
+
+def test_more_tokens_than_there_is_room_for_end_where_the_room_does(client: openai.OpenAI) -> None:
+    million, many = [
+        client.chat.completions.create(model="tiny", messages=about(noise(1)), max_tokens=limit).choices[0]
+        for limit in (10**6, 10**18)
+    ]
+    assert million == many and million.finish_reason == "length" and million.stopped in ("context", "loop")
 
 
 def test_a_client_that_hangs_up_costs_nothing_more(server: Running, client: openai.OpenAI) -> None:
@@ -362,10 +379,16 @@ def test_keys_queues_and_times(checkpoint: Path) -> None:
         slow = socket.create_connection(("127.0.0.1", server.port))
         slow.sendall(
             b"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\n"
-            b"Authorization: Bearer s3cret\r\nContent-Length: 99\r\n\r\n{"
+            b"Authorization: Bearer s3cret\r\nContent-Length: 99999\r\n\r\n{"
         )
-        slow.settimeout(10)
-        assert b"408" in slow.recv(100)
+        slow.settimeout(0.05)
+        answer, until = b"", time.monotonic() + 60
+        while not answer and time.monotonic() < until:  # a byte at a time, and others are answered meanwhile
+            slow.sendall(b" ")
+            assert httpx.get(f"{server.url}/health", timeout=30).status_code == 200
+            with suppress(TimeoutError):
+                answer = slow.recv(100)
+        assert b"408" in answer
         slow.close()
         server.wait_idle()
 

@@ -21,7 +21,7 @@ from nanochat.archives.estimate import Figures, estimate, read_estimate
 from nanochat.archives.files import INSIDE, File, count_pages, find_files
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
-from nanochat.archives.worker import KEYS, Opening, Reader, Rows
+from nanochat.archives.worker import BROKEN, KEYS, Opening, Reader, Rows
 from nanochat.common import UserError
 from nanochat.documents import InputPage, Selection, Source
 from nanochat.ledger import READ, Ledger
@@ -114,8 +114,12 @@ def _ray(address: str) -> Iterator[None]:
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-    except (ConnectionError, ValueError, RuntimeError, TimeoutError) as error:
-        raise UserError(f"no Ray cluster at {address or 'this machine'} ({str(error).splitlines()[0]})") from error
+    except Exception as error:  # also plain ones, where a machine is too busy for Ray to start in time
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        if not address:
+            raise UserError(f"Ray does not start on this machine ({reason})") from error
+        hint = "where it asks for a token, set RAY_AUTH_MODE=token"
+        raise UserError(f"no Ray cluster at {address} ({reason}); {hint}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -164,16 +168,21 @@ def _rows(
         num_gpus=workers.gpus,
     )
     try:
-        yield from read.iter_rows()
+        for row in read.iter_rows():
+            if row["state"] == BROKEN:
+                raise UserError(f"the workers failed: {row['why']}")
+            yield row
     except ray.exceptions.RayError as error:
         raise UserError(f"the workers failed: {_cause(error)}") from error
 
 
 def _cause(error: BaseException) -> str:
-    """The last line of the first error, which Ray wraps in its own with the whole way to it."""
-    while error.__cause__ is not None:
-        error = error.__cause__
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    """The last line of the first error that says something, which Ray wraps in its own with the whole way to it."""
+    lines: list[str] = []
+    wrapped: BaseException | None = error
+    while wrapped is not None:
+        lines = [line.strip() for line in str(wrapped).splitlines() if line.strip()] or lines
+        wrapped = wrapped.__cause__
     return lines[-1] if lines else type(error).__name__
 
 

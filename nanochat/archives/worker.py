@@ -1,6 +1,7 @@
 """What the processes of a batch do: some open pages, others read them with a model. Plain rows go between them."""
 
 import json
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -9,12 +10,14 @@ from typing import Any
 from PIL import Image
 
 from nanochat.archives.files import File, pages_in
+from nanochat.common import UserError
 from nanochat.documents import InputPage, Selection, Source
 from nanochat.ocr import OCR
 from nanochat.reading import Job, read_together, why_it_ended
 
 Rows = dict[str, Any]  # column -> values, as Ray hands batches over
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")
+BROKEN = "broken"  # state of a row that is no page: there is no model where it should have been read
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,23 @@ def _page(rows: Rows, i: int) -> InputPage:
 
 
 class Reader:
-    """A model that turns opened pages into rows of the ledger; a page that it cannot read is a row that says why."""
+    """A model that turns opened pages into rows of the ledger; a page that it cannot read is a row that says why.
+
+    Where there is no model, because the machine has no such GPU or file, its rows have the state BROKEN and say why:
+    an error would only be found in pages of Ray's own.
+    """
 
     def __init__(self, checkpoint: str, device: str, mode: str, max_vision_tokens: int | None, job: Job) -> None:
-        self.ocr, self.job = OCR(checkpoint, device, mode, max_vision_tokens), job
+        self.job, self.broken = job, ""
+        try:
+            self.ocr = OCR(checkpoint, device, mode, max_vision_tokens)
+        except UserError as error:
+            self.broken = f"{socket.gethostname()}: {error}"
 
     def __call__(self, rows: Rows) -> Rows:
         """Columns KEYS and `result`, JSON of what was read or null."""
+        if self.broken:
+            return {key: [value] for key, value in zip((*KEYS, "result"), ("", 0, True, BROKEN, self.broken, "", ""))}
         pages = [_page(rows, i) for i in range(len(rows["source"]))]
         found: list[list[Any]] = []
         for page, result in self._read(pages):

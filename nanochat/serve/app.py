@@ -3,6 +3,7 @@
 import asyncio
 import logging
 import signal
+import socket as tcp
 import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -113,6 +114,8 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
         socket = config.bind_socket()
     except SystemExit as error:
         raise UserError(f"cannot listen on {settings.host}:{settings.port}: give another --port") from error
+    if hasattr(tcp, "TCP_USER_TIMEOUT"):  # Linux ends what a client does not take, also after we have closed it
+        socket.setsockopt(tcp.IPPROTO_TCP, tcp.TCP_USER_TIMEOUT, int(1000 * settings.request_timeout))
     print(f"nano-ocr: http://{settings.host}:{socket.getsockname()[1]}", file=sys.stderr, flush=True)
     signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn drains, then raises it once more: that is a good end
     server.run(sockets=[socket])

@@ -19,6 +19,7 @@ from nanochat.serve.questions import ChatRequest, Question
 from nanochat.serve.read import Job, job_events, open_all
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
+from nanochat.tokenizer import RustBPETokenizer
 
 IN_PIECES = ("lines", "auto")  # modes that read a page as several views
 
@@ -41,7 +42,7 @@ async def answer_pages(
     prompt = "<image>\n" + question.messages[0]["content"].replace("<image>", "").strip()
     job = Job(service, documents, prompt, "", asked.most_tokens, Selection("1"), len(documents), False, False)
     holds.callback(job.let_go)
-    answer = _PageAnswer(service.name, asked)
+    answer = _PageAnswer(service.name, asked, service.ready()[0].tokenizer)
     events = job_events(job, request, service.readers)
     if asked.stream:
         return Streaming(answer.stream(events), "text/event-stream", holds.pop_all())
@@ -53,9 +54,9 @@ async def answer_pages(
 class _PageAnswer:
     """The answer as it grows by whole pages."""
 
-    def __init__(self, model: str, asked: ChatRequest) -> None:
+    def __init__(self, model: str, asked: ChatRequest, tokenizer: RustBPETokenizer) -> None:
         self.frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
-        self.asked = asked
+        self.asked, self.tokenizer = asked, tokenizer
         self.text, self.ended = "", False
         self.read, self.written, self.stopped = 0, 0, "end"
 
@@ -73,7 +74,20 @@ class _PageAnswer:
         found = [place for stop in self.asked.stops if (place := self.text.find(stop)) >= 0]
         if found:
             self.text, self.ended, self.stopped = self.text[: max(before, min(found))], True, "stop"
+        self._cut(before)
         return self.text[before:]
+
+    def _cut(self, before: int) -> None:
+        """Keep to the tokens that were asked for: the page is read line by line, and its lines know only their own."""
+        most = self.asked.most_tokens
+        if most is None:
+            return
+        room = most - len(self.tokenizer.encode(self.text[:before]))
+        tokens = self.tokenizer.encode(self.text[before:])
+        if len(tokens) > room:
+            kept = self.tokenizer.decode(tokens[: max(0, room)]).rstrip("\ufffd")  # half a character is none
+            self.text, self.ended, self.stopped = self.text[:before] + kept, True, "length"
+        self.written = min(self.written, most)
 
     @property
     def usage(self) -> dict[str, int]:

@@ -8,6 +8,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from nanochat.common import UserError
+from nanochat.errors import PasswordNeeded
 
 
 class ApiError(Exception):
@@ -39,6 +40,8 @@ class ApiError(Exception):
 def of_user(error: UserError) -> ApiError:
     """What the reader's input caused, such as a broken picture or a prompt that is too long."""
     code = "context_length_exceeded" if "shorten it" in str(error) else "invalid_input"
+    if isinstance(error, PasswordNeeded):
+        code = "password_required"
     return ApiError(400, str(error), code)
 
 

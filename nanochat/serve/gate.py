@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from urllib.parse import urlsplit
 
+from anyio import fail_after
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from nanochat.serve.errors import ApiError
@@ -29,16 +30,21 @@ class Gate:
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
-        started, status, refused = time.perf_counter(), 0, False
+        started, status, refused, unread = time.perf_counter(), 0, False, False
 
         async def watched_send(message: Message) -> None:
-            nonlocal status, refused
+            nonlocal status, refused, unread
             if body.refusal is not None and not status:  # whatever the app makes of a body that broke off
                 status, refused = body.refusal.status, True
                 await body.refusal.response()(scope, receive, send)
             elif not refused:
                 status = message["status"] if message["type"] == "http.response.start" else status
-                await send(message)
+                try:
+                    with fail_after(self.settings.request_timeout):
+                        await send(message)
+                except TimeoutError:  # the client does not read: what it holds is for others
+                    unread = True
+                    raise
 
         figures: dict[str, int] = {}
         scope.setdefault("state", {})["figures"] = figures
@@ -48,13 +54,14 @@ class Gate:
             if body.refusal is None:
                 try:
                     await self.app(scope, body.receive, watched_send)
-                except ApiError:
-                    if body.refusal is None:
+                except Exception:
+                    if body.refusal is None and not unread:
                         raise
             if body.refusal is not None and not status:
                 status = body.refusal.status
                 await body.refusal.response()(scope, receive, send)
         finally:
+            figures |= {"unread": 1} if unread else {}
             self._record(scope, status, time.perf_counter() - started, figures)
 
     def _record(self, scope: Scope, status: int, seconds: float, figures: dict) -> None:

@@ -18,7 +18,7 @@ from PIL import Image
 from nanochat.common import UserError
 from nanochat.documents import Document, Selection, Source, open_document
 from nanochat.ocr import READING_MODES
-from nanochat.prompts import prompt_for
+from nanochat.prompts import PROMPTS, prompt_for
 from nanochat.serve.errors import ApiError
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr
@@ -148,7 +148,10 @@ def read_router(service: Service) -> APIRouter:
     @router.get("/modes")
     async def modes() -> dict[str, Any]:
         ocr, _ = service.ready()
-        return {"modes": list(dict.fromkeys([ocr.mode, *READING_MODES])), "default": ocr.mode, "model": service.name}
+        all_modes = list(dict.fromkeys([ocr.mode, *READING_MODES]))
+        # a checkpoint may say what it was taught; one that reads lines has seen nothing but text
+        tasks = ocr.meta.get("tasks") or (["free"] if ocr.own_mode == "lines" else list(PROMPTS))
+        return {"modes": all_modes, "default": ocr.mode, "tasks": tasks, "model": service.name}
 
     @router.post("/read")
     async def read(

@@ -24,7 +24,7 @@ class ServeSettings:
     max_queue: int = 64
     """further requests that may wait; past them the answer is 429"""
     request_timeout: float = 300.0
-    """seconds for one answer, waiting included, and for the arrival of one upload"""
+    """seconds for one answer, waiting included, for the arrival of one upload, and for a client to take what is sent"""
     max_upload_mb: float = 50.0
     """largest request"""
     max_pages: int = 500

@@ -3,6 +3,7 @@
 let key = sessionStorage.getItem("api-key") ?? "";
 
 export class NeedsKey extends Error {}
+export class NeedsPassword extends Error {}
 
 export function setKey(value) {
   key = value;
@@ -16,13 +17,14 @@ function headers() {
 async function refusal(response) {
   if (response.status === 401) return new NeedsKey();
   try {
-    return new Error((await response.json()).error.message);
+    const { code, message } = (await response.json()).error;
+    return code === "password_required" ? new NeedsPassword(message) : new Error(message);
   } catch {
     return new Error(`the server answers ${response.status}`);
   }
 }
 
-/** Modes, the default one, and the model's name; null while the model is being loaded. */
+/** Modes, the default one, tasks that were learnt, and the model's name; null while the model is being loaded. */
 export async function modes() {
   const response = await fetch("v1/modes", { headers: headers() });
   if (response.status === 503) return null;

@@ -1,6 +1,6 @@
 // The page: files come in, pages and their text appear.
 
-import { modes, NeedsKey, read, setKey } from "./api.js";
+import { modes, NeedsKey, NeedsPassword, read, setKey } from "./api.js";
 import { exported, Page } from "./pages.js";
 
 const $ = (id) => document.getElementById(id);
@@ -14,13 +14,30 @@ function show(error) {
   $("error").hidden = false;
 }
 
-async function askKey() {
-  const dialog = $("key");
+/** What a person types into the dialog; empty when they do not want to. */
+async function ask(title, label) {
+  $("ask-title").textContent = title;
+  $("ask-label").textContent = label;
+  $("ask-value").value = "";
+  const dialog = $("ask");
+  dialog.returnValue = "";
   dialog.showModal();
   await new Promise((resolve) => dialog.addEventListener("close", resolve, { once: true }));
-  if (dialog.returnValue !== "ok") return false;
-  setKey($("key-value").value);
-  return true;
+  return dialog.returnValue === "ok" ? $("ask-value").value : "";
+}
+
+async function askKey() {
+  const key = await ask("This server needs a key", "API key");
+  if (key) setKey(key);
+  return Boolean(key);
+}
+
+/** Tasks as the menu has them; those that the model never learnt stand apart. */
+function sortTasks(learnt) {
+  const group = document.createElement("optgroup");
+  group.label = "Not learnt by this model";
+  group.append(...[...$("task").options].filter((option) => !learnt.includes(option.value)));
+  if (group.children.length) $("task").append(group);
 }
 
 async function connect() {
@@ -32,6 +49,7 @@ async function connect() {
     const names = found.modes.map((name) => new Option(name === found.default ? `${name} (its own)` : name, name));
     $("mode").replaceChildren(...names);
     $("mode").value = found.default;
+    sortTasks(found.tasks);
   } catch (error) {
     if (error instanceof NeedsKey) return (await askKey()) && connect();
     $("model").textContent = "no connection";
@@ -41,7 +59,7 @@ async function connect() {
 
 // ---- reading
 
-async function start(files) {
+async function start(files, password = "") {
   files = [...files];
   if (!files.length) return;
   running?.abort();
@@ -56,11 +74,15 @@ async function start(files) {
   draw();
   $("main").focus({ preventScroll: true });
   try {
-    for await (const event of read(files, { task: $("task").value, mode: $("mode").value }, mine.signal)) take(event);
+    for await (const event of read(files, { task: $("task").value, mode: $("mode").value, password }, mine.signal)) take(event);
     finish(pages.some((page) => page.failed) ? "Read, but not every page" : "Read");
   } catch (error) {
     if (mine.signal.aborted) return mine === running && finish("Cancelled");
     if (error instanceof NeedsKey) return (await askKey()) ? start(files) : reset();
+    if (error instanceof NeedsPassword) {
+      const given = await ask(password ? "That password is not right" : "This PDF is locked", "Its password");
+      return given ? start(files, given) : reset();
+    }
     show(error);
     pages.length ? finish("Stopped") : reset();
   }
@@ -219,6 +241,7 @@ $("sample").addEventListener("click", async () => {
 $("cancel").addEventListener("click", () => running?.abort());
 $("again").addEventListener("click", reset);
 $("dismiss").addEventListener("click", () => ($("error").hidden = true));
+$("ask-cancel").addEventListener("click", () => $("ask").close());
 $("options").addEventListener("submit", (event) => event.preventDefault());
 $("copy").addEventListener("click", async () => {
   try {
