@@ -115,7 +115,7 @@ def test_what_cannot_be_read_is_one_line(read, make, words: list[str]) -> None:
         (["--dpi=0"], ["--dpi 0"]),
         (["--seconds=0"], ["--seconds 0"]),
         (["--batch_size=0"], ["--batch_size 0"]),
-        (["--device=potato"], ["--device potato", "the best that it has is"]),
+        (["--device=potato"], ["'potato'", "choose cuda, mps or cpu"]),
         (["--prompt=What is it?"], ["one <image>"]),
         (["--resume"], ["--out DIR"]),
         (["--overlay"], ["--out DIR"]),
