@@ -167,10 +167,12 @@ class Engine:
         seed: int = 42,
         guard: Guard | Sequence[Guard] = Guard(),
         at_once: int | None = None,
+        again: bool = False,
     ) -> list[Generation]:
         """The finished answers of `stream_batch`, one for each prompt, in order.
 
         `at_once`: how many grow together at most; as some end the next begin, and so does the time of their guards.
+        `again`: what is read was read before; an engine that tells how answers grow keeps these to itself.
         """
         # Longest first: pictures of one size are encoded together, and no long answer is left to grow alone at the end.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)

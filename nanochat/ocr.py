@@ -2,7 +2,7 @@
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -25,6 +25,7 @@ from nanochat.lines import Piece, cut_lines, join
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, Mode, get_mode
 from nanochat.prompts import PROMPTS, TEXT_TASKS, one_picture
+from nanochat.second_look import Read, keep_surer, unsure_pieces
 
 PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[1] / "models"  # models that come with the project, by name
@@ -114,6 +115,10 @@ class _Shown:
     """of the whole picture"""
     view_mode: Mode | None = None
     """of a whole view"""
+    spare_vision_tokens: int = 0
+    """of views that were read, but not kept"""
+    spare_tokens: int = 0
+    """generated about them"""
 
 
 def find_model(name: str | Path) -> Path:
@@ -162,6 +167,7 @@ class OCR:
         self.engine = Engine(self.model, self.tokenizer)
         self.vision = self.model.config.vision
         self.attend = True  # find the lines of whole views by one more pass over each answer
+        self.look_again = True  # show lines once more, larger, that the model was not sure of
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
         self.own_mode = learnt_mode(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
@@ -255,31 +261,57 @@ class OCR:
             {"messages": [{"role": "user", "content": prompt}], "images": pictures[:1]}
         )
         image_token_id = self.tokenizer.encode_special("<|image|>")
-        work = [(bool(which.pieces), view) for which in shown for view in which.views]
-        answers: dict[int, Generation] = {}
-        started = time.perf_counter()
-        for are_pieces in (True, False):
-            some = [i for i, (is_piece, _) in enumerate(work) if is_piece == are_pieces]
-            views = [work[i][1] for i in some]
+        guard = Guard(retry=True, seconds=seconds)
+
+        def read(views: list[ImageViews], are_pieces: bool, again: bool = False) -> list[Generation]:
             prompts = [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for view in views]
             limit = min(max_tokens or LINE_TOKENS, LINE_TOKENS) if are_pieces else max_tokens
-            guard = Guard(retry=True, seconds=seconds)
             with self.precision.autocast(self.device):
-                found = self.engine.generate_batch(prompts, views, limit, guard=guard, at_once=self.batch_size)
-            answers.update(zip(some, found))
-        spent = (time.perf_counter() - started) / max(1, len(work))  # a view
-        position = 0
-        for which, picture in zip(shown, pictures):
-            end = position + len(which.views)
-            own = [answers[i] for i in range(position, end)]
+                return self.engine.generate_batch(
+                    prompts, views, limit, guard=guard, at_once=self.batch_size, again=again
+                )
+
+        started = time.perf_counter()
+        answers: list[list[Generation]] = [[] for _ in shown]
+        for are_pieces in (True, False):
+            some = [i for i, which in enumerate(shown) if bool(which.pieces) == are_pieces]
+            found = iter(read([view for i in some for view in shown[i].views], are_pieces))
+            for i in some:
+                answers[i] = list(islice(found, len(shown[i].views)))
+        if self.look_again:
+            self._look_again(shown, pictures, answers, lambda views: read(views, True, again=True))
+        spent = (time.perf_counter() - started) / max(1, sum(len(which.views) for which in shown))  # a view
+        for which, picture, own in zip(shown, pictures, answers):
             page = self._page(which, picture, own, spent * len(own))
             if which.view_mode is not None and page.lines:
                 started = time.perf_counter()
                 prompt_ids = expand_image_tokens(ids, image_token_id, [which.views[0].layout.n_tokens])
-                self._place_lines(page, which, which.view_mode, prompt_ids, answers[position])
+                self._place_lines(page, which, which.view_mode, prompt_ids, own[0])
                 page.seconds += time.perf_counter() - started
             yield page
-            position = end
+
+    def _look_again(
+        self,
+        shown: list[_Shown],
+        pictures: list[Image.Image],
+        answers: list[list[Generation]],
+        read: Callable[[list[ImageViews]], list[Generation]],
+    ) -> None:
+        """Show unsure lines once more, and put the surer readings in the place of the first ones."""
+        firsts = [list(map(Read, which.pieces, which.views, own)) for which, own in zip(shown, answers)]
+        size = self.vision.image_size
+        pieces = [
+            unsure_pieces(picture, which.lines, some, size) for picture, which, some in zip(pictures, shown, firsts)
+        ]
+        views = [[native_view(piece.picture, size) for piece in some] for some in pieces]
+        again = iter(read([view for some in views for view in some]))
+        for i, first in enumerate(firsts):
+            if pieces[i]:
+                kept, spare = keep_surer(first, list(map(Read, pieces[i], views[i], again)))
+                shown[i].pieces, shown[i].views = [r.piece for r in kept], [r.view for r in kept]
+                answers[i] = [r.answer for r in kept]
+                shown[i].spare_vision_tokens = sum(r.view.layout.n_tokens for r in spare)
+                shown[i].spare_tokens = sum(len(r.answer.tokens) for r in spare)
 
     def _place_lines(self, page: Page, shown: _Shown, mode: Mode, prompt: list[int], answer: Generation) -> None:
         """Give the lines of a whole view their boxes: what the model drew from, and the line of ink that it fell on."""
@@ -316,8 +348,9 @@ class OCR:
             status = "repaired"
         return Page(
             text=text, vision_tokens=_n_tokens(shown), most_vision_tokens=_n_tokens(shown),
-            tokens=sum(len(answer.tokens) for answer in answers), seconds=seconds, stopped=str(stopped),
-            mode=shown.mode, views=len(shown.views), width=picture.width, height=picture.height, status=status,
+            tokens=sum(len(answer.tokens) for answer in answers) + shown.spare_tokens, seconds=seconds,
+            stopped=str(stopped), mode=shown.mode, views=len(shown.views), width=picture.width, height=picture.height,
+            status=status,
             mean_probability=sum(probabilities) / max(1, len(probabilities)),
             min_probability=min(probabilities, default=1.0), unclear=sum(unclear), lines=lines, blocks=blocks,
         )  # fmt: skip
@@ -360,7 +393,7 @@ def _line(text: str, box: Box | None, probabilities: list[float]) -> TextLine:
 
 
 def _n_tokens(shown: _Shown) -> int:
-    return sum(view.layout.n_tokens for view in shown.views)
+    return sum(view.layout.n_tokens for view in shown.views) + shown.spare_vision_tokens
 
 
 def _better(before: Page, page: Page) -> Page:

@@ -11,6 +11,7 @@ from PIL import Image
 from tiny_model import tiny_model
 
 from nanochat import ocr as module
+from nanochat.batching import Generation
 from nanochat.checkpoint import export_model
 from nanochat.common import UserError
 from nanochat.deepencoder import position
@@ -19,6 +20,7 @@ from nanochat.modes import get_mode
 from nanochat.ocr import OCR
 from nanochat.prompts import PROMPTS
 from nanochat.reading import why_it_ended
+from nanochat.second_look import SURE_OF_LINE
 from nanochat.tokenizer import RustBPETokenizer
 
 
@@ -93,6 +95,7 @@ def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
     """A blank page is shown whole, and may be answered at more length than a line."""
     monkeypatch.setattr("nanochat.ocr.LINE_TOKENS", 5)
     reader, (note, *_, blank) = OCR(folder), pages(1)
+    reader.look_again = False  # each line is answered once
     for together in ([note], [note, blank], [blank, note]):
         read = dict(zip(map(id, together), reader.read_many(together, max_tokens=12), strict=True))
         assert read[id(note)].tokens == 5 * read[id(note)].views
@@ -230,3 +233,43 @@ def test_a_model_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPa
 def test_the_package_offers_ocr_without_loading_it_for_others() -> None:
     program = "import sys, nanochat; assert 'torch' not in sys.modules; from nanochat import OCR; print(OCR.__module__)"
     assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "nanochat.ocr\n"
+
+
+def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four lines the second and the third are unclear; larger, the second is clearer, the third is not."""
+    reader, page = OCR(folder, mode="lines"), draw_page([sentence(i, 3) for i in range(4)])[0]
+    asked: list[tuple[int, bool]] = []
+
+    def answers(prompts, views, *_, again: bool = False, **__) -> list[Generation]:
+        asked.append((len(views), again))
+        said = (
+            [("new", 0.9), ("worse", 0.2)] if again else [("one", 0.99), ("two", 0.7), ("three", 0.6), ("four", 0.98)]
+        )
+        found = [reader.tokenizer.encode(text) for text, _ in said]
+        return [Generation(ids, [sure] * len(ids), "end") for ids, (_, sure) in zip(found, said)] if views else []
+
+    monkeypatch.setattr(reader.engine, "generate_batch", answers)
+    read = reader.read(page)
+    assert read.text == "one\nnew\nthree\nfour" and read.views == 4
+    assert [count for count in asked if count[0]] == [(4, False), (2, True)]
+    assert [line.mean_probability for line in read.lines] == pytest.approx([0.99, 0.9, 0.6, 0.98])
+    boxes = [line.box for line in read.lines if line.box is not None]
+    assert len(boxes) == 4 and boxes == sorted(boxes, key=lambda box: box[1])
+    reader.look_again = False
+    once = reader.read(page)
+    assert once.text == "one\ntwo\nthree\nfour"
+    assert read.vision_tokens > once.vision_tokens and read.tokens == once.tokens + len("newworse")
+
+
+def test_nano_is_never_less_sure_of_a_line_for_having_looked_twice() -> None:
+    page = draw_page(["Rye toast with honey 4.40", "l1I|0Oo .,;:", "Subtotal 27.70"], 13)[0]
+    reader = OCR("nano")
+    twice = reader.read(page)
+    reader.look_again = False
+    once = reader.read(page)
+    assert len(twice.lines) == len(once.lines) == 3
+    for line, before in zip(twice.lines, once.lines):
+        assert line.mean_probability >= before.mean_probability - 1e-4
+        assert line.text == before.text or before.mean_probability < SURE_OF_LINE

@@ -12,7 +12,7 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from nanochat.documents import Selection, Source
-from nanochat.ocr import OCR
+from nanochat.ocr import LINE_TOKENS, OCR
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question
@@ -40,7 +40,9 @@ async def answer_pages(
     sources = [Source(f"picture {number}", data) for number, data in enumerate(pictures, start=1)]
     documents = await to_thread.run_sync(open_all, sources)
     prompt = "<image>\n" + question.messages[0]["content"].replace("<image>", "").strip()
-    job = Job(service, documents, prompt, "", asked.most_tokens, Selection("1"), len(documents), False, False)
+    # what is asked for bounds the whole answer (`_cut`); a line is read to its end, or its text would depend on it
+    most = None if asked.most_tokens is None else max(asked.most_tokens, LINE_TOKENS)
+    job = Job(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)
     holds.callback(job.let_go)
     answer = _PageAnswer(service.name, asked, service.ready()[0].tokenizer)
     events = job_events(job, request, service.readers)

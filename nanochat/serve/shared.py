@@ -49,6 +49,7 @@ class SharedEngine(Engine):
         seed: int = 42,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
         at_once: int | None = None,
+        again: bool = False,
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
         sampling = [Sampling(temperature, top_k, seed)]
@@ -69,7 +70,8 @@ class SharedEngine(Engine):
             if isinstance(found, BaseException):
                 raise found
             for piece in found:
-                self.on_news(self.views + i, piece)
+                if not again:
+                    self.on_news(self.views + i, piece)
                 left -= piece.finished is not None
             if self.cancelled:
                 raise Cancelled
