@@ -81,7 +81,7 @@ def tiny_trainer_frozen(trainer):
     """The same trainer with optimizers built after freezing, as the script does."""
     from nanochat.optim import build_optimizers
 
-    trainer.optimizers = build_optimizers(trainer.objective, "adamw", trainer.stage.lr)
+    trainer.learner.optimizers = build_optimizers(trainer.learner.objective, "adamw", trainer.stage.lr)
     trainer.steps = 4
     return trainer
 
@@ -117,7 +117,7 @@ def test_two_processes_give_the_losses_of_one(tmp_path):
 
 
 def validate_again(trainer) -> float:
-    return validate(trainer.model, trainer.val_loader(), trainer.precision).loss
+    return validate(trainer.model, trainer.val_loader(), trainer.learner.precision).loss
 
 
 def _free_port() -> int:
