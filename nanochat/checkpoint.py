@@ -32,11 +32,14 @@ def _save(what: object, path: Path) -> None:
             raise UserError(f"cannot write {path}: is the disk full? ({str(error).splitlines()[0]})") from error
 
 
-def model_of(config: ModelConfig, state: State) -> NanoDeepseekOCR:
-    """A model in eval mode on the CPU whose weights are `state`, not copied. Raises RuntimeError where they differ."""
+def model_of(config: ModelConfig, state: State, path: str | Path = "the state dict") -> NanoDeepseekOCR:
+    """A model in eval mode on the CPU whose weights are `state`, not copied.
+
+    Raises UserError, which names `path`, where they are not this model's.
+    """
     with torch.device("meta"):
         model = NanoDeepseekOCR(config)
-    model.load_state_dict(state, assign=True)
+    _fill(model, state, path, assign=True)
     model.gpt.init_rotary()
     return model.eval()
 
@@ -88,12 +91,12 @@ def load_into(model: NanoDeepseekOCR, path: str | Path) -> None:
     _fill(model, load_weights(path), path)
 
 
-def _fill(model: NanoDeepseekOCR, state: State, path: str | Path) -> None:
+def _fill(model: NanoDeepseekOCR, state: State, path: str | Path, assign: bool = False) -> None:
     if not any(name.startswith("gpt.") for name in state):
         raise UserError(f"{path} holds an encoder without a GPT: it is for --resume-from-deepencoder")
     ours = model.state_dict()
     try:
-        model.load_state_dict({name: like(value, ours.get(name)) for name, value in state.items()})
+        model.load_state_dict({name: like(value, ours.get(name)) for name, value in state.items()}, assign=assign)
     except RuntimeError as error:
         difference = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{path} is of another size than the model: {difference}") from error
@@ -128,7 +131,7 @@ def export_model(folder: str | Path, model: NanoDeepseekOCR, tokenizer: RustBPET
 
 
 def _read_folder(folder: Path) -> tuple[State, dict]:
-    """Weights, as float32, and config.json of an exported folder."""
+    """Weights and config.json of an exported folder."""
     missing = [n for n in ("config.json", "model.safetensors", "tokenizer.pkl") if not (folder / n).is_file()]
     if missing:
         raise UserError(f"{folder} holds no whole model: {', '.join(missing)} not there")
@@ -139,7 +142,7 @@ def _read_folder(folder: Path) -> tuple[State, dict]:
         raise UserError(f"{folder}: config.json or model.safetensors is broken or truncated ({error})") from error
     if "model" not in config:
         raise UserError(f"{folder}/config.json does not describe a model of this project (no field `model`)")
-    return {k: v.float() if v.is_floating_point() else v for k, v in state.items()}, config
+    return state, config
 
 
 def peek_meta(path: str | Path) -> dict:
@@ -162,13 +165,11 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Na
     if path.is_dir():
         state, meta = _read_folder(path)
     else:
-        state, meta = {}, read_meta(path)
-    with torch.device("meta"):
-        model = NanoDeepseekOCR(ModelConfig.from_dict(meta["model"]))
-    model.to_empty(device="cpu")
-    model.gpt.init_rotary()
-    _fill(model, state or load_weights(path), path)
-    return model.to(device).eval(), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
+        meta = read_meta(path)
+        state = load_weights(path)
+    own = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
+    model = model_of(ModelConfig.from_dict(meta["model"]), own, path)  # of memory that no file lies behind
+    return model.to(device), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
 
 
 def newest_step(folder: str | Path, stage: int) -> int:

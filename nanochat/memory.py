@@ -25,10 +25,11 @@ from nanochat.common import UserError
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.gpt import token_losses
 from nanochat.image_process import ImageLayout
+from nanochat.learner import Objective
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 from nanochat.optim import build_optimizers
 from nanochat.recompute import Recompute, recompute_blocks
-from nanochat.trainer import Objective, TrainConfig
+from nanochat.trainer import TrainConfig
 
 GB = 1e9
 BLOCK = {

@@ -1,28 +1,28 @@
-"""One training loop for both stages: what differs between them (what is frozen, schedule, data) is handed to it."""
+"""One training loop for both stages: what differs between them (what is frozen, schedule, data) is handed to it.
+
+A step itself is `learner.py`'s.
+"""
 
 import math
 import time
 from collections.abc import Callable
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 import torch.distributed as dist
-import torch.nn as nn
-from torch import Tensor
 
-from nanochat.checkpoint import load_into, load_weights, model_of, newest_step, read_meta, save_checkpoint
+from nanochat.checkpoint import load_into, load_weights, newest_step, read_meta, save_checkpoint
 from nanochat.common import UserError, get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
-from nanochat.flops import step_flops
+from nanochat.learner import Learner, Objective
 from nanochat.machine import Precision, choose_precision, peak_flops
-from nanochat.multimodal_dataloader import IGNORE, Batch, MultimodalLoader, to_device
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
+from nanochat.multimodal_dataloader import Batch, MultimodalLoader
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.optim import build_optimizers
 from nanochat.recompute import Recompute, compile_blocks, recompute_blocks
-from nanochat.shard import gathered, gathered_here, like, shard, sum_gradients, whole
+from nanochat.shard import shard
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.validate import Validation, validate
@@ -115,35 +115,6 @@ def decay_to_zero(warmup: int, last: float) -> Schedule:
     return lambda step, steps: min((step + 1) / warmup, 1.0, (steps - step) / max(1.0, last * steps))
 
 
-class Objective(nn.Module):
-    """Model and training-only head under one roof: what a step differentiates."""
-
-    def __init__(self, model: NanoDeepseekOCR, dense: DenseHead | None) -> None:
-        super().__init__()
-        self.model, self.dense = model, dense
-
-    def forward(
-        self,
-        inputs: Tensor,
-        targets: Tensor,
-        pixels: Pixels | None,
-        labels: dict[str, Tensor] | None,
-        documents: list[int] | None,
-        read: bool,
-    ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(summed text loss, dense losses); without `read` the GPT is left out and the first is zero."""
-        present = gathered_here(self)
-        if read:
-            loss = self.model(inputs, targets, pixels, loss_reduction="sum", documents=documents)
-        else:
-            assert pixels is not None
-            self.model.encode_images(pixels)
-            loss = torch.zeros((), device=inputs.device)
-        for p in present:  # every rank must bring a gradient of the same parameters: here is a zero for each
-            loss = loss + 0 * p.flatten()[0]
-        return loss, self.dense(labels) if self.dense is not None and labels is not None else {}
-
-
 @dataclass
 class Stage:
     """What makes a stage: its number, its schedule, and, for training on drawn documents, the dense labels' part."""
@@ -178,26 +149,31 @@ class Trainer:
         name = config.precision
         if name == "default":
             name = "auto" if device.type == "cuda" else "float32"
-        self.precision: Precision = choose_precision(name, device)
-        self.peak = peak_flops(device, self.precision) * self.world_size
+        precision = choose_precision(name, device)
+        self.peak = peak_flops(device, precision) * self.world_size
+        self.learner = self._build_learner(precision)
+        self.step, self.best, self.total_flops = 0, math.inf, 0.0
+        self.last: Validation | None = None
+        self.steps = self._count_steps()
+        self.accumulate = self._accumulation()
+        self.log = open_log(config, stage)
+
+    def _build_learner(self, precision: Precision) -> Learner:
+        config, stage, model = self.config, self.stage, self.model
         dense = None
         if stage.dense_weights:
             dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
         recompute_blocks(model, config.recompute)
         if config.compile:
             compile_blocks(model)
-        self.objective = Objective(model, dense).to(device).train()
-        self.sharded = config.shard and dist.is_initialized()
-        if self.sharded:
-            shard(self.objective, model.gpt.transformer["h"])  # type: ignore[arg-type]
-        self.optimizers = build_optimizers(
-            self.objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=self.precision.dtype()
+        objective = Objective(model, dense).to(self.device).train()
+        sharded = config.shard and dist.is_initialized()
+        if sharded:
+            shard(objective, model.gpt.transformer["h"])  # type: ignore[arg-type]
+        optimizers = build_optimizers(
+            objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=precision.dtype()
         )
-        self.step, self.best, self.total_flops = 0, math.inf, 0.0
-        self.last: Validation | None = None
-        self.steps = self._count_steps()
-        self.accumulate = self._accumulation()
-        self.log = open_log(config, stage)
+        return Learner(objective, optimizers, precision, self.device, stage.dense_weights, config.grad_clip, sharded)
 
     def _accumulation(self) -> int:
         per_pass = self.config.batch_size * self.world_size
@@ -229,15 +205,7 @@ class Trainer:
         if meta["stage"] != self.stage.number:
             raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
         load_into(self.model, folder / f"step_{step}.pt")
-        state: Any = load_weights(folder / f"optim_{step}.pt")
-        for optimizer, saved in zip(self.optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
-            for p, values in optimizer.state.items():
-                values.update({name: like(value, p) for name, value in values.items()})
-        if (dense := self.objective.dense) is not None:
-            ours = dense.state_dict()
-            dense.load_state_dict({name: like(value, ours[name]) for name, value in state["dense"].items()})
-        torch.set_rng_state(state["random"][self.rank % len(state["random"])])
+        self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
         self.step, self.best, self.total_flops = step, meta["best"], meta["total_flops"]
         samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
         self.train_loader.position = samples // (self.world_size * self.config.batch_size)
@@ -246,14 +214,7 @@ class Trainer:
 
     def save(self) -> None:
         """Write a checkpoint of this step; all ranks call it, the first writes."""
-        random: list[Any] = [torch.get_rng_state()]
-        if dist.is_initialized():
-            random = [None] * self.world_size
-            dist.all_gather_object(random, torch.get_rng_state())
-        resume: dict[str, Any] = {"optimizers": [whole(o.state_dict()) for o in self.optimizers], "random": random}
-        if self.objective.dense is not None:
-            resume["dense"] = whole(self.objective.dense.state_dict())
-        model = model_of(self.model.config, whole(self.model.state_dict())) if self.sharded else self.model
+        resume, model = self.learner.state_dict(), self.learner.whole_model()
         if self.rank == 0:
             meta = {
                 "stage": self.stage.number,
@@ -274,89 +235,19 @@ class Trainer:
         if dist.is_initialized():
             dist.barrier()
 
-    # --- one step -----------------------------------------------------------------------------------------------------
-
-    def _set_lr(self) -> float:
-        multiple = self.stage.schedule(self.step, self.steps)
-        for optimizer in self.optimizers:
-            for group in optimizer.param_groups:
-                group["lr"] = group["initial_lr"] * multiple
-        return self.stage.lr * multiple
-
-    def _sum_over_ranks(self, *values: float) -> list[float]:
-        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
-        if dist.is_initialized():
-            dist.all_reduce(sums)
-        return sums.tolist()
-
-    def _forget_unused(self, batches: list[Batch]) -> None:
-        """Drop the zeros that stand for the gradients, already summed, of sharded parameters that no rank used."""
-        media = [batch[2] for batch in batches]
-        seen, asked = self._sum_over_ranks(
-            sum(m["pixel_values"] is not None for m in media), sum(m["labels"] is not None for m in media)
-        )
-        used = {"model.gpt.": self.step >= self.stage.dense_steps, "dense.": asked > 0, "model.": seen > 0}
-        for name, p in self.objective.named_parameters():
-            if not next(flag for prefix, flag in used.items() if name.startswith(prefix)):
-                p.grad = None
-
-    def _forward_backward(self, batch: Batch, tokens: float, passes: int) -> tuple[float, float]:
-        """Gradients of one micro-batch as its part of the whole step's mean; (summed text loss, dense loss)."""
-        if self.sharded and not len(batch[0]):  # nothing could be used: this rank must take part nevertheless
-            batch = torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), IGNORE), batch[2]
-        inputs, targets, media = to_device(batch, self.device)
-        with self.precision.autocast(self.device):
-            read = self.step >= self.stage.dense_steps
-            text, dense = self.objective(
-                inputs, targets, media["pixel_values"], media["labels"], media["documents"], read
-            )
-            extra = sum((w * dense[what] for what, w in self.stage.dense_weights.items() if what in dense), 0 * text)
-        (text / max(tokens, 1) + extra / passes).backward()
-        return float(text.detach()), float(extra.detach())
+    # --- the loop -----------------------------------------------------------------------------------------------------
 
     def train_step(self, batches: list[Batch]) -> dict[str, float]:
-        """One optimizer step over micro-batches: the loss is the mean over all supervised tokens of all ranks."""
-        lr = self._set_lr()
-        tokens = sum(int((targets != -1).sum()) for _, targets, _ in batches)
-        (all_tokens,) = self._sum_over_ranks(tokens)
-        passes = len(batches) * self.world_size
-        sums = [self._forward_backward(batch, all_tokens, passes) for batch in batches if len(batch[0]) or self.sharded]
-        if self.sharded:
-            self._forget_unused(batches)
-        else:
-            sum_gradients([p for p in self.objective.parameters() if p.requires_grad])
-        if self.config.grad_clip:
-            params = [p for group in self.optimizers[0].param_groups for p in group["params"]]
-            torch.nn.utils.clip_grad_norm_(params, self.config.grad_clip)
-        for optimizer in self.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
-        seen = sum(inputs.numel() for inputs, _, _ in batches)
-        text, dense, all_seen, flops = self._sum_over_ranks(
-            sum(t for t, _ in sums), sum(d for _, d in sums) / passes, seen, sum(self._flops(b) for b in batches)
-        )
-        self.total_flops += flops
-        return {"loss": text / max(all_tokens, 1), "dense": dense, "lr": lr, "tokens": all_seen, "flops": flops}
-
-    def _flops(self, batch: Batch) -> float:
-        inputs, targets, media = batch
-        read = self.step >= self.stage.dense_steps
-        lengths = media["documents"] or [inputs.size(1)] * inputs.size(0)
-        return step_flops(
-            self.model.config.vision,
-            self.model.config.gpt,
-            media["view_sizes"],
-            lengths if read else [],
-            supervised=int((targets != -1).sum()) if read else 0,
-            sam_trains=self.model.sam_model.pos_embed.requires_grad,
-        )
-
-    # --- the loop -----------------------------------------------------------------------------------------------------
+        """One optimizer step over micro-batches; `Learner.step`'s figures, and the learning rate as `lr`."""
+        multiple = self.stage.schedule(self.step, self.steps)
+        figures = self.learner.step(batches, multiple, read=self.step >= self.stage.dense_steps)
+        self.total_flops += figures["flops"]
+        return {**figures, "lr": self.stage.lr * multiple}
 
     def validate(self) -> Validation:
         """Validate over the fixed set, print, log, and warn when the model does not look."""
-        with gathered(self.objective) if self.sharded else nullcontext():
-            found = validate(self.model, self.val_loader(), self.precision)
+        with self.learner.gathered():
+            found = validate(self.model, self.val_loader(), self.learner.precision)
         self.best, self.last = min(self.best, found.loss), found
         line = f"step {self.step:05d}/{self.steps} | Validation loss: {found.loss:.4f} | min: {self.best:.4f}"
         if found.image_gain is not None:

@@ -19,8 +19,9 @@ import torch
 from safetensors.torch import load_file, save_file
 from tyro.conf import Positional
 
-from nanochat.checkpoint import export_model, load_model
+from nanochat.checkpoint import export_model, load_model, model_of
 from nanochat.common import UserError, atomic_path, entry_point, parse_args
+from nanochat.nano_deepseek_ocr import ModelConfig
 from nanochat.synth import lexicon
 from nanochat.synth.fonts import ASCII, EXTRAS, PACKED_FACES, find_fonts
 from nanochat.tokenizer import RustBPETokenizer
@@ -129,14 +130,11 @@ def write_shards(checkpoint: Path, results: Path) -> None:
 
 def join_shards(results: Path, folder: Path) -> str:
     """Shards as one exported model, which `nano-ocr --checkpoint` takes; a line that says what it is."""
-    from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
-
     meta = json.loads((results / "config.json").read_text())
-    model = NanoDeepseekOCR(ModelConfig.from_dict(meta["model"]))
     state: dict[str, torch.Tensor] = {}
     for number in range(meta.pop("shards")):
         state |= load_file(results / f"weights-{number}.safetensors")
-    model.load_state_dict(state)
+    model = model_of(ModelConfig.from_dict(meta["model"]), state, results)
     export_model(folder, model, RustBPETokenizer.from_directory(results), meta)
     return f"{folder}: stage {meta['stage']}, step {meta['step']}, last validation: {meta.get('validation')}"
 

@@ -26,7 +26,7 @@ def test_the_parts_of_a_step_are_the_step(number):
     trainer = filled_trainer(config, Stage(number, lambda step, steps: 1.0, 1e-3, dense_weights=weights), CPU)
     batch = next(iter(trainer.train_loader))
     assert gradient_error(trainer, batch) < 1e-5
-    trainer.stage.dense_weights = {what: 2 * w for what, w in weights.items()}
+    trainer.learner.dense_weights = {what: 2 * w for what, w in weights.items()}
     (moved,) = [p for name, p in trainer.model.named_parameters() if name == "projector.layers.bias"]
     before = moved.detach().clone()
     trainer.train_step([batch])

@@ -34,8 +34,8 @@ def rank_main(rank: int, port: int, data: str, out: str, world_size: int, optimi
         optimizer=optimizer, resume_step=resume_step, recompute="all",
     )  # fmt: skip
     found = losses(trainer)
-    n_here = sum(p.to_local().numel() for p in trainer.objective.parameters())
-    whole = sum(p.numel() for p in trainer.objective.parameters())
+    n_here = sum(p.to_local().numel() for p in trainer.learner.objective.parameters())
+    whole = sum(p.numel() for p in trainer.learner.objective.parameters())
     if rank == 0:
         figures = {"losses": found, "validation": trainer.last.loss, "share": n_here / whole}
         (Path(out) / "found.json").write_text(json.dumps(figures))

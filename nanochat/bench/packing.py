@@ -48,7 +48,7 @@ def measure_packing(config: TrainConfig, task: Task, steps: int, device: torch.d
             inputs = batches[0][0]
             filled += inputs.numel() - int((inputs == bos).sum()) + len(inputs)  # each row begins with one of its own
     return PackingReport(
-        batch_size=config.batch_size, seq_len=config.seq_len, steps=steps, precision=trainers[0].precision.name,
+        batch_size=config.batch_size, seq_len=config.seq_len, steps=steps, precision=trainers[0].learner.precision.name,
         padding=(1 - filled / tokens[0], 1 - filled / tokens[1]),
         step_seconds=(seconds[0] / steps, seconds[1] / steps),
         loss_difference=abs(first[1] - first[0]) / first[0],

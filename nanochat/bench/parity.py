@@ -48,7 +48,7 @@ def _trainer(model: str, device: torch.device, precision: Literal["float32", "bf
 
 
 def _loss_and_gradients(trainer: Trainer, batch: Batch) -> tuple[float, torch.Tensor]:
-    loss, _ = trainer._forward_backward(batch, 1.0, 1)
+    loss, _ = trainer.learner.forward_backward(batch, 1.0, 1)
     return loss, torch.cat([p.grad.flatten().cpu() for p in trainer.model.parameters() if p.grad is not None])
 
 

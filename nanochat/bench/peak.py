@@ -37,7 +37,8 @@ def step_peak(trainer: Trainer) -> int:
     """Peak bytes of one training step, not the first: weights, optimizer and batch included."""
     batch = next(iter(trainer.train_loader))
     trainer.train_step([batch])
-    states = [x for o in trainer.optimizers for state in o.state.values() for x in state.values()]
-    tensors = [*trainer.objective.parameters(), *trainer.objective.buffers(), *states, *batch[:2]]
+    objective = trainer.learner.objective
+    states = [x for o in trainer.learner.optimizers for state in o.state.values() for x in state.values()]
+    tensors = [*objective.parameters(), *objective.buffers(), *states, *batch[:2]]
     held = sum(x.numel() * x.element_size() for x in tensors if isinstance(x, torch.Tensor))
     return measured_peak(lambda: trainer.train_step([batch]), trainer.device, held + batch[2]["pixel_values"].nbytes)

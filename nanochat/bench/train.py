@@ -127,7 +127,7 @@ class CutStep:
         trainer, model = self.trainer, self.model
         inputs, targets, media = to_device(batch, trainer.device)
         supervised = targets != -1
-        with trainer.precision.autocast(trainer.device):
+        with trainer.learner.precision.autocast(trainer.device):
             seen = torch.cat(model.encode_images(media["pixel_values"]))
             vision = seen.detach().requires_grad_()
             watch.lap("encoder forward")
@@ -140,9 +140,9 @@ class CutStep:
         torch.autograd.backward(hidden, cut.grad)
         watch.lap("GPT backward")
         roots, gradients = [seen], [vision.grad]
-        if trainer.objective.dense is not None:
-            with trainer.precision.autocast(trainer.device):
-                losses = trainer.objective.dense(media["labels"])
+        if trainer.learner.objective.dense is not None:
+            with trainer.learner.precision.autocast(trainer.device):
+                losses = trainer.learner.objective.dense(media["labels"])
                 roots.append(sum(w * losses[what] for what, w in trainer.stage.dense_weights.items()))  # type: ignore
             gradients.append(None)
             watch.lap("dense labels")
@@ -150,13 +150,8 @@ class CutStep:
         watch.lap("encoder backward")
 
     def finish(self, watch: Stopwatch) -> None:
-        """Clip, step, and forget the gradients, as `Trainer.train_step` does."""
-        trainer = self.trainer
-        params = [p for group in trainer.optimizers[0].param_groups for p in group["params"]]
-        torch.nn.utils.clip_grad_norm_(params, trainer.config.grad_clip)
-        for optimizer in trainer.optimizers:
-            optimizer.step()
-            optimizer.zero_grad(set_to_none=True)
+        """The optimizers' part, as in any step."""
+        self.trainer.learner.update()
         watch.lap("optimizer")
 
 
@@ -164,14 +159,14 @@ def gradient_error(trainer: Trainer, batch: Batch) -> float:
     """Largest |a - b| / |b| over parameters: a, gradients of the cut step, b, of the trainer's own."""
 
     def taken() -> dict[str, Tensor]:
-        named = {name: p.grad for name, p in trainer.objective.named_parameters() if p.grad is not None}
-        for optimizer in trainer.optimizers:
+        named = {name: p.grad for name, p in trainer.learner.objective.named_parameters() if p.grad is not None}
+        for optimizer in trainer.learner.optimizers:
             optimizer.zero_grad(set_to_none=True)
         return named
 
     CutStep(trainer).gradients(batch, Stopwatch(trainer.device))
     cut = taken()
-    trainer._forward_backward(batch, float((batch[1] != -1).sum()), 1)
+    trainer.learner.forward_backward(batch, float((batch[1] != -1).sum()), 1)
     whole = taken()
     assert cut.keys() == whole.keys()
     return max(float((cut[name] - b).norm() / b.norm().clamp(min=1e-12)) for name, b in whole.items())
@@ -209,7 +204,7 @@ def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
     seconds = min(whole)
     return StepReport(
         stage=trainer.stage.number, batch_size=config.batch_size, seq_len=inputs.size(1), image_size=config.image_size,
-        precision=trainer.precision.name, step_seconds=seconds,
+        precision=trainer.learner.precision.name, step_seconds=seconds,
         parts={name: min(lap[name] for lap in laps) for name in laps[0]},
         tokens_per_second=inputs.numel() / seconds, pictures_per_second=len(media["view_sizes"]) / seconds,
         flops=flops, mfu=flops / seconds / peak,
@@ -222,12 +217,12 @@ def measure_machine(trainer: Trainer) -> Machine:
     inputs, targets, media = next(iter(trainer.train_loader))
     shapes = products(trainer.model.config, inputs.numel(), int((targets != -1).sum()), media["view_sizes"])
     device = trainer.device
-    rates = {shape.name: product_rate(shape, trainer.precision, device) for shape in shapes}
+    rates = {shape.name: product_rate(shape, trainer.learner.precision, device) for shape in shapes}
     on_gpu = device.type == "cuda"
     return Machine(
         device=torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
         threads=torch.get_num_threads(),
-        peak_flops=peak_flops(device, trainer.precision) if on_gpu else max(trainer.peak, *rates.values()),
+        peak_flops=peak_flops(device, trainer.learner.precision) if on_gpu else max(trainer.peak, *rates.values()),
         product_flops=rates,
         copy_bytes=copy_rate(2**31 if on_gpu else 2**28, device),
     )
