@@ -96,7 +96,7 @@ train() {
     while kill -0 "$pid" 2> /dev/null; do
         sleep "${EVERY:-20}"
         # shellcheck disable=SC2012
-        newest="$(ls -t "$work"/stage[12]/meta_*.json 2> /dev/null | head -n 1)"
+        newest="$(ls -t "$work"/stage[12]*/meta_*.json 2> /dev/null | head -n 1)"
         if [ -n "$newest" ] && [ "$newest" != "$seen" ]; then
             "$python" -m scripts.gpu_day shards --checkpoint="$newest" --results="$out" >> "$out/train.log" 2>&1
             seen="$newest"
