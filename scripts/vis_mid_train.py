@@ -12,6 +12,7 @@ import tyro
 
 from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_deepencoder, load_gpt
+from nanochat.sam_cache import keep_features
 from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
@@ -43,6 +44,10 @@ class Config(TrainConfig):
     the learning rate falls to zero over the last `decay` of the steps"""
     decay: float = 0.25
     """with synth: last share of the steps, over which the learning rate goes to zero"""
+    sam_cache: str = ""
+    """folder to keep SAM's features of each picture in, for data that are read again; none: SAM runs each time"""
+    sam_cache_gb: float = 20.0
+    """what they may take, in GB: a page of d20 takes 1 MB, half of it in bfloat16"""
     warmup_steps: int = 100
     """steps of linear warm-up"""
     lr_decay_step: int = 2000
@@ -66,6 +71,8 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
     if not config.resume_from_deepencoder and config.resume_step < 0 and config.resume == "no":
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
+    if config.sam_cache and config.synth:
+        raise UserError("--sam-cache keeps pictures that come again: documents drawn without end never do")
     setup = start(config)
     source = config.gpt or SOURCES[config.model].gpt
     if config.resume_from_deepencoder:
@@ -76,6 +83,8 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         check_language(setup, source)
     print0("Freezing SAM encoder...")
     setup.model.freeze_sam()
+    if config.sam_cache:
+        keep_features(setup.model.sam_model, config.sam_cache, config.sam_cache_gb)
     count_parameters(setup.model)
     fit_batch(config, setup)
 
