@@ -59,16 +59,17 @@ def matmul_rate(precision: str = "float32", device: str | torch.device = "cpu", 
     device = torch.device(device)
     n = 8192 if device.type == "cuda" else 1024
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
+    own = torch.Generator(device)  # how many numbers are drawn here depends on the clock: no weight may depend on it
     best, deadline = float("inf"), time.perf_counter() + seconds
     with _matmul_precision("medium" if precision == "medium" else torch.get_float32_matmul_precision()):
         rows = n if device.type == "cuda" else 32  # a slow precision must not cost seconds: probe a slice first
-        a, b = torch.randn(rows, n, device=device, dtype=dtype), torch.randn(n, n, device=device, dtype=dtype)
+        a, b = (torch.randn(m, n, device=device, dtype=dtype, generator=own) for m in (rows, n))
         while time.perf_counter() < deadline or best == float("inf"):
             start = time.perf_counter()
             (a @ b)[0, 0].item()
             best = min(best, (time.perf_counter() - start) / len(a))
             if len(a) < n and best * n < seconds / 4:
-                a, best = torch.randn(n, n, device=device, dtype=dtype), float("inf")
+                a, best = torch.randn(n, n, device=device, dtype=dtype, generator=own), float("inf")
     return 2.0 * n * n / best
 
 

@@ -13,6 +13,7 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from nanochat.machine import matmul_rate
 from nanochat.tasks.common import TaskMixture
 from nanochat.trainer import Stage, cosine, decay_to_zero, step_decay
 from nanochat.validate import validate
@@ -175,3 +176,12 @@ def test_wandb_gets_every_figure_under_its_name(tmp_path, monkeypatch):
     finally:
         run.finish()
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
+
+
+def test_measuring_the_machine_takes_no_number_from_the_seeds_row():
+    torch.manual_seed(3)
+    expected = torch.rand(4)
+    torch.manual_seed(3)
+    matmul_rate("float32", seconds=0.01)
+    matmul_rate("bfloat16", seconds=0.01)
+    assert torch.equal(torch.rand(4), expected)
