@@ -5,6 +5,7 @@ they run in: what was made by others is never found. A file opens with a hash of
 is made anew. Features of two precisions, or two machines' kinds, are apart by their rounding.
 """
 
+from collections.abc import Iterable
 from hashlib import blake2b
 from pathlib import Path
 
@@ -25,8 +26,8 @@ def _hash(*parts: bytes | memoryview) -> bytes:
     return found.digest()
 
 
-def _bytes(x: Tensor) -> memoryview:
-    return memoryview(x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy())
+def _bytes(x: Tensor) -> bytes:
+    return x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
 
 
 class SamCache:
@@ -90,7 +91,7 @@ class SamCache:
         paths = [place / _hash(size, _bytes(view)).hex() for view in pixels]
         found = [self._read(path, shape, dtype) for path in paths]
         missing = [i for i, features in enumerate(found) if features is None]
-        fresh = self.compute(pixels[missing]) if missing else []
+        fresh: Iterable[Tensor] = self.compute(pixels[missing]) if missing else ()
         for i, features in zip(missing, fresh):
             self._keep(paths[i], features)
             found[i] = features
@@ -99,4 +100,4 @@ class SamCache:
 
 def keep_features(sam: SAM, folder: str | Path, gigabytes: float) -> None:
     """Let a frozen SAM look up what it has seen before. Names and weights stay what they are."""
-    sam.forward = SamCache(sam, folder, gigabytes)  # type: ignore[method-assign]
+    sam.forward = SamCache(sam, folder, gigabytes)  # type: ignore[assignment]

@@ -56,6 +56,7 @@ short=(--model=nano --image_size=256 --batch_size=5 --optimizer=muon --lr=0.0025
     --save_every=0 --tokenizer_dir="$work/tokenizer" --num_workers=0)
 check() {
     step parity 120 -m scripts.bench parity
+    if [ "$gpu" = 1 ]; then step "parity compiled" 180 -m scripts.bench parity --compile=True; fi
     step "stage 1" 120 -m scripts.vis_tok_train "${short[@]}" --steps="${STEPS:-60}" --checkpoint_dir="$work/short1"
     step "stage 2" 120 -m scripts.vis_mid_train "${short[@]}" --steps="${STEPS:-60}" --checkpoint_dir="$work/short2" \
         --resume_from_deepencoder="$work/short1/deepencoder_${STEPS:-60}.pt"

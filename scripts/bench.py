@@ -158,10 +158,12 @@ def check_table(found: list[dict[str, Any]]) -> Table:
 
 def bench_parity(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
     """This device's results against a CPU's."""
-    report = parity.measure_parity(config.model, device)
+    report = parity.measure_parity(config.model, device, compiled=config.compile)
     table = Table("against a CPU in float32", "loss", "gradients", title=f"{config.model} on {report.device}")
     for name in report.loss:
         table.add_row(f"{name} here", f"{report.loss[name]:.1e}", f"{report.gradients[name]:.1e}")
+    for name, error in report.updates.items():
+        table.add_row(f"a step of {name} on the same gradients", "", f"{error:.1e}")
     table.add_row("greedy tokens that are equal", f"{report.equal_tokens:.1%}")
     console.print(table)
     return asdict(report)

@@ -182,6 +182,7 @@ def tables(steps: list[dict[str, Any]]) -> str:
             )
         if report := found.get("parity"):
             parity += [(n, f"{report['loss'][n]:.1e}", f"{report['gradients'][n]:.1e}") for n in report["loss"]]
+            parity += [(f"a step of {n}", "", f"{error:.1e}") for n, error in report["updates"].items()]
             parity.append(("greedy tokens that are equal", f"{report['equal_tokens']:.1%}", ""))
     ran = [(s["step"], "ok" if s["rc"] == 0 else f"failed ({s['rc']})", f"{s['seconds']}") for s in steps]
     heads = {

@@ -319,6 +319,14 @@ def test_training_at_another_size_reaches_every_used_weight():
     assert without == ["embeddings.patch_embedding.weight"]
 
 
+def test_the_compressor_stays_channels_last_in_memory():
+    sam, seen = SAM(SMALL_SAM), []
+    for conv in (sam.neck[0], sam.neck[2], sam.net_2, sam.net_3):
+        conv.register_forward_hook(lambda module, args, output: seen.extend([args[0], output]))
+    sam(torch.randn(2, 3, 256, 256))
+    assert len(seen) == 8 and all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
+
+
 def test_frozen_sam_gets_no_gradients_but_passes_none_on_either():
     sam, clip = SAM(SMALL_SAM).requires_grad_(False), CLIP(CLIPConfig(grid=2, width=12, n_layer=1, n_head=2))
     features = sam(torch.randn(1, 3, 128, 128))

@@ -1,9 +1,12 @@
-"""Does this device compute what a CPU does? Loss, gradients and answers of the same weights on both."""
+"""Does this device compute what a CPU does, by its fast paths and the plain one? Both have the same weights.
+
+Loss and gradients of a batch; what the optimizers, fused and in place, make of the same gradients; answers.
+"""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any
 
 import torch
 
@@ -20,9 +23,11 @@ class Parity:
 
     device: str
     loss: dict[str, float]
-    """of one batch, by precision"""
+    """of one batch, by way: float32, bfloat16, and in float32 `packed`, `recomputed`, and `compiled` where asked for"""
     gradients: dict[str, float]
-    """of all parameters together, by precision: |device's - CPU's| / |CPU's|"""
+    """of all parameters together, by way: |device's - CPU's| / |CPU's|"""
+    updates: dict[str, float]
+    """of the weights in a step on the same gradients in float32, by optimizer, likewise"""
     equal_tokens: float
     """of greedy answers in float32"""
 
@@ -40,16 +45,32 @@ def exact_float32() -> Iterator[None]:
         torch.backends.cudnn.allow_tf32 = before[1]
 
 
-def _trainer(model: str, device: torch.device, precision: Literal["float32", "bfloat16"]) -> Trainer:
-    config = TrainConfig(
-        model=model, image_size=128, batch_size=4, seq_len=64, steps=1, precision=precision, num_workers=0
-    )
+def _trainer(model: str, device: torch.device, **settings: Any) -> Trainer:
+    shape = {"model": model, "image_size": 128, "batch_size": 4, "seq_len": 64}
+    config = TrainConfig(**{**shape, "steps": 1, "num_workers": 0, "precision": "float32", **settings})
     return filled_trainer(config, Stage(1, lambda step, steps: 1.0, 1e-4), device)
+
+
+def _packed(batch: Batch) -> Batch:
+    """The rows of a batch without padding, end to end."""
+    inputs, targets, media = batch
+    lengths = [inputs.size(1)] * inputs.size(0)
+    return inputs.view(1, -1), targets.view(1, -1), {**media, "rows": [0] * len(lengths), "documents": lengths}
 
 
 def _loss_and_gradients(trainer: Trainer, batch: Batch) -> tuple[float, torch.Tensor]:
     loss, _ = trainer.learner.forward_backward(batch, 1.0, 1)
     return loss, torch.cat([p.grad.flatten().cpu() for p in trainer.model.parameters() if p.grad is not None])
+
+
+def _update(trainer: Trainer, gradients: torch.Tensor) -> torch.Tensor:
+    """What a step on these gradients adds to all weights that have one."""
+    trained = [p for p in trainer.model.parameters() if p.grad is not None]
+    before = torch.cat([p.detach().flatten().cpu() for p in trained])
+    for p, gradient in zip(trained, gradients.split([p.numel() for p in trained])):
+        p.grad = gradient.view(p.shape).to(p.device, copy=True)  # it is clipped in place
+    trainer.learner.update()
+    return torch.cat([p.detach().flatten().cpu() for p in trained]) - before
 
 
 def _answers(trainer: Trainer, tokens: int) -> torch.Tensor:
@@ -60,20 +81,33 @@ def _answers(trainer: Trainer, tokens: int) -> torch.Tensor:
     return torch.tensor([answer.tokens for answer in engine.generate_batch(prompts, max_tokens=tokens)])
 
 
-def measure_parity(model: str, device: torch.device, tokens: int = 64) -> Parity:
+def measure_parity(model: str, device: torch.device, tokens: int = 64, compiled: bool = False) -> Parity:
     """Compare `device` with a CPU: both build the same weights and read the same batch."""
+    ways: dict[str, dict[str, Any]] = {
+        "float32": {}, "bfloat16": {"precision": "bfloat16"}, "packed": {}, "recomputed": {"recompute": "all"},
+    }  # fmt: skip
+    if compiled:
+        ways["compiled"] = {"compile": True}
+
+    def distance(found: torch.Tensor, truth: torch.Tensor) -> float:
+        return float((found - truth).norm() / truth.norm())
+
     with exact_float32():
-        truth = _trainer(model, torch.device("cpu"), "float32")
+        truth = _trainer(model, torch.device("cpu"))
         batch = next(iter(truth.train_loader))
         loss, gradients = _loss_and_gradients(truth, batch)
         expected = _answers(truth, tokens)
-        losses, distances = dict[str, float](), dict[str, float]()
-        names: tuple[Literal["float32", "bfloat16"], ...] = ("float32", "bfloat16")
-        for name in names:
-            here = _trainer(model, device, name)
-            found, taken = _loss_and_gradients(here, batch)
-            losses[name] = abs(found - loss) / loss
-            distances[name] = float((taken - gradients).norm() / gradients.norm())
-            if name == "float32":
+        losses, distances, updates = dict[str, float](), dict[str, float](), dict[str, float]()
+        for way, settings in ways.items():
+            here = _trainer(model, device, **settings)
+            found, taken = _loss_and_gradients(here, _packed(batch) if way == "packed" else batch)
+            losses[way] = abs(found - loss) / loss
+            distances[way] = distance(taken, gradients)
+            if way == "float32":
                 equal = float((_answers(here, tokens) == expected).float().mean())
-    return Parity(str(device), losses, distances, equal)
+        for optimizer in ("adamw", "muon"):
+            there, here = (_trainer(model, where, optimizer=optimizer) for where in (truth.device, device))
+            for trainer in (there, here):
+                _loss_and_gradients(trainer, batch)
+            updates[optimizer] = distance(_update(here, gradients), _update(there, gradients))
+    return Parity(str(device), losses, distances, updates, equal)
