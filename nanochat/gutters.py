@@ -73,16 +73,15 @@ def divide(page: np.ndarray, segments: list[Segment], starts: list[Start]) -> li
     if len(starts) < 2:
         return segments
     grey, divided = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY), []
+    x, y = np.array(starts).T
     waiting = segments[::-1]
     while waiting:
         segment = waiting.pop()
         height, (left, right) = segment.height, segment.ends
-        near = sorted(
-            x for x, y in starts
-            if left[0] + REACH * height < x < right[0] - REACH * height
-            and abs(y - float(segment.y_at(np.array(x)))) < ROWS * height
-        )  # fmt: skip
-        places = [b for a, b in pairwise(near) if b - a < ALIGNED * height]
+        crossed = (x > left[0] + REACH * height) & (x < right[0] - REACH * height)
+        near = np.abs(y[crossed] - segment.y_at(x[crossed])) < ROWS * height
+        begun = np.sort(x[crossed][near]).tolist()
+        places = [b for a, b in pairwise(begun) if b - a < ALIGNED * height]
         gaps = [gap for x in places if (gap := _gap_before(grey, segment, x)) is not None]
         if gaps:
             first, *rest = _cut(segment, gaps[0])

@@ -100,6 +100,7 @@ def _remaining_angle(placed: list[_Placed]) -> float:
     apart = x[None] - x[:, None]
     beside = (apart > (width[None] + width[:, None]) / 2) & (apart > 4 * height[:, None])
     beside &= np.maximum(height[None], height[:, None]) < SAME_TYPE * np.minimum(height[None], height[:, None])
+    beside &= np.abs(y[None] - y[:, None]) < MOST_REMAINING * apart + height[None]  # no turn brings others together
     left, right = np.nonzero(beside)
     if not len(left):
         return 0.0

@@ -1,7 +1,9 @@
 """The plots of whether a model looks: what is read from a training log, and that curves are where their figures are."""
 
 import xml.etree.ElementTree as ElementTree
+from contextlib import nullcontext
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 
@@ -36,8 +38,9 @@ def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
 
     found = Validation(2.5, 1.25, 0.5, -0.125, 3.5)
     monkeypatch.setattr(trainer, "validate", lambda *_: found)
-    fake = type("Run", (), {"model": None, "val_loader": lambda self: None, "precision": None, "best": 9.0, "step": 40,
-                            "steps": 50, "log": lambda *_: None, "sharded": False})()  # fmt: skip
+    learner = SimpleNamespace(gathered=nullcontext, precision=None)
+    fake = type("Run", (), {"model": None, "val_loader": lambda self: None, "learner": learner, "best": 9.0, "step": 40,
+                            "steps": 50, "log": lambda *_: None})()  # fmt: skip
     trainer.Trainer.validate(fake)
     found = replace(found, image_gain=None, similarity=None, centred_similarity=None, directions=None)
     fake.step = 50
