@@ -12,7 +12,8 @@ from PIL import Image
 
 from nanochat.common import UserError
 from nanochat.image_process import open_image
-from nanochat.ocr import OCR, PROMPT, Page
+from nanochat.ocr import OCR, PROMPT
+from nanochat.page import Page
 
 
 @dataclass

@@ -21,7 +21,8 @@ from pydantic import BaseModel
 
 from nanochat.common import UserError
 from nanochat.formats import Placed, placed_lines, words_of
-from nanochat.ocr import OCR, Page, find_model
+from nanochat.ocr import OCR, find_model
+from nanochat.page import Page
 
 log = logging.getLogger(__name__)
 ONE_AT_A_TIME = threading.Lock()  # OCRmyPDF hands over pages from many threads; the model takes one

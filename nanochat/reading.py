@@ -22,7 +22,8 @@ from nanochat.documents import Document, InputPage, Selection, Source, open_docu
 from nanochat.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
 from nanochat.grounding import draw_boxes
 from nanochat.ledger import READ, STATES, Ledger
-from nanochat.ocr import OCR, Page
+from nanochat.ocr import OCR
+from nanochat.page import Page
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"

@@ -14,7 +14,8 @@ from tiny_server import tiny_checkpoint
 
 from nanochat import ocrmypdf_plugin as plugin
 from nanochat.common import UserError
-from nanochat.ocr import OCR, Page, TextLine
+from nanochat.ocr import OCR
+from nanochat.page import Page, TextLine
 
 
 def ocrmypdf(*arguments: str | Path) -> subprocess.CompletedProcess:

@@ -18,7 +18,7 @@ from PIL import Image
 from nanochat.common import UserError
 from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.ledger import Ledger
-from nanochat.ocr import Page
+from nanochat.page import Page
 from nanochat.reading import Job, Totals, file_names, read_input
 
 SETTINGS = {"checkpoint": "none"}

@@ -28,7 +28,8 @@ from nanochat.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.machine import Precision, choose_precision
 from nanochat.modes import MODES, get_mode
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
-from nanochat.ocr import OCR, PROMPT, Page
+from nanochat.ocr import OCR, PROMPT
+from nanochat.page import Page
 from nanochat.reading import Job, read_input
 from nanochat.synth import LEVELS, draw_document
 from nanochat.tasks.empty_pictures import EmptyPictures
