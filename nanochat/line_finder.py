@@ -209,7 +209,10 @@ def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[
     at once more, at a scale that suits it.
     """
     finder = finder or line_finder()
-    scale = min(1.0, LARGEST_SIDE / max(image.size))
+    even = (
+        LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
+    )  # of a long strip: by its area, or its type would be lost
+    scale = min(1.0, max(LARGEST_SIDE / max(image.size), even))
     found = _look(image, scale, finder)
     if found and not SMALL <= _body(found) * scale <= LARGE:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)

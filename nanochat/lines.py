@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.boxes import Box, union
+from nanochat.boxes import Box
 from nanochat.image_process import paper_colour
 from nanochat.layout import Line
 from nanochat.line_finder import ABOVE, BELOW, Segment, text_box
@@ -155,11 +155,3 @@ def join(texts: list[str], pieces: list[Piece]) -> str:
     for text, piece in zip(texts, pieces, strict=True):
         rows.setdefault(piece.row, []).append(" ".join(text.split()))
     return "\n".join(" ".join(part for part in row if part) for row in rows.values() if any(row))
-
-
-def line_boxes(pieces: list[Piece]) -> list[Box]:
-    """The box of each line, from top to bottom."""
-    rows: dict[int, list[Box]] = {}
-    for piece in pieces:
-        rows.setdefault(piece.row, []).append(piece.box)
-    return [union(boxes) for boxes in rows.values()]

@@ -13,11 +13,11 @@ from rapidfuzz.distance import Levenshtein
 from shared_data import shared_data
 
 from nanochat.audit import audit
-from nanochat.boxes import Box
+from nanochat.boxes import Box, union
 from nanochat.image_process import open_image
 from nanochat.layout import Line, find_lines
 from nanochat.line_finder import Segment
-from nanochat.lines import MARGIN, TYPE_HEIGHT, Piece, cut_lines, join, line_boxes
+from nanochat.lines import MARGIN, TYPE_HEIGHT, Piece, cut_lines, join
 from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.document import Document
 
@@ -28,6 +28,12 @@ def near(found: Box, true: tuple[int, ...], slack: int = 4) -> bool:
 
 def cut(page: Image.Image) -> list[Piece]:
     return cut_lines(page, find_lines(page))
+
+
+def line_boxes(pieces: list[Piece]) -> list[Box]:
+    """The box of each line, around its pieces."""
+    rows = sorted({piece.row for piece in pieces})
+    return [union([piece.box for piece in pieces if piece.row == row]) for row in rows]
 
 
 @settings(max_examples=12)
@@ -200,3 +206,10 @@ def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: f
     tilted = page.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="#f4f1e8")
     lines = find_lines(tilted)
     assert len(lines) == 12 and all(len(line.segments) == 2 for line in lines)
+
+
+def test_the_line_of_a_long_strip_is_found_from_end_to_end() -> None:
+    page, ((left, _, right, _),) = draw_page([sentence(0, 110)], 36, width=12_000)
+    strip = page.crop((0, 30, 12_000, 120))
+    (line,) = find_lines(strip)
+    assert line.box[0] < left + 20 and line.box[2] > min(right, 12_000) - 40
