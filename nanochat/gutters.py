@@ -35,14 +35,14 @@ def _columns(grey: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray
     return x, contrast[-2:].mean(0) < ink, contrast[2] > ink
 
 
-def _gap_before(grey: np.ndarray, segment: Segment, start: float) -> tuple[float, float] | None:
+def _gap_before(
+    x: np.ndarray, blank: np.ndarray, full: np.ndarray, height: float, start: float
+) -> tuple[float, float] | None:
     """Blank paper, perhaps with a thin rule in it, that ends where x is about `start`: from x to x; or None."""
-    height = segment.height
-    x, blank, full = _columns(grey, segment)
     here = (x > start - BEFORE * height) & (x < start + 1.5 * ALIGNED * height)
     x, blank, full = x[here], blank[here], full[here]
     gaps: list[list[int]] = []
-    for a, b in _runs(blank):
+    for a, b in runs(blank):
         if gaps and a - gaps[-1][1] <= RULE * height and full[gaps[-1][1] : a].any():
             gaps[-1][1] = b
         else:
@@ -52,7 +52,7 @@ def _gap_before(grey: np.ndarray, segment: Segment, start: float) -> tuple[float
     return min(fitting, key=lambda gap: abs(gap[1] - start), default=None)
 
 
-def _runs(flags: np.ndarray) -> list[tuple[int, int]]:
+def runs(flags: np.ndarray) -> list[tuple[int, int]]:
     """Where flags are set without a break: first, and one past the last."""
     edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]]))).tolist()
     return list(zip(edges[::2], edges[1::2]))
@@ -82,11 +82,12 @@ def divide(page: np.ndarray, segments: list[Segment], starts: list[Start]) -> li
         near = np.abs(y[crossed] - segment.y_at(x[crossed])) < ROWS * height
         begun = np.sort(x[crossed][near]).tolist()
         places = [b for a, b in pairwise(begun) if b - a < ALIGNED * height]
-        gaps = [gap for x in places if (gap := _gap_before(grey, segment, x)) is not None]
-        if gaps:
-            first, *rest = _cut(segment, gaps[0])
-            divided.append(first)
-            waiting += rest
-        else:
-            divided.append(segment)
+        gap = None
+        if places:
+            columns = _columns(grey, segment)
+            found = (_gap_before(*columns, height, start) for start in places)
+            gap = next((gap for gap in found if gap is not None), None)
+        first, *rest = (_cut(segment, gap) if gap else []) or [segment]
+        divided.append(first)
+        waiting += rest
     return divided

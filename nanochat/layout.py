@@ -235,7 +235,8 @@ def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line
     segments = find_segments(page, finder)
     if not segments:
         return []
-    neighbours = [s.segment.ends[0] for row in _rows(_place(segments)) for s in row[1:]]
-    segments = divide(np.asarray(page), segments, [(x, y) for x, y in neighbours])
-    rows = _in_order(_rows(_place(segments)))
-    return [Line(tuple(_whole([s.segment for s in row]))) for row in rows]
+    rows = _rows(_place(segments))
+    divided = divide(np.asarray(page), segments, [tuple(s.segment.ends[0]) for row in rows for s in row[1:]])
+    if divided != segments:
+        rows = _rows(_place(divided))
+    return [Line(tuple(_whole([s.segment for s in row]))) for row in _in_order(rows)]

@@ -16,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.boxes import Box
+from nanochat.gutters import runs
 from nanochat.image_process import paper_colour
 from nanochat.layout import Line
 from nanochat.line_finder import ABOVE, BELOW, Segment, text_box
@@ -96,8 +97,7 @@ def _cuts(strip: np.ndarray, n: int) -> list[int]:
     grey = strip.astype(np.int32).sum(2)
     contrast = np.abs(grey - np.median(grey)).max(0)
     empty = contrast < 0.35 * np.percentile(contrast, 90)
-    edges = np.flatnonzero(np.diff(np.concatenate([[0], empty.astype(int), [0]])))
-    gaps = list(zip(edges[::2], edges[1::2]))
+    gaps = runs(empty)
     width, cuts = strip.shape[1], []
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3

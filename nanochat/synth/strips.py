@@ -53,12 +53,12 @@ def cut_strip(piece: Piece, document: Document) -> Strip | None:
         return None
     here = np.flatnonzero(between & (away <= INSIDE))
     here = here[np.argsort(places[here, 0], kind="stable")]
-    text = "".join(document.chars[i] for i in here[:1])
-    for before, i in pairwise(here):  # where glyphs that are not neighbours meet, there was a space
-        text += ("" if i == before + 1 and document.line_ids[i] == document.line_ids[before] else " ") + document.chars[
-            i
-        ]
-    return Strip(piece.picture, " ".join(text.split()), "".join(document.chars[i] for i in here), places[here])
+    chars = "".join(document.chars[i] for i in here)
+    text = chars[:1]
+    for (before, i), char in zip(pairwise(here), chars[1:]):
+        neighbours = i == before + 1 and document.line_ids[i] == document.line_ids[before]
+        text += char if neighbours else " " + char  # where others meet, there was a space
+    return Strip(piece.picture, " ".join(text.split()), chars, places[here])
 
 
 def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HEIGHT) -> list[Strip]:
