@@ -75,6 +75,7 @@ class Learner:
     def step(self, batches: list[Batch], multiple: float, read: bool) -> dict[str, float]:
         """One step over micro-batches at `multiple` of the peak rates; without `read` on dense labels alone.
 
+        The dense labels' weights fall with the rates: they show where to look, and the text has the last word.
         Returns, over all ranks: `loss`, mean text loss of a token; `dense`, weighted dense loss; `tokens`, those that
         went in; `flops`.
         """
@@ -82,7 +83,7 @@ class Learner:
         (all_tokens,) = self._sum_over_ranks(tokens)
         passes = len(batches) * self.world_size
         sums = [
-            self.forward_backward(batch, all_tokens, passes, read)
+            self.forward_backward(batch, all_tokens, passes, read, multiple)
             for batch in batches
             if len(batch[0]) or self.sharded
         ]  # fmt: skip
@@ -97,8 +98,13 @@ class Learner:
         )
         return {"loss": text / max(all_tokens, 1), "dense": dense, "tokens": all_seen, "flops": flops}
 
-    def forward_backward(self, batch: Batch, tokens: float, passes: int, read: bool = True) -> tuple[float, float]:
-        """Gradients of one micro-batch as its part of the whole step's mean; (summed text loss, dense loss)."""
+    def forward_backward(
+        self, batch: Batch, tokens: float, passes: int, read: bool = True, dense_share: float = 1.0
+    ) -> tuple[float, float]:
+        """Gradients of one micro-batch as its part of the whole step's mean; (summed text loss, dense loss).
+
+        `dense_share`: of the dense losses' weights, in the gradients; the loss returned has them whole.
+        """
         if self.sharded and not len(batch[0]):  # nothing could be used: this rank must take part nevertheless
             batch = torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), IGNORE), batch[2]
         inputs, targets, media = to_device(batch, self.device)
@@ -107,7 +113,7 @@ class Learner:
                 inputs, targets, media["pixel_values"], media["labels"], media["documents"], read
             )
             extra = sum((w * dense[what] for what, w in self.dense_weights.items() if what in dense), 0 * text)
-        (text / max(tokens, 1) + extra / passes).backward()
+        (text / max(tokens, 1) + dense_share * extra / passes).backward()
         return float(text.detach()), float(extra.detach())
 
     def update(self, multiple: float = 1.0) -> None:
