@@ -37,9 +37,12 @@ _UNWANTED = re.compile(
     r"|Integrals|NonUnicode|Size.*Sym|Variants|Display$|Hairline|Thin|Extra ?Light|Ultra ?Light|Outline|cm[a-z]+\d+"
     # variants that would give one design a dozen entries
     r"|(Semi ?bold|Demi|Extra ?bold|Medium|Light|Heavy|Black) (Italic|Oblique)|Retina|^([5-9]|17) "
-    r"|Latin Modern Mono .|Latin Modern (Roman|Sans) (Demi|Slanted|Quotation)|OCRA.|Accanthis.*No\d|Verana Sans .",
+    r"|Latin Modern Mono .|Latin Modern (Roman|Sans) (Demi|Slanted|Quotation)|OCRA.|Accanthis.*No\d|Verana Sans ."
+    r"|Clear Sans .|Tiresias .* Z$|Unifont-JP|Spleen (6x12|32x64)"
+    r"|Semi ?(Condensed|Expanded) .|(Narrow|Wide|Extended) .",
     re.IGNORECASE,
 )
+_MONO = re.compile(r"mono|courier|code|ocr|hack|inconsolata|agave|hermit|spleen|unifont|3270|tlwg", re.IGNORECASE)
 _NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
 
 
@@ -61,7 +64,7 @@ class Face:
     @cached_property
     def mono(self) -> bool:
         """A typewriter or code face, by its family's name."""
-        return re.search(r"mono|courier|code|ocr|hack|inconsolata|agave|typewriter", self.family, re.I) is not None
+        return _MONO.search(self.family) is not None
 
 
 class FontSet:
@@ -112,12 +115,12 @@ def _candidates() -> list[tuple[str, str, str, int]]:
     if spec and spec.submodule_search_locations:  # ships DejaVu and STIX: there is always something to draw with
         found += _scan(Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf")
     if shutil.which("fc-list"):
-        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\n"
+        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\x1e"  # some fonts' names hold a line's end
         listing = subprocess.run(
             ["fc-list", ":charset=20-7e", "--format", pattern], capture_output=True, text=True, check=True
         ).stdout
-        for line in listing.splitlines():
-            family, style, path, index = line.split("\t")
+        for record in listing.split("\x1e")[:-1]:
+            family, style, path, index = map(str.strip, record.split("\t"))
             if int(index) < 1 << 16:  # larger numbers are named instances of variable fonts
                 found.append((family, style, path, int(index)))
     return sorted(set(found))
