@@ -86,6 +86,10 @@ def test_a_folder_of_pictures_with_texts_beside_them(tmp_path):
     found = open_set(f"folder:{tmp_path}", 10)
     assert found.ids == ["a", "b"]
     assert [text_of(item) for item in found] == ["Größe 9", "two\nlines"]
+    assert not found.fold_case
+    (tmp_path / "a.txt").write_text("GRÖSSE 9", encoding="utf-8")
+    (tmp_path / "b.txt").write_text("TWO\nLINES")
+    assert open_set(f"folder:{tmp_path}", 10).fold_case, "who writes all in capitals has not kept the case"
     (tmp_path / "b.txt").write_bytes(b"\xff\xfe\xfa")
     with pytest.raises(UserError, match="UTF-8"):
         open_set(f"folder:{tmp_path}", 10)
@@ -93,7 +97,7 @@ def test_a_folder_of_pictures_with_texts_beside_them(tmp_path):
 
 def test_a_folder_with_a_list():
     found = open_set(f"folder:{shared_data('funsd')}", 3)
-    assert len(found) == 3 and found[0]["messages"][0]["content"] == "<image>\nFree OCR."
+    assert len(found) == 3 and not found.fold_case and found[0]["messages"][0]["content"] == "<image>\nFree OCR."
 
 
 def test_a_folder_with_neither(tmp_path):

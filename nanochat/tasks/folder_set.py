@@ -17,7 +17,8 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 class FolderSet(EvalSet):
     """`n` pictures of a folder, or all, each with all that is written on it; their tier is the record's type.
 
-    Raises UserError where the folder holds neither, or a text is not UTF-8.
+    Texts without one small letter have lost their case, whatever is printed, so case is then no error. Raises
+    UserError where the folder holds neither, or a text is not UTF-8.
     """
 
     def __init__(self, folder: str | Path, n: int) -> None:
@@ -26,6 +27,7 @@ class FolderSet(EvalSet):
         self.records = [found[i] for i in choose(len(found), n)]
         self.ids = [name for name, *_ in self.records]
         self.tiers = [tier for *_, tier in self.records]
+        self.fold_case = not any(char.islower() for _, _, text, _ in self.records for char in text)
 
     def get_example(self, index: int) -> dict:
         _, picture, text, _ = self.records[index]
