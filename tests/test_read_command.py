@@ -4,6 +4,8 @@ import base64
 import importlib.util
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -209,3 +211,11 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nanochat.ocr.OCR.read_many", interrupt)
     code, _, err = read("a.png", "--out=out")
     assert code == 130 and "go on with --resume" in err and err.endswith("interrupted\n")
+
+
+def test_reading_loads_no_compiler_and_no_plots(place: Path, checkpoint: Path) -> None:
+    """Two of the five seconds to the first text would be theirs."""
+    program = """import sys; from nanochat.cli import main; main()
+assert {"torch._dynamo", "sympy", "matplotlib"}.isdisjoint(sys.modules)"""
+    command = [sys.executable, "-c", program, "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]
+    assert subprocess.run(command, capture_output=True, text=True).returncode == 0
