@@ -160,6 +160,8 @@ def test_markdown_is_asked_of_who_was_taught_it(read, checkpoint: Path) -> None:
     try:
         assert asked("taught", "--format=md") == PROMPTS["markdown"]
         assert asked("told", "--format=md", "--task=free") == asked("text") == PROMPTS["free"]
+        warned = [read("a.png", f"--task={task}")[2] for task in ("markdown", "figure")]
+        assert ["was taught free, markdown, not figure" in text for text in warned] == [False, True]
     finally:
         meta.write_text(before)
 
