@@ -8,7 +8,7 @@ order, and they are those of `NanoDeepseekOCR.generate`.
 """
 
 import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -150,8 +150,11 @@ class Prompt:
     tokens: list[int]
     images: Sequence[ImageViews]
     answers: list[Answer]
+    request: object = None
+    """whose it is: those that wait are taken in turn, one of each request"""
 
     def __post_init__(self) -> None:
+        self.request = self.request or self
         self.features: list[Tensor] = []  # of each picture, encoded by itself, (n_tokens, C)
         self.embeds: Tensor | None = None  # (1, T, C), of pictures that were encoded by themselves
         self.cache: KVCache | None = None
@@ -223,9 +226,17 @@ class Scheduler:
         self._cache: KVCache | None = None
 
     def submit(self, prompt: Prompt) -> None:
-        """Queue a prompt behind those that wait; its answers join the batch together."""
+        """Queue a prompt, in its request's turn, behind those that wait; its answers join the batch together."""
         assert 0 < len(prompt.answers) <= self.max_rows
-        self.waiting.append(prompt)
+        turns: Counter[object] = Counter()  # how many of each request come before a place
+        own = sum(other.request is prompt.request for other in self.waiting)
+        place = 0
+        for other in self.waiting:
+            if turns[other.request] > own:
+                break
+            turns[other.request] += 1
+            place += 1
+        self.waiting.insert(place, prompt)
 
     @property
     def reading(self) -> bool:

@@ -21,7 +21,7 @@ from nanochat.documents import InputPage, Selection, find_sources
 from nanochat.formats import Format
 from nanochat.ledger import READ, Ledger
 from nanochat.ocr import OCR, find_model
-from nanochat.prompts import one_picture, prompt_for
+from nanochat.prompts import PROMPTS, one_picture, prompt_for
 from nanochat.reading import Job, read_input, summary
 from nanochat.serve.settings import ServeSettings
 
@@ -177,10 +177,12 @@ def _prompt(options: Read) -> str:
     """What is asked: as given; else Markdown, where that is wanted and the model was taught it; else the text."""
     if options.prompt:
         return one_picture(options.prompt.replace("\\n", "\n"))
-    if options.task or options.format != "md":
-        return prompt_for(options.task or "free")
+    prompt = prompt_for(options.task or "free")
     taught = peek_meta(find_model(options.checkpoint)).get("tasks", [])
-    return prompt_for("markdown" if "markdown" in taught else "free")
+    if options.task in PROMPTS and taught and options.task not in taught:
+        told = f"this checkpoint was taught {', '.join(taught)}, not {options.task}: expect worse text"
+        warnings.warn(told, stacklevel=2)
+    return PROMPTS["markdown"] if not options.task and options.format == "md" and "markdown" in taught else prompt
 
 
 def _settings(options: Read, prompt: str) -> dict:
@@ -207,6 +209,7 @@ def read(options: Read) -> int:
     """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
     _check(options)
     selection = Selection(options.pages)
+    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     sources = find_sources(options.files)  # look at what the user gave before loading a model
     prompt = _prompt(options)
     job = Job(
@@ -218,7 +221,6 @@ def read(options: Read) -> int:
         return OCR(options.checkpoint, options.device, options.mode, options.max_vision_tokens, options.batch_size)
 
     console = Console(stderr=True)
-    warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     with tempfile.TemporaryDirectory() as temporary, _progress(console, len(sources)) as on_page:
         folder = options.out or Path(temporary)
         ledger = Ledger(folder / "ledger.jsonl", _settings(options, prompt), options.resume, options.retry_failed)

@@ -1,9 +1,11 @@
 """What every part of the project shares: user errors, ranks and devices, files that are whole or absent."""
 
+import io
 import os
+import re
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import is_dataclass
 from datetime import timedelta
 from functools import wraps
@@ -64,7 +66,8 @@ def _switches(config_class: Any) -> set[str]:
 def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     """`--flag=True` and `--flag True` as `--flag`, `--flag=False` and `--flag False` as `--no-flag`.
 
-    `switches`: such flags, with `-`. All else stays as it is, and so does what follows `--`.
+    `switches`: such flags, with `-`. All else stays as it is, and so does what follows `--`. Raises UserError for a
+    switch that is neither.
     """
     plain: list[str] = []
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -77,6 +80,8 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
             value = waiting.pop(0)
         if flag in switches and value in ("True", "False"):
             argument = flag if value == "True" else "--no-" + flag.removeprefix("--")
+        elif flag in switches and equals:
+            raise UserError(f"{argument}: give True or False")
         plain.append(argument)
     return plain + list(arguments[end:])
 
@@ -85,10 +90,36 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
     """Fill the dataclass `config_class`, or one of a union of them, from the command line.
 
     `--name=value`, `--name value`, `_` and `-` alike; a boolean is set by `--name` alone, `--name=True` or
-    `--name True`, and unset by `--no-name` or `--name=False`.
+    `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for what cannot be understood.
     """
     arguments = plain_switches(sys.argv[1:], _switches(config_class))
-    return tyro.cli(config_class, description=description, args=arguments)
+    framed = io.StringIO()
+    try:
+        with redirect_stderr(framed):
+            return tyro.cli(config_class, description=description, args=arguments)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        error: BaseException | None = stop
+        while error is not None and not isinstance(error, UserError):  # a dataclass's own, which tyro frames too
+            error = error.__context__
+        raise error or UserError(unframed(framed.getvalue())) from None
+
+
+def unframed(text: str) -> str:
+    """tyro's frame of several lines as one: what is wrong, what may be given, and which --help says more."""
+    lines = [line.strip(" │") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    said = re.sub(r"\.? ─+ ", "; ", " ".join(line for line in lines if line))
+    for theirs, ours in (
+        (r"Error parsing |Argument helptext: ", ""),
+        (r"invalid literal for int\(\) with base 10: (.*?);", r"\1 is not a whole number;"),
+        (r"could not convert string to float: (.*?);", r"\1 is not a number;"),
+        (r"no type matching (\S+) could be instantiated from \[(.*?)\]\. Got errors: .*?;", r"\2 is not of \1;"),
+        (r"Missing value for argument '(.*)'\. Expected 1 values", r"\1 needs a value"),
+        (r"For full helptext, (run|see):? ", "see "),
+    ):
+        said = re.sub(theirs, ours, said)
+    return said
 
 
 def get_dist_info() -> tuple[bool, int, int, int]:

@@ -3,7 +3,6 @@
 import base64
 import binascii
 import glob
-import importlib.util
 import io
 import sys
 import threading
@@ -19,7 +18,7 @@ from PIL import Image
 
 from nanochat.common import UserError
 from nanochat.errors import PasswordNeeded
-from nanochat.image_process import MAX_PIXELS, explain_broken, open_image
+from nanochat.image_process import MAX_PIXELS, explain_broken, identify, open_image
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".jp2", ".heic", ".heif"}
 PDFIUM = threading.Lock()  # pdfium is not to be called by two threads at a time, not even for two documents
@@ -136,9 +135,8 @@ class Pictures:
 
     def __init__(self, source: Source) -> None:
         self.source, self.lock = source, threading.Lock()
-        _know_heic()
         with explain_broken(source.name):
-            self.image = Image.open(source.stream())
+            self.image = identify(source.stream())
             self.n_pages = int(getattr(self.image, "n_frames", 1))
         self.moves = self.image.format in ("GIF", "WEBP", "PNG") and self.n_pages > 1
 
@@ -204,12 +202,6 @@ class PDF:
 
 
 Document = Pictures | PDF
-
-
-def _know_heic() -> None:
-    """Let Pillow open HEIC where the package pillow-heif is installed."""
-    if importlib.util.find_spec("pillow_heif") is not None and ".heic" not in Image.registered_extensions():
-        importlib.import_module("pillow_heif").register_heif_opener()
 
 
 def open_document(source: Source, dpi: int = 150, password: str = "") -> Document:

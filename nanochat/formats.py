@@ -15,7 +15,6 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
-import matplotlib
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL import Image
@@ -213,6 +212,8 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 def _font(document: pdfium.PdfDocument) -> Any:
     """DejaVu Sans, which knows most alphabets, in the document; it comes with matplotlib."""
+    import matplotlib  # half a second, which only those who write PDFs should wait
+
     data = (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf").read_bytes()
     buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
     return raw.FPDFText_LoadFont(document.raw, buffer, len(data), raw.FPDF_FONT_TRUETYPE, True)

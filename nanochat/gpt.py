@@ -236,8 +236,10 @@ class GPT(nn.Module):
         wte = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.n_embd), freeze=False)
         self.transformer = nn.ModuleDict({"wte": wte, "h": blocks})
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        self.init_rotary()
-        if not self.lm_head.weight.is_meta:
+        table = torch.empty(10 * config.sequence_len, config.n_embd // config.n_head // 2, dtype=torch.float32)
+        self.register_buffer("cos", table, persistent=False)
+        self.register_buffer("sin", table.clone(), persistent=False)
+        if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler: a second
             self.init_weights()
 
     def init_rotary(self) -> None:
@@ -248,8 +250,7 @@ class GPT(nn.Module):
         angles = torch.outer(
             torch.arange(10 * self.config.sequence_len, device=device, dtype=torch.float32), frequencies
         )
-        self.register_buffer("cos", angles.cos(), persistent=False)
-        self.register_buffer("sin", angles.sin(), persistent=False)
+        self.cos, self.sin = angles.cos(), angles.sin()
 
     @torch.no_grad()
     def init_weights(self) -> None:

@@ -8,7 +8,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-import matplotlib
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.boxes import Box
@@ -122,4 +121,6 @@ def draw_boxes(page: Image.Image, named: list[tuple[str, Box]]) -> Image.Image:
 
 def _font(size: float) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which knows most alphabets; it comes with matplotlib."""
+    import matplotlib  # half a second, which only those who draw boxes should wait
+
     return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)

@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 import torch
@@ -99,7 +100,18 @@ def explain_broken(name: str) -> Iterator[None]:
     except (UserError, MemoryError):
         raise
     except Exception as error:  # a damaged picture can raise nearly anything
-        raise UserError(f"{name}: broken or truncated picture ({error})") from error
+        raise UserError(f"{name}: broken or truncated picture ({' '.join(str(error).split())})") from error
+
+
+def identify(source: str | Path | BinaryIO) -> Image.Image:
+    """`Image.open`, and what Pillow alone does not know: HEIC, in which phones take pictures."""
+    try:
+        return Image.open(source)
+    except UnidentifiedImageError:
+        from pillow_heif import register_heif_opener  # only here: few need it
+
+        register_heif_opener()
+        return Image.open(source)
 
 
 def open_image(source: str | Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
@@ -109,7 +121,7 @@ def open_image(source: str | Path | bytes | Image.Image, name: str | None = None
         image = (
             source
             if isinstance(source, Image.Image)
-            else Image.open(io.BytesIO(source) if isinstance(source, bytes) else source)
+            else identify(io.BytesIO(source) if isinstance(source, bytes) else source)
         )
         if image.width * image.height > MAX_PIXELS:
             raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {MAX_PIXELS:,}")

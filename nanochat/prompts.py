@@ -1,5 +1,7 @@
 """What a page can be asked, by name: the paper's prompts, word for word; a model knows those it was taught."""
 
+from collections.abc import Iterable
+
 from nanochat.common import UserError
 
 PROMPTS = {
@@ -18,6 +20,12 @@ def one_picture(prompt: str) -> str:
     if prompt.count("<image>") != 1:
         raise UserError(f"a prompt needs one <image>, where the picture goes; this one has {prompt.count('<image>')}")
     return prompt
+
+
+def names_of(prompts: Iterable[str]) -> list[str]:
+    """The names of those prompts that have one, in the order of PROMPTS."""
+    asked = {prompt.strip() for prompt in prompts}
+    return [name for name, prompt in PROMPTS.items() if prompt in asked]
 
 
 def prompt_for(task: str) -> str:

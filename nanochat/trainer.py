@@ -21,6 +21,7 @@ from nanochat.machine import Precision, choose_precision, peak_flops
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.optim import build_optimizers
+from nanochat.prompts import names_of
 from nanochat.recompute import Recompute, compile_blocks, recompute_blocks
 from nanochat.shard import shard
 from nanochat.tasks.common import ENDLESS
@@ -219,6 +220,7 @@ class Trainer:
             meta = {
                 "stage": self.stage.number,
                 "preset": self.config.model,
+                "tasks": names_of(self.train_loader.data.task.prompts),
                 "position": self.train_loader.position,
                 "plan": self.train_loader.plan.state_dict(),
                 "world_size": self.world_size,

@@ -190,6 +190,20 @@ def test_short_prompts_are_read_together_and_long_ones_alone(engine: Engine) -> 
     assert finish(scheduler, prompts) == alone
 
 
+def test_requests_take_turns(engine: Engine) -> None:
+    scheduler = engine.scheduler(2)
+    submitted = [Prompt([BOS], [], [Answer((1, "length"))], request) for request in ("page", "page", "page", "other")]
+    for one in [*submitted, Prompt([BOS], [], [Answer((1, "length"))]), Prompt([BOS], [], [Answer((1, "length"))])]:
+        scheduler.submit(one)
+    turns = [one.request if isinstance(one.request, str) else "its own" for one in scheduler.waiting]
+    assert turns == ["page", "other", "its own", "its own", "page", "page"]
+    scheduler.submit(Prompt([BOS], [], [Answer((1, "length"))], "other"))
+    assert [one.request for one in scheduler.waiting][-3:] == ["page", "other", "page"]
+    while scheduler.busy:
+        scheduler.step()
+    assert all(one.answers[0].generation.stopped == "length" for one in submitted)
+
+
 def test_several_answers_to_one_prompt_read_it_once(engine: Engine) -> None:
     samplings = [Sampling(0.9, 20, seed) for seed in (1, 2, 1)]
     prompt = engine.prompt(*mixed_prompts(3)[1], 15, samplings, NO_GUARD)

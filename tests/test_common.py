@@ -1,19 +1,26 @@
 """What a person types after a command: switches in every spelling, beside flags with values."""
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any
+from pathlib import Path
+from typing import Annotated, Any, Literal
 
 import pytest
 import tyro
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat.common import UserError, autodetect_device_type, choose_device, parse_args
+from nanochat.common import UserError, autodetect_device_type, choose_device, entry_point, parse_args
 
 
 @dataclass
 class Limits:
     dry_run: bool = False
+    tries: int = 1
+    """how often"""
+
+    def __post_init__(self) -> None:
+        if self.tries < 0:
+            raise UserError(f"--tries {self.tries}: give 0 or more")
 
 
 @dataclass
@@ -23,11 +30,19 @@ class Copy:
     over: bool = False
     keep_times: bool = True
     to: str = ""
+    kind: Literal["small", "large"] = "small"
+    wait: float | None = None
 
 
 @dataclass
 class List:
     long: bool = False
+
+
+@dataclass
+class Needy:
+    out: Path
+    """where to"""
 
 
 COMMANDS: Any = Annotated[Copy, tyro.conf.subcommand("copy")] | Annotated[List, tyro.conf.subcommand("list")]
@@ -66,10 +81,45 @@ def test_a_switch_takes_no_file_for_its_value(monkeypatch: pytest.MonkeyPatch) -
     assert parse(monkeypatch, COMMANDS, "list", "--long").long
 
 
-def test_a_switch_that_is_neither_on_nor_off(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
-    with pytest.raises(SystemExit):
-        parse(monkeypatch, COMMANDS, "list", "--long=maybe")
-    assert "maybe" in capsys.readouterr().err
+WRONG = [  # what was typed, and what the line has to say: the flag, what was given, what may be given
+    ("list --long=maybe", ["--long=maybe: give True or False"]),
+    ("copy --over=maybe a.png", ["--over=maybe: give True or False"]),
+    ("copy a.png --kind huge", ["'huge'", "'--kind'", "'small', 'large'"]),
+    ("copy a.png --kind", ["--kind needs a value; see command copy --help"]),
+    ("copy a.png --tries few", ["--tries: 'few' is not a whole number; --tries INT how often (default: 1)"]),
+    ("copy a.png --wait long", ["--wait: 'long' is not of {None}|FLOAT;"]),
+    ("copy a.png --tries -1", ["--tries -1: give 0 or more"]),
+    ("copy a.png --colour red", ["--colour", "red"]),
+    ("copy a.png --kin small", ["--kin,", "--kind {small,large}"]),
+    ("move a.png", ["move", "copy", "list"]),
+    ("", ["copy", "list"]),
+]
+
+
+@pytest.mark.parametrize("typed, words", WRONG)
+def test_what_is_typed_wrong_is_one_line(
+    typed: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as stop:
+        entry_point(parse)(monkeypatch, COMMANDS, *typed.split())
+    output = capfd.readouterr()
+    assert stop.value.code == 2 and not output.out
+    assert output.err.startswith("error: ") and output.err.count("\n") == 1 and "│" not in output.err, output.err
+    assert all(word in output.err for word in words), output.err
+
+
+def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(
+        UserError, match=r"^Missing from command: --out PATH where to \(required\); see command --help$"
+    ):
+        parse(monkeypatch, Needy)
+
+
+def test_help_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
+    with pytest.raises(SystemExit) as stop:
+        parse(monkeypatch, COMMANDS, "copy", "--help")
+    output = capfd.readouterr()
+    assert stop.value.code == 0 and not output.err and "╭" in output.out and "how often" in output.out
 
 
 def test_a_device_that_is_not_here_is_one_line() -> None:

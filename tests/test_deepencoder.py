@@ -352,7 +352,8 @@ def test_compiled_equals_eager(backend: str):
             sam.zero_grad()
             run(pixels).square().sum().backward()
             gradients.append([weight.grad for weight in sam.parameters()])
-        torch.testing.assert_close(gradients[1], gradients[0])
+        for compiled, eager in zip(gradients[1], gradients[0]):  # fused sums round otherwise
+            torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-4 * eager.abs().max().item())
 
 
 def test_autocast_to_bfloat16_stays_close():

@@ -1,12 +1,14 @@
 """`nano-ocr read` as a person types it: every input, bad ones in one clear line each, and the exit codes."""
 
 import base64
-import importlib.util
 import io
 import json
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
+import pillow_heif
 import pytest
 from drawn_page import draw_page, sentence
 from PIL import Image
@@ -69,15 +71,12 @@ def test_the_same_page_by_every_way_in(read, monkeypatch: pytest.MonkeyPatch) ->
     assert found["source"] == "a.png" and found["pages"][0]["text"] == text.strip()
 
 
-def test_heic_where_the_package_is_there(read) -> None:
-    if importlib.util.find_spec("pillow_heif") is None:
-        Path("a.heic").write_bytes(b"\x00\x00\x00\x18ftypheic\x00\x00\x00\x00mif1heic")
-        one_line(read("a.heic"), "a.heic", "not a picture")
-        return
-    import pillow_heif
-
-    pillow_heif.from_pillow(Image.open("a.png").convert("RGB")).save("a.heic")
-    assert read("a.heic")[0] == 0
+def test_a_phones_picture(read) -> None:
+    pillow_heif.from_pillow(Image.open("a.png").convert("RGB")).save("a.heic", quality=-1)
+    code, text, err = read("a.heic")
+    assert code == 0 and text == read("a.png")[1] and "error" not in err
+    Path("half.heic").write_bytes(Path("a.heic").read_bytes()[:2000])
+    one_line(read("half.heic"), "half.heic", "broken or truncated")
 
 
 def test_one_bad_page_among_good_ones_is_exit_code_1(read) -> None:
@@ -161,6 +160,8 @@ def test_markdown_is_asked_of_who_was_taught_it(read, checkpoint: Path) -> None:
     try:
         assert asked("taught", "--format=md") == PROMPTS["markdown"]
         assert asked("told", "--format=md", "--task=free") == asked("text") == PROMPTS["free"]
+        warned = [read("a.png", f"--task={task}")[2] for task in ("markdown", "figure")]
+        assert ["was taught free, markdown, not figure" in text for text in warned] == [False, True]
     finally:
         meta.write_text(before)
 
@@ -209,3 +210,11 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("nanochat.ocr.OCR.read_many", interrupt)
     code, _, err = read("a.png", "--out=out")
     assert code == 130 and "go on with --resume" in err and err.endswith("interrupted\n")
+
+
+def test_reading_loads_no_compiler_and_no_plots(place: Path, checkpoint: Path) -> None:
+    """Two of the five seconds to the first text would be theirs."""
+    program = """import sys; from nanochat.cli import main; main()
+assert {"torch._dynamo", "sympy", "matplotlib"}.isdisjoint(sys.modules)"""
+    command = [sys.executable, "-c", program, "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]
+    assert subprocess.run(command, capture_output=True, text=True).returncode == 0

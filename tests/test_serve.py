@@ -235,7 +235,8 @@ def test_bad_uploads_get_a_clear_answer(server: Running, data: bytes, form: dict
 def test_an_upload_without_a_file_and_a_locked_pdf(server: Running) -> None:
     refused(httpx.post(f"{server.url}/v1/read", data={"task": "free"}), 400, "invalid_value")
     locked = Path(__file__).parent / "locked.pdf"
-    assert "encrypted" in refused(upload(server, locked.read_bytes()), 400, "password_required")
+    message = refused(upload(server, locked.read_bytes()), 400, "password_required")
+    assert "encrypted: give its `password`" in message and "--" not in message
     assert "not right" in refused(upload(server, locked.read_bytes(), password="x"), 400, "password_required")
 
 

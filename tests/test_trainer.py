@@ -13,8 +13,12 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
+from nanochat.checkpoint import read_meta
 from nanochat.machine import matmul_rate
+from nanochat.prompts import PROMPTS, names_of
 from nanochat.tasks.common import TaskMixture
+from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.trainer import Stage, cosine, decay_to_zero, step_decay
 from nanochat.validate import validate
 from tests.tiny_run import Texts, documents, losses, tiny_trainer, write_documents
@@ -76,6 +80,25 @@ def test_in_stage_two_sam_stays_as_it_is_and_the_rest_moves(tmp_path):
     for name, p in trainer.model.named_parameters():
         still = name.startswith("sam_model.") or "patch_embedding" in name
         assert torch.equal(p, before[name]) == still, name
+
+
+def test_a_checkpoint_says_what_it_was_taught(tmp_path):
+    records = json.loads((write_documents(tmp_path / "data") / "train.json").read_text())
+    for record, prompt in zip(
+        records, [PROMPTS["markdown"], PROMPTS["figure"], "<image>\nWhat is the total?", "<image>\n"]
+    ):
+        record["prompt"] = prompt
+    (tmp_path / "data" / "train.json").write_text(json.dumps(records[:4]))
+    samples = [OverfitSamples(tmp_path / "data", "train", start=start, stop=4) for start in (0, 1, 2)]
+    for task, expected in (
+        (TaskMixture([Texts(), samples[0]]), ["markdown", "figure"]),
+        (samples[1], ["figure"]),
+        (samples[2], []),
+    ):
+        trainer = tiny_trainer(task, tmp_path, steps=1)
+        trainer.save()
+        assert read_meta(tmp_path / "step_0.pt")["tasks"] == expected
+    assert names_of(SynthDocuments().prompts) == ["free"]
 
 
 def tiny_trainer_frozen(trainer):

@@ -15,6 +15,7 @@ from tiny_model import tiny_model
 from nanochat.checkpoint import save_checkpoint
 from nanochat.ocr import OCR
 from nanochat.serve.app import create_app
+from nanochat.serve.head import Connection
 from nanochat.serve.service import Service
 from nanochat.serve.settings import ServeSettings
 from nanochat.tokenizer import RustBPETokenizer
@@ -59,7 +60,9 @@ def tiny_server(checkpoint: Path, **settings) -> Iterator[Running]:
     """Serve a checkpoint until the block ends."""
     failures: list[BaseException] = []
     app = create_app(ServeSettings(**settings), "tiny", lambda: OCR(checkpoint, "cpu"), failures.append)
-    config = uvicorn.Config(app, port=0, log_level="error", access_log=False, timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, port=0, log_level="error", access_log=False, timeout_graceful_shutdown=5, http=Connection
+    )
     server = uvicorn.Server(config)
     socket = config.bind_socket()
     thread = threading.Thread(target=server.run, kwargs={"sockets": [socket]})

@@ -47,11 +47,19 @@ class TableCache:
         self._state: tuple = ()
         self._tables: dict[tuple[int, ...], torch.Tensor] = {}
 
-    @torch.compiler.disable  # traced with sizes that vary, the derivative of `F.interpolate` fails (torch 2.15)
     def get(
         self, table: torch.Tensor, size: tuple[int, ...], compute: Callable[[torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
         """`compute(table)`, remembered under `size`."""
+        if (
+            torch.compiler.is_compiling()
+        ):  # traced with sizes that vary, `F.interpolate`'s derivative fails (torch 2.15)
+            return torch.compiler.disable(self._get)(table, size, compute)  # a decorator costs a second at import
+        return self._get(table, size, compute)
+
+    def _get(
+        self, table: torch.Tensor, size: tuple[int, ...], compute: Callable[[torch.Tensor], torch.Tensor]
+    ) -> torch.Tensor:
         if table.requires_grad or table.is_inference():
             self._state, self._tables = (), {}
             return compute(table)

@@ -20,6 +20,7 @@ from nanochat.ocr import OCR
 from nanochat.serve.chat import chat_router
 from nanochat.serve.errors import install_error_handlers
 from nanochat.serve.gate import Gate
+from nanochat.serve.head import Connection
 from nanochat.serve.read import read_router
 from nanochat.serve.service import Service
 from nanochat.serve.settings import ServeSettings
@@ -108,6 +109,7 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
     config = uvicorn.Config(
         create_app(settings, name, load, fail), settings.host, settings.port, log_level="warning", access_log=False,
         timeout_graceful_shutdown=int(settings.request_timeout) + 1, limit_concurrency=None, server_header=False,
+        http=Connection,
     )  # fmt: skip
     server = uvicorn.Server(config)
     try:

@@ -1,5 +1,6 @@
 """Errors in the shape of the OpenAI protocol: `{"error": {"message", "type", "param", "code"}}`."""
 
+import re
 from http import HTTPStatus
 
 from fastapi import FastAPI, Request
@@ -39,10 +40,15 @@ class ApiError(Exception):
 
 def of_user(error: UserError) -> ApiError:
     """What the reader's input caused, such as a broken picture or a prompt that is too long."""
-    code = "context_length_exceeded" if "shorten it" in str(error) else "invalid_input"
     if isinstance(error, PasswordNeeded):
-        code = "password_required"
-    return ApiError(400, str(error), code)
+        return ApiError(400, f"{in_fields(error)} (a field of /v1/read)", "password_required", "password")
+    code = "context_length_exceeded" if "shorten it" in str(error) else "invalid_input"
+    return ApiError(400, in_fields(error), code)
+
+
+def in_fields(error: UserError) -> str:
+    """What an error says, where a flag of the command line is a field of the same name: `password`, `dpi`, `pages`."""
+    return re.sub(r"--([a-z_]+)", r"`\1`", str(error))
 
 
 def install_error_handlers(app: FastAPI) -> None:

@@ -19,7 +19,7 @@ from nanochat.common import UserError
 from nanochat.documents import Document, Selection, Source, open_document
 from nanochat.ocr import READING_MODES
 from nanochat.prompts import PROMPTS, prompt_for
-from nanochat.serve.errors import ApiError
+from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr
 from nanochat.serve.text import TextStream
@@ -94,7 +94,7 @@ class Job:
         except Cancelled:
             pass
         except UserError as error:
-            self._tell({"event": "error", "message": str(error)})
+            self._tell({"event": "error", "message": in_fields(error)})
         except ApiError as error:
             self._tell({"event": "error", "message": error.message, "status": error.status})
         except Exception as error:
@@ -125,7 +125,7 @@ class Job:
             seconds = self.service.settings.request_timeout
             (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
         except UserError as error:
-            yield {"event": "page", **where, "status": "failed", "error": str(error)}
+            yield {"event": "page", **where, "status": "failed", "error": in_fields(error)}
             if self.n_pages == 1:
                 raise
             return

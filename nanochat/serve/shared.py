@@ -60,6 +60,7 @@ class SharedEngine(Engine):
         left = 0
         while left or len(asked) < len(prompts):
             for i, prompt in islice(made, (at_once or len(prompts)) - left):
+                prompt.request = self
                 reading = self.worker.submit(prompt, lambda found, i=i: news.put((i, found)))  # type: ignore[misc]
                 self.readings.append(reading)
                 asked.append(prompt)

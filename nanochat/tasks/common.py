@@ -27,6 +27,11 @@ class Task:
     def __init__(self, start: int | None = None, stop: int | None = None, step: int | None = None):
         self._chosen = slice(start, stop, step)
 
+    @property
+    def prompts(self) -> set[str]:
+        """What is asked of its pictures, word for word, where that is known: what a model learns from it."""
+        return set()
+
     def num_examples(self) -> int:
         """How many examples the data set has before the slice."""
         raise NotImplementedError
@@ -53,6 +58,10 @@ class TaskMixture(Task):
         self.tasks = list(tasks)
         self._ends = np.cumsum([len(task) for task in self.tasks], dtype=np.int64)  # (n_tasks,)
         self._order = np.random.default_rng(seed).permutation(self.num_examples())  # (n_examples,)
+
+    @property
+    def prompts(self) -> set[str]:
+        return set().union(*(task.prompts for task in self.tasks))
 
     def num_examples(self) -> int:
         return int(self._ends[-1]) if self.tasks else 0

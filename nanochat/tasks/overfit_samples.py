@@ -33,6 +33,10 @@ class OverfitSamples(Task):
         self.path = Path(data_dir) / f"{split}.json"
         self.samples = _read_samples(self.path)
 
+    @property
+    def prompts(self) -> set[str]:
+        return {sample["prompt"] for sample in self.samples[self._chosen]}
+
     def num_examples(self) -> int:
         return len(self.samples)
 

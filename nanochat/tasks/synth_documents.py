@@ -24,6 +24,11 @@ class SynthDocuments:
     def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
         self.split, self.length = split, length
 
+    @property
+    def prompts(self) -> set[str]:
+        """What is asked of its pictures."""
+        return {PROMPT}
+
     def __len__(self) -> int:
         return self.length
 
