@@ -50,11 +50,13 @@ class TableCache:
     def get(
         self, table: torch.Tensor, size: tuple[int, ...], compute: Callable[[torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        """`compute(table)`, remembered under `size`."""
-        if (
-            torch.compiler.is_compiling()
-        ):  # traced with sizes that vary, `F.interpolate`'s derivative fails (torch 2.15)
-            return torch.compiler.disable(self._get)(table, size, compute)  # a decorator costs a second at import
+        """`compute(table)`, remembered under `size`; outside of a compiled graph.
+
+        Traced with sizes that vary, the derivative of `F.interpolate` fails (torch 2.15). As a decorator `disable`
+        would import the compiler, which takes a second.
+        """
+        if torch.compiler.is_compiling():
+            return torch.compiler.disable(self._get)(table, size, compute)
         return self._get(table, size, compute)
 
     def _get(
