@@ -112,14 +112,14 @@ def _candidates() -> list[tuple[str, str, str, int]]:
     if spec and spec.submodule_search_locations:  # ships DejaVu and STIX: there is always something to draw with
         found += _scan(Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf")
     if shutil.which("fc-list"):
-        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\n"
+        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\x1e"  # a name may hold a line's end
         listing = subprocess.run(
             ["fc-list", ":charset=20-7e", "--format", pattern], capture_output=True, text=True, check=True
         ).stdout
-        for line in listing.splitlines():
-            family, style, path, index = line.split("\t")
+        for record in listing.split("\x1e")[:-1]:
+            family, style, path, index = record.split("\t")
             if int(index) < 1 << 16:  # larger numbers are named instances of variable fonts
-                found.append((family, style, path, int(index)))
+                found.append((family, style.strip(), path, int(index)))
     return sorted(set(found))
 
 
