@@ -1,8 +1,9 @@
 """Files of a run: weights anyone can load, what describes them, and what resumes it; whole or absent, never half.
 
 `step_N.pt` is a plain state dict, `optim_N.pt` the optimizers and the random states of each rank, `meta_N.json`
-(written last: where it is, the others are whole) the configuration and the position in the data. `tokenizer.pkl` lies
-beside them. `deepencoder_N.pt` is stage 1's encoder: the state dict without `gpt.`.
+(written last: where it is, the others are whole) the configuration and the position in the data. Where training is
+divided among processes, `optim_N` is a folder to which each writes its part, by torch.distributed.checkpoint.
+`tokenizer.pkl` lies beside them. `deepencoder_N.pt` is stage 1's encoder: the state dict without `gpt.`.
 
 For others: a folder with `config.json` (what `meta_N.json` holds), `model.safetensors` in half precision, and
 `tokenizer.pkl`.
@@ -10,15 +11,17 @@ For others: a folder with `config.json` (what `meta_N.json` holds), `model.safet
 
 import json
 import platform
+import shutil
 from importlib.metadata import version
 from pathlib import Path
 
 import torch
+import torch.distributed as dist
 from safetensors.torch import load_file, save_file
 
-from nanochat.common import UserError, atomic_path
+from nanochat.common import UserError, atomic_path, get_dist_info
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
-from nanochat.shard import like
+from nanochat.shard import like, save_parts
 from nanochat.tokenizer import RustBPETokenizer
 
 State = dict[str, torch.Tensor]
@@ -44,16 +47,33 @@ def model_of(config: ModelConfig, state: State, path: str | Path = "the state di
     return model.eval()
 
 
-def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resume: dict, meta: dict) -> Path:
-    """Write step_N.pt, optim_N.pt (`resume`) and, last, meta_N.json; returns the first's path.
+def _withdraw(folder: Path, step: int) -> None:
+    """Take away an older run's files, not to be paired with those that follow; first what vouches for them."""
+    (folder / f"meta_{step}.json").unlink(missing_ok=True)
+    (folder / f"optim_{step}.pt").unlink(missing_ok=True)
+    shutil.rmtree(folder / f"optim_{step}", ignore_errors=True)
 
+
+def save_divided(folder: str | Path, step: int, resume: dict) -> None:
+    """Write optim_N/, each rank what it holds of `resume`; all call it, and then the first `save_checkpoint`."""
+    if get_dist_info()[1] == 0:
+        _withdraw(Path(folder), step)
+    dist.barrier()
+    save_parts(resume, Path(folder) / f"optim_{step}")
+
+
+def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resume: dict | None, meta: dict) -> Path:
+    """Write step_N.pt, optim_N.pt and, last, meta_N.json; returns the first's path.
+
+    `resume`: what optim_N.pt holds; None: `save_divided` has written it.
     Raises UserError when the disk is full; earlier checkpoints stay as they were.
     """
     folder = Path(folder)
     path = folder / f"step_{step}.pt"
-    (folder / f"meta_{step}.json").unlink(missing_ok=True)  # an older run's: not to be paired with these weights
+    if resume is not None:
+        _withdraw(folder, step)
+        _save(resume, folder / f"optim_{step}.pt")
     _save(model.state_dict(), path)
-    _save(resume, folder / f"optim_{step}.pt")
     versions = {"python": platform.python_version(), "torch": version("torch")}
     described = {"step": step, "model": model.config.to_dict(), **meta, "versions": versions}
     with atomic_path(folder / f"meta_{step}.json") as temporary:

@@ -74,6 +74,8 @@ class Read:
     """processes that open pages ahead of the model; the text does not depend on it"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+    int8: bool = False
+    """on a CPU, the language model's weights at 8 bits: a d20 answers in half the time, a nano a little sooner"""
 
 
 @dataclass
@@ -218,7 +220,8 @@ def read(options: Read) -> int:
     )  # fmt: skip
 
     def make_reader() -> OCR:
-        return OCR(options.checkpoint, options.device, options.mode, options.max_vision_tokens, options.batch_size)
+        o = options
+        return OCR(o.checkpoint, o.device, o.mode, o.max_vision_tokens, o.batch_size, o.int8)
 
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as temporary, _progress(console, len(sources)) as on_page:

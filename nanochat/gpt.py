@@ -203,13 +203,13 @@ class Block(nn.Module):
         return x + self.mlp(norm(x))
 
 
-def capped_logits(hidden: Tensor, head: Tensor) -> Tensor:
-    """Float32 logits 15 tanh(h W^T / 15) of hidden states (..., C) under the head (V, C)."""
-    return LOGIT_CAP * torch.tanh(F.linear(hidden, head).float() / LOGIT_CAP)
+def cap(logits: Tensor) -> Tensor:
+    """Float32 logits (..., V), within 15: 15 tanh(x / 15)."""
+    return LOGIT_CAP * torch.tanh(logits.float() / LOGIT_CAP)
 
 
 def _chunk_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-    return F.cross_entropy(capped_logits(hidden, head), targets, reduction="none")
+    return F.cross_entropy(cap(F.linear(hidden, head)), targets, reduction="none")
 
 
 def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
@@ -334,7 +334,7 @@ class GPT(nn.Module):
             inputs_embeds = self.embed(input_ids)
         x = self.hidden(inputs_embeds, kv_cache, documents)
         if targets is None:
-            return capped_logits(x, self.lm_head.weight)
+            return cap(self.lm_head(x))
         supervised = targets != -1
         losses = token_losses(x[supervised], self.lm_head.weight, targets[supervised])
         if loss_reduction == "none":

@@ -5,7 +5,9 @@ on how samples are spread. Where weights are divided among processes (`shard.py`
 whatever it was given to read.
 """
 
+from collections import defaultdict
 from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,7 +22,7 @@ from nanochat.flops import step_flops
 from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import IGNORE, Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
-from nanochat.shard import gathered, gathered_here, like, sum_gradients, whole
+from nanochat.shard import gathered, gathered_here, like, load_parts, sum_gradients, whole
 
 
 class Objective(nn.Module):
@@ -169,23 +171,48 @@ class Learner:
         return model_of(model.config, whole(model.state_dict())) if self.sharded else model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later run needs beside the weights: optimizers, each rank's random state, dense head; all call it."""
+        """What a later run needs beside the weights: optimizers, each rank's random state, dense head; all call it.
+
+        Tensors only; divided ones stay so.
+        """
         random: list[Any] = [torch.get_rng_state()]
         if dist.is_initialized():
             random = [None] * self.world_size
             dist.all_gather_object(random, torch.get_rng_state())
-        state: dict[str, Any] = {"optimizers": [whole(o.state_dict()) for o in self.optimizers], "random": random}
+        optimizers = [{"state": optimizer.state_dict()["state"]} for optimizer in self.optimizers]
+        state: dict[str, Any] = {"optimizers": optimizers, "random": random}
         if self.objective.dense is not None:
-            state["dense"] = whole(self.objective.dense.state_dict())
+            state["dense"] = self.objective.dense.state_dict()
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave, in a run of any number of processes, divided or not."""
+        """Take up what `state_dict` gave, in a run of any number of processes, divided or not.
+
+        Rates and decay are this run's, not the saved one's.
+        """
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
-            optimizer.load_state_dict(saved)
+            optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["state"]})
             for p, values in optimizer.state.items():
                 values.update({name: like(value, p) for name, value in values.items()})
         if (dense := self.objective.dense) is not None:
             ours = dense.state_dict()
             dense.load_state_dict({name: like(value, ours[name]) for name, value in state["dense"].items()})
         torch.set_rng_state(state["random"][self.rank % len(state["random"])])
+
+    def load_parts(self, folder: Path, n_files: int) -> None:
+        """Take up what as many processes wrote of `state_dict`; each reads what it now holds, and all call it."""
+        dense = self.objective.dense
+        owners = {f"dense.{name}": value for name, value in dense.state_dict().items()} if dense is not None else {}
+        for number, optimizer in enumerate(self.optimizers):
+            params = [p for group in optimizer.param_groups for p in group["params"]]
+            owners |= {f"optimizers.{number}.state.{index}": p for index, p in enumerate(params)}
+        states: list[dict[int, dict[str, Tensor]]] = [defaultdict(dict) for _ in self.optimizers]
+        state: dict[str, Any] = {"optimizers": [{"state": s} for s in states], "random": {}, "dense": {}}
+        for path, value in load_parts(folder, owners, n_files).items():
+            what, name = path.split(".", 1)
+            if what == "optimizers":
+                number_, _, index_, name = name.split(".")
+                states[int(number_)][int(index_)][name] = value
+            else:
+                state[what][int(name) if what == "random" else name] = value
+        self.load_state_dict(state)

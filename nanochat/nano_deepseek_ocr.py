@@ -14,7 +14,7 @@ from nanochat.deepencoder import VisionConfig
 from nanochat.deepencoder.clip import CLIP, CLIPConfig
 from nanochat.deepencoder.projector import Projector
 from nanochat.deepencoder.sam import SAM, SAMConfig
-from nanochat.gpt import GPT, GPTConfig, KVCache, capped_logits
+from nanochat.gpt import GPT, GPTConfig, KVCache, cap
 from nanochat.image_process import ImageLayout, ImageViews
 
 MAX_VIEW_PIXELS = 16 * 1024 * 1024  # pixels encoded together when nothing is kept for a backward pass
@@ -228,7 +228,7 @@ class NanoDeepseekOCR(nn.Module):
 
     def next_logits(self, hidden: Tensor) -> Tensor:
         """Logits (B, V) of the token after hidden states (B, C); `<|image|>` is never the answer."""
-        logits = capped_logits(hidden, self.gpt.lm_head.weight)
+        logits = cap(self.gpt.lm_head(hidden))
         logits[:, self.config.image_token_id] = -torch.inf
         return logits
 

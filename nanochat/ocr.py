@@ -20,6 +20,7 @@ from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine, Generation, Guard
 from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
+from nanochat.int8 import to_int8
 from nanochat.layout import Line, find_lines
 from nanochat.lines import Piece, cut_lines, join
 from nanochat.machine import choose_precision
@@ -87,7 +88,8 @@ class OCR:
 
     `checkpoint`: step_N.pt, an exported folder, or `nano`, the model that comes with the project. `mode`: one of
     READING_MODES; by default how the model was taught: `lines` if from drawn lines, else its own view. `batch_size`:
-    views that are read at one time; the text does not depend on it.
+    views that are read at one time; the text does not depend on it. `int8`: on a CPU, the language model's weights at 8
+    bits; then batches may round otherwise, and an answer may depend on its company.
     """
 
     def __init__(
@@ -97,11 +99,16 @@ class OCR:
         mode: str = "",
         max_vision_tokens: int | None = None,
         batch_size: int = 16,
+        int8: bool = False,
     ) -> None:
         self.device = choose_device(device)
+        if int8 and self.device.type != "cpu":
+            raise UserError(f"--int8 is for reading on a CPU, not on {self.device.type}")
         self.model, self.tokenizer, self.meta = load_model(find_model(checkpoint), self.device)
         self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
         self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
+        if int8:
+            to_int8(self.model.gpt)
         self.engine = Engine(self.model, self.tokenizer)
         self.vision = self.model.config.vision
         self.attend = True  # find the lines of whole views by one more pass over each answer

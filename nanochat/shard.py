@@ -5,8 +5,10 @@ runs depends on each rank's pictures, and what ranks gather they must gather tog
 known here by its mesh: importing torch.distributed.tensor takes seconds, which only those who divide should wait for.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -14,6 +16,8 @@ import torch.distributed as dist
 import torch.nn as nn
 from torch import Tensor
 from torch.utils._pytree import tree_map_only
+
+from nanochat.errors import UserError
 
 
 def sum_gradients(parameters: list[nn.Parameter]) -> None:
@@ -78,8 +82,50 @@ def whole(state: Any) -> Any:
 
 def like(value: Any, model: Any) -> Any:
     """A whole tensor divided as `model` is, where that is divided and of the same shape; else as it is."""
-    if not is_divided(model) or not isinstance(value, Tensor) or value.shape != model.shape:
+    if not is_divided(model) or is_divided(value) or not isinstance(value, Tensor) or value.shape != model.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
 
     return distribute_tensor(value.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
+
+
+def save_parts(state: dict[str, Any], folder: Path) -> None:
+    """Write a nested state of tensors to a folder of safetensors, every process what it holds; all call it.
+
+    Raises UserError on all of them when one cannot write.
+    """
+    import torch.distributed.checkpoint as dcp
+
+    try:
+        dcp.save(state, storage_writer=dcp.HuggingFaceStorageWriter(str(folder), save_distributed=True))
+    except dcp.CheckpointException as error:
+        rank, (reason, _) = next(iter(error.failures.items()))
+        raise UserError(f"cannot write {folder}: {reason} (process {rank})") from error
+
+
+def load_parts(folder: Path, owners: dict[str, Tensor], n_files: int) -> dict[str, Tensor]:
+    """What `save_parts` wrote, by its path in the state, such as `optimizers.0.state.5.exp_avg`; all call it.
+
+    `owners`: for a path, or what is before its last dot, the tensor that it belongs to: of the same shape, it is
+    divided as that is now. Raises UserError unless there are `n_files`, all whole.
+    """
+    import torch.distributed.checkpoint as dcp
+
+    reader = dcp.HuggingFaceStorageReader(str(folder))
+    if (n_found := len(list(folder.glob("*.safetensors")))) != n_files:
+        raise UserError(f"{folder} holds the parts of {n_found} processes, not of {n_files}")
+    try:
+        described: dict[str, Any] = reader.read_metadata().state_dict_metadata  # type: ignore[assignment]
+    except Exception as error:  # safetensors raises its own by how a file is broken
+        raise UserError(f"{folder}: a file is truncated or broken ({error})") from error
+    state: dict[str, Any] = {}
+    for path, found in described.items():
+        owner, dtype = owners.get(path, owners.get(path.rpartition(".")[0])), found.properties.dtype
+        if owner is not None and owner.shape == found.size:
+            state[path] = torch.zeros_like(owner, dtype=dtype)
+        else:
+            state[path] = torch.zeros(found.size, dtype=dtype)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*assuming the intent is to load in a single process")
+        dcp.load(state, storage_reader=reader)
+    return state

@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 import torch.distributed as dist
 
-from nanochat.checkpoint import load_into, load_weights, newest_step, read_meta, save_checkpoint
+from nanochat.checkpoint import load_into, load_weights, newest_step, read_meta, save_checkpoint, save_divided
 from nanochat.common import UserError, get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.learner import Learner, Objective
@@ -205,8 +205,13 @@ class Trainer:
         meta = read_meta(folder / f"step_{step}.pt")
         if meta["stage"] != self.stage.number:
             raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
+        if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
+            raise UserError(f"{folder}/optim_{step} is of --optimizer={kind}, this run's is {self.config.optimizer}")
         load_into(self.model, folder / f"step_{step}.pt")
-        self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
+        if (parts := folder / f"optim_{step}").is_dir():
+            self.learner.load_parts(parts, meta["world_size"])
+        else:
+            self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
         self.step, self.best, self.total_flops = step, meta["best"], meta["total_flops"]
         samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
         self.train_loader.position = samples // (self.world_size * self.config.batch_size)
@@ -214,8 +219,11 @@ class Trainer:
         print0(f"resumed from {folder}/step_{step}.pt")
 
     def save(self) -> None:
-        """Write a checkpoint of this step; all ranks call it, the first writes."""
-        resume, model = self.learner.state_dict(), self.learner.whole_model()
+        """Write a checkpoint of this step; all ranks call it. The first writes all but what is divided."""
+        resume = self.learner.state_dict()
+        if self.learner.sharded:
+            save_divided(self.config.checkpoint_dir, self.step, resume)
+        model = self.learner.whole_model()
         if self.rank == 0:
             meta = {
                 "stage": self.stage.number,
@@ -229,7 +237,8 @@ class Trainer:
                 "validation": asdict(self.last) if self.last else None,
                 "training": asdict(self.config),
             }
-            path = save_checkpoint(self.config.checkpoint_dir, self.step, model, resume, meta)
+            alone = None if self.learner.sharded else resume
+            path = save_checkpoint(self.config.checkpoint_dir, self.step, model, alone, meta)
             self.tokenizer.save(path.parent)
             print0(f"Saved checkpoint to {path}")
             if self.stage.at_end is not None:

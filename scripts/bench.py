@@ -66,6 +66,8 @@ class Config:
     """as in training"""
     compile: bool = False
     """as in training"""
+    int8: bool = False
+    """decode on a CPU in float32 with the language model's weights at 8 bits"""
     dense: bool = False
     """in stage 1, with the head of dense labels"""
     steps: int = 3
@@ -175,8 +177,10 @@ def bench_decode(config: Config, device: torch.device, console: Console) -> dict
     model = NanoDeepseekOCR(preset(config.model)).to(device).eval()
     train.wake(model)
     batch, prompt = config.batch_size or 8, config.seq_len or 128
-    precision = choose_precision(config.precision if config.precision != "default" else "auto", device)
-    report = decode.measure_decode(model, precision, batch, prompt, config.tokens, naive=config.model == "nano")
+    kind = "float32" if config.int8 else config.precision if config.precision != "default" else "auto"
+    precision = choose_precision(kind, device)
+    naive = config.model == "nano"
+    report = decode.measure_decode(model, precision, batch, prompt, config.tokens, naive, config.int8)
     theirs = report.transformers_tokens_per_second
     table = Table("reading", "", title=f"{config.model}: {batch} rows, prompts of {prompt} tokens, {report.precision}")
     table.add_row("prefill, tokens a second", f"{report.prefill_tokens_per_second:,.0f}")

@@ -83,6 +83,8 @@ def pack_fonts(folder: Path) -> None:
 
 def pack_packages(folder: Path, python: str) -> None:
     """PACKAGES for 64-bit Linux on a PC. Raises UserError when they cannot be fetched."""
+    if shutil.which("uv") is None:
+        raise UserError("the packages are fetched by uv, which is not on the PATH: runs/setup.sh installs it")
     export = ["uv", "export", "--frozen", "--no-hashes", "--no-emit-project", "--no-header"]
     pinned = subprocess.run(export, capture_output=True, text=True, check=True).stdout.splitlines()
     chosen = [line.split(";")[0].strip() for line in pinned if line.split("==")[0] in PACKAGES]

@@ -46,12 +46,15 @@ class Config:
     """longest answer in tokens; by default what the model's context holds"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+    int8: bool = False
+    """on a CPU, the language model's weights at 8 bits"""
 
 
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
     """Read with all readers, under a progress bar."""
     peers = open_peers() if config.peers else []
-    modes = [OCR(config.model, config.device, mode, batch_size=config.batch_size) for mode in config.modes]
+    size, int8 = config.batch_size, config.int8
+    modes = [OCR(config.model, config.device, mode, batch_size=size, int8=int8) for mode in config.modes]
     with bars() as progress:
         return measure(ocr, found, peers, modes, config.batch_size, config.max_tokens, progress)
 
@@ -77,7 +80,7 @@ def main() -> None:
     if config.batch_size < 1:
         raise UserError(f"--batch-size={config.batch_size}: read at least one picture at a time")
     found = open_set(config.task, config.n, config.data)  # look at what was asked for before loading a model
-    ocr = OCR(config.model, config.device)
+    ocr = OCR(config.model, config.device, int8=config.int8)
     measured = evaluate(config, ocr, found)
     facts = {
         "Model": config.model,

@@ -5,7 +5,6 @@ import torch
 from PIL import Image
 from tiny_model import IMAGE, N_TOKENS, pictures, randomise, tiny_model
 
-from nanochat import nano_deepseek_ocr
 from nanochat.batching import Answer, Scheduler
 from nanochat.common import UserError
 from nanochat.engine import Engine, Guard
@@ -254,13 +253,8 @@ def test_the_time_of_an_answer_begins_with_it(engine: Engine, monkeypatch: pytes
 
 
 def test_only_last_positions_reach_the_head(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    shapes, capped = [], nano_deepseek_ocr.capped_logits
-
-    def watched(hidden: torch.Tensor, head: torch.Tensor) -> torch.Tensor:
-        shapes.append(tuple(hidden.shape))
-        return capped(hidden, head)
-
-    monkeypatch.setattr(nano_deepseek_ocr, "capped_logits", watched)
+    shapes = []
+    engine.model.gpt.lm_head.register_forward_pre_hook(lambda head, inputs: shapes.append(tuple(inputs[0].shape)))
     engine.generate_batch(PROMPTS, pictures(3), max_tokens=3)
     assert shapes == [(4, 32)] * 3
 

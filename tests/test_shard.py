@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 from pathlib import Path
 
 import pytest
@@ -13,8 +14,11 @@ import torch.multiprocessing as mp
 from tiny_run import Texts, losses, tiny_trainer, write_documents
 
 from nanochat.checkpoint import load_weights
+from nanochat.common import UserError
+from nanochat.shard import save_parts
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.trainer import Stage, decay_to_zero
 
 STEPS, SAVED = 5, 3
 
@@ -65,6 +69,8 @@ def test_two_processes_four_and_one_give_the_same_losses(tmp_path: Path):
     for name, value in alone.model.state_dict().items():
         assert torch.allclose(weights[name].float(), value.float(), atol=1e-4), name
 
+    saved = tmp_path / "two" / f"optim_{SAVED}"  # of each process a file of its own
+    assert len(list(saved.glob("*.safetensors"))) == 2 and not saved.with_suffix(".pt").exists()
     four = run(4, data, tmp_path / "two", "muon", SAVED)  # goes on from what two saved
     assert four["losses"] == pytest.approx(expected[SAVED:], rel=1e-5)
     assert four["share"] == pytest.approx(1 / 4, rel=0.2)
@@ -72,6 +78,46 @@ def test_two_processes_four_and_one_give_the_same_losses(tmp_path: Path):
         mixture(str(data)), tmp_path / "two", batch_size=4, steps=STEPS, resume_step=SAVED, optimizer="muon"
     )
     assert losses(again) == pytest.approx(expected[SAVED:], rel=1e-5)
+    assert (tmp_path / "two" / f"optim_{STEPS}.pt").exists() and not (tmp_path / "two" / f"optim_{STEPS}").exists()
+    divided = run(2, data, tmp_path / "one", "muon", SAVED)  # and two from what one saved
+    assert divided["losses"] == pytest.approx(expected[SAVED:], rel=1e-5)
+    assert not (tmp_path / "one" / f"optim_{STEPS}.pt").exists()
+
+
+def test_parts_hold_all_of_a_state_and_what_is_not_whole_is_refused(tmp_path: Path):
+    stage = Stage(1, decay_to_zero(2, 0.5), lr=3e-3, dense_weights={"patches": 1.0, "cells": 1.0})
+    first, second = (tiny_trainer(Texts(), tmp_path, stage, optimizer="muon", steps=2).learner for _ in range(2))
+    for optimizer in first.optimizers:
+        for group in optimizer.param_groups:
+            for p in group["params"][::2]:  # some never had a gradient, and so have no state
+                p.grad = torch.randn_like(p)
+        optimizer.step()
+    save_parts(first.state_dict(), tmp_path / "optim_1")
+    second.load_parts(tmp_path / "optim_1", 1)
+    torch.testing.assert_close(second.state_dict(), first.state_dict(), rtol=0, atol=0)
+
+    with pytest.raises(UserError, match="1 processes, not of 2"):
+        second.load_parts(tmp_path / "optim_1", 2)
+    (part,) = (tmp_path / "optim_1").iterdir()
+    part.write_bytes(part.read_bytes()[:-1])
+    with pytest.raises(UserError, match="truncated or broken"):
+        second.load_parts(tmp_path / "optim_1", 1)
+
+
+def test_parts_that_cannot_be_written_say_why(tmp_path: Path):
+    program = textwrap.dedent("""
+        import resource, signal, sys
+        from pathlib import Path
+        import torch
+        from nanochat.common import entry_point
+        from nanochat.shard import save_parts
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file can grow past 20 kB: a disk that is full
+        entry_point(lambda: save_parts({"x": torch.zeros(10_000)}, Path(sys.argv[1])))()
+    """)
+    done = subprocess.run([sys.executable, "-c", program, tmp_path / "optim_1"], capture_output=True, text=True)
+    assert done.returncode == 2, done.stderr
+    assert "error: cannot write" in done.stderr and "File too large" in done.stderr
 
 
 def test_a_killed_rank_brings_the_run_down_and_torchrun_goes_on_by_itself(tmp_path: Path):

@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from nanochat.common import UserError
 from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
 from nanochat.synth.canvas import Canvas
-from nanochat.synth.fonts import HELD_OUT_FAMILIES, find_fonts
+from nanochat.synth.fonts import HELD_OUT_FAMILIES, _candidates, find_fonts
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
 from nanochat.synth.lexicon import COMMON_WORDS
@@ -256,6 +256,22 @@ def test_without_fonts_the_error_names_the_command_that_installs_them(monkeypatc
     monkeypatch.setenv("NANO_FONTS", str(tmp_path / "missing"))
     with pytest.raises(UserError, match=r"runs/fonts\.sh"):
         find_fonts.__wrapped__()
+
+
+def test_a_font_whose_name_has_two_lines_is_a_font_like_others(monkeypatch, tmp_path):
+    program = f"""#!{sys.executable}
+import sys
+for face in ("Plain", "Roman", "/a.ttf", "0"), ("Odd", "Roman\\n", "/b.ttf", "0"):
+    row = sys.argv[-1]
+    for name, value in zip(("{{family[0]}}", "{{style[0]}}", "{{file}}", "{{index}}"), face):
+        row = row.replace("%" + name, value)
+    sys.stdout.write(row)
+"""
+    (tmp_path / "fc-list").write_text(program)
+    (tmp_path / "fc-list").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("NANO_FONTS", raising=False)
+    assert {("Plain", "Roman", "/a.ttf", 0), ("Odd", "Roman", "/b.ttf", 0)} <= set(_candidates())
 
 
 def test_word_and_line_boxes_of_a_document_laid_out_by_hand():

@@ -14,6 +14,7 @@ import torch
 import torch.multiprocessing as mp
 
 from nanochat.checkpoint import read_meta
+from nanochat.common import UserError
 from nanochat.machine import matmul_rate
 from nanochat.prompts import PROMPTS, names_of
 from nanochat.tasks.common import TaskMixture
@@ -60,6 +61,9 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
     assert head[:3] + tail == straight
     for a, b in zip(whole.model.parameters(), second.model.parameters()):
         assert torch.equal(a, b)
+    other = {"adamw": "muon", "muon": "adamw"}[optimizer]
+    with pytest.raises(UserError, match=f"--optimizer={optimizer}, this run's is {other}"):
+        tiny_trainer(task, tmp_path / "cut", optimizer=other, resume_step=3).run()
 
 
 def test_accumulated_batches_equal_one_large_batch(tmp_path):

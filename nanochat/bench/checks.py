@@ -9,7 +9,7 @@ from torch import Tensor
 
 from nanochat.bench.rates import best_seconds
 from nanochat.deepencoder import sam
-from nanochat.gpt import capped_logits, token_losses
+from nanochat.gpt import cap, token_losses
 from nanochat.nano_deepseek_ocr import ModelConfig, preset
 from nanochat.optim import orthogonalise
 
@@ -57,7 +57,7 @@ def _loss(config: ModelConfig, device: torch.device) -> Check:
         return token_losses(hidden[targets != -1], head, targets[targets != -1]).sum()
 
     def whole(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
-        return F.cross_entropy(capped_logits(hidden, head), targets, ignore_index=-1, reduction="sum")
+        return F.cross_entropy(cap(F.linear(hidden, head)), targets, ignore_index=-1, reduction="sum")
 
     return compare("loss of supervised positions, in chunks", "all logits", chunked, whole, [hidden, head, targets])
 

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+import torch.nn as nn
 from torch import Tensor
 
 from nanochat.bench.rates import copy_rate
 from nanochat.engine import Engine
 from nanochat.gpt import GPT
+from nanochat.int8 import Int8Linear, to_int8
 from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tokenizer import RustBPETokenizer
@@ -51,10 +53,11 @@ class DecodeReport:
 def bytes_per_step(gpt: GPT, precision: Precision, batch: int, mean_length: float) -> float:
     """Bytes that one decoding step must read: every weight of blocks and head once, and the cache [definition]."""
     item = precision.dtype().itemsize
-    weights = sum(p.numel() for p in gpt.parameters()) - gpt.get_parameter("transformer.wte.weight").numel()
+    weights = sum(item * part.weight.numel() for part in gpt.modules() if isinstance(part, nn.Linear))
+    weights += sum(part.int8.numel() for part in gpt.modules() if isinstance(part, Int8Linear))
     config = gpt.config
     cache = 2 * config.n_layer * config.n_kv_head * (config.n_embd // config.n_head) * mean_length * batch
-    return item * (weights + cache)
+    return weights + item * cache
 
 
 def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
@@ -101,9 +104,12 @@ def _take_turns(runs: dict[str, Callable[[], Any]], device: torch.device) -> tup
 
 
 def measure_decode(
-    model: NanoDeepseekOCR, precision: Precision, batch: int, prompt: int, tokens: int, naive: bool
+    model: NanoDeepseekOCR, precision: Precision, batch: int, prompt: int, tokens: int, naive: bool, int8: bool = False
 ) -> DecodeReport:
-    """Decode `tokens` tokens after random prompts, greedily; the model must not have zeros where outputs begin."""
+    """Decode `tokens` tokens after random prompts, greedily; the model must not have zeros where outputs begin.
+
+    `int8`: our side has its weights at 8 bits, `transformers` does not.
+    """
     device, gpt = model.device, model.gpt.eval()
     engine = Engine(model, RustBPETokenizer.byte_level())
     engine.end_tokens = set()  # random weights must not end early
@@ -124,13 +130,15 @@ def measure_decode(
     if theirs is not None:
         runs["theirs"] = theirs
         theirs()  # warm-up
+    if int8:
+        to_int8(gpt)
     answer(4)
     seconds, found = _take_turns(runs, device)
     n, decoding = batch * (tokens + 1), seconds["ours"] - seconds["first"]
     moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
     rate = max(copy_rate(int(moved), device), copy_rate(2**28, device))
     return DecodeReport(
-        batch_size=batch, prompt=prompt, tokens=tokens, precision=precision.name,
+        batch_size=batch, prompt=prompt, tokens=tokens, precision="int8" if int8 else precision.name,
         prefill_tokens_per_second=batch * prompt / seconds["first"],
         decode_tokens_per_second=batch * tokens / decoding,
         bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / decoding / rate,

@@ -9,7 +9,7 @@ from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanochat.errors import UserError
-from nanochat.gpt import GPT, capped_logits
+from nanochat.gpt import GPT, cap
 from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.image_process import ImageViews
 from nanochat.modes import ImageLayout
@@ -101,7 +101,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
                 attention_mask = torch.ones(len(input_ids), length, device=input_ids.device)
             cache = PaddedCache(past_key_values, attention_mask)
         hidden = self.model.gpt.hidden(embeds, cache)  # type: ignore[arg-type]
-        logits = capped_logits(hidden[:, -logits_to_keep:], self.model.gpt.lm_head.weight)
+        logits = cap(self.model.gpt.lm_head(hidden[:, -logits_to_keep:]))
         loss = None
         if labels is not None:
             loss = F.cross_entropy(logits[:, :-1].flatten(0, 1), labels[:, 1:].flatten(), ignore_index=-100)

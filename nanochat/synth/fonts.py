@@ -115,7 +115,7 @@ def _candidates() -> list[tuple[str, str, str, int]]:
     if spec and spec.submodule_search_locations:  # ships DejaVu and STIX: there is always something to draw with
         found += _scan(Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf")
     if shutil.which("fc-list"):
-        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\x1e"  # some fonts' names hold a line's end
+        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\x1e"  # a name may hold a line's end
         listing = subprocess.run(
             ["fc-list", ":charset=20-7e", "--format", pattern], capture_output=True, text=True, check=True
         ).stdout
