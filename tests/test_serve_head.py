@@ -1,14 +1,10 @@
-"""Clients beside one another: one that sends its head slowly, one that sends much, and one with a small question."""
+"""A client that sends its request's head slowly, and one that does not."""
 
 import socket
 import time
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 
-import httpx
 import pytest
-from drawn_page import draw_page, sentence
-from test_serve import png
 from tiny_server import Running, tiny_checkpoint, tiny_server
 
 from nanochat.serve import head
@@ -58,28 +54,3 @@ def test_a_head_that_comes_slowly_is_not_waited_for(server: Running, monkeypatch
         assert healthy(second)
         second.sendall(HEAD + b"X: ")
         assert 0.5 < seconds_until_closed(second) < 10
-
-
-def test_a_small_question_does_not_wait_for_a_long_page(server: Running) -> None:
-    lines = [sentence(i) for i in range(60)]
-    ended: dict[str, float] = {}
-
-    def ask(name: str, page: bytes) -> None:
-        form = {"mode": "lines", "max_tokens": "12"}
-        answer = httpx.post(f"{server.url}/v1/read", files={"files": ("a.png", page)}, data=form, timeout=120)
-        ended[name] = time.monotonic()
-        assert answer.status_code == 200
-
-    long, short = (png(draw_page(lines[:n], 20, width=300)[0]) for n in (60, 1))
-    ask("alone", short)  # what begins with the first page is not counted
-    with ThreadPoolExecutor() as pool:
-        big = [pool.submit(ask, f"big {i}", long) for i in range(3)]
-        until = time.monotonic() + 60
-        while not server.service.worker.scheduler.rows and time.monotonic() < until:
-            time.sleep(0.005)
-        time.sleep(2)  # all three are at their lines
-        begun = time.monotonic()
-        small = [pool.submit(ask, "small", short)]
-        for future in [*big, *small]:
-            future.result()
-    assert ended["small"] - begun < (max(ended.values()) - begun) / 4
