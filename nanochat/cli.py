@@ -180,6 +180,8 @@ def _prompt(options: Read) -> str:
     if options.prompt:
         return one_picture(options.prompt.replace("\\n", "\n"))
     prompt = prompt_for(options.task or "free")
+    if not options.task and options.format != "md":
+        return prompt
     taught = peek_meta(find_model(options.checkpoint)).get("tasks", [])
     if options.task in PROMPTS and taught and options.task not in taught:
         told = f"this checkpoint was taught {', '.join(taught)}, not {options.task}: expect worse text"

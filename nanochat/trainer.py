@@ -205,9 +205,9 @@ class Trainer:
         meta = read_meta(folder / f"step_{step}.pt")
         if meta["stage"] != self.stage.number:
             raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
+        load_into(self.model, folder / f"step_{step}.pt")
         if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
             raise UserError(f"{folder}/optim_{step} is of --optimizer={kind}, this run's is {self.config.optimizer}")
-        load_into(self.model, folder / f"step_{step}.pt")
         if (parts := folder / f"optim_{step}").is_dir():
             self.learner.load_parts(parts, meta["world_size"])
         else:
