@@ -75,7 +75,7 @@ class Read:
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
     int8: bool = False
-    """on a CPU, the language model's weights at 8 bits: a d20 answers in half the time, a nano a little sooner"""
+    """on a CPU, the language model's weights at 8 bits, a quarter of their memory; texts may differ a little"""
 
 
 @dataclass
