@@ -186,7 +186,7 @@ def _prompt(options: Read) -> str:
     if options.task in PROMPTS and taught and options.task not in taught:
         told = f"this checkpoint was taught {', '.join(taught)}, not {options.task}: expect worse text"
         warnings.warn(told, stacklevel=2)
-    return PROMPTS["markdown"] if not options.task and options.format == "md" and "markdown" in taught else prompt
+    return PROMPTS["markdown"] if not options.task and "markdown" in taught else prompt
 
 
 def _settings(options: Read, prompt: str) -> dict:

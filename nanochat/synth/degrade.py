@@ -31,14 +31,19 @@ def to_bytes(pixels: np.ndarray) -> np.ndarray:
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-def _dots(image: np.ndarray, px: int, strength: float, rng: random.Random) -> np.ndarray:
+def _paper(image: np.ndarray) -> np.ndarray:
+    """The colour of the sheet."""
+    return np.median(image[::4, ::4], axis=(0, 1))
+
+
+def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
     """Printed by a till: dots of one darkness in a grid, at least 14 to the type's size, some of them missing."""
     height, width = image.shape[:2]
     pitch = rng.uniform(1.0, max(px / 14, 1.0))
     grid = (max(round(width / pitch), 1), max(round(height / pitch * rng.uniform(0.8, 1.0)), 1))
     dots = cv2.resize(image, grid, interpolation=cv2.INTER_AREA)
-    paper = np.median(image[::4, ::4], axis=(0, 1))
-    ink = float(image.min() if np.mean(paper) > 128 else image.max())
+    paper = _paper(image)
+    ink = float(image.min() if dark_ink else image.max())
     cover = np.abs(dots - paper).reshape(grid[1], grid[0], -1).mean(2) / max(np.abs(paper - ink).mean(), 1)
     field = noise(cover.shape, rng, rng.choice((0, 1, 3)))
     form = rng.random()
@@ -54,7 +59,7 @@ def _dots(image: np.ndarray, px: int, strength: float, rng: random.Random) -> np
 def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
     """Ink that ran (bolder) or that is thin or worn, before the sheet is photographed; `px` is the type's size."""
     if px >= 15 and rng.random() < 0.05 + 0.15 * strength:
-        image = _dots(image, px, strength, rng)
+        image = _dots(image, dark_ink, px, strength, rng)
     form = rng.random()
     if form < 0.10 + 0.15 * strength:  # bolder or thinner by part of a pixel: a blend with the fully grown strokes
         kernel = np.ones((2, 2) if rng.random() < 0.5 else (1, 2), np.uint8)
@@ -64,7 +69,7 @@ def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: ra
         share = rng.uniform(0, most)
         return cv2.addWeighted(image, 1 - share, grown, share, 0)
     if form < 0.16 + 0.35 * strength:  # worn: the ink fades in patches, rows or specks
-        paper = np.median(image[::4, ::4], axis=(0, 1))
+        paper = _paper(image)
         field = noise(image.shape, rng, rng.choice((0, 1, 3, 24)))
         if rng.random() < 0.3:  # a thermal head's dead rows
             field = np.broadcast_to(field[:, :1], image.shape)
