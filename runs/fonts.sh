@@ -1,6 +1,6 @@
 #!/bin/bash
-# Install the free fonts and the word list that synthetic documents are drawn with (Debian or Ubuntu; as root or with
-# sudo). Every other program on the machine keeps its fonts; `fc-list` shows them all afterwards.
+# Install the free fonts, the words and the English that synthetic documents are drawn with (Debian or Ubuntu; as root
+# or with sudo). Every other program on the machine keeps its fonts; `fc-list` shows them all afterwards.
 #   bash runs/fonts.sh
 set -euo pipefail
 
@@ -19,9 +19,10 @@ packages=(
     # typewriters, receipts and code
     fonts-inconsolata fonts-hack fonts-firacode fonts-jetbrains-mono fonts-courier-prime fonts-anonymous-pro
     fonts-mononoki fonts-monoid fonts-agave fonts-go fonts-ocr-a fonts-ocr-b fonts-3270 fonts-fantasque-sans
-    fonts-hermit fonts-league-mono fonts-monofur fonts-spleen fonts-unifont
-    # words
-    wamerican
+    fonts-hermit fonts-league-mono fonts-monofur fonts-spleen fonts-unifont fonts-glasstty fonts-dotgothic16
+    fonts-proggy
+    # words and sentences
+    wamerican wordnet-base
 )
 
 run=(env DEBIAN_FRONTEND=noninteractive)

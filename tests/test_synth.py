@@ -22,7 +22,8 @@ from nanochat.synth.canvas import Canvas
 from nanochat.synth.fonts import HELD_OUT_FAMILIES, _candidates, find_fonts
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
-from nanochat.synth.lexicon import COMMON_WORDS
+from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
+from nanochat.synth.phrases import OFFICE, SHOP
 from nanochat.synth.writer import Writer
 
 ROOT = Path(__file__).parent.parent
@@ -201,9 +202,46 @@ def test_held_out_fonts_are_drawn_for_unseen_and_for_nothing_else(monkeypatch):
 def test_held_out_words_are_written_for_unseen_and_for_nothing_else(seed, held_out):
     writer = Writer(random.Random(seed), held_out)
     words = [writer.word() for _ in range(200)] + re.findall("[A-Za-z]+", writer.name().replace(".", ""))
+    usual = {*COMMON_WORDS, *re.findall("[a-z]+", " ".join((*SHOP, *OFFICE)).lower())}
     for word in words:
-        if word.lower() not in COMMON_WORDS and len(word) > 1:
+        if word.lower() not in usual and len(word) > 1:
             assert (zlib.crc32(word.lower().encode()) % 20 == 0) == held_out, word
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Write lines that stand in for real English; its words are known until the test ends."""
+
+    def tell(*lines: str) -> tuple[str, ...]:
+        (tmp_path / "english.txt").write_text("\n".join(lines))
+        monkeypatch.setenv("NANO_SENTENCES", str(tmp_path / "english.txt"))
+        sentences.cache_clear()
+        return sentences()
+
+    yield tell
+    sentences.cache_clear()
+
+
+def test_real_english_with_a_held_out_or_unfit_word_or_of_other_letters_is_left_out(told):
+    held_out = next(word for words in words_by_length(True).values() for word in words if len(word) > 5)
+    kept = "a place where bread is baked and sold"
+    lines = (kept, f"a place where {held_out} is sold", "a café that is open late", "too short", "a whorehouse of old")
+    assert told(*lines) == (kept,)
+
+
+def test_real_english_is_written_for_training_alone(told):
+    told("the quick brown fox jumps over a dog", "pack my box with five dozen jugs")
+    written = " ".join(Writer(random.Random(seed)).sentences(60).lower() for seed in range(20))
+    assert "brown fox jumps" in written and "five dozen jugs" in written
+    unseen = " ".join(Writer(random.Random(seed), True).sentences(60).lower() for seed in range(20))
+    assert "brown fox" not in unseen and "dozen jugs" not in unseen
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 96))
+def test_lines_are_not_longer_than_asked_for_and_have_single_spaces(seed, longest):
+    line = Writer(random.Random(seed)).line(longest)
+    assert 1 <= len(line) <= longest and line == " ".join(line.split())
 
 
 def test_about_one_picture_in_fifty_is_empty():

@@ -65,11 +65,14 @@ def _type_size(level: Level, columns: int, rng: random.Random) -> int:
 def _proportions(level: Level, px: int, kind: str, rng: random.Random) -> tuple[float, float]:
     """How many times wider and taller the canvas is than the picture it is then scaled to.
 
-    Wider only: narrow type, as tills print it. Both: type drawn large and made small, as a scanner does.
+    Wider only: narrow type, as tills print it; narrower: their type of double width. Both: type drawn large and made
+    small, as a scanner does.
     """
     form = rng.random()
     if level.degrade == 0 or form < 0.6:
         return 1.0, 1.0
+    if form < 0.64:
+        return rng.uniform(0.55, 0.9), 1.0
     if form < 0.85:  # narrow type keeps at least about 5 px a letter
         most = min(1.6 if kind in ("receipt", "lines", "crop") else 1.25, px / 9)
         return rng.uniform(0.9, max(most, 1.0)), 1.0

@@ -42,7 +42,10 @@ _UNWANTED = re.compile(
     r"|Semi ?(Condensed|Expanded) .|(Narrow|Wide|Extended) .",
     re.IGNORECASE,
 )
-_MONO = re.compile(r"mono|courier|code|ocr|hack|inconsolata|agave|hermit|spleen|unifont|3270|tlwg", re.IGNORECASE)
+_MONO = re.compile(
+    r"mono|courier|code|ocr|hack|inconsolata|agave|hermit|spleen|unifont|3270|tlwg|glass|dotgothic|proggy",
+    re.IGNORECASE,
+)
 _NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
 
 

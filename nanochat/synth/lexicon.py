@@ -6,7 +6,12 @@ import zlib
 from functools import cache
 from pathlib import Path
 
+from nanochat.synth.phrases import OFFICE, SHOP
+
 SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS names another file
+WORDNET = (
+    "/usr/share/wordnet"  # Debian's wordnet-base, installed by runs/fonts.sh; NANO_SENTENCES names a file of lines
+)
 HELD_OUT_SHARE = 20  # one word in so many is kept for the set `unseen`
 
 # Function words: in every set, so that sentences look as they do in life.
@@ -17,12 +22,15 @@ COMMON_WORDS = tuple(
     "its now did get may".split()
 )
 
+_IN_EVERY_SET = {*COMMON_WORDS, *re.findall(r"[a-z]+", " ".join((*SHOP, *OFFICE)).lower())}
+
 # Stems of words left out, so that any picture can be shown to anyone.
 _UNFIT = re.compile(
     r"^(anal|anus|arse|ass|asse[ds]|boob|cum|dildo|fag|homo|nazi|piss|porn|pube|pubic|rape|semen|tit|tits|titty|turd|twat"
     r"|wank|wop|wog|yid|damn)|bastard|bitch|bugger|clit|cock$|cocks$|coon$|coons$|crap|cunt|dyke|ejacul|erotic|faggot|fart"
     r"|fornic|fuck|gook|hitler|incest|kike|lesbian|molest|negro|nigg|nipple|orgasm|orgy|paki|penis|prostitut|queer|rapist"
-    r"|scrot|sex|shit|slut|sod(om|ding)|spic$|spics$|testic|foreplay|genital|masturb|vagina|vulva|whore|jew$|jews$",
+    r"|scrot|sex|shit|slut|sod(om|ding)|spic$|spics$|testic|foreplay|genital|masturb|vagina|vulva|whore|jew$|jews$"
+    r"|offensive|disparag|derogat|slang",
     re.IGNORECASE,
 )
 
@@ -30,7 +38,7 @@ _UNFIT = re.compile(
 def is_held_out(word: str) -> bool:
     """Whether training must not use `word`: fixed by its letters alone, whatever their case."""
     word = word.lower()
-    return word not in COMMON_WORDS and zlib.crc32(word.encode()) % HELD_OUT_SHARE == 0
+    return word not in _IN_EVERY_SET and zlib.crc32(word.encode()) % HELD_OUT_SHARE == 0
 
 
 @cache
@@ -68,6 +76,39 @@ def _split_words() -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...
 def words_by_length(held_out: bool) -> dict[int, tuple[str, ...]]:
     """The words of training, or the held-out ones, sorted, under their number of letters."""
     return _split_words()[held_out]
+
+
+def _read_sentences() -> list[str]:
+    path = os.environ.get("NANO_SENTENCES")
+    if path:
+        return Path(path).read_text(encoding="utf-8").splitlines()
+    found = []
+    for file in sorted(Path(WORDNET).glob("data.*")):
+        for line in file.read_text(encoding="utf-8").splitlines():
+            if not line.startswith(" "):  # the licence
+                found += line.partition(" | ")[2].replace('"', "").split(";")
+    return found
+
+
+@cache
+def sentences() -> tuple[str, ...]:
+    """Pieces of real English of 15 to 120 characters: explanations and examples of WordNet 3.0, without held-out words.
+
+    Empty where WordNet is not installed.
+    """
+    known: dict[str, bool] = {}
+    kept = set()
+    for text in _read_sentences():
+        text = text.strip()
+        if not (15 <= len(text) <= 120 and text.isascii() and text.isprintable()):
+            continue
+        words = re.findall(r"[A-Za-z]+", text)
+        for word in words:
+            if word not in known:
+                known[word] = not is_held_out(word) and not _UNFIT.search(word)
+        if all(known[word] for word in words):
+            kept.add(text)
+    return tuple(sorted(kept))
 
 
 @cache

@@ -4,7 +4,8 @@ import random
 import string
 from collections.abc import Callable
 
-from nanochat.synth.lexicon import COMMON_WORDS, names, words_by_length
+from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
+from nanochat.synth.phrases import OFFICE, SHOP
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
@@ -31,8 +32,13 @@ _SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M
 _ANY = string.ascii_letters * 2 + string.digits * 5 + _SYMBOLS
 
 
+def _capitalised(text: str) -> str:
+    """Every word with a capital; its other letters, and what follows an apostrophe, as they are."""
+    return " ".join(word[0].upper() + word[1:] for word in text.split())
+
+
 class Writer:
-    """Writes text from `rng`; with `held_out` every dictionary word is one that training never sees.
+    """Writes text from `rng`; with `held_out` every dictionary word is one that training never sees, and no English.
 
     `extras` are the characters besides printable ASCII that may be used.
     """
@@ -42,6 +48,7 @@ class Writer:
         self.extras = extras
         self._words = words_by_length(held_out)
         self._names = names(held_out)
+        self._english = () if held_out else sentences()
 
     def word(self, longest: int = 14) -> str:
         """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
@@ -164,14 +171,33 @@ class Writer:
 
     def line(self, longest: int) -> str:
         """Tokens with spaces between them, at most `longest` characters, often close to it."""
-        text = self.token(longest)
+        text = self.english(longest) if self._english and self.rng.random() < 0.2 else self.token(longest)
         while len(text) + 3 <= longest:
             text += " " + self.token(longest - len(text) - 1)
         return text
 
-    def sentences(self, chars: int) -> str:
-        """Running text of about `chars` characters: words between function words, names, numbers, marks, full stops."""
+    def english(self, longest: int) -> str:
+        """Some words of real English, at most `longest` characters, at times in capitals."""
         rng = self.rng
+        words = rng.choice(self._english).split()
+        words = words[rng.randrange(len(words)) if rng.random() < 0.5 else 0 :]
+        while len(words) > 1 and len(" ".join(words)) > longest:
+            words.pop()
+        text = " ".join(words)[:longest]
+        style = rng.random()
+        if style < 0.15:
+            return text.upper()
+        return _capitalised(text) if style < 0.25 else text[0].upper() + text[1:] if style < 0.6 else text
+
+    def sentences(self, chars: int) -> str:
+        """Running text of about `chars` characters: real English, or words between function words, names, numbers."""
+        rng = self.rng
+        if self._english and rng.random() < 0.5:
+            text = ""
+            while len(text) < chars:
+                sentence = rng.choice(self._english)
+                text += sentence[0].upper() + sentence[1:] + rng.choice("......?!;:") + " "
+            return text.rstrip()
         words: list[str] = []
         length, left, start = 0, 0, True
         while length < chars:
@@ -200,11 +226,14 @@ class Writer:
         return " ".join(words)
 
     def title(self, count: int) -> str:
-        """A heading of `count` words, capitalised throughout, at the start, or all in capitals."""
+        """A heading of `count` words, capitalised throughout, at the start, or all in capitals, or a usual one."""
+        if count > 1 and self.rng.random() < 0.12:
+            text = self.rng.choice(OFFICE)
+            return text.upper() if self.rng.random() < 0.4 else text
         words = [self.word(11) for _ in range(count)]
         style = self.rng.random()
         if style < 0.5:
-            return " ".join(word[0].upper() + word[1:] for word in words)
+            return _capitalised(" ".join(words))
         text = " ".join(words)
         return text.upper() if style < 0.7 else text[0].upper() + text[1:]
 
@@ -259,7 +288,8 @@ class Writer:
     def field(self) -> tuple[str, str]:
         """A label of a form and its value."""
         kind = self.rng.choice(tuple(_FIELDS))
-        return self.rng.choice(_FIELDS[kind]), self.cell(kind)
+        labels = OFFICE if self.rng.random() < 0.3 else _FIELDS[kind]
+        return self.rng.choice(labels), self.cell(kind)
 
     def cell(self, kind: str) -> str:
         """A value of one kind, as it stands in a form or a table: "word" or a key of the forms' fields."""
@@ -275,6 +305,11 @@ class Writer:
         }  # fmt: skip
         return write[kind]()
 
+    def phrase(self) -> str:
+        """What is printed on receipts everywhere, as it is, with every word capitalised, or in capitals."""
+        text, style = self.rng.choice(SHOP), self.rng.random()
+        return text.upper() if style < 0.45 else _capitalised(text) if style < 0.7 else text
+
     def entry(self) -> str:
         """One line of a receipt, a letterhead or a form, often in capitals."""
         rng = self.rng
@@ -284,6 +319,18 @@ class Writer:
             lambda: f"{self.item(rng.randint(1, 3))} {self.amount()}",
             lambda: f"{rng.randint(1, 20)} {rng.choice(('x', 'X', '@'))} {self.item(1)} {self.amount()}",
             lambda: f"{rng.choice(('TOTAL', 'Total', 'Subtotal', 'CASH', 'Change', 'VAT 20%', 'Tax'))} {self.amount()}",
+            self.phrase,
+            lambda: f"{self.phrase()}{rng.choice((' ', ': ', ' : ', '  '))}{rng.choice((self.amount, self.number))()}",
+            lambda: (
+                f"{self.phrase()}{rng.choice((': ', ' : ', ' '))}{rng.choice((self.date, self.reference, self.name))()}"
+            ),
+            lambda: f"{rng.choice(('*', '@', 'x', '@ '))}{rng.randint(1, 20)} {rng.choice(('', '@'))}{self.amount()}",
+            lambda: (
+                f"{self.item(2)} {rng.choice(('@', '@ ', 'x'))}{self.amount()} {rng.choice(('', 'SR', 'ZR', 'S', 'T'))}"
+            ),
+            lambda: (
+                f"{rng.choice(('SR', 'ZR', 'S', 'T', 'GST'))} {rng.choice(('(6%)', '@ 6%', '= 10%'))} {self.amount()}"
+            ),
             lambda: f"{self.date()} {rng.choice((self.date, self.reference, self.name))()}",
             lambda: f"{self.reference()} {rng.choice((self.date, self.reference, self.amount))()}",
             lambda: rng.choice((self.company, self.street, self.place, self.email, self.name, self.phone))(),
@@ -291,7 +338,7 @@ class Writer:
             lambda: rng.choice(("Tel: ", "Fax ", "TEL.", "GST ID ", "Order #", "(", "*")) + self.reference(),
             lambda: self.amount(),
         )
-        text = rng.choice(choices)()
+        text = " ".join(rng.choice(choices)().split())
         return text.upper() if rng.random() < 0.45 else text
 
     def code_line(self, depth: int) -> tuple[str, int]:

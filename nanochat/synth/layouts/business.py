@@ -48,6 +48,8 @@ def receipt(sheet: Sheet) -> None:
     for text in (writer.street(), writer.place(), f"{rng.choice(('TEL', 'Tel:', 'Phone:'))} {writer.phone()}"):
         if rng.random() < 0.6 and sheet.chars_left > 80:
             sheet.row(Cell(sheet.fit(case(text), sheet.width), middle, "c"))
+    if rng.random() < 0.3 and sheet.chars_left > 80:
+        sheet.row(Cell(sheet.fit(writer.phrase(), sheet.width), middle, "c"))
     _divider(sheet, divider, left, right)
     if rng.random() < 0.7:
         reference = f"{rng.choice(('No.', 'Receipt #', 'Inv:', 'Order', 'Doc No:'))} {writer.reference()}"
@@ -67,9 +69,8 @@ def receipt(sheet: Sheet) -> None:
     _divider(sheet, divider, left, right)
     _sums(sheet, total, sign, case)
     _divider(sheet, divider, left, right)
-    if rng.random() < 0.6:
-        greeting = rng.choice(("Thank you!", "THANK YOU FOR SHOPPING WITH US", "Please come again", "Have a nice day"))
-        sheet.row(Cell(sheet.fit(case(greeting), sheet.width), middle, "c"))
+    for _ in range(rng.choice((0, 0, 1, 1, 2, 3))):
+        sheet.row(Cell(sheet.fit(case(writer.phrase()), sheet.width), middle, "c"))
     if rng.random() < 0.3 and sheet.bottom - sheet.y > 3 * sheet.px:
         _barcode(sheet, left + 0.1 * sheet.width, right - 0.1 * sheet.width)
 
