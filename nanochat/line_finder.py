@@ -18,7 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
-from nanochat.boxes import Box
+from nanochat.boxes import Box, union
 from nanochat.image_process import paper_colour, to_tensor
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
@@ -206,7 +206,7 @@ def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[
     """The stretches of text in an RGB picture, in no order; none where there is no text.
 
     Large pictures are looked at smaller. Where the type then turns out very small or very large, the picture is looked
-    at once more, at a scale that suits it.
+    at once more, at a scale that suits it; where only some of it is small, that part is.
     """
     finder = finder or line_finder()
     even = (
@@ -217,5 +217,44 @@ def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[
     if found and not SMALL <= _body(found) * scale <= LARGE:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         better = min(TYPE / _body(found), max(most, scale))
-        found = _look(image, better, finder) or found
-    return found
+        return _look(image, better, finder) or found
+    return _look_at_small_print(image, found, scale, finder)
+
+
+def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: LineFinder) -> list[Segment]:
+    """`found` at `scale`, but what is smaller than the finder sees well is looked for again, larger, where it lies.
+
+    Lines of small print stand so near each other that their cores touch: some are overlooked, some taken together.
+    """
+    least = SMALL / scale  # px of the picture
+    small = [segment for segment in found if segment.height < least]
+    if not small:
+        return found
+    kept = [segment for segment in found if segment.height >= least]
+    region = _around(small, 4 * least, image)
+    while True:
+        part = image.crop(region)
+        larger = min(TYPE / _body(small), MOST_ENLARGED, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+        if larger < 1.3 * scale:
+            return found
+        again = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
+        again = [s for s in again if s.height < 1.15 * least and not any(_within(s.box, other.box) for other in kept)]
+        wider = union([region, _around(again or small, 4 * least, image)])
+        if wider == region:
+            return kept + again
+        region = wider  # more of it was found near the edge
+
+
+def _around(segments: list[Segment], room: float, image: Image.Image) -> Box:
+    """The part of a picture that segments lie in, with `room` px on every side."""
+    left, top, right, bottom = union([segment.box for segment in segments])
+    return (
+        max(0, round(left - room)), max(0, round(top - room)),
+        min(image.width, round(right + room)), min(image.height, round(bottom + room)),
+    )  # fmt: skip
+
+
+def _within(box: Box, other: Box) -> bool:
+    """Whether the middle of a box lies in another one."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return other[0] <= x <= other[2] and other[1] <= y <= other[3]

@@ -5,10 +5,10 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from drawn_page import draw_page, sentence
+from drawn_page import FONT, draw_page, sentence
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from rapidfuzz.distance import Levenshtein
 from shared_data import shared_data
 
@@ -213,3 +213,17 @@ def test_the_line_of_a_long_strip_is_found_from_end_to_end() -> None:
     strip = page.crop((0, 30, 12_000, 120))
     (line,) = find_lines(strip)
     assert line.box[0] < left + 20 and line.box[2] > min(right, 12_000) - 40
+
+
+@settings(max_examples=8)
+@given(st.integers(8, 9), st.integers(3, 9), st.integers(0, 99))
+def test_every_line_of_crowded_small_print_below_larger_text_is_found(size: int, n: int, seed: int) -> None:
+    page, _ = draw_page([sentence(seed + i) for i in range(9)], 18, width=600)
+    font, pitch, top = ImageFont.truetype(str(FONT), size), round(1.12 * size), page.height
+    sheet = Image.new("RGB", (page.width, top + pitch * n + 40), "#f4f1e8")
+    sheet.paste(page)
+    for i in range(n):
+        ImageDraw.Draw(sheet).text((40, top + pitch * i), sentence(seed + i, 12), font=font, fill="#222222")
+    lines = find_lines(sheet)
+    assert [round((line.box[1] + line.box[3]) / 2 - top) // pitch for line in lines[9:]] == list(range(n))
+    assert all(line.box[3] < top for line in lines[:9])

@@ -16,8 +16,8 @@ from nanochat.synth.levels import Level
 from nanochat.synth.writer import Writer
 
 SPLITS = ("train", "val", "unseen", "hard")
-_SIZES = (12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few, so that their glyphs are soon all cached
-_LARGE = (18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
+_SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few: glyphs are soon cached
+_LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 

@@ -25,6 +25,7 @@ SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
 )
+SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of documents in type smaller than any level's, and its sizes
 INSIDE, OUTSIDE = 0.30, 0.62  # of the type's height: a letter whose middle is nearer to the line's is in it, or not
 
 
@@ -71,6 +72,8 @@ def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HE
 def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
     for i in count():
         level = replace(LEVELS[rng.choice(SHOWN)], degrade=rng.uniform(0.1, 0.9))
+        if rng.random() < SMALL_PRINT:
+            level = replace(level, font_px=SMALL_PX, degrade=rng.uniform(0.1, 0.5))
         yield draw_document(level, seed * 1000 + i, split)
 
 
