@@ -33,6 +33,7 @@ LEAST_CELLS = 3  # of a band
 LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
 LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
 SMALL, LARGE, TYPE = 13.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
+SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
 WEIGHTS = Path(__file__).parents[1] / "models" / "lines" / "model.safetensors"
 
@@ -227,22 +228,34 @@ def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float,
     Lines of small print stand so near each other that their cores touch: some are overlooked, some taken together.
     """
     least = SMALL / scale  # px of the picture
-    small = [segment for segment in found if segment.height < least]
-    if not small:
-        return found
     kept = [segment for segment in found if segment.height >= least]
-    region = _around(small, 4 * least, image)
-    while True:
-        part = image.crop(region)
-        larger = min(TYPE / _body(small), MOST_ENLARGED, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        if larger < 1.3 * scale:
-            return found
-        again = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
-        again = [s for s in again if s.height < 1.15 * least and not any(_within(s.box, other.box) for other in kept)]
-        wider = union([region, _around(again or small, 4 * least, image)])
-        if wider == region:
-            return kept + again
-        region = wider  # more of it was found near the edge
+    for some in _one_above_the_other([segment for segment in found if segment.height < least], 8 * least):
+        again = some
+        region = _around(some, 4 * least, image)
+        larger = SMALL_PRINT / _body(some)
+        while sum(segment.length for segment in some) > 8 * least and larger > 1.3 * scale:
+            part = image.crop(region)
+            larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+            again = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
+            again = [s for s in again if s.height < 1.15 * least]
+            wider = union([region, _around(again or some, 4 * least, image)])
+            if wider == region:
+                break
+            region = wider  # more of it was found near the edge
+        kept += [s for s in again if not any(_within(s.box, other.box) for other in kept)]
+    return kept
+
+
+def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segment]]:
+    """Segments in groups, from the top: the next one begins after at least `gap` px without any."""
+    groups: list[list[Segment]] = []
+    end = -gap
+    for segment in sorted(segments, key=lambda s: s.box[1]):
+        if segment.box[1] - end >= gap:
+            groups.append([])
+        groups[-1].append(segment)
+        end = max(end, segment.box[3])
+    return groups
 
 
 def _around(segments: list[Segment], room: float, image: Image.Image) -> Box:
