@@ -16,16 +16,17 @@ from nanochat.line_finder import LineFinder, Segment, find_segments, weighted_me
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
 SAME_TYPE = 2.2  # times as tall at most
-STEADY = 3.0  # type heights: a shorter segment's own slope says nothing
+STEADY = 30.0  # type heights: a shorter segment's own slope says nothing
 COLUMN_WIDTH = 5.0  # least width of a column of running text, in type heights
 FILLED, MOSTLY = 0.6, 0.75  # of its width that a line fills, and how many of its lines do
 GUTTER = 2.5  # type heights between two columns of running text at most: a table's or a form's stand further apart
+FULL, FULL_WIDTH, FULL_GUTTER = 0.85, 10.0, 5.0  # between columns that are wide and full, as no table's are, more
 PITCH = 1.5  # times the distance between a column's rows so far: likewise
 MOST_REMAINING = 0.045  # radians
 SURELY = 1.2  # times as many neighbours at one height: then the page is turned a little more
 BALANCE = 0.4  # rows of the shorter of two columns over those of the longer
 JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
-LOOSE = 2.2  # type heights from one line to the next: more begins something else
+LOOSE = 1.6  # type heights from one line to the next: more begins something else
 
 
 @dataclass(frozen=True, eq=False)
@@ -61,12 +62,6 @@ class _Placed:
     @property
     def width(self) -> float:
         return self.right - self.left
-
-    def y_at(self, x: float) -> float:
-        """Where its middle would lie at x, were it longer; what is short is taken to be level."""
-        if self.width < STEADY * self.height:
-            return self.y
-        return self.y_left + (self.y_right - self.y_left) * (x - self.left) / self.width
 
 
 Row = list[_Placed]  # from left to right
@@ -118,8 +113,7 @@ def _same_line(a: _Placed, b: _Placed) -> bool:
     shared = min(a.right, b.right) - max(a.left, b.left)
     if high > SAME_TYPE * low or shared > 0.5 * min(a.width, b.width):
         return False
-    x = (max(a.left, b.left) + min(a.right, b.right)) / 2  # between them
-    return abs(a.y_at(x) - b.y_at(x)) < SAME_LINE * low
+    return abs(a.y - b.y) < SAME_LINE * low
 
 
 def _rows(segments: list[_Placed]) -> list[Row]:
@@ -138,15 +132,15 @@ def _rows(segments: list[_Placed]) -> list[Row]:
     return [sorted(row, key=lambda s: s.left) for row in rows]
 
 
-def _is_running_text(rows: list[Row]) -> bool:
+def _is_running_text(rows: list[Row], filled: float = FILLED, least: float = COLUMN_WIDTH) -> bool:
     """Whether rows are a column of running text: one stretch in each, and most reach about as far as the longest."""
     lines = [row[0] for row in rows if len(row) == 1]
     if len(lines) < 2 or len(lines) < 0.8 * len(rows):
         return False
     width = max(s.right for s in lines) - min(s.left for s in lines)
-    if width < COLUMN_WIDTH * float(np.median([s.height for s in lines])):
+    if width < least * float(np.median([s.height for s in lines])):
         return False
-    full = [s.width >= FILLED * width for s in lines[:-1]]  # a paragraph's last line may be short
+    full = [s.width >= filled * width for s in lines[:-1]]  # a paragraph's last line may be short
     return sum(full) >= MOSTLY * len(full)
 
 
@@ -186,7 +180,9 @@ def _are_columns(left: list[Row], right: list[Row], height: float) -> bool:
     wide = min(s.left for row in right for s in row) - max(s.right for row in left for s in row)
     starts = np.array([row[0].left for row in right])
     aligned = np.abs(starts - np.median(starts)) < ALIGNED * height
-    return wide < GUTTER * height and aligned.mean() >= MOSTLY and _is_running_text(left) and _is_running_text(right)
+    how = (FILLED, COLUMN_WIDTH) if wide < GUTTER * height else (FULL, FULL_WIDTH)
+    near = wide < (FULL_GUTTER if low > 2 else GUTTER) * height and aligned.mean() >= MOSTLY
+    return near and _is_running_text(left, *how) and _is_running_text(right, *how)
 
 
 def _columns(rows: list[Row]) -> tuple[int, float] | None:

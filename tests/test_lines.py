@@ -197,6 +197,27 @@ def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None
     assert all(line.box[2] <= gutter + 20 for line in lines[:9]) and all(line.box[0] >= gutter for line in lines[9:])
 
 
+def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_gutter_is_wide() -> None:
+    left, boxes = draw_page([sentence(i, 9)[:32].strip() for i in range(4)], 20, width=1000, left=20)
+    right, _ = draw_page([sentence(i + 40, 9)[:32].strip() for i in range(4)], 20, width=460, left=0)
+    gutter = max(box[2] for box in boxes)
+    left.paste(right, (gutter + 70, 0))
+    lines = find_lines(left)
+    assert len(lines) == 8
+    assert all(line.box[2] <= gutter + 20 for line in lines[:4]) and all(line.box[0] >= gutter for line in lines[4:])
+
+
+def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns() -> None:
+    labels = "Case number", "Check all that", "Marital status", "Account name"
+    values = "+27-25-7001 17", "www.exalt.de", "CHAPMAN PARKER", "0441-2231 B"
+    font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 240), "#f4f1e8")
+    for i, (label, value) in enumerate(zip(labels, values)):
+        ImageDraw.Draw(form).text((20, 30 + 32 * i), label, font=font, fill="#222222")
+        ImageDraw.Draw(form).text((160, 30 + 32 * i), value, font=font, fill="#222222")
+    lines = find_lines(form)
+    assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)
+
+
 @pytest.mark.parametrize("degrees", [-1.4, -0.8, 0.8, 1.4])
 def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: float) -> None:
     """Words this short do not show the slope; nothing else on the sheet does."""
