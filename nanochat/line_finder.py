@@ -87,12 +87,18 @@ class LineFinder(nn.Module):
         return core, height
 
 
+def load_finder(weights: Path) -> LineFinder:
+    """A network in float32 from a file of `scripts.line_train`; raises OSError when it is not there."""
+    model = LineFinder()
+    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()})
+    return model
+
+
 @cache
 def line_finder(weights: Path = WEIGHTS) -> LineFinder:
     """The network that comes with the project, ready to answer; raises OSError when its file is not there."""
-    model = LineFinder()
-    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()})
-    return model.eval().requires_grad_(False).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = load_finder(weights).eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
 def text_box(middles: np.ndarray, height: float) -> Box:

@@ -2,6 +2,7 @@
 
 python -m scripts.line_train                # 5,600 steps: about an hour of one CPU core
 python -m scripts.line_train --resume=auto  # the rest of a run that was stopped
+python -m scripts.line_train --weights=models/lines/model.safetensors --lr=1e-3 --steps=1600  # some more
 
 The loss is binary cross-entropy and one minus the Dice overlap for the cores of lines, plus the mean error of the
 logarithm of their heights.
@@ -22,7 +23,7 @@ from torch import Tensor
 from nanochat.checkpoint import load_weights
 from nanochat.common import atomic_path, autodetect_device_type, entry_point, parse_args, print0
 from nanochat.image_process import to_tensor
-from nanochat.line_finder import LineFinder
+from nanochat.line_finder import LineFinder, load_finder
 from nanochat.machine import choose_precision
 from nanochat.synth.line_targets import example
 
@@ -35,6 +36,8 @@ class Config:
 
     out: str = "out/lines"
     """folder for model.safetensors and, on the way, state.pt"""
+    weights: str = ""
+    """model.safetensors to start from instead of from nothing"""
     steps: int = 5600
     """optimizer steps"""
     batch_size: int = 16
@@ -98,7 +101,8 @@ def train(config: Config) -> LineFinder:
     """The whole run, or the rest of it; returns the network at its last step."""
     torch.manual_seed(0)
     device = torch.device(autodetect_device_type())
-    model = LineFinder().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = load_finder(Path(config.weights)) if config.weights else LineFinder()
+    model = model.requires_grad_(True).train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     folder, step, kind = Path(config.out), 0, "auto"
     folder.mkdir(parents=True, exist_ok=True)

@@ -9,7 +9,7 @@ import numpy as np
 from nanochat.line_finder import CELL, CORE, UNIT
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
-from nanochat.synth.levels import LEVELS
+from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
 
 LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
 _COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
@@ -58,7 +58,10 @@ def paint(lines: list[tuple[np.ndarray, float]], width: int, height: int) -> tup
 def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """`count` windows of one drawn document at one scale: (RGB uint8 (256, 256, 3), core, height) each."""
     rng = random.Random(f"lines/{seed}")
-    document = draw_document(replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0)), seed, "train")
+    level = replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0))
+    if rng.random() < SMALL_PRINT:
+        level = replace(level, font_px=SMALL_PX)
+    document = draw_document(level, seed, "train")
     image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
     scale = float(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
     wide = scale * (rng.uniform(1.0, 1.9) if rng.random() < 0.35 else rng.uniform(0.85, 1.1))  # tills print wide type

@@ -18,14 +18,13 @@ from nanochat.layout import find_lines
 from nanochat.lines import TYPE_HEIGHT, Piece, cut_lines
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
-from nanochat.synth.levels import LEVELS
+from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
 
 TOGETHER = 8  # strips that are taken from one handful of documents
 SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
 )
-SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of documents in type smaller than any level's, and its sizes
 INSIDE, OUTSIDE = 0.30, 0.62  # of the type's height: a letter whose middle is nearer to the line's is in it, or not
 
 
