@@ -17,6 +17,7 @@ SHOWN = (
     *(LEVELS[name] for name in ("line256", "line512", "E", "Ew", "note", "note", "leaf", "leaf", "page", "page")),
     *(_COLUMNS, _COLUMNS),
 )
+UPRIGHT = 0.2  # share of documents with a line beside them that is turned by a quarter, as numbers in margins are
 SIDE = 256  # px of what is shown at a time
 
 
@@ -55,6 +56,20 @@ def paint(lines: list[tuple[np.ndarray, float]], width: int, height: int) -> tup
     return core, tall
 
 
+def _with_upright_line(image: np.ndarray, seed: int, rng: random.Random) -> np.ndarray:
+    """A picture with a line that stands on its end beside it, on paper of the same colour: it is not to be found."""
+    line = draw_document(LEVELS[rng.choice(("line128", "line256", "line512"))], seed, "train").image
+    grey = np.rot90(cv2.cvtColor(line, cv2.COLOR_RGB2GRAY) if line.ndim == 3 else line, rng.choice((1, 3)))
+    ink = np.abs(grey - np.median(grey)) / 255
+    column = np.zeros((image.shape[0], grey.shape[1]))
+    top = rng.randint(min(0, len(column) - len(ink)), max(0, len(column) - len(ink)))
+    shown = ink[max(0, -top) :][: len(column) - max(0, top)]
+    column[max(0, top) : max(0, top) + len(shown)] = shown
+    paper = np.median(image[::4, ::4], axis=(0, 1))
+    beside = paper + np.sign(128 - paper) * 255 * column[:, :, None]
+    return np.concatenate([image, beside.clip(0, 255).astype(np.uint8)], axis=1)
+
+
 def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """`count` windows of one drawn document at one scale: (RGB uint8 (256, 256, 3), core, height) each."""
     rng = random.Random(f"lines/{seed}")
@@ -63,6 +78,8 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
         level = replace(level, font_px=SMALL_PX)
     document = draw_document(level, seed, "train")
     image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
+    if rng.random() < UPRIGHT:
+        image = _with_upright_line(image, seed, rng)
     scale = float(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
     wide = scale * (rng.uniform(1.0, 1.9) if rng.random() < 0.35 else rng.uniform(0.85, 1.1))  # tills print wide type
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
