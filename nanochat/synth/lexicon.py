@@ -22,6 +22,7 @@ COMMON_WORDS = tuple(
     "its now did get may".split()
 )
 
+# Words that no set is without: they say nothing about words never seen.
 _IN_EVERY_SET = {*COMMON_WORDS, *re.findall(r"[a-z]+", " ".join((*SHOP, *OFFICE)).lower())}
 
 # Stems of words left out, so that any picture can be shown to anyone.
