@@ -2,7 +2,8 @@
 
 Each row of a matrix is rounded to 255 steps of 1/127 of its largest entry. Few rows of activations, a step of
 decoding, are multiplied by PyTorch's kernel for that, a private operator and named nowhere else; it takes them in
-bfloat16. Many, a prompt, set the pace themselves: one float32 product with the weights at full width again.
+bfloat16. Many, a prompt, set the pace themselves: float32 products with the weights at full width again, a band of
+them at a time, which the processor's cache holds.
 """
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor
 from nanochat.gpt import GPT
 
 FEW_ROWS = 32  # up to as many the kernel is as fast as a float32 product or faster
+BAND = 256  # rows of W that exist at full width at one time
 
 
 class Int8Linear(nn.Module):
@@ -38,7 +40,7 @@ class Int8Linear(nn.Module):
         if len(rows) <= FEW_ROWS:
             y = torch.ops.aten._weight_int8pack_mm(rows.bfloat16(), self.int8, self.scale).float()
         else:
-            y = F.linear(rows, self.weight)
+            y = torch.cat([F.linear(rows, band.float()) for band in self.int8.split(BAND)], dim=-1) * self.scale
         return y.view(*x.shape[:-1], -1)
 
 

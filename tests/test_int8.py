@@ -5,17 +5,21 @@ import torch
 import torch.nn as nn
 from tiny_model import pictures, tiny_model
 
+from nanochat.batching import Sampling
 from nanochat.bench.decode import bytes_per_step
 from nanochat.common import UserError
-from nanochat.int8 import FEW_ROWS, Int8Linear, to_int8
+from nanochat.engine import NO_GUARD, Engine
+from nanochat.int8 import BAND, FEW_ROWS, Int8Linear, to_int8
 from nanochat.machine import Precision
 from nanochat.ocr import OCR
+from nanochat.tokenizer import RustBPETokenizer
 
 
 @pytest.mark.parametrize("n_rows", [1, FEW_ROWS, FEW_ROWS + 1])
-def test_a_product_is_within_the_rounding_of_weights_and_activations(n_rows: int):
+@pytest.mark.parametrize("n_out", [48, 2 * BAND + 1])
+def test_a_product_is_within_the_rounding_of_weights_and_activations(n_rows: int, n_out: int):
     torch.manual_seed(0)
-    linear = nn.Linear(64, 48, bias=False)
+    linear = nn.Linear(64, n_out, bias=False)
     linear.weight.data[3] = 0
     x = torch.randn(2, n_rows, 64)[:1]
     found, exact = Int8Linear(linear)(x), linear(x)
@@ -39,6 +43,22 @@ def test_every_linear_of_the_language_model_and_nothing_else_is_put_at_8_bits():
     assert bytes_per_step(model.gpt, Precision("float32"), 1, 0) == before / 4
     assert any(isinstance(part, nn.Linear) for part in model.vision_model.modules())
     assert model.encode_images(pictures(1))[0].dtype == torch.float32
+
+
+def test_equal_logits_are_not_looked_into():
+    """The kernel's logits are bfloat16, of which the two largest are often equal; each look would cost many steps."""
+    model = tiny_model().eval()
+    to_int8(model.gpt)
+    head = model.gpt.lm_head
+    assert isinstance(head, Int8Linear)
+    head.int8[128:256], head.scale[128:256] = head.int8[:128], head.scale[:128]  # each token has a twin
+    engine = Engine(model, RustBPETokenizer.byte_level())
+    engine.end_tokens = set()
+    scheduler, prompt = engine.scheduler(1), engine.prompt([3, 5], [], 20, [Sampling()], NO_GUARD)
+    scheduler.submit(prompt)
+    while scheduler.busy:
+        scheduler.step()
+    assert len(prompt.answers[0].generation.tokens) == 20 and scheduler.second_looks == 0
 
 
 def test_it_is_for_a_cpu(monkeypatch: pytest.MonkeyPatch):

@@ -11,8 +11,9 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
+from nanochat.batching import Sampling
 from nanochat.bench.rates import copy_rate
-from nanochat.engine import Engine
+from nanochat.engine import NO_GUARD, Engine
 from nanochat.gpt import GPT
 from nanochat.int8 import Int8Linear, to_int8
 from nanochat.machine import Precision
@@ -48,6 +49,8 @@ class DecodeReport:
     ours_with_prompt_tokens_per_second: float
     equal_to_transformers: float | None
     """share of tokens that are the same"""
+    second_looks: int
+    """choices of ours that were made again from a row's whole text (`batching.py`); their time is counted"""
 
 
 def bytes_per_step(gpt: GPT, precision: Precision, batch: int, mean_length: float) -> float:
@@ -115,9 +118,17 @@ def measure_decode(
     engine.end_tokens = set()  # random weights must not end early
     ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
 
-    def answer(n: int) -> Tensor:
+    def answer(n: int) -> tuple[Tensor, int]:
+        scheduler = engine.scheduler(batch)
+        prompts = [engine.prompt(row, [], n, [Sampling()], NO_GUARD) for row in ids.tolist()]
         with precision.autocast(device):
-            return torch.tensor([found.tokens for found in engine.generate_batch(ids.tolist(), max_tokens=n)])
+            for one in prompts:
+                scheduler.submit(one)
+            while scheduler.reading:
+                scheduler.fill()
+            while scheduler.busy:
+                scheduler.decode()
+        return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.second_looks
 
     def again_and_again() -> Tensor:
         with precision.autocast(device):
@@ -134,6 +145,7 @@ def measure_decode(
         to_int8(gpt)
     answer(4)
     seconds, found = _take_turns(runs, device)
+    ours, second_looks = found["ours"]
     n, decoding = batch * (tokens + 1), seconds["ours"] - seconds["first"]
     moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
     rate = max(copy_rate(int(moved), device), copy_rate(2**28, device))
@@ -143,10 +155,11 @@ def measure_decode(
         decode_tokens_per_second=batch * tokens / decoding,
         bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / decoding / rate,
         naive_tokens_per_second=n / seconds["naive"] if naive else None,
-        equal_to_naive=torch.equal(found["naive"], found["ours"]) if naive else None,
+        equal_to_naive=torch.equal(found["naive"], ours) if naive else None,
         transformers_tokens_per_second=n / seconds["theirs"] if theirs else None,
         ours_with_prompt_tokens_per_second=n / seconds["ours"],
-        equal_to_transformers=float((found["theirs"] == found["ours"]).float().mean()) if theirs else None,
+        equal_to_transformers=float((found["theirs"] == ours).float().mean()) if theirs else None,
+        second_looks=second_looks,
     )  # fmt: skip
 
 
