@@ -23,7 +23,7 @@ class Parity:
 
     device: str
     loss: dict[str, float]
-    """of one batch, by way: float32, bfloat16, and in float32 `packed`, `recomputed`, and `compiled` where asked for"""
+    """of one batch, by way: float32, bfloat16, packed in either; in float32 `recomputed`, `compiled` if asked for"""
     gradients: dict[str, float]
     """of all parameters together, by way: |device's - CPU's| / |CPU's|"""
     updates: dict[str, float]
@@ -84,7 +84,8 @@ def _answers(trainer: Trainer, tokens: int) -> torch.Tensor:
 def measure_parity(model: str, device: torch.device, tokens: int = 64, compiled: bool = False) -> Parity:
     """Compare `device` with a CPU: both build the same weights and read the same batch."""
     ways: dict[str, dict[str, Any]] = {
-        "float32": {}, "bfloat16": {"precision": "bfloat16"}, "packed": {}, "recomputed": {"recompute": "all"},
+        "float32": {}, "bfloat16": {"precision": "bfloat16"}, "packed": {},
+        "packed, bfloat16": {"precision": "bfloat16"}, "recomputed": {"recompute": "all"},
     }  # fmt: skip
     if compiled:
         ways["compiled"] = {"compile": True}
@@ -100,7 +101,7 @@ def measure_parity(model: str, device: torch.device, tokens: int = 64, compiled:
         losses, distances, updates = dict[str, float](), dict[str, float](), dict[str, float]()
         for way, settings in ways.items():
             here = _trainer(model, device, **settings)
-            found, taken = _loss_and_gradients(here, _packed(batch) if way == "packed" else batch)
+            found, taken = _loss_and_gradients(here, _packed(batch) if "packed" in way else batch)
             losses[way] = abs(found - loss) / loss
             distances[way] = distance(taken, gradients)
             if way == "float32":
