@@ -120,7 +120,11 @@ def bench_train(config: Config, device: torch.device, console: Console) -> dict[
         found["stages"].append(asdict(report))
         console.print(step_table(config, report))
         del trainer
-    found["checks"] = [asdict(check) for check in checks.run_checks(config.model, device)]
+    try:
+        found["checks"] = [asdict(check) for check in checks.run_checks(config.model, device)]
+    except RuntimeError as error:  # the steps that were measured are told all the same
+        console.print(f"a fast path failed: {error}")
+        found["checks"] = []
     console.print(check_table(found["checks"]))
     return found
 
