@@ -1,5 +1,10 @@
 """Attention of queries over keys and values by the quickest way this device has; the result is the same by each."""
 
+import importlib.util
+from functools import cache, lru_cache
+from itertools import accumulate
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -40,7 +45,37 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: 
 def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
     """Causal attention within each of the documents of `lengths` that lie end to end: `attend`'s shapes, T their sum.
 
-    One call a document: a mask over all of them would cost (sum of lengths)^2 where sum of (lengths^2) is asked for.
+    By one kernel where there is one, else by one call a document: a mask over all of them would cost
+    (sum of lengths)^2 where sum of (lengths^2) is asked for.
     """
+    device = q.device
+    dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else q.dtype
+    if q.shape[1] == k.shape[1] and has_varlen(device, dtype):
+        return attend_varlen(q.to(dtype), k.to(dtype), v.to(dtype), lengths)
     documents = zip(q.split(lengths, dim=2), k.split(lengths, dim=2), v.split(lengths, dim=2))
     return torch.cat([attend(q, k, v, causal=True) for q, k, v in documents], dim=2)
+
+
+@cache
+def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
+    """Whether torch has a kernel over documents of any lengths: in half precision, on GPUs from Ampere on."""
+    half = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
+    known = half and importlib.util.find_spec("torch.nn.attention.varlen") is not None  # torch 2.10 and newer
+    return known and torch.cuda.get_device_capability(device) >= (8, 0)
+
+
+@lru_cache(maxsize=1)
+def _bounds(lengths: tuple[int, ...], device: torch.device) -> Tensor:
+    """Where documents begin and the last one ends, int32 (N + 1,): made once for all layers."""
+    return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
+
+
+def attend_varlen(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+    """`attend_documents` by one kernel, torch.nn.attention.varlen's: equal heads, one dtype that it knows."""
+    from torch.nn.attention.varlen import varlen_attn
+
+    bounds, longest = _bounds(tuple(lengths), q.device), max(lengths)
+    q, k, v = (x[0].transpose(0, 1) for x in (q, k, v))  # (T, H, D)
+    # each attends to all before it, and to none after it
+    y: Any = varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))
+    return y.transpose(0, 1)[None]

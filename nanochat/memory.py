@@ -27,7 +27,7 @@ from nanochat.gpt import token_losses
 from nanochat.image_process import ImageLayout
 from nanochat.learner import Objective
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
-from nanochat.optim import build_optimizers
+from nanochat.optim import OptimizerName, build_optimizers
 from nanochat.recompute import Recompute, recompute_blocks
 from nanochat.trainer import TrainConfig
 
@@ -134,7 +134,7 @@ class StepShape:
     batch_size: int = 1
     seq_len: int = 4096
     image_size: int = 1024
-    optimizer: Literal["adamw", "muon"] = "adamw"
+    optimizer: OptimizerName = "adamw"
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     dense: bool = False
     """with the head of dense labels, as training on drawn documents has"""
@@ -167,12 +167,15 @@ def _autocast(device: str, bf16: bool) -> AbstractContextManager:
     return _like_cuda(bf16) if device == "cuda" else torch.autocast("cpu", torch.bfloat16, enabled=bf16)
 
 
-def _adamw_state(optimizer: torch.optim.Optimizer) -> None:
-    """What the fused step leaves behind: two tensors as large as each parameter with a gradient, nothing in between."""
-    for group in optimizer.param_groups:
-        for p in group["params"]:
-            if p.grad is not None and not optimizer.state[p]:
-                optimizer.state[p] = {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+def _adamw_state(p: Tensor, eight_bits: bool) -> dict[str, Tensor]:
+    """What a step of AdamW leaves behind, with nothing in between: two averages of each number.
+
+    At 8 bits a byte for each, and a float32 for each 256; tensors of less than 4,096 stay float32 [bitsandbytes].
+    """
+    if not eight_bits or p.numel() < 4096:
+        return {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+    state = {f"state{i}": torch.zeros_like(p, dtype=torch.uint8) for i in (1, 2)}
+    return {**state, **{f"absmax{i}": p.new_zeros(-(-p.numel() // 256), dtype=torch.float32) for i in (1, 2)}}
 
 
 class _Step:
@@ -188,7 +191,10 @@ class _Step:
         if shape.dense:
             dense = DenseHead(model.sam_model, model.projector, config.gpt.n_embd)
         self.objective = Objective(model, dense).train()
-        self.optimizers = build_optimizers(self.objective, shape.optimizer, 1e-3)
+        kind: OptimizerName = (
+            "muon" if shape.optimizer == "muon" else "adamw"
+        )  # of which alone the state differs, see `run`
+        self.optimizers = build_optimizers(self.objective, kind, 1e-3)
         B, side = shape.batch_size, shape.image_size
         self.pixels = torch.empty(B, 3, side, side)
         self.ids = torch.zeros(B, shape.seq_len, dtype=torch.long)
@@ -236,7 +242,9 @@ class _Step:
         del loss
         for optimizer in self.optimizers:
             if isinstance(optimizer, torch.optim.AdamW):
-                _adamw_state(optimizer)
+                for p in (p for group in optimizer.param_groups for p in group["params"]):
+                    if p.grad is not None and not optimizer.state[p]:
+                        optimizer.state[p] = _adamw_state(p, self.shape.optimizer == "adamw8bit")
             else:
                 optimizer.step()
             optimizer.zero_grad(set_to_none=True)

@@ -1,4 +1,5 @@
-"""Optimizers: AdamW for everything, or Muon for the matrices inside the blocks and AdamW for the rest.
+"""Optimizers: AdamW for everything, its state whole or at 8 bits, or Muon for the matrices inside the blocks and AdamW
+for the rest.
 
 torch.optim.Muon always iterates in bfloat16, which some CPUs emulate hundreds of times slower than float32, and takes
 neither convolutions nor fused projections; hence our own, in the dtype that is fast here, batched over matrices of one
@@ -7,13 +8,16 @@ shape.
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Literal
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
+from nanochat.common import UserError
 from nanochat.shard import is_divided, like
 
+OptimizerName = Literal["adamw", "adamw8bit", "muon"]
 NS_STEPS = 4
 NS_COEFFICIENTS = (3.4445, -4.7750, 2.0315)  # quintic Newton-Schulz iteration [Muon, Jordan 2024]
 MUON_LR_RATIO = 4.0  # Muon's learning rate over AdamW's
@@ -90,21 +94,38 @@ def _is_inner_matrix(name: str, parameter: nn.Parameter) -> bool:
     return parameter.ndim >= 2 and not any(word in name for word in outer)
 
 
+def _adamw(
+    params: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
+) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(params, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
+
+
+def _adamw8bit(
+    params: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
+) -> torch.optim.Optimizer:
+    """AdamW whose two averages take a byte each, scaled by blocks of 256; small tensors keep float32 [bitsandbytes]."""
+    try:
+        from bitsandbytes.optim import AdamW8bit
+    except ImportError as error:
+        raise UserError("--optimizer=adamw8bit wants bitsandbytes: `uv sync --extra low-memory`") from error
+    return AdamW8bit(params, lr=lr, betas=betas, weight_decay=weight_decay)
+
+
 def build_optimizers(
-    model: nn.Module, kind: str, lr: float, weight_decay: float = 0.0, muon_dtype: torch.dtype = torch.float32
+    model: nn.Module, kind: OptimizerName, lr: float, weight_decay: float = 0.0, muon_dtype: torch.dtype = torch.float32
 ) -> list[torch.optim.Optimizer]:
-    """`adamw`: one optimizer; `muon`: Muon at MUON_LR_RATIO x lr for inner matrices, AdamW (0.9, 0.98) for the rest.
+    """`adamw` or `adamw8bit` alone, or `muon`: Muon at MUON_LR_RATIO x lr for inner matrices, AdamW (0.9, 0.98) else.
 
     Each group keeps its own rate as `initial_lr`, which a schedule multiplies. Only parameters that train are taken.
+    Raises UserError where a library is missing.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     inner = [(name, p) for name, p in named if kind == "muon" and _is_inner_matrix(name, p)]
     chosen = {id(p) for _, p in inner}
     rest = [p for _, p in named if id(p) not in chosen]
     betas = (0.9, 0.98) if kind == "muon" else (0.9, 0.95)
-    optimizers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(rest, lr=lr, betas=betas, weight_decay=weight_decay, fused=True)
-    ]
+    build = _adamw8bit if kind == "adamw8bit" else _adamw
+    optimizers = [build(rest, lr, betas, weight_decay)]
     if inner:
         muon = Muon([p for name, p in inner if "qkv" not in name], lr * MUON_LR_RATIO, dtype=muon_dtype)
         fused = [p for name, p in inner if "qkv" in name]

@@ -20,7 +20,7 @@ from nanochat.learner import Learner, Objective
 from nanochat.machine import Precision, choose_precision, peak_flops
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.optim import build_optimizers
+from nanochat.optim import OptimizerName, build_optimizers
 from nanochat.prompts import names_of
 from nanochat.recompute import Recompute, compile_blocks, recompute_blocks
 from nanochat.shard import shard
@@ -62,8 +62,8 @@ class TrainConfig:
     """lay a batch's samples end to end in a row where padding would take over a quarter of it; the loss is the same"""
     lr: float | None = None
     """peak learning rate; by default the stage's own for d20, 1e-3 for nano"""
-    optimizer: Literal["adamw", "muon"] = "adamw"
-    """adamw, or muon for matrices with adamw for the rest"""
+    optimizer: OptimizerName = "adamw"
+    """adamw, adamw8bit with a quarter of its state (bitsandbytes), or muon for matrices with adamw for the rest"""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay"""
     grad_clip: float = 1.0
@@ -168,6 +168,8 @@ class Trainer:
         if config.compile:
             compile_blocks(model)
         objective = Objective(model, dense).to(self.device).train()
+        if config.shard and config.optimizer == "adamw8bit":
+            raise UserError("--shard divides the optimizer's state, and 8-bit state cannot be: take --optimizer=adamw")
         sharded = config.shard and dist.is_initialized()
         if sharded:
             shard(objective, model.gpt.transformer["h"])  # type: ignore[arg-type]

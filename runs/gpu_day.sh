@@ -1,12 +1,14 @@
 #!/bin/bash
 # A day with a GPU in slices of at most nine minutes, on a machine without a network that has Python and torch.
 #   bash runs/gpu_day.sh pack       # before, where there is a network: what that machine lacks, into out/gpu_pack
-#   bash runs/gpu_day.sh check      # there: does it compute what a CPU does? A short run of each stage
+#   bash runs/gpu_day.sh check      # there: does it compute what a CPU does? A short run of all that trains and reads
 #   bash runs/gpu_day.sh bench      # there: d20's speed and memory, then nano's
-#   bash runs/gpu_day.sh train      # there: runs/nano.sh, which goes on where the slice before was cut
+#   bash runs/gpu_day.sh train      # there: nano goes on from its newest weights; once more: from those of that
 #   bash runs/gpu_day.sh collect    # after, in the repository: results into docs/gpu_day.md and models/gpu_day
-# OUT=folder of results: one .jsonl and one .log a slice, weights in shards; written as it goes, so that being cut off
-# loses the step that was running. LIMIT=seconds a slice; MODEL=size that is measured (d20 on a GPU, nano on a CPU).
+# OUT=folder of results: a log a slice, with a line of JSON after each step, and weights in shards; written as it goes,
+# so that being cut off loses the step that was running, of training a minute. WORK=folder of everything else, which
+# one slice leaves to the next; on a machine that has lost it they begin anew, and train goes on from FROM=models/nano.
+# LIMIT=seconds a slice; MODEL=size that is measured (d20 on a GPU, nano on a CPU).
 # A rehearsal on a CPU: LIMIT=60 bash runs/gpu_day.sh check
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
@@ -19,102 +21,159 @@ python="$PWD/$own"
 python="${PYTHON:-$python}"
 mkdir -p "$out" "$work"
 out="$(realpath "$out")" work="$(realpath "$work")" pack="$(realpath -m "$pack")"
-if [ "$python" != "$PWD/$own" ]; then
-    export PYTHONPATH="$PWD:$pack/site" NANO_FONTS="$pack/fonts" NANO_WORDS="$pack/words"
-fi
-export PYTHONUNBUFFERED=1 WANDB_MODE=offline
+export PYTHONUNBUFFERED=1 WANDB_MODE=offline OPENCV_FOR_THREADS_NUM=1 # each data worker has a core
 
-# step NAME SECONDS ARGUMENTS: run Python with these arguments, no longer than that nor than the slice; its output goes
-# to the log, a line about it with the JSON that it ended with to the results.
+unpack() {
+    local folder="$work/pack"
+    if [ "$python" = "$PWD/$own" ]; then return; fi
+    if [ ! -d "$folder" ]; then
+        "$python" -m tarfile --filter data -e "$pack/pack.tar.xz" "$folder.part" && mv "$folder.part" "$folder"
+    fi
+    export PYTHONPATH="$PWD:$folder/site" NANO_FONTS="$folder/fonts" NANO_WORDS="$folder/words"
+}
+
+# step NAME SECONDS ARGUMENTS: run Python with these arguments, no longer than that nor than the slice; the log gets its
+# output as it comes, and then a line about it with the JSON that it ended with.
 step() {
-    local name="$1" limit="$2" left=$((end - SECONDS)) start=$SECONDS rc found
+    local name="$1" limit="$2" left=$((end - SECONDS)) start=$SECONDS rc=null
     shift 2
-    if [ "$left" -lt 5 ]; then return; fi
     echo "== $name" | tee -a "$out/$slice.log"
-    timeout "$((limit < left ? limit : left))" "$python" "$@" > "$work/step.log" 2>&1
-    rc=$?
-    cat "$work/step.log" >> "$out/$slice.log"
-    found="$(tail -n 1 "$work/step.log")"
-    case "$found" in "{"*"}") ;; *) found=null ;; esac
-    echo "{\"step\": \"$name\", \"rc\": $rc, \"seconds\": $((SECONDS - start)), \"found\": $found}" >> "$out/$slice.jsonl"
-    tail -n 12 "$work/step.log"
+    found=null
+    if [ "$left" -ge 5 ]; then
+        timeout -k 5 "$((limit < left ? limit : left))" "$python" "$@" 2>&1 | tee "$work/step.log" >> "$out/$slice.log"
+        rc=${PIPESTATUS[0]}
+        tail -n 12 "$work/step.log"
+        found="$(tail -n 1 "$work/step.log")"
+        case "$found" in "{"*"}") ;; *) found=null ;; esac
+    fi
+    record "$name" "$rc" "$((SECONDS - start))"
+}
+
+record() {
+    echo "{\"step\": \"$1\", \"rc\": $2, \"seconds\": $3, \"found\": $found}" >> "$out/$slice.log"
 }
 
 machine() {
     step machine 60 -c '
-import importlib.util, json, platform, torch
+import importlib.util, json, os, platform, shutil, torch
 gpu = torch.cuda.is_available()
 optional = ("transformers", "wandb", "matplotlib", "triton")
+shared = shutil.disk_usage("/dev/shm").total if os.path.isdir("/dev/shm") else 0
 print(json.dumps({
-    "device": torch.cuda.get_device_name() if gpu else "cpu", "torch": torch.__version__,
-    "python": platform.python_version(), "threads": torch.get_num_threads(),
+    "gpu": gpu, "device": torch.cuda.get_device_name() if gpu else "cpu", "torch": torch.__version__,
+    "python": platform.python_version(), "cores": len(os.sched_getaffinity(0)), "shared_memory": shared,
     "lacks": [name for name in optional if importlib.util.find_spec(name) is None],
 }))'
+    case "$found" in *'"gpu": true'*) gpu=1 ;; *) gpu=0 ;; esac
+    cores="$(nproc)"
+    drawn=(-m scripts.vis_tok_train --model=nano --synth=True --optimizer=muon --precision=auto --dense_weight=0
+        --batch_size="${BATCH:-$((gpu ? 64 : 4))}" --num_workers="${WORKERS:-$((cores > 3 ? cores - 2 : 1))}"
+        --pack=False --lr=8e-4 --warmup_steps=100 --decay=1.0 --eval_every=0 --tokenizer_dir="$work/tokenizer")
 }
 
-short=(--model=nano --image_size=256 --batch_size=5 --optimizer=muon --lr=0.0025 --warmup_steps=10 --eval_every=0
-    --save_every=0 --tokenizer_dir="$work/tokenizer" --num_workers=0)
+# Nano on drawn documents for as many steps as show how long one takes: what `train` does, and counts on.
+try_drawn() {
+    step "drawn documents" 90 "${drawn[@]}" --steps="$((gpu ? 150 : 4))" --save_every=0 --seed=99 \
+        --deepencoder=models/nano --gpt=models/nano --checkpoint_dir="$work/drawn"
+    grep -o 'dt: [0-9.]*' "$work/step.log" | awk '
+        { took[NR] = $2 }
+        END { for (i = int(NR / 2) + 1; i <= NR; i++) sum += took[i]; if (NR > 1) print sum / (NR - int(NR / 2)) }
+    ' > "$work/seconds_a_step"
+}
+
 check() {
+    local steps=$((gpu ? 60 : 3))
+    local short=(--model=nano --image_size=256 --batch_size=5 --optimizer=muon --lr=0.0025 --warmup_steps=10
+        --eval_every=0 --save_every=0 --tokenizer_dir="$work/tokenizer" --num_workers=0 --steps="$steps")
     step parity 120 -m scripts.bench parity
-    if [ "$gpu" = 1 ]; then step "parity compiled" 180 -m scripts.bench parity --compile=True; fi
-    step "stage 1" 120 -m scripts.vis_tok_train "${short[@]}" --steps="${STEPS:-60}" --checkpoint_dir="$work/short1"
-    step "stage 2" 120 -m scripts.vis_mid_train "${short[@]}" --steps="${STEPS:-60}" --checkpoint_dir="$work/short2" \
-        --resume_from_deepencoder="$work/short1/deepencoder_${STEPS:-60}.pt"
-    if [ "$gpu" = 1 ]; then step compiled 180 -m scripts.bench train --model=nano --stage=1 --compile=True; fi
+    try_drawn
+    step reading 60 -m nanochat.cli read data/images/receipt_000.png
+    step "stage 1" 60 -m scripts.vis_tok_train "${short[@]}" --checkpoint_dir="$work/short1"
+    step "stage 2" 60 -m scripts.vis_mid_train "${short[@]}" --checkpoint_dir="$work/short2" \
+        --resume_from_deepencoder="$work/short1/deepencoder_$steps.pt"
+    if [ "$gpu" = 1 ]; then # what may take minutes to compile comes last
+        step "parity compiled" 150 -m scripts.bench parity --compile=True
+        step "compiled" 150 -m scripts.bench train --model=nano --stage=1 --compile=True
+    fi
 }
 
 bench() {
-    local model="$1" small=() shape stage batch tokens
-    if [ "$gpu" = 0 ]; then small=(--batch_size=2 --seq_len=100 --steps=1 --tokens=8); fi
-    step "train $model" 120 -m scripts.bench train --model="$model" "${small[@]}"
+    local model="$1" small=() shape stage batch tokens again
+    if [ "$gpu" = 0 ]; then small=(--batch_size=2 --seq_len=100 --image_size=128 --steps=1 --tokens=8); fi
+    for stage in 1 2; do
+        step "train $model, stage $stage" 90 -m scripts.bench train --model="$model" --stage="$stage" "${small[@]}"
+    done
     step "decode $model" 90 -m scripts.bench decode --model="$model" "${small[@]}"
-    for shape in "1 2 4096" "2 1 8192" "2 4 8192" "1 10 4096"; do
-        read -r stage batch tokens <<< "$shape"
-        step "memory $shape" 60 -m scripts.bench memory --model="$model" --optimizer=adamw --stage="$stage" \
-            --batch_size="$batch" --seq_len="$tokens"
+    for shape in "2 4 8192 none" "2 1 8192 none" "1 2 4096 none" "1 10 4096 all"; do
+        read -r stage batch tokens again <<< "$shape"
+        step "memory, stage $stage, $batch x $tokens" 60 -m scripts.bench memory --model="$model" --optimizer=adamw \
+            --stage="$stage" --batch_size="$batch" --seq_len="$tokens" --recompute="$again"
     done
     step data 60 -m scripts.bench data
-    if [ "$gpu" = 1 ]; then step "train $model compiled" 180 -m scripts.bench train --model="$model" --compile=True; fi
     if [ "$model" != nano ]; then
         step "train nano" 60 -m scripts.bench train --model=nano
         step "decode nano" 60 -m scripts.bench decode --model=nano
     fi
+    if [ "$gpu" = 1 ]; then
+        step "train $model compiled" 180 -m scripts.bench train --model="$model" --stage=1 --compile=True
+    fi
 }
 
-# runs/nano.sh wants uv: on a machine without one, a stand-in runs the Python that is there.
+# One leg, as the last one in runs/nano.sh: its rate falls to zero as its time ends. It takes the newest weights that
+# there are; what it saves every half minute comes out at once as shards.
 train() {
-    local pid newest start=$SECONDS seen=""
-    if [ "$python" != "$PWD/$own" ]; then
-        mkdir -p "$work/bin"
-        # shellcheck disable=SC2016
-        printf '#!/bin/bash\n[ "$1 $2" = "run python" ] || exit 0\nshift 2\nexec "%s" "$@"\n' "$python" > "$work/bin/uv"
-        chmod +x "$work/bin/uv"
-        export PATH="$work/bin:$PATH"
-    fi
-    OUT="$work" WORKERS="${WORKERS:-$(($(nproc) - 2 > 0 ? $(nproc) - 2 : 1))}" timeout "$((end - SECONDS - 8))" \
-        bash runs/nano.sh >> "$out/train.log" 2>&1 &
+    local leg=1 from="${FROM:-models/nano}" kept="" newest steps every start rc pid
+    while [ -d "$work/leg$leg" ]; do
+        newest="$(newest_of "$work/leg$leg")"
+        if [ -n "$newest" ]; then
+            from="$work/leg$leg/weights"
+            [ -d "$from" ] || step "weights of leg $leg" 60 -m scripts.export --checkpoint="$newest" --out="$from"
+        fi
+        leg=$((leg + 1))
+    done
+    [ -s "$work/seconds_a_step" ] || try_drawn
+    [ -s "$work/seconds_a_step" ] || echo 1 > "$work/seconds_a_step"
+    read -r steps every <<< "$(awk -v left="$((end - SECONDS))" '{
+        left = 0.95 * (left < 150 ? left / 2 : left - 60) # what remains is to start, save, validate and end
+        steps = 1 + int(left / $1); every = 1 + int(30 / $1) # steps
+        print steps, every < steps / 4 ? every : 1 + int(steps / 4)
+    }' "$work/seconds_a_step")"
+    echo "== leg $leg: $steps steps from $from" | tee -a "$out/train.log"
+    start=$SECONDS
+    timeout -k 5 "$((end - SECONDS - 10))" "$python" "${drawn[@]}" --steps="$steps" --save_every="$every" \
+        --seed="$((100 + leg))" --deepencoder="$from" --gpt="$from" --checkpoint_dir="$work/leg$leg" \
+        >> "$out/train.log" 2>&1 &
     pid=$!
     while kill -0 "$pid" 2> /dev/null; do
-        sleep "${EVERY:-20}"
-        # shellcheck disable=SC2012
-        newest="$(ls -t "$work"/stage[12]*/meta_*.json 2> /dev/null | head -n 1)"
-        if [ -n "$newest" ] && [ "$newest" != "$seen" ]; then
-            "$python" -m scripts.gpu_day shards --checkpoint="$newest" --results="$out" >> "$out/train.log" 2>&1
-            seen="$newest"
-        fi
-        if [ "$SECONDS" -ge "$end" ]; then break; fi
+        sleep 1
+        keep "$work/leg$leg"
     done
     wait "$pid"
-    echo "{\"step\": \"train\", \"rc\": $?, \"seconds\": $((SECONDS - start)), \"found\": null}" >> "$out/train.jsonl"
-    grep '| loss' "$out/train.log" | tail -n 2
+    rc=$?
+    keep "$work/leg$leg"
+    found=null
+    record "leg $leg" "$rc" "$((SECONDS - start))"
+    grep '| loss' "$out/train.log" | tail -n 3 || true
 }
 
-gpu="$("$python" -c 'import torch; print(int(torch.cuda.is_available()))')"
+# The newest checkpoint of a folder as shards, if it is not there already.
+keep() {
+    newest="$(newest_of "$1")"
+    if [ -z "$newest" ] || [ "$newest" = "$kept" ]; then return; fi
+    "$python" -m scripts.gpu_day shards --checkpoint="$newest" --results="$out" >> "$out/train.log" 2>&1
+    kept="$newest"
+}
+
+newest_of() {
+    # shellcheck disable=SC2012
+    ls -t "$1"/meta_*.json 2> /dev/null | head -n 1 | sed 's|meta_\([0-9]*\).json|step_\1.pt|'
+}
+
 case "$slice" in
-    pack | collect) exec "$python" -m scripts.gpu_day "$slice" --pack="$pack" --results="$out" ;;
-    check) machine && check ;;
-    bench) machine && bench "${MODEL:-$([ "$gpu" = 1 ] && echo d20 || echo nano)}" ;;
-    train) machine && train ;;
+    pack | collect) exec "$python" -m scripts.gpu_day "$slice" --pack="$pack" --results="$out" "${@:2}" ;;
+    check) unpack && machine && check ;;
+    bench) unpack && machine && bench "${MODEL:-$([ "$gpu" = 1 ] && echo d20 || echo nano)}" ;;
+    train) unpack && machine && train ;;
     *)
         echo "error: say which slice: pack, check, bench, train or collect" >&2
         exit 2

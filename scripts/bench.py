@@ -26,6 +26,7 @@ from nanochat.common import UserError, autodetect_device_type, choose_device, en
 from nanochat.machine import choose_precision
 from nanochat.memory import GB, StepShape, predict
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.optim import OptimizerName
 from nanochat.recompute import Recompute
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.finevision import FineVision
@@ -58,7 +59,7 @@ class Config:
     """tokens of a sequence, a page included; of the prompt, when decoding; 0: the size's own"""
     image_size: int = 0
     """side of a page in pixels; 0: the size's own"""
-    optimizer: Literal["adamw", "muon"] = "muon"
+    optimizer: OptimizerName = "muon"
     """as in training"""
     precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "auto"
     """as in training"""
@@ -119,7 +120,11 @@ def bench_train(config: Config, device: torch.device, console: Console) -> dict[
         found["stages"].append(asdict(report))
         console.print(step_table(config, report))
         del trainer
-    found["checks"] = [asdict(check) for check in checks.run_checks(config.model, device)]
+    try:
+        found["checks"] = [asdict(check) for check in checks.run_checks(config.model, device)]
+    except RuntimeError as error:  # the steps that were measured are told all the same
+        console.print(f"a fast path failed: {error}")
+        found["checks"] = []
     console.print(check_table(found["checks"]))
     return found
 

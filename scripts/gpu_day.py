@@ -1,7 +1,7 @@
 """What runs/gpu_day.sh needs around its slices: what to take along, weights in pieces, tables out of the results.
 
-python -m scripts.gpu_day pack      # fonts, words and packages into out/gpu_pack/
-python -m scripts.gpu_day shards --checkpoint=out/gpu_day/stage1/meta_100.json
+python -m scripts.gpu_day pack      # fonts, words and packages into out/gpu_pack/pack.tar.xz
+python -m scripts.gpu_day shards --checkpoint=out/gpu_day/leg1/step_100.pt
 python -m scripts.gpu_day collect   # tables into docs/, weights into models/
 """
 
@@ -10,15 +10,18 @@ import logging
 import shutil
 import struct
 import subprocess
-from collections.abc import Sequence
+import time
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
+from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from tyro.conf import Positional
 
+from nanochat.bench.page import page, read_steps
 from nanochat.checkpoint import export_model, load_model, model_of
 from nanochat.common import UserError, atomic_path, entry_point, parse_args
 from nanochat.nano_deepseek_ocr import ModelConfig
@@ -28,7 +31,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 # Packages that training wants and that a machine made for torch may not have; versions are uv.lock's.
 PACKAGES = ("tyro", "docstring-parser", "typeguard", "faker", "tzdata", "rustbpe", "rapidfuzz", "pypdfium2")
-PACK_LIMIT = 60 * 2**20  # bytes
+PACK_LIMIT = 20 * 2**20  # bytes; with the repository and its weights, from which training goes on, 60 MiB
 SHARD = 15 * 2**20  # bytes of weights in one file
 
 
@@ -43,7 +46,7 @@ class Config:
     results: str = "out/gpu_day/results"
     """flat folder of results"""
     checkpoint: str = ""
-    """meta_N.json of the checkpoint that is kept in shards"""
+    """step_N.pt of the checkpoint that is kept in shards"""
     python: str = "3.12"
     """version of Python on that machine"""
     page: str = "docs/gpu_day.md"
@@ -99,22 +102,29 @@ def pack_packages(folder: Path, python: str) -> None:
 
 
 def pack(folder: Path, python: str) -> None:
-    """Write the whole folder anew and say how large it is. Raises UserError past PACK_LIMIT."""
+    """Write the archive anew and say how large it is. Raises UserError past PACK_LIMIT."""
     shutil.rmtree(folder, ignore_errors=True)
-    pack_fonts(folder / "fonts")
-    shutil.copy(lexicon.SYSTEM_WORDS, folder / "words")
-    pack_packages(folder / "site", python)
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    print(f"{folder}: {size / 2**20:.1f} MiB")
+    loose = folder / "loose"
+    pack_fonts(loose / "fonts")
+    shutil.copy(lexicon.SYSTEM_WORDS, loose / "words")
+    pack_packages(loose / "site", python)
+    archive = Path(shutil.make_archive(str(folder / "pack"), "xztar", loose))
+    shutil.rmtree(loose)
+    size = archive.stat().st_size
+    print(f"{archive}: {size / 2**20:.1f} MiB")
     if size > PACK_LIMIT:
-        raise UserError(f"{folder} is larger than {PACK_LIMIT >> 20} MiB")
+        raise UserError(f"{archive} is larger than {PACK_LIMIT >> 20} MiB")
 
 
 def write_shards(checkpoint: Path, results: Path) -> None:
-    """A checkpoint's weights in float16, in files of at most SHARD bytes, what describes them last."""
-    model, tokenizer, meta = load_model(checkpoint)
-    shards: list[dict[str, torch.Tensor]] = [{}]
-    room = SHARD
+    """A checkpoint's weights in float16, in files of at most SHARD bytes, each of which says what it is a part of.
+
+    An older set is taken away when this one is whole.
+    """
+    model, _, meta = load_model(checkpoint)
+    tokenizer = (checkpoint.parent / "tokenizer.pkl").read_bytes()
+    shards: list[dict[str, torch.Tensor]] = [{"tokenizer.pkl": torch.tensor([*tokenizer], dtype=torch.uint8)}]
+    room = SHARD - len(tokenizer)
     for name, value in model.state_dict().items():
         value = value.half() if value.is_floating_point() else value
         if value.nbytes > room:
@@ -122,83 +132,38 @@ def write_shards(checkpoint: Path, results: Path) -> None:
             room = SHARD
         shards[-1][name] = value.contiguous()
         room -= value.nbytes
-    for number, state in enumerate(shards):
-        with atomic_path(results / f"weights-{number}.safetensors") as temporary:
-            save_file(state, temporary, metadata={"step": str(meta["step"])})
-    tokenizer.save(results)
-    with atomic_path(results / "config.json") as temporary:
-        temporary.write_text(json.dumps({**meta, "shards": len(shards)}, indent=2))
+    about = {"config": json.dumps(meta), "shards": str(len(shards)), "written": str(time.time())}
+    paths = [results / f"weights-{meta['step']}-{number}.safetensors" for number in range(len(shards))]
+    for path, state in zip(paths, shards):
+        with atomic_path(path) as temporary:
+            save_file(state, temporary, metadata=about)
+    for older in set(results.glob("weights-*.safetensors")) - set(paths):
+        older.unlink()
 
 
 def join_shards(results: Path, folder: Path) -> str:
-    """Shards as one exported model, which `nano-ocr --checkpoint` takes; a line that says what it is."""
-    meta = json.loads((results / "config.json").read_text())
-    state: dict[str, torch.Tensor] = {}
-    for number in range(meta.pop("shards")):
-        state |= load_file(results / f"weights-{number}.safetensors")
+    """The newest whole set of shards as an exported model, which `nano-ocr --checkpoint` takes; a line about it.
+
+    Raises UserError when no set is whole.
+    """
+    sets: dict[str, list[Path]] = defaultdict(list)
+    about: dict[str, dict[str, str]] = {}
+    for path in sorted(results.glob("weights-*.safetensors")):
+        with safe_open(path, "pt") as file:
+            described = file.metadata()
+        sets[described["written"]].append(path)
+        about[described["written"]] = described
+    whole = [written for written, paths in sets.items() if len(paths) == int(about[written]["shards"])]
+    if not whole:
+        raise UserError(f"{results}: no whole set of weights among {sum(map(len, sets.values()))} shards")
+    newest = max(whole, key=float)
+    state = {name: value for path in sets[newest] for name, value in load_file(path).items()}
+    meta = json.loads(about[newest]["config"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.pkl").write_bytes(bytes(state.pop("tokenizer.pkl").tolist()))
     model = model_of(ModelConfig.from_dict(meta["model"]), state, results)
-    export_model(folder, model, RustBPETokenizer.from_directory(results), meta)
+    export_model(folder, model, RustBPETokenizer.from_directory(folder), meta)
     return f"{folder}: stage {meta['stage']}, step {meta['step']}, last validation: {meta.get('validation')}"
-
-
-def read_steps(results: Path) -> list[dict[str, Any]]:
-    """Every line of every slice, in order."""
-    slices = [results / f"{name}.jsonl" for name in ("check", "bench", "train")]
-    found = [json.loads(line) for path in slices if path.exists() for line in path.read_text().splitlines()]
-    if not found:
-        raise UserError(f"{results} holds no check.jsonl, bench.jsonl or train.jsonl")
-    return found
-
-
-def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table of Markdown."""
-    lines = [head, ("---",) * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines) if rows else "None came back."
-
-
-def tables(steps: list[dict[str, Any]]) -> str:
-    """The page: what ran, then training, decoding, memory and parity."""
-    trained, decoded, memory, parity = (
-        list[tuple[str, ...]](),
-        list[tuple[str, ...]](),
-        list[tuple[str, ...]](),
-        list[tuple[str, ...]](),
-    )
-    for step in steps:
-        found = step["found"] or {}
-        for stage in found.get("train", {}).get("stages", []):
-            shape = f"{stage['batch_size']} x {stage['seq_len']}"
-            rates = f"{stage['tokens_per_second']:,.0f}", f"{stage['pictures_per_second']:,.1f}", f"{stage['mfu']:.1%}"
-            trained.append((step["step"], str(stage["stage"]), shape, f"{stage['step_seconds']:.3f}", *rates))
-        if report := found.get("decode"):
-            theirs, ours = report["transformers_tokens_per_second"], report["ours_with_prompt_tokens_per_second"]
-            ratio = f"{ours / theirs:.1f}" if theirs else "-"
-            rate = f"{report['decode_tokens_per_second']:,.0f}"
-            decoded.append((step["step"], str(report["batch_size"]), rate, f"{report['mbu']:.0%}", ratio))
-        for report in found.get("memory", []):
-            shape = f"{report['batch_size']} x {report['seq_len']}"
-            sizes = [report["peak"], report["measured"]]
-            peaks = [f"{size / 1e9:.1f}" if size else "-" for size in sizes]
-            memory.append(
-                (found["model"], str(report["stage"]), shape, report["optimizer"], report["recompute"], *peaks)
-            )
-        if report := found.get("parity"):
-            parity += [(n, f"{report['loss'][n]:.1e}", f"{report['gradients'][n]:.1e}") for n in report["loss"]]
-            parity += [(f"a step of {n}", "", f"{error:.1e}") for n, error in report["updates"].items()]
-            parity.append(("greedy tokens that are equal", f"{report['equal_tokens']:.1%}", ""))
-    ran = [(s["step"], "ok" if s["rc"] == 0 else f"failed ({s['rc']})", f"{s['seconds']}") for s in steps]
-    heads = {
-        "What ran": table(("step", "", "seconds"), ran),
-        "Against a CPU in float32": table(("", "loss", "gradients"), parity),
-        "Training": table(("step", "stage", "tokens", "seconds", "tokens/s", "pictures/s", "MFU"), trained),
-        "Reading": table(("step", "rows", "tokens/s", "MBU", "times transformers'"), decoded),
-        "Memory, GB": table(("model", "stage", "tokens", "optimizer", "recompute", "predicted", "measured"), memory),
-    }
-    machine: dict[str, Any] = next((s["found"] for s in steps if s["step"] == "machine" and s["found"]), {})
-    intro = (
-        f"# A day with a GPU\n\nWritten by `runs/gpu_day.sh` on: {machine.get('device')}, torch {machine.get('torch')}."
-    )
-    return "\n\n".join([intro, *(f"## {title}\n\n{text}" for title, text in heads.items())]) + "\n"
 
 
 @entry_point
@@ -208,12 +173,11 @@ def main() -> None:
     if config.what == "pack":
         pack(Path(config.pack), config.python)
     elif config.what == "shards":
-        meta = Path(config.checkpoint)
-        write_shards(meta.with_name(f"{meta.stem.replace('meta', 'step')}.pt"), results)
+        write_shards(Path(config.checkpoint), results)
     else:
-        Path(config.page).write_text(tables(read_steps(results)), encoding="utf-8")
+        Path(config.page).write_text(page(read_steps(results)), encoding="utf-8")
         print(f"wrote {config.page}")
-        if (results / "config.json").exists():
+        if any(results.glob("weights-*")):
             print(join_shards(results, Path(config.models)))
 
 

@@ -1,11 +1,13 @@
-"""Attention: the explicit path is the fused one's equal, and is taken where a gradient in bfloat16 on a CPU asks."""
+"""Attention: its paths give one result, and each is taken where it should be."""
+
+import inspect
 
 import pytest
 import torch
 import torch.nn.functional as F
 
 from nanochat import attention
-from nanochat.attention import attend, explicit_attention
+from nanochat.attention import attend, attend_documents, attend_varlen, explicit_attention, has_varlen
 
 
 def random_heads(T: int, S: int, dtype: torch.dtype = torch.float32) -> list[torch.Tensor]:
@@ -55,3 +57,57 @@ def test_bfloat16_explicit_is_as_near_the_truth_as_fused():
     explicit = (explicit_attention(q, k, v, None, True).double() - truth).norm()
     fused = (F.scaled_dot_product_attention(q, k, v, is_causal=True).double() - truth).norm()
     assert explicit < 2 * fused
+
+
+def varlen_by_its_description(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size):
+    """torch.nn.attention.varlen's function, which runs on GPUs alone, as its documentation has it; (T, H, D)."""
+    assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32 and cu_seq_q[-1] == len(query)
+    assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
+    left, right = window_size
+    out = []
+    for start, end in zip(cu_seq_q[:-1].tolist(), cu_seq_q[1:].tolist()):
+        offset = torch.arange(end - start)[None] - torch.arange(end - start)[:, None]  # of a key from its query
+        seen = ((offset >= -left) | (left < 0)) & ((offset <= right) | (right < 0))
+        scores = torch.einsum("qhd,khd->hqk", query[start:end], key[start:end]) / query.size(-1) ** 0.5
+        out.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), value[start:end]))
+    return torch.cat(out)
+
+
+def test_one_kernel_over_documents_is_given_what_each_document_alone_is(monkeypatch):
+    from torch.nn.attention import varlen
+
+    signature = inspect.signature(varlen.varlen_attn)
+
+    def kernel(*args, **kwargs):
+        signature.bind(*args, **kwargs)  # as this torch has it
+        return varlen_by_its_description(*args, **kwargs)
+
+    monkeypatch.setattr(varlen, "varlen_attn", kernel)
+    lengths, found = [5, 1, 17, 8], []
+    for way in (attend_varlen, attend_documents):
+        q, k, v = (x.detach()[:1].requires_grad_() for x in random_heads(31, 31))
+        y = way(q, k, v, lengths)
+        y.square().sum().backward()
+        found.append([y, q.grad, k.grad, v.grad])
+    torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
+
+
+def test_documents_go_to_one_kernel_in_half_precision_on_a_gpu_alone(monkeypatch):
+    assert not has_varlen(torch.device("cpu"), torch.bfloat16)
+    taken = []
+    monkeypatch.setattr(attention, "has_varlen", lambda device, dtype: dtype == torch.bfloat16)
+    monkeypatch.setattr(attention, "attend_varlen", lambda q, k, v, lengths: taken.append((q.dtype, lengths)) or q)
+    q, k, v = (x.detach()[:1] for x in random_heads(6, 6))
+    attend_documents(q, k, v, [4, 2])
+    assert not taken
+    with torch.autocast("cpu", torch.bfloat16):
+        attend_documents(q, k, v, [4, 2])
+        attend_documents(q, k[:, :1], v[:, :1], [4, 2])  # grouped heads
+    assert taken == [(torch.bfloat16, [4, 2])]
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="wants a GPU")
+def test_one_kernel_over_documents_equals_one_call_for_each():
+    q, k, v = (torch.randn(1, 8, 31, 32, device="cuda", dtype=torch.bfloat16) for _ in range(3))
+    each = [attend(*parts, causal=True) for parts in zip(*(x.split([5, 1, 17, 8], dim=2) for x in (q, k, v)))]
+    torch.testing.assert_close(attend_varlen(q, k, v, [5, 1, 17, 8]), torch.cat(each, dim=2), atol=2e-2, rtol=2e-2)

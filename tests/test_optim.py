@@ -1,8 +1,11 @@
 """Muon against the singular value decomposition, and which parameters it takes."""
 
+import sys
+
 import pytest
 import torch
 
+from nanochat.common import UserError
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
 from nanochat.optim import MUON_LR_RATIO, Muon, build_optimizers, orthogonalise
 from tests.tiny_model import tiny_model
@@ -30,7 +33,7 @@ def test_a_fused_projection_is_three_matrices():
     assert torch.allclose(weight.detach(), -torch.cat(parts) * 0.2 * 8**0.5, atol=1e-4)
 
 
-@pytest.mark.parametrize("kind", ["adamw", "muon"])
+@pytest.mark.parametrize("kind", ["adamw", "adamw8bit", "muon"])
 def test_every_trained_parameter_is_in_one_group(kind):
     model = NanoDeepseekOCR(nano_config())
     model.freeze_sam()
@@ -38,6 +41,12 @@ def test_every_trained_parameter_is_in_one_group(kind):
     taken = [id(p) for o in optimizers for g in o.param_groups for p in g["params"]]
     assert len(taken) == len(set(taken))
     assert set(taken) == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_a_missing_library_is_said_in_one_line(monkeypatch):
+    monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
+    with pytest.raises(UserError, match="uv sync --extra low-memory"):
+        build_optimizers(tiny_model(), "adamw8bit", lr=1e-3)
 
 
 def test_muon_takes_matrices_between_features_alone():

@@ -16,12 +16,14 @@ import torch.multiprocessing as mp
 from nanochat.checkpoint import read_meta
 from nanochat.common import UserError
 from nanochat.machine import matmul_rate
+from nanochat.memory import StepShape, predict
 from nanochat.prompts import PROMPTS, names_of
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.trainer import Stage, cosine, decay_to_zero, step_decay
 from nanochat.validate import validate
+from tests.tiny_model import SIDE, tiny_config
 from tests.tiny_run import Texts, documents, losses, tiny_trainer, write_documents
 
 
@@ -46,7 +48,7 @@ def test_a_model_that_does_not_look_is_called_so(tmp_path, capsys):
     assert "does not look" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize("optimizer", ["adamw", "muon"])
+@pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "muon"])
 def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
     task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
     whole = tiny_trainer(task, tmp_path / "whole", optimizer=optimizer)
@@ -61,9 +63,26 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
     assert head[:3] + tail == straight
     for a, b in zip(whole.model.parameters(), second.model.parameters()):
         assert torch.equal(a, b)
-    other = {"adamw": "muon", "muon": "adamw"}[optimizer]
+    other = {"adamw": "muon", "adamw8bit": "adamw", "muon": "adamw"}[optimizer]
     with pytest.raises(UserError, match=f"--optimizer={optimizer}, this run's is {other}"):
         tiny_trainer(task, tmp_path / "cut", optimizer=other, resume_step=3).run()
+
+
+def test_state_of_8_bits_learns_as_state_of_32_does_and_is_as_small_as_predicted(tmp_path):
+    task = documents(tmp_path / "data")
+    runs = {kind: tiny_trainer(task, tmp_path / kind, optimizer=kind, steps=40) for kind in ("adamw", "adamw8bit")}
+    found = {kind: losses(run) for kind, run in runs.items()}
+    assert found["adamw8bit"] != found["adamw"] and found["adamw8bit"][-1] < found["adamw8bit"][0] / 2
+    assert found["adamw8bit"][-1] == pytest.approx(found["adamw"][-1], rel=0.2)
+    (optimizer,) = runs["adamw8bit"].learner.optimizers
+    held = sum(x.nbytes for state in optimizer.state.values() for n, x in state.items() if n[:5] in ("state", "absma"))
+    shape = StepShape(1, 2, 32, SIDE, "adamw8bit", "float32")
+    assert predict(tiny_config(128), shape, "cpu").parts["optimizer"] == held
+
+
+def test_state_of_8_bits_is_not_divided(tmp_path):
+    with pytest.raises(UserError, match="8-bit state cannot be"):
+        tiny_trainer(documents(tmp_path / "data"), tmp_path, optimizer="adamw8bit", shard=True)
 
 
 def test_accumulated_batches_equal_one_large_batch(tmp_path):

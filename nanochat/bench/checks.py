@@ -7,6 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from nanochat.attention import attend, attend_varlen, has_varlen
 from nanochat.bench.rates import best_seconds
 from nanochat.deepencoder import sam
 from nanochat.gpt import cap, token_losses
@@ -76,6 +77,24 @@ def _attention(config: ModelConfig, device: torch.device, grid: int, batch: int)
     return compare(f"SAM's attention folded, {n} positions", "scores in full", fast, plain, [q, k, v, *biases])
 
 
+def _documents(config: ModelConfig, device: torch.device) -> Check:
+    """Attention within packed documents by one kernel, against one call for each: bfloat16, as on a GPU."""
+    heads, width, lengths = config.gpt.n_head, config.gpt.n_embd // config.gpt.n_head, [40, 90, 25, 300, 64] * 8
+    q, k, v = (torch.randn(1, heads, sum(lengths), width, device=device, dtype=torch.bfloat16) for _ in range(3))
+    weights = torch.randn_like(q)
+
+    def each_alone(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        documents = zip(*(x.split(lengths, dim=2) for x in (q, k, v)))
+        return (torch.cat([attend(q, k, v, causal=True) for q, k, v in documents], dim=2) * weights).sum()
+
+    def together(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        return (attend_varlen(q, k, v, lengths) * weights).sum()
+
+    return compare(
+        f"attention of {len(lengths)} packed documents", "one call for each", together, each_alone, [q, k, v]
+    )
+
+
 def _muon(config: ModelConfig, device: torch.device) -> Check:
     """Muon's iteration in bfloat16, against float32."""
     width = config.gpt.n_embd
@@ -93,9 +112,10 @@ def run_checks(model: str, device: torch.device) -> list[Check]:
     config = preset(model)
     torch.manual_seed(0)
     window, heads = config.vision.sam.window, config.vision.sam.n_head
-    return [
+    found = [
         _loss(config, device),
         _attention(config, device, window, 16 * heads),
         _attention(config, device, 32, heads),
         _muon(config, device),
     ]
+    return [*found, _documents(config, device)] if has_varlen(device, torch.bfloat16) else found
