@@ -17,7 +17,7 @@ from nanochat.line_finder import LineFinder, Segment, find_segments, weighted_me
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
 SAME_TYPE = 2.2  # times as tall at most
 STEADY = 8.0  # type heights: a shorter segment's own slope says little
-COLUMN_WIDTH = 7.0  # least width of a column of running text, in type heights
+COLUMN_WIDTH = 6.0  # least width of a column of running text, in type heights
 FILLED, MOSTLY = 0.6, 0.75  # of its width that a line fills, and how many of its lines do
 GUTTER = 2.5  # type heights between two columns of running text at most: a table's or a form's stand further apart
 FULL, FULL_WIDTH, FULL_GUTTER = 0.85, 10.0, 5.0  # between columns that are wide and full, as no table's are, more
