@@ -29,7 +29,8 @@ unpack() {
     if [ ! -d "$folder" ]; then
         "$python" -m tarfile --filter data -e "$pack/pack.tar.xz" "$folder.part" && mv "$folder.part" "$folder"
     fi
-    export PYTHONPATH="$PWD:$folder/site" NANO_FONTS="$folder/fonts" NANO_WORDS="$folder/words"
+    export PYTHONPATH="$PWD:$folder/site"
+    export NANO_FONTS="$folder/fonts" NANO_WORDS="$folder/words" NANO_SENTENCES="$folder/sentences"
 }
 
 # step NAME SECONDS ARGUMENTS: run Python with these arguments, no longer than that nor than the slice; the log gets its

@@ -1,6 +1,6 @@
 """What runs/gpu_day.sh needs around its slices: what to take along, weights in pieces, tables out of the results.
 
-python -m scripts.gpu_day pack      # fonts, words and packages into out/gpu_pack/pack.tar.xz
+python -m scripts.gpu_day pack      # fonts, words, English and packages into out/gpu_pack/pack.tar.xz
 python -m scripts.gpu_day shards --checkpoint=out/gpu_day/leg1/step_100.pt
 python -m scripts.gpu_day collect   # tables into docs/, weights into models/
 """
@@ -107,6 +107,7 @@ def pack(folder: Path, python: str) -> None:
     loose = folder / "loose"
     pack_fonts(loose / "fonts")
     shutil.copy(lexicon.SYSTEM_WORDS, loose / "words")
+    (loose / "sentences").write_text("\n".join(lexicon.sentences()), encoding="utf-8")
     pack_packages(loose / "site", python)
     archive = Path(shutil.make_archive(str(folder / "pack"), "xztar", loose))
     shutil.rmtree(loose)
