@@ -52,6 +52,11 @@ def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Ten
     dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else q.dtype
     if q.shape[1] == k.shape[1] and has_varlen(device, dtype):
         return attend_varlen(q.to(dtype), k.to(dtype), v.to(dtype), lengths)
+    return attend_each(q, k, v, lengths)
+
+
+def attend_each(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
+    """`attend_documents` by one call a document."""
     documents = zip(q.split(lengths, dim=2), k.split(lengths, dim=2), v.split(lengths, dim=2))
     return torch.cat([attend(q, k, v, causal=True) for q, k, v in documents], dim=2)
 

@@ -236,20 +236,28 @@ def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float,
     least = SMALL / scale  # px of the picture
     kept = [segment for segment in found if segment.height >= least]
     for some in _one_above_the_other([segment for segment in found if segment.height < least], 8 * least):
-        again = some
-        region = _around(some, 4 * least, image)
-        larger = SMALL_PRINT / _body(some)
-        while sum(segment.length for segment in some) > 8 * least and larger > 1.3 * scale:
-            part = image.crop(region)
-            larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-            again = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
-            again = [s for s in again if s.height < 1.15 * least]
-            wider = union([region, _around(again or some, 4 * least, image)])
-            if wider == region:
-                break
-            region = wider  # more of it was found near the edge
+        again = _look_larger(image, some, least, scale, finder)
         kept += [s for s in again if not any(_within(s.box, other.box) for other in kept)]
     return kept
+
+
+def _look_larger(
+    image: Image.Image, some: list[Segment], least: float, scale: float, finder: LineFinder
+) -> list[Segment]:
+    """Segments under `least` px high, looked for again; as they are where they are few or cannot be made larger."""
+    if sum(segment.length for segment in some) <= 8 * least:
+        return some
+    found, region, larger = some, _around(some, 4 * least, image), SMALL_PRINT / _body(some)
+    while larger > 1.3 * scale:
+        part = image.crop(region)
+        larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
+        found = [s for s in looked if s.height < 1.15 * least]
+        wider = union([region, _around(found or some, 4 * least, image)])
+        if wider == region:
+            break
+        region = wider  # more of it was found near the edge
+    return found
 
 
 def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segment]]:

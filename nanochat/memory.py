@@ -191,9 +191,8 @@ class _Step:
         if shape.dense:
             dense = DenseHead(model.sam_model, model.projector, config.gpt.n_embd)
         self.objective = Objective(model, dense).train()
-        kind: OptimizerName = (
-            "muon" if shape.optimizer == "muon" else "adamw"
-        )  # of which alone the state differs, see `run`
+        # AdamW at 8 bits differs in its state alone: see `run`
+        kind: OptimizerName = "muon" if shape.optimizer == "muon" else "adamw"
         self.optimizers = build_optimizers(self.objective, kind, 1e-3)
         B, side = shape.batch_size, shape.image_size
         self.pixels = torch.empty(B, 3, side, side)

@@ -102,7 +102,7 @@ def train(config: Config) -> LineFinder:
     torch.manual_seed(0)
     device = torch.device(autodetect_device_type())
     model = load_finder(Path(config.weights)) if config.weights else LineFinder()
-    model = model.requires_grad_(True).train().to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+    model = model.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.01)
     folder, step, kind = Path(config.out), 0, "auto"
     folder.mkdir(parents=True, exist_ok=True)

@@ -183,28 +183,38 @@ def test_receipts_of_the_real_world_are_cut_line_by_line() -> None:
     assert whole >= 0.95 * total and abs(found - rows) < 0.08 * rows
 
 
+def two_columns(left: list[str], right: list[str], gap: int) -> tuple[Image.Image, int, int]:
+    """(a page with two columns of texts, right end of the left one, lower end of it)."""
+    page, boxes = draw_page(left, 20, width=1000, left=20)
+    gutter = max(box[2] for box in boxes)
+    page.paste(draw_page(right, 20, width=460, left=0)[0], (gutter + gap, 0))
+    return page, gutter, boxes[-1][3]
+
+
+def are_read_in_turn(lines: list[Line], gutter: int, n: int) -> bool:
+    """Whether n lines left of a gutter come before n lines right of it."""
+    left, right = lines[:n], lines[n:]
+    return all(line.box[2] <= gutter + 20 for line in left) and all(line.box[0] >= gutter for line in right)
+
+
 @pytest.mark.parametrize("rule", [False, True])
 def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None:
     """Some lines of the left column reach the gutter, and nearly touch the right one's."""
-    left, boxes = draw_page([sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)], 20, width=1000, left=20)
-    right, _ = draw_page([sentence(i + 40, 9)[:30].strip() for i in range(9)], 20, width=460, left=0)
-    gutter = max(box[2] for box in boxes)
-    left.paste(right, (gutter + 22, 0))
+    left = [sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)]
+    page, gutter, end = two_columns(left, [sentence(i + 40, 9)[:30].strip() for i in range(9)], gap=22)
     if rule:
-        ImageDraw.Draw(left).line((gutter + 11, 20, gutter + 11, boxes[-1][3] + 10), fill="#222222", width=2)
-    lines = find_lines(left)
+        ImageDraw.Draw(page).line((gutter + 11, 20, gutter + 11, end + 10), fill="#222222", width=2)
+    lines = find_lines(page)
     assert len(lines) == 18
-    assert all(line.box[2] <= gutter + 20 for line in lines[:9]) and all(line.box[0] >= gutter for line in lines[9:])
+    assert are_read_in_turn(lines, gutter, 9)
 
 
 def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_gutter_is_wide() -> None:
-    left, boxes = draw_page([sentence(i, 9)[:32].strip() for i in range(4)], 20, width=1000, left=20)
-    right, _ = draw_page([sentence(i + 40, 9)[:32].strip() for i in range(4)], 20, width=460, left=0)
-    gutter = max(box[2] for box in boxes)
-    left.paste(right, (gutter + 70, 0))
-    lines = find_lines(left)
+    left, right = ([sentence(first + i, 9)[:32].strip() for i in range(4)] for first in (0, 40))
+    page, gutter, _ = two_columns(left, right, gap=70)
+    lines = find_lines(page)
     assert len(lines) == 8
-    assert all(line.box[2] <= gutter + 20 for line in lines[:4]) and all(line.box[0] >= gutter for line in lines[4:])
+    assert are_read_in_turn(lines, gutter, 4)
 
 
 def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns() -> None:

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from nanochat.attention import attend, attend_varlen, has_varlen
+from nanochat.attention import attend_each, attend_varlen, has_varlen
 from nanochat.bench.rates import best_seconds
 from nanochat.deepencoder import sam
 from nanochat.gpt import cap, token_losses
@@ -84,8 +84,7 @@ def _documents(config: ModelConfig, device: torch.device) -> Check:
     weights = torch.randn_like(q)
 
     def each_alone(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        documents = zip(*(x.split(lengths, dim=2) for x in (q, k, v)))
-        return (torch.cat([attend(q, k, v, causal=True) for q, k, v in documents], dim=2) * weights).sum()
+        return (attend_each(q, k, v, lengths) * weights).sum()
 
     def together(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return (attend_varlen(q, k, v, lengths) * weights).sum()

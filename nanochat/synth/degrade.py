@@ -31,8 +31,8 @@ def to_bytes(pixels: np.ndarray) -> np.ndarray:
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
-def _paper(image: np.ndarray) -> np.ndarray:
-    """The colour of the sheet."""
+def sheet_colour(image: np.ndarray) -> np.ndarray:
+    """The colour of the sheet, float, (channels,), or a number of a grey one."""
     return np.median(image[::4, ::4], axis=(0, 1))
 
 
@@ -42,7 +42,7 @@ def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: rand
     pitch = rng.uniform(1.0, max(px / 14, 1.0))
     grid = (max(round(width / pitch), 1), max(round(height / pitch * rng.uniform(0.8, 1.0)), 1))
     dots = cv2.resize(image, grid, interpolation=cv2.INTER_AREA)
-    paper = _paper(image)
+    paper = sheet_colour(image)
     ink = float(image.min() if dark_ink else image.max())
     cover = np.abs(dots - paper).reshape(grid[1], grid[0], -1).mean(2) / max(np.abs(paper - ink).mean(), 1)
     field = noise(cover.shape, rng, rng.choice((0, 1, 3)))
@@ -69,7 +69,7 @@ def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: ra
         share = rng.uniform(0, most)
         return cv2.addWeighted(image, 1 - share, grown, share, 0)
     if form < 0.16 + 0.35 * strength:  # worn: the ink fades in patches, rows or specks
-        paper = _paper(image)
+        paper = sheet_colour(image)
         field = noise(image.shape, rng, rng.choice((0, 1, 3, 24)))
         if rng.random() < 0.3:  # a thermal head's dead rows
             field = np.broadcast_to(field[:, :1], image.shape)

@@ -97,17 +97,13 @@ def sentences() -> tuple[str, ...]:
 
     Empty where WordNet is not installed.
     """
-    known: dict[str, bool] = {}
+    may_stand = cache(lambda word: not is_held_out(word) and not _UNFIT.search(word))
     kept = set()
     for text in _read_sentences():
         text = text.strip()
         if not (15 <= len(text) <= 120 and text.isascii() and text.isprintable()):
             continue
-        words = re.findall(r"[A-Za-z]+", text)
-        for word in words:
-            if word not in known:
-                known[word] = not is_held_out(word) and not _UNFIT.search(word)
-        if all(known[word] for word in words):
+        if all(map(may_stand, re.findall(r"[A-Za-z]+", text))):
             kept.add(text)
     return tuple(sorted(kept))
 

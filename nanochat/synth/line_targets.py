@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from nanochat.line_finder import CELL, CORE, UNIT
+from nanochat.synth.degrade import sheet_colour
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
@@ -65,7 +66,7 @@ def _with_upright_line(image: np.ndarray, seed: int, rng: random.Random) -> np.n
     top = rng.randint(min(0, len(column) - len(ink)), max(0, len(column) - len(ink)))
     shown = ink[max(0, -top) :][: len(column) - max(0, top)]
     column[max(0, top) : max(0, top) + len(shown)] = shown
-    paper = np.median(image[::4, ::4], axis=(0, 1))
+    paper = sheet_colour(image)
     beside = paper + np.sign(128 - paper) * 255 * column[:, :, None]
     return np.concatenate([image, beside.clip(0, 255).astype(np.uint8)], axis=1)
 
