@@ -15,9 +15,9 @@ from nanochat.line_finder import Segment
 ROWS = 9.0  # how far above and below a beginning counts
 ALIGNED = 0.7  # how far apart beginnings of one column may lie
 REACH = 1.6  # of what must lie on either side of a gutter
-BLANK = 0.8  # least width of blank paper in a gutter
+BLANK = 0.65  # least width of blank paper in a gutter
 BEFORE = 3.0  # how far left of the right column it is looked for
-RULE = 0.3  # thickest rule in a gutter
+RULE, BESIDE = 0.3, 0.2  # thickest rule in a gutter, and least width of the blank paper on either side of it
 
 Start = tuple[float, float]  # x and y of where a right-hand neighbour begins
 
@@ -43,7 +43,8 @@ def _gap_before(
     x, blank, full = x[here], blank[here], full[here]
     gaps: list[list[int]] = []
     for a, b in runs(blank):
-        if gaps and a - gaps[-1][1] <= RULE * height and full[gaps[-1][1] : a].any():
+        beside = gaps and min(gaps[-1][1] - gaps[-1][0], b - a) >= BESIDE * height  # two l have less between them
+        if beside and a - gaps[-1][1] <= RULE * height and full[gaps[-1][1] : a].any():
             gaps[-1][1] = b
         else:
             gaps.append([a, b])

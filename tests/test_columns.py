@@ -1,0 +1,112 @@
+"""Text in columns is read column by column, tables row by row, on pages drawn here."""
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from drawn_page import FONT, sentence
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageFont
+
+from nanochat.layout import find_lines
+
+SIZE, PITCH = 20, 26
+
+
+@dataclass
+class Sheet:
+    """A white page; remembers where each line was written, in the order of writing."""
+
+    width: int
+    height: int
+    written: list[tuple[float, float, float, float]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.page = Image.new("RGB", (self.width, self.height), "white")
+        self.draw = ImageDraw.Draw(self.page)
+
+    def write(self, x: float, y: float, text: str, size: int = SIZE) -> None:
+        font = ImageFont.truetype(str(FONT), size)
+        self.draw.text((x, y), text, font=font, fill="black")
+        self.written.append(self.draw.textbbox((x, y), text, font=font))
+
+    def write_justified(self, x: float, y: float, text: str, width: float) -> None:
+        font, words = ImageFont.truetype(str(FONT), SIZE), text.split()
+        space = (width - sum(self.draw.textlength(word, font) for word in words)) / max(1, len(words) - 1)
+        at = x
+        for word in words:
+            self.draw.text((at, y), word, font=font, fill="black")
+            at += self.draw.textlength(word, font) + space
+        self.written.append((x, y, x + width, y + SIZE))
+
+    def column(self, x: float, y: float, width: float, n: int, seed: int, justified: bool = False) -> None:
+        """n lines of text broken where the width asks for it; after every fifth a paragraph begins, indented."""
+        font, words = ImageFont.truetype(str(FONT), SIZE), sentence(seed, 40 * n).split()
+        for i in range(n):
+            indent = 24 * (i > 0 and i % 5 == 0)
+            text = words.pop(0)
+            while self.draw.textlength(f"{text} {words[0]}", font) < width - indent:
+                text = f"{text} {words.pop(0)}"
+            if i % 5 == 4:
+                self.write(x, y + i * PITCH, " ".join(text.split()[:2]))
+            elif justified:
+                self.write_justified(x + indent, y + i * PITCH, text, width - indent)
+            else:
+                self.write(x + indent, y + i * PITCH, text)
+
+    def order(self) -> list[int]:
+        """The numbers of the written lines as the page's lines are found, each run of one number once."""
+        found = []
+        for line in find_lines(self.page):
+            for left, top, right, bottom in (segment.box for segment in line.segments):
+                x, y = (left + right) / 2, (top + bottom) / 2
+                apart = [max(a - x, x - c, 0) + abs((b + d) / 2 - y) for a, b, c, d in self.written]
+                found.append(int(np.argmin(apart)))
+        return found[:1] + [b for a, b in pairwise(found) if a != b]
+
+
+@settings(max_examples=15)
+@given(st.integers(2, 4), st.floats(1.3, 3.5), st.booleans(), st.integers(0, 99), st.data())
+def test_columns_are_read_one_after_the_other(
+    n: int, gutter: float, justified: bool, seed: int, data: st.DataObject
+) -> None:
+    width, lines = 300, [data.draw(st.integers(9, 20)) for _ in range(n)]
+    sheet = Sheet(round(80 + n * width + (n - 1) * gutter * SIZE), 120 + 21 * PITCH)
+    sheet.write(40, 30, "A headline over all of the columns", 32)
+    for i, count in enumerate(lines):
+        sheet.column(40 + i * (width + gutter * SIZE), 110, width, count, seed + i, justified)
+    assert sheet.order() == list(range(1 + sum(lines)))
+
+
+@pytest.mark.parametrize("place", [0, 1, 2])
+def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> None:
+    sheet = Sheet(1060, 1000)
+    for top, seed in ((100, 3), (580, 40)):
+        sheet.write(40, top - 70, "A headline here", 34)
+        for i in range(3):
+            y, n = top, 14
+            if i == place and top == 100:
+                sheet.draw.rectangle((40 + i * 340, top, 340 + i * 340, top + 150), fill="#7090b0")
+                y, n = top + 170, 7
+            sheet.column(40 + i * 340, y, 300, n, seed + i)
+    assert sheet.order() == list(range(len(sheet.written)))
+
+
+def test_two_pages_of_two_columns_side_by_side() -> None:
+    sheet = Sheet(1500, 700)
+    for i, x in enumerate((40, 370, 840, 1170)):
+        sheet.column(x, 60, 300, 8 if i == 0 else 20, i)
+    assert sheet.order() == list(range(len(sheet.written)))
+
+
+@settings(max_examples=10)
+@given(st.integers(2, 14), st.integers(3, 40), st.integers(0, 9))
+def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows: int, seed: int) -> None:
+    sheet = Sheet(60 + 120 * columns, 60 + PITCH * rows)
+    for row in range(rows):
+        for column in range(columns):
+            number = f"{(seed + 7) * (row + 3) * (column + 11) ** 3 % 900 + 100}{'.50' * ((row + column) % 2)}"
+            sheet.write(30 + 120 * column, 30 + PITCH * row, number if column else sentence(row, 1))
+    assert sheet.order() == list(range(rows * columns))
