@@ -1,10 +1,10 @@
 """Columns of text that stand so close that the line finder ran two of their lines into one: found, and cut apart.
 
-Where some rows end and begin again at the same place, a gutter may run there. A stretch of text that crosses it is cut
-when the picture shows blank paper on its way, right before the place where the other rows begin again.
+A gap in a line, as the picture shows it, may be a gutter when others end at the same place above and below: gaps wider
+than the spaces between words, or those before a stretch of text that has a neighbour on its left.
 """
 
-from itertools import pairwise
+from typing import NamedTuple
 
 import cv2
 import numpy as np
@@ -16,31 +16,44 @@ ROWS = 9.0  # how far above and below a beginning counts
 ALIGNED = 0.7  # how far apart beginnings of one column may lie
 REACH = 1.6  # of what must lie on either side of a gutter
 BLANK = 0.65  # least width of blank paper in a gutter
-BEFORE = 3.0  # how far left of the right column it is looked for
+SPACE, WIDER = 0.2, 1.5  # least width of a space between words; of how many of them a gap is wide
 RULE, BESIDE = 0.3, 0.2  # thickest rule in a gutter, and least width of the blank paper on either side of it
 
 Start = tuple[float, float]  # x and y of where a right-hand neighbour begins
 
 
-def _columns(grey: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+class _Gap(NamedTuple):
+    """Blank paper in a line, in px of the page."""
+
+    left: float
+    right: float
+    y: float
+    is_wide: bool
+    """wider than the spaces between the line's words"""
+
+
+def _profile(grey: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(x in px of the page from the left to the right end, whether no ink is there, whether ink from top to bottom)."""
     height = segment.height
     (x0, _), (x1, _) = segment.ends
     x = np.arange(np.ceil(x0), np.floor(x1) + 1)
     y = segment.y_at(x)[None] + np.linspace(-0.42, 0.36, 12)[:, None] * height  # (12, W)
     strip = cv2.remap(grey, np.tile(x, (12, 1)).astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
-    strip = cv2.blur(strip, (max(1, round(height / 8)), 1)).astype(np.float32)
-    contrast = np.sort(np.abs(strip - np.median(strip)), 0)
+    strip = cv2.blur(strip, (max(1, round(height / 8)), 1))
+    sides = np.percentile(strip, (10, 90), axis=0).astype(np.uint8)  # (2, W): one is ink, the other paper, and even
+    even = sides[int(np.argmin(np.abs(np.diff(sides.astype(int))).sum(1)))]
+    paper = cv2.medianBlur(even[None], min(255, 2 * round(2 * height) + 1))[0]  # in a shadow it changes along a line
+    contrast = np.sort(np.abs(strip.astype(np.float32) - paper), 0)
     ink = 0.4 * np.percentile(contrast[-2:].mean(0), 85)
     return x, contrast[-2:].mean(0) < ink, contrast[2] > ink
 
 
-def _gap_before(
-    x: np.ndarray, blank: np.ndarray, full: np.ndarray, height: float, start: float
-) -> tuple[float, float] | None:
-    """Blank paper, perhaps with a thin rule in it, that ends where x is about `start`: from x to x; or None."""
-    here = (x > start - BEFORE * height) & (x < start + 1.5 * ALIGNED * height)
-    x, blank, full = x[here], blank[here], full[here]
+def _gaps(grey: np.ndarray, segment: Segment) -> list[_Gap]:
+    """Where blank paper lies in a segment, perhaps with a thin rule in it, not near its ends; from left to right."""
+    height, (left, right) = segment.height, segment.ends
+    if segment.length < 2 * REACH * height:
+        return []
+    x, blank, full = _profile(grey, segment)
     gaps: list[list[int]] = []
     for a, b in runs(blank):
         beside = gaps and min(gaps[-1][1] - gaps[-1][0], b - a) >= BESIDE * height  # two l have less between them
@@ -48,9 +61,14 @@ def _gap_before(
             gaps[-1][1] = b
         else:
             gaps.append([a, b])
-    found = [(x[a], x[b - 1]) for a, b in gaps if x[b - 1] - x[a] >= BLANK * height]
-    fitting = [gap for gap in found if abs(gap[1] - start) < ALIGNED * height]
-    return min(fitting, key=lambda gap: abs(gap[1] - start), default=None)
+    widths = np.array([x[b - 1] - x[a] for a, b in gaps])
+    spaces = widths[widths > SPACE * height]
+    space = np.median(spaces) if len(spaces) else 0.0
+    return [
+        _Gap(x[a], x[b - 1], float(segment.y_at(x[b - 1])), width > WIDER * space)
+        for (a, b), width in zip(gaps, widths)
+        if width >= BLANK * height and left[0] + REACH * height < x[b - 1] < right[0] - REACH * height
+    ]
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:
@@ -59,36 +77,30 @@ def runs(flags: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(edges[::2], edges[1::2]))
 
 
-def _cut(segment: Segment, gap: tuple[float, float]) -> list[Segment]:
-    """What lies left and right of a gap."""
+def _cut(segment: Segment, gaps: list[_Gap]) -> list[Segment]:
+    """What lies beside gaps, from left to right."""
     x = segment.points[:, 0]
-    parts = segment.points[x <= gap[0]], segment.points[x >= gap[1]]
+    ends = [-np.inf, *(x for gap in gaps for x in (gap.left, gap.right)), np.inf]
+    parts = [segment.points[(x >= a) & (x <= b)] for a, b in zip(ends[::2], ends[1::2])]
     return [Segment(points, segment.height) for points in parts if len(points) > 1]
 
 
 def divide(page: np.ndarray, segments: list[Segment], starts: list[Start]) -> list[Segment]:
     """The segments of an RGB page (H, W, 3), those that cross a gutter cut in it.
 
-    `starts`: where segments begin that have a neighbour on their left. Two of them above each other make a gutter.
+    `starts`: where segments begin that have a neighbour on their left. A gutter is a gap above or below two of them, or
+    two other gaps, that end at the same place.
     """
-    if len(starts) < 2:
-        return segments
-    grey, divided = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY), []
-    x, y = np.array(starts).T
-    waiting = segments[::-1]
-    while waiting:
-        segment = waiting.pop()
-        height, (left, right) = segment.height, segment.ends
-        crossed = (x > left[0] + REACH * height) & (x < right[0] - REACH * height)
-        near = np.abs(y[crossed] - segment.y_at(x[crossed])) < ROWS * height
-        begun = np.sort(x[crossed][near]).tolist()
-        places = [b for a, b in pairwise(begun) if b - a < ALIGNED * height]
-        gap = None
-        if places:
-            columns = _columns(grey, segment)
-            found = (_gap_before(*columns, height, start) for start in places)
-            gap = next((gap for gap in found if gap is not None), None)
-        first, *rest = (_cut(segment, gap) if gap else []) or [segment]
-        divided.append(first)
-        waiting += rest
+    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+    gaps = [_gaps(grey, segment) for segment in segments]
+    wide = [(gap.right, gap.y) for its in gaps for gap in its if gap.is_wide]
+    begun = np.array([*starts, *wide]).reshape(-1, 2)
+    divided: list[Segment] = []
+    for segment, its in zip(segments, gaps):
+        cuts = []
+        for gap in its:
+            x, y = (np.abs(begun - np.array([gap.right, gap.y])) / segment.height).T
+            if ((x < ALIGNED) & (y > 0.5) & (y < ROWS)).sum() >= 2:
+                cuts.append(gap)
+        divided += _cut(segment, cuts) if cuts else [segment]
     return divided

@@ -110,3 +110,20 @@ def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows
             number = f"{(seed + 7) * (row + 3) * (column + 11) ** 3 % 900 + 100}{'.50' * ((row + column) % 2)}"
             sheet.write(30 + 120 * column, 30 + PITCH * row, number if column else sentence(row, 1))
     assert sheet.order() == list(range(rows * columns))
+
+
+def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_type_is_not_cut() -> None:
+    sheet = Sheet(40 + 2 * 560 + 18, 420)
+    for i in range(2):  # many of the lines beside this gutter are found as one
+        sheet.column(20 + i * 578, 40, 560, 12, 5 * i, justified=True)
+    shade = np.interp(np.arange(sheet.width), [650, 770], [1.0, 0.55])[None, :, None]
+    sheet.page = Image.fromarray((np.asarray(sheet.page) * shade).astype(np.uint8))
+    assert sheet.order() == list(range(24))
+
+    mono = FONT.with_name("DejaVuSansMono.ttf")
+    page = Image.new("RGB", (640, 420), "white")
+    for i in range(12):
+        text = f"{sentence(i, 3)[:14]:14} {sentence(i + 3, 4)[:18]}"
+        ImageDraw.Draw(page).text((20, 40 + i * PITCH), text, font=ImageFont.truetype(str(mono), SIZE), fill="black")
+    lines = find_lines(page)
+    assert len(lines) == 12 and all(a.box[3] < b.box[3] for a, b in pairwise(lines))
