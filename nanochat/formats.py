@@ -22,6 +22,7 @@ from PIL import Image
 from nanochat.boxes import Box
 from nanochat.common import UserError
 from nanochat.documents import PDFIUM, POINTS
+from nanochat.markdown import page_markdown
 
 Format = Literal["txt", "md", "json", "html", "hocr", "pdf"]
 SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # of the others: their name
@@ -103,7 +104,7 @@ def _txt(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
 
 def _md(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
     for i, entry in enumerate(entries):
-        yield ("\n---\n\n" if i else "") + page_text(entry) + "\n"
+        yield ("\n---\n\n" if i else "") + page_markdown(entry["result"] or {}) + "\n"
 
 
 def page_record(entry: dict[str, Any]) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 
 from nanochat.boxes import Box
 from nanochat.grounding import Block
+from nanochat.markdown import page_markdown
 
 
 @dataclass
@@ -63,6 +64,11 @@ class Page:
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     """of a grounded answer"""
+
+    @property
+    def markdown(self) -> str:
+        """The text in Markdown: of a page read line by line, its paragraphs flow and its larger type is a heading."""
+        return page_markdown(self.to_dict())
 
     def to_dict(self) -> dict:
         """As it stands in JSON."""

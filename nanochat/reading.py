@@ -22,6 +22,7 @@ from nanochat.documents import Document, InputPage, Selection, Source, open_docu
 from nanochat.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
 from nanochat.grounding import draw_boxes
 from nanochat.ledger import READ, STATES, Ledger
+from nanochat.markdown import page_markdown
 from nanochat.ocr import OCR
 from nanochat.page import Page
 
@@ -239,7 +240,7 @@ def _print_text(page: InputPage, job: Job, ledger: Ledger) -> None:
     numbered = f", page {page.number}" if page.n_pages > 1 else ""
     if numbered or len(job.sources) > 1:
         print(("<!-- {} -->\n" if job.format == "md" else "==> {} <==").format(page.source.name + numbered))
-    print(page_text(entry), flush=True)
+    print(page_markdown(entry["result"]) if job.format == "md" else page_text(entry), flush=True)
 
 
 def _overlay_path(job: Job, name: str, number: int) -> Path:

@@ -201,6 +201,7 @@ def test_uploads_are_read_page_by_page(server: Running, ocr: OCR) -> None:
     assert [page["text"] for page in pages[:2]] == alone and len(pages) == 3
     assert (pages[1]["page"], pages[1]["name"], pages[1]["stopped"], pages[1]["tokens"]) == (2, "0.bin", "length", 12)
     assert upload(server, tiff, max_tokens="12", format="txt").text == f"{alone[0]}\n\f{alone[1]}\n"
+    assert upload(server, tiff, max_tokens="12", format="md").text == f"{alone[0]}\n\n---\n\n{alone[1]}\n"
     assert [page["page"] for page in upload(server, pdf, max_tokens="3", pages="2").json()["pages"]] == [2]
     streamed = upload(server, pdf, max_tokens="12", stream="text", preview="true")
     events = [json.loads(line) for line in streamed.iter_lines()]

@@ -129,7 +129,7 @@ class Job:
             if self.n_pages == 1:
                 raise
             return
-        yield {"event": "page", **where, **read.to_dict()}
+        yield {"event": "page", **where, **read.to_dict(), "markdown": read.markdown}
 
 
 def preview_url(picture: Image.Image) -> str:
@@ -232,6 +232,6 @@ async def _whole(events: AsyncIterator[Event], format: str) -> Response:
     if format == "json":
         return JSONResponse({"pages": pages})
     between = "\n---\n\n" if format == "md" else "\f"
-    text = between.join(page.get("text", "") + "\n" for page in pages)
+    text = between.join(page.get("markdown" if format == "md" else "text", "") + "\n" for page in pages)
     kind = "text/markdown" if format == "md" else "text/plain"
     return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8")

@@ -84,5 +84,6 @@ export function exported(pages, format) {
     return JSON.stringify({ pages: results.map(({ event, ...rest }) => rest) }, null, 2);
   }
   const between = format === "md" ? "\n\n---\n\n" : "\n\n\f";
-  return pages.map((page) => page.text).join(between) + "\n";
+  const text = (page) => (format === "md" ? page.result?.markdown : null) ?? page.text;
+  return pages.map(text).join(between) + "\n";
 }
