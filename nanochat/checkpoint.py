@@ -192,6 +192,19 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Na
     return model.to(device), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
 
 
+@torch.no_grad()
+def average_into(model: NanoDeepseekOCR, other: NanoDeepseekOCR) -> None:
+    """Put the mean of both models' weights into the first; for legs of one training, of which the second began with the
+    weights of the first. Such models lie in one basin, and their mean errs less than either (Wortsman et al. 2022,
+    "Model soups", arXiv:2203.05482). Raises UserError when they are not of one shape.
+    """
+    if model.config != other.config:
+        raise UserError("the two models are not of one shape: their weights have no mean")
+    for mine, its in zip(model.state_dict().values(), other.state_dict().values()):
+        if mine.is_floating_point():
+            mine.lerp_(its.to(mine.device), 0.5)
+
+
 def newest_step(folder: str | Path, stage: int) -> int:
     """The step of this stage's newest whole checkpoint in a run's folder; -1 when there is none."""
     whole = [json.loads(path.read_text()) for path in Path(folder).glob("meta_[0-9]*.json")]

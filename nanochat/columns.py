@@ -15,7 +15,7 @@ from nanochat.line_finder import Segment
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
 NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
 GUTTER = 2.5  # type heights: a narrow one
-MOSTLY = 0.75  # of a column's lines that fill it, of those that begin where it does or are indented
+MOSTLY = 0.75  # of a column's lines that fill it, of those that begin where it does or are indented, of rows
 ENOUGH = 0.6  # of a column's lines, those that end a paragraph counted with the others, that fill it
 FLUSH = 0.55  # of a column's lines that begin where it does
 INDENT = 3.0  # type heights at most
@@ -120,7 +120,7 @@ def _split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
 
 
 def _are_columns(left: list[Row], right: list[Row], prose: Prose, known: Known) -> bool:
-    """Whether what stands left and right of a gutter is prose, neither much shorter, the right side aligned."""
+    """Whether what stands left and right of a gutter is prose, and neither much shorter than the other."""
     low, high = sorted((len(left), len(right)))
     if low < BALANCE * high:
         return False

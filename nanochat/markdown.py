@@ -40,7 +40,7 @@ class _Line:
 
 
 def _line(read: dict[str, Any]) -> _Line:
-    boxes: list[Box] = [part["box"] for part in read["parts"]] or [read["box"]]
+    boxes: list[Box] = [part["box"] for part in read.get("parts", [])] or [read["box"]]
     height = float(np.median([bottom - top for _, top, _, bottom in boxes]))
     is_row = any(b[0] - a[2] > APART * height for a, b in pairwise(boxes))
     return _Line(read["text"].strip(), tuple(read["box"]), is_row, height)

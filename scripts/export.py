@@ -2,6 +2,7 @@
 
 uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported
 uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported --format=hf
+uv run python -m scripts.export --checkpoint=second/step_3000.pt --average_with=first --out=exported
 
 `native` is what `nano-ocr --checkpoint` reads; `hf` is the same folder with what transformers asks for besides.
 """
@@ -10,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nanochat.checkpoint import export_model, load_model
+from nanochat.checkpoint import average_into, export_model, load_model
 from nanochat.common import UserError, entry_point, parse_args
 
 
@@ -20,6 +21,8 @@ class ExportConfig:
     """step_N.pt of a trained model, or an exported folder"""
     out: Path
     """folder to write"""
+    average_with: Path | None = None
+    """another such: what is written is the mean of both models' weights"""
     format: Literal["native", "hf"] = "native"
     """native, or hf: loaded by transformers too, code included"""
 
@@ -29,6 +32,8 @@ def main() -> None:
     """Write a trained model as a folder."""
     config = parse_args(ExportConfig, description=main.__doc__)
     model, tokenizer, meta = load_model(config.checkpoint)
+    if config.average_with is not None:
+        average_into(model, load_model(config.average_with)[0])
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     else:

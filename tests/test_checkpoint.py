@@ -1,5 +1,7 @@
 """Files of a run: they come back as they were, describe themselves, and refuse what they are not."""
 
+import copy
+import dataclasses
 import json
 import os
 import pickle
@@ -10,11 +12,20 @@ import textwrap
 import pytest
 import torch
 
-from nanochat.checkpoint import export_model, load_into, load_model, newest_step, save_checkpoint, save_deepencoder
+from nanochat.checkpoint import (
+    average_into,
+    export_model,
+    load_into,
+    load_model,
+    newest_step,
+    save_checkpoint,
+    save_deepencoder,
+)
 from nanochat.common import UserError
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
 from nanochat.pretrained import load_deepencoder
 from nanochat.tokenizer import RustBPETokenizer
+from scripts import export
 from tests.tiny_model import pictures, tiny_model
 
 
@@ -134,6 +145,24 @@ def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
         assert found.dtype == torch.float32 and torch.equal(found, weight.half().float()), name
     assert (rebuilt.gpt.config.n_head, rebuilt.gpt.config.n_kv_head) == (4, 2)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.pkl"]
+
+
+def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
+    first, second = tiny_model(seed=3), tiny_model(seed=4)
+    for name, model in (("first", first), ("second", second)):
+        export_model(tmp_path / name, model, RustBPETokenizer.byte_level(), {"step": 7})
+    asked = ["export", f"--checkpoint={tmp_path}/second", f"--average_with={tmp_path}/first", f"--out={tmp_path}/mean"]
+    monkeypatch.setattr("sys.argv", asked)
+    export.main()
+    mean, _, meta = load_model(tmp_path / "mean")
+    assert meta["step"] == 7
+    for name, weight in mean.named_parameters():
+        halves = [model.get_parameter(name).half().float() for model in (first, second)]
+        torch.testing.assert_close(weight, ((halves[0] + halves[1]) / 2).half().float(), rtol=1e-3, atol=1e-7)
+    wider = copy.deepcopy(first)
+    wider.config = dataclasses.replace(first.config, image_token_id=3)
+    with pytest.raises(UserError, match="not of one shape"):
+        average_into(first, wider)
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.pkl"])
