@@ -2,7 +2,6 @@
 
 import asyncio
 import base64
-import io
 import json
 import logging
 import socket
@@ -16,8 +15,7 @@ from pathlib import Path
 import httpx
 import openai
 import pytest
-from PIL import Image
-from tiny_server import Running, noise, tiny_checkpoint, tiny_server
+from tiny_server import Running, about, noise, png, refused, tiny_checkpoint, tiny_server
 
 from nanochat.ocr import OCR
 
@@ -41,21 +39,6 @@ def ocr(checkpoint: Path) -> OCR:
 @pytest.fixture
 def client(server: Running) -> openai.OpenAI:
     return openai.OpenAI(base_url=f"{server.url}/v1", api_key="none", max_retries=0)
-
-
-def png(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    file = io.BytesIO()
-    image.save(file, kind, **options)
-    return file.getvalue()
-
-
-def data_url(image: Image.Image) -> str:
-    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
-
-
-def about(*images: Image.Image, text: str = "Free OCR.") -> list:
-    pictures = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
-    return [{"role": "user", "content": [*pictures, {"type": "text", "text": text}]}]
 
 
 def test_the_openai_client_gets_what_read_gives(server: Running, client: openai.OpenAI, ocr: OCR) -> None:
@@ -151,16 +134,6 @@ BAD_URLS = {
     "a file": ("file:///etc/passwd", "invalid_image_url"),
     "nothing": ("data:image/png;base64,", "invalid_input"),
 }
-
-
-def refused(response: httpx.Response, status: int, code: str | None) -> str:
-    """The message of an error in the protocol's shape."""
-    error = response.json()["error"]
-    assert (response.status_code, error["code"]) == (status, code), error
-    assert (
-        set(error) == {"message", "type", "param", "code"} and error["message"] and "Traceback" not in error["message"]
-    )
-    return error["message"]
 
 
 @pytest.mark.parametrize("what", BAD_CHATS)

@@ -1,5 +1,7 @@
 """A real server of the tiny model, on a port of its own, for tests that speak to it over the network."""
 
+import base64
+import io
 import threading
 import time
 from collections.abc import Iterator
@@ -37,6 +39,34 @@ def noise(seed: int, width: int = 150, height: int = 100) -> Image.Image:
     """A picture like no other."""
     pixels = torch.randint(0, 256, (height // 10, width // 10, 3), generator=torch.Generator().manual_seed(seed))
     return Image.fromarray(pixels.to(torch.uint8).numpy()).resize((width, height), Image.Resampling.NEAREST)
+
+
+def png(image: Image.Image, kind: str = "PNG", **options) -> bytes:
+    """The file of a picture."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def data_url(image: Image.Image) -> str:
+    """A picture as chats have it."""
+    return "data:image/png;base64," + base64.b64encode(png(image)).decode()
+
+
+def about(*images: Image.Image, text: str = "Free OCR.") -> list:
+    """The messages of a chat that asks something about pictures."""
+    pictures = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
+    return [{"role": "user", "content": [*pictures, {"type": "text", "text": text}]}]
+
+
+def refused(response: httpx.Response, status: int, code: str | None) -> str:
+    """The message of an error in the protocol's shape."""
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (status, code), error
+    assert (
+        set(error) == {"message", "type", "param", "code"} and error["message"] and "Traceback" not in error["message"]
+    )
+    return error["message"]
 
 
 class Running:
