@@ -35,18 +35,13 @@ class Placed:
     segment: Segment
     left: float
     right: float
-    y_left: float
-    y_right: float
+    y: float
+    """of the middle of its small letters, halfway along"""
 
     @property
     def height(self) -> float:
         """Of its type."""
         return self.segment.height
-
-    @property
-    def y(self) -> float:
-        """Of the middle of its small letters, halfway along."""
-        return (self.y_left + self.y_right) / 2
 
     @property
     def width(self) -> float:
@@ -85,12 +80,13 @@ def _is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     if len(lines) < max(LINES, WHOLE * len(rows)):
         return False
     height = float(np.median([s.height for s in lines]))
-    edge = min(s.left for s in lines)
+    lefts = np.array([s.left for s in lines])
+    edge = float(lefts.min())
     width = max(s.right for s in lines) - edge
     pitch = float(np.median([b.y - a.y for a, b in pairwise(lines)]))
     if width < least * height or pitch > min(LOOSE) * height:
         return False
-    inside = (np.array([s.left for s in lines]) - np.percentile([s.left for s in lines], 25)) / height
+    inside = (lefts - np.percentile(lefts, 25)) / height
     flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)
     if flush.mean() < FLUSH or (flush | indented).mean() < MOSTLY:
         return False
@@ -188,5 +184,5 @@ def in_order(rows: list[Row]) -> list[Row]:
     if columns is None:
         return rows
     start, end, x = columns
-    left, right = _split(rows[start:end], x)
-    return in_order(rows[:start]) + in_order(left) + in_order(right) + in_order(rows[end:])
+    parts = rows[:start], *_split(rows[start:end], x), rows[end:]
+    return [row for part in parts for row in in_order(part)]

@@ -44,7 +44,7 @@ def _turned(segments: list[Segment], angle: float) -> list[Placed]:
     placed = []
     for segment in segments:
         (x0, y0), (x1, y1) = segment.ends @ turn
-        placed.append(Placed(segment, x0, x1, y0, y1))
+        placed.append(Placed(segment, x0, x1, (y0 + y1) / 2))
     return placed
 
 

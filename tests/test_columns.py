@@ -5,12 +5,12 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from drawn_page import FONT, sentence
+from drawn_page import FONT, draw_page, sentence
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.layout import find_lines
+from nanochat.layout import Line, find_lines
 
 SIZE, PITCH = 20, 26
 
@@ -127,3 +127,48 @@ def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_typ
         ImageDraw.Draw(page).text((20, 40 + i * PITCH), text, font=ImageFont.truetype(str(mono), SIZE), fill="black")
     lines = find_lines(page)
     assert len(lines) == 12 and all(a.box[3] < b.box[3] for a, b in pairwise(lines))
+
+
+def two_columns(left: list[str], right: list[str], gap: int) -> tuple[Image.Image, int, int]:
+    """(a page with two columns of texts, right end of the left one, lower end of it)."""
+    page, boxes = draw_page(left, 20, width=1000, left=20)
+    gutter = max(box[2] for box in boxes)
+    page.paste(draw_page(right, 20, width=460, left=0)[0], (gutter + gap, 0))
+    return page, gutter, boxes[-1][3]
+
+
+def are_read_in_turn(lines: list[Line], gutter: int, n: int) -> bool:
+    """Whether n lines left of a gutter come before n lines right of it."""
+    left, right = lines[:n], lines[n:]
+    return all(line.box[2] <= gutter + 20 for line in left) and all(line.box[0] >= gutter for line in right)
+
+
+@pytest.mark.parametrize("rule", [False, True])
+def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None:
+    """Some lines of the left column reach the gutter, and nearly touch the right one's."""
+    left = [sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)]
+    page, gutter, end = two_columns(left, [sentence(i + 40, 9)[:30].strip() for i in range(9)], gap=22)
+    if rule:
+        ImageDraw.Draw(page).line((gutter + 11, 20, gutter + 11, end + 10), fill="#222222", width=2)
+    lines = find_lines(page)
+    assert len(lines) == 18
+    assert are_read_in_turn(lines, gutter, 9)
+
+
+def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_gutter_is_wide() -> None:
+    left, right = ([sentence(first + i, 9)[:32].strip() for i in range(4)] for first in (0, 40))
+    page, gutter, _ = two_columns(left, right, gap=70)
+    lines = find_lines(page)
+    assert len(lines) == 8
+    assert are_read_in_turn(lines, gutter, 4)
+
+
+def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns() -> None:
+    labels = "Case number", "Check all that", "Marital status", "Account name"
+    values = "+27-25-7001 17", "www.exalt.de", "CHAPMAN PARKER", "0441-2231 B"
+    font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 240), "#f4f1e8")
+    for i, (label, value) in enumerate(zip(labels, values)):
+        ImageDraw.Draw(form).text((20, 30 + 32 * i), label, font=font, fill="#222222")
+        ImageDraw.Draw(form).text((160, 30 + 32 * i), value, font=font, fill="#222222")
+    lines = find_lines(form)
+    assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)

@@ -17,6 +17,7 @@ from PIL import Image
 
 from nanochat.common import UserError
 from nanochat.documents import Document, Selection, Source, open_document
+from nanochat.markdown import page_markdown
 from nanochat.ocr import READING_MODES
 from nanochat.prompts import PROMPTS, prompt_for
 from nanochat.serve.errors import ApiError, in_fields
@@ -129,7 +130,8 @@ class Job:
             if self.n_pages == 1:
                 raise
             return
-        yield {"event": "page", **where, **read.to_dict(), "markdown": read.markdown}
+        result = read.to_dict()
+        yield {"event": "page", **where, **result, "markdown": page_markdown(result)}
 
 
 def preview_url(picture: Image.Image) -> str:

@@ -9,9 +9,7 @@ from pathlib import Path
 from nanochat.synth.phrases import OFFICE, SHOP
 
 SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS names another file
-WORDNET = (
-    "/usr/share/wordnet"  # Debian's wordnet-base, installed by runs/fonts.sh; NANO_SENTENCES names a file of lines
-)
+WORDNET = "/usr/share/wordnet"  # Debian's wordnet-base, likewise; NANO_SENTENCES names a file of lines instead
 HELD_OUT_SHARE = 20  # one word in so many is kept for the set `unseen`
 
 # Function words: in every set, so that sentences look as they do in life.
