@@ -4,8 +4,9 @@ Every function takes the output first and the reference second, and compares the
 white space count. A word is what white space parts.
 
 Where results are reported (`scores.py`), both texts pass through `normalise_text` first, and that is all that is done
-to them: a line end is a space like any other, several are one. Case counts, but not for the sets whose references are
-in capitals whatever stands in the picture (receipts of SROIE).
+to them: a line end is a space like any other, several are one; a printer's quotes and en dashes are what a typewriter
+has in their place, for some references keep them, some do not, and so do readers. Case counts, but not for the sets
+whose references are in capitals whatever stands in the picture (receipts of SROIE).
 """
 
 from collections import Counter
@@ -16,6 +17,7 @@ from rapidfuzz.distance import Levenshtein
 
 CHARTQA_TOLERANCE = 0.05
 LOOP_REPEATS = 4  # so often the same characters, one after the other, are a loop
+_AS_TYPED = str.maketrans("“”„‘’‚–", "\"\"\"'''-")
 LOOP_CHARS = 20  # if they are so many more than the reference itself repeats (rules of dashes)
 
 
@@ -28,8 +30,11 @@ class WordScores(NamedTuple):
 
 
 def normalise_text(text: str, fold_case: bool = False) -> str:
-    """Every run of white space, line ends included, becomes one space, none at the ends; lower case if asked for."""
-    text = " ".join(text.split())
+    """Every run of white space, line ends included, becomes one space, none at the ends; lower case if asked for.
+
+    Curly quotes become straight, en dashes hyphens.
+    """
+    text = " ".join(text.split()).translate(_AS_TYPED)
     return text.casefold() if fold_case else text
 
 

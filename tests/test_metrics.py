@@ -26,6 +26,7 @@ from nanochat.metrics import (
         (" \n\t ", False, ""),
         ("  TOTAL \n\n 9.00\t RM ", False, "TOTAL 9.00 RM"),
         ("Gross\u00a0Straße", True, "gross strasse"),
+        ("“It’s ‘1990–95’,” he said — „so‚", False, "\"It's '1990-95',\" he said — \"so'"),
     ],
 )
 def test_normalise_text(text, fold_case, expected):

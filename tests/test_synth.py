@@ -19,7 +19,7 @@ from hypothesis import strategies as st
 from nanochat.common import UserError
 from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
 from nanochat.synth.canvas import Canvas
-from nanochat.synth.fonts import HELD_OUT_FAMILIES, _candidates, find_fonts
+from nanochat.synth.fonts import EXTRAS, HELD_OUT_FAMILIES, PLAIN, PRINTED, _candidates, find_fonts
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
 from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
@@ -74,7 +74,7 @@ def test_glyphs_spell_the_text_and_lie_in_the_picture(level, seed, split):
     spelled = ["".join(c for c, i in zip(document.chars, document.line_ids) if i == line) for line in range(len(lines))]
     assert spelled == lines and all(line.strip() for line in lines)
     assert count <= level.max_chars and len(lines) <= level.max_lines
-    assert all(32 <= ord(char) < 127 or char in "£€°" for char in document.chars)
+    assert all(32 <= ord(char) < 127 or char in "£€°—" for char in document.chars)
     x0, y0, x1, y1 = document.boxes.T
     assert (x0 >= -0.01).all() and (y0 >= -0.01).all() and (x0 < x1).all() and (y0 < y1).all()
     assert (x1 <= level.width + 0.01).all() and (y1 <= level.height + 0.01).all()
@@ -235,6 +235,17 @@ def test_real_english_is_written_for_training_alone(told):
     assert "brown fox jumps" in written and "five dozen jugs" in written
     unseen = " ".join(Writer(random.Random(seed), True).sentences(60).lower() for seed in range(20))
     assert "brown fox" not in unseen and "dozen jugs" not in unseen
+
+
+def test_printers_quotes_open_before_words_and_close_after_them():
+    texts = [Writer(random.Random(seed), extras=EXTRAS).sentences(400) for seed in range(60)]
+    printed = [text for text in texts if re.search("[“”‘’]", text)]
+    assert 15 < len(printed) < 45, "about one writer in two"
+    for text in printed:
+        assert not re.search("[\"']", text), "never both kinds"
+        assert not re.search(r"\w[“‘]|[“‘](\s|$)|(?<=\s)”|(?<=\s)’(?!tis)", text), text
+    plain = str.maketrans(PRINTED, PLAIN)
+    assert any(re.search(r"[A-Za-z][,.?!]\"", text.translate(plain)) for text in printed), "speech ends with its mark"
 
 
 @settings(max_examples=60, deadline=None)

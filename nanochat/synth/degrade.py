@@ -133,6 +133,15 @@ def _sensor(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarr
     return pixels
 
 
+def fax(pixels: np.ndarray, px: float) -> np.ndarray:
+    """Black and white alone, each place by its own threshold, as faxes and some scanners have it."""
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
+    middle = float(np.median(grey[::4, ::4]))
+    around = cv2.GaussianBlur(grey, (0, 0), 1.5 * px)
+    bar = around * 0.92 if middle > 128 else around * 1.08 + 6
+    return np.where(grey > bar, 255, 0).astype(np.uint8)
+
+
 def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
     """All that happens between a flat, sharp, evenly lit picture and the file, each by chance.
 
@@ -148,10 +157,6 @@ def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) ->
         pixels = np.asarray(
             cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)
         )
-    elif form > 1 - 0.08 * strength and px >= 16:  # fax and black-and-white scans: each place by its own threshold
-        grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
-        middle = float(np.median(grey[::4, ::4]))
-        around = cv2.GaussianBlur(grey, (0, 0), 1.5 * px)
-        bar = around * 0.92 if middle > 128 else around * 1.08 + 6
-        pixels = np.where(grey > bar, 255, 0).astype(np.uint8)
+    elif form > 1 - 0.08 * strength and px >= 16:
+        pixels = fax(pixels, px)
     return pixels

@@ -8,7 +8,7 @@ from nanochat.synth import geometry
 from nanochat.synth.canvas import Canvas, Ink
 from nanochat.synth.degrade import camera, strokes
 from nanochat.synth.document import Document
-from nanochat.synth.fonts import FontSet, find_fonts
+from nanochat.synth.fonts import PLAIN, PRINTED, FontSet, find_fonts
 from nanochat.synth.layouts import LAYOUTS, Sheet, draw
 from nanochat.synth.layouts.scene import clutter
 from nanochat.synth.layouts.sheet import Faces
@@ -19,6 +19,7 @@ SPLITS = ("train", "val", "unseen", "hard")
 _SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few: glyphs are soon cached
 _LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
+_AS_TYPED = str.maketrans(PRINTED, PLAIN)
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 
@@ -51,7 +52,7 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
         image = strokes(image, sum(ink) < sum(paper), px, strength, rng)
     image, boxes, centres = _lay(image, boxes, centres, level, strength, rng)
     image = camera(image, px, strength, rng)
-    text = "\n".join(canvas.lines)
+    text = "\n".join(canvas.lines).translate(_AS_TYPED)
     return Document(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
 
 

@@ -17,7 +17,9 @@ from nanochat.common import UserError
 
 ASCII = "".join(map(chr, range(33, 127)))
 _SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these as it should draws all of ASCII
-EXTRAS = "£€°"  # drawn only in the faces that have them
+PRINTED = "“”‘’–"  # how printers set what is typed as PLAIN, and read as that
+PLAIN = "\"\"''-"
+EXTRAS = "£€°—" + PRINTED  # drawn only in the faces that have them
 PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file and index of each face
 
 # Families never trained on: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an old-style

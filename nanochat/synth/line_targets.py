@@ -7,18 +7,22 @@ import cv2
 import numpy as np
 
 from nanochat.line_finder import CELL, CORE, UNIT
-from nanochat.synth.degrade import sheet_colour
+from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
 
 LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
 _COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
+_SIGNS = replace(LEVELS["page"], name="signs", kinds=("scene", "code"))  # and type of any colour on any ground
 SHOWN = (
     *(LEVELS[name] for name in ("line256", "line512", "E", "Ew", "note", "note", "leaf", "leaf", "page", "page")),
-    *(_COLUMNS, _COLUMNS),
+    *(_COLUMNS, _COLUMNS, _SIGNS),
 )
 UPRIGHT = 0.2  # share of documents with a line beside them that is turned by a quarter, as numbers in margins are
+FADED = 0.2  # share with some of the lines in fainter ink
+FAINTEST = 20  # of 255, between ink and paper: what is left at least
+FAXED = 0.06  # share that becomes black and white
 SIDE = 256  # px of what is shown at a time
 
 
@@ -71,6 +75,21 @@ def _with_upright_line(image: np.ndarray, seed: int, rng: random.Random) -> np.n
     return np.concatenate([image, beside.clip(0, 255).astype(np.uint8)], axis=1)
 
 
+def _faded(image: np.ndarray, lines: list[tuple[np.ndarray, float]], rng: random.Random) -> np.ndarray:
+    """A picture with a third of its lines in ink of a sixth to a half of its strength: they are still to be found."""
+    small = cv2.GaussianBlur(cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA), (0, 0), 5)
+    paper = cv2.resize(small, image.shape[1::-1]).astype(np.float32)
+    share = np.ones(image.shape[:2], np.float32)
+    for points, height in lines:
+        if rng.random() < 0.33:
+            around = np.round([*(points - [0, height]), *(points + [0, height])[::-1]]).astype(np.int32)
+            inside = cv2.fillPoly(np.zeros_like(share, np.uint8), [around], 1) > 0
+            contrast = np.percentile(np.abs(image - paper)[inside], 95) if inside.any() else 0.0
+            share[inside] = max(rng.uniform(0.17, 0.5), min(1.0, FAINTEST / max(contrast, 1)))
+    kept = cv2.GaussianBlur(share, (0, 0), 2)[:, :, None]
+    return to_bytes(paper + (image - paper) * kept + noise(image.shape, rng) * rng.uniform(0, FAINTEST / 3))
+
+
 def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     """`count` windows of one drawn document at one scale: (RGB uint8 (256, 256, 3), core, height) each."""
     rng = random.Random(f"lines/{seed}")
@@ -79,13 +98,19 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
         level = replace(level, font_px=SMALL_PX)
     document = draw_document(level, seed, "train")
     image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
+    lines = segments(document)
+    form = rng.random()
+    if form < FADED:
+        image = _faded(image, lines, rng)
+    elif form > 1 - FAXED:
+        image = cv2.cvtColor(fax(image, 16), cv2.COLOR_GRAY2RGB)
     if rng.random() < UPRIGHT:
         image = _with_upright_line(image, seed, rng)
     scale = float(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
     wide = scale * (rng.uniform(1.0, 1.9) if rng.random() < 0.35 else rng.uniform(0.85, 1.1))  # tills print wide type
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image = cv2.resize(image, None, fx=wide, fy=scale, interpolation=how)
-    lines = [((points + 0.5) * [wide, scale] - 0.5, tall * scale) for points, tall in segments(document)]
+    lines = [((points + 0.5) * [wide, scale] - 0.5, tall * scale) for points, tall in lines]
     border = [int(v) for v in np.median(image[[0, -1]].reshape(-1, 3), 0)]
     shown = []
     for _ in range(count):

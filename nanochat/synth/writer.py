@@ -1,9 +1,11 @@
 """What documents say: words, numbers, dates, amounts and codes of a wanted length, never the same twice."""
 
 import random
+import re
 import string
 from collections.abc import Callable
 
+from nanochat.synth.fonts import PRINTED
 from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
 from nanochat.synth.phrases import OFFICE, SHOP
 
@@ -29,6 +31,10 @@ _FIELDS = {
 _STREETS = ("St.", "Street", "Ave", "Road", "Lane", "Blvd", "Drive", "Way", "Square")
 _FIRMS = ("Ltd", "Inc.", "& Co.", "LLC", "GmbH", "Group", "Stores", "& Sons", "Market", "SDN BHD", "Cafe", "Mart")
 _SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M)", "10%", "2x4", "3in1")
+_SPOKEN = (
+    *("I", "I", "I", "I", "I", "I", "I'm", "I'll", "I've", "I'd", "it's", "it'll", "don't", "can't", "won't"),
+    *("they'll", "you're", "'tis"),
+)
 _ANY = string.ascii_letters * 2 + string.digits * 5 + _SYMBOLS
 
 
@@ -40,7 +46,8 @@ def _capitalised(text: str) -> str:
 class Writer:
     """Writes text from `rng`; with `held_out` every dictionary word is one that training never sees, and no English.
 
-    `extras` are the characters besides printable ASCII that may be used.
+    `extras` are the characters besides printable ASCII that may be used. One writer in two, of those that can, sets
+    quotes and dashes as printers do, the others as typewriters.
     """
 
     def __init__(self, rng: random.Random, held_out: bool = False, extras: str = ""):
@@ -49,6 +56,7 @@ class Writer:
         self._words = words_by_length(held_out)
         self._names = names(held_out)
         self._english = () if held_out else sentences()
+        self._printer = set(PRINTED) <= set(extras) and rng.random() < 0.5
 
     def word(self, longest: int = 14) -> str:
         """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
@@ -67,6 +75,8 @@ class Writer:
         """A word as it stands in running text: sometimes capitalised or in capitals, with a mark after it."""
         rng = self.rng
         word = self.word(longest)
+        if rng.random() < 0.04 and longest >= 5:
+            word = rng.choice(_SPOKEN)
         style = rng.random()
         if style < 0.22:
             word = word[0].upper() + word[1:]
@@ -110,7 +120,7 @@ class Writer:
         text = f"{value:,.2f}" if rng.random() < 0.7 else f"{value:.2f}"
         if rng.random() < 0.12:
             text = text.replace(",", " ").replace(".", ",")
-        signs = ["$", "$", "USD ", "EUR ", *(sign for sign in self.extras if sign in "£€")]
+        signs = ["$", "$", "$ ", "USD ", "EUR ", *(sign for sign in self.extras if sign in "£€")]
         form = rng.random()
         if form < 0.45:
             text = rng.choice(signs) + text
@@ -174,7 +184,7 @@ class Writer:
         text = self.english(longest) if self._english and self.rng.random() < 0.2 else self.token(longest)
         while len(text) + 3 <= longest:
             text += " " + self.token(longest - len(text) - 1)
-        return text
+        return self._set(text)
 
     def english(self, longest: int) -> str:
         """Some words of real English, at most `longest` characters, at times in capitals."""
@@ -191,39 +201,52 @@ class Writer:
 
     def sentences(self, chars: int) -> str:
         """Running text of about `chars` characters: real English, or words between function words, names, numbers."""
+        english = self._english and self.rng.random() < 0.5
+        text = ""
+        while len(text) < chars:
+            text += self._sentence(self.rng.choice(self._english) if english else self._invented()) + " "
+        return self._set(text.rstrip())
+
+    def _sentence(self, words: str) -> str:
+        """Words with a capital in front and a mark at the end, now and then as someone says them."""
         rng = self.rng
-        if self._english and rng.random() < 0.5:
-            text = ""
-            while len(text) < chars:
-                sentence = rng.choice(self._english)
-                text += sentence[0].upper() + sentence[1:] + rng.choice("......?!;:") + " "
-            return text.rstrip()
+        words = words[0].upper() + words[1:]
+        if rng.random() > 0.15:
+            return words + rng.choice("......?!;:")
+        quote = rng.choice('"""\'')
+        said = f"{quote}{words}{rng.choice(',.,.?!')}{quote}"
+        form = rng.random()
+        return f"{said} said {rng.choice(self._names)}." if form < 0.25 else f"{said} I said." if form < 0.35 else said
+
+    def _invented(self) -> str:
+        """3 to 14 words between function words, names and numbers, without an end."""
+        rng = self.rng
         words: list[str] = []
-        length, left, start = 0, 0, True
-        while length < chars:
-            if left == 0:
-                left = rng.randint(3, 14)
-                start = True
+        for _ in range(rng.randint(3, 14)):
             draw = rng.random()
             if draw < 0.36:
-                word = rng.choice(COMMON_WORDS)
+                word = rng.choice(COMMON_WORDS if draw < 0.32 else _SPOKEN)
             elif draw < 0.88:
                 word = self.word()
             elif draw < 0.92:
                 word = rng.choice(self._names)
-            elif draw < 0.97:
+            elif draw < 0.96:
                 word = rng.choice((self.number, self.amount, self.date))()
-            else:
+            elif draw < 0.98:
                 word = rng.choice(('"{}"', "({})", "'{}'", "{}-{}", "{}/{}")).format(self.word(), self.word())
-            word = word[0].upper() + word[1:] if start else word
-            start, left = False, left - 1
-            if left == 0:
-                word += rng.choice("......?!;:")
-            elif rng.random() < 0.1:
-                word += ","
-            words.append(word)
-            length += len(word) + 1
-        return " ".join(words)
+            else:
+                dash = "—" if "—" in self.extras else "--"
+                word = rng.choice(("{}{}{}", "{}{}{}", "{} {} {}")).format(self.word(), dash, self.word())
+            words.append(word + "," if rng.random() < 0.1 else word)
+        return " ".join(words).rstrip(",")
+
+    def _set(self, text: str) -> str:
+        """`text` with its quotes and some of its hyphens as a printer sets them, if this writer does."""
+        if not self._printer:
+            return text
+        text = re.sub(r"(?<![^\s(\[—-])\"", "“", text).replace('"', "”")
+        text = re.sub(r"(?<![^\s(\[—“-])'(?!tis)", "‘", text).replace("'", "’")
+        return re.sub(r"(?<=\d)-(?=\d)| - ", lambda found: found[0].replace("-", "–"), text)
 
     def title(self, count: int) -> str:
         """A heading of `count` words, capitalised throughout, at the start, or all in capitals, or a usual one."""
@@ -338,7 +361,7 @@ class Writer:
             lambda: rng.choice(("Tel: ", "Fax ", "TEL.", "GST ID ", "Order #", "(", "*")) + self.reference(),
             lambda: self.amount(),
         )
-        text = " ".join(rng.choice(choices)().split())
+        text = self._set(" ".join(rng.choice(choices)().split()))
         return text.upper() if rng.random() < 0.45 else text
 
     def code_line(self, depth: int) -> tuple[str, int]:

@@ -2,6 +2,8 @@
 
 from nanochat.synth.layouts.sheet import Cell, Sheet
 
+FAINTEST = 25  # of 255, between paper and the ink of a comment
+
 
 def lines(sheet: Sheet) -> None:
     """A few lines of unconnected text somewhere on the sheet, flush left, centred or ragged."""
@@ -170,7 +172,9 @@ def code(sheet: Sheet) -> None:
     numbers = rng.random() < 0.3
     number = rng.randint(1, 90)
     depth, step = 0, rng.choice((2, 4))
-    accent = sheet.tone(20, 110) if min(sheet.canvas.image.shape) and sum(sheet.ink) < 240 else sheet.ink
+    accent = sheet.tone(20, 110) if sum(sheet.ink) < 240 else sheet.ink
+    if max(abs(a - p) for a, p in zip(accent, sheet.shade(0))) < FAINTEST:  # nobody could read it
+        accent = sheet.ink
     while sheet.rows_left() > 0 and sheet.chars_left > 4:
         statement, deeper = writer.code_line(depth)
         line = sheet.fit(" " * (depth * step) + statement, sheet.right - sheet.left - 3 * sheet.px)
