@@ -22,6 +22,7 @@ INDENT = 3.0  # type heights at most
 WHOLE = 0.8  # of a column's lines that are not broken
 LINES = 3  # of a column at least
 BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
+MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
 ALLEY = 0.4  # type heights: free this wide in line after line, a place is no space between words
 PARAGRAPH = 1.3  # times the distance between lines: more begins a paragraph
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
@@ -102,6 +103,8 @@ def _is_prose(rows: list[Row], prose: Prose, known: Known) -> bool:
     """Whether rows are one column of running text, or columns of it from the first row to the last or nearly so."""
     text = prose, frozenset(s for row in rows for s in row)
     if text not in known:
+        if len(known) >= MOST_PARTS:
+            return False
         known[text] = _is_running_text(rows, *prose) or _columns(rows, known, prose, MOSTLY) is not None
     return known[text]
 

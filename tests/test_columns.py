@@ -10,7 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
+from nanochat import columns
+from nanochat.columns import Placed
 from nanochat.layout import Line, find_lines
+from nanochat.line_finder import Segment
 
 SIZE, PITCH = 20, 26
 
@@ -172,3 +175,21 @@ def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns(
         ImageDraw.Draw(form).text((160, 30 + 32 * i), value, font=font, fill="#222222")
     lines = find_lines(form)
     assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)
+
+
+def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receipt that lies on its side has hundreds of places where a column might begin, and none does."""
+    rng, rows = np.random.default_rng(0), []
+    for y in range(0, 14 * 28, 14):
+        row: list[Placed] = []
+        for x in range(0, 40 * 30, 40):
+            left, width = x + rng.uniform(0, 4), rng.choice([10, 14, 18, 55], p=[0.4, 0.3, 0.2, 0.1])
+            if rng.random() < 0.75 and (not row or left > row[-1].right):
+                segment = Segment(np.array([[left, y], [left + width, y]], float), 12.0)
+                row.append(Placed(segment, left, left + width, y))
+        rows.append(row)
+    looked, look = [], columns._is_running_text
+    monkeypatch.setattr(columns, "_is_running_text", lambda *part: looked.append(1) or look(*part))
+    found = columns.in_order(rows)
+    assert len(looked) < 2 * columns.MOST_PARTS, "without a bound three times as many, on larger pages hundreds"
+    assert sorted(s.left for row in found for s in row) == sorted(s.left for row in rows for s in row)
