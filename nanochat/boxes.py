@@ -9,3 +9,15 @@ def union(boxes: Iterable[Box]) -> Box:
     """The smallest box around all."""
     left, top, right, bottom = zip(*boxes)
     return min(left), min(top), max(right), max(bottom)
+
+
+def turn_box(box: Box, degrees: int, size: tuple[int, int]) -> Box:
+    """Where a box lies once its picture of `size` (width, height) is turned clockwise by 0, 90, 180 or 270 degrees."""
+    left, top, right, bottom = box
+    width, height = size
+    return {
+        0: (left, top, right, bottom),
+        90: (height - bottom, left, height - top, right),
+        180: (width - right, height - bottom, width - left, height - top),
+        270: (top, width - right, bottom, width - left),
+    }[degrees % 360]

@@ -19,7 +19,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL import Image
 
-from nanochat.boxes import Box
+from nanochat.boxes import Box, turn_box
 from nanochat.common import UserError
 from nanochat.documents import PDFIUM, POINTS
 from nanochat.markdown import page_markdown
@@ -48,6 +48,8 @@ class Placed(NamedTuple):
     """0 to 100: the mean probability of its tokens"""
     parts: tuple[tuple[str, Box], ...] = ()
     """of a line with wide gaps: its stretches of text, and where each stands"""
+    turned: int = 0
+    """degrees clockwise by which the page had to be turned: its letters lie on the page turned so far the other way"""
 
     def stretches(self) -> tuple[tuple[str, Box], ...]:
         """The parts, or all of it where it has none."""
@@ -58,7 +60,8 @@ def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
     """All lines of a page whose place is known; a block of several lines is divided into equal heights."""
     result = entry["result"] or {}
     found = [Placed(line["text"], tuple(line["box"]), round(100 * line["mean_probability"]),
-                    tuple((part["text"], tuple(part["box"])) for part in line.get("parts", [])))
+                    tuple((part["text"], tuple(part["box"])) for part in line.get("parts", [])),
+                    result.get("turned", 0))
              for line in result.get("lines", []) if line["box"]]  # fmt: skip
     for block in result.get("blocks", []) if of_blocks else []:
         rows = (block["text"] or block["label"]).splitlines()
@@ -80,11 +83,15 @@ def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
 
 
 def words_of(line: Placed) -> Iterator[tuple[str, Box]]:
-    """The words of a line, the width of each of its parts divided among them by their letters."""
-    for text, (left, top, right, bottom) in line.stretches():
+    """The words of a line, the length of each of its parts divided among them by their letters."""
+    for text, box in line.stretches():
+        page = box[2:]  # one that just holds it
+        left, top, right, bottom = turn_box(box, line.turned, page)
+        upright_page = page if line.turned in (0, 180) else page[::-1]
         pixels = (right - left) / max(1, len(text))
         for word in re.finditer(r"\S+", text):
-            yield word[0], (round(left + word.start() * pixels), top, round(left + word.end() * pixels), bottom)
+            upright = round(left + word.start() * pixels), top, round(left + word.end() * pixels), bottom
+            yield word[0], turn_box(upright, -line.turned, upright_page)
 
 
 def _picture(entry: dict[str, Any], load: LoadPage) -> Image.Image:
@@ -199,7 +206,7 @@ def _hocr(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
                 f' x_wconf {line.confidence}">{_xml(word)}</span>'
                 for k, (word, box) in enumerate(words_of(line), 1)
             ]
-            where = " ".join(map(str, line.box))
+            where = " ".join(map(str, line.box)) + (f"; textangle {line.turned}" if line.turned else "")
             yield f'<span class="ocr_line" id="line_{page}_{i}" title="bbox {where}">{" ".join(words)}</span>\n'
         yield "</div>\n"
     yield "</body></html>\n"
@@ -221,11 +228,15 @@ def _font(document: pdfium.PdfDocument) -> Any:
 
 
 def _invisible(
-    document: pdfium.PdfDocument, page: Any, font: Any, stretch: tuple[str, Box], scale: float, height: int
+    document: pdfium.PdfDocument, page: Any, font: Any, stretch: tuple[str, Box], turned: int, scale: float, height: int
 ) -> None:
-    """Lay text over its place on the page, to be found and copied but not seen; `scale`: points a pixel."""
+    """Lay text over its place on the page, to be found and copied but not seen.
+
+    turned: degrees clockwise after which it would be upright; scale: points a pixel; height: of the page, px.
+    """
     text, (left, top, right, bottom) = stretch
-    size = max(1.0, 0.8 * (bottom - top)) * scale
+    length, thickness = (right - left, bottom - top) if turned in (0, 180) else (bottom - top, right - left)
+    size = max(1.0, 0.8 * thickness) * scale
     text_object = raw.FPDFPageObj_CreateTextObj(document.raw, font, size)
     encoded = (NOT_XML.sub("", text) + "\0").encode("utf-16-le")
     raw.FPDFText_SetText(text_object, ctypes.cast(ctypes.c_char_p(encoded), ctypes.POINTER(ctypes.c_ushort)))
@@ -233,8 +244,13 @@ def _invisible(
     bounds = [ctypes.c_float() for _ in range(4)]
     raw.FPDFPageObj_GetBounds(text_object, *(ctypes.byref(bound) for bound in bounds))
     width = bounds[2].value - bounds[0].value
-    wider = (right - left) * scale / width if width > 0 else 1.0
-    raw.FPDFPageObj_Transform(text_object, wider, 0, 0, 1, left * scale, (height - bottom) * scale + 0.2 * size)
+    wider = length * scale / width if width > 0 else 1.0
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned]
+    x, y = {0: (left, bottom), 90: (right, bottom), 180: (right, top), 270: (left, top)}[turned]  # where it begins
+    up = 0.2 * size  # from descenders to the baseline
+    raw.FPDFPageObj_Transform(
+        text_object, wider * cos, wider * sin, -sin, cos, x * scale - up * sin, (height - y) * scale + up * cos
+    )
     raw.FPDFPage_InsertObject(page.raw, text_object)
 
 
@@ -257,7 +273,7 @@ def write_pdf(path: Path, entries: Entries, load: LoadPage, dpi: int) -> None:
             page.insert_obj(image)
             for line in placed_lines(entry):
                 for stretch in line.stretches():
-                    _invisible(document, page, font, stretch, scale, picture.height)
+                    _invisible(document, page, font, stretch, line.turned, scale, picture.height)
             page.gen_content()
             page.close()
     with PDFIUM:

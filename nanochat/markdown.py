@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from nanochat.boxes import Box
+from nanochat.boxes import Box, turn_box
 
 PITCH = 1.7  # type heights from one line of a block to the next at most
 ALIKE = 1.3  # times as tall at most, in one block
@@ -39,11 +39,13 @@ class _Line:
         return (self.box[1] + self.box[3]) / 2
 
 
-def _line(read: dict[str, Any]) -> _Line:
-    boxes: list[Box] = [part["box"] for part in read.get("parts", [])] or [read["box"]]
+def _line(read: dict[str, Any], turned: int, size: tuple[int, int]) -> _Line:
+    """A line of a page of `size` that is upright when `turned`."""
+    box: Box = turn_box(read["box"], turned, size)
+    boxes = [turn_box(part["box"], turned, size) for part in read.get("parts", [])] or [box]
     height = float(np.median([bottom - top for _, top, _, bottom in boxes]))
     is_row = any(b[0] - a[2] > APART * height for a, b in pairwise(boxes))
-    return _Line(read["text"].strip(), tuple(read["box"]), is_row, height)
+    return _Line(read["text"].strip(), box, is_row, height)
 
 
 def _is_below(above: _Line, line: _Line) -> bool:
@@ -109,7 +111,8 @@ def page_markdown(result: dict[str, Any]) -> str:
     read = [line for line in result.get("lines", []) if line["text"].strip()]
     if result.get("mode") != "lines" or not read or any(line["box"] is None for line in read):
         return result.get("text", "")
-    lines = [_line(line) for line in read]
+    size = result.get("width", 0), result.get("height", 0)
+    lines = [_line(line, result.get("turned", 0), size) for line in read]
     body = float(np.percentile(np.repeat([line.height for line in lines], [len(line.text) for line in lines]), 75))
     found: list[str] = []
     unfinished = False  # the paragraph before, at the end of its column

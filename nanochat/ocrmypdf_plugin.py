@@ -8,6 +8,7 @@ OCRmyPDF cleans, turns and shows the pages; a model reads them, and OCRmyPDF lay
 import argparse
 import logging
 import threading
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from nanochat.ocr import OCR, find_model
 from nanochat.page import Page
 
 log = logging.getLogger(__name__)
+CERTAIN = 15.0  # of 0 to 15: a page is turned when it is clear
 ONE_AT_A_TIME = threading.Lock()  # OCRmyPDF hands over pages from many threads; the model takes one
 
 
@@ -58,7 +60,8 @@ def _lines(page: Page) -> list[Placed]:
 
 
 def _element(kind: str, line: Placed) -> OcrElement:
-    return OcrElement(kind, BoundingBox(*line.box), text=line.text, confidence=line.confidence / 100)
+    angle = line.turned or None
+    return OcrElement(kind, BoundingBox(*line.box), text=line.text, confidence=line.confidence / 100, textangle=angle)
 
 
 class NanoEngine(OcrEngine):
@@ -82,7 +85,10 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def get_orientation(input_file: Path, options: Any) -> OrientationConfidence:
-        """Pages are taken to be upright."""
+        """By how much a page was turned clockwise, which `--rotate-pages` undoes: found by reading it."""
+        with Image.open(input_file) as picture, suppress(UserError):
+            if turned := _read(picture, options).turned:
+                return OrientationConfidence(360 - turned, CERTAIN)
         return OrientationConfidence(angle=0, confidence=0.0)
 
     @staticmethod
@@ -109,7 +115,7 @@ class NanoEngine(OcrEngine):
         lines = []
         for line in placed:
             element = _element(OcrClass.LINE, line)
-            words = [Placed(text, box, line.confidence) for text, box in words_of(line)]
+            words = [Placed(text, box, line.confidence, turned=line.turned) for text, box in words_of(line)]
             element.children = [_element(OcrClass.WORD, word) for word in words]
             lines.append(element)
         box = BoundingBox(0, 0, width, height)

@@ -50,6 +50,8 @@ class Page:
     views: int = 1
     width: int = 0
     height: int = 0
+    turned: int = 0
+    """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
     status: str = "ok"
     """ok; repaired: it looped and was read on without the loop; looped; cut"""
     mean_probability: float = 1.0

@@ -171,6 +171,8 @@ def _check_free(job: Job, names: dict[str, str]) -> None:
 def why_it_ended(page: Page) -> str:
     """What is to be said about a page beside its text; empty when all went well."""
     said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found")]
+    if page.turned:
+        said.append(f"it was read turned by {page.turned} degrees clockwise")
     if page.status == "repaired":
         said.append("it repeated itself once, and was read on without that")
     if page.unclear:

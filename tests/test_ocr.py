@@ -95,7 +95,7 @@ def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
     """A blank page is shown whole, and may be answered at more length than a line."""
     monkeypatch.setattr("nanochat.ocr.LINE_TOKENS", 5)
     reader, (note, *_, blank) = OCR(folder), pages(1)
-    reader.look_again = False  # each line is answered once
+    reader.look_again = reader.turn_pages = False  # each line is answered once
     for together in ([note], [note, blank], [blank, note]):
         read = dict(zip(map(id, together), reader.read_many(together, max_tokens=12), strict=True))
         assert read[id(note)].tokens == 5 * read[id(note)].views
@@ -196,7 +196,9 @@ def test_every_mode_reads_and_takes_the_tokens_it_says(folder: Path, mode: str) 
 
 
 def test_auto_climbs_until_it_is_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looking at a page the other ways takes is left out here."""
     page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    monkeypatch.setattr(module, "in_doubt", lambda page: False)
     reader = OCR(folder, mode="auto")
     native = get_mode("native", 256).layout(*page.size).n_tokens
     lines = next(OCR(folder).read_many([page], max_tokens=3)).vision_tokens
@@ -240,6 +242,7 @@ def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
 ) -> None:
     """Of four lines the second and the third are unclear; larger, the second is clearer, the third is not."""
     reader, page = OCR(folder, mode="lines"), draw_page([sentence(i, 3) for i in range(4)])[0]
+    reader.turn_pages = False
     asked: list[tuple[int, bool]] = []
 
     def answers(prompts, views, *_, again: bool = False, **__) -> list[Generation]:

@@ -22,7 +22,8 @@ SCHEMA = pa.schema(
         "source": pa.string(), "page": pa.int32(), "state": pa.string(), "why": pa.string(), "text": pa.string(),
         "mode": pa.string(), "views": pa.int32(), "vision_tokens": pa.int32(), "most_vision_tokens": pa.int32(),
         "tokens": pa.int32(), "seconds": pa.float32(), "stopped": pa.string(), "width": pa.int32(),
-        "height": pa.int32(), "mean_probability": pa.float32(), "min_probability": pa.float32(), "ink": pa.string(),
+        "height": pa.int32(), "turned": pa.int32(), "mean_probability": pa.float32(),
+        "min_probability": pa.float32(), "ink": pa.string(),
         "expected_characters": pa.int32(), "lines": pa.list_(LINE), "blocks": pa.list_(BLOCK),
     }
 )  # fmt: skip

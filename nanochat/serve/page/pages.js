@@ -59,6 +59,7 @@ export class Page {
       `${page.seconds.toFixed(1)} s`,
       speed,
       `mode ${page.mode}`,
+      page.turned ? `read turned by ${page.turned}°` : "",
       REASONS[page.stopped] ?? page.stopped,
     ].filter(Boolean).join("  ·  ");
   }

@@ -1,0 +1,90 @@
+"""Which way up a page lies: a scan that came out on its side or upside down is read as if it had been turned.
+
+The line finder leaves lines that stand on end, so a page on its side seems nearly empty, and of letters upside down a
+model is not sure. Only of a page in such doubt the other three ways are looked at, and a few of their lines are read.
+"""
+
+from dataclasses import replace
+from typing import Any, NamedTuple
+
+from PIL import Image
+
+from nanochat.audit import room
+from nanochat.boxes import Box, turn_box
+from nanochat.layout import Line
+from nanochat.line_finder import Segment
+from nanochat.page import Page
+
+CLOCKWISE = {
+    90: Image.Transpose.ROTATE_270,
+    180: Image.Transpose.ROTATE_180,
+    270: Image.Transpose.ROTATE_90,
+}
+"""Degrees by which a page may be turned, and what Pillow, which counts the other way, calls it."""
+
+DOUBT = 0.9  # mean probability under which a page may lie another way
+LITTLE, SIDE = 60, 256  # characters that are few on a page; px of its shorter side, from which a picture is one
+LEAST = 20  # characters that are found on a page the right way up
+SURE, SURER = 0.93, 0.05  # mean probability of some of its lines then; how much more than as it lies
+MORE, SURE_ENOUGH = 3.0, 0.85  # times the characters, which need no more than this probability
+NO_LESS = 0.5  # times the characters: fewer are no reason
+SOME = 6  # lines that are read of each way
+
+
+class Sight(NamedTuple):
+    """What a page shows, turned one way."""
+
+    characters: float
+    """that its lines have room for"""
+    sureness: float
+    """mean probability of what the model reads there"""
+
+
+def in_doubt(page: Page) -> bool:
+    """Whether it is worth looking at the page the other ways."""
+    return page.mean_probability < DOUBT or (page.expected_characters < LITTLE and min(page.width, page.height) >= SIDE)
+
+
+def characters(segments: list[Segment]) -> float:
+    """How many characters stretches of text have room for."""
+    return sum(room([Line((segment,)) for segment in segments]))
+
+
+def is_worth_reading(lying: Sight, segments: list[Segment]) -> bool:
+    """Whether a page turned another way shows text enough there to be the right way up."""
+    return characters(segments) >= max(LEAST, NO_LESS * lying.characters)
+
+
+def some_lines(segments: list[Segment]) -> list[Line]:
+    """The stretches of text with most characters, each as a line."""
+    return [Line((s,)) for s in sorted(segments, key=lambda s: s.length / s.height, reverse=True)[:SOME]]
+
+
+def best_turn(lying: Sight, turned: dict[int, Sight]) -> int:
+    """Degrees clockwise after which a page is upright: 0 if it seems so as it lies, or no way is clearly better."""
+
+    def is_clear(found: Sight) -> bool:
+        much_more = found.characters >= MORE * max(lying.characters, LEAST) and found.sureness >= SURE_ENOUGH
+        return much_more or found.sureness >= max(SURE, lying.sureness + SURER)
+
+    clear = {degrees: found.sureness for degrees, found in turned.items() if is_clear(found)}
+    return max(clear, key=lambda degrees: clear[degrees], default=0)
+
+
+def turn(picture: Image.Image, degrees: int) -> Image.Image:
+    """A picture turned clockwise by 90, 180 or 270 degrees."""
+    return picture.transpose(CLOCKWISE[degrees])
+
+
+def turn_back(page: Page, degrees: int) -> Page:
+    """A page that was read turned clockwise by `degrees`, with its places in the picture as that lies."""
+
+    def back(box: Box | None) -> Any:
+        return box and turn_box(box, 360 - degrees, (page.width, page.height))
+
+    lines = [
+        replace(line, box=back(line.box), parts=[replace(part, box=back(part.box)) for part in line.parts])
+        for line in page.lines
+    ]
+    width, height = (page.width, page.height) if degrees == 180 else (page.height, page.width)
+    return replace(page, turned=degrees, lines=lines, width=width, height=height)
