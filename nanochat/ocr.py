@@ -22,24 +22,13 @@ from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
 from nanochat.int8 import to_int8
 from nanochat.layout import Line, find_lines
-from nanochat.line_finder import Segment, find_segments
 from nanochat.lines import Piece, cut_lines, join
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, Mode, get_mode
 from nanochat.page import Page, Part, TextLine
 from nanochat.prompts import PROMPTS, TEXT_TASKS, one_picture
 from nanochat.second_look import Read, keep_surer, unsure_pieces
-from nanochat.upright import (
-    CLOCKWISE,
-    Sight,
-    best_turn,
-    characters,
-    in_doubt,
-    is_worth_reading,
-    some_lines,
-    turn,
-    turn_back,
-)
+from nanochat.upright import find_turns, in_doubt, turn, turn_back
 
 PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[1] / "models"  # models that come with the project, by name
@@ -170,63 +159,47 @@ class OCR:
         self, pictures: list[Image.Image], prompt: str, max_tokens: int | None, seconds: float | None
     ) -> list[Page]:
         pictures = [open_image(picture) for picture in pictures]  # RGB
+        whole_pages = prompt not in [PROMPTS[task] for task in TEXT_TASKS]
+        ladder = self._ladder(whole_pages)
 
-        def read(pictures: list[Image.Image], lines: list[list[Line]]) -> list[Page]:
-            return self._read_as_they_lie(pictures, lines, prompt, max_tokens, seconds)
+        def read(pictures: list[Image.Image], lines: list[list[Line]], ladder: tuple[str, ...]) -> list[Page]:
+            return self._read_as_they_lie(pictures, lines, ladder, prompt, max_tokens, seconds)
 
-        pages = read(pictures, [find_lines(picture) for picture in pictures])
+        pages = read(pictures, [find_lines(picture) for picture in pictures], ladder)
         if not self.turn_pages:
             return pages
-        turned = {i: degrees for i, degrees in self._turns(pictures, pages, read).items() if degrees}
+        doubtful = [i for i, page in enumerate(pages) if page.mode == "lines" and in_doubt(page)]
+        turns = find_turns(
+            [pictures[i] for i in doubtful],
+            [pages[i] for i in doubtful],
+            lambda pictures, lines: read(pictures, lines, ("lines",)),
+        )
+        turned = {i: degrees for i, degrees in zip(doubtful, turns) if degrees}
         upright = [turn(pictures[i], degrees) for i, degrees in turned.items()]
-        again = read(upright, [find_lines(picture) for picture in upright])
+        again = read(upright, [find_lines(picture) for picture in upright], ladder)
         for (i, degrees), page in zip(turned.items(), again):
-            _add_costs(page, pages[i])
+            page.add_costs(pages[i])
             page.most_vision_tokens += pages[i].most_vision_tokens
             pages[i] = turn_back(page, degrees)
         return pages
-
-    def _turns(
-        self,
-        pictures: list[Image.Image],
-        pages: list[Page],
-        read: Callable[[list[Image.Image], list[list[Line]]], list[Page]],
-    ) -> dict[int, int]:
-        """Degrees clockwise by which pages in doubt must be turned; what finding out costs is added to the pages."""
-        lying = {i: Sight(page.expected_characters, page.mean_probability) for i, page in enumerate(pages)}
-        looked: list[tuple[int, int, Image.Image, list[Segment]]] = []
-        doubtful = [i for i, page in enumerate(pages) if page.mode == "lines" and in_doubt(page)]
-        for i in doubtful:
-            for degrees in CLOCKWISE:
-                picture = turn(pictures[i], degrees)
-                segments = find_segments(picture)
-                if is_worth_reading(lying[i], segments):
-                    looked.append((i, degrees, picture, segments))
-        found = read([picture for *_, picture, _ in looked], [some_lines(segments) for *_, segments in looked])
-        seen: dict[int, dict[int, Sight]] = {i: {} for i in doubtful}
-        for (i, degrees, _, segments), page in zip(looked, found):
-            seen[i][degrees] = Sight(characters(segments), page.mean_probability)
-            _add_costs(pages[i], page)
-            pages[i].most_vision_tokens += page.most_vision_tokens
-        return {i: best_turn(lying[i], turned) for i, turned in seen.items()}
 
     def _read_as_they_lie(
         self,
         pictures: list[Image.Image],
         lines: list[list[Line]],
+        ladder: tuple[str, ...],
         prompt: str,
         max_tokens: int | None,
         seconds: float | None,
     ) -> list[Page]:
-        """One page of each picture, RGB, of these lines."""
-        whole_pages = prompt not in [PROMPTS[task] for task in TEXT_TASKS]
-        ladder = self._ladder(whole_pages)
+        """One page of each picture, RGB, of these lines, in the first mode of the ladder that is to be trusted."""
+        has_audit = prompt in [PROMPTS[task] for task in TEXT_TASKS]
         pages: dict[int, Page] = {}
         for mode in ladder:
             again = [i for i in range(len(pictures)) if i not in pages or not _trusted(pages[i])]
             shown = [self._show(pictures[i], lines[i], mode) for i in again]
             for i, page in zip(again, self._answer(shown, [pictures[i] for i in again], prompt, max_tokens, seconds)):
-                verdict = Audit(0, 0) if whole_pages else audit(lines[i], page.text)
+                verdict = audit(lines[i], page.text) if has_audit else Audit(0, 0)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
                 pages[i] = _better(pages[i], page) if i in pages else page
         for i, page in pages.items():
@@ -405,15 +378,8 @@ def _n_tokens(shown: _Shown) -> int:
 def _better(before: Page, page: Page) -> Page:
     """Of a page read twice the one to be trusted more, with what both cost."""
     best = max(page, before, key=lambda p: (p.status in ("ok", "repaired"), p.ink == "ok", p.mean_probability))
-    _add_costs(best, before if best is page else page)
+    best.add_costs(before if best is page else page)
     return best
-
-
-def _add_costs(page: Page, other: Page) -> None:
-    """Count what another reading of a page's picture took with the page."""
-    page.vision_tokens += other.vision_tokens
-    page.tokens += other.tokens
-    page.seconds += other.seconds
 
 
 def _trusted(page: Page) -> bool:

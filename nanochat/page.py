@@ -72,6 +72,12 @@ class Page:
         """The text in Markdown: of a page read line by line, its paragraphs flow and its larger type is a heading."""
         return page_markdown(self.to_dict())
 
+    def add_costs(self, other: "Page") -> None:
+        """Count with this page what another reading of its picture took."""
+        self.vision_tokens += other.vision_tokens
+        self.tokens += other.tokens
+        self.seconds += other.seconds
+
     def to_dict(self) -> dict:
         """As it stands in JSON."""
         return asdict(self)

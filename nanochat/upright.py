@@ -4,6 +4,7 @@ The line finder leaves lines that stand on end, so a page on its side seems near
 model is not sure. Only of a page in such doubt the other three ways are looked at, and a few of their lines are read.
 """
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, NamedTuple
 
@@ -12,7 +13,7 @@ from PIL import Image
 from nanochat.audit import room
 from nanochat.boxes import Box, turn_box
 from nanochat.layout import Line
-from nanochat.line_finder import Segment
+from nanochat.line_finder import Segment, find_segments
 from nanochat.page import Page
 
 CLOCKWISE = {
@@ -22,11 +23,11 @@ CLOCKWISE = {
 }
 """Degrees by which a page may be turned, and what Pillow, which counts the other way, calls it."""
 
-DOUBT = 0.9  # mean probability under which a page may lie another way
+DOUBT = 0.95  # mean probability under which a page may lie another way
 LITTLE, SIDE = 60, 256  # characters that are few on a page; px of its shorter side, from which a picture is one
 LEAST = 20  # characters that are found on a page the right way up
 SURE, SURER = 0.93, 0.05  # mean probability of some of its lines then; how much more than as it lies
-MORE, SURE_ENOUGH = 3.0, 0.85  # times the characters, which need no more than this probability
+MORE, SURE_ENOUGH = 3.0, 0.85  # times the characters, which, if not few, need no more than this probability
 NO_LESS = 0.5  # times the characters: fewer are no reason
 SOME = 6  # lines that are read of each way
 
@@ -64,11 +65,37 @@ def best_turn(lying: Sight, turned: dict[int, Sight]) -> int:
     """Degrees clockwise after which a page is upright: 0 if it seems so as it lies, or no way is clearly better."""
 
     def is_clear(found: Sight) -> bool:
-        much_more = found.characters >= MORE * max(lying.characters, LEAST) and found.sureness >= SURE_ENOUGH
-        return much_more or found.sureness >= max(SURE, lying.sureness + SURER)
+        if found.characters < MORE * lying.characters:
+            return found.sureness >= max(SURE, lying.sureness + SURER)
+        return found.sureness >= (SURE if found.characters < LITTLE else SURE_ENOUGH)
 
     clear = {degrees: found.sureness for degrees, found in turned.items() if is_clear(found)}
     return max(clear, key=lambda degrees: clear[degrees], default=0)
+
+
+def find_turns(
+    pictures: list[Image.Image],
+    pages: list[Page],
+    read: Callable[[list[Image.Image], list[list[Line]]], list[Page]],
+) -> list[int]:
+    """`best_turn` of pages that were read as their pictures lie; what it takes to find out is added to the pages.
+
+    `read` reads lines of pictures.
+    """
+    lying = [Sight(page.expected_characters, page.mean_probability) for page in pages]
+    shown: list[tuple[int, int, Image.Image, list[Segment]]] = []
+    for i, picture in enumerate(pictures):
+        for degrees in CLOCKWISE:
+            segments = find_segments(turn(picture, degrees))
+            if is_worth_reading(lying[i], segments):
+                shown.append((i, degrees, turn(picture, degrees), segments))
+    found = read([picture for *_, picture, _ in shown], [some_lines(segments) for *_, segments in shown])
+    turned: list[dict[int, Sight]] = [{} for _ in pages]
+    for (i, degrees, _, segments), page in zip(shown, found):
+        turned[i][degrees] = Sight(characters(segments), page.mean_probability)
+        pages[i].add_costs(page)
+        pages[i].most_vision_tokens += page.most_vision_tokens
+    return [best_turn(*sights) for sights in zip(lying, turned)]
 
 
 def turn(picture: Image.Image, degrees: int) -> Image.Image:

@@ -108,7 +108,8 @@ def test_ways_that_are_not_clearly_better_are_not_taken() -> None:
     assert best_turn(hard, {180: Sight(300, 0.97), 90: Sight(200, 0.94)}) == 180
     assert best_turn(Sight(300, 0.95), {180: Sight(300, 0.96)}) == 0
     assert best_turn(Sight(10, 0.99), {90: Sight(600, 0.9), 270: Sight(600, 0.8)}) == 90, "on its side"
-    assert best_turn(Sight(10, 0.99), {90: Sight(30, 0.9)}) == 0, "a note in a margin"
+    assert best_turn(Sight(10, 0.99), {90: Sight(40, 0.9)}) == 0, "a note in a margin, perhaps"
+    assert best_turn(Sight(3, 0.99), {90: Sight(40, 0.98)}) == 90
 
 
 def test_words_are_told_apart_along_a_line_that_runs_up_or_down() -> None:
