@@ -24,7 +24,7 @@ CLOCKWISE = {
 """Degrees by which a page may be turned, and what Pillow, which counts the other way, calls it."""
 
 DOUBT = 0.95  # mean probability under which a page may lie another way
-LITTLE, SIDE = 60, 256  # characters that are few on a page; px of its shorter side, from which a picture is one
+LITTLE, SIDE = 60, 96  # characters that are few on a page; px of its shorter side, from which a picture is one
 LEAST = 20  # characters that are found on a page the right way up
 SURE, SURER = 0.93, 0.05  # mean probability of some of its lines then; how much more than as it lies
 MORE, SURE_ENOUGH = 3.0, 0.85  # times the characters, which, if not few, need no more than this probability
