@@ -24,10 +24,10 @@ CLOCKWISE = {
 """Degrees by which a page may be turned, and what Pillow, which counts the other way, calls it."""
 
 DOUBT = 0.95  # mean probability under which a page may lie another way
-LITTLE, SIDE = 60, 96  # characters that are few on a page; px of its shorter side, from which a picture is one
-LEAST = 20  # characters that are found on a page the right way up
-SURE, SURER = 0.93, 0.05  # mean probability of some of its lines then; how much more than as it lies
-MORE, SURE_ENOUGH = 3.0, 0.85  # times the characters, which, if not few, need no more than this probability
+BARE, SIDE = 0.03, 96  # share of a page that little text covers; px of its shorter side, from which a picture is one
+LEAST, FEW = 20, 60  # characters that are found on a page the right way up; and fewer are few
+SURE, SURER = 0.8, 0.08  # mean probability of some of its lines then; more by this or by half of what was missing
+MORE, SURE_ENOUGH = 3.0, 0.75  # times the characters, which, if not few, need no more than this probability
 NO_LESS = 0.5  # times the characters: fewer are no reason
 SOME = 6  # lines that are read of each way
 
@@ -43,7 +43,11 @@ class Sight(NamedTuple):
 
 def in_doubt(page: Page) -> bool:
     """Whether it is worth looking at the page the other ways."""
-    return page.mean_probability < DOUBT or (page.expected_characters < LITTLE and min(page.width, page.height) >= SIDE)
+    if page.mean_probability < DOUBT:
+        return True
+    boxes = [line.box for line in page.lines if line.box]
+    covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
+    return covered < BARE * page.width * page.height and min(page.width, page.height) >= SIDE
 
 
 def characters(segments: list[Segment]) -> float:
@@ -66,8 +70,9 @@ def best_turn(lying: Sight, turned: dict[int, Sight]) -> int:
 
     def is_clear(found: Sight) -> bool:
         if found.characters < MORE * lying.characters:
-            return found.sureness >= max(SURE, lying.sureness + SURER)
-        return found.sureness >= (SURE if found.characters < LITTLE else SURE_ENOUGH)
+            surer = found.sureness - lying.sureness
+            return found.sureness >= SURE and surer >= min(SURER, (1 - lying.sureness) / 2)
+        return found.sureness >= (SURE if found.characters < FEW else SURE_ENOUGH)
 
     clear = {degrees: found.sureness for degrees, found in turned.items() if is_clear(found)}
     return max(clear, key=lambda degrees: clear[degrees], default=0)

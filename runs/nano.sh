@@ -3,7 +3,7 @@
 # like models/nano out of each stage.
 #   bash runs/fonts.sh          # once: the fonts and words that documents are drawn with (Debian or Ubuntu, root)
 #   bash runs/nano.sh
-#   OUT=out/nano STEPS1=12800 LAST=4800 STEPS2=5600 BATCH=64 WORKERS=1 bash runs/nano.sh
+#   OUT=out/nano STEPS1=12800 LAST=5200 STEPS2=5600 BATCH=64 WORKERS=1 bash runs/nano.sh
 # BATCH counts pictures of 128 x 128 pixels, of larger ones fewer. On two CPU cores this takes hours, on a GPU minutes:
 # give it more steps there. A run that was killed, or cut by `timeout`, goes on where it was: start it again.
 # Lines are cut out of pages by the finder in models/lines, which `python -m scripts.line_train` trains.
@@ -11,7 +11,7 @@ set -euo pipefail
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-out="${OUT:-out/nano}" steps1="${STEPS1:-12800}" last="${LAST:-4800}" steps2="${STEPS2:-5600}"
+out="${OUT:-out/nano}" steps1="${STEPS1:-12800}" last="${LAST:-5200}" steps2="${STEPS2:-5600}"
 mkdir -p "$out"
 common=(--model=nano --synth=True --optimizer=muon --precision=auto --batch_size="${BATCH:-64}"
     --num_workers="${WORKERS:-1}" --tokenizer_dir="$out/tokenizer" --eval_every=500 --save_every=100 --resume=auto)
@@ -20,23 +20,24 @@ common=(--model=nano --synth=True --optimizer=muon --precision=auto --batch_size
 uv run python -m scripts.vis_tok_train "${common[@]}" --steps="$steps1" --dense_steps=1700 --decay=0.38 \
     --checkpoint_dir="$out/stage1" | tee -a "$out/stage1.log"
 uv run python -m scripts.export --checkpoint="$out/stage1/step_$steps1.pt" --out="$out/nano-reads"
-# Two legs go on from there by the text alone: labels at every place have nothing more to teach. Each begins at the full
-# rate again; the mean of their weights reads better than either.
+# Three legs go on from there by the text alone: labels at every place have nothing more to teach. Each begins at the full
+# rate again; the mean of the last two legs' weights reads better than either.
 start="$out/nano-reads"
-for leg in 1 2; do
+for leg in 1 2 3; do
     uv run python -m scripts.vis_tok_train "${common[@]}" --steps="$last" --dense_weight=0 --lr=8e-4 \
         --warmup_steps=100 --decay=1.0 --seed="$((43 + leg))" --deepencoder="$start" --gpt="$start" \
         --checkpoint_dir="$out/stage1-leg$leg" | tee -a "$out/stage1-leg$leg.log"
     uv run python -m scripts.export --checkpoint="$out/stage1-leg$leg/step_$last.pt" --out="$out/nano-leg$leg"
     start="$out/nano-leg$leg"
 done
-uv run python -m scripts.export --checkpoint="$out/nano-leg2" --average_with="$out/nano-leg1" --out="$out/nano-stage1"
+uv run python -m scripts.export --checkpoint="$out/nano-leg3" --average_with="$out/nano-leg2" --out="$out/nano-stage1"
 
 # Stage 2: that encoder with SAM frozen, a fresh GPT, a tenth of the batches text alone.
 uv run python -m scripts.vis_mid_train "${common[@]}" --steps="$steps2" --decay=0.6 --checkpoint_dir="$out/stage2" \
-    --resume_from_deepencoder="$out/stage1-leg2/deepencoder_$last.pt" | tee -a "$out/stage2.log"
+    --resume_from_deepencoder="$out/stage1-leg3/deepencoder_$last.pt" | tee -a "$out/stage2.log"
 uv run python -m scripts.export --checkpoint="$out/stage2/step_$steps2.pt" --out="$out/nano"
 
 uv run python -m scripts.seeing_plots --out="$out/seeing.svg" \
-    --logs stage1="$out/stage1.log" leg1="$out/stage1-leg1.log" leg2="$out/stage1-leg2.log" stage2="$out/stage2.log"
+    --logs stage1="$out/stage1.log" leg1="$out/stage1-leg1.log" leg2="$out/stage1-leg2.log" leg3="$out/stage1-leg3.log" \
+    stage2="$out/stage2.log"
 uv run python -m scripts.vision_eval --model="$out/nano" --task=synth-val --n=20 --modes lines

@@ -139,17 +139,19 @@ def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
     for command in steps:
         check_command(["uv", *command])
     assert [command[command.index("-m") + 1] for command in steps] == [
-        *("scripts.vis_tok_train", "scripts.export") * 3,
+        *("scripts.vis_tok_train", "scripts.export") * 4,
         *("scripts.export", "scripts.vis_mid_train", "scripts.export", "scripts.seeing_plots", "scripts.vision_eval"),
     ]
-    first, reads, leg1, after1, leg2, after2, mean, second, stage2, _, score = flags_of(machine.commands())
+    first, reads, leg1, after1, leg2, after2, leg3, after3, mean, second, stage2, _, score = flags_of(machine.commands())
     assert reads["--checkpoint"] == f"{first['--checkpoint_dir']}/step_70.pt"
     assert leg1["--deepencoder"] == leg1["--gpt"] == reads["--out"]
-    assert leg2["--deepencoder"] == leg2["--gpt"] == after1["--out"] and leg1["--seed"] != leg2["--seed"]
-    assert after2["--checkpoint"] == f"{leg2['--checkpoint_dir']}/step_30.pt"
-    assert {mean["--checkpoint"], mean["--average_with"]} == {after1["--out"], after2["--out"]}
-    assert second["--resume_from_deepencoder"] == f"{leg2['--checkpoint_dir']}/deepencoder_30.pt"
-    assert len({one["--checkpoint_dir"] for one in (first, leg1, leg2, second)}) == 4
+    assert leg2["--deepencoder"] == leg2["--gpt"] == after1["--out"]
+    assert leg3["--deepencoder"] == leg3["--gpt"] == after2["--out"]
+    assert len({leg["--seed"] for leg in (leg1, leg2, leg3)}) == 3
+    assert after3["--checkpoint"] == f"{leg3['--checkpoint_dir']}/step_30.pt"
+    assert {mean["--checkpoint"], mean["--average_with"]} == {after2["--out"], after3["--out"]}
+    assert second["--resume_from_deepencoder"] == f"{leg3['--checkpoint_dir']}/deepencoder_30.pt"
+    assert len({one["--checkpoint_dir"] for one in (first, leg1, leg2, leg3, second)}) == 5
     assert stage2["--checkpoint"] == f"{second['--checkpoint_dir']}/step_50.pt" and score["--model"] == stage2["--out"]
 
 

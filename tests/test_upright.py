@@ -102,13 +102,15 @@ def test_words_stand_over_their_letters_in_every_format(
 
 
 def test_ways_that_are_not_clearly_better_are_not_taken() -> None:
-    hard = Sight(300, 0.8)
+    hard = Sight(300, 0.82)
     assert best_turn(hard, {}) == 0
-    assert best_turn(hard, {180: Sight(300, 0.9)}) == 0, "upside down, figures seem readable"
-    assert best_turn(hard, {180: Sight(300, 0.97), 90: Sight(200, 0.94)}) == 180
-    assert best_turn(Sight(300, 0.95), {180: Sight(300, 0.96)}) == 0
+    assert best_turn(hard, {180: Sight(300, 0.86)}) == 0, "upside down, figures seem readable"
+    assert best_turn(hard, {180: Sight(300, 0.97), 90: Sight(200, 0.92)}) == 180
+    assert best_turn(Sight(300, 0.94), {180: Sight(300, 0.96)}) == 0
+    assert best_turn(Sight(300, 0.94), {180: Sight(300, 0.99)}) == 180
+    assert best_turn(Sight(300, 0.6), {180: Sight(300, 0.75)}) == 0, "not sure of either"
     assert best_turn(Sight(10, 0.99), {90: Sight(600, 0.9), 270: Sight(600, 0.8)}) == 90, "on its side"
-    assert best_turn(Sight(10, 0.99), {90: Sight(40, 0.9)}) == 0, "a note in a margin, perhaps"
+    assert best_turn(Sight(10, 0.99), {90: Sight(40, 0.7)}) == 0, "a note in a margin, perhaps"
     assert best_turn(Sight(3, 0.99), {90: Sight(40, 0.98)}) == 90
 
 
