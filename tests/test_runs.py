@@ -142,7 +142,9 @@ def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
         *("scripts.vis_tok_train", "scripts.export") * 4,
         *("scripts.export", "scripts.vis_mid_train", "scripts.export", "scripts.seeing_plots", "scripts.vision_eval"),
     ]
-    first, reads, leg1, after1, leg2, after2, leg3, after3, mean, second, stage2, _, score = flags_of(machine.commands())
+    first, reads, leg1, after1, leg2, after2, leg3, after3, mean, second, stage2, _, score = flags_of(
+        machine.commands()
+    )
     assert reads["--checkpoint"] == f"{first['--checkpoint_dir']}/step_70.pt"
     assert leg1["--deepencoder"] == leg1["--gpt"] == reads["--out"]
     assert leg2["--deepencoder"] == leg2["--gpt"] == after1["--out"]
