@@ -50,8 +50,6 @@ class Page:
     views: int = 1
     width: int = 0
     height: int = 0
-    turned: int = 0
-    """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
     status: str = "ok"
     """ok; repaired: it looped and was read on without the loop; looped; cut"""
     mean_probability: float = 1.0
@@ -63,6 +61,8 @@ class Page:
     """by the ink, spaces not counted"""
     unclear: int = 0
     """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
+    turned: int = 0
+    """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     """of a grounded answer"""
