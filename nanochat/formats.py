@@ -19,7 +19,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as raw
 from PIL import Image
 
-from nanochat.boxes import Box, turn_box
+from nanochat.boxes import Box, turn_box, turn_size
 from nanochat.common import UserError
 from nanochat.documents import PDFIUM, POINTS
 from nanochat.markdown import page_markdown
@@ -87,11 +87,10 @@ def words_of(line: Placed) -> Iterator[tuple[str, Box]]:
     for text, box in line.stretches():
         page = box[2:]  # one that just holds it
         left, top, right, bottom = turn_box(box, line.turned, page)
-        upright_page = page if line.turned in (0, 180) else page[::-1]
         pixels = (right - left) / max(1, len(text))
         for word in re.finditer(r"\S+", text):
             upright = round(left + word.start() * pixels), top, round(left + word.end() * pixels), bottom
-            yield word[0], turn_box(upright, -line.turned, upright_page)
+            yield word[0], turn_box(upright, -line.turned, turn_size(page, line.turned))
 
 
 def _picture(entry: dict[str, Any], load: LoadPage) -> Image.Image:
@@ -235,7 +234,7 @@ def _invisible(
     turned: degrees clockwise after which it would be upright; scale: points a pixel; height: of the page, px.
     """
     text, (left, top, right, bottom) = stretch
-    length, thickness = (right - left, bottom - top) if turned in (0, 180) else (bottom - top, right - left)
+    length, thickness = turn_size((right - left, bottom - top), turned)
     size = max(1.0, 0.8 * thickness) * scale
     text_object = raw.FPDFPageObj_CreateTextObj(document.raw, font, size)
     encoded = (NOT_XML.sub("", text) + "\0").encode("utf-16-le")

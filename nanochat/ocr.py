@@ -159,8 +159,7 @@ class OCR:
         self, pictures: list[Image.Image], prompt: str, max_tokens: int | None, seconds: float | None
     ) -> list[Page]:
         pictures = [open_image(picture) for picture in pictures]  # RGB
-        whole_pages = prompt not in [PROMPTS[task] for task in TEXT_TASKS]
-        ladder = self._ladder(whole_pages)
+        ladder = self._ladder(whole_pages=not _asks_for_text(prompt))
 
         def read(pictures: list[Image.Image], lines: list[list[Line]], ladder: tuple[str, ...]) -> list[Page]:
             return self._read_as_they_lie(pictures, lines, ladder, prompt, max_tokens, seconds)
@@ -193,13 +192,12 @@ class OCR:
         seconds: float | None,
     ) -> list[Page]:
         """One page of each picture, RGB, of these lines, in the first mode of the ladder that is to be trusted."""
-        has_audit = prompt in [PROMPTS[task] for task in TEXT_TASKS]
         pages: dict[int, Page] = {}
         for mode in ladder:
             again = [i for i in range(len(pictures)) if i not in pages or not _trusted(pages[i])]
             shown = [self._show(pictures[i], lines[i], mode) for i in again]
             for i, page in zip(again, self._answer(shown, [pictures[i] for i in again], prompt, max_tokens, seconds)):
-                verdict = audit(lines[i], page.text) if has_audit else Audit(0, 0)
+                verdict = audit(lines[i], page.text) if _asks_for_text(prompt) else Audit(0, 0)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
                 pages[i] = _better(pages[i], page) if i in pages else page
         for i, page in pages.items():
@@ -358,6 +356,11 @@ class OCR:
                 rows.append([])
         texts = [self.tokenizer.decode([answer.tokens[i] for i in tokens]).strip() for tokens in rows]
         return [(text, tokens) for text, tokens in zip(texts, rows) if text]
+
+
+def _asks_for_text(prompt: str) -> bool:
+    """Whether it is the text that is wanted, and not an answer about the page."""
+    return prompt in [PROMPTS[task] for task in TEXT_TASKS]
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

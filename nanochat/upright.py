@@ -11,9 +11,9 @@ from typing import Any, NamedTuple
 from PIL import Image
 
 from nanochat.audit import room
-from nanochat.boxes import Box, turn_box
+from nanochat.boxes import Box, turn_box, turn_size
 from nanochat.layout import Line
-from nanochat.line_finder import Segment, find_segments
+from nanochat.line_finder import find_segments
 from nanochat.page import Page
 
 CLOCKWISE = {
@@ -41,6 +41,18 @@ class Sight(NamedTuple):
     """mean probability of what the model reads there"""
 
 
+class _Way(NamedTuple):
+    """A page, turned, on which text enough is found to be the right way up."""
+
+    page: int
+    degrees: int
+    picture: Image.Image
+    lines: list[Line]
+    """the stretches of text with most characters, each as a line"""
+    characters: float
+    """that all stretches have room for"""
+
+
 def in_doubt(page: Page) -> bool:
     """Whether it is worth looking at the page the other ways."""
     if page.mean_probability < DOUBT:
@@ -48,21 +60,6 @@ def in_doubt(page: Page) -> bool:
     boxes = [line.box for line in page.lines if line.box]
     covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
     return covered < BARE * page.width * page.height and min(page.width, page.height) >= SIDE
-
-
-def characters(segments: list[Segment]) -> float:
-    """How many characters stretches of text have room for."""
-    return sum(room([Line((segment,)) for segment in segments]))
-
-
-def is_worth_reading(lying: Sight, segments: list[Segment]) -> bool:
-    """Whether a page turned another way shows text enough there to be the right way up."""
-    return characters(segments) >= max(LEAST, NO_LESS * lying.characters)
-
-
-def some_lines(segments: list[Segment]) -> list[Line]:
-    """The stretches of text with most characters, each as a line."""
-    return [Line((s,)) for s in sorted(segments, key=lambda s: s.length / s.height, reverse=True)[:SOME]]
 
 
 def best_turn(lying: Sight, turned: dict[int, Sight]) -> int:
@@ -88,19 +85,21 @@ def find_turns(
     `read` reads lines of pictures.
     """
     lying = [Sight(page.expected_characters, page.mean_probability) for page in pages]
-    shown: list[tuple[int, int, Image.Image, list[Segment]]] = []
+    ways: list[_Way] = []
     for i, picture in enumerate(pictures):
         for degrees in CLOCKWISE:
-            segments = find_segments(turn(picture, degrees))
-            if is_worth_reading(lying[i], segments):
-                shown.append((i, degrees, turn(picture, degrees), segments))
-    found = read([picture for *_, picture, _ in shown], [some_lines(segments) for *_, segments in shown])
-    turned: list[dict[int, Sight]] = [{} for _ in pages]
-    for (i, degrees, _, segments), page in zip(shown, found):
-        turned[i][degrees] = Sight(characters(segments), page.mean_probability)
-        pages[i].add_costs(page)
-        pages[i].most_vision_tokens += page.most_vision_tokens
-    return [best_turn(*sights) for sights in zip(lying, turned)]
+            turned = turn(picture, degrees)
+            longest = sorted(find_segments(turned), key=lambda s: s.length / s.height, reverse=True)
+            lines = [Line((segment,)) for segment in longest]
+            characters = sum(room(lines))
+            if characters >= max(LEAST, NO_LESS * lying[i].characters):
+                ways.append(_Way(i, degrees, turned, lines[:SOME], characters))
+    sights: list[dict[int, Sight]] = [{} for _ in pages]
+    for way, page in zip(ways, read([way.picture for way in ways], [way.lines for way in ways])):
+        sights[way.page][way.degrees] = Sight(way.characters, page.mean_probability)
+        pages[way.page].add_costs(page)
+        pages[way.page].most_vision_tokens += page.most_vision_tokens
+    return [best_turn(*seen) for seen in zip(lying, sights)]
 
 
 def turn(picture: Image.Image, degrees: int) -> Image.Image:
@@ -118,5 +117,5 @@ def turn_back(page: Page, degrees: int) -> Page:
         replace(line, box=back(line.box), parts=[replace(part, box=back(part.box)) for part in line.parts])
         for line in page.lines
     ]
-    width, height = (page.width, page.height) if degrees == 180 else (page.height, page.width)
+    width, height = turn_size((page.width, page.height), degrees)
     return replace(page, turned=degrees, lines=lines, width=width, height=height)

@@ -57,9 +57,7 @@ def test_a_box_turns_with_its_picture(width: int, height: int, data: st.DataObje
 
 
 @pytest.mark.parametrize("degrees", CLOCKWISE)
-def test_a_page_is_read_whichever_way_it_lies(
-    reader: OCR, sheet: Image.Image, upright: Page, degrees: int, tmp_path: Path
-) -> None:
+def test_a_page_is_read_whichever_way_it_lies(reader: OCR, sheet: Image.Image, upright: Page, degrees: int) -> None:
     assert upright.text.splitlines() == TEXTS and upright.turned == 0
     lying = turn(sheet, degrees)
     page = reader.read(lying)
