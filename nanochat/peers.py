@@ -31,22 +31,25 @@ class Peer(Protocol):
 
 
 class Tesseract:
-    """Debian's `tesseract-ocr` with the English model that comes with it."""
+    """Debian's `tesseract-ocr` with the English model that comes with it, or that of all languages in Latin letters."""
 
-    def __init__(self) -> None:
+    def __init__(self, accents: bool = False) -> None:
         program = shutil.which("tesseract")
         if program is None:
             raise UserError("tesseract is not installed: `apt-get install tesseract-ocr`, or leave out --peers")
         self.program = program
-        self.threads = str(torch.get_num_threads())
+        self.threads, self.model = str(torch.get_num_threads()), "Latin" if accents else "eng"
+        known = subprocess.run([program, "--list-langs"], capture_output=True, text=True, check=True).stdout
+        if accents and "Latin" not in known.split():
+            raise UserError("tesseract lacks its model of Latin letters: `apt-get install tesseract-ocr-script-latn`")
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
-        self.name = f"Tesseract {(version.stdout or version.stderr).split()[1]}"
+        self.name = f"Tesseract {(version.stdout or version.stderr).split()[1]}{', Latin' if accents else ''}"
 
     def read(self, picture: Image.Image, cut_line: bool) -> str:
         file = io.BytesIO()
         picture.save(file, "PNG", compress_level=1)
         done = subprocess.run(
-            [self.program, "stdin", "stdout", "-l", "eng", "--psm", "7" if cut_line else "3"],
+            [self.program, "stdin", "stdout", "-l", self.model, "--psm", "7" if cut_line else "3"],
             input=file.getvalue(),
             capture_output=True,
             env={**os.environ, "OMP_THREAD_LIMIT": self.threads},
@@ -80,12 +83,13 @@ class RapidOCR:
         return "\n".join(found.txts or ())
 
 
-def open_peers() -> list[Peer]:
+def open_peers(accents: bool = False) -> list[Peer]:
     """Both, each having read a picture, so that loading its models is no part of its seconds.
 
-    Raises UserError, with the command that installs it, where one is missing.
+    accents: for texts with other letters than English has; RapidOCR has one model for all. Raises UserError, with the
+    command that installs it, where one is missing.
     """
-    peers: list[Peer] = [Tesseract(), RapidOCR()]
+    peers: list[Peer] = [Tesseract(accents), RapidOCR()]
     for peer in peers:
         peer.read(Image.new("RGB", (256, 64), "white"), False)
     return peers

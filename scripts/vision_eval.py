@@ -27,7 +27,7 @@ class Config:
     """Read a set of pictures whose texts are known, and compare."""
 
     task: str = "synth-val"
-    """synth-val, synth-unseen, synth-hard, sroie-lines, empty, fox, omnidocbench, chartqa or folder:DIR"""
+    """synth-val, -unseen, -hard or -latin, sroie-lines, empty, fox, omnidocbench, chartqa or folder:DIR"""
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
     n: int = 100
@@ -52,7 +52,7 @@ class Config:
 
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
     """Read with all readers, under a progress bar."""
-    peers = open_peers() if config.peers else []
+    peers = open_peers(found.accents) if config.peers else []
     size, int8 = config.batch_size, config.int8
     modes = [OCR(config.model, config.device, mode, batch_size=size, int8=int8) for mode in config.modes]
     with bars() as progress:

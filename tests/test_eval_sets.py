@@ -43,6 +43,9 @@ def test_drawn_documents_have_three_tiers_and_every_width():
     assert text_of(found[6]) == document.text
     assert np.array_equal(np.asarray(found[6]["images"][0]), document.image)
     assert text_of(open_set("synth-hard", 4)[6]) != document.text
+    assert text_of(found[6]).isascii() and not found.accents
+    abroad = open_set("synth-latin", 8)
+    assert abroad.accents and sum(not text_of(item).isascii() for item in abroad) > 12
 
 
 def test_empty_pictures_have_no_text_and_differ():

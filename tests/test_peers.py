@@ -2,6 +2,7 @@
 
 import importlib.util
 import shutil
+import subprocess
 import sys
 from types import SimpleNamespace
 
@@ -30,6 +31,11 @@ def test_tesseract_reads_or_says_how_to_install_it(monkeypatch):
         assert tesseract.read(sheet("TOTAL 9.00", "Thank you"), False).split() == ["TOTAL", "9.00", "Thank", "you"]
         assert tesseract.read(sheet("TOTAL 9.00").crop((15, 22, 260, 60)), True).split() == ["TOTAL", "9.00"]
         assert tesseract.read(Image.new("RGB", (64, 64), "white"), False).strip() == ""
+        if "Latin" in subprocess.run(["tesseract", "--list-langs"], capture_output=True, text=True).stdout.split():
+            assert Tesseract(accents=True).read(sheet("Größe süß café niño"), False).strip() == "Größe süß café niño"
+        else:
+            with pytest.raises(UserError, match="apt-get install tesseract-ocr-script-latn"):
+                Tesseract(accents=True)
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="apt-get install tesseract-ocr"):
         Tesseract()
@@ -69,6 +75,9 @@ def test_both_have_read_before_they_are_timed(monkeypatch):
 
     class Fake:
         name = "fake"
+
+        def __init__(self, accents=False):
+            pass
 
         def read(self, picture, cut_line):
             read.append(picture.size)

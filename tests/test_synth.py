@@ -18,11 +18,14 @@ from hypothesis import strategies as st
 
 from nanochat.common import UserError
 from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
+from nanochat.synth.atlas import get_atlas
 from nanochat.synth.canvas import Canvas
 from nanochat.synth.fonts import EXTRAS, HELD_OUT_FAMILIES, PLAIN, PRINTED, _candidates, find_fonts
+from nanochat.synth.languages import LANGUAGES, LETTERS, MARKS, language
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
 from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
+from nanochat.synth.ornaments import with_ornaments
 from nanochat.synth.phrases import OFFICE, SHOP
 from nanochat.synth.writer import Writer
 
@@ -74,7 +77,8 @@ def test_glyphs_spell_the_text_and_lie_in_the_picture(level, seed, split):
     spelled = ["".join(c for c, i in zip(document.chars, document.line_ids) if i == line) for line in range(len(lines))]
     assert spelled == lines and all(line.strip() for line in lines)
     assert count <= level.max_chars and len(lines) <= level.max_lines
-    assert all(32 <= ord(char) < 127 or char in "£€°—" for char in document.chars)
+    others = "£€°—" + (LETTERS + MARKS if split in ("train", "latin") else "")
+    assert all(32 <= ord(char) < 127 or char in others for char in document.chars)
     x0, y0, x1, y1 = document.boxes.T
     assert (x0 >= -0.01).all() and (y0 >= -0.01).all() and (x0 < x1).all() and (y0 < y1).all()
     assert (x1 <= level.width + 0.01).all() and (y1 <= level.height + 0.01).all()
@@ -106,7 +110,8 @@ def test_on_clean_paper_ink_is_in_the_boxes_and_nowhere_else(seed, monkeypatch):
         if char != " ":
             assert ink[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))].any(), char
             lean = 0.25 * (y1 - y0)  # italics lean out of their advance, never out of their line
-            covered[int(y0) : int(np.ceil(y1)), max(int(x0 - lean), 0) : int(np.ceil(x1 + lean))] = True
+            above = 0 if char.isascii() else 0.3 * (y1 - y0)  # but for accents
+            covered[max(int(y0 - above), 0) : int(np.ceil(y1)), max(int(x0 - lean), 0) : int(np.ceil(x1 + lean))] = True
     assert not (ink & ~covered).any()
 
 
@@ -246,6 +251,68 @@ def test_printers_quotes_open_before_words_and_close_after_them():
         assert not re.search(r"\w[“‘]|[“‘](\s|$)|(?<=\s)”|(?<=\s)’(?!tis)", text), text
     plain = str.maketrans(PRINTED, PLAIN)
     assert any(re.search(r"[A-Za-z][,.?!]\"", text.translate(plain)) for text in printed), "speech ends with its mark"
+
+
+# The letters beyond a to z of each language's alphabet, as its dictionaries have them in words of its own.
+ALPHABETS = {
+    "German": "äöüß", "French": "àâçèéêëîïôùûœ", "Spanish": "áéíñóúü", "Italian": "àèéìòù",
+    "Portuguese": "àáâãçéêíóôõú", "Dutch": "éëïöü", "Swedish": "åäöé", "Danish": "æøå", "Norwegian": "æøå",
+    "Finnish": "äö",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", LANGUAGES)
+def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
+    assert set("".join(language(name).having).lower()) >= set(ALPHABETS[name])
+    written = ""
+    for seed in range(40):
+        writer = Writer(random.Random(seed), language=language(name))
+        written += " ".join([writer.sentences(200), writer.line(60), writer.phrase(), writer.name(), writer.date()])
+    letters = {char for char in written if char.isalpha() and not char.isascii()} - {*"ºª"}
+    assert set(ALPHABETS[name]) <= {char.lower() for char in letters} and letters <= set(LETTERS)
+    accented = sum(map(bool, re.findall(r"[^\W\d_]*[À-ÿœŒ][^\W\d_]*", written)))
+    assert 0.15 < accented / len(re.findall(r"[^\W\d_]+", written)) < 0.7, "often enough to be learnt"
+
+
+def test_words_of_other_languages_that_are_held_out_in_english_are_not_written():
+    own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, as the fixed wordings of each language are
+    words = []
+    for found in map(language, LANGUAGES):
+        own += [*found.phrases, *found.common, *found.months]
+        words += [word for alike in found.words.values() for word in alike]
+    usual = {word.lower() for word in re.findall(r"[^\W\d_]+", " ".join(own))}
+    checked = [word for word in words if word.lower() not in usual]
+    assert len(checked) > 50_000
+    assert not [word for word in checked if zlib.crc32(word.lower().encode()) % 20 == 0]
+
+
+def test_accents_stand_above_their_letters_and_other_rows_stay_where_they_are():
+    for faces in list(find_fonts().trained.values())[::12]:
+        face = faces[0]
+        if not face.western:
+            continue
+        atlas, paper = get_atlas(face, 24), Canvas(200, 80, (255,))
+        paper.write(10, 50, "EE", atlas, (0,))
+        plain = paper.image.copy()
+        paper.write(100, 50, "ÉÈ", atlas, (0,))
+        assert (paper.image[:, :95] == plain[:, :95]).all()
+        rows = np.flatnonzero((paper.image[:, 95:] < 128).any(axis=1))
+        assert rows[0] < np.flatnonzero((plain < 128).any(axis=1))[0] - 1, face
+        boxes, centres, _ = paper.glyphs()
+        assert (boxes[2:, 1] == boxes[0, 1]).all() and (centres[2:, 1] == centres[0, 1]).all()
+
+
+def test_drawings_stand_beside_the_text_and_in_its_ink():
+    seen = 0
+    for seed in range(40):
+        document = draw_document(LEVELS["page"], seed, "val")
+        decorated = with_ornaments(document.image, document.boxes, random.Random(seed))
+        assert decorated.shape == document.image.shape and decorated.dtype == np.uint8
+        changed = (decorated != document.image).reshape(*decorated.shape[:2], -1).any(axis=2)
+        for x0, y0, x1, y1 in document.boxes.round().astype(int):
+            assert not changed[y0:y1, x0:x1].any()
+        seen += changed.any()
+    assert seen > 30
 
 
 @settings(max_examples=60, deadline=None)

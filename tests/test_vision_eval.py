@@ -53,7 +53,7 @@ def run(monkeypatch, capsys, folder, out, *flags: str) -> str:
 
 def test_results_of_both_readers(monkeypatch, capsys, folder, tmp_path):
     echo = Echo()
-    monkeypatch.setattr(vision_eval, "open_peers", lambda: [echo])
+    monkeypatch.setattr(vision_eval, "open_peers", lambda accents: [echo])
     out = run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--peers=True", "--batch_size=3")
     results = json.loads((tmp_path / "results.json").read_text())
     assert echo.shown == [((90 + i, 120), False) for i in range(4)]
@@ -109,7 +109,7 @@ def test_the_same_run_twice_reads_the_same(monkeypatch, capsys, folder, tmp_path
 @pytest.mark.parametrize(
     ("flags", "said"),
     [
-        (["--task=synth-train"], "synth-val, synth-unseen, synth-hard"),
+        (["--task=synth-train"], "synth-val, synth-unseen, synth-hard, synth-latin"),
         (["--task=nothing"], "choose one of"),
         (["--task=empty", "--batch_size=0"], "at least one picture"),
         (["--task=empty", "--n=0"], "at least one picture"),

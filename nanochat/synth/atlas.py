@@ -8,6 +8,7 @@ import numpy as np
 from PIL import ImageFont
 
 from nanochat.synth.fonts import ASCII, Face
+from nanochat.synth.languages import LETTERS
 
 
 class Glyph(NamedTuple):
@@ -34,8 +35,18 @@ def _proportions(face: Face) -> tuple[float, float, float, float]:
     return -bounds[1] / px, bounds[3] / px, x_height / px, font.getlength("nesota1A") / 8 / px
 
 
+@cache
+def _accents(face: Face) -> float:
+    """How far accented letters stand out above all others, over the type's size."""
+    px = 64
+    return max(0.0, -_open(face.path, face.index, px).getbbox(LETTERS, anchor="ls")[1] / px - _proportions(face)[0])
+
+
 class Atlas(dict[str, Glyph]):
-    """The glyphs of one face at one pixel size, by character, rendered when first asked for."""
+    """The glyphs of one face at one pixel size, by character, rendered when first asked for.
+
+    Accented letters reach `rise` rows above the ascent, which is that of the others.
+    """
 
     def __init__(self, face: Face, px: int):
         super().__init__()
@@ -44,6 +55,7 @@ class Atlas(dict[str, Glyph]):
         top, bottom, x_height, typical = _proportions(face)
         self.ascent = math.ceil(top * px + 0.5)  # rows above the baseline that characters reach; hinting adds up to one
         self.descent = math.ceil(bottom * px + 0.5)  # rows below it
+        self.rise = math.ceil(_accents(face) * px) if face.western else 0
         self.x_height = x_height * px
         self.typical_advance = typical * px
 
@@ -52,8 +64,9 @@ class Atlas(dict[str, Glyph]):
         mask, (left, top) = font.getmask2(char, "L", anchor="ls")
         width, height = mask.size
         ink = np.array(mask, np.uint8).reshape(height, width)
-        ink = ink[max(-self.ascent - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
-        glyph = self[char] = Glyph(ink, left, max(top, -self.ascent), font.getlength(char))
+        highest = -self.ascent - (0 if char.isascii() else self.rise)
+        ink = ink[max(highest - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
+        glyph = self[char] = Glyph(ink, left, max(top, highest), font.getlength(char))
         return glyph
 
     def width(self, text: str) -> float:

@@ -15,6 +15,7 @@ class Canvas:
         self.image = np.empty((height, width) if len(paper) == 1 else (height, width, 3), np.uint8)
         self.image[:] = paper if len(paper) == 3 else paper[0]
         self.lines: list[str] = []
+        self.rise = 0  # px that accents of what is written reach above its boxes, at most
         self._boxes: list[tuple[float, float, float, float]] = []
         self._centres: list[tuple[float, float]] = []
 
@@ -39,6 +40,8 @@ class Canvas:
             self.lines[-1] += " " + text
         else:
             self.lines.append(text)
+        if not text.isascii():
+            self.rise = max(self.rise, atlas.rise)
         top, bottom = baseline - atlas.ascent, baseline + atlas.descent
         middle = baseline - atlas.x_height / 2
         for start, end in self.scrap(x, baseline, text, atlas, ink, spread):
@@ -52,7 +55,8 @@ class Canvas:
         pad = atlas.px // 2 + 2  # room for italics that lean out of their advance
         left = int(x) - pad
         width = int(atlas.width(text) + spread * text.count(" ")) + 3 * pad
-        strip = np.zeros((atlas.ascent + atlas.descent, width), np.uint8)
+        above = atlas.ascent + atlas.rise
+        strip = np.zeros((above + atlas.descent, width), np.uint8)
         spans = []
         for char in text:
             glyph = atlas[char]
@@ -60,14 +64,14 @@ class Canvas:
             if char == " ":
                 end += spread
             else:
-                row = atlas.ascent + glyph.top
+                row = above + glyph.top
                 column = round(x) - left + glyph.left
                 ink_height, ink_width = glyph.ink.shape
                 cut = strip[row : row + ink_height, column : column + ink_width]
                 np.maximum(cut, glyph.ink, out=cut)
             spans.append((x, end))
             x = end
-        self._blend(strip, left, baseline - atlas.ascent, ink)
+        self._blend(strip, left, baseline - above, ink)
         return spans
 
     def _space_after_last(self, atlas: Atlas, baseline: int) -> None:

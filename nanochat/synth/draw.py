@@ -4,22 +4,25 @@ import random
 
 import numpy as np
 
+from nanochat.common import UserError
 from nanochat.synth import geometry
 from nanochat.synth.canvas import Canvas, Ink
 from nanochat.synth.degrade import camera, strokes
 from nanochat.synth.document import Document
 from nanochat.synth.fonts import PLAIN, PRINTED, FontSet, find_fonts
+from nanochat.synth.languages import pick_language
 from nanochat.synth.layouts import LAYOUTS, Sheet, draw
 from nanochat.synth.layouts.scene import clutter
 from nanochat.synth.layouts.sheet import Faces
 from nanochat.synth.levels import Level
 from nanochat.synth.writer import Writer
 
-SPLITS = ("train", "val", "unseen", "hard")
+SPLITS = ("train", "val", "unseen", "hard", "latin")
 _SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few: glyphs are soon cached
 _LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
-_AS_TYPED = str.maketrans(PRINTED, PLAIN)
+_AS_TYPED = str.maketrans(PRINTED + "„‚", PLAIN + "\"'")
+ABROAD = 0.15  # share of the documents of training that are in another language than English
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 
@@ -27,8 +30,9 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     """Draw the document that `seed` names: the same arguments give the same document in any process.
 
     split: "train"; "val", other seeds of the same; "unseen", held-out font families and held-out words alone; "hard",
-    trained fonts and words under the heaviest degradations. fonts: those of the machine by default, on which the
-    drawing depends. Raises UserError where no font is usable, or for "unseen" no held-out one.
+    trained fonts and words under the heaviest degradations; "latin", other seeds in the other languages of western
+    Europe alone. fonts: those of the machine by default, on which the drawing depends. Raises UserError where no font
+    is usable, or for "unseen" no held-out one.
     """
     assert split in SPLITS, split
     rng = random.Random(f"{split}/{level.name}/{seed}")
@@ -43,14 +47,16 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     else:
         wide, tall = _proportions(level, px, kind, rng)
         canvas = Canvas(round(level.width * wide), round(level.height * tall), paper)
-        faces = _faces(fonts or find_fonts(), LAYOUTS[kind].mono, rng, split == "unseen")
-        writer = Writer(rng, split == "unseen", faces.plain.extras)
+        abroad = split == "latin" or (split == "train" and rng.random() < ABROAD)
+        faces = _faces(fonts or find_fonts(), LAYOUTS[kind].mono, rng, split == "unseen", abroad)
+        language = pick_language(rng) if abroad else None
+        writer = Writer(rng, split == "unseen", faces.plain.extras, language)
         draw(kind, Sheet(canvas, level, faces, round(px * tall), ink, writer))
     boxes, centres, line_ids = canvas.glyphs()
     image = canvas.image
     if strength > 0:
         image = strokes(image, sum(ink) < sum(paper), px, strength, rng)
-    image, boxes, centres = _lay(image, boxes, centres, level, strength, rng)
+    image, boxes, centres = _lay(image, boxes, centres, canvas.rise, level, strength, rng)
     image = camera(image, px, strength, rng)
     text = "\n".join(canvas.lines).translate(_AS_TYPED)
     return Document(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
@@ -81,16 +87,24 @@ def _proportions(level: Level, px: int, kind: str, rng: random.Random) -> tuple[
     return factor, factor
 
 
-def _faces(fonts: FontSet, mono_share: float, rng: random.Random, held_out: bool) -> Faces:
+def _faces(fonts: FontSet, mono_share: float, rng: random.Random, held_out: bool, accents: bool) -> Faces:
     mono = rng.random() < mono_share
-    face = fonts.pick(rng, held_out, mono)
-    return Faces(face, fonts.bold(face))
+    for _ in range(100):
+        face = fonts.pick(rng, held_out, mono)
+        faces = Faces(face, fonts.bold(face))
+        if not accents or (faces.plain.western and faces.bold.western):
+            return faces
+    raise UserError("no font with the letters of western Europe is installed: run `bash runs/fonts.sh`")
 
 
 def _lay(
-    image: np.ndarray, boxes: np.ndarray, centres: np.ndarray, level: Level, strength: float, rng: random.Random
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Lay the sheet on a picture of the level's size: straight, or turned, in perspective, curled, on a desk."""
+    image: np.ndarray, boxes: np.ndarray, centres: np.ndarray, rise: int, level: Level, strength: float,
+    rng: random.Random,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
+    """Lay the sheet on a picture of the level's size: straight, or turned, in perspective, curled, on a desk.
+
+    `rise`: how far accents reach above the boxes, px; they stay inside the picture too.
+    """
     size = (level.width, level.height)
     source = (image.shape[1], image.shape[0])
     plain = rng.random() < 0.85 - 0.7 * strength or strength <= 0
@@ -109,7 +123,7 @@ def _lay(
         matrix = geometry.random_homography(source, size, inset, strength, rng)
         if large and rng.random() < 0.15 + 0.2 * strength:
             curl = geometry.Curl(size, rng.uniform(0.3, 1.0) * (1 + 2 * strength) * level.height / 256, rng)
-    margin = 0.0 if plain else 0.5 + (curl.reach if curl else 0.0)
+    margin = rise + (0.0 if plain else 0.5 + (curl.reach if curl else 0.0))
     matrix = geometry.keep_inside(matrix, boxes, size, margin)
     image = geometry.warp(image, matrix, size, backdrop)
     corners = geometry.map_points(geometry.corners_of(boxes), matrix)

@@ -14,12 +14,14 @@ import numpy as np
 from PIL import ImageFont
 
 from nanochat.common import UserError
+from nanochat.synth.languages import LETTERS, MARKS
 
 ASCII = "".join(map(chr, range(33, 127)))
 _SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these as it should draws all of ASCII
 PRINTED = "“”‘’–"  # how printers set what is typed as PLAIN, and read as that
 PLAIN = "\"\"''-"
 EXTRAS = "£€°—" + PRINTED  # drawn only in the faces that have them
+MISSING = "\U0010fffd"  # no face has it: drawn, it shows what a face draws for what it lacks
 PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file and index of each face
 
 # Families never trained on: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an old-style
@@ -70,6 +72,14 @@ class Face:
     def mono(self) -> bool:
         """A typewriter or code face, by its family's name."""
         return _MONO.search(self.family) is not None
+
+    @cached_property
+    def western(self) -> bool:
+        """Whether it draws the letters and marks of all of `languages`, each unlike the letter without its accent."""
+        font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
+        letters = [_ink(font, char) for char in LETTERS + "aceinouACEINOU"]
+        drawn = {*letters, *(_ink(font, mark) for mark in MARKS)}
+        return not drawn & {b"", _ink(font, MISSING)} and len({*letters}) == len(letters)
 
 
 class FontSet:
@@ -147,6 +157,12 @@ def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
     return found
 
 
+def _ink(font: ImageFont.FreeTypeFont, char: str) -> bytes:
+    """What a character looks like, to be compared; nothing for one that leaves no ink."""
+    mask = font.getmask(char, "L")
+    return bytes([*mask.size]) + np.array(mask, np.uint8).tobytes() if mask.size[0] * mask.size[1] else b""
+
+
 def _check(family: str, style: str, path: str, index: int) -> Face | None:
     """The face if it draws printable ASCII, one character unlike another, with true lower-case letters; else None."""
     try:
@@ -154,12 +170,8 @@ def _check(family: str, style: str, path: str, index: int) -> Face | None:
     except OSError:
         return None
 
-    def ink(char: str) -> bytes:
-        mask = font.getmask(char, "L")
-        return bytes([*mask.size]) + np.array(mask, np.uint8).tobytes() if mask.size[0] * mask.size[1] else b""
-
-    missing = ink("\U0010fffd")
-    drawn = {ink(char) for char in _SAMPLE}
+    missing = _ink(font, MISSING)
+    drawn = {_ink(font, char) for char in _SAMPLE}
     if b"" in drawn or missing in drawn or len(drawn) < len(_SAMPLE):
         return None
     if min(font.getlength(char) for char in " " + ASCII) < 2:
@@ -167,7 +179,7 @@ def _check(family: str, style: str, path: str, index: int) -> Face | None:
     x_top, d_top = font.getbbox("x", anchor="ls")[1], font.getbbox("d", anchor="ls")[1]
     if d_top > 1.15 * x_top or font.getbbox("p", anchor="ls")[3] < 2:  # (tops are negative) capitals, small or large
         return None
-    return Face(family, style, path, index, "".join(c for c in EXTRAS if ink(c) not in (missing, b"")))
+    return Face(family, style, path, index, "".join(c for c in EXTRAS if _ink(font, c) not in (missing, b"")))
 
 
 @cache

@@ -40,6 +40,11 @@ def is_held_out(word: str) -> bool:
     return word not in _IN_EVERY_SET and zlib.crc32(word.encode()) % HELD_OUT_SHARE == 0
 
 
+def may_be_taught(word: str) -> bool:
+    """Whether a word, of whatever language, is fit to be shown to anyone and not kept for the set `unseen`."""
+    return not is_held_out(word) and not _UNFIT.search(word)
+
+
 @cache
 def _names() -> tuple[str, ...]:
     from faker.providers.person.en_US import Provider as Person
@@ -95,7 +100,7 @@ def sentences() -> tuple[str, ...]:
 
     Empty where WordNet is not installed.
     """
-    may_stand = cache(lambda word: not is_held_out(word) and not _UNFIT.search(word))
+    may_stand = cache(may_be_taught)
     kept = set()
     for text in _read_sentences():
         text = text.strip()

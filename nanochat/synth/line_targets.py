@@ -11,6 +11,7 @@ from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
+from nanochat.synth.ornaments import SHARE, with_ornaments
 
 LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
 _COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
@@ -99,6 +100,8 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
     document = draw_document(level, seed, "train")
     image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
     lines = segments(document)
+    if rng.random() < SHARE:
+        image = with_ornaments(image, document.boxes, rng)
     form = rng.random()
     if form < FADED:
         image = _faded(image, lines, rng)

@@ -1,8 +1,8 @@
 """Lines as they will be read: cut out of drawn documents by the very code that cuts pages, with their text.
 
 A line that is drawn alone is clean around its letters. One that is cut out of a page brings along what stood beside it:
-rules, boxes to tick, bullets, tails of its neighbours, and the blur of being enlarged. A model must see these to learn
-that they are not text.
+rules, boxes to tick, bullets, drawings, tails of its neighbours, and the blur of being enlarged. A model must see these
+to learn that they are not text.
 """
 
 import random
@@ -19,6 +19,7 @@ from nanochat.lines import TYPE_HEIGHT, Piece, cut_lines
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
+from nanochat.synth.ornaments import SHARE, with_ornaments
 
 TOGETHER = 8  # strips that are taken from one handful of documents
 SHOWN = (
@@ -73,7 +74,10 @@ def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
         level = replace(LEVELS[rng.choice(SHOWN)], degrade=rng.uniform(0.1, 0.9))
         if rng.random() < SMALL_PRINT:
             level = replace(level, font_px=SMALL_PX, degrade=rng.uniform(0.1, 0.5))
-        yield draw_document(level, seed * 1000 + i, split)
+        document = draw_document(level, seed * 1000 + i, split)
+        if rng.random() < SHARE:
+            document.image = with_ornaments(document.image, document.boxes, rng)
+        yield document
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ import string
 from collections.abc import Callable
 
 from nanochat.synth.fonts import PRINTED
+from nanochat.synth.languages import Language
 from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
 from nanochat.synth.phrases import OFFICE, SHOP
 
@@ -47,22 +48,41 @@ class Writer:
     """Writes text from `rng`; with `held_out` every dictionary word is one that training never sees, and no English.
 
     `extras` are the characters besides printable ASCII that may be used. One writer in two, of those that can, sets
-    quotes and dashes as printers do, the others as typewriters.
+    quotes and dashes as printers do, the others as typewriters. In another `language` than English words, names and
+    many phrases are that one's; two words in five have a letter that English lacks, all such letters alike.
     """
 
-    def __init__(self, rng: random.Random, held_out: bool = False, extras: str = ""):
+    def __init__(
+        self, rng: random.Random, held_out: bool = False, extras: str = "", language: Language | None = None
+    ) -> None:
         self.rng = rng
         self.extras = extras
-        self._words = words_by_length(held_out)
-        self._names = names(held_out)
-        self._english = () if held_out else sentences()
+        self._language = language
+        self._words = language.words if language else words_by_length(held_out)
+        self._names = language.names if language else names(held_out)
+        self._common = language.common if language else COMMON_WORDS
+        self._spoken = language.common if language else _SPOKEN
+        self._months = language.months if language else _MONTHS
+        self._shop = language.phrases + SHOP[::4] if language else SHOP
+        self._office = language.phrases if language else OFFICE
+        self._english = () if held_out or language else sentences()
+        self._accented = tuple(language.having.values()) if language else ()  # words, by letter
         self._printer = set(PRINTED) <= set(extras) and rng.random() < 0.5
+
+    @property
+    def abroad(self) -> bool:
+        """Whether it writes another language than English."""
+        return self._language is not None
 
     def word(self, longest: int = 14) -> str:
         """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
         rng = self.rng
+        if self._language and rng.random() < 0.35:
+            word = rng.choice(rng.choice(self._accented))
+            if len(word) <= longest:
+                return word
         if rng.random() < 0.25:
-            word = rng.choice(COMMON_WORDS)
+            word = rng.choice(self._common)
             if len(word) <= longest:
                 return word
         for _ in range(4):
@@ -76,7 +96,7 @@ class Writer:
         rng = self.rng
         word = self.word(longest)
         if rng.random() < 0.04 and longest >= 5:
-            word = rng.choice(_SPOKEN)
+            word = rng.choice(self._spoken)
         style = rng.random()
         if style < 0.22:
             word = word[0].upper() + word[1:]
@@ -118,11 +138,15 @@ class Writer:
         rng = self.rng
         value = rng.random() ** 3 * rng.choice((20, 200, 2000, 90000))
         text = f"{value:,.2f}" if rng.random() < 0.7 else f"{value:.2f}"
-        if rng.random() < 0.12:
-            text = text.replace(",", " ").replace(".", ",")
+        if rng.random() < (0.7 if self._language else 0.12):
+            text = text.translate({ord(","): rng.choice(" ..") if self._language else " ", ord("."): ","})
         signs = ["$", "$", "$ ", "USD ", "EUR ", *(sign for sign in self.extras if sign in "£€")]
+        if self._language:
+            signs = ["€", "€ ", "EUR ", "kr ", "CHF "]
         form = rng.random()
-        if form < 0.45:
+        if self._language and form < 0.3:
+            text += rng.choice((" €", " €", "€", " EUR", " kr"))
+        elif form < 0.45:
             text = rng.choice(signs) + text
         elif form < 0.52:
             text = "-" + text
@@ -130,7 +154,7 @@ class Writer:
 
     def date(self) -> str:
         """A date, a time of day, or both."""
-        rng = self.rng
+        rng, months = self.rng, self._months
         year, month, day = rng.randrange(1950, 2036), rng.randrange(1, 13), rng.randrange(1, 29)
         clock = f"{rng.randrange(24):02d}:{rng.randrange(60):02d}"
         return rng.choice(
@@ -139,9 +163,9 @@ class Writer:
                 f"{day:02d}/{month:02d}/{year}",
                 f"{month}/{day}/{year % 100:02d}",
                 f"{day:02d}.{month:02d}.{year}",
-                f"{day} {_MONTHS[month - 1]} {year}",
-                f"{_MONTHS[month - 1]} {day}, {year}",
-                f"{day:02d}-{_MONTHS[month - 1].upper()}-{year % 100:02d}",
+                f"{day} {months[month - 1]} {year}",
+                f"{months[month - 1]} {day}, {year}",
+                f"{day:02d}-{months[month - 1].upper()}-{year % 100:02d}",
                 clock,
                 f"{clock}:{rng.randrange(60):02d}",
                 f"{rng.randrange(1, 13)}:{rng.randrange(60):02d} {rng.choice(('AM', 'PM', 'am', 'pm'))}",
@@ -162,6 +186,9 @@ class Writer:
 
     def char(self) -> str:
         """Any printable character but the space; digits and symbols far above their share, look-alikes below it."""
+        if self._language and self.rng.random() < 0.2:
+            char = self.rng.choice([*self._language.having])
+            return char.upper() if self.rng.random() < 0.4 and char != "ß" else char
         while True:
             char = self.rng.choice(_ANY)
             if char not in _LOOKALIKES or self.rng.random() < 0.25:
@@ -211,12 +238,25 @@ class Writer:
         """Words with a capital in front and a mark at the end, now and then as someone says them."""
         rng = self.rng
         words = words[0].upper() + words[1:]
+        if self._language:
+            return self._said_abroad(words)
         if rng.random() > 0.15:
             return words + rng.choice("......?!;:")
         quote = rng.choice('"""\'')
         said = f"{quote}{words}{rng.choice(',.,.?!')}{quote}"
         form = rng.random()
         return f"{said} said {rng.choice(self._names)}." if form < 0.25 else f"{said} I said." if form < 0.35 else said
+
+    def _said_abroad(self, words: str) -> str:
+        """A sentence with the marks that its language has around questions, calls and speech."""
+        rng, language = self.rng, self._language
+        assert language is not None
+        space = " " if language.name == "French" and rng.random() < 0.6 else ""  # before a mark of two parts
+        mark = rng.choice("......??!!;:")
+        if mark in "?!" and language.name == "Spanish":
+            words = {"?": "¿", "!": "¡"}[mark] + words
+        text = words + (mark if mark == "." else space + mark)
+        return rng.choice(language.quotes).format(text) if rng.random() < 0.15 else text
 
     def _invented(self) -> str:
         """3 to 14 words between function words, names and numbers, without an end."""
@@ -225,7 +265,7 @@ class Writer:
         for _ in range(rng.randint(3, 14)):
             draw = rng.random()
             if draw < 0.36:
-                word = rng.choice(COMMON_WORDS if draw < 0.32 else _SPOKEN)
+                word = rng.choice(self._common if draw < 0.32 else self._spoken)
             elif draw < 0.88:
                 word = self.word()
             elif draw < 0.92:
@@ -251,7 +291,7 @@ class Writer:
     def title(self, count: int) -> str:
         """A heading of `count` words, capitalised throughout, at the start, or all in capitals, or a usual one."""
         if count > 1 and self.rng.random() < 0.12:
-            text = self.rng.choice(OFFICE)
+            text = self.rng.choice(self._office)
             return text.upper() if self.rng.random() < 0.4 else text
         words = [self.word(11) for _ in range(count)]
         style = self.rng.random()
@@ -311,7 +351,7 @@ class Writer:
     def field(self) -> tuple[str, str]:
         """A label of a form and its value."""
         kind = self.rng.choice(tuple(_FIELDS))
-        labels = OFFICE if self.rng.random() < 0.3 else _FIELDS[kind]
+        labels = self._office if self.rng.random() < 0.3 else _FIELDS[kind]
         return self.rng.choice(labels), self.cell(kind)
 
     def cell(self, kind: str) -> str:
@@ -330,7 +370,7 @@ class Writer:
 
     def phrase(self) -> str:
         """What is printed on receipts everywhere, as it is, with every word capitalised, or in capitals."""
-        text, style = self.rng.choice(SHOP), self.rng.random()
+        text, style = self.rng.choice(self._shop), self.rng.random()
         return text.upper() if style < 0.45 else _capitalised(text) if style < 0.7 else text
 
     def entry(self) -> str:

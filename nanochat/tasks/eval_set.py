@@ -16,6 +16,8 @@ class EvalSet(Task):
     """whether the expected texts have lost their case"""
     cut_lines = False
     """whether its pictures are cut tight around one line"""
+    accents = False
+    """whether its texts have letters that English has not"""
     questions = False
     """whether a short answer is asked for instead of all that is written"""
 

@@ -11,7 +11,7 @@ from nanochat.tasks.sroie_lines import SroieLines
 from nanochat.tasks.synth_set import SynthSet
 
 SROIE = "../shared/data/sroie"  # where its folder lies unless told otherwise
-NAMES = "synth-val, synth-unseen, synth-hard, sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
+NAMES = "synth-val, synth-unseen, synth-hard, synth-latin, sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
 
 
 def open_set(name: str, n: int, data: str = "") -> EvalSet:

@@ -6,21 +6,22 @@ from nanochat.common import UserError
 from nanochat.synth import LEVELS, TIERS, draw_document
 from nanochat.tasks.eval_set import EvalSet, reading
 
-SPLITS = ("val", "unseen", "hard")
+SPLITS = ("val", "unseen", "hard", "latin")
 
 
 class SynthSet(EvalSet):
     """`n` documents of each tier: `line` (its widths in turn), `note` and `page`.
 
     `split`: `val`, trained fonts and words in texts and layouts never shown; `unseen`, held-out fonts and words;
-    `hard`, the heaviest degradations. Raises UserError for another split.
+    `hard`, the heaviest degradations; `latin`, the other languages of western Europe, the rest as in `val`. Raises
+    UserError for another split.
     """
 
     def __init__(self, split: str, n: int) -> None:
         super().__init__()
         if split not in SPLITS:
             raise UserError(f"no set synth-{split}: there are {', '.join(f'synth-{name}' for name in SPLITS)}")
-        self.split = split
+        self.split, self.accents = split, split == "latin"
         self.keys = [(levels[i % len(levels)], i) for levels in TIERS.values() for i in range(n)]
         self.ids = [f"{level}-{i}" for level, i in self.keys]
         self.tiers = [tier for tier in TIERS for _ in range(n)]

@@ -42,6 +42,9 @@ class Sheet:
         self.y = rng.uniform(0.015, roomy) * canvas.height
         self.bottom = canvas.height - 1 - rng.uniform(0.005, 0.03) * canvas.height
         self.leading = rng.uniform(1.0, 1.35)  # of a row's height, over that of its type
+        if writer.abroad:  # room for accents
+            self.y += self.atlas().rise
+            self.leading += 0.1
         full = rng.random() < 0.6
         self.chars_left = level.max_chars if full else rng.randint((level.max_chars + 3) // 4, level.max_chars)
         self.lines_left = level.max_lines
