@@ -27,6 +27,7 @@ from nanochat.common import UserError, atomic_path, entry_point, parse_args
 from nanochat.nano_deepseek_ocr import ModelConfig
 from nanochat.synth import lexicon
 from nanochat.synth.fonts import ASCII, EXTRAS, PACKED_FACES, find_fonts
+from nanochat.synth.languages import LETTERS, LOCALES, MARKS
 from nanochat.tokenizer import RustBPETokenizer
 
 # Packages that training wants and that a machine made for torch may not have; versions are uv.lock's.
@@ -74,7 +75,7 @@ def pack_fonts(folder: Path) -> None:
         try:
             font = subset.load_font(face.path, options)
             subsetter = subset.Subsetter(options)
-            subsetter.populate(text=" " + ASCII + EXTRAS)
+            subsetter.populate(text=" " + ASCII + EXTRAS + LETTERS + MARKS)
             subsetter.subset(font)
             subset.save_font(font, str(folder / name), options)
             rows.append(f"{face.family}\t{face.style}\t{name}\t0")
@@ -96,8 +97,8 @@ def pack_packages(folder: Path, python: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
         raise UserError(f"the packages cannot be fetched: {done.stderr.strip().splitlines()[-1]}")
-    for other in folder.glob("faker/providers/*/*_*"):  # names and words of other languages: most of its 30 MB
-        if other.is_dir() and other.name not in ("en_US", "__pycache__"):
+    for other in folder.glob("faker/providers/*/*_*"):  # names and words of all languages: most of its 30 MB
+        if other.is_dir() and other.name not in ("en_US", "__pycache__", *LOCALES):
             shutil.rmtree(other)
 
 

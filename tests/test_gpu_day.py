@@ -168,6 +168,7 @@ def test_packed_fonts_are_the_same_faces(tmp_path: Path, monkeypatch: pytest.Mon
     finally:
         find_fonts.cache_clear()
     for ours, theirs in ((after.trained, before.trained), (after.held_out, before.held_out)):
-        assert {f: [(x.style, x.extras) for x in v] for f, v in ours.items()} == {
-            f: [(x.style, x.extras) for x in v] for f, v in theirs.items()
+        assert {f: [(x.style, x.extras, x.western) for x in v] for f, v in ours.items()} == {
+            f: [(x.style, x.extras, x.western) for x in v] for f, v in theirs.items()
         }
+    assert sum(face.western for family in after.trained.values() for face in family) > 2

@@ -175,6 +175,9 @@ _SOURCES = {
 LANGUAGES = tuple(_SOURCES)
 """The languages' English names."""
 
+LOCALES = tuple(locale for source in _SOURCES.values() for locale in source.locales)
+"""Of faker, from which their words come."""
+
 _USABLE = {*map(chr, range(33, 127)), *LETTERS}
 
 

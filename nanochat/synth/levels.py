@@ -50,7 +50,6 @@ CURRICULUM = (
 """The levels from easy to hard: each adds text, smaller type or larger pictures to the one before."""
 
 LEVELS = {level.name: level for level in CURRICULUM}
-SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents lines are cut out of in smaller type, and its sizes, px
 STRIPS = "strips"  # no level of its own: lines cut out of documents of several, see `strips.py`
 TEXT = "text"  # no level of pictures: the text of a note, to be copied
 

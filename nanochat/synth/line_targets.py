@@ -10,8 +10,8 @@ from nanochat.line_finder import CELL, CORE, UNIT
 from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
-from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
-from nanochat.synth.ornaments import SHARE, with_ornaments
+from nanochat.synth.levels import LEVELS
+from nanochat.synth.practice import draw_practice
 
 LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
 _COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
@@ -95,13 +95,9 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
     """`count` windows of one drawn document at one scale: (RGB uint8 (256, 256, 3), core, height) each."""
     rng = random.Random(f"lines/{seed}")
     level = replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0))
-    if rng.random() < SMALL_PRINT:
-        level = replace(level, font_px=SMALL_PX)
-    document = draw_document(level, seed, "train")
+    document = draw_practice(level, seed, "train", rng)
     image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
     lines = segments(document)
-    if rng.random() < SHARE:
-        image = with_ornaments(image, document.boxes, rng)
     form = rng.random()
     if form < FADED:
         image = _faded(image, lines, rng)

@@ -12,7 +12,6 @@ import numpy as np
 
 from nanochat.synth.degrade import sheet_colour
 
-SHARE = 0.3  # of the documents shown in training that have some
 _TRIES = 12  # places looked at for each
 _FINER = 4  # what is drawn is made so many times smaller
 

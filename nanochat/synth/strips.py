@@ -17,9 +17,8 @@ from PIL import Image
 from nanochat.layout import find_lines
 from nanochat.lines import TYPE_HEIGHT, Piece, cut_lines
 from nanochat.synth.document import Document
-from nanochat.synth.draw import draw_document
-from nanochat.synth.levels import LEVELS, SMALL_PRINT, SMALL_PX
-from nanochat.synth.ornaments import SHARE, with_ornaments
+from nanochat.synth.levels import LEVELS
+from nanochat.synth.practice import draw_practice
 
 TOGETHER = 8  # strips that are taken from one handful of documents
 SHOWN = (
@@ -72,12 +71,7 @@ def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HE
 def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
     for i in count():
         level = replace(LEVELS[rng.choice(SHOWN)], degrade=rng.uniform(0.1, 0.9))
-        if rng.random() < SMALL_PRINT:
-            level = replace(level, font_px=SMALL_PX, degrade=rng.uniform(0.1, 0.5))
-        document = draw_document(level, seed * 1000 + i, split)
-        if rng.random() < SHARE:
-            document.image = with_ornaments(document.image, document.boxes, rng)
-        yield document
+        yield draw_practice(level, seed * 1000 + i, split, rng)
 
 
 @lru_cache(maxsize=4)
