@@ -5,10 +5,12 @@ white space count. A word is what white space parts.
 
 Where results are reported (`scores.py`), both texts pass through `normalise_text` first, and that is all that is done
 to them: a line end is a space like any other, several are one; a printer's quotes and en dashes are what a typewriter
-has in their place, for some references keep them, some do not, and so do readers. Case counts, but not for the sets
-whose references are in capitals whatever stands in the picture (receipts of SROIE).
+has in their place, for some references keep them, some do not, and so do readers; a letter and its accent are one
+character. Case counts, but not for the sets whose references are in capitals whatever stands in the picture (receipts
+of SROIE).
 """
 
+import unicodedata
 from collections import Counter
 from typing import NamedTuple
 
@@ -32,9 +34,10 @@ class WordScores(NamedTuple):
 def normalise_text(text: str, fold_case: bool = False) -> str:
     """Every run of white space, line ends included, becomes one space, none at the ends; lower case if asked for.
 
-    Curly quotes become straight, en dashes hyphens.
+    Curly quotes become straight, en dashes hyphens; an accent that follows its letter becomes part of it (Unicode's
+    NFC, as text layers of PDFs may not have it).
     """
-    text = " ".join(text.split()).translate(_AS_TYPED)
+    text = unicodedata.normalize("NFC", " ".join(text.split())).translate(_AS_TYPED)
     return text.casefold() if fold_case else text
 
 

@@ -26,6 +26,7 @@ from nanochat.metrics import (
         (" \n\t ", False, ""),
         ("  TOTAL \n\n 9.00\t RM ", False, "TOTAL 9.00 RM"),
         ("Gross\u00a0Straße", True, "gross strasse"),
+        ("Cafe\u0301 A\u030angstro\u0308m", False, "Caf\u00e9 \u00c5ngstr\u00f6m"),
         ("“It’s ‘1990–95’,” he said — „so‚", False, "\"It's '1990-95',\" he said — \"so'"),
     ],
 )
