@@ -42,13 +42,13 @@ class ModelConfig:
 
 
 def nano_config() -> ModelConfig:
-    """About 10 M parameters: the same classes with smaller numbers, bytes as tokens, pages of 512 x 512 pixels."""
+    """About 10 M parameters: the same classes with smaller numbers, characters as tokens, pages of 512 x 512 pixels."""
     sam = SAMConfig(
         grid=32, width=192, n_layer=6, n_head=3, global_layers=(2, 5), window=8, neck=192, out_channels=(256, 320),
         crop_positions=True,
     )  # fmt: skip
     clip = CLIPConfig(grid=8, width=320, n_layer=2, n_head=5, patch_size=0, crop_positions=True)
-    gpt = GPTConfig(sequence_len=1024, vocab_size=266, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
+    gpt = GPTConfig(sequence_len=1024, vocab_size=323, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
     return ModelConfig(VisionConfig(sam, clip, image_size=512, view="native"), gpt, image_token_id=265)
 
 

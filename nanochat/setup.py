@@ -42,13 +42,13 @@ class Setup:
 
 
 def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
-    """The tokenizer in `tokenizer_dir`; nano's own, of bytes, is made and left there when the folder has none."""
+    """The tokenizer in `tokenizer_dir`; nano's own, of characters, is made and left there when the folder has none."""
     expected = preset(config.model).gpt.vocab_size
     if config.model == "nano":
-        tokenizer = RustBPETokenizer.byte_level()
+        tokenizer = RustBPETokenizer.characters()
         if not (Path(config.tokenizer_dir) / "tokenizer.pkl").exists() and get_dist_info()[1] == 0:
             tokenizer.save(config.tokenizer_dir)
-            print0(f"Made nano's tokenizer of bytes: {config.tokenizer_dir}/tokenizer.pkl")
+            print0(f"Made nano's tokenizer of characters: {config.tokenizer_dir}/tokenizer.pkl")
         return tokenizer
     tokenizer = RustBPETokenizer.from_directory(config.tokenizer_dir)
     if tokenizer.get_vocab_size() != expected:

@@ -34,6 +34,8 @@ IMAGE_PLACEHOLDER = "<image>"
 SPLIT_PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 )
+_SMALL = "àáâãäåæçèéêëìíîïñòóôõöøœùúûü"
+LETTERS = _SMALL + _SMALL.upper() + "ß"  # of western Europe beyond ASCII; of two bytes each, in UTF-8
 LONG_SPACE = re.compile(r"\s{50000}")  # tiktoken's matcher runs out of stack in a run of half a million spaces
 HOW_TO_GET_ONE = (
     "get one with `uv run hf download nanochat-students/base-d20 tokenizer.pkl --local-dir tokenizer`, train one with "
@@ -87,9 +89,14 @@ class RustBPETokenizer:
         return cls(_encoding({bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}))
 
     @classmethod
-    def byte_level(cls) -> "RustBPETokenizer":
-        """The tokenizer that needs no file: 256 bytes (id = value), the special tokens 256 to 264, `<|image|>` 265."""
-        return cls(_encoding({bytes([value]): value for value in range(256)}))
+    def characters(cls) -> "RustBPETokenizer":
+        """The tokenizer that needs no file: 256 bytes (id = value), the special tokens 256 to 264, `<|image|>` 265, and
+        from 266 on LETTERS, so that what is one character to the eye is one token."""
+        ranks = {bytes([value]): value for value in range(256)}
+        special_tokens = {token: 256 + i for i, token in enumerate((*SPECIAL_TOKENS, IMAGE_TOKEN))}
+        first = 256 + len(special_tokens)
+        letters = {letter.encode(): first + i for i, letter in enumerate(LETTERS)}
+        return cls(_encoding(ranks | letters, special_tokens))
 
     def save(self, directory: str | Path) -> None:
         """Write `tokenizer.pkl`, a pickled `tiktoken.Encoding`, into `directory`."""

@@ -14,7 +14,7 @@ from nanochat.image_process import ImageViews
 from nanochat.modes import ImageLayout
 from nanochat.tokenizer import RustBPETokenizer
 
-TOKENIZER = RustBPETokenizer.byte_level()
+TOKENIZER = RustBPETokenizer.characters()
 BOS, END, IMAGE = (TOKENIZER.encode_special(name) for name in ("<|bos|>", "<|assistant_end|>", "<|image|>"))
 GREEDY = [Sampling()]
 

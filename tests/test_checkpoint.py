@@ -35,13 +35,13 @@ def folder(tmp_path):
     for step in (1, 2):
         save_checkpoint(tmp_path, step, tiny_model(seed=step), {"optimizers": []}, {"stage": 1})
     save_deepencoder(tmp_path, 2, tiny_model(seed=2))
-    RustBPETokenizer.byte_level().save(tmp_path)
+    RustBPETokenizer.characters().save(tmp_path)
     return tmp_path
 
 
 def test_a_checkpoint_alone_rebuilds_the_model(folder):
     model, tokenizer, meta = load_model(folder / "step_2.pt")
-    assert meta["step"] == 2 and tokenizer.get_vocab_size() == 266
+    assert meta["step"] == 2 and tokenizer.get_vocab_size() == 323
     ids = torch.tensor([[265] * 7 + [72, 105]])
     assert torch.equal(model(ids, pixel_values=pictures(1)), tiny_model(seed=2)(ids, pixel_values=pictures(1)))
     assert model.config == tiny_model().config
@@ -137,9 +137,9 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_valid(folder):
 
 def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
     model = tiny_model(seed=3)
-    export_model(tmp_path, model, RustBPETokenizer.byte_level(), {"step": 7})
+    export_model(tmp_path, model, RustBPETokenizer.characters(), {"step": 7})
     rebuilt, tokenizer, meta = load_model(tmp_path)
-    assert meta["step"] == 7 and tokenizer.get_vocab_size() == 266 and rebuilt.config == model.config
+    assert meta["step"] == 7 and tokenizer.get_vocab_size() == 323 and rebuilt.config == model.config
     for name, weight in model.named_parameters():
         found = rebuilt.get_parameter(name)
         assert found.dtype == torch.float32 and torch.equal(found, weight.half().float()), name
@@ -150,7 +150,7 @@ def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
 def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
     first, second = tiny_model(seed=3), tiny_model(seed=4)
     for name, model in (("first", first), ("second", second)):
-        export_model(tmp_path / name, model, RustBPETokenizer.byte_level(), {"step": 7})
+        export_model(tmp_path / name, model, RustBPETokenizer.characters(), {"step": 7})
     asked = ["export", f"--checkpoint={tmp_path}/second", f"--average_with={tmp_path}/first", f"--out={tmp_path}/mean"]
     monkeypatch.setattr("sys.argv", asked)
     export.main()
@@ -167,7 +167,7 @@ def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.pkl"])
 def test_a_folder_without_a_whole_model_says_what_is_missing(tmp_path, lost):
-    export_model(tmp_path, tiny_model(), RustBPETokenizer.byte_level(), {})
+    export_model(tmp_path, tiny_model(), RustBPETokenizer.characters(), {})
     whole = (tmp_path / lost).read_bytes()
     (tmp_path / lost).unlink()
     with pytest.raises(UserError, match=f"no whole model: {lost} not there"):

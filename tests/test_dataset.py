@@ -196,7 +196,7 @@ def test_the_task_reads_the_same_documents(tmp_path: Path):
     with pytest.raises(BadSample, match=r"shard_00001\.parquet: row 1: an empty document"):
         train[4]
     (document,) = FineWebText("val", tmp_path)
-    assert RustBPETokenizer.byte_level().render_document(document["text"]) == ([256, *b"<image> h"], [1] * 10)
+    assert RustBPETokenizer.characters().render_document(document["text"]) == ([256, *b"<image> h"], [1] * 10)
 
 
 def test_real_shards_give_back_the_books():

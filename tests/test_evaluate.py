@@ -18,13 +18,13 @@ from nanochat.tasks.common import BadSample
 from nanochat.tokenizer import RustBPETokenizer
 
 IDS = ["a", "b", "c"]
-USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # of the tokenizer of bytes
+USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # of the tokenizer of characters
 BOS = 256
 
 
 @pytest.fixture(scope="module")
 def tokenizer():
-    return RustBPETokenizer.byte_level()
+    return RustBPETokenizer.characters()
 
 
 @pytest.fixture(scope="module")

@@ -87,7 +87,7 @@ def test_a_slice_that_is_out_of_time_says_what_it_left_out(tmp_path: Path):
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> list[Path]:
     """Two of a tiny run."""
-    RustBPETokenizer.byte_level().save(tmp_path / "run")
+    RustBPETokenizer.characters().save(tmp_path / "run")
     models = tiny_model(seed=0), tiny_model(seed=1)
     return [save_checkpoint(tmp_path / "run", 7 + i, model, {}, {"stage": 1}) for i, model in enumerate(models)]
 

@@ -37,8 +37,8 @@ def folder(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     model.config.vision.view = request.param
     with torch.no_grad():
         head = model.gpt.lm_head.weight
-        head[[token for token in range(266) if not (65 <= token < 123 or token == 10)]] = 0
-    RustBPETokenizer.byte_level().save(path)
+        head[[token for token in range(323) if not (65 <= token < 123 or token == 10)]] = 0
+    RustBPETokenizer.characters().save(path)
     save_checkpoint(path, 3, model, {}, {"stage": 2, "training": {"synth": True}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["export", f"--checkpoint={path}/step_3.pt", f"--out={path}/out", "--format=hf"])

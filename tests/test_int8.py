@@ -52,7 +52,7 @@ def test_equal_logits_are_not_looked_into():
     head = model.gpt.lm_head
     assert isinstance(head, Int8Linear)
     head.int8[128:256], head.scale[128:256] = head.int8[:128], head.scale[:128]  # each token has a twin
-    engine = Engine(model, RustBPETokenizer.byte_level())
+    engine = Engine(model, RustBPETokenizer.characters())
     engine.end_tokens = set()
     scheduler, prompt = engine.scheduler(1), engine.prompt([3, 5], [], 20, [Sampling()], NO_GUARD)
     scheduler.submit(prompt)

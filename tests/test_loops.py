@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from nanochat.loops import COPIES, EVERY, PAGE_ROWS, LoopGuard
 from nanochat.tokenizer import RustBPETokenizer
 
-TOKENIZER = RustBPETokenizer.byte_level()
+TOKENIZER = RustBPETokenizer.characters()
 GUARD = LoopGuard(TOKENIZER)
 LETTERS = [*range(97, 123)]
 

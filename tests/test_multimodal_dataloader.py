@@ -25,7 +25,7 @@ from nanochat.tokenizer import RustBPETokenizer
 from tests.shared_data import shared_data
 from tests.tiny_run import Texts, documents, write_documents
 
-TOKENIZER = RustBPETokenizer.byte_level()
+TOKENIZER = RustBPETokenizer.characters()
 IMAGE = TOKENIZER.encode_special("<|image|>")
 
 

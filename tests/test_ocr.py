@@ -31,7 +31,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     model = tiny_model(sequence_len=256)
     model.config.vision.view = "native"
     model.config.vision.image_size = 256
-    export_model(path, model, RustBPETokenizer.byte_level(), {"training": {"synth": True}})
+    export_model(path, model, RustBPETokenizer.characters(), {"training": {"synth": True}})
     return path
 
 

@@ -16,7 +16,7 @@ from nanochat.trainer import TrainConfig
 from tests.tiny_model import SIDE, tiny_model
 from tests.tiny_run import Texts, documents, losses, tiny_trainer
 
-TOKENIZER = RustBPETokenizer.byte_level()
+TOKENIZER = RustBPETokenizer.characters()
 
 
 def samples(*items: tuple[int, str]) -> list[Sample | Skipped]:

@@ -239,7 +239,7 @@ def test_our_own_deepencoder_file_and_a_whole_checkpoint(deepseek: NanoDeepseekO
 
 
 def test_an_exported_folder_gives_its_encoder(deepseek: NanoDeepseekOCR, tmp_path: Path):
-    export_model(tmp_path, deepseek, RustBPETokenizer.byte_level(), {})
+    export_model(tmp_path, deepseek, RustBPETokenizer.characters(), {})
     model = small_model(seed=0)
     gpt = {name: weight.clone() for name, weight in model.gpt.named_parameters()}
     load_deepencoder(model, tmp_path)

@@ -169,11 +169,11 @@ def test_a_gpt_from_the_hub_with_its_configuration(tmp_path: Path, monkeypatch: 
 
 
 def test_a_gpt_that_knows_english_and_ones_that_do_not():
-    tokenizer = RustBPETokenizer.byte_level()
-    gpt = GPT(GPTConfig(sequence_len=1024, vocab_size=266, n_layer=1, n_head=1, n_kv_head=1, n_embd=64))
+    tokenizer = RustBPETokenizer.characters()
+    gpt = GPT(GPTConfig(sequence_len=1024, vocab_size=323, n_layer=1, n_head=1, n_kv_head=1, n_embd=64))
     with pytest.warns(UserWarning, match="does not know English"):
         loss, random_loss = check_knows_english(gpt, tokenizer)
-    assert loss == pytest.approx(math.log(266), abs=1e-3) and random_loss == pytest.approx(math.log(266))
+    assert loss == pytest.approx(math.log(323), abs=1e-3) and random_loss == pytest.approx(math.log(323))
 
     ids = torch.tensor([tokenizer.encode(ENGLISH, prepend="<|bos|>")])
     optimizer = torch.optim.Adam(gpt.parameters(), lr=1e-2)
@@ -189,4 +189,4 @@ def test_a_gpt_that_knows_english_and_ones_that_do_not():
 
 def test_a_tokenizer_with_more_tokens_than_the_gpt_is_refused():
     with pytest.raises(UserError, match="do not belong together"):
-        check_knows_english(small_gpt(vocab_size=96), RustBPETokenizer.byte_level())
+        check_knows_english(small_gpt(vocab_size=96), RustBPETokenizer.characters())

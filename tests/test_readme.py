@@ -82,7 +82,7 @@ def test_the_engine_test_of_the_documents_runs(tmp_path: Path, monkeypatch: pyte
     (program,) = [text for text in programs(ROOT / "docs/reproduce.md") if "engine.generate" in text]
     model = tiny_model()
     save_checkpoint(tmp_path / "checkpoints", 3, model, {}, {"stage": 1})
-    RustBPETokenizer.byte_level().save(tmp_path / "checkpoints")
+    RustBPETokenizer.characters().save(tmp_path / "checkpoints")
     (tmp_path / "data/images").mkdir(parents=True)
     shutil.copy(ROOT / "data/images/chart_01.png", tmp_path / "data/images")
     monkeypatch.chdir(tmp_path)

@@ -41,7 +41,7 @@ def pdf(tmp_path_factory):
 def run_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("run")
     save_checkpoint(folder, 7, tiny_model(256), {}, {"stage": 1})
-    RustBPETokenizer.byte_level().save(folder)
+    RustBPETokenizer.characters().save(folder)
     return folder
 
 

@@ -33,7 +33,7 @@ from nanochat.serve.text import TextStream
 from nanochat.tokenizer import RustBPETokenizer
 from tests.test_serve import about, png
 
-TOKENIZER = RustBPETokenizer.byte_level()
+TOKENIZER = RustBPETokenizer.characters()
 
 
 @given(st.lists(st.integers(0, 265), max_size=60), st.lists(st.integers(1, 9), max_size=60))

@@ -117,7 +117,7 @@ def test_the_ten_real_samples_are_read_and_rendered(tmp_path: Path):
     records = json.loads((source / "overfit_dataset.json").read_text())
     (tmp_path / "val.json").write_text(json.dumps(records))
     task = OverfitSamples(tmp_path, split="val")
-    tokenizer = RustBPETokenizer.byte_level()
+    tokenizer = RustBPETokenizer.characters()
     assert len(task) == 10
     for sample, record in zip(task, records):
         with Image.open(source / record["image"]) as original:

@@ -142,7 +142,7 @@ def test_all_turns_and_all_pictures_of_a_row_arrive_in_order(tmp_path: Path):
         ("assistant", "That"),
     ]
     assert [image.getpixel((0, 0)) for image in sample["images"]] == [RED, BLUE]
-    tokenizer = RustBPETokenizer.byte_level()
+    tokenizer = RustBPETokenizer.characters()
     ids, _ = tokenizer.render_conversation(sample)
     assert ids.count(tokenizer.encode_special("<|image|>")) == 2
 
@@ -255,7 +255,7 @@ def test_real_conversations_are_read_and_only_their_answers_learnt():
     assert sorted(map(str, found)) == sorted(
         str([{"role": m["role"], "content": m["content"]} for m in ms]) for ms in expected
     )
-    tokenizer = RustBPETokenizer.byte_level()
+    tokenizer = RustBPETokenizer.characters()
     ids, mask = tokenizer.render_conversation(train[0])
     learnt = tokenizer.decode([i for i, on in zip(ids, mask) if on])
     assert learnt == train[0]["messages"][1]["content"] + "<|assistant_end|>"

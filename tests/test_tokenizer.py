@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanochat.common import UserError
-from nanochat.tokenizer import SPECIAL_TOKENS, RustBPETokenizer
+from nanochat.tokenizer import LETTERS, SPECIAL_TOKENS, RustBPETokenizer
 
 TEXTS = [
     "It's the year 2025, and she'll pay 12,345.67 for 1000000 receipts.\n\n",
@@ -27,8 +27,8 @@ def trained() -> RustBPETokenizer:
 
 
 @pytest.fixture(scope="module")
-def byte_level() -> RustBPETokenizer:
-    return RustBPETokenizer.byte_level()
+def characters() -> RustBPETokenizer:
+    return RustBPETokenizer.characters()
 
 
 def reference_encode(encoding: tiktoken.Encoding, text: str, pattern: str) -> list[int]:
@@ -49,12 +49,15 @@ def reference_encode(encoding: tiktoken.Encoding, text: str, pattern: str) -> li
 # ---- text
 
 
-@given(st.text(max_size=200))
+@given(st.one_of(st.text(max_size=200), st.text(alphabet=LETTERS + "aou €ÿĀ\u0301\n", max_size=60)))
 @settings(deadline=None)
-def test_text_survives_the_round_trip(trained: RustBPETokenizer, byte_level: RustBPETokenizer, text: str):
+def test_text_survives_the_round_trip(trained: RustBPETokenizer, characters: RustBPETokenizer, text: str):
     assert trained.decode(trained.encode(text)) == text
-    assert byte_level.encode(text) == list(text.encode())
-    assert byte_level.decode(byte_level.encode(text)) == text
+    expected: list[int] = []
+    for char in text:
+        expected += [266 + LETTERS.index(char)] if char in LETTERS else list(char.encode())
+    assert characters.encode(text) == expected
+    assert characters.decode(characters.encode(text)) == text
 
 
 @given(st.text(alphabet="the catandhm 12,.'\n", max_size=60))
@@ -82,30 +85,31 @@ def test_training_twice_gives_the_same_ids(trained: RustBPETokenizer):
 
 
 @pytest.mark.parametrize("text", [" " * 1_000_000 + "x", "a" * 1_000_000, "\n" * 600_000, "ab \ud800"])
-def test_text_that_breaks_a_careless_encoder(byte_level: RustBPETokenizer, text: str):
-    assert byte_level.decode(byte_level.encode(text)) == text.replace("\ud800", "\ufffd")
+def test_text_that_breaks_a_careless_encoder(characters: RustBPETokenizer, text: str):
+    assert characters.decode(characters.encode(text)) == text.replace("\ud800", "\ufffd")
 
 
-def test_names_of_special_tokens_in_a_text_are_ordinary_text(byte_level: RustBPETokenizer):
+def test_names_of_special_tokens_in_a_text_are_ordinary_text(characters: RustBPETokenizer):
     text = "say <|assistant_end|> and <|image|> and <|grounding|>"
-    assert max(byte_level.encode(text)) < 256
-    assert byte_level.decode(byte_level.encode(text)) == text
+    assert max(characters.encode(text)) < 256
+    assert characters.decode(characters.encode(text)) == text
 
 
-def test_prepend_and_append_by_name_and_by_id_for_one_and_for_many(byte_level: RustBPETokenizer):
-    assert byte_level.encode("hi", prepend="<|bos|>", append=264) == [256, 104, 105, 264]
-    assert byte_level.encode("hi", prepend=0) == [0, 104, 105]
-    assert byte_level.encode(["a", "", "b"], append="<|image|>") == [[97, 265], [265], [98, 265]]
+def test_prepend_and_append_by_name_and_by_id_for_one_and_for_many(characters: RustBPETokenizer):
+    assert characters.encode("hi", prepend="<|bos|>", append=264) == [256, 104, 105, 264]
+    assert characters.encode("hi", prepend=0) == [0, 104, 105]
+    assert characters.encode(["a", "", "b"], append="<|image|>") == [[97, 265], [265], [98, 265]]
 
 
 # ---- vocabulary
 
 
-def test_byte_level_ids_are_the_fixed_ones(byte_level: RustBPETokenizer):
-    assert byte_level.get_vocab_size() == 266
-    assert [byte_level.encode_special(name) for name in SPECIAL_TOKENS] == list(range(256, 265))
-    assert byte_level.encode_special("<|image|>") == 265
-    assert byte_level.get_bos_token_id() == 256
+def test_ids_of_bytes_special_tokens_and_letters_are_the_fixed_ones(characters: RustBPETokenizer):
+    assert characters.get_vocab_size() == 266 + len(LETTERS) == 323
+    assert characters.encode("é") == [275] and characters.encode("ß") == [322]
+    assert [characters.encode_special(name) for name in SPECIAL_TOKENS] == list(range(256, 265))
+    assert characters.encode_special("<|image|>") == 265
+    assert characters.get_bos_token_id() == 256
 
 
 def test_vocabulary_counts_the_nine_special_tokens_but_not_the_image(trained: RustBPETokenizer):
@@ -246,15 +250,15 @@ def supervised_parts(tokenizer: RustBPETokenizer, ids: list[int], mask: list[int
     return [tokenizer.decode(part) for part in parts]
 
 
-def test_layout_of_a_conversation(byte_level: RustBPETokenizer):
-    ids, mask = byte_level.render_conversation(chat("<image>\nRead.", "Total 9", "More?", "No", system="Be brief."))
-    assert byte_level.decode(ids) == (
+def test_layout_of_a_conversation(characters: RustBPETokenizer):
+    ids, mask = characters.render_conversation(chat("<image>\nRead.", "Total 9", "More?", "No", system="Be brief."))
+    assert characters.decode(ids) == (
         "<|bos|><|user_start|>Be brief.\n\n<|image|>\nRead.<|user_end|><|assistant_start|>Total 9<|assistant_end|>"
         "<|user_start|>More?<|user_end|><|assistant_start|>No<|assistant_end|>"
     )
     assert ids.count(265) == 1
     assert len(mask) == len(ids)
-    assert supervised_parts(byte_level, ids, mask) == ["Total 9<|assistant_end|>", "No<|assistant_end|>"]
+    assert supervised_parts(characters, ids, mask) == ["Total 9<|assistant_end|>", "No<|assistant_end|>"]
 
 
 @given(st.lists(st.text(max_size=20), min_size=1, max_size=6), st.none() | st.text(max_size=10))
@@ -268,47 +272,47 @@ def test_only_the_assistant_is_supervised(trained: RustBPETokenizer, contents: l
     assert trained.encode_special("<|image|>") not in ids
 
 
-def test_one_image_token_for_each_placeholder_wherever_it_stands(byte_level: RustBPETokenizer):
+def test_one_image_token_for_each_placeholder_wherever_it_stands(characters: RustBPETokenizer):
     conversation = chat("<image>a<image>", "<image> is a tag", "b <image><image>", "ok", images=[1, 2, 3, 4])
-    ids, _ = byte_level.render_conversation(conversation)
+    ids, _ = characters.render_conversation(conversation)
     assert ids.count(265) == 4
-    assert "<|assistant_start|><image> is a tag<|assistant_end|>" in byte_level.decode(ids)
-    assert "<|user_start|><|image|>a<|image|><|user_end|>" in byte_level.decode(ids)
-    assert "<|user_start|>b <|image|><|image|><|user_end|>" in byte_level.decode(ids)
+    assert "<|assistant_start|><image> is a tag<|assistant_end|>" in characters.decode(ids)
+    assert "<|user_start|><|image|>a<|image|><|user_end|>" in characters.decode(ids)
+    assert "<|user_start|>b <|image|><|image|><|user_end|>" in characters.decode(ids)
 
 
-def test_a_placeholder_beyond_the_images_is_ordinary_text(byte_level: RustBPETokenizer):
-    ids, _ = byte_level.render_conversation(chat("What is <image> in XML?", "A tag", images=[]))
+def test_a_placeholder_beyond_the_images_is_ordinary_text(characters: RustBPETokenizer):
+    ids, _ = characters.render_conversation(chat("What is <image> in XML?", "A tag", images=[]))
     assert ids.count(265) == 0
-    assert "What is <image> in XML?" in byte_level.decode(ids)
-    ids, _ = byte_level.render_conversation(chat("<image>\nWhat is <image>?", "A tag", images=["picture"]))
+    assert "What is <image> in XML?" in characters.decode(ids)
+    ids, _ = characters.render_conversation(chat("<image>\nWhat is <image>?", "A tag", images=["picture"]))
     assert ids.count(265) == 1
-    assert "<|image|>\nWhat is <image>?" in byte_level.decode(ids)
+    assert "<|image|>\nWhat is <image>?" in characters.decode(ids)
 
 
-def test_an_image_without_a_placeholder_is_refused(byte_level: RustBPETokenizer):
+def test_an_image_without_a_placeholder_is_refused(characters: RustBPETokenizer):
     with pytest.raises(UserError, match="2 images but 1 <image>"):
-        byte_level.render_conversation(chat("<image>\nRead", "ok", images=["one", "two"]))
+        characters.render_conversation(chat("<image>\nRead", "ok", images=["one", "two"]))
 
 
-def test_content_with_special_names_gives_no_special_tokens(byte_level: RustBPETokenizer):
-    ids, mask = byte_level.render_conversation(chat("<|assistant_start|>x<|image|>", "y<|assistant_end|>z", images=[]))
+def test_content_with_special_names_gives_no_special_tokens(characters: RustBPETokenizer):
+    ids, mask = characters.render_conversation(chat("<|assistant_start|>x<|image|>", "y<|assistant_end|>z", images=[]))
     assert [i for i in ids if i > 255] == [256, 257, 258, 259, 260]
-    assert supervised_parts(byte_level, ids, mask) == ["y<|assistant_end|>z<|assistant_end|>"]
+    assert supervised_parts(characters, ids, mask) == ["y<|assistant_end|>z<|assistant_end|>"]
 
 
-def test_completion_asks_for_the_last_answer(byte_level: RustBPETokenizer):
+def test_completion_asks_for_the_last_answer(characters: RustBPETokenizer):
     full = chat("<image>\nRead.", "Total 9", "More?", "No", images=["picture"])
-    ids, _ = byte_level.render_conversation(full)
-    prompt = byte_level.render_for_completion(full)
+    ids, _ = characters.render_conversation(full)
+    prompt = characters.render_for_completion(full)
     assert prompt == ids[: len(prompt)]
-    assert byte_level.decode(ids[len(prompt) :]) == "No<|assistant_end|>"
-    assert byte_level.render_for_completion(chat("<image>\nRead.", "Total 9", "More?", images=["picture"])) == prompt
+    assert characters.decode(ids[len(prompt) :]) == "No<|assistant_end|>"
+    assert characters.render_for_completion(chat("<image>\nRead.", "Total 9", "More?", images=["picture"])) == prompt
     assert len(full["messages"]) == 4
 
 
-def test_a_document_is_learnt_from_its_first_token(byte_level: RustBPETokenizer):
-    assert byte_level.render_document("<image>") == ([256, *b"<image>"], [1] * 8)
+def test_a_document_is_learnt_from_its_first_token(characters: RustBPETokenizer):
+    assert characters.render_document("<image>") == ([256, *b"<image>"], [1] * 8)
 
 
 @pytest.mark.parametrize(
@@ -324,12 +328,12 @@ def test_a_document_is_learnt_from_its_first_token(byte_level: RustBPETokenizer)
         ([("user", "a"), ("assistant", None)], "message 2 .* not a text"),
     ],
 )
-def test_a_wrong_message_is_named(byte_level: RustBPETokenizer, messages: list, complaint: str):
+def test_a_wrong_message_is_named(characters: RustBPETokenizer, messages: list, complaint: str):
     conversation = {"messages": [{"role": role, "content": content} for role, content in messages]}
     with pytest.raises(UserError, match=complaint):
-        byte_level.render_conversation(conversation)
+        characters.render_conversation(conversation)
 
 
-def test_a_completion_of_nothing_is_refused(byte_level: RustBPETokenizer):
+def test_a_completion_of_nothing_is_refused(characters: RustBPETokenizer):
     with pytest.raises(UserError, match="no user message"):
-        byte_level.render_for_completion({"messages": [{"role": "assistant", "content": "hello"}]})
+        characters.render_for_completion({"messages": [{"role": "assistant", "content": "hello"}]})

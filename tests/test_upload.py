@@ -29,7 +29,7 @@ def checkpoints(tmp_path_factory, model: NanoDeepseekOCR) -> Path:
     folder = tmp_path_factory.mktemp("checkpoints")
     save_checkpoint(folder, 30, model, {"optimizers": [], "random": []}, {"stage": 2})
     save_deepencoder(folder, 12, model)
-    RustBPETokenizer.byte_level().save(folder)
+    RustBPETokenizer.characters().save(folder)
     return folder
 
 
@@ -54,7 +54,7 @@ def n_parameters(model: torch.nn.Module, without: str = "none") -> int:
 
 
 def test_an_exported_folder_is_read_by_transformers_from_its_repository(tmp_path: Path, checkpoints: Path, model):
-    export_hf(tmp_path / "exported", model, RustBPETokenizer.byte_level(), {"step": 30})
+    export_hf(tmp_path / "exported", model, RustBPETokenizer.characters(), {"step": 30})
     upload(UploadConfig("someone/reader", tmp_path / "exported"), api := fake_hub())
     (tmp_path / "hub").mkdir()
     folder = received(api, tmp_path / "hub")
@@ -76,7 +76,7 @@ def test_an_uploaded_model_can_be_rebuilt_from_its_repository(tmp_path: Path, ch
     meta = read_meta(folder / "model.pt")
     rebuilt = NanoDeepseekOCR(ModelConfig.from_dict(meta["model"]))
     load_into(rebuilt, folder / "model.pt")
-    assert (meta["step"], RustBPETokenizer.from_directory(folder).get_vocab_size()) == (30, 266)
+    assert (meta["step"], RustBPETokenizer.from_directory(folder).get_vocab_size()) == (30, 323)
     for name, value in model.named_parameters():
         assert torch.equal(rebuilt.get_parameter(name), value), name
     card = (folder / "README.md").read_text()

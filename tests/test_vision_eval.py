@@ -40,7 +40,7 @@ def folder(tmp_path_factory):
         Image.new("RGB", (90 + i, 120), ("red", "green", "blue", "white")[i]).save(folder / f"{name}.png")
         (folder / f"{name}.txt").write_text(text)
     save_checkpoint(folder / "run", 7, tiny_model(256), {}, {"stage": 1})
-    RustBPETokenizer.byte_level().save(folder / "run")
+    RustBPETokenizer.characters().save(folder / "run")
     return folder
 
 

@@ -28,7 +28,7 @@ def folder(tmp_path_factory):
     model = tiny_model()
     save_checkpoint(folder, 7, model, {}, {"stage": 1})
     save_deepencoder(folder, 7, model)
-    RustBPETokenizer.byte_level().save(folder)
+    RustBPETokenizer.characters().save(folder)
     return folder
 
 

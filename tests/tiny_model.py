@@ -8,7 +8,7 @@ from nanochat.deepencoder.sam import SAMConfig
 from nanochat.gpt import GPTConfig
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 
-IMAGE = 265  # `<|image|>` of the byte-level tokenizer
+IMAGE = 265  # `<|image|>` of the tokenizer of characters
 SIDE = 128  # of a picture, in pixels: 2 x 2 vision tokens, 7 tokens in the text
 N_TOKENS = 7
 
@@ -17,7 +17,7 @@ def tiny_config(sequence_len: int = 64) -> ModelConfig:
     """Two layers of width 32 in every part; grouped heads in the GPT."""
     sam = SAMConfig(grid=8, width=32, n_layer=2, n_head=2, global_layers=(1,), window=4, neck=16, out_channels=(16, 32))
     clip = CLIPConfig(grid=2, width=32, n_layer=2, n_head=2, patch_size=14)
-    gpt = GPTConfig(sequence_len, vocab_size=266, n_layer=2, n_head=4, n_kv_head=2, n_embd=32)
+    gpt = GPTConfig(sequence_len, vocab_size=323, n_layer=2, n_head=4, n_kv_head=2, n_embd=32)
     return ModelConfig(VisionConfig(sam, clip, image_size=SIDE), gpt, image_token_id=IMAGE)
 
 

@@ -48,7 +48,7 @@ def tiny_trainer(task: Task, folder: Path, stage: Stage | None = None, **setting
     config = TrainConfig(**{"model": "tiny", "steps": 8, "batch_size": 2, "eval_every": 0, "save_every": 0,
                             "checkpoint_dir": str(folder), **settings})  # fmt: skip
     torch.manual_seed(0)
-    model, tokenizer = NanoDeepseekOCR(tiny_config(128)), RustBPETokenizer.byte_level()
+    model, tokenizer = NanoDeepseekOCR(tiny_config(128)), RustBPETokenizer.characters()
     view = view_function("native", SIDE)
 
     def loader(shuffle: bool, rank: int = 0, world_size: int = 1):

@@ -28,10 +28,10 @@ def tiny_checkpoint(folder: Path, sequence_len: int = 256, letters: bool = True)
     model = tiny_model(sequence_len)
     with torch.no_grad():
         head = model.gpt.lm_head.weight
-        silent = [token for token in range(266) if not (65 <= token < 91 or token == 10)]
+        silent = [token for token in range(323) if not (65 <= token < 91 or token == 10)]
         head[silent] = 0
         head[10] = head[65]
-    RustBPETokenizer.byte_level().save(folder)
+    RustBPETokenizer.characters().save(folder)
     return save_checkpoint(folder, 1, model, {}, {"stage": 2})
 
 

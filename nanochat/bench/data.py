@@ -52,7 +52,7 @@ def _rate(run: Callable[[], Iterable], n: int) -> float:
 
 def measure_data(model: str, image_size: int, data_dir: str, batch_size: int, levels: tuple[str, ...]) -> DataReport:
     """Measure on the documents of `data_dir` as `model` sees them, and on drawn ones. Raises UserError without any."""
-    vision, tokenizer = preset(model).vision, RustBPETokenizer.byte_level()
+    vision, tokenizer = preset(model).vision, RustBPETokenizer.characters()
     size = image_size or vision.image_size
     view, task = view_function(vision.view, size), OverfitSamples(data_dir, "train")
     paths = [task.path.parent / sample["image"] for sample in task.samples]

@@ -114,7 +114,7 @@ def measure_decode(
     `int8`: our side has its weights at 8 bits, `transformers` does not.
     """
     device, gpt = model.device, model.gpt.eval()
-    engine = Engine(model, RustBPETokenizer.byte_level())
+    engine = Engine(model, RustBPETokenizer.characters())
     engine.end_tokens = set()  # random weights must not end early
     ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
 
@@ -137,7 +137,7 @@ def measure_decode(
     runs: dict[str, Callable[[], Any]] = {"first": lambda: answer(1), "ours": lambda: answer(tokens + 1)}
     if naive:
         runs["naive"] = again_and_again
-    theirs = _transformers(gpt, precision, ids, tokens + 1)
+    theirs = _transformers(gpt, precision, ids, tokens + 1, model.config.image_token_id)
     if theirs is not None:
         runs["theirs"] = theirs
         theirs()  # warm-up
@@ -163,13 +163,15 @@ def measure_decode(
     )  # fmt: skip
 
 
-def _transformers(gpt: GPT, precision: Precision, ids: Tensor, tokens: int) -> Callable[[], Tensor] | None:
+def _transformers(
+    gpt: GPT, precision: Precision, ids: Tensor, tokens: int, image_token_id: int
+) -> Callable[[], Tensor] | None:
     """Their greedy answers to the same prompts, (rows, tokens), when called; None where the library is missing."""
     device = gpt.lm_head.weight.device
     theirs = to_transformers(gpt, device, precision.dtype())
     if theirs is None:
         return None
-    banned = [gpt.config.vocab_size - 1]  # `<|image|>`, which our engine never emits
+    banned = [image_token_id]  # our engine never emits it
     options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None, "suppress_tokens": banned}
 
     @torch.inference_mode()

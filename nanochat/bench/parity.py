@@ -77,7 +77,7 @@ def _update(trainer: Trainer, gradients: torch.Tensor) -> torch.Tensor:
 
 def _answers(trainer: Trainer, tokens: int) -> torch.Tensor:
     """Greedy answers of the trainer's model to fixed prompts, (rows, tokens)."""
-    engine = Engine(trainer.model.eval(), RustBPETokenizer.byte_level())
+    engine = Engine(trainer.model.eval(), RustBPETokenizer.characters())
     engine.end_tokens = set()  # random weights must not end early
     prompts = torch.randint(0, 256, (4, 32), generator=torch.Generator().manual_seed(1)).tolist()
     return torch.tensor([answer.tokens for answer in engine.generate_batch(prompts, max_tokens=tokens)])

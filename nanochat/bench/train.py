@@ -93,7 +93,7 @@ def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task
     torch.manual_seed(config.seed)
     model_config = preset(config.model)
     model_config.vision.image_size = config.image_size
-    setup = Setup(device, RustBPETokenizer.byte_level(), NanoDeepseekOCR(model_config))
+    setup = Setup(device, RustBPETokenizer.characters(), NanoDeepseekOCR(model_config))
     setup.model.set_image_token_id(setup.tokenizer.encode_special("<|image|>"))
     if stage.number == 2:
         setup.model.freeze_sam()

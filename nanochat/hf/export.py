@@ -100,6 +100,7 @@ def fast_tokenizer(tokenizer: RustBPETokenizer) -> PreTrainedTokenizerFast:
     encoding, letters = tokenizer.encoding, _letters()
     ranks = encoding._mergeable_ranks
     vocabulary = {"".join(letters[byte] for byte in token): rank for token, rank in ranks.items()}
+    vocabulary |= tokenizer.special_tokens  # they may stand before the last ranks
     merges = []
     for token in sorted(ranks, key=ranks.__getitem__):
         if len(token) > 1:

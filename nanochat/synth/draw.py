@@ -22,7 +22,7 @@ _SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32) 
 _LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 _AS_TYPED = str.maketrans(PRINTED + "„‚", PLAIN + "\"'")
-ABROAD = 0.15  # share of the documents of training that are in another language than English
+ABROAD = 0.35  # share of the documents of training that are in another language than English
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 

@@ -10,9 +10,8 @@ from dataclasses import dataclass
 from functools import cache
 
 from nanochat.synth.lexicon import may_be_taught
+from nanochat.tokenizer import LETTERS
 
-_SMALL = "àáâãäåæçèéêëìíîïñòóôõöøœùúûü"
-LETTERS = _SMALL + _SMALL.upper() + "ß"  # beyond ASCII, in no order that matters
 MARKS = "¡¿«»º°€“”‘’„‚"  # all that may stand there; curly quotes are read as the typewriter's
 
 
