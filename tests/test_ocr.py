@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import unicodedata
 import warnings
 from pathlib import Path
 
 import pytest
 from drawn_page import draw_page, sentence
 from PIL import Image
+from rapidfuzz.distance import Levenshtein
 from tiny_model import tiny_model
 
 from nanochat import ocr as module
@@ -276,3 +278,15 @@ def test_nano_is_never_less_sure_of_a_line_for_having_looked_twice() -> None:
     for line, before in zip(twice.lines, once.lines):
         assert line.mean_probability >= before.mean_probability - 1e-4
         assert line.text == before.text or before.mean_probability < SURE_OF_LINE
+
+
+def test_nano_reads_accents_better_than_who_leaves_them_out() -> None:
+    lines = [
+        "Größe, Straße, süß und Übung", "élève à l'hôtel: forêt, août, naïf", "¿Dónde está el niño, señor?",
+        "Perché così? Città, virtù, però", "Smörgås från Ängelholm, idé", "Æble, rødgrød, blåbær, Ærø",
+    ]  # fmt: skip
+    read = OCR("nano").read(draw_page(lines, 26)[0]).text
+    truth = "\n".join(lines)
+    plain = unicodedata.normalize("NFD", truth).encode("ascii", "ignore").decode()
+    assert lines[0] in read
+    assert Levenshtein.distance(read, truth) < 0.6 * Levenshtein.distance(plain, truth)
