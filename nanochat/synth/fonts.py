@@ -21,7 +21,7 @@ _SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these
 PRINTED = "“”‘’–"  # how printers set what is typed as PLAIN, and read as that
 PLAIN = "\"\"''-"
 EXTRAS = "£€°—" + PRINTED  # drawn only in the faces that have them
-MISSING = "\U0010fffd"  # no face has it: drawn, it shows what a face draws for what it lacks
+_MISSING = "\U0010fffd"  # no face has it: drawn, it shows what a face draws for what it lacks
 PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file and index of each face
 
 # Families never trained on: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an old-style
@@ -79,7 +79,7 @@ class Face:
         font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
         letters = [_ink(font, char) for char in LETTERS + "aceinouACEINOU"]
         drawn = {*letters, *(_ink(font, mark) for mark in MARKS)}
-        return not drawn & {b"", _ink(font, MISSING)} and len({*letters}) == len(letters)
+        return not drawn & {b"", _ink(font, _MISSING)} and len({*letters}) == len(letters)
 
 
 class FontSet:
@@ -170,7 +170,7 @@ def _check(family: str, style: str, path: str, index: int) -> Face | None:
     except OSError:
         return None
 
-    missing = _ink(font, MISSING)
+    missing = _ink(font, _MISSING)
     drawn = {_ink(font, char) for char in _SAMPLE}
     if b"" in drawn or missing in drawn or len(drawn) < len(_SAMPLE):
         return None
