@@ -27,8 +27,8 @@ from nanochat.common import UserError, atomic_path, entry_point, parse_args
 from nanochat.nano_deepseek_ocr import ModelConfig
 from nanochat.synth import lexicon
 from nanochat.synth.fonts import ASCII, EXTRAS, PACKED_FACES, find_fonts
-from nanochat.synth.languages import LETTERS, LOCALES, MARKS
-from nanochat.tokenizer import RustBPETokenizer
+from nanochat.synth.languages import LOCALES, MARKS
+from nanochat.tokenizer import LETTERS, RustBPETokenizer
 
 # Packages that training wants and that a machine made for torch may not have; versions are uv.lock's.
 PACKAGES = ("tyro", "docstring-parser", "typeguard", "faker", "tzdata", "rustbpe", "rapidfuzz", "pypdfium2")

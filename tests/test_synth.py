@@ -18,16 +18,16 @@ from hypothesis import strategies as st
 
 from nanochat.common import UserError
 from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
-from nanochat.synth.atlas import get_atlas
 from nanochat.synth.canvas import Canvas
 from nanochat.synth.fonts import EXTRAS, HELD_OUT_FAMILIES, PLAIN, PRINTED, _candidates, find_fonts
-from nanochat.synth.languages import LANGUAGES, LETTERS, MARKS, language
+from nanochat.synth.languages import MARKS
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
 from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
 from nanochat.synth.ornaments import with_ornaments
 from nanochat.synth.phrases import OFFICE, SHOP
 from nanochat.synth.writer import Writer
+from nanochat.tokenizer import LETTERS
 
 ROOT = Path(__file__).parent.parent
 EVERYTHING = Level("everything", 320, 320, (12, 30), 20, 240, tuple(LAYOUTS), degrade=0.5)
@@ -251,55 +251,6 @@ def test_printers_quotes_open_before_words_and_close_after_them():
         assert not re.search(r"\w[“‘]|[“‘](\s|$)|(?<=\s)”|(?<=\s)’(?!tis)", text), text
     plain = str.maketrans(PRINTED, PLAIN)
     assert any(re.search(r"[A-Za-z][,.?!]\"", text.translate(plain)) for text in printed), "speech ends with its mark"
-
-
-# The letters beyond a to z of each language's alphabet, as its dictionaries have them in words of its own.
-ALPHABETS = {
-    "German": "äöüß", "French": "àâçèéêëîïôùûœ", "Spanish": "áéíñóúü", "Italian": "àèéìòù",
-    "Portuguese": "àáâãçéêíóôõú", "Dutch": "éëïöü", "Swedish": "åäöé", "Danish": "æøå", "Norwegian": "æøå",
-    "Finnish": "äö",
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", LANGUAGES)
-def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
-    assert set("".join(language(name).having).lower()) >= set(ALPHABETS[name])
-    written = ""
-    for seed in range(40):
-        writer = Writer(random.Random(seed), language=language(name))
-        written += " ".join([writer.sentences(200), writer.line(60), writer.phrase(), writer.name(), writer.date()])
-    letters = {char for char in written if char.isalpha() and not char.isascii()} - {*"ºª"}
-    assert set(ALPHABETS[name]) <= {char.lower() for char in letters} and letters <= set(LETTERS)
-    accented = sum(map(bool, re.findall(r"[^\W\d_]*[À-ÿœŒ][^\W\d_]*", written)))
-    assert 0.15 < accented / len(re.findall(r"[^\W\d_]+", written)) < 0.7, "often enough to be learnt"
-
-
-def test_words_of_other_languages_that_are_held_out_in_english_are_not_written():
-    own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, as the fixed wordings of each language are
-    words = []
-    for found in map(language, LANGUAGES):
-        own += [*found.phrases, *found.common, *found.months]
-        words += [word for alike in found.words.values() for word in alike]
-    usual = {word.lower() for word in re.findall(r"[^\W\d_]+", " ".join(own))}
-    checked = [word for word in words if word.lower() not in usual]
-    assert len(checked) > 50_000
-    assert not [word for word in checked if zlib.crc32(word.lower().encode()) % 20 == 0]
-
-
-def test_accents_stand_above_their_letters_and_other_rows_stay_where_they_are():
-    for faces in list(find_fonts().trained.values())[::12]:
-        face = faces[0]
-        if not face.western:
-            continue
-        atlas, paper = get_atlas(face, 24), Canvas(200, 80, (255,))
-        paper.write(10, 50, "EE", atlas, (0,))
-        plain = paper.image.copy()
-        paper.write(100, 50, "ÉÈ", atlas, (0,))
-        assert (paper.image[:, :95] == plain[:, :95]).all()
-        rows = np.flatnonzero((paper.image[:, 95:] < 128).any(axis=1))
-        assert rows[0] < np.flatnonzero((plain < 128).any(axis=1))[0] - 1, face
-        boxes, centres, _ = paper.glyphs()
-        assert (boxes[2:, 1] == boxes[0, 1]).all() and (centres[2:, 1] == centres[0, 1]).all()
 
 
 def test_drawings_stand_beside_the_text_and_in_its_ink():

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import ImageFont
 
 from nanochat.synth.fonts import ASCII, Face
-from nanochat.synth.languages import LETTERS
+from nanochat.tokenizer import LETTERS
 
 
 class Glyph(NamedTuple):

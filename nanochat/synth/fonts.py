@@ -14,7 +14,8 @@ import numpy as np
 from PIL import ImageFont
 
 from nanochat.common import UserError
-from nanochat.synth.languages import LETTERS, MARKS
+from nanochat.synth.languages import MARKS
+from nanochat.tokenizer import LETTERS
 
 ASCII = "".join(map(chr, range(33, 127)))
 _SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these as it should draws all of ASCII

@@ -61,3 +61,25 @@ OFFICE = (
     "Thank you for your letter",
 )  # fmt: skip
 """Of forms, letters and reports."""
+
+FIELDS = {
+    "name": ("Name", "Contact", "Cashier", "Attn", "Manager", "Patient", "Signed", "Applicant", "Buyer"),
+    "date": ("Date", "Due date", "Born", "Issued", "Valid until", "Time", "Date of birth", "From", "To"),
+    "amount": ("Total", "Amount", "Price", "Fee", "Tax", "Balance", "Deposit", "Salary", "Cost"),
+    "number": ("Qty", "Items", "Page", "Table", "Age", "Weight", "Size", "Room", "Score", "Units"),
+    "code": ("Ref", "Invoice No.", "Order #", "Account", "ID", "Serial No.", "Code", "Tax ID", "Reg. No", "Batch"),
+    "phone": ("Tel", "Phone", "Fax", "Mobile"),
+    "email": ("E-mail", "Email", "Web"),
+    "place": ("City", "Address", "Place", "Ship to", "State"),
+    "title": ("Subject", "Project", "Brand", "Product", "Title", "Remarks", "Department", "Type", "Status", "Note"),
+}
+"""Labels of a form's fields, by the kind of value that they ask for."""
+
+STREETS = ("St.", "Street", "Ave", "Road", "Lane", "Blvd", "Drive", "Way", "Square")
+"""What streets are called."""
+
+FIRMS = ("Ltd", "Inc.", "& Co.", "LLC", "GmbH", "Group", "Stores", "& Sons", "Market", "SDN BHD", "Cafe", "Mart")
+"""What stands behind the name of a firm."""
+
+SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M)", "10%", "2x4", "3in1")
+"""What stands behind a thing for sale."""

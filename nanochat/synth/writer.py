@@ -8,7 +8,7 @@ from collections.abc import Callable
 from nanochat.synth.fonts import PRINTED
 from nanochat.synth.languages import Language
 from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
-from nanochat.synth.phrases import OFFICE, SHOP
+from nanochat.synth.phrases import FIELDS, FIRMS, OFFICE, SHOP, SIZES, STREETS
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
@@ -18,20 +18,6 @@ _SYMBOLS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _CODES = ("A99-999", "AA9999", "9999-AAA", "AAA/99/99", "#99999", "A9A 9A9", "99A-9999-A", "AA 99 99")
 _PHONES = ("999-9999", "(999) 999-9999", "+9 999 999 99 99", "9999 9999 9999", "999.999.999-99", "+99-99-9999 9999")
 _REFERENCES = ("99999", "999999", "AA-9999", "A999999", "9999/99", "AA99/9999", "99-9999-A", "#9999", "9999999999")
-_FIELDS = {
-    "name": ("Name", "Contact", "Cashier", "Attn", "Manager", "Patient", "Signed", "Applicant", "Buyer"),
-    "date": ("Date", "Due date", "Born", "Issued", "Valid until", "Time", "Date of birth", "From", "To"),
-    "amount": ("Total", "Amount", "Price", "Fee", "Tax", "Balance", "Deposit", "Salary", "Cost"),
-    "number": ("Qty", "Items", "Page", "Table", "Age", "Weight", "Size", "Room", "Score", "Units"),
-    "code": ("Ref", "Invoice No.", "Order #", "Account", "ID", "Serial No.", "Code", "Tax ID", "Reg. No", "Batch"),
-    "phone": ("Tel", "Phone", "Fax", "Mobile"),
-    "email": ("E-mail", "Email", "Web"),
-    "place": ("City", "Address", "Place", "Ship to", "State"),
-    "title": ("Subject", "Project", "Brand", "Product", "Title", "Remarks", "Department", "Type", "Status", "Note"),
-}
-_STREETS = ("St.", "Street", "Ave", "Road", "Lane", "Blvd", "Drive", "Way", "Square")
-_FIRMS = ("Ltd", "Inc.", "& Co.", "LLC", "GmbH", "Group", "Stores", "& Sons", "Market", "SDN BHD", "Cafe", "Mart")
-_SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M)", "10%", "2x4", "3in1")
 _SPOKEN = (
     *("I", "I", "I", "I", "I", "I", "I'm", "I'll", "I've", "I'd", "it's", "it'll", "don't", "can't", "won't"),
     *("they'll", "you're", "'tis"),
@@ -304,7 +290,7 @@ class Writer:
         """The name of a thing for sale or on a list: `count` words, at times with a size or a number."""
         text = self.title(count)
         if self.rng.random() < 0.25:
-            text += " " + self.rng.choice(_SIZES)
+            text += " " + self.rng.choice(SIZES)
         return text
 
     def name(self) -> str:
@@ -321,12 +307,12 @@ class Writer:
     def company(self) -> str:
         """The name of a firm or shop."""
         word = self.rng.choice(self._names) if self.rng.random() < 0.5 else self.word(10).capitalize()
-        return f"{word} {self.rng.choice(_FIRMS)}" if self.rng.random() < 0.7 else f"{word} {self.word(9).capitalize()}"
+        return f"{word} {self.rng.choice(FIRMS)}" if self.rng.random() < 0.7 else f"{word} {self.word(9).capitalize()}"
 
     def street(self) -> str:
         """House number and street."""
         rng = self.rng
-        name = f"{rng.choice(self._names)} {rng.choice(_STREETS)}"
+        name = f"{rng.choice(self._names)} {rng.choice(STREETS)}"
         return f"{rng.randint(1, 999)} {name}" if rng.random() < 0.7 else f"No. {rng.randint(1, 99)}, {name}"
 
     def place(self) -> str:
@@ -350,8 +336,8 @@ class Writer:
 
     def field(self) -> tuple[str, str]:
         """A label of a form and its value."""
-        kind = self.rng.choice(tuple(_FIELDS))
-        labels = self._office if self.rng.random() < 0.3 else _FIELDS[kind]
+        kind = self.rng.choice(tuple(FIELDS))
+        labels = self._office if self.rng.random() < 0.3 else FIELDS[kind]
         return self.rng.choice(labels), self.cell(kind)
 
     def cell(self, kind: str) -> str:
