@@ -39,9 +39,12 @@ class Tesseract:
             raise UserError("tesseract is not installed: `apt-get install tesseract-ocr`, or leave out --peers")
         self.program = program
         self.threads, self.model = str(torch.get_num_threads()), "Latin" if accents else "eng"
-        known = subprocess.run([program, "--list-langs"], capture_output=True, text=True, check=True).stdout
-        if accents and "Latin" not in known.split():
-            raise UserError("tesseract lacks its model of Latin letters: `apt-get install tesseract-ocr-script-latn`")
+        if accents:
+            known = subprocess.run([program, "--list-langs"], capture_output=True, text=True, check=True).stdout
+            if self.model not in known.split():
+                raise UserError(
+                    "tesseract lacks its model of Latin letters: `apt-get install tesseract-ocr-script-latn`"
+                )
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         self.name = f"Tesseract {(version.stdout or version.stderr).split()[1]}{', Latin' if accents else ''}"
 
