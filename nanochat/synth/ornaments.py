@@ -162,6 +162,24 @@ def _blots(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray
     return ((field * rng.uniform(1, 4)).clip(0, 1) * (1 - x**2) * (1 - y**2)).astype(np.float32)
 
 
+def _tick(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
+    """A tick, as one hooks off what was paid."""
+    at = rng.uniform(0.2, 0.45)
+    curve = np.array([[0.02, rng.uniform(0.4, 0.8)], [at, 0.97], [0.98, 0.03]])
+    return _lines([curve], w, h, _stroke(type_height, rng))
+
+
+def _stripe(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
+    """A stroke from one side to the other, nearly straight: what was struck out, underlined or folded."""
+    along = np.linspace(0, 1, 20)
+    middle, slope, bend = rng.uniform(0.2, 0.8), rng.uniform(-0.3, 0.3), rng.uniform(-0.15, 0.15)
+    across = middle + slope * (along - 0.5) + bend * np.sin(np.pi * along)
+    return _lines([np.stack([along, across.clip(0, 1)], axis=1)], w, h, _stroke(type_height, rng))
+
+
+PEN_MARKS = (_tick, _tick, _stripe, _stripe, _ring, _scrawl)
+"""Drawn across text by `wear.crossed`: each (width, height, type height, rng) -> coverage (h, w)."""
+
 # Each with its least height in heights of the type: a small ring is an o, a short stroke an l.
 _KINDS = (
     *((_curls, 1.1), (_curls, 1.1), (_star, 1.5), (_ring, 2.5), (_vessel, 1.5), (_leaf, 1.3)),

@@ -1,23 +1,51 @@
-"""Documents to learn the finding and reading of lines from: small print among them, and drawings beside the text."""
+"""Documents to learn the finding and reading of lines from, harder than those that are measured.
+
+Small print is among them, drawings beside the text and pens across it, and receipts of tills that print badly.
+"""
 
 import random
 from dataclasses import replace
+from functools import cache
 
+from nanochat.synth.degrade import camera
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
+from nanochat.synth.fonts import FontSet, find_fonts
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
+from nanochat.synth.wear import crossed, shown_through, worn
 
 SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents that are set in smaller type, and its sizes, px
 WEAR_OF_SMALL_PRINT = 0.55  # of the wear that larger type has: it must still be readable
-DECORATED = 0.3  # share with drawings beside the text
+WORN, TILL_KINDS = 0.22, ("receipt", "receipt", "lines")  # share printed by worn tills, and what they print
+FLAT = 0.15  # of the other wear, before the print breaks: what is broken must lie on even paper
+DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the text, a pen across, its back's print
+
+
+@cache
+def _till_fonts() -> FontSet:
+    """The typewriter, code and dot faces to train on, or all where there is none such."""
+    faces = [face for family in find_fonts().trained.values() for face in family]
+    return FontSet([face for face in faces if face.mono] or faces)
 
 
 def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Document:
     """The document of `level` that `seed` names, made harder by what `rng` draws, as sets to measure on are not."""
-    if rng.random() < SMALL_PRINT:
+    till = rng.random() < WORN
+    if till:
+        kinds = TILL_KINDS if level.max_lines > 1 else level.kinds
+        level = replace(level, kinds=kinds, degrade=level.degrade * FLAT)
+    elif rng.random() < SMALL_PRINT:
         level = replace(level, font_px=SMALL_PX, degrade=level.degrade * WEAR_OF_SMALL_PRINT)
-    document = draw_document(level, seed, split)
+    document = draw_document(level, seed, split, _till_fonts() if till else None)
+    if till:
+        document.image = worn(document.image, document.boxes, rng)
+    if rng.random() < THROUGH:
+        document.image = shown_through(document.image, document.boxes, rng)
     if rng.random() < DECORATED:
         document.image = with_ornaments(document.image, document.boxes, rng)
+    if rng.random() < CROSSED:
+        document.image = crossed(document.image, document.boxes, rng)
+    if till:
+        document.image = camera(document.image, level.font_px[0], rng.uniform(0.1, 0.6), rng)
     return document

@@ -1,0 +1,120 @@
+"""What happens to printed papers after they are drawn: tills whose print breaks and fades, pens, the back's print.
+
+Receipts lose most here: a head that lies askew prints half of its letters on one side, dots of it die, thermal paper
+fades from its thinnest strokes on. The sets that are measured know only the milder wear of `degrade.py`.
+"""
+
+import math
+import random
+
+import cv2
+import numpy as np
+
+from nanochat.synth.degrade import noise, sheet_colour, to_bytes
+from nanochat.synth.ornaments import PEN_MARKS
+
+_FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must be left, and share of letters that may have less
+_TRIES = 6
+
+
+def _type_height(boxes: np.ndarray) -> float:
+    return float(np.median(boxes[:, 3] - boxes[:, 1]))
+
+
+def _cover(image: np.ndarray, type_height: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How much ink lies at each place, float32 (H, W) from 0 to 1; the paper there, float32 as the image; the ink.
+
+    The paper is the median around a place, so that neither a shadow nor a dark band is taken for ink.
+    """
+    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    around = cv2.medianBlur(small, 2 * max(round(type_height / 3), 1) + 1)
+    paper = cv2.resize(around, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    sheet = sheet_colour(image).astype(np.float32)
+    ink = np.percentile(image, 1 if np.mean(sheet) > 128 else 99, axis=(0, 1)).astype(np.float32)
+    away = np.abs(image.astype(np.float32) - paper).reshape(*image.shape[:2], -1).mean(2)
+    return np.minimum(away / max(float(np.abs(ink - sheet).mean()), 1.0), 1.0), paper, ink
+
+
+def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """The share of each glyph's ink that is still there, (glyphs with ink,)."""
+    sums = [cv2.integral(field.astype(np.float64)) for field in (printed, cover)]
+    height, width = cover.shape
+    x0, x1 = (boxes[:, k].round().astype(int).clip(0, width) for k in (0, 2))
+    y0, y1 = (boxes[:, k].round().astype(int).clip(0, height) for k in (1, 3))
+    left, whole = (s[y1, x1] - s[y0, x1] - s[y1, x0] + s[y0, x0] for s in sums)
+    inked = whole > 2
+    return left[inked] / whole[inked]
+
+
+def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
+    """The picture of an evenly lit document as a worn till prints it: dots of one darkness, thin, broken and faded.
+
+    image: (H, W) or (H, W, 3) uint8; boxes: (N, 4) of its glyphs. Nearly every letter keeps a part of its ink; what
+    would lose more is printed more strongly.
+    """
+    if not len(boxes):
+        return image
+    type_height = _type_height(boxes)
+    cover, paper, ink = _cover(image, type_height)
+    height, width = cover.shape
+    pitch = max(type_height / rng.uniform(16, 28), 1.0)
+    grid = (max(round(width / pitch), 1), max(round(height / pitch), 1))
+    small = cv2.GaussianBlur(cv2.resize(cover, grid, interpolation=cv2.INTER_AREA), (0, 0), rng.uniform(0.3, 0.7))
+    inked = small[small > 0.25]
+    dots = small / (float(np.percentile(inked, 70)) if len(inked) else 1.0)
+    field = noise(dots.shape, rng, rng.choice((0, 1, 1, 3, 24)))
+    form = rng.random()
+    if form < 0.35:  # dots of the head that heat less: fainter columns, or rows where it lay across
+        field = np.broadcast_to(field[:1] if form < 0.2 else field[:, :1], dots.shape)
+    bar = rng.uniform(0.3, 0.65) + field * rng.uniform(0, 0.22)
+    if rng.random() < 0.45:  # one side of the head does not touch the paper
+        along = np.linspace(0, 1, dots.shape[1], dtype=np.float32)
+        edge = rng.uniform(0.05, 0.6)
+        askew = np.clip(1 - along / edge, 0, 1) * rng.uniform(0.1, 0.6)
+        bar = bar + (askew if rng.random() < 0.6 else askew[::-1])
+    sharp, strength = rng.uniform(2.5, 12), rng.uniform(0.55, 1.0)
+    form = rng.choice((cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
+    for _ in range(_TRIES):
+        heated = np.clip((dots - bar) * sharp + 0.5, 0, 1)
+        printed = cv2.resize(heated, (width, height), interpolation=form).clip(0, 1)
+        left = _ink_left(printed, cover, boxes)
+        if not len(left) or (left < _FAINTEST).mean() <= _FEW:
+            break
+        bar = bar - 0.12
+    printed *= strength
+    return to_bytes(paper + (ink - paper) * (printed[:, :, None] if image.ndim == 3 else printed))
+
+
+def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
+    """A copy of a document's picture with one to three strokes of a pen across its text, which stays readable."""
+    if not len(boxes):
+        return image
+    image = image.copy() if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
+    height, width = image.shape[:2]
+    type_height = _type_height(boxes)
+    light = float(np.mean(sheet_colour(image))) > 128
+    for _ in range(rng.randint(1, 3)):
+        tall = type_height * math.exp(rng.uniform(math.log(0.7), math.log(4)))
+        wide = tall * math.exp(rng.uniform(0.0, 1.8))
+        h, w = min(max(round(tall), 6), height), min(max(round(wide), 6), width)
+        x0, y0, x1, y1 = boxes[rng.randrange(len(boxes))]
+        x = round(min(max((x0 + x1) / 2 - rng.random() * w, 0), width - w))
+        y = round(min(max((y0 + y1) / 2 - rng.random() * h, 0), height - h))
+        cover = rng.choice(PEN_MARKS)(w, h, type_height * rng.uniform(0.6, 1.0), rng) * rng.uniform(0.35, 0.9)
+        low, high = (0, 110) if light else (150, 255)
+        colour = np.array([rng.randint(low, high) for _ in range(3)] if rng.random() < 0.6 else [low or high] * 3)
+        part = image[y : y + h, x : x + w].astype(np.float32)
+        image[y : y + h, x : x + w] = to_bytes(part + (colour - part) * cover[:, :, None])
+    return image
+
+
+def shown_through(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
+    """The picture of a document with the print of its back, mirrored, blurred and faint, under its own."""
+    if not len(boxes):
+        return image
+    cover, paper, ink = _cover(image, _type_height(boxes))
+    back = cv2.GaussianBlur(cover[:, ::-1] if rng.random() < 0.7 else cover[::-1], (0, 0), rng.uniform(0.8, 2.0))
+    height, width = cover.shape
+    back = np.roll(back, (rng.randrange(height), rng.randrange(width)), axis=(0, 1)) * rng.uniform(0.06, 0.25)
+    under = back * (1 - cover)  # what is printed over it hides it
+    return to_bytes(image + (ink - paper) * (under[:, :, None] if image.ndim == 3 else under))
