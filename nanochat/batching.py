@@ -18,6 +18,7 @@ from torch import Tensor
 
 from nanochat.common import UserError
 from nanochat.constraints import Constraint, Forbid, NoRepeatNgram
+from nanochat.fixed_step import FixedStep
 from nanochat.gpt import KVCache
 from nanochat.image_process import ImageViews
 from nanochat.int8 import Int8Linear
@@ -216,10 +217,15 @@ def read_together(model: NanoDeepseekOCR, prompts: list[Prompt]) -> tuple[KVCach
 
 
 class Scheduler:
-    """Reads prompts and lets their answers grow, together, as many as `max_rows` at a time. For one thread."""
+    """Reads prompts and lets their answers grow, together, as many as `max_rows` at a time. For one thread.
 
-    def __init__(self, model: NanoDeepseekOCR, end_tokens: set[int], max_rows: int) -> None:
-        self.model, self.end_tokens, self.max_rows = model, end_tokens, max_rows
+    With a `fixed` step all rows go through that, else through the GPT as they are.
+    """
+
+    def __init__(
+        self, model: NanoDeepseekOCR, end_tokens: set[int], max_rows: int, fixed: FixedStep | None = None
+    ) -> None:
+        self.model, self.end_tokens, self.max_rows, self.fixed = model, end_tokens, max_rows, fixed
         self.waiting: deque[Prompt] = deque()
         self.rows: list[tuple[Prompt, Answer]] = []
         self.second_looks = 0
@@ -316,9 +322,13 @@ class Scheduler:
         self._drop([answer.check_clock() for answer in answers])
         if self.rows:
             assert self._cache is not None
-            chosen = torch.tensor([[answer.last] for _, answer in self.rows], device=self.model.device)  # (B, 1)
-            hidden = self.model.gpt.hidden(self.model.gpt.embed(chosen), self._cache)  # (B, 1, C)
-            self._choose(self.model.next_logits(hidden[:, -1]), 0)
+            last = [answer.last for _, answer in self.rows]
+            if self.fixed is not None:
+                self._choose(self.fixed.logits(self._cache, last), 0)
+            else:
+                chosen = torch.tensor(last, device=self.model.device)[:, None]  # (B, 1)
+                hidden = self.model.gpt.hidden(self.model.gpt.embed(chosen), self._cache)  # (B, 1, C)
+                self._choose(self.model.next_logits(hidden[:, -1]), 0)
         return answers
 
     def _choose(self, logits: Tensor, first: int) -> None:

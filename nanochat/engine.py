@@ -15,11 +15,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
+import torch
 from torch import Tensor
 
 from nanochat.batching import Answer, Generation, Prompt, Sampling, Scheduler
 from nanochat.common import UserError
 from nanochat.constraints import Constraint
+from nanochat.fixed_step import FixedStep
+from nanochat.gpt import GPT
 from nanochat.image_process import ImageViews
 from nanochat.loops import LoopGuard
 from nanochat.modes import ImageLayout
@@ -55,10 +58,13 @@ class Engine:
         self.model = model
         self.end_tokens = {tokenizer.encode_special("<|assistant_end|>"), tokenizer.get_bos_token_id()}
         self.loops = LoopGuard(tokenizer)
+        self.copies: dict[torch.dtype, GPT] = {}
+        """of the GPT in other dtypes, made when they are first wanted: the weights must not change any more"""
 
     def scheduler(self, max_rows: int) -> Scheduler:
         """An empty batch of this model, with room for `max_rows` answers at a time."""
-        return Scheduler(self.model, self.end_tokens, max_rows)
+        fixed = FixedStep(self.model, self.copies) if self.model.device.type == "cuda" else None
+        return Scheduler(self.model, self.end_tokens, max_rows, fixed)
 
     def prompt(
         self,

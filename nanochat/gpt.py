@@ -78,7 +78,7 @@ class KVCache:
         """Make room for `n_new` tokens a row; return their positions, a slice (the same in all rows) or (B, n_new)."""
         longest = max(self.lengths)
         self._end = longest + n_new
-        self._make_room(self._end)
+        self.reserve(self._end)
         self._mask, self._places = None, None
         if min(self.lengths) == longest:
             if longest and n_new > 1:
@@ -91,8 +91,8 @@ class KVCache:
         self._places = (torch.arange(len(self.lengths), device=keys.device)[:, None], positions)
         return positions
 
-    def _make_room(self, tokens: int) -> None:
-        """Let every row hold this many tokens."""
+    def reserve(self, tokens: int) -> None:
+        """Make room for this many tokens in every row; where there is not enough, `k` and `v` are new lists."""
         if tokens > self.k[0].size(2):
             more = tokens + max(GROWTH, tokens // 4) - self.k[0].size(2)  # zeros: what is masked must be finite
             self.k = [F.pad(k, (0, 0, 0, more)) for k in self.k]
@@ -129,7 +129,7 @@ class KVCache:
             return
         first, lengths = len(self.lengths), [other.lengths[source] for source in sources]
         end, longest = first + len(sources), max(lengths)
-        self._make_room(longest)
+        self.reserve(longest)
         if end > self.k[0].size(0):
             more = max(end - self.k[0].size(0), first // 2)
             self.k = [F.pad(k, (0, 0, 0, 0, 0, 0, 0, more)) for k in self.k]

@@ -80,9 +80,9 @@ def check_rows(name: str, report: dict[str, Any]) -> Rows:
 def decoding_rows(name: str, report: dict[str, Any]) -> Rows:
     theirs, ours = report["transformers_tokens_per_second"], report["ours_with_prompt_tokens_per_second"]
     ratio = f"{ours / theirs:.1f}" if theirs else "-"
-    return [
-        (name, str(report["batch_size"]), f"{report['decode_tokens_per_second']:,.0f}", f"{report['mbu']:.0%}", ratio)
-    ]
+    rates = (report["decode_tokens_per_second"], report["unrecorded_tokens_per_second"])
+    shown = (f"{rate:,.0f}" if rate else "-" for rate in rates)
+    return [(name, str(report["batch_size"]), *shown, f"{report['mbu']:.0%}", ratio)]
 
 
 def loading_rows(name: str, report: dict[str, Any]) -> Rows:
@@ -107,7 +107,7 @@ def page(steps: list[dict[str, Any]]) -> str:
         "Training": (("step", "stage", "tokens", "seconds", "tokens/s", "pictures/s", "MFU"), "train", training_rows),
         "Where a step's time goes": (("step", "part", "ms", "share"), "train", part_rows),
         "Fast paths": (("step", "fast path", "against", "fast, ms", "plain, ms", "difference"), "train", check_rows),
-        "Reading": (("step", "rows", "tokens/s", "MBU", "times transformers'"), "decode", decoding_rows),
+        "Reading": (("step", "rows", "tokens/s", "without a graph", "MBU", "times transformers'"), "decode", decoding_rows),
         "Loading, pictures a second and core": (
             ("step", "decode and resize", "the loader", "share", "drawn"), "data", loading_rows,
         ),
