@@ -9,7 +9,7 @@ import pytest
 from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.document import Document
 from nanochat.synth.practice import draw_practice
-from nanochat.synth.wear import crossed, shown_through, worn
+from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
 
 FLAT = replace(LEVELS["note"], degrade=0.0, kinds=("receipt", "lines"))
 
@@ -65,10 +65,46 @@ def test_print_of_the_back_is_fainter_than_what_stands_in_front() -> None:
         assert beneath.any() and beneath.max() < 0.35 * ink(document.image).max(), seed
 
 
+def test_rules_lie_under_the_letters_and_leave_them_whole() -> None:
+    seen = 0
+    for seed, document in enumerate(flat_documents(20)):
+        changed = underlined(document, random.Random(seed)) != document.image
+        rows = changed.reshape(*changed.shape[:2], -1).any(axis=2)
+        seen += rows.any()
+        for x0, y0, x1, y1 in document.boxes.round().astype(int).clip(0):
+            upper = y0 + round(0.6 * (y1 - y0))
+            assert rows[y0 + 4 : upper, x0:x1].mean() < 0.2, seed
+    assert seen > 12
+    rotated = draw_document(replace(LEVELS["note"], degrade=1.0), 4, "hard")
+    assert (underlined(rotated, random.Random(1)) != rotated.image).any()
+
+
+def test_grey_behind_the_text_is_lighter_than_the_text() -> None:
+    greyed = []
+    for seed, document in enumerate(flat_documents(20)):
+        seen = ink(shaded(document.image, document.boxes, random.Random(seed)))
+        before = ink(document.image)
+        strongest = np.percentile(before, 99.5)
+        assert (seen[before > 0.8 * strongest] > 0.6 * strongest).mean() > 0.95, "letters keep their ink"
+        greyed.append((seen - before > 0.05 * strongest).mean())
+    assert 0.02 < np.mean(greyed) < 0.5
+
+
+def test_black_and_white_keeps_the_letters() -> None:
+    for seed, document in enumerate(flat_documents(20)):
+        seen = scanned_in_black_and_white(document.image, document.boxes, random.Random(seed))
+        assert seen.shape == document.image.shape[:2] and seen.dtype == np.uint8
+        assert ((seen < 30) | (seen > 225)).mean() > 0.8
+        assert share_of_glyphs(document, seen, 0.3) > 0.9, seed
+
+
 def test_a_sheet_without_text_is_left_as_it_is() -> None:
     blank, nothing = np.full((64, 64), 240, np.uint8), np.zeros((0, 4), np.float32)
     assert (worn(blank, nothing, random.Random(0)) == blank).all()
     assert (crossed(blank, nothing, random.Random(0)) == blank).all()
+    assert (shaded(blank, nothing, random.Random(0)) == blank).all()
+    empty = Document(blank, "", "", nothing, np.zeros((0, 2), np.float32), np.zeros(0, np.int32))
+    assert (underlined(empty, random.Random(0)) == blank).all()
     assert (shown_through(blank, nothing, random.Random(0)) == blank).all()
 
 

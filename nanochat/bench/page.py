@@ -107,7 +107,9 @@ def page(steps: list[dict[str, Any]]) -> str:
         "Training": (("step", "stage", "tokens", "seconds", "tokens/s", "pictures/s", "MFU"), "train", training_rows),
         "Where a step's time goes": (("step", "part", "ms", "share"), "train", part_rows),
         "Fast paths": (("step", "fast path", "against", "fast, ms", "plain, ms", "difference"), "train", check_rows),
-        "Reading": (("step", "rows", "tokens/s", "without a graph", "MBU", "times transformers'"), "decode", decoding_rows),
+        "Reading": (
+            ("step", "rows", "tokens/s", "without a graph", "MBU", "times transformers'"), "decode", decoding_rows,
+        ),
         "Loading, pictures a second and core": (
             ("step", "decode and resize", "the loader", "share", "drawn"), "data", loading_rows,
         ),

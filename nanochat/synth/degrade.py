@@ -133,13 +133,16 @@ def _sensor(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarr
     return pixels
 
 
-def fax(pixels: np.ndarray, px: float) -> np.ndarray:
-    """Black and white alone, each place by its own threshold, as faxes and some scanners have it."""
+def fax(pixels: np.ndarray, px: float, bar: float = 0.92) -> np.ndarray:
+    """Black and white alone, each place by its own threshold, as faxes and some scanners have it.
+
+    bar: what is darker than this share of its surroundings is black; the lower, the thinner the strokes.
+    """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
     middle = float(np.median(grey[::4, ::4]))
     around = cv2.GaussianBlur(grey, (0, 0), 1.5 * px)
-    bar = around * 0.92 if middle > 128 else around * 1.08 + 6
-    return np.where(grey > bar, 255, 0).astype(np.uint8)
+    threshold = around * bar if middle > 128 else around * (2 - bar) + 6
+    return np.where(grey > threshold, 255, 0).astype(np.uint8)
 
 
 def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:

@@ -1,6 +1,7 @@
 """Documents to learn the finding and reading of lines from, harder than those that are measured.
 
-Small print is among them, drawings beside the text and pens across it, and receipts of tills that print badly.
+Small print is among them, receipts of tills that print badly, lines that are underlined or stand on grey, drawings
+beside the text and pens across it.
 """
 
 import random
@@ -13,13 +14,14 @@ from nanochat.synth.draw import draw_document
 from nanochat.synth.fonts import FontSet, find_fonts
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
-from nanochat.synth.wear import crossed, shown_through, worn
+from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
 
 SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents that are set in smaller type, and its sizes, px
 WEAR_OF_SMALL_PRINT = 0.55  # of the wear that larger type has: it must still be readable
 WORN, TILL_KINDS = 0.22, ("receipt", "receipt", "lines")  # share printed by worn tills, and what they print
 FLAT = 0.15  # of the other wear, before the print breaks: what is broken must lie on even paper
 DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the text, a pen across, its back's print
+UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share with lines underlined, on grey dots, in black and white
 
 
 @cache
@@ -40,12 +42,18 @@ def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Do
     document = draw_document(level, seed, split, _till_fonts() if till else None)
     if till:
         document.image = worn(document.image, document.boxes, rng)
+    if rng.random() < UNDERLINED:
+        document.image = underlined(document, rng)
+    if rng.random() < SHADED:
+        document.image = shaded(document.image, document.boxes, rng)
     if rng.random() < THROUGH:
         document.image = shown_through(document.image, document.boxes, rng)
     if rng.random() < DECORATED:
         document.image = with_ornaments(document.image, document.boxes, rng)
     if rng.random() < CROSSED:
         document.image = crossed(document.image, document.boxes, rng)
+    if rng.random() < SCANNED:
+        document.image = scanned_in_black_and_white(document.image, document.boxes, rng)
     if till:
         document.image = camera(document.image, level.font_px[0], rng.uniform(0.1, 0.6), rng)
     return document

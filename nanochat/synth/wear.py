@@ -1,7 +1,8 @@
-"""What happens to printed papers after they are drawn: tills whose print breaks and fades, pens, the back's print.
+"""What happens to printed papers after they are drawn, and to the sets that are measured only in milder forms.
 
-Receipts lose most here: a head that lies askew prints half of its letters on one side, dots of it die, thermal paper
-fades from its thinnest strokes on. The sets that are measured know only the milder wear of `degrade.py`.
+Tills: a head that lies askew prints half of its letters on one side, dots of it die, thermal paper fades from its
+thinnest strokes on. Forms: lines are underlined, or stand on grey that is made of dots. Pens cross the text, and the
+print of the back shows through.
 """
 
 import math
@@ -10,7 +11,8 @@ import random
 import cv2
 import numpy as np
 
-from nanochat.synth.degrade import noise, sheet_colour, to_bytes
+from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
+from nanochat.synth.document import Document
 from nanochat.synth.ornaments import PEN_MARKS
 
 _FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must be left, and share of letters that may have less
@@ -106,6 +108,69 @@ def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndar
         part = image[y : y + h, x : x + w].astype(np.float32)
         image[y : y + h, x : x + w] = to_bytes(part + (colour - part) * cover[:, :, None])
     return image
+
+
+def underlined(document: Document, rng: random.Random) -> np.ndarray:
+    """A copy of a document's picture with one rule or two close under some of its lines, or a part of them.
+
+    They follow the line's slope, touch its tails, and are of its ink.
+    """
+    image = document.image.copy()
+    paper = sheet_colour(image)
+    ink = np.percentile(image, 1 if np.mean(paper) > 128 else 99, axis=(0, 1)).reshape(-1).tolist()
+    heights = document.boxes[:, 3] - document.boxes[:, 1]
+    share = rng.uniform(0.2, 1.0)
+    for line in range(int(document.line_ids[-1]) + 1 if len(heights) else 0):
+        here = np.flatnonzero(document.line_ids == line)
+        if not len(here) or rng.random() > share:
+            continue
+        height = float(np.median(heights[here]))
+        if rng.random() < 0.4:  # a part
+            first = rng.randrange(len(here))
+            here = here[first : first + rng.randint(1, 25)]
+        ends = [(document.boxes[i, k], document.centres[i, 1]) for i in here for k in (0, 2)]
+        course = np.array(ends) + [0, height * rng.uniform(0.24, 0.42)]  # the baseline lies at about 0.22
+        thick = max(round(height * rng.uniform(0.03, 0.1)), 1)
+        for below in (0.0, height * rng.uniform(0.1, 0.15))[: 1 + (rng.random() < 0.15)]:
+            points = ((course + [0, below]) * 16).round().astype(np.int32)
+            cv2.polylines(image, [points], False, ink, thick, cv2.LINE_AA, shift=4)
+    return image
+
+
+def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
+    """A copy of a document's picture with bands of grey behind some of its text, made of dots as copiers make it."""
+    if not len(boxes):
+        return image
+    type_height = _type_height(boxes)
+    cover, paper, ink = _cover(image, type_height)
+    height, width = cover.shape
+    dots = np.zeros_like(cover)
+    for _ in range(rng.randint(1, 4)):
+        _, y0, _, y1 = boxes[rng.randrange(len(boxes))]
+        top, bottom = int(y0 - type_height * rng.uniform(0, 0.4)), int(y1 + type_height * rng.uniform(0, 0.4))
+        left, right = (0, width) if rng.random() < 0.5 else sorted(rng.randrange(width) for _ in range(2))
+        dots[max(top, 0) : max(bottom, 0), left:right] = 1
+    if rng.random() < 0.5:  # in no order
+        pattern = (noise(cover.shape, rng, rng.choice((0, 1))) > rng.uniform(0.2, 1.2)).astype(np.float32)
+    else:
+        pitch = rng.uniform(2.2, 4.5)
+        y, x = np.mgrid[:height, :width].astype(np.float32) / pitch
+        wave = np.sin(2 * np.pi * (x + y) / math.sqrt(2)) + np.sin(2 * np.pi * (x - y) / math.sqrt(2))
+        pattern = np.clip(wave * 2 - rng.uniform(0, 2), 0, 1).astype(np.float32)
+    pattern = cv2.GaussianBlur(pattern * dots, (0, 0), rng.uniform(0.3, 0.8)) * rng.uniform(0.3, 0.8)
+    added = np.maximum(pattern - cover, 0)  # what is printed there stays
+    return to_bytes(image + (ink - paper) * (added[:, :, None] if image.ndim == 3 else added))
+
+
+def scanned_in_black_and_white(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
+    """The picture (H, W) of a document as offices keep it: two colours, finer than what is made of it later."""
+    type_height = _type_height(boxes) if len(boxes) else 16.0
+    finer = rng.uniform(1.3, 2.5)
+    large = cv2.resize(image, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
+    height, width = image.shape[:2]
+    return cv2.resize(
+        fax(large, type_height * finer, rng.uniform(0.75, 0.95)), (width, height), interpolation=cv2.INTER_AREA
+    )
 
 
 def shown_through(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
