@@ -81,9 +81,10 @@ class FixedStep:
 
     def _run(self) -> Tensor:
         assert self._whole is not None
-        kind, dtype = self.model.device.type, self._whole.k[0].dtype
+        dtype = self._whole.k[0].dtype
+        low = dtype != torch.float32
         # no cache of casts: it would be emptied while the recording still reads from it
-        with torch.autocast(kind, dtype, enabled=dtype != torch.float32, cache_enabled=False):
+        with torch.autocast(self.model.device.type, dtype if low else torch.bfloat16, enabled=low, cache_enabled=False):
             hidden = self._gpt.hidden(self._gpt.embed(self._tokens), self._whole)[:, -1]
             logits = cap(self._gpt.lm_head(hidden))
         logits[:, self.model.config.image_token_id] = -torch.inf
