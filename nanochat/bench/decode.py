@@ -153,7 +153,7 @@ def measure_decode(
     seconds, found = _take_turns(runs, device)
     ours, second_looks = found["ours"]
     n, decoding = batch * (tokens + 1), seconds["ours"] - seconds["first"]
-    unrecorded = seconds.get("unrecorded", math.nan) - seconds.get("first unrecorded", math.nan)
+    unrecorded = seconds["unrecorded"] - seconds["first unrecorded"] if "unrecorded" in seconds else None
     moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
     rate = max(copy_rate(int(moved), device), copy_rate(2**28, device))
     return DecodeReport(
@@ -161,7 +161,7 @@ def measure_decode(
         prefill_tokens_per_second=batch * prompt / seconds["first"],
         decode_tokens_per_second=batch * tokens / decoding,
         bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / decoding / rate,
-        unrecorded_tokens_per_second=None if math.isnan(unrecorded) else batch * tokens / unrecorded,
+        unrecorded_tokens_per_second=batch * tokens / unrecorded if unrecorded else None,
         naive_tokens_per_second=n / seconds["naive"] if naive else None,
         equal_to_naive=torch.equal(found["naive"], ours) if naive else None,
         transformers_tokens_per_second=n / seconds["theirs"] if theirs else None,

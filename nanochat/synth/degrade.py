@@ -36,6 +36,11 @@ def sheet_colour(image: np.ndarray) -> np.ndarray:
     return np.median(image[::4, ::4], axis=(0, 1))
 
 
+def ink_colour(image: np.ndarray) -> np.ndarray:
+    """The colour of what is printed on the sheet, likewise: its darkest hundredth, or its lightest on a dark one."""
+    return np.percentile(image, 1 if np.mean(sheet_colour(image)) > 128 else 99, axis=(0, 1))
+
+
 def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
     """Printed by a till: dots of one darkness in a grid, at least 14 to the type's size, some of them missing."""
     height, width = image.shape[:2]

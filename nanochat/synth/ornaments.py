@@ -10,7 +10,7 @@ import random
 import cv2
 import numpy as np
 
-from nanochat.synth.degrade import sheet_colour
+from nanochat.synth.degrade import ink_colour
 
 _TRIES = 12  # places looked at for each
 _FINER = 4  # what is drawn is made so many times smaller
@@ -27,8 +27,7 @@ def with_ornaments(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> 
     taken = np.zeros((height, width), np.uint8)
     for x0, y0, x1, y1 in boxes.round().astype(int).tolist():
         taken[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 1
-    paper = sheet_colour(image)
-    ink = np.percentile(image, 1 if np.mean(paper) > 128 else 99, axis=(0, 1))
+    ink = ink_colour(image)
     for _ in range(rng.randint(1, 4)):
         draw, least = rng.choice(_KINDS)
         tall = type_height * math.exp(rng.uniform(math.log(least), math.log(6)))

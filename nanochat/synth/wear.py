@@ -11,7 +11,7 @@ import random
 import cv2
 import numpy as np
 
-from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
+from nanochat.synth.degrade import fax, ink_colour, noise, sheet_colour, to_bytes
 from nanochat.synth.document import Document
 from nanochat.synth.ornaments import PEN_MARKS
 
@@ -32,7 +32,7 @@ def _cover(image: np.ndarray, type_height: float) -> tuple[np.ndarray, np.ndarra
     around = cv2.medianBlur(small, 2 * max(round(type_height / 3), 1) + 1)
     paper = cv2.resize(around, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
     sheet = sheet_colour(image).astype(np.float32)
-    ink = np.percentile(image, 1 if np.mean(sheet) > 128 else 99, axis=(0, 1)).astype(np.float32)
+    ink = ink_colour(image).astype(np.float32)
     away = np.abs(image.astype(np.float32) - paper).reshape(*image.shape[:2], -1).mean(2)
     return np.minimum(away / max(float(np.abs(ink - sheet).mean()), 1.0), 1.0), paper, ink
 
@@ -116,8 +116,7 @@ def underlined(document: Document, rng: random.Random) -> np.ndarray:
     They follow the line's slope, touch its tails, and are of its ink.
     """
     image = document.image.copy()
-    paper = sheet_colour(image)
-    ink = np.percentile(image, 1 if np.mean(paper) > 128 else 99, axis=(0, 1)).reshape(-1).tolist()
+    ink = ink_colour(image).reshape(-1).tolist()
     heights = document.boxes[:, 3] - document.boxes[:, 1]
     share = rng.uniform(0.2, 1.0)
     for line in range(int(document.line_ids[-1]) + 1 if len(heights) else 0):
