@@ -3,7 +3,8 @@
 A step of the GPT is some hundreds of small kernels, and starting them one by one takes longer than running them: d20's
 weights pass through an H100 in half a millisecond, Python needs several to start its 20 blocks. A CUDA graph starts all
 of them at one time. It knows addresses, not tensors: so the step computes every row and every place that the KV cache
-has room for, those that are not in use as well, and is recorded anew when the cache grows.
+has room for, those that are not in use as well, and is recorded anew when the cache has grown. A recording costs as
+much as some steps, so that it waits until the cache has stayed where it is for a few: short answers end before.
 """
 
 import copy
@@ -13,9 +14,10 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.gpt import GPT, KVCache, cap
+from nanochat.gpt import GPT, KVCache
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 
+PATIENCE = 8  # steps on the same tensors before they are recorded; not measured on a GPU yet
 WARM_UPS = 3  # runs before a recording, in which kernels are chosen and their workspaces made [torch.cuda.graphs]
 
 
@@ -57,20 +59,20 @@ class FixedStep:
         self._whole: _WholeCache | None = None
         self._gpt: GPT = model.gpt
         self._graph: torch.cuda.CUDAGraph | None = None
+        self._steps = 0  # since the cache's tensors moved
 
     @torch.inference_mode()
     def logits(self, cache: KVCache, tokens: list[int]) -> Tensor:
         """Read one token more of each row into the cache: float32 (B, V), valid until the next call."""
         cache.reserve(max(cache.lengths) + 1)
-        moved = self._whole is None or self._whole.k is not cache.k
-        if moved:
-            self._whole, self._graph = _WholeCache(cache), None
+        if self._whole is None or self._whole.k is not cache.k:
+            self._whole, self._graph, self._steps = _WholeCache(cache), None, 0
             self._tokens = torch.zeros_like(self._whole.positions)
-        assert self._whole is not None
+        self._steps += 1
         rows = len(tokens)
         self._tokens[:rows, 0] = torch.tensor(tokens).to(self._tokens.device)
         self._whole.positions[:rows, 0] = torch.tensor(cache.lengths).to(self._tokens.device)
-        if moved and self.records:  # now: what runs before a recording writes into the cache
+        if self.records and self._steps == PATIENCE:  # now: what runs before a recording writes into the cache
             self._graph = self._record()
         if self._graph is None:
             self._logits = self._run()
@@ -86,9 +88,7 @@ class FixedStep:
         # no cache of casts: it would be emptied while the recording still reads from it
         with torch.autocast(self.model.device.type, dtype if low else torch.bfloat16, enabled=low, cache_enabled=False):
             hidden = self._gpt.hidden(self._gpt.embed(self._tokens), self._whole)[:, -1]
-            logits = cap(self._gpt.lm_head(hidden))
-        logits[:, self.model.config.image_token_id] = -torch.inf
-        return logits
+            return self.model.next_logits(hidden, self._gpt)
 
     def _record(self) -> torch.cuda.CUDAGraph | None:
         """The step as a graph on the present tensors; None, with a word to the user, where that fails."""

@@ -226,9 +226,12 @@ class NanoDeepseekOCR(nn.Module):
             input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
         return input_ids
 
-    def next_logits(self, hidden: Tensor) -> Tensor:
-        """Logits (B, V) of the token after hidden states (B, C); `<|image|>` is never the answer."""
-        logits = cap(self.gpt.lm_head(hidden))
+    def next_logits(self, hidden: Tensor, gpt: GPT | None = None) -> Tensor:
+        """Logits (B, V) of the token after hidden states (B, C); `<|image|>` is never the answer.
+
+        `gpt`: a copy of the model's own whose head is to be used.
+        """
+        logits = cap((gpt or self.gpt).lm_head(hidden))
         logits[:, self.config.image_token_id] = -torch.inf
         return logits
 

@@ -48,6 +48,11 @@ def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.n
     return left[inked] / whole[inked]
 
 
+def _inked(ground: np.ndarray, step: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """`ground`, (H, W) or (H, W, 3), as uint8, with the `step` from paper to ink added in the share `cover` (H, W)."""
+    return to_bytes(ground + step * (cover[:, :, None] if ground.ndim == 3 else cover))
+
+
 def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
     """The picture of an evenly lit document as a worn till prints it: dots of one darkness, thin, broken and faded.
 
@@ -83,8 +88,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
         if not len(left) or (left < _FAINTEST).mean() <= _FEW:
             break
         bar = bar - 0.12
-    printed *= strength
-    return to_bytes(paper + (ink - paper) * (printed[:, :, None] if image.ndim == 3 else printed))
+    return _inked(paper, ink - paper, printed * strength)
 
 
 def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -157,8 +161,7 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
         wave = np.sin(2 * np.pi * (x + y) / math.sqrt(2)) + np.sin(2 * np.pi * (x - y) / math.sqrt(2))
         pattern = np.clip(wave * 2 - rng.uniform(0, 2), 0, 1).astype(np.float32)
     pattern = cv2.GaussianBlur(pattern * dots, (0, 0), rng.uniform(0.3, 0.8)) * rng.uniform(0.3, 0.8)
-    added = np.maximum(pattern - cover, 0)  # what is printed there stays
-    return to_bytes(image + (ink - paper) * (added[:, :, None] if image.ndim == 3 else added))
+    return _inked(image, ink - paper, np.maximum(pattern - cover, 0))  # what is printed there stays
 
 
 def scanned_in_black_and_white(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -180,5 +183,4 @@ def shown_through(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> n
     back = cv2.GaussianBlur(cover[:, ::-1] if rng.random() < 0.7 else cover[::-1], (0, 0), rng.uniform(0.8, 2.0))
     height, width = cover.shape
     back = np.roll(back, (rng.randrange(height), rng.randrange(width)), axis=(0, 1)) * rng.uniform(0.06, 0.25)
-    under = back * (1 - cover)  # what is printed over it hides it
-    return to_bytes(image + (ink - paper) * (under[:, :, None] if image.ndim == 3 else under))
+    return _inked(image, ink - paper, back * (1 - cover))  # what is printed over it hides it
