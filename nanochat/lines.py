@@ -63,7 +63,7 @@ class Piece:
     box: Box
     """in pixels of the page"""
     course: Course | None = None
-    """None of a page without lines, which is shown whole"""
+    """None of a page without lines, which is shown as if it were one"""
 
 
 def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -147,6 +147,16 @@ def cut_lines(
     return [
         p for row, line in enumerate(lines) for s in line.segments for p in _pieces(pixels, s, row, most, type_height)
     ]
+
+
+def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
+    """An RGB page on which no line was found as one piece, made so small that it is as high as a line at most.
+
+    A model that has learnt lines alone makes up text where it is shown a blank sheet of a larger size.
+    """
+    scale = min(1.0, HEIGHT / page.height, (max_side - 2 * MARGIN) / page.width)
+    size = max(1, round(page.width * scale)), max(1, round(page.height * scale))
+    return Piece(_on_paper(np.asarray(page.resize(size, Image.Resampling.BOX))), 0, (0, 0, *page.size))
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:

@@ -22,7 +22,7 @@ from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
 from nanochat.int8 import to_int8
 from nanochat.layout import Line, find_lines
-from nanochat.lines import Piece, cut_lines, join
+from nanochat.lines import Piece, as_one_line, cut_lines, join
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, Mode, get_mode
 from nanochat.page import Page, Part, TextLine
@@ -219,10 +219,11 @@ class OCR:
 
     def _show(self, picture: Image.Image, lines: list[Line], mode: str) -> _Shown:
         size, page = self.vision.image_size, self.vision.page
-        if mode == "lines" and (pieces := cut_lines(picture, lines, size)):
+        if mode == "lines":
+            pieces = cut_lines(picture, lines, size) or [as_one_line(picture, size)]
             return _Shown(mode, [native_view(piece.picture, size) for piece in pieces], pieces, lines)
         budget = self.max_vision_tokens if mode == "native" else None
-        how = view_mode("native" if mode == "lines" else mode, size, page, budget)
+        how = view_mode(mode, size, page, budget)
         return _Shown(mode, [show(picture, how)], [], lines, how)
 
     def _answer(
@@ -249,12 +250,9 @@ class OCR:
                 )
 
         started = time.perf_counter()
-        answers: list[list[Generation]] = [[] for _ in shown]
-        for are_pieces in (True, False):
-            some = [i for i, which in enumerate(shown) if bool(which.pieces) == are_pieces]
-            found = iter(read([view for i in some for view in shown[i].views], are_pieces))
-            for i in some:
-                answers[i] = list(islice(found, len(shown[i].views)))
+        are_pieces = bool(shown and shown[0].pieces)  # all are shown in one mode
+        found = iter(read([view for which in shown for view in which.views], are_pieces))
+        answers = [list(islice(found, len(which.views))) for which in shown]
         if self.look_again:
             self._look_again(shown, pictures, answers, lambda views: read(views, True, again=True))
         spent = (time.perf_counter() - started) / max(1, sum(len(which.views) for which in shown))  # a view

@@ -189,7 +189,7 @@ def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, caplog: pytest.L
 def test_a_sheet_without_lines_is_one_piece(folder: Path) -> None:
     sheet = Image.new("RGB", (300, 200), "white")
     (piece,) = AutoProcessor.from_pretrained(folder).cut_page(sheet)
-    assert (piece.row, piece.box, piece.picture.size) == (0, (0, 0, 300, 200), (300, 200))
+    assert (piece.row, piece.box, piece.picture.size) == (0, (0, 0, 300, 200), (128, 64))  # as high as a line
 
 
 def test_labels_give_our_loss(folder: Path) -> None:

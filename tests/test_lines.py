@@ -17,7 +17,7 @@ from nanochat.boxes import Box, union
 from nanochat.image_process import open_image
 from nanochat.layout import Line, find_lines
 from nanochat.line_finder import Segment
-from nanochat.lines import MARGIN, TYPE_HEIGHT, Piece, cut_lines, join
+from nanochat.lines import MARGIN, TYPE_HEIGHT, Piece, as_one_line, cut_lines, join
 from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.document import Document
 
@@ -47,6 +47,15 @@ def test_every_drawn_line_is_found_where_it_stands(size: int, n: int, seed: int,
         found = line.box
         assert abs(found[0] - left) <= 4 + size // 3 and abs(found[2] - right) <= 4 + size // 3
         assert found[1] <= top + size // 4 and found[3] >= bottom - size // 4 and found[3] - found[1] < 1.9 * size
+
+
+@pytest.mark.parametrize("size", [(1, 1), (64, 64), (256, 64), (300, 200), (2000, 64), (64, 2000), (512, 512)])
+def test_a_page_without_lines_is_as_high_as_a_line(size: tuple[int, int]) -> None:
+    piece = as_one_line(Image.new("RGB", size, "#eeeeee"))
+    width, height = piece.picture.size
+    assert height == 64 and width % 64 == 0 and width <= 512
+    assert (piece.row, piece.box) == (0, (0, 0, *size))
+    assert (np.asarray(piece.picture) == 0xEE).all()
 
 
 def test_a_blank_page_a_frame_and_grain_have_no_lines() -> None:
