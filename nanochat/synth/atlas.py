@@ -7,8 +7,10 @@ from typing import NamedTuple
 import numpy as np
 from PIL import ImageFont
 
-from nanochat.synth.fonts import ASCII, Face
+from nanochat.synth.fonts import ASCII, Face, capital
 from nanochat.tokenizer import LETTERS
+
+_SMALLER = 0.8  # of the type's size: small capitals
 
 
 class Glyph(NamedTuple):
@@ -52,6 +54,7 @@ class Atlas(dict[str, Glyph]):
         super().__init__()
         self.px = px
         self._source = (face.path, face.index, px)
+        self._small_capitals = face.small_capitals
         top, bottom, x_height, typical = _proportions(face)
         self.ascent = math.ceil(top * px + 0.5)  # rows above the baseline that characters reach; hinting adds up to one
         self.descent = math.ceil(bottom * px + 0.5)  # rows below it
@@ -60,13 +63,15 @@ class Atlas(dict[str, Glyph]):
         self.typical_advance = typical * px
 
     def __missing__(self, char: str) -> Glyph:
-        font = _open(*self._source)
-        mask, (left, top) = font.getmask2(char, "L", anchor="ls")
+        path, index, px = self._source
+        drawn = capital(char) if self._small_capitals else char
+        font = _open(path, index, px if drawn == char else max(round(_SMALLER * px), 1))
+        mask, (left, top) = font.getmask2(drawn, "L", anchor="ls")
         width, height = mask.size
         ink = np.array(mask, np.uint8).reshape(height, width)
         highest = -self.ascent - (0 if char.isascii() else self.rise)
         ink = ink[max(highest - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
-        glyph = self[char] = Glyph(ink, left, max(top, highest), font.getlength(char))
+        glyph = self[char] = Glyph(ink, left, max(top, highest), font.getlength(drawn))
         return glyph
 
     def width(self, text: str) -> float:

@@ -41,6 +41,25 @@ def ink_colour(image: np.ndarray) -> np.ndarray:
     return np.percentile(image, 1 if np.mean(sheet_colour(image)) > 128 else 99, axis=(0, 1))
 
 
+def ink_cover(image: np.ndarray, type_height: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """How much ink lies at each place, float32 (H, W) from 0 to 1; the paper there, float32 as the image; the ink.
+
+    The paper is the median around a place, so that neither a shadow nor a dark band is taken for ink.
+    """
+    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
+    around = cv2.medianBlur(small, 2 * max(round(type_height / 3), 1) + 1)
+    paper = cv2.resize(around, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
+    sheet = sheet_colour(image).astype(np.float32)
+    ink = ink_colour(image).astype(np.float32)
+    away = np.abs(image.astype(np.float32) - paper).reshape(*image.shape[:2], -1).mean(2)
+    return np.minimum(away / max(float(np.abs(ink - sheet).mean()), 1.0), 1.0), paper, ink
+
+
+def with_ink(ground: np.ndarray, step: np.ndarray, cover: np.ndarray) -> np.ndarray:
+    """`ground`, (H, W) or (H, W, 3), as uint8, with the `step` from paper to ink added in the share `cover` (H, W)."""
+    return to_bytes(ground + step * (cover[:, :, None] if ground.ndim == 3 else cover))
+
+
 def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
     """Printed by a till: dots of one darkness in a grid, at least 14 to the type's size, some of them missing."""
     height, width = image.shape[:2]

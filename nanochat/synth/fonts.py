@@ -54,6 +54,11 @@ _MONO = re.compile(
 _NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
 
 
+def capital(char: str) -> str:
+    """The capital of a letter of western Europe; what has none, as it is."""
+    return char.upper() if (char in LETTERS and char != "ß") or char.isascii() else char
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One face of a font file."""
@@ -63,6 +68,7 @@ class Face:
     path: str
     index: int
     extras: str  # the characters of EXTRAS that it can draw besides printable ASCII
+    small_capitals: bool = False  # it sets small letters as capitals of a smaller size
 
     @cached_property
     def plain(self) -> bool:

@@ -1,17 +1,18 @@
 """Documents to learn the finding and reading of lines from, harder than those that are measured.
 
-Small print is among them, receipts of tills that print badly, lines that are underlined or stand on grey, drawings
-beside the text and pens across it.
+Small print is among them, small capitals, receipts of tills that print badly, lines that are underlined or
+stand on grey, letters that stand alone, rows of marks and drawings beside the text, and pens across it.
 """
 
 import random
 from dataclasses import replace
 from functools import cache
 
+from nanochat.synth.beside import with_lone_letters, with_rows_of_marks
 from nanochat.synth.degrade import camera
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
-from nanochat.synth.fonts import FontSet, find_fonts
+from nanochat.synth.fonts import FontSet, capital, find_fonts
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
 from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
@@ -20,6 +21,8 @@ SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents that are set in 
 WEAR_OF_SMALL_PRINT = 0.55  # of the wear that larger type has: it must still be readable
 WORN, TILL_KINDS = 0.22, ("receipt", "receipt", "lines")  # share printed by worn tills, and what they print
 FLAT = 0.15  # of the other wear, before the print breaks: what is broken must lie on even paper
+SYMBOLS, SMALL_CAPITALS = 0.08, 0.06  # share of the others that are thick with symbols, or set in small capitals
+ALONE, MARKED = 0.2, 0.12  # share with letters that stand alone, with rows of marks
 DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the text, a pen across, its back's print
 UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share with lines underlined, on grey dots, in black and white
 
@@ -31,19 +34,37 @@ def _till_fonts() -> FontSet:
     return FontSet([face for face in faces if face.mono] or faces)
 
 
+@cache
+def _small_capitals() -> FontSet:
+    """The faces to train on, each with smaller capitals for its small letters."""
+    faces = [face for family in find_fonts().trained.values() for face in family]
+    return FontSet([replace(face, small_capitals=True) for face in faces])
+
+
 def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Document:
     """The document of `level` that `seed` names, made harder by what `rng` draws, as sets to measure on are not."""
-    till = rng.random() < WORN
+    till, fonts = rng.random() < WORN, None
     if till:
         kinds = TILL_KINDS if level.max_lines > 1 else level.kinds
-        level = replace(level, kinds=kinds, degrade=level.degrade * FLAT)
+        level, fonts = replace(level, kinds=kinds, degrade=level.degrade * FLAT), _till_fonts()
     elif rng.random() < SMALL_PRINT:
         level = replace(level, font_px=SMALL_PX, degrade=level.degrade * WEAR_OF_SMALL_PRINT)
-    document = draw_document(level, seed, split, _till_fonts() if till else None)
+    elif rng.random() < SMALL_CAPITALS:
+        fonts = _small_capitals()
+    if rng.random() < SYMBOLS:
+        level = replace(level, kinds=("symbols",))
+    document = draw_document(level, seed, split, fonts)
+    if fonts is not None and not till:
+        document.text = "".join(capital(char) for char in document.text)
+        document.chars = document.text.replace("\n", "")
+    if rng.random() < ALONE:
+        with_lone_letters(document, rng)
     if till:
         document.image = worn(document.image, document.boxes, rng)
     if rng.random() < UNDERLINED:
         document.image = underlined(document, rng)
+    if rng.random() < MARKED:
+        document.image = with_rows_of_marks(document.image, document.boxes, rng)
     if rng.random() < SHADED:
         document.image = shaded(document.image, document.boxes, rng)
     if rng.random() < THROUGH:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import count, pairwise
 
+import cv2
 import numpy as np
 from PIL import Image
 
@@ -25,7 +26,23 @@ SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
 )
+TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type, most times as tall, least width of a letter in heights
 INSIDE, OUTSIDE = 0.30, 0.62  # of the type's height: a letter whose middle is nearer to the line's is in it, or not
+
+
+def made_tall(document: Document, rng: random.Random) -> None:
+    """Stretch a document upwards, as tills print what is to be seen, so far that its letters can still be read."""
+    if not len(document.boxes):
+        return
+    wide, tall = np.median(document.boxes[:, 2:] - document.boxes[:, :2], axis=0)
+    factor = min(rng.uniform(1.2, TALLEST), wide / tall / NARROWEST)
+    height = document.image.shape[0]
+    taller = 64 * round(height * factor / 64)
+    if taller <= height:
+        return
+    document.image = cv2.resize(document.image, (document.image.shape[1], taller), interpolation=cv2.INTER_CUBIC)
+    document.boxes[:, 1::2] *= taller / height
+    document.centres[:, 1] = (document.centres[:, 1] + 0.5) * taller / height - 0.5
 
 
 @dataclass
@@ -71,7 +88,10 @@ def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HE
 def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
     for i in count():
         level = replace(LEVELS[rng.choice(SHOWN)], degrade=rng.uniform(0.1, 0.9))
-        yield draw_practice(level, seed * 1000 + i, split, rng)
+        document = draw_practice(level, seed * 1000 + i, split, rng)
+        if rng.random() < TALL:
+            made_tall(document, rng)
+        yield document
 
 
 @lru_cache(maxsize=4)

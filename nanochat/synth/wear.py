@@ -11,7 +11,7 @@ import random
 import cv2
 import numpy as np
 
-from nanochat.synth.degrade import fax, ink_colour, noise, sheet_colour, to_bytes
+from nanochat.synth.degrade import fax, ink_colour, ink_cover, noise, sheet_colour, to_bytes, with_ink
 from nanochat.synth.document import Document
 from nanochat.synth.ornaments import PEN_MARKS
 
@@ -21,20 +21,6 @@ _TRIES = 6
 
 def _type_height(boxes: np.ndarray) -> float:
     return float(np.median(boxes[:, 3] - boxes[:, 1]))
-
-
-def _cover(image: np.ndarray, type_height: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How much ink lies at each place, float32 (H, W) from 0 to 1; the paper there, float32 as the image; the ink.
-
-    The paper is the median around a place, so that neither a shadow nor a dark band is taken for ink.
-    """
-    small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
-    around = cv2.medianBlur(small, 2 * max(round(type_height / 3), 1) + 1)
-    paper = cv2.resize(around, image.shape[1::-1], interpolation=cv2.INTER_LINEAR).astype(np.float32)
-    sheet = sheet_colour(image).astype(np.float32)
-    ink = ink_colour(image).astype(np.float32)
-    away = np.abs(image.astype(np.float32) - paper).reshape(*image.shape[:2], -1).mean(2)
-    return np.minimum(away / max(float(np.abs(ink - sheet).mean()), 1.0), 1.0), paper, ink
 
 
 def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -48,11 +34,6 @@ def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.n
     return left[inked] / whole[inked]
 
 
-def _inked(ground: np.ndarray, step: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """`ground`, (H, W) or (H, W, 3), as uint8, with the `step` from paper to ink added in the share `cover` (H, W)."""
-    return to_bytes(ground + step * (cover[:, :, None] if ground.ndim == 3 else cover))
-
-
 def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
     """The picture of an evenly lit document as a worn till prints it: dots of one darkness, thin, broken and faded.
 
@@ -62,7 +43,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
     if not len(boxes):
         return image
     type_height = _type_height(boxes)
-    cover, paper, ink = _cover(image, type_height)
+    cover, paper, ink = ink_cover(image, type_height)
     height, width = cover.shape
     pitch = max(type_height / rng.uniform(16, 28), 1.0)
     grid = (max(round(width / pitch), 1), max(round(height / pitch), 1))
@@ -88,7 +69,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
         if not len(left) or (left < _FAINTEST).mean() <= _FEW:
             break
         bar = bar - 0.12
-    return _inked(paper, ink - paper, printed * strength)
+    return with_ink(paper, ink - paper, printed * strength)
 
 
 def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -145,7 +126,7 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
     if not len(boxes):
         return image
     type_height = _type_height(boxes)
-    cover, paper, ink = _cover(image, type_height)
+    cover, paper, ink = ink_cover(image, type_height)
     height, width = cover.shape
     dots = np.zeros_like(cover)
     for _ in range(rng.randint(1, 4)):
@@ -161,7 +142,7 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
         wave = np.sin(2 * np.pi * (x + y) / math.sqrt(2)) + np.sin(2 * np.pi * (x - y) / math.sqrt(2))
         pattern = np.clip(wave * 2 - rng.uniform(0, 2), 0, 1).astype(np.float32)
     pattern = cv2.GaussianBlur(pattern * dots, (0, 0), rng.uniform(0.3, 0.8)) * rng.uniform(0.3, 0.8)
-    return _inked(image, ink - paper, np.maximum(pattern - cover, 0))  # what is printed there stays
+    return with_ink(image, ink - paper, np.maximum(pattern - cover, 0))  # what is printed there stays
 
 
 def scanned_in_black_and_white(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
@@ -179,8 +160,8 @@ def shown_through(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> n
     """The picture of a document with the print of its back, mirrored, blurred and faint, under its own."""
     if not len(boxes):
         return image
-    cover, paper, ink = _cover(image, _type_height(boxes))
+    cover, paper, ink = ink_cover(image, _type_height(boxes))
     back = cv2.GaussianBlur(cover[:, ::-1] if rng.random() < 0.7 else cover[::-1], (0, 0), rng.uniform(0.8, 2.0))
     height, width = cover.shape
     back = np.roll(back, (rng.randrange(height), rng.randrange(width)), axis=(0, 1)) * rng.uniform(0.06, 0.25)
-    return _inked(image, ink - paper, back * (1 - cover))  # what is printed over it hides it
+    return with_ink(image, ink - paper, back * (1 - cover))  # what is printed over it hides it

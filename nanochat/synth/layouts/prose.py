@@ -1,6 +1,10 @@
 """Running text: loose lines, crops of one line, paragraphs, lists, columns, articles, letters and code."""
 
+import random
+import string
+
 from nanochat.synth.layouts.sheet import Cell, Sheet
+from nanochat.synth.writer import Writer
 
 FAINTEST = 25  # of 255, between paper and the ink of a comment
 
@@ -36,6 +40,40 @@ def entry(sheet: Sheet) -> None:
     text = sheet.fit(sheet.writer.entry(), sheet.width)
     sheet.y += rng.uniform(0, max(sheet.bottom - sheet.y - sheet.row_height(), 0))
     sheet.row(Cell(text, sheet.left + rng.uniform(0, max(sheet.width - sheet.atlas().width(text), 0))))
+
+
+def symbols(sheet: Sheet) -> None:
+    """Lines thick with what stands between words and numbers on receipts and forms, as many as fit."""
+    rng = sheet.rng
+    sheet.y += rng.uniform(0, 0.5) * max(sheet.bottom - sheet.y - sheet.row_height(), 0)
+    while sheet.rows_left() and sheet.chars_left > 0:
+        text = _marked(sheet.writer, rng)
+        while rng.random() < 0.6 and len(text) + 4 < sheet.typical_chars(sheet.width):
+            text += rng.choice((" ", " ", "  ", " / ", " - ", ", ")) + _marked(sheet.writer, rng)
+        text = sheet.fit(" ".join(text.split()), sheet.width)
+        if not text or not sheet.row(Cell(text, sheet.left + rng.random() * (sheet.width - sheet.atlas().width(text)))):
+            break
+
+
+def _marked(writer: Writer, rng: random.Random) -> str:
+    """A word or a number with the marks that go with it."""
+    word, number, digits = writer.word(9), str(rng.randrange(10 ** rng.randint(1, 3))), writer.reference()
+    word = word.upper() if rng.random() < 0.5 else word.capitalize() if rng.random() < 0.5 else word
+    letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 4)))
+    mark = rng.choice("@#%&*+=/\\-_:;.,!?$~^|<>")
+    left, right = rng.choice(("()", "[]", "<>", "**", "{}", '""', "##", "--"))
+    return rng.choice(
+        (
+            f"@ {number}%", f"@{number}%", f"({number}%)", f"{word}({letters})", f"{word} ({digits})", f"#{digits}",
+            f"{letters}# {digits}", f"{word}#: {digits}", f"**{word}**", f"* {word} *", f"*{word}", f"{word}:-{word}",
+            f"{left}{word}{right}", f"{left}{digits}{right}", f"{left}{writer.date()}{right}", f"{word} :", f": {word}",
+            f"{letters[0]}&{letters[1]}", f"{letters[0]} & {letters[1:]}", ".".join(letters) + ".", f"{word}...",
+            f"{number}{mark}{number}", f"{word}{mark}{number}", f"{word}{mark}", f"{mark}{word}", f"({word})",
+            f"{number} x {writer.amount()}", f"{number}*{number}", f"{word}=", f"${number}", f"$ {writer.amount()}",
+            f"{word} {mark} {number}", f"({letters[0]})", f"{word}({number[0]})", f"{word[0]}/{letters[0]}",
+            f"({writer.amount()})", f"{number}'{letters[0]}", f'{number[0]}"x{number[0]}"', f"{digits}-{letters[0]}",
+        )
+    )  # fmt: skip
 
 
 def crop(sheet: Sheet) -> None:
