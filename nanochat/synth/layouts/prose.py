@@ -1,4 +1,4 @@
-"""Running text: loose lines, crops of one line, paragraphs, lists, columns, articles, letters and code."""
+"""Running text: loose lines, symbols, crops of one line, paragraphs, lists, columns, articles, letters and code."""
 
 import random
 import string
