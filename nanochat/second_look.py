@@ -35,7 +35,10 @@ def sureness(found: list[Read]) -> dict[int, float]:
 
 
 def unsure_pieces(picture: Image.Image, lines: list[Line], first: list[Read], max_side: int) -> list[Piece]:
-    """The lines of a page, larger and cut anew, that the model is not sure of after the first look."""
+    """The lines of a page, larger and cut anew, that the model is not sure of after the first look.
+
+    None of a page without lines, whose one piece is the page.
+    """
     unsure = [row for row, sure in sureness(first).items() if sure < SURE_OF_LINE and row < len(lines)]
     pieces = cut_lines(picture, [lines[row] for row in unsure], max_side, LARGER_TYPE)
     return [replace(piece, row=unsure[piece.row]) for piece in pieces]
