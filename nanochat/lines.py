@@ -149,6 +149,11 @@ def cut_lines(
     ]
 
 
+def show_in_lines(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[Piece]:
+    """What mode `lines` shows of an RGB page: its lines, as `cut_lines` cuts them; where there is none, the page as one."""
+    return cut_lines(page, lines, max_side) or [as_one_line(page, max_side)]
+
+
 def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
     """An RGB page on which no line was found as one piece, made so small that it is as high as a line at most.
 

@@ -22,7 +22,7 @@ from nanochat.grounding import Block, parse_grounding
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
 from nanochat.int8 import to_int8
 from nanochat.layout import Line, find_lines
-from nanochat.lines import Piece, as_one_line, cut_lines, join
+from nanochat.lines import Piece, join, show_in_lines
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, Mode, get_mode
 from nanochat.page import Page, Part, TextLine
@@ -220,7 +220,7 @@ class OCR:
     def _show(self, picture: Image.Image, lines: list[Line], mode: str) -> _Shown:
         size, page = self.vision.image_size, self.vision.page
         if mode == "lines":
-            pieces = cut_lines(picture, lines, size) or [as_one_line(picture, size)]
+            pieces = show_in_lines(picture, lines, size)
             return _Shown(mode, [native_view(piece.picture, size) for piece in pieces], pieces, lines)
         budget = self.max_vision_tokens if mode == "native" else None
         how = view_mode(mode, size, page, budget)

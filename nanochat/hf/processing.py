@@ -14,7 +14,7 @@ from nanochat.errors import UserError
 from nanochat.image_process import to_rgb, view_function
 from nanochat.layout import find_lines
 from nanochat.line_finder import line_finder
-from nanochat.lines import HEIGHT, Piece, as_one_line, cut_lines, join
+from nanochat.lines import HEIGHT, Piece, join, show_in_lines
 
 log = logging.get_logger(__name__)
 FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines
@@ -88,7 +88,7 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         """
         page = to_rgb(_picture(picture))
         finder = line_finder(Path(str(cached_file(self.tokenizer.name_or_path, FINDER))))
-        return cut_lines(page, find_lines(page, finder), self.image_size) or [as_one_line(page, self.image_size)]
+        return show_in_lines(page, find_lines(page, finder), self.image_size)
 
     def join_pieces(self, found: GenerateDecoderOnlyOutput, pieces: list[Piece]) -> str:
         """The page's text, from the answers to its pieces; those that the model is not sure of are left out.

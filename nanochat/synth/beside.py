@@ -11,7 +11,7 @@ import numpy as np
 
 from nanochat.synth.atlas import get_atlas
 from nanochat.synth.degrade import ink_colour, ink_cover, sheet_colour, with_ink
-from nanochat.synth.document import Document
+from nanochat.synth.document import Document, glyph_height
 from nanochat.synth.fonts import Face, find_fonts
 
 _ALONE = set("0123456789:*#&@$%ABCDEFGHJKLMNPQRSTUVWXYZ")  # what can be told apart without neighbours
@@ -40,8 +40,7 @@ def with_lone_letters(document: Document, rng: random.Random) -> None:
     digits, colons = ([i for i in known if document.chars[i] in some] for some in ("0123456789", ":"))
     if not known:
         return
-    heights = document.boxes[:, 3] - document.boxes[:, 1]
-    cover, paper, ink = ink_cover(document.image, float(np.median(heights)))
+    cover, paper, ink = ink_cover(document.image, glyph_height(document.boxes))
     added = np.zeros_like(cover)
     height, width = cover.shape
     wanted = rng.randint(1, 6)
@@ -55,7 +54,8 @@ def with_lone_letters(document: Document, rng: random.Random) -> None:
         beside = rng.randrange(len(document.centres))
         y = float(document.centres[beside, 1]) if rng.random() < 0.8 else rng.uniform(0, height)
         step = np.round([x - x0, y - document.centres[i, 1]])
-        box, tall = document.boxes[i] + np.tile(step, 2), heights[i]
+        box = document.boxes[i] + np.tile(step, 2)
+        tall = box[3] - box[1]
         whole = 0 <= x0 < x1 <= width and 0 <= y0 < y1 <= height
         if not whole or not _free(box, document.boxes, document.image.shape, _APART * tall, 0.1 * tall):
             continue
@@ -74,7 +74,6 @@ def with_lone_letters(document: Document, rng: random.Random) -> None:
         document.centres = np.concatenate([document.centres, document.centres[i : i + 1] + step]).astype(np.float32)
         last = document.line_ids[-1] + 1
         document.line_ids = np.append(document.line_ids, last).astype(np.int32)
-        heights = np.append(heights, tall)
     document.image = with_ink(document.image, ink - paper, added)
 
 
@@ -85,7 +84,7 @@ def with_rows_of_marks(image: np.ndarray, boxes: np.ndarray, rng: random.Random)
     """
     step = ink_colour(image) - sheet_colour(image)
     added = np.zeros(image.shape[:2], np.float32)
-    tall = float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else image.shape[0] / 8
+    tall = glyph_height(boxes) if len(boxes) else image.shape[0] / 8
     fonts = find_fonts()
     wanted = rng.randint(1, 3)
     for _ in range(_TRIES):

@@ -31,6 +31,11 @@ class Document:
         return self.text.split(), _union(self.boxes[~space], np.unique(word_ids, return_inverse=True)[1])
 
 
+def glyph_height(boxes: np.ndarray) -> float:
+    """The height in px that half of the glyphs' boxes (N, 4), N at least 1, stay under."""
+    return float(np.median(boxes[:, 3] - boxes[:, 1]))
+
+
 def _union(boxes: np.ndarray, ids: np.ndarray) -> np.ndarray:
     """The box around the boxes (N, 4) of each id; ids count up from 0 without gaps."""
     if len(ids) == 0:

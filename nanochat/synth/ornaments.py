@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 
 from nanochat.synth.degrade import ink_colour
+from nanochat.synth.document import glyph_height
 
 _TRIES = 12  # places looked at for each
 _FINER = 4  # what is drawn is made so many times smaller
@@ -23,7 +24,7 @@ def with_ornaments(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> 
     """
     image = image.copy()
     height, width = image.shape[:2]
-    type_height = float(np.median(boxes[:, 3] - boxes[:, 1])) if len(boxes) else height / 8
+    type_height = glyph_height(boxes) if len(boxes) else height / 8
     taken = np.zeros((height, width), np.uint8)
     for x0, y0, x1, y1 in boxes.round().astype(int).tolist():
         taken[max(y0, 0) : max(y1, 0), max(x0, 0) : max(x1, 0)] = 1

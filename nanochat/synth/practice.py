@@ -12,7 +12,7 @@ from nanochat.synth.beside import with_lone_letters, with_rows_of_marks
 from nanochat.synth.degrade import camera
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
-from nanochat.synth.fonts import FontSet, capital, find_fonts
+from nanochat.synth.fonts import Face, FontSet, capital, find_fonts
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
 from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
@@ -27,18 +27,21 @@ DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the 
 UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share with lines underlined, on grey dots, in black and white
 
 
+def _trained_faces() -> list[Face]:
+    return [face for family in find_fonts().trained.values() for face in family]
+
+
 @cache
 def _till_fonts() -> FontSet:
     """The typewriter, code and dot faces to train on, or all where there is none such."""
-    faces = [face for family in find_fonts().trained.values() for face in family]
+    faces = _trained_faces()
     return FontSet([face for face in faces if face.mono] or faces)
 
 
 @cache
 def _small_capitals() -> FontSet:
     """The faces to train on, each with smaller capitals for its small letters."""
-    faces = [face for family in find_fonts().trained.values() for face in family]
-    return FontSet([replace(face, small_capitals=True) for face in faces])
+    return FontSet([replace(face, small_capitals=True) for face in _trained_faces()])
 
 
 def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Document:

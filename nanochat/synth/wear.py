@@ -12,15 +12,11 @@ import cv2
 import numpy as np
 
 from nanochat.synth.degrade import fax, ink_colour, ink_cover, noise, sheet_colour, to_bytes, with_ink
-from nanochat.synth.document import Document
+from nanochat.synth.document import Document, glyph_height
 from nanochat.synth.ornaments import PEN_MARKS
 
 _FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must be left, and share of letters that may have less
 _TRIES = 6
-
-
-def _type_height(boxes: np.ndarray) -> float:
-    return float(np.median(boxes[:, 3] - boxes[:, 1]))
 
 
 def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -42,7 +38,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
     """
     if not len(boxes):
         return image
-    type_height = _type_height(boxes)
+    type_height = glyph_height(boxes)
     cover, paper, ink = ink_cover(image, type_height)
     height, width = cover.shape
     pitch = max(type_height / rng.uniform(16, 28), 1.0)
@@ -78,7 +74,7 @@ def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndar
         return image
     image = image.copy() if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
     height, width = image.shape[:2]
-    type_height = _type_height(boxes)
+    type_height = glyph_height(boxes)
     light = float(np.mean(sheet_colour(image))) > 128
     for _ in range(rng.randint(1, 3)):
         tall = type_height * math.exp(rng.uniform(math.log(0.7), math.log(4)))
@@ -125,7 +121,7 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
     """A copy of a document's picture with bands of grey behind some of its text, made of dots as copiers make it."""
     if not len(boxes):
         return image
-    type_height = _type_height(boxes)
+    type_height = glyph_height(boxes)
     cover, paper, ink = ink_cover(image, type_height)
     height, width = cover.shape
     dots = np.zeros_like(cover)
@@ -147,7 +143,7 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
 
 def scanned_in_black_and_white(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
     """The picture (H, W) of a document as offices keep it: two colours, finer than what is made of it later."""
-    type_height = _type_height(boxes) if len(boxes) else 16.0
+    type_height = glyph_height(boxes) if len(boxes) else 16.0
     finer = rng.uniform(1.3, 2.5)
     large = cv2.resize(image, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
     height, width = image.shape[:2]
@@ -160,7 +156,7 @@ def shown_through(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> n
     """The picture of a document with the print of its back, mirrored, blurred and faint, under its own."""
     if not len(boxes):
         return image
-    cover, paper, ink = ink_cover(image, _type_height(boxes))
+    cover, paper, ink = ink_cover(image, glyph_height(boxes))
     back = cv2.GaussianBlur(cover[:, ::-1] if rng.random() < 0.7 else cover[::-1], (0, 0), rng.uniform(0.8, 2.0))
     height, width = cover.shape
     back = np.roll(back, (rng.randrange(height), rng.randrange(width)), axis=(0, 1)) * rng.uniform(0.06, 0.25)
