@@ -150,7 +150,7 @@ def cut_lines(
 
 
 def show_in_lines(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[Piece]:
-    """What mode `lines` shows of an RGB page: its lines, as `cut_lines` cuts them; where there is none, the page as one."""
+    """What mode `lines` shows of an RGB page: its lines as `cut_lines` cuts them; the page as one where it has none."""
     return cut_lines(page, lines, max_side) or [as_one_line(page, max_side)]
 
 
