@@ -1,7 +1,8 @@
 """In which order the rows of a page are read: one after the other, but where text runs in columns, column by column.
 
 Columns are found by what reading shows of them: beside each other, over several rows that no line crosses, stand
-stretches that begin at one place and whose lines are nearly all full. A table's cells are not, so its rows stay whole.
+stretches that begin at one place and whose lines are nearly all full, or were broken because the next word had no room.
+A table's cells are not, so its rows stay whole.
 """
 
 from dataclasses import dataclass, replace
@@ -24,6 +25,7 @@ LINES = 3  # of a column at least
 BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
 MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
 ALLEY = 0.4  # type heights: free this wide in line after line, a place is no space between words
+WORD_SPACE = 0.3  # type heights between two words
 PARAGRAPH = 1.3  # times the distance between lines: more begins a paragraph
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
 LARGER = 1.2  # times the type of the row before
@@ -38,6 +40,8 @@ class Placed:
     right: float
     y: float
     """of the middle of its small letters, halfway along"""
+    word_widths: tuple[float, ...] = ()
+    """from left to right"""
 
     @property
     def height(self) -> float:
@@ -71,7 +75,8 @@ def _unbroken(rows: list[Row]) -> Row:
         around = rows[max(0, i - 2) : i] + rows[i + 1 : i + 3]
         if all(_alley(around, a.right, b.left) <= ALLEY * b.height for a, b in pairwise(row)):
             longest = max(row, key=lambda s: s.width)
-            found.append(replace(longest, left=row[0].left, right=row[-1].right))
+            words = tuple(width for s in row for width in s.word_widths)
+            found.append(replace(longest, left=row[0].left, right=row[-1].right, word_widths=words))
     return found
 
 
@@ -91,12 +96,14 @@ def _is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)
     if flush.mean() < FLUSH or (flush | indented).mean() < MOSTLY:
         return False
-    full = [  # a paragraph's last line may be short
+    words = np.mean([len(s.word_widths) > 1 for s in lines]) >= ENOUGH  # a table's cells are often single ones
+    full = [  # a paragraph's last line may be short, and where ends are ragged the next line's first word is long
         a.right - edge >= filled * width
+        or (words and a.right + WORD_SPACE * height + sum(b.word_widths[:1]) > edge + width)
         for a, b in pairwise(lines)
         if b.left < edge + ALIGNED * height and b.y - a.y < PARAGRAPH * pitch
     ]
-    return sum(full) >= max(MOSTLY * len(full), ENOUGH * (len(lines) - 1))
+    return bool(sum(full) >= max(MOSTLY * len(full), ENOUGH * (len(lines) - 1)))
 
 
 def _is_prose(rows: list[Row], prose: Prose, known: Known) -> bool:

@@ -1,4 +1,4 @@
-"""Columns of text that stand so close that the line finder ran two of their lines into one: found, and cut apart.
+"""Blank paper within lines: between words, and between columns that the line finder ran into one line, which it cuts.
 
 A gap in a line, as the picture shows it, may be a gutter when others end at the same place above and below: gaps wider
 than the spaces between words, or those before a stretch of text that has a neighbour on its left.
@@ -69,6 +69,21 @@ def _gaps(grey: np.ndarray, segment: Segment) -> list[_Gap]:
         for (a, b), width in zip(gaps, widths)
         if width >= BLANK * height and left[0] + REACH * height < x[b - 1] < right[0] - REACH * height
     ]
+
+
+def word_widths(page: np.ndarray, segments: list[Segment]) -> list[tuple[float, ...]]:
+    """How wide each segment's words are in an RGB page (H, W, 3), from left to right, in px."""
+    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+    found: list[tuple[float, ...]] = []
+    for segment in segments:
+        if segment.length < SPACE * segment.height:
+            found.append((segment.length,))
+            continue
+        x, blank, _ = _profile(grey, segment)
+        spaces = [(a, b) for a, b in runs(blank) if b - a > SPACE * segment.height and 0 < a and b < len(x)]
+        starts, ends = [0, *(b for _, b in spaces)], [*(a for a, _ in spaces), len(x)]
+        found.append(tuple(float(b - a) for a, b in zip(starts, ends)))
+    return found
 
 
 def runs(flags: np.ndarray) -> list[tuple[int, int]]:

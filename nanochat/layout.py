@@ -1,20 +1,17 @@
-"""Which stretches of text stand on one line: decided on the page turned so that most of its text runs level."""
+"""Which stretches of text stand on one line: decided where they would stand if the page were level and flat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from PIL import Image
 
 from nanochat.boxes import Box, union
 from nanochat.columns import Placed, Row, in_order
-from nanochat.gutters import divide
-from nanochat.line_finder import LineFinder, Segment, find_segments, weighted_median
+from nanochat.flat import SAME_TYPE, place
+from nanochat.gutters import divide, word_widths
+from nanochat.line_finder import LineFinder, Segment, find_segments
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
-SAME_TYPE = 2.2  # times as tall at most
-STEADY = 8.0  # type heights: a shorter segment's own slope says little
-MOST_REMAINING = 0.045  # radians
-SURELY = 1.2  # times as many neighbours at one height: then the page is turned a little more
 JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
 
 
@@ -28,46 +25,6 @@ class Line:
     def box(self) -> Box:
         """The smallest box around it, in px of the page."""
         return union([segment.box for segment in self.segments])
-
-
-def _place(segments: list[Segment]) -> list[Placed]:
-    """The segments on a page turned by their common angle."""
-    long = [s for s in segments if s.length >= STEADY * s.height] or segments
-    angle = weighted_median([s.angle for s in long], [s.length**2 for s in long])  # long ones know it better
-    placed = _turned(segments, angle)
-    return _turned(segments, angle + remaining) if (remaining := _remaining_angle(placed)) else placed
-
-
-def _turned(segments: list[Segment], angle: float) -> list[Placed]:
-    """The segments on a page turned back by `angle` radians."""
-    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    placed = []
-    for segment in segments:
-        (x0, y0), (x1, y1) = segment.ends @ turn
-        placed.append(Placed(segment, x0, x1, (y0 + y1) / 2))
-    return placed
-
-
-def _remaining_angle(placed: list[Placed]) -> float:
-    """By how many radians more to turn the page so that segments side by side stand at one height.
-
-    Short segments do not know their slope well enough to say which price, far away, belongs to which article. Their
-    places do, all together; a small turn is likelier than a large one, by which each would meet its neighbour's price.
-    """
-    x, y, width, height = np.array([((s.left + s.right) / 2, s.y, s.width, s.height) for s in placed]).T
-    apart = x[None] - x[:, None]
-    beside = (apart > (width[None] + width[:, None]) / 2) & (apart > 4 * height[:, None])
-    beside &= np.maximum(height[None], height[:, None]) < SAME_TYPE * np.minimum(height[None], height[:, None])
-    beside &= np.abs(y[None] - y[:, None]) < MOST_REMAINING * apart + height[None]  # no turn brings others together
-    left, right = np.nonzero(beside)
-    if not len(left):
-        return 0.0
-    slopes = np.linspace(-MOST_REMAINING, MOST_REMAINING, 41)
-    rise = (y[right] - y[left])[None] - slopes[:, None] * apart[left, right][None]  # (41, pairs)
-    score = np.exp(-((rise / (0.2 * np.minimum(height[left], height[right]))) ** 2)).sum(1)
-    score *= np.exp(-((slopes / MOST_REMAINING) ** 2))
-    best = int(score.argmax())
-    return float(np.arctan(slopes[best])) if score[best] > SURELY * score[len(slopes) // 2] else 0.0
 
 
 def _same_line(a: Placed, b: Placed) -> bool:
@@ -114,8 +71,8 @@ def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line
     segments = find_segments(page, finder)
     if not segments:
         return []
-    rows = _rows(_place(segments))
+    rows = _rows(place(segments))
     divided = divide(np.asarray(page), segments, [tuple(s.segment.ends[0]) for row in rows for s in row[1:]])
-    if divided != segments:
-        rows = _rows(_place(divided))
+    widths = word_widths(np.asarray(page), divided)
+    rows = _rows([replace(s, word_widths=its) for s, its in zip(place(divided), widths)])
     return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows)]

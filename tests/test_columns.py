@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+import cv2
 import numpy as np
 import pytest
 from drawn_page import FONT, draw_page, sentence
@@ -97,6 +98,14 @@ def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> N
     assert sheet.order() == list(range(len(sheet.written)))
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_narrow_columns_with_ragged_ends_are_text_for_no_word_would_have_fitted_on_the_line_before(seed: int) -> None:
+    sheet = Sheet(420, 350)
+    for i in range(2):
+        sheet.column(40 + 176 * i, 60, 150, 9, seed + i)
+    assert sheet.order() == list(range(18))
+
+
 def test_two_pages_of_two_columns_side_by_side() -> None:
     sheet = Sheet(1500, 700)
     for i, x in enumerate((40, 370, 840, 1170)):
@@ -113,6 +122,29 @@ def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows
             number = f"{(seed + 7) * (row + 3) * (column + 11) ** 3 % 900 + 100}{'.50' * ((row + column) % 2)}"
             sheet.write(30 + 120 * column, 30 + PITCH * row, number if column else sentence(row, 1))
     assert sheet.order() == list(range(rows * columns))
+
+
+@pytest.mark.parametrize("fan, curl", [(0.04, 0), (-0.04, -20), (0.0, 20), (0.08, 0), (0.08, 20)])
+def test_a_table_on_a_sheet_that_is_curled_or_seen_from_the_side_keeps_its_rows(fan: float, curl: float) -> None:
+    """fan: by how much more its upper edge falls than its middle, in px a px; curl: px that its middle hangs lower."""
+    sheet = Sheet(900, 720)
+    sheet.write(60, 40, "A table of what was sold in the year that is past, all of it")
+    for row in range(14):
+        sheet.write(60, 110 + 40 * row, sentence(3 * row, 1))
+        for column, x in enumerate((400, 760), 1):
+            sheet.write(x, 110 + 40 * row, f"{(row + 7) * (column + 11) ** 3 % 900 + 100}")
+
+    def down(x: np.ndarray | float, y: np.ndarray | float) -> np.ndarray:
+        return fan * (x - sheet.width / 2) * (2 * y / sheet.height - 1) + curl * np.sin(np.pi * x / sheet.width)
+
+    x, y = np.meshgrid(np.arange(sheet.width, dtype=np.float32), np.arange(sheet.height, dtype=np.float32))
+    from_y = (y - down(x, y)).astype(np.float32)
+    bent = cv2.remap(np.asarray(sheet.page), x, from_y, cv2.INTER_LINEAR, borderValue=(255, 255, 255))
+    sheet.page = Image.fromarray(bent)
+    for i, (a, b, c, d) in enumerate(sheet.written):
+        lower = float(down((a + c) / 2, (b + d) / 2))
+        sheet.written[i] = a, b + lower, c, d + lower
+    assert sheet.order() == list(range(1 + 3 * 14))
 
 
 def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_type_is_not_cut() -> None:

@@ -2,11 +2,14 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from nanochat.line_finder import LineFinder, line_finder
 from nanochat.machine import Precision
+from nanochat.synth.document import Document
+from nanochat.synth.line_targets import segments
 from scripts import line_train
 from scripts.line_train import Config, train
 
@@ -33,3 +36,14 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch
     assert torch.equal(weights(train(broken)), weights(whole))
     shipped = line_finder(tmp_path / "whole" / "model.safetensors")
     torch.testing.assert_close(weights(shipped), weights(whole).detach(), atol=1e-3, rtol=1e-3)
+
+
+def test_the_band_of_a_letter_that_stands_alone_is_long_enough_to_be_seen_and_that_of_a_word_is_the_word() -> None:
+    boxes = np.array([[10, 40, 15, 60], [100, 40, 114, 60], [114, 40, 126, 60]], np.float32)  # a colon, and a word
+    centres = np.stack([boxes[:, [0, 2]].mean(1), np.full(3, 51)], 1)
+    paper, line_ids = np.full((64, 128), 255, np.uint8), np.array([0, 1, 1], np.int32)
+    document = Document(paper, ":\nab", ":ab", boxes, centres, line_ids)
+    (colon, height), (word, _) = segments(document)
+    assert height == 20 and colon[:, 0].mean() == 12.5
+    assert np.ptp(colon[:, 0]) == pytest.approx(14), "0.7 of its height, where the colon is 5 px wide"
+    assert (word[0, 0], word[-1, 0]) == (100, 126)

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 
 from nanochat.line_finder import CELL, CORE, UNIT
+from nanochat.synth.beside import with_lone_letters
 from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
@@ -14,12 +15,16 @@ from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
 
 LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
+SHORTEST = 0.7  # of the type's height: the band of a letter that stands alone, as the colon is
 _COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
+_CLOSE = replace(LEVELS["page"], name="close columns", kinds=("close columns",))
 _SIGNS = replace(LEVELS["page"], name="signs", kinds=("scene", "code"))  # and type of any colour on any ground
 SHOWN = (
     *(LEVELS[name] for name in ("line256", "line512", "E", "Ew", "note", "note", "leaf", "leaf", "page", "page")),
-    *(_COLUMNS, _COLUMNS, _SIGNS),
+    *(_COLUMNS, _COLUMNS, _COLUMNS, _CLOSE, _CLOSE, _CLOSE, _SIGNS),
 )
+LONELY = 0.25  # share of documents with letters alone, beside those that practice has
+WIDE, SQUEEZED = (0.35, 1.0, 1.9), (0.08, 0.55, 0.85)  # share in wide type, as tills print, in narrow; times as wide
 UPRIGHT = 0.2  # share of documents with a line beside them that is turned by a quarter, as numbers in margins are
 FADED = 0.2  # share with some of the lines in fainter ink
 FAINTEST = 20  # of 255, between ink and paper: what is left at least
@@ -42,9 +47,11 @@ def segments(document: Document) -> list[tuple[np.ndarray, float]]:
             first, last = part[0], part[-1]
             half = (boxes[first, 2] - boxes[first, 0]) / 2, (boxes[last, 2] - boxes[last, 0]) / 2
             points = np.concatenate([[centres[first]], centres[part], [centres[last]]])
-            points[0, 0] -= half[0]
-            points[-1, 0] += half[1]
-            found.append((points, float(np.median(heights[part]))))
+            height = float(np.median(heights[part]))
+            least = (SHORTEST * height - (points[-1, 0] - points[0, 0])) / 2
+            points[0, 0] -= max(half[0], least)
+            points[-1, 0] += max(half[1], least)
+            found.append((points, height))
     return found
 
 
@@ -96,6 +103,8 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
     rng = random.Random(f"lines/{seed}")
     level = replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0))
     document = draw_practice(level, seed, "train", rng)
+    if rng.random() < LONELY:
+        with_lone_letters(document, rng)
     image = document.image if document.image.ndim == 3 else cv2.cvtColor(document.image, cv2.COLOR_GRAY2RGB)
     lines = segments(document)
     form = rng.random()
@@ -106,7 +115,9 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
     if rng.random() < UPRIGHT:
         image = _with_upright_line(image, seed, rng)
     scale = float(np.exp(rng.uniform(np.log(0.7), np.log(2.5))))
-    wide = scale * (rng.uniform(1.0, 1.9) if rng.random() < 0.35 else rng.uniform(0.85, 1.1))  # tills print wide type
+    form = rng.random()
+    low, high = WIDE[1:] if form < WIDE[0] else SQUEEZED[1:] if form > 1 - SQUEEZED[0] else (0.85, 1.1)
+    wide = scale * rng.uniform(low, high)
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC
     image = cv2.resize(image, None, fx=wide, fy=scale, interpolation=how)
     lines = [((points + 0.5) * [wide, scale] - 0.5, tall * scale) for points, tall in lines]

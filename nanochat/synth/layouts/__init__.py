@@ -27,6 +27,7 @@ LAYOUTS = {
     "paragraph": Layout(prose.paragraph, columns=16, more=True),
     "list": Layout(prose.bullets, columns=16, more=True),
     "columns": Layout(prose.columns, mono=0.05, columns=34, more=True),
+    "close columns": Layout(prose.close_columns, mono=0.05, columns=34, more=True),
     "article": Layout(prose.article, mono=0.05, columns=24),
     "letter": Layout(prose.letter, columns=24),
     "code": Layout(prose.code, mono=1.0, columns=26),

@@ -148,12 +148,12 @@ def bullets(sheet: Sheet) -> None:
         sheet.skip(rng.choice((0, 0, 0.2)))
 
 
-def columns(sheet: Sheet) -> None:
-    """A heading over two columns of text: the left one is read first."""
+def columns(sheet: Sheet, gutters: tuple[float, float] = (1.0, 2.0)) -> None:
+    """A heading over two columns of text: the left one is read first. gutters: how wide, in sizes of the type."""
     rng = sheet.rng
     if rng.random() < 0.6:
         heading(sheet)
-    gutter = rng.uniform(1.0, 2.0) * sheet.px
+    gutter = rng.uniform(*gutters) * sheet.px
     justify = rng.random() < 0.6
     top, chars = sheet.y, int(sheet.chars_left * rng.uniform(0.6, 1.0))
     half = (sheet.width - gutter) / 2
@@ -168,6 +168,11 @@ def columns(sheet: Sheet) -> None:
         x = sheet.left + half + gutter / 2
         sheet.canvas.fill(x, top, x + 1, lowest, sheet.shade(0.5))
     sheet.y, sheet.bottom = lowest, floor
+
+
+def close_columns(sheet: Sheet) -> None:
+    """Two columns with hardly more between them than between words."""
+    columns(sheet, gutters=(0.65, 1.2))
 
 
 def article(sheet: Sheet) -> None:
