@@ -168,12 +168,23 @@ def _blocks(rows: list[Row], x: float) -> list[tuple[int, int]]:
     return sorted(found)
 
 
+def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
+    """Rows without those at the end that stand below both columns, on one side of x alone, and are no running text."""
+    both = [i for i, row in enumerate(rows) if all(_split([row], x))]
+    last = both[-1] if both else len(rows)
+    for i in range(last + 1, min(last + 3, len(rows) - LINES + 1)):
+        if _apart(rows[i - 1], rows[i], min(LOOSE)) and not _is_running_text(rows[i:], *prose):
+            return rows[:i]
+    return rows
+
+
 def _columns(rows: list[Row], known: Known, prose: Prose = NEAR, share: float = 0.0) -> tuple[int, int, float] | None:
     """The most rows, at least this share of them, that stand in columns: first, one past the last, an x between two."""
     best: tuple[int, int, float] | None = None
     least = share * len(rows)
     for x in _starts(rows):
         for start, end in _blocks(rows, x):
+            end = start + len(_above_what_follows(rows[start:end], x, prose))
             left, right = _split(rows[start:end], x)
             if not left or not right:
                 continue

@@ -106,6 +106,16 @@ def test_narrow_columns_with_ragged_ends_are_text_for_no_word_would_have_fitted_
     assert sheet.order() == list(range(18))
 
 
+@pytest.mark.parametrize("rows", [9, 8])
+def test_a_list_below_two_columns_is_read_after_both(rows: int) -> None:
+    sheet = Sheet(700, 500)
+    for i in range(2):
+        sheet.column(40 + 330 * i, 40, 300, (rows, 9)[i], 3 + i)
+    for i, text in enumerate(("Engines", "Six wheels", "Paint of all colours")):
+        sheet.write(60, 300 + i * PITCH, text)
+    assert sheet.order() == list(range(rows + 9 + 3))
+
+
 def test_two_pages_of_two_columns_side_by_side() -> None:
     sheet = Sheet(1500, 700)
     for i, x in enumerate((40, 370, 840, 1170)):
