@@ -169,7 +169,7 @@ def _blocks(rows: list[Row], x: float) -> list[tuple[int, int]]:
 
 
 def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
-    """Rows without those at the end that stand below both columns, on one side of x alone, and are no running text."""
+    """Rows but for what stands below both columns: after a gap where one ends, left or right of x, no running text."""
     both = [i for i, row in enumerate(rows) if all(_split([row], x))]
     last = both[-1] if both else len(rows)
     for i in range(last + 1, min(last + 3, len(rows) - LINES + 1)):

@@ -3,7 +3,7 @@
 # like models/nano out of each stage.
 #   bash runs/fonts.sh          # once: the fonts and words that documents are drawn with (Debian or Ubuntu, root)
 #   bash runs/nano.sh
-#   OUT=out/nano STEPS1=12800 LAST=7400 STEPS2=5600 BATCH=64 WORKERS=1 bash runs/nano.sh
+#   OUT=out/nano STEPS1=12800 LAST=8200 STEPS2=5600 BATCH=64 WORKERS=1 bash runs/nano.sh
 # BATCH counts pictures of 128 x 128 pixels, of larger ones fewer. On two CPU cores this takes hours, on a GPU minutes:
 # give it more steps there. A run that was killed, or cut by `timeout`, goes on where it was: start it again.
 # Lines are cut out of pages by the finder in models/lines, which `python -m scripts.line_train` trains.
@@ -11,7 +11,7 @@ set -euo pipefail
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
 
-out="${OUT:-out/nano}" steps1="${STEPS1:-12800}" last="${LAST:-7400}" steps2="${STEPS2:-5600}"
+out="${OUT:-out/nano}" steps1="${STEPS1:-12800}" last="${LAST:-8200}" steps2="${STEPS2:-5600}"
 mkdir -p "$out"
 common=(--model=nano --synth=True --optimizer=muon --precision=auto --batch_size="${BATCH:-64}"
     --num_workers="${WORKERS:-1}" --tokenizer_dir="$out/tokenizer" --eval_every=500 --save_every=100 --resume=auto)
