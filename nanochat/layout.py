@@ -71,8 +71,9 @@ def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line
     segments = find_segments(page, finder)
     if not segments:
         return []
-    rows = _rows(place(segments))
-    divided = divide(np.asarray(page), segments, [tuple(s.segment.ends[0]) for row in rows for s in row[1:]])
-    widths = word_widths(np.asarray(page), divided)
-    rows = _rows([replace(s, word_widths=its) for s, its in zip(place(divided), widths)])
+    placed, pixels = place(segments), np.asarray(page)
+    divided = divide(pixels, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
+    if divided != segments:
+        placed = place(divided)
+    rows = _rows([replace(s, word_widths=its) for s, its in zip(placed, word_widths(pixels, divided))])
     return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows)]
