@@ -32,7 +32,25 @@ class _Gap(NamedTuple):
     """wider than the spaces between the line's words"""
 
 
-def _profile(grey: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+_Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Ink:
+    """Where ink lies along the segments of a page; each is looked at once."""
+
+    def __init__(self, page: np.ndarray) -> None:
+        """page: RGB uint8 (H, W, 3)."""
+        self._grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+        self._known: dict[Segment, _Profile] = {}
+
+    def along(self, segment: Segment) -> _Profile:
+        """As `_profile`."""
+        if segment not in self._known:
+            self._known[segment] = _profile(self._grey, segment)
+        return self._known[segment]
+
+
+def _profile(grey: np.ndarray, segment: Segment) -> _Profile:
     """(x in px of the page from the left to the right end, whether no ink is there, whether ink from top to bottom)."""
     height = segment.height
     (x0, _), (x1, _) = segment.ends
@@ -48,12 +66,12 @@ def _profile(grey: np.ndarray, segment: Segment) -> tuple[np.ndarray, np.ndarray
     return x, contrast[-2:].mean(0) < ink, contrast[2] > ink
 
 
-def _gaps(grey: np.ndarray, segment: Segment) -> list[_Gap]:
+def _gaps(ink: Ink, segment: Segment) -> list[_Gap]:
     """Where blank paper lies in a segment, perhaps with a thin rule in it, not near its ends; from left to right."""
     height, (left, right) = segment.height, segment.ends
     if segment.length < 2 * REACH * height:
         return []
-    x, blank, full = _profile(grey, segment)
+    x, blank, full = ink.along(segment)
     gaps: list[list[int]] = []
     for a, b in runs(blank):
         beside = gaps and min(gaps[-1][1] - gaps[-1][0], b - a) >= BESIDE * height  # two l have less between them
@@ -71,15 +89,14 @@ def _gaps(grey: np.ndarray, segment: Segment) -> list[_Gap]:
     ]
 
 
-def word_widths(page: np.ndarray, segments: list[Segment]) -> list[tuple[float, ...]]:
-    """How wide each segment's words are in an RGB page (H, W, 3), from left to right, in px."""
-    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+def word_widths(ink: Ink, segments: list[Segment]) -> list[tuple[float, ...]]:
+    """How wide each segment's words are, from left to right, in px."""
     found: list[tuple[float, ...]] = []
     for segment in segments:
         if segment.length < SPACE * segment.height:
             found.append((segment.length,))
             continue
-        x, blank, _ = _profile(grey, segment)
+        x, blank, _ = ink.along(segment)
         spaces = [(a, b) for a, b in runs(blank) if b - a > SPACE * segment.height and 0 < a and b < len(x)]
         starts, ends = [0, *(b for _, b in spaces)], [*(a for a, _ in spaces), len(x)]
         found.append(tuple(float(b - a) for a, b in zip(starts, ends)))
@@ -100,14 +117,13 @@ def _cut(segment: Segment, gaps: list[_Gap]) -> list[Segment]:
     return [Segment(points, segment.height) for points in parts if len(points) > 1]
 
 
-def divide(page: np.ndarray, segments: list[Segment], starts: list[Start]) -> list[Segment]:
-    """The segments of an RGB page (H, W, 3), those that cross a gutter cut in it.
+def divide(ink: Ink, segments: list[Segment], starts: list[Start]) -> list[Segment]:
+    """The segments of a page, those that cross a gutter cut in it.
 
     `starts`: where segments begin that have a neighbour on their left. A gutter is a gap above or below two of them, or
     two other gaps, that end at the same place.
     """
-    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-    gaps = [_gaps(grey, segment) for segment in segments]
+    gaps = [_gaps(ink, segment) for segment in segments]
     wide = [(gap.right, gap.y) for its in gaps for gap in its if gap.is_wide]
     begun = np.array([*starts, *wide]).reshape(-1, 2)
     divided: list[Segment] = []

@@ -8,7 +8,7 @@ from PIL import Image
 from nanochat.boxes import Box, union
 from nanochat.columns import Placed, Row, in_order
 from nanochat.flat import SAME_TYPE, place
-from nanochat.gutters import divide, word_widths
+from nanochat.gutters import Ink, divide, word_widths
 from nanochat.line_finder import LineFinder, Segment, find_segments
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
@@ -71,9 +71,9 @@ def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line
     segments = find_segments(page, finder)
     if not segments:
         return []
-    placed, pixels = place(segments), np.asarray(page)
-    divided = divide(pixels, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
+    placed, ink = place(segments), Ink(np.asarray(page))
+    divided = divide(ink, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
     if divided != segments:
         placed = place(divided)
-    rows = _rows([replace(s, word_widths=its) for s, its in zip(placed, word_widths(pixels, divided))])
+    rows = _rows([replace(s, word_widths=its) for s, its in zip(placed, word_widths(ink, divided))])
     return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows)]
