@@ -184,6 +184,8 @@ def _columns(rows: list[Row], known: Known, prose: Prose = NEAR, share: float = 
     least = share * len(rows)
     for x in _starts(rows):
         for start, end in _blocks(rows, x):
+            if end - start < least:
+                continue
             end = start + len(_above_what_follows(rows[start:end], x, prose))
             left, right = _split(rows[start:end], x)
             if not left or not right:

@@ -41,9 +41,9 @@ def _turn_back(angle: float) -> np.ndarray:
 
 def _turned(segments: list[Segment], angle: float) -> list[Placed]:
     """The segments on a page turned back by `angle` radians."""
-    placed = []
+    placed, turn = [], _turn_back(angle)
     for segment in segments:
-        (x0, y0), (x1, y1) = segment.ends @ _turn_back(angle)
+        (x0, y0), (x1, y1) = segment.ends @ turn
         placed.append(Placed(segment, x0, x1, (y0 + y1) / 2))
     return placed
 
@@ -55,10 +55,10 @@ def _middles(placed: list[Placed]) -> np.ndarray:
 
 def _slopes(placed: list[Placed], angle: float) -> np.ndarray:
     """(N, 4): x, y, the slope of a line there on a page turned back by `angle`, and how far that may be off."""
-    found = []
+    found, turn = [], _turn_back(angle)
     for segment in (s.segment for s in placed):
         parts = min(max(1, int(segment.length / (PART * segment.height))), MOST_PARTS)
-        for part in np.array_split(segment.points @ _turn_back(angle), parts):
+        for part in np.array_split(segment.points @ turn, parts):
             middle = part.mean(0)
             x, y = (part - middle).T
             if x.any():

@@ -93,7 +93,7 @@ def word_widths(ink: Ink, segments: list[Segment]) -> list[tuple[float, ...]]:
     """How wide each segment's words are, from left to right, in px."""
     found: list[tuple[float, ...]] = []
     for segment in segments:
-        if segment.length < SPACE * segment.height:
+        if segment.length < max(SPACE * segment.height, 2):  # px: a whole one may be in none of less
             found.append((segment.length,))
             continue
         x, blank, _ = ink.along(segment)

@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nanochat import columns
 from nanochat.columns import Placed
+from nanochat.gutters import Ink, word_widths
 from nanochat.layout import Line, find_lines
 from nanochat.line_finder import Segment
 
@@ -172,6 +173,11 @@ def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_typ
         ImageDraw.Draw(page).text((20, 40 + i * PITCH), text, font=ImageFont.truetype(str(mono), SIZE), fill="black")
     lines = find_lines(page)
     assert len(lines) == 12 and all(a.box[3] < b.box[3] for a, b in pairwise(lines))
+
+
+def test_a_speck_narrower_than_a_pixel_between_two_is_one_word() -> None:
+    ink = Ink(np.full((40, 40, 3), 255, np.uint8))
+    assert word_widths(ink, [Segment(np.array([[10.2, 20.0], [10.9, 20.0]]), 3.0)]) == [(pytest.approx(0.7),)]
 
 
 def two_columns(left: list[str], right: list[str], gap: int) -> tuple[Image.Image, int, int]:
