@@ -206,6 +206,10 @@ def average_into(model: NanoDeepseekOCR, other: NanoDeepseekOCR) -> None:
 
 
 def newest_step(folder: str | Path, stage: int) -> int:
-    """The step of this stage's newest whole checkpoint in a run's folder; -1 when there is none."""
+    """The step of this stage's newest whole checkpoint in a run's folder; -1 when there is none.
+
+    Where several runs were started in one folder it is the last one's, however far the others came.
+    """
     whole = [json.loads(path.read_text()) for path in Path(folder).glob("meta_[0-9]*.json")]
-    return max((meta["step"] for meta in whole if meta["stage"] == stage), default=-1)
+    mine = [(meta.get("started", 0.0), meta["step"]) for meta in whole if meta["stage"] == stage]
+    return max(mine, default=(0.0, -1))[1]

@@ -45,13 +45,19 @@ class ImageViews:
     """(3, H, W)"""
     tiles: Tensor | None = None
     """(rows * columns, 3, tile, tile), row by row"""
+    scale: tuple[float, float] = (1.0, 1.0)
+    """pixels of the view for one of the picture, along x and y"""
+    corner: tuple[int, int] = (0, 0)
+    """x and y in the view of the picture's upper left corner"""
 
     def to(self, device, non_blocking: bool = False) -> "ImageViews":
-        tiles = None if self.tiles is None else self.tiles.to(device, non_blocking=non_blocking)
-        return ImageViews(self.layout, self.view.to(device, non_blocking=non_blocking), tiles)
+        return self._with(lambda pixels: pixels.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "ImageViews":
-        return ImageViews(self.layout, self.view.pin_memory(), None if self.tiles is None else self.tiles.pin_memory())
+        return self._with(Tensor.pin_memory)
+
+    def _with(self, move: Callable[[Tensor], Tensor]) -> "ImageViews":
+        return replace(self, view=move(self.view), tiles=None if self.tiles is None else move(self.tiles))
 
 
 ViewFunction = Callable[[Image.Image], ImageViews]
@@ -144,19 +150,19 @@ def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
     return int(red), int(green), int(blue)
 
 
-def _padded(image: Image.Image, side: int) -> Image.Image:
-    """Scaled to fit a square and centred on grey."""
+def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int], tuple[int, int]]:
+    """Scaled to fit a square and centred on grey; width and height of what was scaled, and its corner."""
     width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # a line stays visible
     page = Image.new("RGB", (side, side), PAD_COLOUR)
     corner = round((side - width) / 2), round((side - height) / 2)
     page.paste(image.resize((width, height), Image.Resampling.BICUBIC), corner)
-    return page
+    return page, (width, height), corner
 
 
 def process_image(image: Image.Image, base_size: int = 1024) -> Tensor:
     """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
     ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
-    return to_tensor(_padded(to_rgb(image), base_size))
+    return to_tensor(_padded(to_rgb(image), base_size)[0])
 
 
 def count_vision_tokens(base_size: int = 1024) -> int:
@@ -178,10 +184,12 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
         stretched = image.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
         grid = to_tensor(stretched).unflatten(1, (rows, side)).unflatten(3, (columns, side))  # (3, rows, S, columns, S)
         tiles = grid.permute(1, 3, 0, 2, 4).flatten(0, 1).contiguous()  # (rows * columns, 3, S, S)
+    corner = 0, 0
     if mode.fit == "pad":
-        view = _padded(image, mode.side)
+        view, size, corner = _padded(image, mode.side)
     elif mode.fit == "resize":
-        view = image.resize(layout.view[::-1], Image.Resampling.BICUBIC)
+        size = layout.view[::-1]
+        view = image.resize(size, Image.Resampling.BICUBIC)
     else:
         size = mode.scaled(*image.size)
         view = image if size == image.size else image.resize(size, Image.Resampling.BICUBIC)
@@ -189,7 +197,8 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
             canvas = Image.new("RGB", layout.view[::-1], paper_colour(view))
             canvas.paste(view)
             view = canvas
-    return ImageViews(layout, to_tensor(view), tiles)
+    scale = size[0] / image.width, size[1] / image.height
+    return ImageViews(layout, to_tensor(view), tiles, scale, corner)
 
 
 def square_view(image: Image.Image, base_size: int = 1024) -> ImageViews:

@@ -16,7 +16,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from nanochat.checkpoint import model_of
-from nanochat.common import get_dist_info
+from nanochat.common import UserError, get_dist_info
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.flops import step_flops
 from nanochat.machine import Precision
@@ -130,7 +130,8 @@ class Learner:
             optimizer.zero_grad(set_to_none=True)
 
     def _sum_over_ranks(self, *values: float) -> list[float]:
-        sums = torch.tensor(values, dtype=torch.float64, device=self.device)
+        there = self.device if dist.is_initialized() else "cpu"  # Apple's GPUs know no float64
+        sums = torch.tensor(values, dtype=torch.float64, device=there)
         if dist.is_initialized():
             dist.all_reduce(sums)
         return sums.tolist()
@@ -195,6 +196,8 @@ class Learner:
             for p, values in optimizer.state.items():
                 values.update({name: like(value, p) for name, value in values.items()})
         if (dense := self.objective.dense) is not None:
+            if "dense" not in state:
+                raise UserError("the checkpoint is of a run without dense labels: give --dense-weight=0")
             ours = dense.state_dict()
             dense.load_state_dict({name: like(value, ours[name]) for name, value in state["dense"].items()})
         torch.set_rng_state(state["random"][self.rank % len(state["random"])])

@@ -85,10 +85,11 @@ def _relative_error(precision: str) -> float:
     return float((product - exact).norm() / exact.norm())
 
 
-def choose_precision(name: str, device: torch.device) -> Precision:
+def choose_precision(name: str, device: torch.device, before: str | None = None) -> Precision:
     """The precision called `name`; `auto` measures for under a second and takes the fastest that is accurate.
 
     On CUDA `auto` is bfloat16 with float32 master weights. `medium` also sets torch's float32 matmul precision.
+    `before`: what a run that is taken up had; it is taken again unless this machine does it at half the best rate.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -96,6 +97,8 @@ def choose_precision(name: str, device: torch.device) -> Precision:
         else:
             rates = {p: matmul_rate(p, device) for p in PRECISIONS if _relative_error(p) <= TOLERANCE}
             name = max(rates, key=lambda p: rates[p] * (1.0 if p == "float32" else 0.9))  # a tie goes to float32
+            if before in rates and rates[before] > rates[name] / 2:
+                name = before
     if name == "medium":
         torch.set_float32_matmul_precision("medium")
     return Precision(name)

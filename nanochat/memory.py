@@ -292,16 +292,19 @@ def largest_batch(config: ModelConfig, shape: StepShape, capacity: float) -> int
 
 
 def fitting_batch(
-    config: TrainConfig, model: ModelConfig, stage: Literal[1, 2], capacity: float, world_size: int
+    config: TrainConfig, model: ModelConfig, stage: Literal[1, 2], capacity: float, world_size: int, dense: bool = False
 ) -> int:
     """The largest batch size whose training step fits a GPU of `capacity` bytes, for `auto_batch`.
 
     Where the settings say how many samples a step has, the batch size divides them among `world_size` processes.
-    Raises UserError when not even one sample fits.
+    `dense`: with the head of dense labels. Raises UserError when not even one sample fits, or a step has no whole
+    number of samples for each process.
     """
+    if config.total_batch_size % world_size:
+        raise UserError(f"--total-batch-size={config.total_batch_size} is no multiple of {world_size} processes")
     shape = StepShape(
         stage, 1, config.seq_len, model.vision.image_size, config.optimizer,
-        "bfloat16" if config.precision in ("default", "auto", "bfloat16") else "float32", recompute=config.recompute,
+        "bfloat16" if config.precision in ("default", "auto", "bfloat16") else "float32", dense, config.recompute,
     )  # fmt: skip
     batch = largest_batch(model, shape, capacity)
     if config.total_batch_size:

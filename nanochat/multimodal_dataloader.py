@@ -134,7 +134,7 @@ class Prepared(Dataset):
         try:
             sample = self._prepare(self.task[key])
         except UserError as error:
-            return Skipped(str(error), broken=True)
+            return Skipped(f"sample {key}: {error}", broken=True)
         if not any(sample.mask[1:]):
             return Skipped(f"sample {key}: nothing to learn within {self.seq_len} tokens", broken=False)
         return sample
@@ -156,6 +156,7 @@ class Prepared(Dataset):
         )
         if "glyphs" in item:
             chars, centres, line_ids = item["glyphs"]
+            centres = centres * images[0].scale + images[0].corner
             sample.labels = dense_labels(chars, centres, line_ids, *images[0].layout.view)
         return truncate(sample, self.image_token_id, self.seq_len + 1)
 
@@ -244,10 +245,13 @@ class MultimodalLoader:
             if sample.reason not in self.skipped:
                 print(f"skipped: {sample.reason}", flush=True)
             self.skipped[sample.reason] += 1
+            n = len(self.data.task)
+            if len(self.skipped) >= n:
+                raise UserError(f"{sample.reason}; none of {n} samples could be used")
             if not sample.broken:
                 continue
             self.broken.add(sample.reason)
-            n_broken, n = len(self.broken), len(self.data.task)
+            n_broken = len(self.broken)
             if n_broken > MAX_UNREADABLE * n:
                 raise UserError(f"{sample.reason} ({n_broken} of {n} samples could not be used: over the limit of 1%)")
 

@@ -13,6 +13,8 @@ from nanochat.memory import GB, fitting_batch
 from nanochat.multimodal_dataloader import BatchPlan, MultimodalLoader, create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.pretrained import check_knows_english
+from nanochat.synth.curriculum import LevelSet
+from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.trainer import TrainConfig
 
@@ -72,9 +74,12 @@ def start(config: TrainConfig) -> Setup:
     return Setup(device, tokenizer, model)
 
 
-def check_language(setup: Setup, source: str) -> None:
-    """Warn when a GPT that was loaded, not random, does not know English: scrambled heads look like this."""
-    if source != "random":
+def check_language(config: TrainConfig, setup: Setup, source: str) -> None:
+    """Warn when a GPT that was loaded, not random, does not know English: scrambled heads look like this.
+
+    A size whose GPT begins at random learns to read, and is not asked.
+    """
+    if source != "random" and SOURCES[config.model].gpt != "random":
         loss, random_loss = check_knows_english(setup.model.gpt, setup.tokenizer)
         print0(f"The GPT's loss on a paragraph of English: {loss:.2f} (a random one's: {random_loss:.2f})")
 
@@ -86,9 +91,10 @@ def count_parameters(model: NanoDeepseekOCR) -> None:
     print0(f"Parameters: {trainable:,} trainable / {total:,} total")
 
 
-def fit_batch(config: TrainConfig, setup: Setup) -> None:
+def fit_batch(config: TrainConfig, setup: Setup, dense: bool) -> None:
     """With `auto_batch`, set the batch size that fits this GPU; call it once it is known what trains.
 
+    `dense`: the head of dense labels trains too.
     Raises UserError on a CPU, or when not even one sample fits.
     """
     if not config.auto_batch:
@@ -97,7 +103,7 @@ def fit_batch(config: TrainConfig, setup: Setup) -> None:
         raise UserError("--auto-batch asks how much fits a GPU, and there is none here: give --batch-size")
     capacity = torch.cuda.get_device_properties(setup.device).total_memory
     stage: Literal[1, 2] = 1 if setup.model.sam_model.pos_embed.requires_grad else 2
-    config.batch_size = fitting_batch(config, setup.model.config, stage, capacity, get_dist_info()[3])
+    config.batch_size = fitting_batch(config, setup.model.config, stage, capacity, get_dist_info()[3], dense)
     print0(f"Batch size by the memory of this GPU ({capacity / GB:.0f} GB): {config.batch_size}")
 
 
@@ -107,7 +113,7 @@ def make_loaders(
     train_task,
     val_task,
     train_plan: BatchPlan | None = None,
-    val_plan: BatchPlan | None = None,
+    val_plan: LevelSet | None = None,
 ) -> tuple[MultimodalLoader, Callable[[], MultimodalLoader]]:
     """An endless loader of training batches, and a function that starts the fixed validation set again.
 
@@ -127,5 +133,6 @@ def make_loaders(
         )  # fmt: skip
 
     train = loader(train_task, train_plan, shuffle=True)
-    print0(f"Train samples: {len(train_task):,}, Val samples: {len(val_task):,}")
+    n_train = "without end" if len(train_task) >= ENDLESS else f"{len(train_task):,}"
+    print0(f"Train samples: {n_train}, Val samples: {len(val_task if val_plan is None else val_plan):,}")
     return train, lambda: loader(val_task, val_plan, shuffle=False)

@@ -8,17 +8,25 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.distributed as dist
 
-from nanochat.checkpoint import load_into, load_weights, newest_step, read_meta, save_checkpoint, save_divided
+from nanochat.checkpoint import (
+    load_into,
+    load_weights,
+    newest_step,
+    read_meta,
+    save_checkpoint,
+    save_deepencoder,
+    save_divided,
+)
 from nanochat.common import UserError, get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.learner import Learner, Objective
 from nanochat.machine import Precision, choose_precision, peak_flops
-from nanochat.multimodal_dataloader import Batch, MultimodalLoader
+from nanochat.multimodal_dataloader import Batch, FixedPlan, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.optim import OptimizerName, build_optimizers
 from nanochat.prompts import names_of
@@ -113,7 +121,7 @@ def step_decay(warmup: int, every: int, gamma: float) -> Schedule:
 
 def decay_to_zero(warmup: int, last: float) -> Schedule:
     """Linear warm-up, constant, then a straight line to zero over the `last` share of the steps."""
-    return lambda step, steps: min((step + 1) / warmup, 1.0, (steps - step) / max(1.0, last * steps))
+    return lambda step, steps: min((step + 1) / max(1, warmup), 1.0, (steps - step) / max(1.0, last * steps))
 
 
 @dataclass
@@ -127,8 +135,6 @@ class Stage:
     """first leg, encoder alone on dense labels"""
     dense_weights: dict[str, float] = field(default_factory=dict)
     """weight of each dense loss (patches, cells) beside the text loss; empty: none"""
-    at_end: Callable[[NanoDeepseekOCR, int], Any] | None = None
-    """called after each saved checkpoint, on the first rank"""
 
 
 class Trainer:
@@ -147,17 +153,32 @@ class Trainer:
         self.config, self.stage, self.model, self.tokenizer = config, stage, model.to(device), tokenizer
         self.train_loader, self.val_loader, self.device = train_loader, val_loader, device
         _, self.rank, _, self.world_size = get_dist_info()
-        name = config.precision
-        if name == "default":
-            name = "auto" if device.type == "cuda" else "float32"
-        precision = choose_precision(name, device)
+        self.first_step = self._step_to_resume()
+        precision = self._choose_precision()
         self.peak = peak_flops(device, precision) * self.world_size
         self.learner = self._build_learner(precision)
-        self.step, self.best, self.total_flops = 0, math.inf, 0.0
+        self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
         self.last: Validation | None = None
         self.steps = self._count_steps()
         self.accumulate = self._accumulation()
+        if self.accumulate > 1 and not isinstance(train_loader.plan, FixedPlan):
+            raise UserError("--total-batch-size: of drawn documents each batch is a step; give --batch-size alone")
         self.log = open_log(config, stage)
+
+    def _choose_precision(self) -> Precision:
+        """The one asked for; where it is to be measured, the first rank's choice on all, and if it can be a resumed
+        run's own."""
+        before: str | None = None
+        name: str = self.config.precision
+        if name == "default":
+            name = "auto" if self.device.type == "cuda" else "float32"
+        if self.first_step >= 0:
+            before = read_meta(Path(self.config.checkpoint_dir) / f"step_{self.first_step}.pt").get("precision")
+        if name == "auto" and self.device.type == "cpu" and dist.is_initialized():
+            names = [choose_precision(name, self.device, before).name if self.rank == 0 else ""]
+            dist.broadcast_object_list(names)
+            name = names[0]
+        return choose_precision(name, self.device, before)
 
     def _build_learner(self, precision: Precision) -> Learner:
         config, stage, model = self.config, self.stage, self.model
@@ -179,6 +200,8 @@ class Trainer:
         return Learner(objective, optimizers, precision, self.device, stage.dense_weights, config.grad_clip, sharded)
 
     def _accumulation(self) -> int:
+        if self.config.batch_size < 1:
+            raise UserError(f"--batch-size={self.config.batch_size}: a step needs at least one sample")
         per_pass = self.config.batch_size * self.world_size
         total = self.config.total_batch_size or per_pass
         if total % per_pass:
@@ -195,12 +218,18 @@ class Trainer:
 
     # --- resuming -----------------------------------------------------------------------------------------------------
 
-    def resume(self) -> None:
-        """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one."""
-        folder = Path(self.config.checkpoint_dir)
-        step = self.config.resume_step
+    def _step_to_resume(self) -> int:
+        """The step of the checkpoint to go on from; -1: none."""
         if self.config.resume == "auto":
-            step = newest_step(folder, self.stage.number)
+            return newest_step(self.config.checkpoint_dir, self.stage.number)
+        return self.config.resume_step
+
+    def resume(self) -> None:
+        """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one.
+
+        Raises UserError when it is of another stage, optimizer or kind of data than this run.
+        """
+        folder, step = Path(self.config.checkpoint_dir), self.first_step
         if step < 0:
             print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
             return
@@ -208,15 +237,21 @@ class Trainer:
         if meta["stage"] != self.stage.number:
             raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
         load_into(self.model, folder / f"step_{step}.pt")
+        if bool(meta["plan"]) != bool(self.train_loader.plan.state_dict()):
+            raise UserError(f"{folder}/step_{step}.pt is of a run {'with' if meta['plan'] else 'without'} --synth")
         if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
             raise UserError(f"{folder}/optim_{step} is of --optimizer={kind}, this run's is {self.config.optimizer}")
         if (parts := folder / f"optim_{step}").is_dir():
             self.learner.load_parts(parts, meta["world_size"])
         else:
             self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
-        self.step, self.best, self.total_flops = step, meta["best"], meta["total_flops"]
-        samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
-        self.train_loader.position = samples // (self.world_size * self.config.batch_size)
+        self.step, self.best, self.total_flops = step, meta["best"] or math.inf, meta["total_flops"]
+        if self.config.resume == "auto":
+            self.started = meta.get("started", 0.0)
+        self.train_loader.position = meta["position"]
+        if isinstance(self.train_loader.plan, FixedPlan):  # of other plans a batch is a step, however large
+            samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
+            self.train_loader.position = samples // (self.world_size * self.config.batch_size)
         self.train_loader.plan.load_state_dict(meta["plan"])
         print0(f"resumed from {folder}/step_{step}.pt")
 
@@ -234,17 +269,19 @@ class Trainer:
                 "position": self.train_loader.position,
                 "plan": self.train_loader.plan.state_dict(),
                 "world_size": self.world_size,
-                "best": self.best,
+                "started": self.started,
+                "precision": self.learner.precision.name,
+                "best": self.best if math.isfinite(self.best) else None,
                 "total_flops": self.total_flops,
                 "validation": asdict(self.last) if self.last else None,
                 "training": asdict(self.config),
             }
             alone = None if self.learner.sharded else resume
-            path = save_checkpoint(self.config.checkpoint_dir, self.step, model, alone, meta)
-            self.tokenizer.save(path.parent)
-            print0(f"Saved checkpoint to {path}")
-            if self.stage.at_end is not None:
-                self.stage.at_end(model, self.step)
+            folder = self.config.checkpoint_dir
+            self.tokenizer.save(folder)
+            if self.stage.number == 1:
+                print0(f"Saved DeepEncoder checkpoint to {save_deepencoder(folder, self.step, model)}")
+            print0(f"Saved checkpoint to {save_checkpoint(folder, self.step, model, alone, meta)}")
         if dist.is_initialized():
             dist.barrier()
 

@@ -99,11 +99,12 @@ class _Sums:
     """Losses and token counts, summed over batches and ranks."""
 
     def __init__(self, device: torch.device) -> None:
-        self.values = torch.zeros(5, dtype=torch.float64, device=device)  # loss, tokens, right, wrong, swapped tokens
+        there = device if dist.is_initialized() else "cpu"  # Apple's GPUs know no float64
+        self.values = torch.zeros(5, dtype=torch.float64, device=there)  # loss, tokens, right, wrong, swapped tokens
 
     def add(self, **sums: Tensor | int) -> None:
         for i, name in enumerate(("loss", "tokens", "right", "wrong", "swapped")):
-            self.values[i] += sums.get(name, 0)
+            self.values[i] += float(sums.get(name, 0))
 
     def reduced(self) -> list[float]:
         if dist.is_initialized():

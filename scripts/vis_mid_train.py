@@ -10,6 +10,7 @@ from typing import Annotated
 
 import tyro
 
+from nanochat.checkpoint import newest_step
 from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
 from nanochat.pretrained import load_deepencoder, load_gpt
 from nanochat.sam_cache import keep_features
@@ -69,8 +70,11 @@ def data(config: Config):
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
-    if not config.resume_from_deepencoder and config.resume_step < 0 and config.resume == "no":
+    step = newest_step(config.checkpoint_dir, 2) if config.resume == "auto" else config.resume_step
+    if not config.resume_from_deepencoder and step < 0:
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
+    if config.lr_decay_step < 1:
+        raise UserError(f"--lr-decay-step={config.lr_decay_step}: it falls after so many steps, 1 or more")
     if config.sam_cache and config.synth:
         raise UserError("--sam-cache keeps pictures that come again: documents drawn without end never do")
     setup = start(config)
@@ -80,13 +84,13 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         load_deepencoder(setup.model, config.resume_from_deepencoder)
         print0(f"Loading fresh nanochat GPT: {source}")
         load_gpt(setup.model.gpt, source)
-        check_language(setup, source)
+        check_language(config, setup, source)
     print0("Freezing SAM encoder...")
     setup.model.freeze_sam()
     if config.sam_cache:
         keep_features(setup.model.sam_model, config.sam_cache, config.sam_cache_gb)
     count_parameters(setup.model)
-    fit_batch(config, setup)
+    fit_batch(config, setup, dense=config.synth)
 
     train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
@@ -94,7 +98,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         schedule=decay_to_zero(config.warmup_steps, config.decay)
         if config.synth
         else step_decay(config.warmup_steps, config.lr_decay_step, config.lr_decay_gamma),
-        lr=config.lr or LR[config.model],
+        lr=LR[config.model] if config.lr is None else config.lr,
         dense_weights={"cells": 1.0} if config.synth else {},
     )
     trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)

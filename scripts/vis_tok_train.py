@@ -7,8 +7,7 @@ torchrun --standalone --nproc_per_node=2 -m scripts.vis_tok_train --steps=300 --
 
 from dataclasses import dataclass
 
-from nanochat.checkpoint import save_deepencoder
-from nanochat.common import compute_cleanup, entry_point, parse_args, print0
+from nanochat.common import UserError, compute_cleanup, entry_point, parse_args
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
 from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.synth.lessons import lessons, validation
@@ -55,6 +54,9 @@ def data(config: Config):
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
+    dense = config.synth and config.dense_weight != 0
+    if config.dense_steps and not dense:
+        raise UserError("--dense-steps learns from the labels of drawn documents: give --synth and a --dense-weight")
     setup = start(config)
     sources = SOURCES[config.model]
     if config.deepencoder:
@@ -63,22 +65,17 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         load_sam(setup.model.sam_model, config.sam or sources.sam)
         load_clip(setup.model.vision_model, config.clip or sources.clip)
     load_gpt(setup.model.gpt, config.gpt or sources.gpt)
-    check_language(setup, config.gpt or sources.gpt)
+    check_language(config, setup, config.gpt or sources.gpt)
     count_parameters(setup.model)
-    fit_batch(config, setup)
+    fit_batch(config, setup, dense)
 
     train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=1,
         schedule=decay_to_zero(config.warmup_steps, config.decay) if config.synth else cosine(config.warmup_steps),
-        lr=config.lr or LR[config.model],
+        lr=LR[config.model] if config.lr is None else config.lr,
         dense_steps=config.dense_steps,
-        dense_weights=dict.fromkeys(("patches", "cells"), config.dense_weight)
-        if config.synth and config.dense_weight
-        else {},
-        at_end=lambda model, step: print0(
-            f"Saved DeepEncoder checkpoint to {save_deepencoder(config.checkpoint_dir, step, model)}"
-        ),
+        dense_weights=dict.fromkeys(("patches", "cells"), config.dense_weight) if dense else {},
     )
     trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
     trainer.run(on_step)

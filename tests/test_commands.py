@@ -195,6 +195,26 @@ def test_a_checkpoint_of_the_other_stage(place, monkeypatch, capsys):
     one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume_step=5"), "stage 1's, this is stage 2")
 
 
+def test_stage_two_without_an_encoder(place, monkeypatch, capsys):
+    for flags in ((), ("--resume=auto",)):  # nothing to go on from: it would freeze a random SAM
+        one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, *flags), "--resume-from-deepencoder")
+    nano_checkpoint(place / "checkpoints")
+    one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume=auto"), "--resume-from-deepencoder")
+
+
+@pytest.mark.parametrize(
+    ("main", "flags", "named"),
+    [
+        (vis_tok_train.main, ("--dense-steps=1",), "--dense-steps"),
+        (vis_tok_train.main, ("--synth", "--dense-steps=1", "--dense-weight=0"), "--dense-steps"),
+        (vis_tok_train.main, ("--batch-size=0",), "--batch-size"),
+        (vis_mid_train.main, ("--lr-decay-step=0", "--deepencoder=deepencoder_5.pt"), "--lr-decay-step"),
+    ],
+)
+def test_settings_that_no_step_can_be_taken_with(place, monkeypatch, capsys, main, flags, named):
+    one_line(run(main, monkeypatch, capsys, "--model=nano", "--steps=1", *flags), named)
+
+
 def test_documents_without_end_need_a_number_of_steps(place, monkeypatch, capsys):
     one_line(run(vis_tok_train.main, monkeypatch, capsys, "--model=nano", "--synth=True"), "--steps")
 

@@ -44,6 +44,13 @@ def test_the_first_and_the_last_leg_need_no_order() -> None:
     assert before == plan.state_dict()
 
 
+def test_no_document_is_shown_twice_also_when_fewer_processes_go_on() -> None:
+    plan = Curriculum(LESSONS, 2**20)
+    four = {key for k in range(10) for rank in range(4) for key in plan.batch(k, rank, 4)}
+    later = [key for k in range(10, 60) for rank in range(2) for key in plan.batch(k, rank, 2)]
+    assert len(later) == len(set(later)) and not four & set(later)
+
+
 def test_texts_without_pictures_take_their_share() -> None:
     plan = Curriculum(LESSONS, 2**20, dense_steps=100, dense_levels=("D",), text_share=0.2)
     assert set(levels(plan, 0, 100)) == {"D"}

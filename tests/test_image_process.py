@@ -24,6 +24,7 @@ from nanochat.image_process import (
     process_image,
     square_view,
     to_rgb,
+    view_function,
 )
 
 IMAGE = 99
@@ -226,6 +227,21 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
         open_image(tmp_path / "bomb.png")
     with pytest.raises(UserError, match=f"{side} x {side} pixels is over the limit"):
         open_image(Image.new("1", (side, side)))
+
+
+@settings(max_examples=40)
+@given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(["native", "tiny", "base", "square"]))
+def test_a_view_says_where_the_picture_lies_in_it(width: int, height: int, kind: str) -> None:
+    picture = Image.new("RGB", (width, height), (255, 255, 255))
+    views = view_function(kind, 256, 256)(picture)
+    (x, y), (across, down) = views.corner, views.scale
+    right, bottom = round(x + width * across), round(y + height * down)
+    inside = views.view[0, y:bottom, x:right]
+    assert inside.numel() and (inside == 1).all()
+    if views.view[0].numel() > inside.numel() and kind != "native":  # grey all around, and none within
+        outside = views.view[0].clone()
+        outside[y:bottom, x:right] = 0
+        assert outside.abs().max() < 0.01
 
 
 def test_views_move_whole() -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -50,6 +51,19 @@ def test_only_the_answer_and_its_end_are_targets():
     assert (inputs[0] == IMAGE).sum() == 3 + 4  # 1 x 1 and 1 x 2 vision tokens, a row end and a separator each
     after = (targets[0] != -1).nonzero()[0]
     assert inputs[0, after] == TOKENIZER.encode_special("<|assistant_start|>")  # each target follows its input
+
+
+@pytest.mark.parametrize("kind", ["native", "square"])
+def test_dense_labels_lie_where_the_view_shows_the_glyphs(kind):
+    picture = Image.new("RGB", (160, 80), "white")
+    picture.paste((0, 0, 0), (120, 40, 128, 48))
+    item = {**conversation(64), "images": [picture], "glyphs": ("A", np.array([[124.0, 44.0]]), np.zeros(1, np.int32))}
+    sample = Prepared([item], TOKENIZER, view_function(kind, 256 if kind == "square" else 64), 512)[0]
+    patches = sample.labels["patches"]  # of 16 x 16 pixels
+    (patch,) = patches.any(1).nonzero()
+    view = sample.images[0].view
+    row, column = divmod(int(patch), view.shape[-1] // 16)
+    assert view[:, row * 16 : row * 16 + 16, column * 16 : column * 16 + 16].min() < -0.8
 
 
 def test_views_of_one_size_are_stacked_and_others_listed():
@@ -146,9 +160,22 @@ def test_too_many_unreadable_samples_stop_the_run(tmp_path):
 
 
 def test_a_prompt_longer_than_the_sequence_is_left_out_not_trained_on(capsys):
-    short = create_multimodal_loader([conversation(text="x" * 50)] * 2, TOKENIZER, 2, 8, native_view, shuffle=False)
-    assert [len(inputs) for inputs, _, _ in short] == [0]
-    assert "nothing to learn" in capsys.readouterr().out
+    tall = conversation(64)
+    tall["images"] = [Image.new("RGB", (64, 64 * 40))]
+    some = create_multimodal_loader([tall, conversation(text="x")], TOKENIZER, 2, 32, native_view, shuffle=False)
+    assert [len(inputs) for inputs, _, _ in some] == [1]
+    assert "sample 0: nothing to learn" in capsys.readouterr().out
+    none = create_multimodal_loader([tall] * 3, TOKENIZER, 2, 32, native_view, shuffle=False)
+    with pytest.raises(UserError, match="nothing to learn within 32 tokens; none of 3"):
+        list(none)
+
+
+def test_samples_that_are_wrong_in_the_same_way_are_counted_each(tmp_path):
+    wrong = conversation(64)
+    wrong["messages"][0]["role"] = "human"
+    items = [wrong] * 3 + [conversation(64)] * 200
+    with pytest.raises(UserError, match=r"sample 2: .*\(3 of 203 samples could not be used"):
+        list(loader(items, shuffle=False))
 
 
 def test_the_real_ten_documents(tmp_path):

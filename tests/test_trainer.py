@@ -13,15 +13,20 @@ import pytest
 import torch
 import torch.multiprocessing as mp
 
-from nanochat.checkpoint import read_meta
+from nanochat.checkpoint import newest_step, read_meta
 from nanochat.common import UserError
+from nanochat.image_process import view_function
 from nanochat.machine import matmul_rate
 from nanochat.memory import StepShape, predict
+from nanochat.multimodal_dataloader import create_multimodal_loader
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.prompts import PROMPTS, names_of
+from nanochat.synth.curriculum import Curriculum, Lesson
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.synth_documents import SynthDocuments
-from nanochat.trainer import Stage, cosine, decay_to_zero, step_decay
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.trainer import Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_decay
 from nanochat.validate import validate
 from tests.tiny_model import SIDE, tiny_config
 from tests.tiny_run import Texts, documents, losses, tiny_trainer, write_documents
@@ -66,6 +71,89 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
     other = {"adamw": "muon", "adamw8bit": "adamw", "muon": "adamw"}[optimizer]
     with pytest.raises(UserError, match=f"--optimizer={optimizer}, this run's is {other}"):
         tiny_trainer(task, tmp_path / "cut", optimizer=other, resume_step=3).run()
+
+
+def killed_at(trainer: Trainer, last: int) -> list[float]:
+    """The losses of the steps up to `last`, after which the run is killed."""
+    found: list[float] = []
+
+    def on_step(step: int, steps: int, figures: dict[str, float]) -> None:
+        found.append(figures["loss"])
+        if step == last:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run(on_step)
+    return found
+
+
+def test_of_several_runs_in_one_folder_the_last_one_goes_on(tmp_path):
+    task, folder = documents(tmp_path / "data"), tmp_path / "runs"
+    tiny_trainer(task, folder, steps=6).run()
+    faster = Stage(1, decay_to_zero(2, 0.5), lr=1e-2)
+    expected = losses(tiny_trainer(task, tmp_path / "whole", faster, steps=6))
+    head = killed_at(tiny_trainer(task, folder, faster, steps=6, save_every=4), 5)
+    tail = losses(tiny_trainer(task, folder, faster, steps=6, resume="auto"))
+    assert head == expected[:5] and tail == expected[4:]
+    back = tiny_trainer(task, folder, faster, steps=6, save_every=1, resume_step=4)  # back from 6 to 4
+    killed_at(back, 6)
+    assert newest_step(folder, 1) == 5
+
+
+def test_a_resumed_run_keeps_the_precision_that_was_measured(tmp_path, monkeypatch):
+    task = documents(tmp_path / "data")
+    rates = {"float32": 5.0, "medium": 5.0, "bfloat16": 9.0}
+    monkeypatch.setattr("nanochat.machine.matmul_rate", lambda name, *args, **kwargs: rates[name])
+    tiny_trainer(task, tmp_path, steps=2, precision="auto").run()
+    found = []
+    for rates["float32"] in (12.0, 30.0):  # faster on that day; another machine
+        trainer = tiny_trainer(task, tmp_path, steps=4, precision="auto", resume="auto")
+        found.append(trainer.learner.precision.name)
+    assert found == ["bfloat16", "float32"]
+
+
+def test_what_vouches_for_a_checkpoint_is_written_last(tmp_path, monkeypatch):
+    trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=2)
+    monkeypatch.setattr("nanochat.trainer.save_deepencoder", lambda *args: killed_at_once())
+    with pytest.raises(KeyboardInterrupt):
+        trainer.run()
+    assert newest_step(tmp_path, 1) == -1  # without its encoder stage 1 is not finished
+
+
+def killed_at_once() -> None:
+    raise KeyboardInterrupt
+
+
+def drawn_trainer(folder: Path, **settings) -> Trainer:
+    """A tiny trainer whose batches follow a curriculum of drawn documents."""
+    config = TrainConfig(
+        **{"model": "tiny", "eval_every": 0, "save_every": 0, "checkpoint_dir": str(folder), **settings}
+    )
+    model, tokenizer = NanoDeepseekOCR(tiny_config(128)), RustBPETokenizer.characters()
+    plan = Curriculum((Lesson("s1", 0.0),), 4 * 64 * 64, dense_steps=2, dense_levels=("w",), last_from=4,
+                      last_levels=("line128",))  # fmt: skip
+    loader = create_multimodal_loader(
+        SynthDocuments(), tokenizer, config.batch_size, config.seq_len, view_function("native", 128), plan=plan
+    )
+    stage = Stage(1, decay_to_zero(0, 0.5), lr=1e-3, dense_steps=2, dense_weights={"patches": 1.0, "cells": 1.0})
+    return Trainer(config, stage, model, tokenizer, loader, lambda: loader, torch.device("cpu"))
+
+
+def test_drawn_documents_come_step_by_step_whatever_the_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "validate", lambda self: None)
+    with pytest.raises(UserError, match="--total-batch-size"):
+        drawn_trainer(tmp_path, steps=6, batch_size=2, total_batch_size=4)
+    drawn_trainer(tmp_path, steps=3, batch_size=1).run()
+    more = drawn_trainer(tmp_path, steps=6, batch_size=2, resume="auto")
+    more.run()
+    assert more.train_loader.position == more.step == 6
+    with pytest.raises(UserError, match="of a run with --synth"):
+        tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=8, resume="auto").run()
+
+
+def test_a_step_without_samples_is_refused(tmp_path):
+    with pytest.raises(UserError, match="--batch-size=0"):
+        tiny_trainer(documents(tmp_path / "data"), tmp_path, batch_size=0)
 
 
 def test_state_of_8_bits_learns_as_state_of_32_does_and_is_as_small_as_predicted(tmp_path):

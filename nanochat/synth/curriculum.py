@@ -14,6 +14,7 @@ Key = tuple[str, int]  # level's name, number of the document
 SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
 SMOOTHING = 0.97  # of the running loss, per batch of the present level
 MIN_BATCHES = 100  # of the present level before it may be left
+FAR = 1_000_000  # more batches than any run has: by how many the ranks' documents lie apart
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,7 @@ class Curriculum:
     def batch(self, k: int, rank: int, world_size: int) -> list[Key]:
         name = self._level(k)
         size = self.batch_size(name)
-        first = (k * world_size + rank) * self.max_batch  # documents are never shown twice
+        first = (k + rank * FAR) * self.max_batch  # never shown twice, also where the number of ranks changes
         return [(name, first + i) for i in range(size)]
 
     def observe(self, k: int, loss: float) -> bool:
