@@ -1,6 +1,6 @@
 """`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
 
-import os
+import io
 import sys
 import tempfile
 import warnings
@@ -199,14 +199,18 @@ def _check(options: Read) -> None:
     """Refuse numbers and combinations that mean nothing; here and not in `Read`, whose errors tyro would frame."""
     if not options.files:
         raise UserError("no file to read: nano-ocr read FILE...")
-    for name in ("dpi", "batch_size", "workers", "max_tokens"):
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: give at least 1")
+    _check_numbers(options, "dpi", "batch_size", "workers", "max_tokens")
     if options.seconds is not None and options.seconds <= 0:
         raise UserError(f"--seconds {options.seconds:g}: give more than 0")
     if options.out is None and (options.resume or options.retry_failed or options.overlay):
         raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
+
+
+def _check_numbers(options: Read | Score, *names: str) -> None:
+    for name in names:
+        value = getattr(options, name)
+        if value is not None and value < 1:
+            raise UserError(f"--{name} {value}: give at least 1")
 
 
 def read(options: Read) -> int:
@@ -214,7 +218,11 @@ def read(options: Read) -> int:
     _check(options)
     selection = Selection(options.pages)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
-    sources = find_sources(options.files)  # look at what the user gave before loading a model
+    sources = find_sources(options.files, out=options.out)  # look at what the user gave before loading a model
+    if options.out is None and len(sources) > 1 and options.format not in ("txt", "md", "json"):
+        raise UserError(f"--format {options.format} of {len(sources)} inputs is as many files: give --out DIR")
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     prompt = _prompt(options)
     job = Job(
         sources, prompt, selection, options.dpi, options.password, options.workers, options.max_tokens,
@@ -236,9 +244,6 @@ def read(options: Read) -> int:
                 going_on = f" in {folder}; go on with --resume" if options.out else ""
                 print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
                 raise
-            except BrokenPipeError:  # whoever read the output has read enough
-                os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-                return 1
     states = totals.states
     if sum(states.values()) > 1 or not states["ok"] + states["failed"]:
         print(totals, file=sys.stderr)
@@ -269,6 +274,7 @@ def main() -> None:
     elif isinstance(command, Score):
         from nanochat import score  # plots and reports are not for those who read a file
 
+        _check_numbers(command, "dpi", "batch_size")
         selection = Selection(command.pages)
         found = score.PdfPages(command.file, command.dpi, selection, command.degrade, command.password)
         score.score(

@@ -1,5 +1,6 @@
 """What every part of the project shares: user errors, ranks and devices, files that are whole or absent."""
 
+import errno
 import io
 import os
 import re
@@ -20,6 +21,13 @@ from torch.distributed.rendezvous import rendezvous
 from nanochat.errors import UserError as UserError
 
 T = TypeVar("T")
+MENDABLE = (
+    errno.ENOSPC,
+    errno.EDQUOT,
+    errno.EROFS,
+    errno.EACCES,
+    errno.ENAMETOOLONG,
+)  # by the user, of what OSErrors say
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
@@ -29,8 +37,17 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
     def command(*args, **kwargs) -> None:
         try:
             main(*args, **kwargs)
+            sys.stdout.flush()
         except UserError as error:
             message = str(error)
+        except BrokenPipeError:  # whoever read the output has read enough
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in MENDABLE:
+                raise
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left fails at the end once more
+            message = f"{error.filename or 'the output'}: {error.strerror}"
         except torch.OutOfMemoryError as error:
             first_line = str(error).splitlines()[0]
             message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"

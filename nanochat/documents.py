@@ -20,7 +20,14 @@ from nanochat.common import UserError
 from nanochat.errors import PasswordNeeded
 from nanochat.image_process import MAX_PIXELS, explain_broken, identify, open_image
 
-SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".jp2", ".heic", ".heif"}
+SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm"),
+    *(".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
+}
+ONE_PICTURE = {  # formats of which the first picture alone is read, and why
+    **dict.fromkeys(("GIF", "WEBP", "PNG"), "an animation: only its first picture is read"),
+    "MPO": "a photograph's second picture, made by the camera for itself: only the first is read",
+}
 PDFIUM = threading.Lock()  # pdfium is not to be called by two threads at a time, not even for two documents
 POINTS = 72  # of a PDF's page in an inch
 
@@ -70,22 +77,27 @@ def _decode_data_url(url: str) -> bytes:
         raise UserError(f"{head},...: not valid base64 ({error})") from error
 
 
-def find_sources(arguments: Sequence[str], stdin: Callable[[], bytes] | None = None) -> list[Source]:
-    """What the arguments of a command name, in order, a folder's files sorted.
+def find_sources(
+    arguments: Sequence[str], stdin: Callable[[], bytes] | None = None, out: Path | None = None
+) -> list[Source]:
+    """What the arguments of a command name, in order, a folder's files sorted, without those under `out`.
 
     Raises UserError for a file that is not there, a folder or pattern without a picture or PDF, or nothing on stdin.
     """
     sources: list[Source] = []
     for n, argument in enumerate(arguments, 1):
         if argument == "-":
-            data = (stdin or sys.stdin.buffer.read)()
+            data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None where it is closed
             if not data:
                 raise UserError("-: nothing came on standard input")
             sources.append(Source("stdin", data))
         elif argument.startswith("data:"):
             sources.append(Source(f"data-{n}", _decode_data_url(argument)))
         elif Path(argument).is_dir():
-            found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in {*SUFFIXES, ".pdf"})
+            wanted = {*SUFFIXES, ".pdf"}
+            found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
+            if out is not None:  # what an earlier run wrote is nothing to be read
+                found = [p for p in found if out.resolve() not in p.resolve().parents]
             if not found:
                 raise UserError(f"{argument}: no picture and no PDF in this folder")
             sources += [Source(str(path)) for path in found]
@@ -137,17 +149,18 @@ class Pictures:
         self.source, self.lock = source, threading.Lock()
         with explain_broken(source.name):
             self.image = identify(source.stream())
-            self.n_pages = int(getattr(self.image, "n_frames", 1))
-        self.moves = self.image.format in ("GIF", "WEBP", "PNG") and self.n_pages > 1
+            # of a PSD Pillow counts the layers, and what it opens is all of them together
+            self.n_pages = 1 if self.image.format == "PSD" else int(getattr(self.image, "n_frames", 1))
 
     def skipped(self, number: int) -> str:
         """Why a page is not read; empty when it is."""
-        return "an animation: only its first picture is read" if self.moves and number > 1 else ""
+        return ONE_PICTURE.get(self.image.format or "", "") if number > 1 else ""
 
     def load(self, number: int) -> Image.Image:
         """Page `number`, from 1, as upright RGB. Raises UserError when it is broken or far too large."""
         with self.lock, explain_broken(self.source.name):
-            self.image.seek(number - 1)
+            if self.n_pages > 1:
+                self.image.seek(number - 1)
             return open_image(self.image, self.source.name)
 
     def close(self) -> None:
@@ -161,7 +174,9 @@ def _says_encrypted(source: Source) -> bool:
 
 
 class PDF:
-    """A PDF, its pages drawn at `dpi`."""
+    """A PDF, its pages drawn at `dpi`, with what was typed into its forms unless `fields` is False."""
+
+    fields = True
 
     def __init__(self, source: Source, dpi: int, password: str) -> None:
         self.source, self.scale = source, dpi / POINTS
@@ -169,6 +184,7 @@ class PDF:
             try:
                 self.document = pdfium.PdfDocument(source.stream(), password=password or None)
                 self.n_pages = len(self.document)
+                self.document.init_forms()  # or no field is ever drawn
             except pdfium.PdfiumError as error:
                 if "password" in str(error).lower() and _says_encrypted(source):
                     what = "the password is not right" if password else "it is encrypted: give its --password"
@@ -188,7 +204,7 @@ class PDF:
                 if width * height * self.scale**2 > MAX_PIXELS:
                     large = f"{width * self.scale:.0f} x {height * self.scale:.0f} pixels"
                     raise UserError(f"{self.source.name}, page {number}: {large} is over the limit: lower --dpi")
-                bitmap = page.render(scale=self.scale)
+                bitmap = page.render(scale=self.scale, may_draw_forms=self.fields)
                 picture = bitmap.to_pil().convert("RGB").copy()
                 bitmap.close()
                 page.close()

@@ -299,5 +299,5 @@ def write(path: Path, kind: Format, source: str, entries: Entries, load: LoadPag
     if kind == "pdf":
         write_pdf(path, entries, load, dpi)
         return
-    with open(path, "w", encoding="utf-8") as file:
+    with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:  # names of files need not be UTF-8
         file.writelines(WRITERS[kind](source, entries, load))

@@ -56,7 +56,11 @@ def _profile(grey: np.ndarray, segment: Segment) -> _Profile:
     (x0, _), (x1, _) = segment.ends
     x = np.arange(np.ceil(x0), np.floor(x1) + 1)
     y = segment.y_at(x)[None] + np.linspace(-0.42, 0.36, 12)[:, None] * height  # (12, W)
-    strip = cv2.remap(grey, np.tile(x, (12, 1)).astype(np.float32), y.astype(np.float32), cv2.INTER_LINEAR)
+    left, top = max(0, int(x[0]) - 1), max(0, int(y.min()) - 1)
+    near = grey[top : max(top, int(y.max())) + 3, left : int(x[-1]) + 3]  # remap takes no more than 32,766 px of a page
+    strip = cv2.remap(
+        near, np.tile(x - left, (12, 1)).astype(np.float32), (y - top).astype(np.float32), cv2.INTER_LINEAR
+    )
     strip = cv2.blur(strip, (max(1, round(height / 8)), 1))
     sides = np.percentile(strip, (10, 90), axis=0).astype(np.uint8)  # (2, W): one is ink, the other paper, and even
     even = sides[int(np.argmin(np.abs(np.diff(sides.astype(int))).sum(1)))]

@@ -76,6 +76,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 def to_rgb(image: Image.Image) -> Image.Image:
     """Any Pillow image as upright 8-bit RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8."""
+    image.load()  # which turns a TIFF upright by itself
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     if turn is not None:
         image = image.transpose(turn)

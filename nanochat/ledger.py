@@ -81,11 +81,14 @@ class Ledger:
     def _remember(self, start: int, entry: dict[str, Any]) -> None:
         self._places[entry["source"], entry["page"]] = start, entry["state"], entry["fingerprint"]
         if entry["last"]:
+            for page in range(entry["page"] + 1, self._n_pages.get(entry["source"], 0) + 1):
+                self._places.pop((entry["source"], page), None)  # of an older file, which had more
             self._n_pages[entry["source"]] = entry["page"]
 
     def _append(self, entry: dict[str, Any]) -> int:
         start = self._file.seek(0, os.SEEK_END)
-        self._file.write(json.dumps(entry, ensure_ascii=False).encode() + b"\n")
+        line = json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace")  # JSON's own way, for odd names
+        self._file.write(line + b"\n")
         self._file.flush()
         return start
 

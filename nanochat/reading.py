@@ -124,8 +124,8 @@ def read_input(
     `make_reader` is called when the first page needs a model; `on_page(page, state)` after each, with `page.why`.
     """
     totals, names = Totals(), file_names(job.sources)
-    if job.out is not None and not ledger.counts():
-        _check_free(job, names)
+    if job.out is not None:
+        _check_free(job, names, {source for source, _, _ in ledger.pages()})
     unfinished: InputPage | None = None
     try:
         for page, result in _results(make_reader, job, ledger):
@@ -159,13 +159,11 @@ def output_path(job: Job, name: str) -> Path:
     return job.out / (name + SUFFIX.get(job.format, f".{job.format}"))
 
 
-def _check_free(job: Job, names: dict[str, str]) -> None:
-    """Refuse to write over files that are of no earlier run."""
-    for name in names.values():
-        if output_path(job, name).exists():
-            raise UserError(
-                f"{output_path(job, name)} is there already, and not of an earlier run: choose another --out"
-            )
+def _check_free(job: Job, names: dict[str, str], known: set[str]) -> None:
+    """Refuse to write over files that are of no earlier run, or of another source of one; `known`: those it read."""
+    for source, name in names.items():
+        if source not in known and output_path(job, name).exists():
+            raise UserError(f"{output_path(job, name)} is there already, and not from {source}: choose another --out")
 
 
 def why_it_ended(page: Page) -> str:
@@ -196,7 +194,7 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
     for page in pages:
         waiting.append(page)
         pictures = sum(p.image is not None for p in waiting)
-        if pictures < PAGES_TOGETHER and not (page.last and page.source is job.sources[-1]) and len(waiting) < 64:
+        if pictures < PAGES_TOGETHER and len(waiting) < 64:
             continue
         if pictures:
             reader = reader or make_reader()
@@ -221,17 +219,24 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
     """What the model makes of each picture; where all together fail, each alone, so that one cannot spoil the rest."""
     try:
         return list(reader.read_many(images, job.prompt, job.max_tokens, job.seconds))
-    except (UserError, torch.OutOfMemoryError) as error:
+    except Exception as error:  # also one that nobody thought of must not cost the other pages
         if len(images) == 1:
             (page,) = (p for p in waiting if p.image is not None)
-            what = str(error) if isinstance(error, UserError) else "out of memory on the GPU: lower --batch_size"
-            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {what}"
+            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {_what_happened(error)}"
             return [None]
     found: list[Page | None] = []
     for page in waiting:
         if page.image is not None:
             found += _read(reader, [page.image], [page], job)
     return found
+
+
+def _what_happened(error: Exception) -> str:
+    if isinstance(error, UserError):
+        return str(error)
+    if isinstance(error, torch.OutOfMemoryError):
+        return "out of memory on the GPU: lower --batch_size"
+    return f"{type(error).__name__}: {error}"
 
 
 def _print_text(page: InputPage, job: Job, ledger: Ledger) -> None:

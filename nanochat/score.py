@@ -14,11 +14,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 from PIL import Image
+from pypdfium2 import PdfiumError
 from rich.table import Table
 
 from nanochat.common import UserError, atomic_path
 from nanochat.compression import compression_curve, plot_compression
-from nanochat.documents import PDF, PDFIUM, POINTS, Selection, Source, open_document
+from nanochat.documents import EVERY_PAGE, PDF, PDFIUM, POINTS, Selection, Source, open_document
 from nanochat.evaluate import THUMBNAIL
 from nanochat.measure import ModeReading, Progress, bars, per_cent, read_in_mode, results_table, wide_console
 from nanochat.ocr import OCR
@@ -28,8 +29,6 @@ from nanochat.scores import summarise_pages
 from nanochat.tasks.eval_set import EvalSet, reading
 
 SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # pdfium's and Unicode's signs for a hyphen at a line's end
-
-EVERY_PAGE = Selection()
 
 
 class PdfPages(EvalSet):
@@ -49,6 +48,7 @@ class PdfPages(EvalSet):
             document.close()
             raise UserError(f"{path} is a picture, not a PDF: only a PDF says what text it holds")
         self.document, self.degrade = document, degrade
+        document.fields = False  # what was typed into a form is no part of the text layer
         wanted = [n for n in range(1, document.n_pages + 1) if n in pages]
         texts = {n: text_layer(document, n) for n in wanted}
         self.numbers = [n for n in wanted if texts[n].strip()]
@@ -65,13 +65,19 @@ class PdfPages(EvalSet):
 
 
 def text_layer(document: PDF, number: int) -> str:
-    """The text of page `number`, from 1: line ends as "\\n", hyphens at line ends as they are seen."""
+    """The text of page `number`, from 1: line ends as "\\n", hyphens at line ends as they are seen.
+
+    Raises UserError for a page that is broken.
+    """
     with PDFIUM:
-        page = document.document[number - 1]
-        layer = page.get_textpage()
-        text = layer.get_text_bounded()
-        layer.close()
-        page.close()
+        try:
+            page = document.document[number - 1]
+            layer = page.get_textpage()
+            text = layer.get_text_bounded()
+            layer.close()
+            page.close()
+        except PdfiumError as error:
+            raise UserError(f"page {number} is broken ({error}): leave it out with --pages") from error
     return "\n".join(text.translate(str.maketrans(SOFT_HYPHENS)).splitlines())
 
 

@@ -129,7 +129,7 @@ def test_a_page_that_nobody_thought_of_is_a_row(tmp_path: Path, model: Path, mon
     monkeypatch.setattr(reader.ocr, "read_many", read_many)
     read = reader(rows)
     assert read["state"] == ["cut", "cut", "failed", "cut"] and read["page"] == [1, 2, 3, 4]
-    assert read["why"][2] == "ZeroDivisionError: something broke"
+    assert read["why"][2].endswith("a.pdf, page 3: ZeroDivisionError: something broke")
 
 
 def test_a_worker_without_a_model_says_why(tmp_path: Path, model: Path) -> None:
@@ -189,6 +189,17 @@ def test_results_are_the_last_word_of_the_ledger(tmp_path: Path, model: Path, ki
         assert a["lines"][0]["text"] == page.lines[0].text
     assert (a["source"], a["state"], a["text"], a["tokens"]) == ("a.png", "cut", page.text, page.tokens)
     assert (b["source"], b["state"], b["why"]) == ("b.png", "failed", "not a picture")
+
+
+def test_pages_that_a_file_has_no_more_are_no_results(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl", {})
+    for page in (1, 2, 3):
+        ledger.record("a.pdf", page, "skipped", "before", "old", last=page == 3)
+    ledger.record("a.pdf", 1, "skipped", "now", "new", last=True)
+    ledger.close()
+    again = Ledger(tmp_path / "ledger.jsonl", {}, resume=True)
+    for one in (ledger, again):
+        assert list(one.pages()) == [("a.pdf", 1, "new")] and one.counts().total() == 1
 
 
 def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:

@@ -241,3 +241,17 @@ def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch:
     found = columns.in_order(rows)
     assert len(looked) < 2 * columns.MOST_PARTS, "without a bound three times as many, on larger pages hundreds"
     assert sorted(s.left for row in found for s in row) == sorted(s.left for row in rows for s in row)
+
+
+def test_words_far_down_a_very_long_page_have_their_widths() -> None:
+    """OpenCV's remap refuses pages over 32,766 px."""
+    sheet = Sheet(400, 40)
+    sheet.write(20, 8, "three such words")
+    left, _, right, _ = sheet.written[0]
+    strip, points = np.asarray(sheet.page), np.array([[left, 20.0], [right, 20.0]])
+    (expected,) = word_widths(Ink(strip), [Segment(points, 24.0)])
+    assert len(expected) == 3
+    page = np.full((34_000, 400, 3), 255, np.uint8)
+    page[33_000:33_040] = sheet.page
+    (found,) = word_widths(Ink(page), [Segment(points + [0, 33_000], 24.0)])
+    assert found == expected

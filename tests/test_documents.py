@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from nanochat.ahead import read_ahead
 from nanochat.common import UserError
-from nanochat.documents import InputPage, Pictures, Selection, Source, find_sources, open_document
+from nanochat.documents import PDF, InputPage, Pictures, Selection, Source, find_sources, open_document
 
 
 def tone(page: InputPage) -> int:
@@ -215,6 +215,68 @@ def test_an_animation_is_read_as_its_first_picture(tmp_path: Path) -> None:
     pages = read(tmp_path / "dance.gif")
     assert [page.state for page in pages] == ["page", "skipped", "skipped"] and tone(pages[0]) == 50
     assert "animation" in pages[1].why
+
+
+def test_a_phones_photograph_and_its_gain_map_are_one_page(tmp_path: Path) -> None:
+    photo, gain_map = (Image.new("RGB", (40, 40), (tone,) * 3) for tone in (50, 150))
+    photo.save(tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[gain_map])
+    pages = read(tmp_path / "photo.jpg")
+    assert [page.state for page in pages] == ["page", "skipped"] and tone(pages[0]) == 50
+    assert "camera" in pages[1].why
+
+
+def test_a_psd_is_one_page(tmp_path: Path) -> None:
+    head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 8, 8, 8, 1)  # one channel of 8 x 8 at 8 bits, grey, no layers
+    (tmp_path / "flat.psd").write_bytes(head + bytes(4 * 3) + bytes(2) + bytes([77]) * 64)
+    (page,) = read(tmp_path / "flat.psd")
+    assert page.state == "page" and tone(page) == 77
+
+
+def write_form(path: Path, value: str) -> Path:
+    """A PDF of one page with nothing but a text field in which `value` was typed."""
+    bodies = [
+        "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [5 0 R] /NeedAppearances true "
+        "/DR << /Font << /F 4 0 R >> >> >> >>",
+        "<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        "<< /Type /Page /Parent 2 0 R /MediaBox [0 0 200 100] /Annots [5 0 R] >>",
+        "<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        f"<< /Type /Annot /Subtype /Widget /FT /Tx /T (name) /V ({value}) /DA (/F 18 Tf 0 g) /Rect [10 30 190 70] "
+        "/F 4 /P 3 0 R >>",
+    ]
+    data, places = b"%PDF-1.7\n", []
+    for number, body in enumerate(bodies, 1):
+        places.append(len(data))
+        data += f"{number} 0 obj\n{body}\nendobj\n".encode()
+    table = "".join(f"{place:010d} 00000 n \n" for place in places)
+    trailer = f"trailer\n<< /Size 6 /Root 1 0 R >>\nstartxref\n{len(data)}\n%%EOF"
+    path.write_bytes(data + f"xref\n0 6\n0000000000 65535 f \n{table}{trailer}".encode())
+    return path
+
+
+def test_what_was_typed_into_a_form_is_on_its_page(tmp_path: Path) -> None:
+    empty, filled = (
+        open_document(Source(str(write_form(tmp_path / f"{len(value)}.pdf", value)))) for value in ("", "Margaret")
+    )
+    assert isinstance(filled, PDF)
+    dark = [sum(document.load(1).convert("L").histogram()[:100]) for document in (empty, filled)]
+    assert dark[1] > dark[0] + 200
+    filled.fields = False
+    assert sum(filled.load(1).convert("L").histogram()[:100]) == 0
+
+
+def test_what_a_run_writes_into_a_folder_is_not_read_from_it(tmp_path: Path) -> None:
+    for name in ("a.png", "b.JFIF", "c.avif", "out/a.page-001.png", "out/a.ocr.pdf", "outer/d.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.png").mkdir()
+    found = find_sources([str(tmp_path)], out=tmp_path / "out")
+    assert [Path(source.name).name for source in found] == ["a.png", "b.JFIF", "c.avif", "d.png"]
+
+
+def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdin", None)
+    with pytest.raises(UserError, match="nothing came on standard input"):
+        find_sources(["-"])
 
 
 def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ import nanochat.hf
 from nanochat.checkpoint import load_model, save_checkpoint
 from nanochat.hf.export import export_hf, fast_tokenizer
 from nanochat.hf.processing import log
-from nanochat.image_process import expand_image_tokens, view_function
+from nanochat.image_process import expand_image_tokens, to_rgb, view_function
 from nanochat.ocr import OCR, find_model
 from nanochat.tokenizer import RustBPETokenizer
 from scripts import export
@@ -124,6 +124,12 @@ def test_pictures_of_every_kind_are_one(folder: Path, tmp_path: Path) -> None:
     expected = processor(images=PICTURES[0], text=PROMPT)["pixel_values"]
     for image in (str(path), [[str(path)]], pixels, torch.tensor(pixels).permute(2, 0, 1), pixels[None]):
         assert torch.equal(processor(images=image, text=PROMPT)["pixel_values"], expected)
+    black = Image.new("RGBA", PICTURES[0].size)  # black ink on nothing, as it is pasted into documents
+    black.putalpha(Image.fromarray(255 - np.asarray(PICTURES[0].convert("L"))))
+    black.save(clear := tmp_path / "clear.png")
+    on_white = processor(images=to_rgb(black), text=PROMPT)["pixel_values"]
+    for image in (black, str(clear)):
+        assert torch.equal(processor(images=image, text=PROMPT)["pixel_values"], on_white)
     chat = [{"role": "user", "content": [{"type": "image", "path": str(path)}, {"type": "text", "text": "Free OCR."}]}]
     found = processor.apply_chat_template(chat, tokenize=True, return_dict=True, add_generation_prompt=True)
     assert torch.equal(found["pixel_values"], expected) and found["input_ids"][0].tolist() == ours(folder, 0)[0]

@@ -155,13 +155,15 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 }
 
 
+@pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_a_camera_held_sideways_gives_an_upright_picture(orientation: int, tmp_path: Path) -> None:
+def test_a_camera_held_sideways_gives_an_upright_picture(orientation: int, suffix: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 2, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
-    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
-    once = open_image(tmp_path / "photo.png")
+    how = {"lossless": True} if suffix == "webp" else {}
+    Image.fromarray(pixels).save(tmp_path / f"photo.{suffix}", exif=exif, **how)
+    once = open_image(tmp_path / f"photo.{suffix}")
     assert np.array_equal(np.asarray(once), UPRIGHT[orientation](pixels))
     assert np.array_equal(np.asarray(open_image(once)), np.asarray(once)), "turned a second time"
 

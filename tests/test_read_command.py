@@ -212,6 +212,24 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
     assert code == 130 and "go on with --resume" in err and err.endswith("interrupted\n")
 
 
+def test_several_inputs_are_no_one_pdf(read) -> None:
+    Path("b.png").write_bytes(picture_bytes())
+    one_line(read(".", "--format=pdf"), "--format pdf of 2 inputs", "--out DIR")
+    assert read(".", "--format=md")[0] == 0
+
+
+def test_an_output_that_is_full_or_closed(place: Path, checkpoint: Path) -> None:
+    command = [sys.executable, "-m", "nanochat.cli", "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    assert (ended.returncode, ended.stderr) == (2, "error: the output: No space left on device\n")
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None and process.stderr is not None
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+    assert process.returncode == 1
+
+
 def test_reading_loads_no_compiler_and_no_plots(place: Path, checkpoint: Path) -> None:
     """Two of the five seconds to the first text would be theirs."""
     program = """import sys; from nanochat.cli import main; main()

@@ -45,6 +45,8 @@ class Reader:
                 raise UserError("this page takes more room than there is")
             if grey == 98:
                 raise torch.OutOfMemoryError("CUDA out of memory")
+            if grey == 97:
+                raise ZeroDivisionError("nobody thought of that")
             stopped, status = HOW.get(grey // 10, ("end", "ok"))
             pages.append(Page(f"grey {grey}", 7, 9, 3, 0.1, stopped, "base", 1, *picture.size, status))
             self.read += 1
@@ -180,6 +182,30 @@ def test_a_file_that_has_changed_is_read_again_and_leaves_nothing_behind(tmp_pat
     os.utime(file, ns=(1, 1))
     assert run(folder, [file], Reader(), resume=True).states == {"ok": 2}
     assert (folder / "a.txt").read_text() == "grey 4\n\fgrey 5\n"
+
+
+def test_a_mistake_of_ours_costs_one_page(tmp_path: Path) -> None:
+    files = [tiff(tmp_path / "a.tif", [1, 97, 2]), tiff(tmp_path / "b.tif", [3])]
+    assert run(tmp_path / "out", files, Reader()).states == {"ok": 3, "failed": 1}
+    assert lines(tmp_path / "out")[1]["why"].endswith("a.tif, page 2: ZeroDivisionError: nobody thought of that")
+
+
+def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    file, folder = tiff(tmp_path / os.fsdecode(b"caf\xe9.tif"), [1]), tmp_path / "out"
+    for resume in (False, True):
+        assert run(folder, [file], Reader(), resume=resume, format="json").states == {"ok": 1}
+    (written,) = folder.glob("*.json")
+    assert json.loads(written.read_text())["source"] == str(file)
+
+
+def test_another_file_of_the_same_name_is_not_written_over(tmp_path: Path) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+    first, second = tiff(tmp_path / "one/a.tif", [1]), tiff(tmp_path / "two/a.tif", [2])
+    run(tmp_path / "out", [first], Reader())
+    with pytest.raises(UserError, match=r"a\.txt is there already, and not from .*two"):
+        run(tmp_path / "out", [second], Reader(), resume=True)
+    assert (tmp_path / "out/a.txt").read_text() == "grey 1\n"
 
 
 def test_ctrl_c_leaves_what_was_read(tmp_path: Path) -> None:

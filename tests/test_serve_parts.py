@@ -1,6 +1,7 @@
 """Parts of the server by themselves: text as it comes, addresses that are refused, requests of any shape."""
 
 import asyncio
+import base64
 import http.server
 import json
 import os
@@ -8,6 +9,7 @@ import signal
 import socket
 import threading
 import time
+import weakref
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -18,15 +20,20 @@ from fastapi.testclient import TestClient
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
+from test_documents import write_pdf
 from tiny_server import noise, tiny_checkpoint, tiny_server
 
+from nanochat.batching import Sampling
 from nanochat.common import UserError
+from nanochat.engine import Guard
+from nanochat.image_process import open_image
 from nanochat.ocr import OCR
 from nanochat.serve import remote
 from nanochat.serve.app import create_app, serve
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import Gate
 from nanochat.serve.metrics import Metrics
+from nanochat.serve.questions import make_prompt
 from nanochat.serve.service import Streaming
 from nanochat.serve.settings import ServeSettings
 from nanochat.serve.text import TextStream
@@ -213,7 +220,7 @@ def test_a_client_that_takes_nothing_is_let_go() -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"max_concurrency": 0}, {"max_queue": -1}, {"request_timeout": 0.0}, {"max_pages": -3}]
+    "change", [{"max_concurrency": 0}, {"max_queue": -1}, {"request_timeout": 0.0}, {"max_pages": -3}, {"port": 99999}]
 )
 def test_settings_without_meaning_are_refused(change: dict) -> None:
     with pytest.raises(UserError, match=next(iter(change))):
@@ -245,6 +252,35 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
         read = httpx.post(f"{server.url}/v1/read", files={"files": png(page)}, timeout=60)
         (found,) = read.json()["pages"]
         assert found["text"] == expected.text and [line["text"] for line in found["lines"]] == expected.text.split("\n")
+
+
+def test_a_chat_about_a_document_of_several_pages_is_refused(
+    checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr("nanochat.ocr.learnt_mode", lambda meta, vision: "lines")
+    url = "data:application/pdf;base64," + base64.b64encode(write_pdf(tmp_path / "a.pdf", 3).read_bytes()).decode()
+    content = [{"type": "image_url", "image_url": {"url": url}}]
+    with tiny_server(checkpoint) as server:
+        ask = {"model": "tiny", "messages": [{"role": "user", "content": content}]}
+        answer = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=60)
+    assert answer.status_code == 400 and "3 pages" in answer.json()["error"]["message"]
+
+
+def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    decoded: list[weakref.ref] = []
+    held: list[int] = []
+
+    def decode(*arguments):
+        image = open_image(*arguments)
+        held.append(sum(other() is not None for other in decoded))
+        decoded.append(weakref.ref(image))
+        return image
+
+    monkeypatch.setattr("nanochat.serve.questions.open_image", decode)
+    files = [png(Image.new("RGB", (64, 64))) for _ in range(5)]
+    messages = [{"role": "user", "content": "<image>" * 5 + "Which?"}]
+    prompt = make_prompt(OCR(checkpoint, "cpu"), messages, files, None, 4, [Sampling()], Guard())
+    assert len(prompt.images) == 5 and max(held) <= 1  # hundreds of large ones would not fit in memory
 
 
 @pytest.fixture

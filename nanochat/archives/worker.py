@@ -88,16 +88,5 @@ class Reader:
         return {key: list(values) for key, values in zip((*KEYS, "result"), zip(*found))}
 
     def _read(self, pages: list[InputPage]) -> Iterator[tuple[InputPage, dict[str, Any] | None]]:
-        images = [page.image for page in pages]
-        try:
-            read = list(read_together(self.ocr, pages, self.job))
-        except Exception as error:  # one page among a million that nobody thought of must not end the job
-            if len(pages) > 1:
-                for page, image in zip(pages, images):
-                    page.image = image
-                    yield from self._read([page])
-                return
-            pages[0].state, pages[0].why = "failed", f"{type(error).__name__}: {error}"
-            read = [(pages[0], None)]
-        for page, result in read:
+        for page, result in read_together(self.ocr, pages, self.job):
             yield page, None if result is None else {**result.to_dict(), "why": why_it_ended(result)}

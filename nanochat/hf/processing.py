@@ -11,7 +11,7 @@ from transformers.image_utils import load_image, to_numpy_array
 from transformers.utils import cached_file, logging
 
 from nanochat.errors import UserError
-from nanochat.image_process import to_rgb, view_function
+from nanochat.image_process import open_image, to_rgb, view_function
 from nanochat.layout import find_lines
 from nanochat.line_finder import line_finder
 from nanochat.lines import HEIGHT, Piece, join, show_in_lines
@@ -132,7 +132,9 @@ def _flat(images: Any) -> list[Any]:
 
 def _picture(picture: Any) -> Image.Image:
     """A picture of any kind that transformers knows: a path or address, Pillow's, an array, a tensor."""
-    if isinstance(picture, Image.Image | str):
-        return load_image(picture)
+    if isinstance(picture, Image.Image):
+        return picture
+    if isinstance(picture, str):
+        return open_image(picture) if Path(picture).is_file() else load_image(picture)
     pixels = to_numpy_array(picture)
     return Image.fromarray(pixels if pixels.shape[-1] in (3, 4) or pixels.ndim == 2 else pixels.transpose(1, 2, 0))

@@ -159,9 +159,11 @@ def make_prompt(
 
     Raises UserError for what cannot be read.
     """
-    images = [open_image(picture, f"picture {number}") for number, picture in enumerate(pictures, start=1)]
-    ids = ocr.tokenizer.render_for_completion({"messages": messages, "images": images})
-    views = [ocr.view(image) if mode is None else show(image, mode) for image in images]
+    ids = ocr.tokenizer.render_for_completion({"messages": messages, "images": pictures})
+    views = []
+    for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
+        image = open_image(picture, f"picture {number}")
+        views.append(ocr.view(image) if mode is None else show(image, mode))
     image_token_id = ocr.tokenizer.encode_special("<|image|>")
     tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])
     return ocr.engine.prompt(tokens, views, max_tokens, samplings, guard)

@@ -4,6 +4,7 @@ import asyncio
 import base64
 import io
 import json
+import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
@@ -27,6 +28,7 @@ from nanochat.serve.text import TextStream
 from nanochat.serve.worker import News
 
 Event = dict[str, Any]
+log = logging.getLogger("nanochat.serve")
 PREVIEW_PIXELS = 1200  # longest side of a page in the browser
 
 
@@ -99,6 +101,7 @@ class Job:
         except ApiError as error:
             self._tell({"event": "error", "message": error.message, "status": error.status})
         except Exception as error:
+            log.exception("a request to read failed")
             self._tell(
                 {"event": "error", "message": f"the server made a mistake ({type(error).__name__})", "status": 500}
             )

@@ -87,6 +87,9 @@ async def fetch_all(images: list[bytes | str], settings: ServeSettings) -> list[
     async def load(image: bytes | str) -> bytes:
         if isinstance(image, bytes):
             return image
-        return await asyncio.wait_for(to_thread.run_sync(fetch, image, most), settings.request_timeout)
+        try:
+            return await asyncio.wait_for(to_thread.run_sync(fetch, image, most), settings.request_timeout)
+        except TimeoutError as error:
+            raise _refused("the picture's server took too long") from error
 
     return list(await asyncio.gather(*(load(image) for image in images)))

@@ -38,6 +38,8 @@ class ServeSettings:
         for name in ("max_concurrency", "request_timeout", "max_upload_mb", "max_pages"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} {getattr(self, name)}: give a positive number")
+        if not 0 <= self.port <= 65535:
+            raise UserError(f"port {self.port}: give one from 0 to 65535")
         if self.max_queue < 0:
             raise UserError(f"max_queue {self.max_queue}: give 0 or more")
 
