@@ -25,9 +25,7 @@ from nanochat.prompts import PROMPTS, one_picture, prompt_for
 from nanochat.reading import Job, read_input, summary
 from nanochat.serve.settings import ServeSettings
 
-ReadingMode = Literal[
-    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "square", "lines", "auto"
-]
+ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
 
 
 @dataclass

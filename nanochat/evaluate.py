@@ -90,9 +90,12 @@ class _Reader:
     tokenizer: RustBPETokenizer
     view: ViewFunction
     max_tokens: int | None
+    read: bool
 
     def answers(self, items: list[dict], views: list[list[ImageViews]]) -> list[Generation]:
         """The model's answers to all conversations together; `views` are the pictures of each."""
+        if not self.read:
+            return [Generation([])] * len(items)
         image_token_id = self.tokenizer.encode_special("<|image|>")
         prompts = [
             expand_image_tokens(
@@ -164,15 +167,17 @@ def read_documents(
     precision: Precision,
     batch_size: int = 10,
     max_tokens: int | None = None,
+    read: bool = True,
 ) -> Iterator[Reading]:
     """Read each conversation of `task` (named by `ids`) greedily and compare with its last message.
 
     `view` is how a picture becomes views, `batch_size` how many documents are read together, `max_tokens` ends an
     answer (default: the model's context does). The wrong picture of a document is that of the next one in `task`.
+    Without `read` the losses alone are measured, as if the model had printed nothing.
     Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be read.
     """
     assert len(ids) == len(task)
-    reader = _Reader(engine, tokenizer, view, max_tokens)
+    reader = _Reader(engine, tokenizer, view, max_tokens, read)
     engine.model.eval()
     for start in range(0, len(task), batch_size):
         end = min(start + batch_size, len(task))

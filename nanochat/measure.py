@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from itertools import groupby
 from typing import Any
 
 from rich.console import Console
@@ -15,6 +16,7 @@ from nanochat.compression import Bin, compression_curve
 from nanochat.evaluate import Reading, Summary, read_documents, summarise
 from nanochat.image_process import to_rgb
 from nanochat.ocr import OCR
+from nanochat.page import Page
 from nanochat.peers import Peer
 from nanochat.scores import Estimate, PageScore, by_tier, score_page, summarise_pages
 from nanochat.tasks.eval_set import EvalSet
@@ -39,13 +41,15 @@ class Measured:
     """What was found on one set."""
 
     readings: list[Reading]
-    """ours, with the losses"""
+    """the losses of each expected text under its picture, shown whole as in training"""
     pages: dict[str, list[PageScore]]
     """of each reader, ours first, in the order of the set"""
     summary: Summary
     """loss, image gain and similarity of the model"""
+    vision_tokens: list[int]
+    """that each picture takes in our first mode"""
     curve: list[Bin]
-    """`compression.compression_curve` of ours"""
+    """`compression.compression_curve` of the same"""
 
     def figures(self) -> dict[str, dict[str, dict[str, Estimate | None]]]:
         """reader -> tier -> figure, as `scores.summarise_pages` names them."""
@@ -79,32 +83,30 @@ def _plain(figures: Mapping[str, Estimate | None]) -> dict[str, dict[str, float]
 
 
 def measure(
-    ocr: OCR,
+    readers: Mapping[str, OCR],
     found: EvalSet,
     peers: Sequence[Peer] = (),
-    modes: Sequence[OCR] = (),
-    batch_size: int = 16,
     max_tokens: int | None = None,
     progress: Progress = lambda reader, done, total: None,
 ) -> Measured:
-    """Read every picture of a set with a model, `batch_size` at a time, and with the others, one at a time.
+    """Read every picture of a set with a model in one mode or several, by name, and with the others, one at a time.
 
-    `modes`: the same model as a reader in other modes, each shown beside. Raises UserError as the set and the readers
-    do.
+    Raises UserError as the set and the readers do.
     """
-    readings = []
-    for reading in read_documents(
-        ocr.engine, ocr.tokenizer, found, found.ids, ocr.view, ocr.precision, batch_size, max_tokens
-    ):
-        readings.append(reading)
-        progress(OURS, len(readings), len(found))
-    pages = {OURS: [_score(found, i, r.read, r.seconds, r.stopped == "loop") for i, r in enumerate(readings)]}
-    for reader in modes:
-        pages[f"{OURS} {reader.mode}"] = [r.score for r in read_in_mode(reader, found, progress)]
+    (first, ocr), *_ = readers.items()
+    scored = {name: read_in_mode(reader, found, name, progress, max_tokens) for name, reader in readers.items()}
+    pages = {name: [r.score for r in readings] for name, readings in scored.items()}
     for peer in peers:
         pages[peer.name] = _read_with(peer, found, progress)
-    ratios = [r.text_tokens / r.vision_tokens for r in readings]
-    return Measured(readings, pages, summarise(readings), compression_curve(ratios, pages[OURS]))
+    losses = []
+    for reading in read_documents(
+        ocr.engine, ocr.tokenizer, found, found.ids, ocr.view, ocr.precision, ocr.batch_size, read=False
+    ):
+        losses.append(reading)
+        progress("losses", len(losses), len(found))
+    ratios = [r.text_tokens / r.vision_tokens for r in scored[first]]
+    vision_tokens = [r.vision_tokens for r in scored[first]]
+    return Measured(losses, pages, summarise(losses), vision_tokens, compression_curve(ratios, pages[first]))
 
 
 @contextmanager
@@ -122,15 +124,25 @@ def bars() -> Iterator[Progress]:
         yield update
 
 
-def read_in_mode(ocr: OCR, found: EvalSet, progress: Progress = lambda reader, done, total: None) -> list[ModeReading]:
-    """Read every picture as `nano-ocr read` does, in the reader's mode; seconds are those of a batch, shared out."""
+def read_in_mode(
+    ocr: OCR,
+    found: EvalSet,
+    name: str,
+    progress: Progress = lambda reader, done, total: None,
+    max_tokens: int | None = None,
+) -> list[ModeReading]:
+    """Read every picture as `nano-ocr read` does, in the mode of the reader, whom `progress` is told as `name`.
+
+    Seconds are those of a batch, shared out.
+    """
     readings: list[ModeReading] = []
-    name = f"{OURS} {ocr.mode}"
     for start in range(0, len(found), ocr.batch_size):
         indices = range(start, min(start + ocr.batch_size, len(found)))
         items = [found[i] for i in indices]
         started = time.perf_counter()
-        pages = list(ocr.read_many([item["images"][0] for item in items], items[0]["messages"][0]["content"]))
+        pages: list[Page] = []
+        for prompt, same in groupby(items, lambda item: item["messages"][0]["content"]):
+            pages += ocr.read_many([item["images"][0] for item in same], prompt, max_tokens)
         seconds = (time.perf_counter() - started) / len(items)
         for i, item, page in zip(indices, items, pages):
             expected = item["messages"][-1]["content"]

@@ -118,7 +118,7 @@ def score_rows(scored: Scored) -> list[list[str]]:
 
 def score_pdf(readers: Sequence[OCR], found: PdfPages, progress: Progress = lambda reader, done, total: None) -> Scored:
     """Read every page in the mode of each reader."""
-    return {reader.mode: read_in_mode(reader, found, progress) for reader in readers}
+    return {reader.mode: read_in_mode(reader, found, reader.mode, progress) for reader in readers}
 
 
 def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts: dict[str, str]) -> None:

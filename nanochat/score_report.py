@@ -6,8 +6,7 @@ from pathlib import Path
 
 from PIL import Image
 
-from nanochat.evaluate import Reading
-from nanochat.measure import OURS, Measured
+from nanochat.measure import Measured
 from nanochat.report import data_uri, mark_differences, pairs_html, write_page
 from nanochat.scores import PageScore, by_tier, worst_and_median
 
@@ -36,14 +35,15 @@ def write_score_report(
     body = [f"<header><h1>{escape(title)}</h1></header>", pairs_html(shown), table_html(headings, rows)]
     if curve:
         body.append(plot_html(curve))
-    readings = {reading.id: reading for reading in measured.readings}
-    for tier, pages in by_tier(measured.pages[OURS]).items():
+    places = {reading.id: place for place, reading in enumerate(measured.readings)}
+    ours = next(iter(measured.pages))
+    for tier, pages in by_tier(measured.pages[ours]).items():
         if tier == "all":
             continue
         for name, found in zip(("worst", "median"), worst_and_median(pages, SHOWN)):
             if found:
                 body.append(f'<h2 class="part-title">{escape(tier)}: {name}</h2>')
-                body += [_card(page, readings[page.id], _others(measured, page)) for page in found]
+                body += [_card(measured, places[page.id]) for page in found]
     return write_page(path, title, body)
 
 
@@ -54,17 +54,13 @@ def table_html(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return f'<section class="table"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></section>'
 
 
-def _others(measured: Measured, page: PageScore) -> list[tuple[str, PageScore]]:
-    """What the other readers made of the same picture."""
-    found = {reader: {p.id: p for p in pages} for reader, pages in measured.pages.items() if reader != OURS}
-    return [(reader, pages[page.id]) for reader, pages in found.items()]
-
-
-def _card(page: PageScore, reading: Reading, others: Sequence[tuple[str, PageScore]]) -> str:
-    """The picture, what is on it, and what each reader read."""
+def _card(measured: Measured, place: int) -> str:
+    """A picture, by its place in the set, what is on it, and what each reader read."""
+    reading = measured.readings[place]
     wrong = "-" if reading.wrong_loss is None else f"{reading.wrong_loss:.3f}"
-    about = f"{reading.vision_tokens} vision tokens · loss {reading.loss:.3f} · with a wrong picture {wrong}"
-    return card_html(reading.picture, about, [(OURS, page), *others])
+    tokens = measured.vision_tokens[place]
+    about = f"{tokens} vision tokens · loss {reading.loss:.3f} · with a wrong picture {wrong}"
+    return card_html(reading.picture, about, [(reader, pages[place]) for reader, pages in measured.pages.items()])
 
 
 def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, PageScore]]) -> str:

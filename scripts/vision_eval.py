@@ -1,7 +1,7 @@
 """How well a model reads a set of pictures, with intervals, and how well others read the same ones.
 
 python -m scripts.vision_eval --task=synth-val --n=100 --peers
-python -m scripts.vision_eval --task=folder:../shared/data/funsd --model=checkpoints/step_500.pt
+python -m scripts.vision_eval --task=folder:scans --model=checkpoints/step_500.pt
 
 Prints a table and leaves results.json, report.html (the worst and the median pictures) and compression.svg in --out.
 """
@@ -14,7 +14,7 @@ import torch
 
 from nanochat.common import UserError, atomic_path, entry_point, parse_args
 from nanochat.compression import plot_compression
-from nanochat.measure import Measured, bars, measure, results_table, table_rows, wide_console
+from nanochat.measure import OURS, Measured, bars, measure, results_table, table_rows, wide_console
 from nanochat.ocr import OCR
 from nanochat.peers import open_peers
 from nanochat.score_report import write_score_report
@@ -33,11 +33,11 @@ class Config:
     n: int = 100
     """pictures; of drawn documents so many of each tier"""
     modes: tuple[str, ...] = ()
-    """read the same pictures also as `nano-ocr read --mode MODE` does, such as lines"""
+    """modes to compare, as in `nano-ocr read`; by default what the model was trained for"""
     peers: bool = False
     """read the same pictures with Tesseract and RapidOCR too"""
     data: str = ""
-    """where the files of the set lie; sroie-lines: ../shared/data/sroie, benchmarks: the hub"""
+    """where the files of the set lie; benchmarks are fetched from the hub without it"""
     out: str = ""
     """folder for what is written; by default out/eval/TASK"""
     batch_size: int = 16
@@ -53,10 +53,15 @@ class Config:
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
     """Read with all readers, under a progress bar."""
     peers = open_peers(found.accents) if config.peers else []
-    size, int8 = config.batch_size, config.int8
-    modes = [OCR(config.model, config.device, mode, batch_size=size, int8=int8) for mode in config.modes]
+    readers = {OURS: ocr}
+    if config.modes:
+        readers = {f"{OURS} {mode}": _reader(config, mode) for mode in config.modes}
     with bars() as progress:
-        return measure(ocr, found, peers, modes, config.batch_size, config.max_tokens, progress)
+        return measure(readers, found, peers, config.max_tokens, progress)
+
+
+def _reader(config: Config, mode: str = "") -> OCR:
+    return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8)
 
 
 def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
@@ -80,7 +85,7 @@ def main() -> None:
     if config.batch_size < 1:
         raise UserError(f"--batch-size={config.batch_size}: read at least one picture at a time")
     found = open_set(config.task, config.n, config.data)  # look at what was asked for before loading a model
-    ocr = OCR(config.model, config.device, int8=config.int8)
+    ocr = _reader(config)
     measured = evaluate(config, ocr, found)
     facts = {
         "Model": config.model,

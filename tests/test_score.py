@@ -81,12 +81,12 @@ def test_worse_is_worse_and_the_same_every_time():
 
 def test_the_command_scores_every_mode(pdf, run_folder, tmp_path, monkeypatch, capsys):
     flags = [str(pdf), f"--checkpoint={run_folder}/step_7.pt", "--device=cpu", f"--out={tmp_path}", "--dpi=64"]
-    monkeypatch.setattr(sys, "argv", ["nano-ocr", "score", *flags, "--modes", "square", "native", "--degrade=0.3"])
+    monkeypatch.setattr(sys, "argv", ["nano-ocr", "score", *flags, "--modes", "base", "native", "--degrade=0.3"])
     with pytest.warns(UserWarning, match="trained with"):
         cli.main()
     out = capsys.readouterr().out
     results = json.loads((tmp_path / "results.json").read_text())
-    assert results["without_text"] == 1 and list(results["modes"]) == ["square", "native"]
+    assert results["without_text"] == 1 and list(results["modes"]) == ["base", "native"]
     for mode, found in results["modes"].items():
         pages = [page["score"] for page in found["pages"]]
         expected = [" ".join(text.split()) for text in TEXTS if text]

@@ -11,8 +11,11 @@ from tiny_model import tiny_model
 
 from nanochat.checkpoint import save_checkpoint
 from nanochat.compression import compression_curve, plot_compression
-from nanochat.measure import Measured, table_rows
+from nanochat.measure import Measured, read_in_mode, table_rows
+from nanochat.ocr import OCR
+from nanochat.page import Page
 from nanochat.scores import score_page
+from nanochat.tasks.folder_set import FolderSet
 from nanochat.tasks.measured import open_set
 from nanochat.tokenizer import RustBPETokenizer
 from scripts import vision_eval
@@ -90,12 +93,46 @@ def test_empty_pictures_are_counted_by_what_is_printed(monkeypatch, capsys, fold
     assert [line.split()[1] for line in out.splitlines() if line.startswith("│")] == ["blank", "noise", "photo", "all"]
 
 
-def test_other_modes_are_read_beside(monkeypatch, capsys, folder, tmp_path):
+def test_each_mode_reads_as_the_command_does(monkeypatch, capsys, folder, tmp_path):
     with pytest.warns(UserWarning, match="trained with"):
-        run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2", "--modes", "native")
+        run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2", "--modes", "native", "square")
     results = json.loads((tmp_path / "results.json").read_text())
-    assert list(results["pages"]) == ["nano-ocr", "nano-ocr native"]
-    assert [p["expected"] for p in results["pages"]["nano-ocr native"]] == ["TOTAL 9.00", "a b c"]
+    assert list(results["pages"]) == ["nano-ocr native", "nano-ocr square"]
+    with pytest.warns(UserWarning, match="trained with"):
+        reader = OCR(folder / "run/step_7.pt", "cpu", "native")
+    for page, name in zip(results["pages"]["nano-ocr native"], "ac"):
+        assert page["expected"] == TEXTS[name]
+        assert page["read"] == reader.read(folder / f"{name}.png", max_tokens=6).text
+    shown = (tmp_path / "report.html").read_text()
+    tokens = reader.view(Image.new("RGB", (90, 120))).layout.n_tokens
+    assert f"{tokens} vision tokens" in shown
+
+
+def test_a_model_of_lines_is_measured_by_its_lines(monkeypatch, capsys, folder, tmp_path):
+    monkeypatch.setattr("nanochat.ocr.learnt_mode", lambda meta, vision: "lines")
+    run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2")
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # no line on either
+    assert results["model"]["image_gain"] is not None
+
+
+def test_every_question_is_asked_of_its_own_picture(folder):
+    class Questions(FolderSet):
+        def get_example(self, index: int) -> dict:
+            item = super().get_example(index)
+            item["messages"][0]["content"] = f"<image>\nQuestion {index // 2}?"
+            return item
+
+    class Listener:
+        batch_size, tokenizer = 3, RustBPETokenizer.characters()
+
+        def read_many(self, pictures, prompt, max_tokens):
+            for picture in pictures:
+                yield Page(f"{prompt[8:]} {picture.width}", 7, 9, 3, 0.1, "end", "base", 1, *picture.size, "ok")
+
+    found = Questions(folder, 4)
+    read = [reading.score.read for reading in read_in_mode(Listener(), found, "nano-ocr")]  # type: ignore[arg-type]
+    assert read == [f"Question {i // 2}? {90 + i}" for i in range(4)]
 
 
 def test_the_same_run_twice_reads_the_same(monkeypatch, capsys, folder, tmp_path):
@@ -153,7 +190,7 @@ def test_questions_are_reported_by_relaxed_accuracy(tmp_path, folder):
     found = open_set(f"folder:{folder}", 4)
     found.questions = True
     pages = [score_page(name, "page", "100", answer) for name, answer in zip("abcd", ("96", "100", "94", "x"))]
-    measured = Measured([], {"nano-ocr": pages}, None, [])  # type: ignore[arg-type]
+    measured = Measured([], {"nano-ocr": pages}, None, [], [])  # type: ignore[arg-type]
     headings, (row,) = table_rows(found, measured)
     cells = dict(zip(headings, row))
     assert cells["relaxed accuracy"].startswith("50.0%") and cells["exact"] == "25.0%"

@@ -10,7 +10,6 @@ from nanochat.tasks.omnidocbench import OmniDocBench
 from nanochat.tasks.sroie_lines import SroieLines
 from nanochat.tasks.synth_set import SynthSet
 
-SROIE = "../shared/data/sroie"  # where its folder lies unless told otherwise
 NAMES = "synth-val, synth-unseen, synth-hard, synth-latin, sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
 
 
@@ -28,7 +27,9 @@ def open_set(name: str, n: int, data: str = "") -> EvalSet:
         return FolderSet(folder, n)
     match name:
         case "sroie-lines":
-            return SroieLines(data or SROIE, n)
+            if not data:
+                raise UserError("sroie-lines: give --data=DIR with val.json, boxes_and_fields.json and the pictures")
+            return SroieLines(data, n)
         case "empty":
             return EmptyPictures(n)
         case "fox":
