@@ -1,4 +1,4 @@
-"""What every part of the project shares: user errors, ranks and devices, files that are whole or absent."""
+"""What every part of the project shares: commands, flags, ranks, devices, files that are whole or absent."""
 
 import errno
 import io
@@ -109,6 +109,8 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
     `--name=value`, `--name value`, `_` and `-` alike; a boolean is set by `--name` alone, `--name=True` or
     `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for what cannot be understood.
     """
+    if description:  # tyro fills its lines: only what stands alone stays a line
+        description = re.sub(r"\n(?=(?:uv run )?(?:python -m|torchrun) )", "\n\n", description)
     arguments = plain_switches(sys.argv[1:], _switches(config_class))
     framed = io.StringIO()
     try:

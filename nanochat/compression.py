@@ -1,7 +1,7 @@
 """The compression curve: how well a text is read, against how many of its tokens one vision token must hold.
 
-DeepSeek-OCR's headline, for our model. Both counts are the model's own: text tokens by its tokenizer (nano's are bytes,
-so a token is a letter; those of DeepSeek-OCR hold about four), vision tokens with row ends and separators.
+DeepSeek-OCR's headline, for our model. Both counts are the model's own: text tokens by its tokenizer (nano's are
+letters; those of DeepSeek-OCR hold about four), vision tokens with row ends and separators.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""From text to tokens and back: nanochat's byte-pair encoding, its special tokens, and how a conversation is laid out.
+"""From text to tokens and back: nanochat's byte-pair encoding, nano's letters, special tokens, conversations laid out.
 
 A conversation is `{"messages": [{"role", "content"}, ...], "images": [...]}`. It becomes
 `<|bos|>`, then for each message `<|user_start|> ... <|user_end|>` or `<|assistant_start|> ... <|assistant_end|>`;

@@ -4,8 +4,8 @@
 #   bash runs/fonts.sh          # once: the fonts and words that documents are drawn with (Debian or Ubuntu, root)
 #   bash runs/nano.sh
 #   OUT=out/nano STEPS1=12800 LAST=8200 STEPS2=5600 BATCH=64 WORKERS=1 bash runs/nano.sh
-# BATCH counts pictures of 128 x 128 pixels, of larger ones fewer. On two CPU cores this takes hours, on a GPU minutes:
-# give it more steps there. A run that was killed, or cut by `timeout`, goes on where it was: start it again.
+# BATCH counts pictures of 128 x 128 pixels, of larger ones fewer. On two CPU cores this takes about a day; on a GPU, where
+# it was not measured yet, give it more steps. A run that was killed, or cut by `timeout`, goes on where it was: start it again.
 # Lines are cut out of pages by the finder in models/lines, which `python -m scripts.line_train` trains.
 set -euo pipefail
 # shellcheck source=runs/setup.sh
@@ -40,4 +40,4 @@ uv run python -m scripts.export --checkpoint="$out/stage2/step_$steps2.pt" --out
 uv run python -m scripts.seeing_plots --out="$out/seeing.svg" \
     --logs stage1="$out/stage1.log" leg1="$out/stage1-leg1.log" leg2="$out/stage1-leg2.log" leg3="$out/stage1-leg3.log" \
     stage2="$out/stage2.log"
-uv run python -m scripts.vision_eval --model="$out/nano" --task=synth-val --n=20 --modes lines
+uv run python -m scripts.vision_eval --model="$out/nano" --task=synth-val --n=20

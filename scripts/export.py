@@ -4,7 +4,7 @@ uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=expo
 uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported --format=hf
 uv run python -m scripts.export --checkpoint=second/step_3000.pt --average_with=first --out=exported
 
-`native` is what `nano-ocr --checkpoint` reads; `hf` is the same folder with what transformers asks for besides.
+`native` is what `nano-ocr read --checkpoint` takes; `hf` is the same folder with what transformers asks for besides.
 """
 
 from dataclasses import dataclass

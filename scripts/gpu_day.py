@@ -144,7 +144,7 @@ def write_shards(checkpoint: Path, results: Path) -> None:
 
 
 def join_shards(results: Path, folder: Path) -> str:
-    """The newest whole set of shards as an exported model, which `nano-ocr --checkpoint` takes; a line about it.
+    """The newest whole set of shards as an exported model, which `nano-ocr read --checkpoint` takes; a line about it.
 
     Raises UserError when no set is whole.
     """

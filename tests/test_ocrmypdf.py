@@ -16,6 +16,13 @@ from nanochat import ocrmypdf_plugin as plugin
 from nanochat.common import UserError
 from nanochat.ocr import OCR
 from nanochat.page import Page, TextLine
+from tests.shared_data import need_program
+
+
+@pytest.fixture(autouse=True)
+def tesseract() -> None:
+    """OCRmyPDF starts no page without it, whoever reads."""
+    need_program("tesseract", "tesseract-ocr")
 
 
 def ocrmypdf(*arguments: str | Path) -> subprocess.CompletedProcess:
