@@ -202,11 +202,6 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
     return ImageViews(layout, to_tensor(view), tiles, scale, corner)
 
 
-def square_view(image: Image.Image, base_size: int = 1024) -> ImageViews:
-    """One padded square view of a picture."""
-    return show(image, Mode("square", "pad", base_size))
-
-
 def native_view(image: Image.Image, max_side: int = 1024) -> ImageViews:
     """One view that keeps the picture's shape, scaled down until no side is longer than `max_side`, never enlarged."""
     return show(image, Mode("native", "native", max_side))

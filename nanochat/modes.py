@@ -68,15 +68,6 @@ def square_tokens(side: int) -> int:
     return ImageLayout((side, side)).n_tokens
 
 
-def valid_tokens(width: int, height: int, side: int) -> int:
-    """Positions of a square view of `side` pixels that show a padded picture, not its padding [the paper's formula].
-
-    ceil(N (1 - (max - min) / max)) with N = (side / 64)^2; row ends are not counted. In integers, so that no rounding
-    of a fraction adds a token.
-    """
-    return -(-((side // TOKEN_PIXELS) ** 2) * min(width, height) // max(width, height))
-
-
 @cache
 def _grids(most: int) -> tuple[tuple[int, int], ...]:
     """All (columns, rows) of 2 to `most` tiles, fewest first."""

@@ -90,7 +90,7 @@ def main() -> None:
     facts = {
         "Model": config.model,
         "Step": str(ocr.meta.get("step", "-")),
-        "Read on": f"{ocr.device.type}, {torch.get_num_threads()} threads, {config.batch_size} together",
+        "Read on": f"{ocr.device.type}, threads: {torch.get_num_threads()}, {config.batch_size} together",
         "Compared": "white space as one space" + (", case ignored" if found.fold_case else ""),
     }
     folder = Path(config.out or f"out/eval/{config.task.partition(':')[0]}")

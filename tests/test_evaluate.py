@@ -11,7 +11,7 @@ from tiny_model import IMAGE, N_TOKENS, SIDE, tiny_model
 from nanochat.common import UserError
 from nanochat.engine import Engine
 from nanochat.evaluate import THUMBNAIL, Reading, read_documents, summarise
-from nanochat.image_process import native_view, process_image, square_view
+from nanochat.image_process import native_view, process_image, view_function
 from nanochat.machine import Precision
 from nanochat.metrics import character_error_rate
 from nanochat.tasks.common import BadSample
@@ -45,7 +45,7 @@ def task():
 
 
 def read(model, tokenizer, task, ids=IDS, **settings) -> list[Reading]:
-    view = partial(square_view, base_size=SIDE)
+    view = view_function("square", SIDE)
     return list(read_documents(Engine(model, tokenizer), tokenizer, task, ids, view, Precision("float32"), **settings))
 
 

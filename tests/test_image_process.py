@@ -22,7 +22,6 @@ from nanochat.image_process import (
     expand_image_tokens,
     open_image,
     process_image,
-    square_view,
     to_rgb,
     view_function,
 )
@@ -32,7 +31,11 @@ IMAGE = 99
 
 @pytest.mark.parametrize(("side", "tokens"), [(512, 73), (640, 111), (1024, 273), (1280, 421), (64, 3)])
 def test_the_public_modes_take_their_published_counts(side: int, tokens: int) -> None:
-    assert count_vision_tokens(base_size=side) == tokens == square_view(Image.new("L", (9, 5)), side).layout.n_tokens
+    assert (
+        count_vision_tokens(base_size=side)
+        == tokens
+        == view_function("square", side)(Image.new("L", (9, 5))).layout.n_tokens
+    )
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 3), st.integers(1, 3), st.integers(1, 4))

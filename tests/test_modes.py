@@ -1,6 +1,5 @@
 """Modes: views, tile grids, tokens and layout of pictures of any size follow the published rules."""
 
-from fractions import Fraction
 from math import ceil
 
 import numpy as np
@@ -13,7 +12,7 @@ from PIL import Image, ImageOps
 
 from nanochat.common import UserError
 from nanochat.image_process import show, to_tensor, view_function
-from nanochat.modes import MODES, get_mode, valid_tokens
+from nanochat.modes import MODES, get_mode
 
 sides = st.integers(1, 6000)
 SQUARE = {"tiny": (512, 73), "small": (640, 111), "base": (1024, 273), "large": (1280, 421)}
@@ -56,13 +55,6 @@ def test_every_size_gets_the_views_and_tokens_of_the_paper(width: int, height: i
     for pixels, side in zip((height, width), native.view):
         assert side % 64 == 0 and side - 64 < max(1, round(pixels * scale)) <= side
     assert native.n_tokens == (native.view[0] // 64) * (native.view[1] // 64 + 1) + 1
-
-
-@settings(max_examples=500)
-@given(sides, sides, st.sampled_from([512, 640, 1024, 1280]))
-def test_valid_tokens_are_those_of_the_papers_formula(width: int, height: int, side: int) -> None:
-    n, w, h = (side // 64) ** 2, Fraction(width), Fraction(height)
-    assert valid_tokens(width, height, side) == ceil(n * (1 - (max(w, h) - min(w, h)) / max(w, h)))
 
 
 @settings(max_examples=500)
