@@ -130,11 +130,15 @@ def read_meta(path: str | Path) -> dict:
     meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
     if not path.is_file():
         load_weights(path)  # says what is there
+    if not meta.is_file():
+        raise UserError(f"{meta} is not there: {path.name} cannot be rebuilt without it")
+    return _described(meta)
+
+
+def _described(meta: Path) -> dict:
     try:
         return json.loads(meta.read_text())
-    except FileNotFoundError as error:
-        raise UserError(f"{meta} is not there: {path.name} cannot be rebuilt without it") from error
-    except json.JSONDecodeError as error:
+    except ValueError as error:
         raise UserError(f"{meta}: not valid JSON ({error})") from error
 
 
@@ -208,8 +212,9 @@ def average_into(model: NanoDeepseekOCR, other: NanoDeepseekOCR) -> None:
 def newest_step(folder: str | Path, stage: int) -> int:
     """The step of this stage's newest whole checkpoint in a run's folder; -1 when there is none.
 
-    Where several runs were started in one folder it is the last one's, however far the others came.
+    Where several runs were started in one folder it is the last one's, however far the others came. Raises UserError
+    for a description that is broken.
     """
-    whole = [json.loads(path.read_text()) for path in Path(folder).glob("meta_[0-9]*.json")]
+    whole = [_described(path) for path in Path(folder).glob("meta_[0-9]*.json")]
     mine = [(meta.get("started", 0.0), meta["step"]) for meta in whole if meta["stage"] == stage]
     return max(mine, default=(0.0, -1))[1]

@@ -109,6 +109,9 @@ def test_resuming_finds_the_newest_whole_checkpoint_of_its_stage(folder):
     (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the hub's name: no step of this run
     assert newest_step(folder, stage=1) == 1
     assert newest_step(folder / "empty", stage=1) == -1
+    (folder / "meta_1.json").write_text('{"step": 1,')
+    with pytest.raises(UserError, match=r"meta_1\.json: not valid JSON"):
+        newest_step(folder, stage=1)
 
 
 def test_a_broken_description_is_named(folder):
