@@ -156,12 +156,12 @@ class Pictures:
         """Why a page is not read; empty when it is."""
         return ONE_PICTURE.get(self.image.format or "", "") if number > 1 else ""
 
-    def load(self, number: int) -> Image.Image:
-        """Page `number`, from 1, as upright RGB. Raises UserError when it is broken or far too large."""
+    def load(self, number: int, most: int = MAX_PIXELS) -> Image.Image:
+        """Page `number`, from 1, as upright RGB. Raises UserError when it is broken or has over `most` pixels."""
         with self.lock, explain_broken(self.source.name):
             if self.n_pages > 1:
                 self.image.seek(number - 1)
-            return open_image(self.image, self.source.name)
+            return open_image(self.image, self.source.name, most)
 
     def close(self) -> None:
         self.image.close()
@@ -195,13 +195,13 @@ class PDF:
         """Why a page is not read; empty when it is."""
         return ""
 
-    def load(self, number: int) -> Image.Image:
-        """Page `number`, from 1, as RGB. Raises UserError when it is broken or would be far too large."""
+    def load(self, number: int, most: int = MAX_PIXELS) -> Image.Image:
+        """Page `number`, from 1, as RGB. Raises UserError when it is broken or would have over `most` pixels."""
         with PDFIUM:
             try:
                 page = self.document[number - 1]
                 width, height = page.get_size()
-                if width * height * self.scale**2 > MAX_PIXELS:
+                if width * height * self.scale**2 > most:
                     large = f"{width * self.scale:.0f} x {height * self.scale:.0f} pixels"
                     raise UserError(f"{self.source.name}, page {number}: {large} is over the limit: lower --dpi")
                 bitmap = page.render(scale=self.scale, may_draw_forms=self.fields)

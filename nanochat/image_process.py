@@ -121,8 +121,10 @@ def identify(source: str | Path | BinaryIO) -> Image.Image:
         return Image.open(source)
 
 
-def open_image(source: str | Path | bytes | Image.Image, name: str | None = None) -> Image.Image:
-    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or far too large."""
+def open_image(
+    source: str | Path | bytes | Image.Image, name: str | None = None, most: int = MAX_PIXELS
+) -> Image.Image:
+    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or over `most` px."""
     name = name or (str(source) if isinstance(source, str | Path) else "the picture")
     with explain_broken(name):
         image = (
@@ -130,8 +132,8 @@ def open_image(source: str | Path | bytes | Image.Image, name: str | None = None
             if isinstance(source, Image.Image)
             else identify(io.BytesIO(source) if isinstance(source, bytes) else source)
         )
-        if image.width * image.height > MAX_PIXELS:
-            raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {MAX_PIXELS:,}")
+        if image.width * image.height > most:
+            raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {most:,}")
         return to_rgb(image)
 
 

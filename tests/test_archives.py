@@ -48,7 +48,21 @@ def test_every_page_of_every_kind_of_file(tmp_path: Path) -> None:
     assert {(name, number) for name, number, _ in found} == expected and len(found) == len(expected)
     failed = {name.rpartition("in/")[2] for name, _, state in found if state == "failed"}
     assert failed == {"bad.png", "bad.tar", "shard.tar!/bad.png", "part.parquet!/3"}
-    assert sum(count_pages(file, 72, "") for file in find_files([str(tmp_path / "in")])) == len(expected)
+    files = find_files([str(tmp_path / "in")])
+    assert sum(count_pages(file, Selection(), 72, "") for file in files) == len(expected)
+
+
+def test_pages_that_are_not_wanted_are_no_part_of_an_estimate(tmp_path: Path) -> None:
+    draw_archive(tmp_path / "in")
+    (file,) = find_files([str(tmp_path / "in/a.pdf")])  # of four pages
+    assert count_pages(file, Selection("3-"), 72, "") == 2
+    asked = {"address": [file.address], "fingerprint": [""], "done": ["[]"]}
+    states = [row["state"][0] for row in Opening(Selection("3-"), 72, "", most=1)(asked)]
+    assert states == ["skipped", "skipped", "page"]
+    tally = Tally()
+    for state in states:
+        tally.add(InputPage(Source("a.pdf"), 1, state), None)
+    assert tally.pages == 1
 
 
 def test_pages_that_are_done_are_not_opened_again(tmp_path: Path) -> None:

@@ -185,6 +185,9 @@ def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, caplog: pytest.L
         assert processor.join_pieces(found, pieces) == expected.text != ""
         unclear += expected.unclear
     assert unclear, "no picture here has a line to leave out: take another"
+    processor.save_pretrained(tmp_path / "again")
+    again = AutoProcessor.from_pretrained(tmp_path / "again").cut_page(page)
+    assert [piece.box for piece in again] == [piece.box for piece in pieces]
     found = model.generate(**batch)
     with pytest.raises(ValueError, match="output_logits=True"):
         processor.join_pieces(found, pieces)

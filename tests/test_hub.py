@@ -48,6 +48,13 @@ def test_cached_file_needs_no_network(unreachable_hub: Path):
     assert hub.fetch("owner/name", "tokenizer.pkl") == path
 
 
+def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path):
+    """As some books of OmniDocBench have it."""
+    name = "images/book_en_[#20][HTML5 Canvas]_page_208.png"
+    path = cache_file(unreachable_hub, "datasets--owner--name", name)
+    assert hub.fetch("owner/name", name, "dataset") == path
+
+
 def test_a_path_that_is_no_hub_id_is_refused_in_one_line():
     with pytest.raises(UserError, match="neither a local path nor a hub id"):
         hub.fetch("weights/of/mine.pt", "model.safetensors")

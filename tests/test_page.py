@@ -154,6 +154,17 @@ def test_a_line_under_the_pointer_shows_its_place(
         page.close()
 
 
+def test_while_the_next_file_comes_nothing_is_left_of_the_last(page: Page) -> None:
+    give(page, ("first.png", png(noise(1))))
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    page.route("**/v1/read", lambda route: None)  # it never answers
+    page.click("#again")
+    give(page, ("second.png", png(noise(2))))
+    expect(page.locator("#state")).to_have_text("Uploading")
+    expect(page.locator("#image")).to_be_hidden()
+    assert page.locator("#text").evaluate("text => text.dataset.empty") == ""
+
+
 def test_by_keyboard_alone(page: Page) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")

@@ -11,7 +11,7 @@ import threading
 import time
 import weakref
 from collections.abc import AsyncIterator, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import httpx
@@ -81,7 +81,7 @@ def test_private_addresses_are_refused(host: str) -> None:
 
 
 class Elsewhere(http.server.BaseHTTPRequestHandler):
-    """Redirects where the path says; has a picture at /a.png and too much at /large."""
+    """Redirects where the path says; has a picture at /a.png, too much at /large, and no end of waiting at /slow."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/to/"):
@@ -89,6 +89,13 @@ class Elsewhere(http.server.BaseHTTPRequestHandler):
             self.send_header("Location", self.path[4:])
             self.end_headers()
             return
+        if self.path == "/slow":
+            self.send_response(200)
+            self.end_headers()
+            with suppress(OSError):
+                while True:
+                    self.wfile.write(b"x")
+                    time.sleep(0.05)
         data = {"/a.png": png(noise(1)), "/large": b"x" * 3000}.get(self.path)
         self.send_response(200 if data else 404)
         self.end_headers()
@@ -112,8 +119,10 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_remote_pictures_are_fetched_within_limits_and_each_redirect_is_checked(elsewhere: str) -> None:
-    assert remote.fetch(f"{elsewhere}/a.png", 10**6) == png(noise(1))
-    assert remote.fetch(f"{elsewhere}/to/{elsewhere}/a.png", 10**6) == png(noise(1))
+    assert remote.fetch(f"{elsewhere}/a.png", 10**6, 30) == png(noise(1))
+    assert remote.fetch(f"{elsewhere}/to/{elsewhere}/a.png", 10**6, 30) == png(noise(1))
+    with pytest.raises(ApiError, match="took too long"):
+        remote.fetch(f"{elsewhere}/slow", 10**6, 0.5)
     port = elsewhere.rpartition(":")[2]
     for path, most, message in (
         (f"/to/http://127.0.0.1:{port}/a.png", 10**6, "not a public one"),
@@ -126,7 +135,7 @@ def test_remote_pictures_are_fetched_within_limits_and_each_redirect_is_checked(
         if path.startswith("/to//to/"):
             path = "/to/" + f"{elsewhere}/to/" * 5 + "a.png"
         with pytest.raises(ApiError, match=message):
-            remote.fetch(elsewhere + path, most)
+            remote.fetch(elsewhere + path, most, 30)
 
 
 VALUES = st.recursive(
@@ -249,6 +258,15 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
         cut = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=60).json()
         assert cut["choices"][0]["message"]["content"] == expected.text[:50] and cut["usage"]["completion_tokens"] == 50
         assert (cut["choices"][0]["finish_reason"], cut["choices"][0]["stopped"]) == ("length", "length")
+        for more in ({"temperature": 0.7}, {"messages": [{"role": "system", "content": "Hello."}, *about(page)]},
+                     {"messages": about(page, text="What stands on this receipt?")}):  # it can but read  # fmt: skip
+            ask = {"model": "tiny", "messages": about(page), **more}
+            answer = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=60)
+            assert answer.json()["choices"][0]["message"]["content"] == expected.text
+        refused = httpx.post(f"{server.url}/v1/read", files={"files": png(page)}, data={"task": "markdown"}, timeout=60)
+        assert refused.status_code == 400 and "was taught free, not markdown" in refused.json()["error"]["message"]
+        plain = httpx.post(f"{server.url}/v1/read", files={"files": png(page)}, data={"format": "txt"}, timeout=60)
+        assert plain.headers["x-nano-ocr-status"] == expected.status and plain.text == expected.text + "\n"
         read = httpx.post(f"{server.url}/v1/read", files={"files": png(page)}, timeout=60)
         (found,) = read.json()["pages"]
         assert found["text"] == expected.text and [line["text"] for line in found["lines"]] == expected.text.split("\n")
@@ -264,6 +282,17 @@ def test_a_chat_about_a_document_of_several_pages_is_refused(
         ask = {"model": "tiny", "messages": [{"role": "user", "content": content}]}
         answer = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=60)
     assert answer.status_code == 400 and "3 pages" in answer.json()["error"]["message"]
+
+
+def test_a_small_file_that_unfolds_into_gigabytes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+    large, pdf = png(Image.new("1", (1500, 1500))), write_pdf(tmp_path / "a.pdf", 1, (720, 720)).read_bytes()
+    with tiny_server(checkpoint, max_megapixels=2) as server:
+        for file in (large, pdf):
+            answer = httpx.post(f"{server.url}/v1/read", files={"files": file}, data={"dpi": 150}, timeout=60)
+            assert answer.status_code == 400 and "over the limit" in answer.json()["error"]["message"]
+        ask = {"model": "tiny", "messages": about(Image.new("1", (1500, 1500)))}
+        answer = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=60)
+        assert answer.status_code == 400 and "over the limit" in answer.json()["error"]["message"]
 
 
 def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -60,7 +60,7 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
 
     def add(self, page: InputPage, result: dict[str, Any] | None) -> None:
-        self.pages += 1
+        self.pages += page.state != "skipped"
         if result is None:
             if page.state == "failed":
                 self.failures[_kind(page)] += 1
@@ -228,7 +228,8 @@ def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode:
     counting = ray.remote(num_cpus=workers.opening_cpus)(count_pages)
 
     def count(sample: list[File]) -> int:
-        return sum(ray.get([counting.remote(file, settings.dpi, settings.password) for file in sample]))
+        selection = Selection(settings.pages)
+        return sum(ray.get([counting.remote(file, selection, settings.dpi, settings.password) for file in sample]))
 
     def read(sample: list[File], most: int) -> Iterator[Any]:
         rows = [{"address": file.address, "fingerprint": file.fingerprint, "done": "[]"} for file in sample]

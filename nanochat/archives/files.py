@@ -168,15 +168,15 @@ def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
         yield InputPage(Source(file.address), 1, "failed", str(error), last=True, fingerprint=file.fingerprint)
 
 
-def count_pages(file: File, dpi: int, password: str) -> int:
-    """Pages of all documents in a file; one that cannot be opened counts as the one row that it will be."""
+def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:
+    """Pages to be read of all documents in a file; one that cannot be opened counts as the one row that it will be."""
     n_pages = 0
     for document in _until_it_breaks(file):
         try:
             if isinstance(document, InputPage):
                 raise UserError(document.why)
             opened = open_document(document, dpi, password)
-            n_pages += opened.n_pages
+            n_pages += sum(n in selection and not opened.skipped(n) for n in range(1, opened.n_pages + 1))
             opened.close()
         except UserError:
             n_pages += 1

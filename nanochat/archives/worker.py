@@ -4,7 +4,6 @@ import json
 import socket
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from PIL import Image
@@ -28,7 +27,7 @@ class Opening:
     dpi: int
     password: str
     most: int | None = None
-    """pages of each file; None: all"""
+    """pages of each file that are read; None: all"""
 
     def __call__(self, rows: Rows) -> Iterator[Rows]:
         """One page after the other, of one file: `address`, `fingerprint`, and as JSON the pages that are `done`."""
@@ -36,7 +35,11 @@ class Opening:
             known = {(name, number) for name, number in json.loads(done)}
             file = File(str(address), str(fingerprint))
             pages = pages_in(file, self.selection, self.dpi, self.password, lambda *page, known=known: page in known)
-            for page in islice(pages, self.most):
+            read = 0
+            for page in pages:
+                if read == self.most:
+                    break
+                read += page.state != "skipped"
                 yield _row(page)
 
 

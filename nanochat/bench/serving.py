@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
+from math import ceil
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -105,7 +106,7 @@ def measure_streams(server: Server, files: Sequence[Path], streams: Sequence[int
         texts, waits = [text for text, _ in answers], sorted(first for _, first in answers)
         alone = alone or texts
         gain = found[0].seconds / seconds if found else 1.0
-        slow = waits[min(len(waits) - 1, round(0.95 * len(waits)))]
+        slow = waits[ceil(0.95 * len(waits)) - 1]
         equal = sum(text == other for text, other in zip(texts, alone))
         found.append(Streams(n, requests, seconds, gain, median(waits), slow, equal))
     return found

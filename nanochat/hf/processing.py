@@ -1,5 +1,6 @@
 """What transformers hands to the model: prompts as token ids, pictures as pixels."""
 
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +82,23 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
             data["image_sizes"] = sizes
         return BatchFeature(data)
 
+    def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> Any:
+        """As of every processor, and what finds lines."""
+        saved = super().save_pretrained(save_directory, *arguments, **options)
+        if self.lines:
+            shutil.copyfile(self._finder(), Path(save_directory) / FINDER)
+        return saved
+
+    def _finder(self) -> Path:
+        return Path(str(cached_file(self.tokenizer.name_or_path, FINDER)))
+
     def cut_page(self, picture: Any) -> list[Piece]:
         """A page's lines of text, or parts of lines, in reading order: each piece's `picture` is for the model.
 
         `row` is its line's number, `box` its place in pixels of the page. A page without lines is one piece.
         """
         page = to_rgb(_picture(picture))
-        finder = line_finder(Path(str(cached_file(self.tokenizer.name_or_path, FINDER))))
-        return show_in_lines(page, find_lines(page, finder), self.image_size)
+        return show_in_lines(page, find_lines(page, line_finder(self._finder())), self.image_size)
 
     def join_pieces(self, found: GenerateDecoderOnlyOutput, pieces: list[Piece]) -> str:
         """The page's text, from the answers to its pieces; those that the model is not sure of are left out.

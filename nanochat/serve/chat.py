@@ -33,7 +33,6 @@ class Choice:
     number: int
     tokens: int = 0
     stopped: str | None = None
-    role_sent: bool = field(default=False, repr=False)
 
     def take(self, news: News) -> str:
         """Further certain text; sets `stopped` when there will be no more."""
@@ -146,7 +145,15 @@ async def _begin(service: Service, asked: ChatRequest, question: Question) -> Co
     pictures = await fetch_all(question.images, service.settings)
     samplings = [Sampling(asked.temperature, asked.top_k, asked.seed + i) for i in range(asked.n)]
     prompt = await to_thread.run_sync(
-        make_prompt, ocr, question.messages, pictures, None, asked.most_tokens, samplings, service.guard()
+        make_prompt,
+        ocr,
+        question.messages,
+        pictures,
+        None,
+        asked.most_tokens,
+        samplings,
+        service.guard(),
+        service.settings.most_pixels,
     )
     service.metrics.prompt_tokens.inc(len(prompt.tokens))
     stream = Stream(worker, prompt)

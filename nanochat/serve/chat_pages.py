@@ -16,7 +16,7 @@ from nanochat.ocr import LINE_TOKENS, OCR
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question
-from nanochat.serve.read import Job, job_events, open_all
+from nanochat.serve.read import Job, job_events, open_all, taught_tasks
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
 from nanochat.tokenizer import RustBPETokenizer
@@ -25,11 +25,19 @@ IN_PIECES = ("lines", "auto")  # modes that read a page as several views
 
 
 def is_page_question(ocr: OCR, asked: ChatRequest, question: Question) -> bool:
-    """Whether the request is a picture or several and one of the prompts for text, nothing else, likeliest tokens."""
-    if ocr.mode not in IN_PIECES or asked.temperature or len(question.messages) != 1 or not question.images:
+    """Whether a page's text is the answer: to one of the prompts for text with a picture or several and nothing else,
+    likeliest tokens; and to whatever is asked about pictures of a model that was taught nothing but their text."""
+    if ocr.mode not in IN_PIECES or not question.images:
         return False
-    text = question.messages[0]["content"].replace("<image>", "").strip()
-    return text in [PROMPTS[task].replace("<image>", "").strip() for task in TEXT_TASKS]
+    if set(taught_tasks(ocr)) <= set(TEXT_TASKS):
+        return True
+    return not asked.temperature and len(question.messages) == 1 and _prompt_for_text(question) is not None
+
+
+def _prompt_for_text(question: Question) -> str | None:
+    """The prompt for text that the last message is, if it is one."""
+    text = question.messages[-1]["content"].replace("<image>", "").strip()
+    return next((PROMPTS[t] for t in TEXT_TASKS if PROMPTS[t].replace("<image>", "").strip() == text), None)
 
 
 async def answer_pages(
@@ -45,7 +53,7 @@ async def answer_pages(
             for opened in documents:
                 opened.close()
             raise ApiError(400, f"{count}: a chat reads single pages, POST /v1/read whole documents", "invalid_value")
-    prompt = "<image>\n" + question.messages[0]["content"].replace("<image>", "").strip()
+    prompt = _prompt_for_text(question) or PROMPTS["free"]
     # what is asked for bounds the whole answer (`_cut`); a line is read to its end, or its text would depend on it
     most = None if asked.most_tokens is None else max(asked.most_tokens, LINE_TOKENS)
     job = Job(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from PIL import Image
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, field_validator, model_validator
 
 from nanochat.batching import Prompt, Sampling
 from nanochat.engine import Guard
-from nanochat.image_process import expand_image_tokens, open_image, show
+from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image, show
 from nanochat.modes import Mode
 from nanochat.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError
@@ -35,7 +35,12 @@ class Part(BaseModel):
 
 class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part]
+    content: str | list[Part] = ""
+
+    @field_validator("content", mode="before")
+    @classmethod
+    def _nothing_said(cls, content: Any) -> Any:
+        return "" if content is None else content
 
 
 class StreamOptions(BaseModel):
@@ -61,7 +66,15 @@ class ChatRequest(BaseModel):
     presence_penalty: float | None = None
     logprobs: bool | None = None
     tools: list[Any] | None = None
+    functions: list[Any] | None = None
+    logit_bias: dict[str, Any] | None = None
     response_format: dict[str, Any] | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_not_given(cls, asked: Any) -> Any:
+        """As the protocol has it, and clients send it."""
+        return {name: value for name, value in asked.items() if value is not None} if isinstance(asked, dict) else asked
 
     def check(self, models: tuple[str, ...], max_rows: int) -> None:
         """Raise ApiError for a model that is not here and for what would be ignored in silence."""
@@ -76,6 +89,8 @@ class ChatRequest(BaseModel):
             "presence_penalty": bool(self.presence_penalty),
             "logprobs": bool(self.logprobs),
             "tools": bool(self.tools),
+            "functions": bool(self.functions),
+            "logit_bias": bool(self.logit_bias),
             "response_format": not text_only,
         }
         for name, is_given in given.items():
@@ -154,15 +169,16 @@ def make_prompt(
     max_tokens: int | None,
     samplings: list[Sampling],
     guard: Guard,
+    most_pixels: int = MAX_PIXELS,
 ) -> Prompt:
     """Decode, show as `mode` does (None: as the model was trained) and lay out; for a thread, since it takes a while.
 
-    Raises UserError for what cannot be read.
+    Raises UserError for what cannot be read, a picture of over `most_pixels` among it.
     """
     ids = ocr.tokenizer.render_for_completion({"messages": messages, "images": pictures})
     views = []
     for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
-        image = open_image(picture, f"picture {number}")
+        image = open_image(picture, f"picture {number}", most_pixels)
         views.append(ocr.view(image) if mode is None else show(image, mode))
     image_token_id = ocr.tokenizer.encode_special("<|image|>")
     tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])

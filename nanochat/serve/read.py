@@ -19,7 +19,7 @@ from PIL import Image
 from nanochat.common import UserError
 from nanochat.documents import Document, Selection, Source, open_document
 from nanochat.markdown import page_markdown
-from nanochat.ocr import READING_MODES
+from nanochat.ocr import OCR, READING_MODES
 from nanochat.prompts import PROMPTS, prompt_for
 from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.service import Service, Streaming, cancelling
@@ -124,7 +124,7 @@ class Job:
             return
         begin = {"event": "begin", **where, "pages": self.n_pages}
         try:
-            picture = document.load(page)
+            picture = document.load(page, self.service.settings.most_pixels)
             yield {**begin, "preview": preview_url(picture)} if self.with_preview else begin
             seconds = self.service.settings.request_timeout
             (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
@@ -146,6 +146,11 @@ def preview_url(picture: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
+def taught_tasks(ocr: OCR) -> list[str]:
+    """What a checkpoint was taught, if it says so; one that reads lines has seen nothing but text."""
+    return ocr.meta.get("tasks") or (["free"] if ocr.own_mode == "lines" else list(PROMPTS))
+
+
 def read_router(service: Service) -> APIRouter:
     """The upload's route."""
     router = APIRouter(prefix="/v1")
@@ -154,9 +159,7 @@ def read_router(service: Service) -> APIRouter:
     async def modes() -> dict[str, Any]:
         ocr, _ = service.ready()
         all_modes = list(dict.fromkeys([ocr.mode, *READING_MODES]))
-        # a checkpoint may say what it was taught; one that reads lines has seen nothing but text
-        tasks = ocr.meta.get("tasks") or (["free"] if ocr.own_mode == "lines" else list(PROMPTS))
-        return {"modes": all_modes, "default": ocr.mode, "tasks": tasks, "model": service.name}
+        return {"modes": all_modes, "default": ocr.mode, "tasks": taught_tasks(ocr), "model": service.name}
 
     @router.post("/read")
     async def read(
@@ -176,6 +179,9 @@ def read_router(service: Service) -> APIRouter:
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
             selection = Selection(pages)
+            if not prompt and task in PROMPTS and task not in (taught := taught_tasks(service.ready()[0])):
+                message = f"this model was taught {', '.join(taught)}, not {task}"
+                raise ApiError(400, message, "unsupported_task", "task")
             sources = [Source(file.filename or "upload", await file.read()) for file in files]
             asked = f"<image>\n{prompt}" if prompt and "<image>" not in prompt else prompt or prompt_for(task)
             documents = await to_thread.run_sync(open_all, sources, dpi, password)
@@ -239,4 +245,5 @@ async def _whole(events: AsyncIterator[Event], format: str) -> Response:
     between = "\n---\n\n" if format == "md" else "\f"
     text = between.join(page.get("markdown" if format == "md" else "text", "") + "\n" for page in pages)
     kind = "text/markdown" if format == "md" else "text/plain"
-    return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8")
+    ended = {"X-Nano-Ocr-Status": ",".join(page["status"] for page in pages)}  # of each page: the text does not tell
+    return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8", headers=ended)

@@ -5,15 +5,17 @@ import http.client
 import ipaddress
 import socket
 import ssl
+import time
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from anyio import to_thread
+from anyio import CapacityLimiter, to_thread
 
 from nanochat.serve.errors import ApiError
 from nanochat.serve.settings import ServeSettings
 
 REDIRECTS = 3
 SECONDS = 10.0  # for each read of the socket
+FETCHING = CapacityLimiter(16)  # threads: those of everyone else are not to wait for slow servers
 
 
 def _refused(message: str) -> ApiError:
@@ -47,8 +49,9 @@ class _Pinned(http.client.HTTPSConnection):
             self.sock = ssl.create_default_context().wrap_socket(self.sock, server_hostname=self.host)
 
 
-def fetch(url: str, most_bytes: int) -> bytes:
-    """What lies at a public address. Raises ApiError when it is private, too large, or not there."""
+def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
+    """What lies at a public address. Raises ApiError when it is private, too large, not there, or takes too long."""
+    until = time.monotonic() + seconds
     for _ in range(REDIRECTS + 1):
         try:
             parts = urlsplit(url)
@@ -67,7 +70,11 @@ def fetch(url: str, most_bytes: int) -> bytes:
                 continue
             if response.status != 200:
                 raise _refused(f"the picture's server answers {response.status}")
-            data = response.read(most_bytes + 1)
+            data = b""
+            while len(data) <= most_bytes and (piece := response.read1(65536)):  # a byte now and then is not waited for
+                data += piece
+                if time.monotonic() > until:
+                    raise _refused("the picture's server took too long")
         except (OSError, http.client.HTTPException, ValueError) as error:
             raise _refused(f"the picture cannot be fetched ({type(error).__name__})") from error
         finally:
@@ -87,9 +94,6 @@ async def fetch_all(images: list[bytes | str], settings: ServeSettings) -> list[
     async def load(image: bytes | str) -> bytes:
         if isinstance(image, bytes):
             return image
-        try:
-            return await asyncio.wait_for(to_thread.run_sync(fetch, image, most), settings.request_timeout)
-        except TimeoutError as error:
-            raise _refused("the picture's server took too long") from error
+        return await to_thread.run_sync(fetch, image, most, settings.request_timeout, limiter=FETCHING)
 
     return list(await asyncio.gather(*(load(image) for image in images)))

@@ -27,6 +27,8 @@ class ServeSettings:
     """seconds for one answer, waiting included, for the arrival of one upload, and for a client to take what is sent"""
     max_upload_mb: float = 50.0
     """largest request"""
+    max_megapixels: float = 64.0
+    """largest page or picture: a small file can unfold into gigabytes"""
     max_pages: int = 500
     """most pages of one request"""
     allow_origin: tuple[str, ...] = ()
@@ -35,13 +37,18 @@ class ServeSettings:
     """fetch http(s) pictures that a request names; never from private addresses"""
 
     def __post_init__(self) -> None:
-        for name in ("max_concurrency", "request_timeout", "max_upload_mb", "max_pages"):
+        for name in ("max_concurrency", "request_timeout", "max_upload_mb", "max_megapixels", "max_pages"):
             if not getattr(self, name) > 0:
                 raise UserError(f"{name} {getattr(self, name)}: give a positive number")
         if not 0 <= self.port <= 65535:
             raise UserError(f"port {self.port}: give one from 0 to 65535")
         if self.max_queue < 0:
             raise UserError(f"max_queue {self.max_queue}: give 0 or more")
+
+    @property
+    def most_pixels(self) -> int:
+        """Of a page or picture."""
+        return round(self.max_megapixels * 1e6)
 
     @property
     def required_key(self) -> str:

@@ -134,13 +134,16 @@ function draw() {
   drawThumbnails();
   if (!page) {
     $("image").removeAttribute("src");
+    $("image").hidden = true;
     $("boxes").replaceChildren();
     $("text").replaceChildren();
+    $("text").dataset.empty = "";
     $("figures").textContent = "";
     $("note").hidden = true;
     return;
   }
   if ($("image").getAttribute("src") !== page.preview) $("image").src = page.preview;
+  $("image").hidden = !page.preview;
   $("image").alt = `${page.name}, page ${page.number}`;
   drawText(page);
   $("figures").textContent = page.figures;
@@ -172,7 +175,7 @@ function drawText(page) {
   const growing = Boolean(running && !page.result);
   const text = $("text");
   text.classList.toggle("growing", growing);
-  text.dataset.empty = growing ? "" : page.result ? "No text was found." : "";
+  text.dataset.empty = page.result && !page.failed ? "No text was found." : "";
   if (!page.text) return void (text.replaceChildren(), $("boxes").replaceChildren());
   const lines = page.lines;
   text.replaceChildren(...lines.map((line, i) => {
