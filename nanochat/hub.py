@@ -1,9 +1,9 @@
 """Files of the Hugging Face hub, from its cache or its servers, with one clear error when neither has them."""
 
+from glob import escape
 from pathlib import Path
 
-from huggingface_hub import hf_hub_download, snapshot_download
-from huggingface_hub.errors import HFValidationError
+from huggingface_hub import snapshot_download, try_to_load_from_cache
 
 from nanochat.common import UserError
 
@@ -14,11 +14,10 @@ def fetch(repo_id: str, filename: str, repo_type: str = "model") -> Path:
     Raises UserError, naming the file and how to give a local one, when the hub cannot be reached or has no such file.
     """
     try:
-        return Path(hf_hub_download(repo_id, filename, repo_type=repo_type))
-    except HFValidationError as error:
+        cached = try_to_load_from_cache(repo_id, filename, repo_type=repo_type)
+    except ValueError as error:
         raise UserError(f"{repo_id!r} is neither a local path nor a hub id of the form owner/name") from error
-    except Exception as error:  # the hub's client lets errors of its HTTP library, of the disk and its own through
-        raise _cannot_fetch(repo_id, filename, repo_type, error) from error
+    return Path(cached) if isinstance(cached, str) else fetch_matching(repo_id, escape(filename), repo_type)[0]
 
 
 def fetch_matching(repo_id: str, pattern: str, repo_type: str = "model") -> list[Path]:
@@ -26,21 +25,14 @@ def fetch_matching(repo_id: str, pattern: str, repo_type: str = "model") -> list
 
     Raises UserError as `fetch` does.
     """
+    by_hand = f"hf download {repo_id} --repo-type {repo_type} --include '{pattern}' --local-dir FOLDER"
+    instead = f"fetch it elsewhere with `{by_hand}` and give the local path instead"
     try:
         folder = snapshot_download(repo_id, repo_type=repo_type, allow_patterns=pattern)
-    except Exception as error:
-        raise _cannot_fetch(repo_id, pattern, repo_type, error) from error
+    except Exception as error:  # the hub's client lets errors of its HTTP library, of the disk and its own through
+        reason = f"{type(error).__name__}: {str(error).strip().splitlines()[0] if str(error).strip() else 'no reason'}"
+        raise UserError(f"cannot fetch {pattern} of the hub's {repo_type} {repo_id} ({reason}); {instead}") from error
     files = sorted(Path(folder).glob(pattern))
     if not files:
-        missing = FileNotFoundError("no such file, or it is not in the cache")
-        raise _cannot_fetch(repo_id, pattern, repo_type, missing)
+        raise UserError(f"the hub's {repo_type} {repo_id} has no file {pattern}, or it is not in the cache; {instead}")
     return files
-
-
-def _cannot_fetch(repo_id: str, what: str, repo_type: str, error: Exception) -> UserError:
-    said = str(error).strip().splitlines()
-    by_hand = f"hf download {repo_id} --repo-type {repo_type} --include '{what}' --local-dir FOLDER"
-    return UserError(
-        f"cannot fetch {what} of the hub's {repo_type} {repo_id} ({type(error).__name__}: "
-        f"{said[0] if said else 'no reason'}); fetch it elsewhere with `{by_hand}` and give the local path instead"
-    )

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import huggingface_hub.constants
 import pytest
+from huggingface_hub.utils import filter_repo_objects
 
 from nanochat import hub
 from nanochat.common import UserError
@@ -48,11 +49,20 @@ def test_cached_file_needs_no_network(unreachable_hub: Path):
     assert hub.fetch("owner/name", "tokenizer.pkl") == path
 
 
-def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path):
+def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
     """As some books of OmniDocBench have it."""
     name = "images/book_en_[#20][HTML5 Canvas]_page_208.png"
-    path = cache_file(unreachable_hub, "datasets--owner--name", name)
+    path = unreachable_hub / name
+
+    def download(repo_id: str, repo_type: str, allow_patterns: str) -> str:
+        for wanted in filter_repo_objects([name, "images/other.png"], allow_patterns=allow_patterns):
+            (unreachable_hub / wanted).parent.mkdir(exist_ok=True)
+            (unreachable_hub / wanted).touch()
+        return str(unreachable_hub)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
     assert hub.fetch("owner/name", name, "dataset") == path
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
 def test_a_path_that_is_no_hub_id_is_refused_in_one_line():
