@@ -22,7 +22,9 @@ LETTERS = 0.8  # of what prose consists of, spaces left out
 HEADING, TITLE = 1.4, 2.0  # times the type that three quarters of the text do not exceed
 LONGEST_HEADING = 3  # lines
 
-_OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|([-=*_])\s*(?:\1\s*)*$")  # would be a heading, a quotation, a rule
+_OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a heading, a quotation, code, a rule
+_ITEM = re.compile(r"(?:[-*+•]|\d{1,2}[.)]|[a-z]\))\s")  # begins an item of a list
+_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,13 @@ def _flows(above: _Line, line: _Line, left: float, right: float) -> bool:
     """Whether a line goes on with the sentence of the one above, in a block that reaches from left to right."""
     inset = above.box[0] - left, right - above.box[2]
     centred = min(inset) > EDGE * above.height and abs(inset[0] - inset[1]) < EDGE * above.height
-    if above.is_row or line.is_row or centred or line.box[0] > above.box[0] + EDGE * line.height:
+    if (
+        above.is_row
+        or line.is_row
+        or centred
+        or _ITEM.match(line.text)
+        or line.box[0] > above.box[0] + EDGE * line.height
+    ):
         return False
     letter = (above.box[2] - above.box[0]) / len(above.text)
     return above.box[2] + letter * (1 + len(line.text.split()[0])) > right
@@ -103,7 +111,18 @@ def _paragraphs(lines: list[_Line], flows: list[bool]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    return "\\" + text if _OWN_LINE.match(text) else text
+    """A line or a paragraph as itself, whatever marks of Markdown are in it."""
+
+    def literal(mark: re.Match[str]) -> str:
+        before, after = text[: mark.start()][-1:].strip(), text[mark.end() :][:1].strip()
+        alone = not before and not after
+        in_a_name = mark[0][0] == "_" and before.isalnum() and after.isalnum()
+        if mark[0][0] in "*_" and (alone or in_a_name):
+            return mark[0]
+        return "".join("\\" + sign for sign in mark[0])
+
+    plain = _MARKS.sub(literal, text)
+    return "\\" + plain if _OWN_LINE.match(text) and plain[0] != "\\" else plain
 
 
 def page_markdown(result: dict[str, Any]) -> str:
@@ -123,7 +142,8 @@ def page_markdown(result: dict[str, Any]) -> str:
         goes_on = unfinished and block[0].text[0].islower()
         prose = _is_prose(block, flows) or (goes_on and len(block) == 1 and not block[0].is_row)
         if len(block) <= LONGEST_HEADING and smallest > HEADING * body:
-            found.append(("# " if smallest > TITLE * body else "## ") + " ".join(line.text for line in block))
+            title = re.sub(r"(?<=\s)#+$", r"\\\g<0>", " ".join(_escaped(line.text) for line in block))
+            found.append(("# " if smallest > TITLE * body else "## ") + title)
         elif prose:
             first, *rest = _paragraphs(block, flows)
             if goes_on:

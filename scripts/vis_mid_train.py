@@ -70,13 +70,13 @@ def data(config: Config):
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
+    if config.sam_cache and config.synth:
+        raise UserError("--sam-cache keeps pictures that come again: documents drawn without end never do")
     step = newest_step(config.checkpoint_dir, 2) if config.resume == "auto" else config.resume_step
     if not config.resume_from_deepencoder and step < 0:
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
     if config.lr_decay_step < 1:
         raise UserError(f"--lr-decay-step={config.lr_decay_step}: it falls after so many steps, 1 or more")
-    if config.sam_cache and config.synth:
-        raise UserError("--sam-cache keeps pictures that come again: documents drawn without end never do")
     setup = start(config)
     source = config.gpt or SOURCES[config.model].gpt
     if config.resume_from_deepencoder:

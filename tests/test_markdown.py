@@ -5,7 +5,7 @@ import textwrap
 from itertools import pairwise
 from typing import Any
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -89,6 +89,27 @@ def test_a_page_that_was_shown_whole_stays_as_the_model_wrote_it() -> None:
     assert page_markdown(whole) == whole["text"]
     assert page_markdown({"mode": "lines", "text": "no lines", "lines": []}) == "no lines"
     assert page_markdown({}) == ""
+
+
+@given(st.text("ab1 *_<>`[](&;:#\\\\~-+=!/.", min_size=1, max_size=24))
+@example("2*1.50 3.00 Bread 1*2.20")
+@example("Contact <office> today &copy; _id_ of a_b `x` [a](b) ___ * C:\\\\*")
+@example("Order # 17 #")
+def test_marks_of_markdown_are_shown_as_they_were_read(text: str) -> None:
+    text = " ".join(text.split())
+    if not text or re.match(r"(?:[-*+]|\d{1,9}[.)])(?:\s|$)", text):  # the item of a list
+        return
+    assert shown(page(line(text, 10, 20))) == [("p", text)]
+    with_title = [line("Some text of the page that is larger", 10, 100 + PITCH * i) for i in range(9)]
+    (tag, title), *_ = shown(page(line(text, 10, 20, 40), *with_title))
+    assert (tag, title) == ("h1", text)
+
+
+def test_items_of_a_list_are_lines_also_where_they_fill_them() -> None:
+    items = ["- Goods sold are not taken back without a bill", "- Please keep this paper for a time of two years",
+             "- Exchange is possible within the next ten days"]  # fmt: skip
+    found = page_markdown(page(*[line(item, 10, 20 + PITCH * i) for i, item in enumerate(items)]))
+    assert [row.strip() for row in found.split("\n")] == items
 
 
 @given(st.lists(st.tuples(st.text("ab-Z9#>*.é ", min_size=1, max_size=60).filter(str.strip),

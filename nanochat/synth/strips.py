@@ -37,7 +37,7 @@ def made_tall(document: Document, rng: random.Random) -> None:
     wide, tall = np.median(document.boxes[:, 2:] - document.boxes[:, :2], axis=0)
     factor = min(rng.uniform(1.2, TALLEST), wide / tall / NARROWEST)
     height = document.image.shape[0]
-    taller = 64 * round(height * factor / 64)
+    taller = 64 * int(height * factor / 64)
     if taller <= height:
         return
     document.image = cv2.resize(document.image, (document.image.shape[1], taller), interpolation=cv2.INTER_CUBIC)

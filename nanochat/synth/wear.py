@@ -59,6 +59,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
     sharp, strength = rng.uniform(2.5, 12), rng.uniform(0.55, 1.0)
     form = rng.choice((cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
     for _ in range(_TRIES):
+        bar = np.maximum(bar, 0.12 + 0.5 / sharp)  # paper without ink stays paper, however hot the head
         heated = np.clip((dots - bar) * sharp + 0.5, 0, 1)
         printed = cv2.resize(heated, (width, height), interpolation=form).clip(0, 1)
         left = _ink_left(printed, cover, boxes)
