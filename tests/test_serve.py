@@ -102,16 +102,6 @@ def test_several_answers_texts_that_stop_and_seeds(client: openai.OpenAI) -> Non
     assert [choice.message.content for choice in again.choices] == texts[1:]  # sample i has seed + i
 
 
-def test_what_is_null_is_not_given(server: Running) -> None:
-    ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 9}
-    nulls = dict.fromkeys(("temperature", "n", "seed", "stream", "stop", "top_p", "tools"))
-    answers = [httpx.post(f"{server.url}/v1/chat/completions", json={**ask, **more}) for more in ({}, nulls)]
-    said = [answer.json()["choices"][0]["message"]["content"] for answer in answers]
-    assert said[0] == said[1] != ""
-    silent = [*about(noise(1)), {"role": "assistant", "content": None}, {"role": "user", "content": "More."}]
-    assert httpx.post(f"{server.url}/v1/chat/completions", json={**ask, "messages": silent}).status_code == 200
-
-
 def test_pictures_stand_where_the_text_says(server: Running, client: openai.OpenAI) -> None:
     def say(messages: list) -> str | None:
         done = client.chat.completions.create(model="tiny", messages=messages, max_tokens=20)

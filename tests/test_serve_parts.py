@@ -284,6 +284,17 @@ def test_a_chat_about_a_document_of_several_pages_is_refused(
     assert answer.status_code == 400 and "3 pages" in answer.json()["error"]["message"]
 
 
+def test_what_is_null_is_not_given(checkpoint: Path) -> None:
+    with tiny_server(checkpoint) as server:
+        ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 9}
+        nulls = dict.fromkeys(("temperature", "n", "seed", "stream", "stop", "top_p", "tools"))
+        answers = [httpx.post(f"{server.url}/v1/chat/completions", json={**ask, **more}) for more in ({}, nulls)]
+        said = [answer.json()["choices"][0]["message"]["content"] for answer in answers]
+        assert said[0] == said[1] != ""
+        silent = [*about(noise(1)), {"role": "assistant", "content": None}, {"role": "user", "content": "More."}]
+        assert httpx.post(f"{server.url}/v1/chat/completions", json={**ask, "messages": silent}).status_code == 200
+
+
 def test_a_small_file_that_unfolds_into_gigabytes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
     large, pdf = png(Image.new("1", (1500, 1500))), write_pdf(tmp_path / "a.pdf", 1, (720, 720)).read_bytes()
     with tiny_server(checkpoint, max_megapixels=2) as server:
