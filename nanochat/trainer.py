@@ -245,7 +245,8 @@ class Trainer:
             self.learner.load_parts(parts, meta["world_size"])
         else:
             self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
-        self.step, self.best, self.total_flops = step, meta["best"] or math.inf, meta["total_flops"]
+        self.step, self.total_flops = step, meta["total_flops"]
+        self.best = math.inf if meta["best"] is None else meta["best"]
         if self.config.resume == "auto":
             self.started = meta.get("started", 0.0)
         self.train_loader.position = meta["position"]
