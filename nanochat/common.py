@@ -21,13 +21,13 @@ from torch.distributed.rendezvous import rendezvous
 from nanochat.errors import UserError as UserError
 
 T = TypeVar("T")
-MENDABLE = (
-    errno.ENOSPC,
-    errno.EDQUOT,
-    errno.EROFS,
-    errno.EACCES,
-    errno.ENAMETOOLONG,
-)  # by the user, of what OSErrors say
+# Of the operating system's errors those that a user can mend.
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
+
+
+def _print_no_more() -> None:
+    """Let go what is left for standard output: it would fail once more at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
@@ -41,12 +41,12 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         except UserError as error:
             message = str(error)
         except BrokenPipeError:  # whoever read the output has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            _print_no_more()
             sys.exit(1)
         except OSError as error:
             if error.errno not in MENDABLE:
                 raise
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or what is left fails at the end once more
+            _print_no_more()
             message = f"{error.filename or 'the output'}: {error.strerror}"
         except torch.OutOfMemoryError as error:
             first_line = str(error).splitlines()[0]

@@ -97,7 +97,8 @@ def find_sources(
             wanted = {*SUFFIXES, ".pdf"}
             found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
             if out is not None:  # what an earlier run wrote is nothing to be read
-                found = [p for p in found if out.resolve() not in p.resolve().parents]
+                written = out.resolve()
+                found = [p for p in found if written not in p.resolve().parents]
             if not found:
                 raise UserError(f"{argument}: no picture and no PDF in this folder")
             sources += [Source(str(path)) for path in found]

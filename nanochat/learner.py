@@ -22,7 +22,7 @@ from nanochat.flops import step_flops
 from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import IGNORE, Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
-from nanochat.shard import gathered, gathered_here, like, load_parts, sum_gradients, whole
+from nanochat.shard import gathered, gathered_here, like, load_parts, sum_gradients, sum_over_ranks, whole
 
 
 class Objective(nn.Module):
@@ -82,7 +82,7 @@ class Learner:
         went in; `flops`.
         """
         tokens = sum(int((targets != IGNORE).sum()) for _, targets, _ in batches)
-        (all_tokens,) = self._sum_over_ranks(tokens)
+        (all_tokens,) = sum_over_ranks([tokens], self.device)
         passes = len(batches) * self.world_size
         sums = [
             self.forward_backward(batch, all_tokens, passes, read, multiple)
@@ -95,8 +95,9 @@ class Learner:
             sum_gradients([p for p in self.objective.parameters() if p.requires_grad])
         self.update(multiple)
         seen = sum(inputs.numel() for inputs, _, _ in batches)
-        text, dense, all_seen, flops = self._sum_over_ranks(
-            sum(t for t, _ in sums), sum(d for _, d in sums) / passes, seen, sum(self._flops(b, read) for b in batches)
+        flops = sum(self._flops(b, read) for b in batches)
+        text, dense, all_seen, flops = sum_over_ranks(
+            [sum(t for t, _ in sums), sum(d for _, d in sums) / passes, seen, flops], self.device
         )
         return {"loss": text / max(all_tokens, 1), "dense": dense, "tokens": all_seen, "flops": flops}
 
@@ -129,19 +130,11 @@ class Learner:
             optimizer.step()
             optimizer.zero_grad(set_to_none=True)
 
-    def _sum_over_ranks(self, *values: float) -> list[float]:
-        there = self.device if dist.is_initialized() else "cpu"  # Apple's GPUs know no float64
-        sums = torch.tensor(values, dtype=torch.float64, device=there)
-        if dist.is_initialized():
-            dist.all_reduce(sums)
-        return sums.tolist()
-
     def _forget_unused(self, batches: list[Batch], read: bool) -> None:
         """Drop the zeros that stand for the gradients, already summed, of sharded parameters that no rank used."""
         media = [batch[2] for batch in batches]
-        seen, asked = self._sum_over_ranks(
-            sum(m["pixel_values"] is not None for m in media), sum(m["labels"] is not None for m in media)
-        )
+        counts = [sum(m[what] is not None for m in media) for what in ("pixel_values", "labels")]
+        seen, asked = sum_over_ranks(counts, self.device)
         used = {"model.gpt.": read, "dense.": asked > 0, "model.": seen > 0}
         for name, p in self.objective.named_parameters():
             if not next(flag for prefix, flag in used.items() if name.startswith(prefix)):

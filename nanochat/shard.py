@@ -1,4 +1,4 @@
-"""Several processes: gradients summed; or weights, gradients and optimizer state divided by torch's `fully_shard`.
+"""Several processes: numbers and gradients summed; or weights, gradients, optimizer state divided by `fully_shard`.
 
 The GPT's blocks are gathered one by one, as each runs; all else once for a whole pass, because how often the encoder
 runs depends on each rank's pictures, and what ranks gather they must gather together. A divided tensor is a DTensor,
@@ -6,7 +6,7 @@ known here by its mesh: importing torch.distributed.tensor takes seconds, which 
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -36,6 +36,15 @@ def sum_gradients(parameters: list[nn.Parameter]) -> None:
     grads = [p.grad for p in parameters if p.grad is not None]
     for handle in [dist.all_reduce(grad, async_op=True) for grad in grads]:
         handle.wait()  # type: ignore[union-attr]
+
+
+def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
+    """The sums of numbers, in float64, over all ranks, whose tensors lie on `device`; one process's own as they are."""
+    if not dist.is_initialized():
+        return list(values)
+    sums = torch.tensor(values, dtype=torch.float64, device=device)
+    dist.all_reduce(sums)
+    return sums.tolist()
 
 
 def is_divided(x: object) -> bool:

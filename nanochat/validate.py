@@ -8,7 +8,6 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -16,6 +15,7 @@ from nanochat.image_process import ImageLayout
 from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.shard import sum_over_ranks
 
 MIN_GAIN = 0.05  # nats per token: under it the text does not depend on the picture
 MAX_SIMILARITY = 0.99  # mean raw cosine between pages: over it the encoder has collapsed
@@ -99,17 +99,14 @@ class _Sums:
     """Losses and token counts, summed over batches and ranks."""
 
     def __init__(self, device: torch.device) -> None:
-        there = device if dist.is_initialized() else "cpu"  # Apple's GPUs know no float64
-        self.values = torch.zeros(5, dtype=torch.float64, device=there)  # loss, tokens, right, wrong, swapped tokens
+        self.device, self.values = device, [0.0] * 5  # loss, tokens, right, wrong, swapped tokens
 
     def add(self, **sums: Tensor | int) -> None:
         for i, name in enumerate(("loss", "tokens", "right", "wrong", "swapped")):
             self.values[i] += float(sums.get(name, 0))
 
     def reduced(self) -> list[float]:
-        if dist.is_initialized():
-            dist.all_reduce(self.values)
-        return self.values.tolist()
+        return sum_over_ranks(self.values, self.device)
 
 
 @torch.no_grad()

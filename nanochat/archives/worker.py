@@ -37,10 +37,10 @@ class Opening:
             pages = pages_in(file, self.selection, self.dpi, self.password, lambda *page, known=known: page in known)
             read = 0
             for page in pages:
+                yield _row(page)
+                read += page.state != "skipped"
                 if read == self.most:
                     break
-                read += page.state != "skipped"
-                yield _row(page)
 
 
 def _row(page: InputPage) -> Rows:
@@ -83,13 +83,10 @@ class Reader:
             return {key: [value] for key, value in zip((*KEYS, "result"), ("", 0, True, BROKEN, self.broken, "", ""))}
         pages = [_page(rows, i) for i in range(len(rows["source"]))]
         found: list[list[Any]] = []
-        for page, result in self._read(pages):
-            state, why = page.state, page.why
-            if result is not None:
-                state, why = result["status"], result.pop("why")
-            found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(result)])
-        return {key: list(values) for key, values in zip((*KEYS, "result"), zip(*found))}
-
-    def _read(self, pages: list[InputPage]) -> Iterator[tuple[InputPage, dict[str, Any] | None]]:
         for page, result in read_together(self.ocr, pages, self.job):
-            yield page, None if result is None else {**result.to_dict(), "why": why_it_ended(result)}
+            state: str = page.state
+            why, record = page.why, None
+            if result is not None:
+                state, why, record = result.status, why_it_ended(result), result.to_dict()
+            found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(record)])
+        return {key: list(values) for key, values in zip((*KEYS, "result"), zip(*found))}

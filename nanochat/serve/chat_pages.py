@@ -47,17 +47,15 @@ async def answer_pages(
     pictures = await fetch_all(question.images, service.settings)
     sources = [Source(f"picture {number}", data) for number, data in enumerate(pictures, start=1)]
     documents = await to_thread.run_sync(open_all, sources)
-    for document in documents:
-        if document.n_pages > 1 and not document.skipped(2):
-            count = f"{document.source.name} has {document.n_pages} pages"
-            for opened in documents:
-                opened.close()
-            raise ApiError(400, f"{count}: a chat reads single pages, POST /v1/read whole documents", "invalid_value")
     prompt = _prompt_for_text(question) or PROMPTS["free"]
     # what is asked for bounds the whole answer (`_cut`); a line is read to its end, or its text would depend on it
     most = None if asked.most_tokens is None else max(asked.most_tokens, LINE_TOKENS)
     job = Job(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)
     holds.callback(job.let_go)
+    for document in documents:
+        if document.n_pages > 1 and not document.skipped(2):
+            count = f"{document.source.name} has {document.n_pages} pages"
+            raise ApiError(400, f"{count}: a chat reads single pages, POST /v1/read whole documents", "invalid_value")
     answer = _PageAnswer(service.name, asked, service.ready()[0].tokenizer)
     events = job_events(job, request, service.readers)
     if asked.stream:

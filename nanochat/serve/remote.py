@@ -70,7 +70,7 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
                 continue
             if response.status != 200:
                 raise _refused(f"the picture's server answers {response.status}")
-            data = b""
+            data = bytearray()
             while len(data) <= most_bytes and (piece := response.read1(65536)):  # a byte now and then is not waited for
                 data += piece
                 if time.monotonic() > until:
@@ -81,7 +81,7 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
             connection.close()
         if len(data) > most_bytes:
             raise ApiError(413, "the picture is too large", "request_too_large")
-        return data
+        return bytes(data)
     raise _refused("the picture's url redirects too often")
 
 
