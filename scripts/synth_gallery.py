@@ -21,7 +21,7 @@ class Config:
     level: str = "all"
     """one level's name, or all"""
     split: str = "train"
-    """train, val, unseen or hard"""
+    """train, val, unseen, hard or latin"""
     seed: int = 0
     """seed of the first document; the others follow it"""
     width: int = 1536

@@ -7,9 +7,11 @@ import re
 import subprocess
 import sys
 import zlib
+from functools import cache
 from pathlib import Path
 
 import cv2
+import dateutil.parser
 import matplotlib
 import numpy as np
 import pytest
@@ -18,14 +20,17 @@ from hypothesis import strategies as st
 
 from nanochat.common import UserError
 from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
+from nanochat.synth.atlas import get_atlas
 from nanochat.synth.canvas import Canvas
+from nanochat.synth.figures import Figures
 from nanochat.synth.fonts import EXTRAS, HELD_OUT_FAMILIES, PLAIN, PRINTED, _candidates, find_fonts
 from nanochat.synth.languages import MARKS
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
 from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
 from nanochat.synth.ornaments import with_ornaments
-from nanochat.synth.phrases import OFFICE, SHOP
+from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
+from nanochat.synth.wordings import WORDINGS
 from nanochat.synth.writer import Writer
 from nanochat.tokenizer import LETTERS
 
@@ -56,6 +61,23 @@ def test_another_process_draws_the_same_documents():
     )
     draw_document(LEVELS["C"], 5)  # what was drawn before must not matter
     assert result.stdout.split() == [digest(*case) for case in cases]
+
+
+def test_a_document_is_the_same_whatever_was_drawn_before():
+    level = Level("papers", 384, 384, (12, 20), 28, 320, ("invoice", "receipt", "scene", "article"), degrade=0.3)
+    for seed in range(20):
+        get_atlas.cache_clear()
+        cold, warm = draw_document(level, seed), draw_document(level, seed)
+        assert np.array_equal(cold.image, warm.image) and cold.text == warm.text
+
+
+@pytest.mark.parametrize("kind", ["invoice", "receipt", "article", "form"])
+def test_no_row_is_printed_over_the_one_before(kind):
+    level = Level("rows", 512, 512, (12, 20), 40, 500, (kind,), degrade=0.0)
+    for seed in range(25):
+        boxes = draw_document(level, seed).line_boxes()
+        below = boxes[1:, 1] > boxes[:-1, 1]  # another line may go on at the same height
+        assert (boxes[:-1, 3] <= boxes[1:, 1])[below].all()
 
 
 def test_splits_and_seeds_give_different_documents():
@@ -202,14 +224,27 @@ def test_held_out_fonts_are_drawn_for_unseen_and_for_nothing_else(monkeypatch):
     assert families_drawn("unseen", monkeypatch) <= set(HELD_OUT_FAMILIES)
 
 
+@cache
+def fixed_words() -> set[str]:
+    """The words of all that is written as it stands, in lower case."""
+    texts = [*COMMON_WORDS, *SHOP, *OFFICE, *FIRMS, *STREETS, *SIZES, *SPOKEN, *MONTHS, *(m[:3] for m in MONTHS)]
+    texts += [label for labels in FIELDS.values() for label in labels]
+    texts += [text for own in WORDINGS.values() for text in (own.common, own.months, *own.phrases)]
+    return {word.lower() for word in re.findall(r"[^\W\d_]+", " ".join(texts))}
+
+
+def test_what_every_document_may_say_is_not_held_out():
+    held_out = {word.lower() for words in words_by_length(True).values() for word in words}
+    assert len(held_out) > 2000 and not held_out & fixed_words()
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.booleans())
 def test_held_out_words_are_written_for_unseen_and_for_nothing_else(seed, held_out):
     writer = Writer(random.Random(seed), held_out)
     words = [writer.word() for _ in range(200)] + re.findall("[A-Za-z]+", writer.name().replace(".", ""))
-    usual = {*COMMON_WORDS, *re.findall("[a-z]+", " ".join((*SHOP, *OFFICE)).lower())}
     for word in words:
-        if word.lower() not in usual and len(word) > 1:
+        if word.lower() not in fixed_words() and len(word) > 1:
             assert (zlib.crc32(word.lower().encode()) % 20 == 0) == held_out, word
 
 
@@ -271,6 +306,30 @@ def test_drawings_stand_beside_the_text_and_in_its_ink():
 def test_lines_are_not_longer_than_asked_for_and_have_single_spaces(seed, longest):
     line = Writer(random.Random(seed)).line(longest)
     assert 1 <= len(line) <= longest and line == " ".join(line.split())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40), st.integers(0, 10**9))
+def test_a_till_types_the_same_letters_with_other_spaces(text, seed):
+    writer = Writer(random.Random(seed))
+    typed = [writer.spaced(" ".join(text.split())) for _ in range(20)]
+    assert all(line.replace(" ", "") == text.replace(" ", "") and line == " ".join(line.split()) for line in typed)
+
+
+def test_times_and_dates_keep_their_marks_together_whatever_a_till_types():
+    writer = Writer(random.Random(0))
+    typed = {writer.spaced("at 12:33, 21/03/18: No. 5, A-B") for _ in range(200)}
+    assert len(typed) > 3 and all("12:33" in line and "21/03/18" in line for line in typed)
+
+
+def test_every_form_of_a_date_is_one_that_can_be_read_back():
+    """Each is told apart by dateutil, which takes what people write; none names another month than it was given."""
+    figures = Figures(random.Random(0), "", MONTHS, abroad=False)
+    dates = [figures.date() for _ in range(600)]
+    for date in dates:
+        dateutil.parser.parse(date)
+    for form in (r"\d{4}/\d\d/\d\d", r"\d\d-\d\d-\d{4}", "[A-Z][a-z]{4,} ", r"\d[AP]M", r"\d \d?\d:"):
+        assert any(re.search(form, date) for date in dates), form
 
 
 def test_about_one_picture_in_fifty_is_empty():

@@ -6,6 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 
+MOSTLY = 0.6  # share of the glyphs, spaces among them, that a picture in black and white must show
 _BANK = 1280  # px, no sheet is larger: `draw` makes none more than twice as large as its picture
 
 
@@ -60,6 +61,15 @@ def with_ink(ground: np.ndarray, step: np.ndarray, cover: np.ndarray) -> np.ndar
     return to_bytes(ground + step * (cover[:, :, None] if ground.ndim == 3 else cover))
 
 
+def head_noise(shape: tuple[int, int], rng: random.Random, sigmas: tuple[float, ...], share: float) -> np.ndarray:
+    """Noise (H, W) of a till's print; in a `share` of cases its head's dots alone: one value to a column or a row."""
+    field = noise(shape, rng, rng.choice(sigmas))
+    form = rng.random()
+    if form >= share:
+        return field
+    return np.broadcast_to(field[:1] if form < share / 2 else field[:, :1], shape)
+
+
 def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
     """Printed by a till: dots of one darkness in a grid, at least 14 to the type's size, some of them missing."""
     height, width = image.shape[:2]
@@ -69,10 +79,7 @@ def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: rand
     paper = sheet_colour(image)
     ink = float(image.min() if dark_ink else image.max())
     cover = np.abs(dots - paper).reshape(grid[1], grid[0], -1).mean(2) / max(np.abs(paper - ink).mean(), 1)
-    field = noise(cover.shape, rng, rng.choice((0, 1, 3)))
-    form = rng.random()
-    if form < 0.3:  # dots of the head that heat less: fainter columns, or rows where it lay across
-        field = np.broadcast_to(field[:1] if form < 0.15 else field[:, :1], cover.shape)
+    field = head_noise(cover.shape, rng, (0, 1, 3), 0.3)
     bar = rng.uniform(0.25, 0.45) + field * rng.uniform(0, 0.04 + 0.1 * strength)
     printed = (cover > bar).astype(np.float32) * np.float32(rng.uniform(0.8, 1.0))
     form = rng.choice((cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
@@ -169,10 +176,20 @@ def fax(pixels: np.ndarray, px: float, bar: float = 0.92) -> np.ndarray:
     return np.where(grey > threshold, 255, 0).astype(np.uint8)
 
 
-def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
+def _shows(pixels: np.ndarray, boxes: np.ndarray) -> bool:
+    """Whether in a picture of black and white most of the glyphs, boxes (N, 4), are still to be seen."""
+    white = cv2.integral(pixels // 255)
+    x0, x1 = (boxes[:, k].round().astype(int).clip(0, pixels.shape[1]) for k in (0, 2))
+    y0, y1 = (boxes[:, k].round().astype(int).clip(0, pixels.shape[0]) for k in (1, 3))
+    light = white[y1, x1] - white[y0, x1] - white[y1, x0] + white[y0, x0]
+    return bool(((light > 0) & (light < (y1 - y0) * (x1 - x0))).mean() > MOSTLY) if len(boxes) else True
+
+
+def camera(image: np.ndarray, boxes: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
     """All that happens between a flat, sharp, evenly lit picture and the file, each by chance.
 
-    strength in [0, 1] sets how likely and how bad; at 0 nothing happens. `px`: the smallest type's size in the picture.
+    strength in [0, 1] sets how likely and how bad; at 0 nothing happens. boxes (N, 4): of the picture's glyphs, spaces
+    among them; `px`: the smallest type's size in the picture.
     """
     if strength <= 0 or rng.random() < 0.12:
         return image
@@ -185,5 +202,6 @@ def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) ->
             cv2.imdecode(cv2.imencode(".jpg", pixels, [cv2.IMWRITE_JPEG_QUALITY, quality])[1], cv2.IMREAD_UNCHANGED)
         )
     elif form > 1 - 0.08 * strength and px >= 16:
-        pixels = fax(pixels, px)
+        faxed = fax(pixels, px)
+        pixels = faxed if _shows(faxed, boxes) else pixels  # what lies in a shadow can be lost altogether
     return pixels

@@ -6,7 +6,8 @@ import zlib
 from functools import cache
 from pathlib import Path
 
-from nanochat.synth.phrases import OFFICE, SHOP
+from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
+from nanochat.synth.wordings import WORDINGS
 
 SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS names another file
 WORDNET = "/usr/share/wordnet"  # Debian's wordnet-base, likewise; NANO_SENTENCES names a file of lines instead
@@ -20,8 +21,13 @@ COMMON_WORDS = tuple(
     "its now did get may".split()
 )
 
-# Words that no set is without: they say nothing about words never seen.
-_IN_EVERY_SET = {*COMMON_WORDS, *re.findall(r"[a-z]+", " ".join((*SHOP, *OFFICE)).lower())}
+# Words that no set is without, or that training has in another language: they say nothing about words never seen.
+_FIXED = (
+    *(*COMMON_WORDS, *SPOKEN, *SHOP, *OFFICE, *FIRMS, *STREETS, *SIZES, *MONTHS, *(month[:3] for month in MONTHS)),
+    *(label for labels in FIELDS.values() for label in labels),
+    *(text for own in WORDINGS.values() for text in (own.common, own.months, *own.phrases)),
+)
+_IN_EVERY_SET = set(re.findall(r"[^\W\d_]+", " ".join(_FIXED).lower()))
 
 # Stems of words left out, so that any picture can be shown to anyone.
 _UNFIT = re.compile(

@@ -33,14 +33,17 @@ SIDE = 256  # px of what is shown at a time
 
 
 def segments(document: Document) -> list[tuple[np.ndarray, float]]:
-    """The stretches of text of a document's lines: points (N, 2) x, y through the letters' middle, height in px."""
+    """The stretches of text of a document's lines: points (N, 2) x, y through the letters' middle, height in px.
+
+    The points are OpenCV's, a pixel's middle at a whole number, as the line finder has them.
+    """
     found = []
     inked = np.array([char != " " for char in document.chars], bool)
     for line in range(len(np.unique(document.line_ids))):
         here = np.flatnonzero(inked & (document.line_ids == line))
         if not len(here):
             continue
-        boxes, centres = document.boxes[here], document.centres[here]
+        boxes, centres = document.boxes[here], document.centres[here] - 0.5
         heights = boxes[:, 3] - boxes[:, 1]
         gaps = boxes[1:, 0] - boxes[:-1, 2] > LARGEST_GAP * heights[1:]
         for part in np.split(np.arange(len(here)), np.flatnonzero(gaps) + 1):

@@ -1,4 +1,4 @@
-"""The fixed wordings of shops and offices: what stands on receipts, invoices and forms all over the world."""
+"""The fixed wordings of English documents: what stands on receipts, invoices and forms all over the world."""
 
 SHOP = (
     # greetings and terms
@@ -83,3 +83,15 @@ FIRMS = ("Ltd", "Inc.", "& Co.", "LLC", "GmbH", "Group", "Stores", "& Sons", "Ma
 
 SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M)", "10%", "2x4", "3in1")
 """What stands behind a thing for sale."""
+
+MONTHS = (
+    "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
+    "December",
+)  # fmt: skip
+"""Their first three letters stand for them."""
+
+SPOKEN = (
+    *("I", "I", "I", "I", "I", "I", "I'm", "I'll", "I've", "I'd", "it's", "it'll", "don't", "can't", "won't"),
+    *("they'll", "you're", "'tis"),
+)
+"""Words of speech, "I" as often as it is said."""

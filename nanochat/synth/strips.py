@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.layout import find_lines
-from nanochat.lines import TYPE_HEIGHT, Piece, cut_lines
+from nanochat.lines import MARGIN, TYPE_HEIGHT, Piece, cut_lines
 from nanochat.synth.document import Document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
@@ -28,6 +28,7 @@ SHOWN = (
 )
 TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type, most times as tall, least width of a letter in heights
 INSIDE, OUTSIDE = 0.30, 0.62  # of the type's height: a letter whose middle is nearer to the line's is in it, or not
+WHOLE = 0.8  # of a letter's width: if more is seen at a piece's end, it is in it, if more is not, it is not
 
 
 def made_tall(document: Document, rng: random.Random) -> None:
@@ -42,7 +43,7 @@ def made_tall(document: Document, rng: random.Random) -> None:
         return
     document.image = cv2.resize(document.image, (document.image.shape[1], taller), interpolation=cv2.INTER_CUBIC)
     document.boxes[:, 1::2] *= taller / height
-    document.centres[:, 1] = (document.centres[:, 1] + 0.5) * taller / height - 0.5
+    document.centres[:, 1] *= taller / height
 
 
 @dataclass
@@ -60,13 +61,18 @@ class Strip:
 
 
 def cut_strip(piece: Piece, document: Document) -> Strip | None:
-    """A piece of a document with its text; None where letters lie at its upper or lower edge: half in, half out."""
+    """A piece of a document with its text; None where letters lie at one of its edges: half in, half out."""
     assert piece.course is not None
     places, between = piece.course.locate(document.centres)
-    heights = (document.boxes[:, 3] - document.boxes[:, 1]) * piece.course.scale
+    widths, heights = ((document.boxes[:, 2:] - document.boxes[:, :2]) * piece.course.scale).T
     away = np.abs(places[:, 1] - piece.course.middle) / np.maximum(heights, 1)
     inked = np.array([char != " " for char in document.chars], bool)
     if (between & inked & (away > INSIDE) & (away < OUTSIDE)).any():
+        return None
+    start, end = MARGIN, MARGIN + len(piece.course.middles)  # columns of the picture that show the page
+    left, right = places[:, 0] - widths / 2, places[:, 0] + widths / 2
+    seen = (right.clip(start, end) - left.clip(start, end)) / np.maximum(widths, 1e-6)
+    if (inked & (away < OUTSIDE) & (seen > 1 - WHOLE) & (seen < WHOLE)).any():
         return None
     here = np.flatnonzero(between & (away <= INSIDE))
     here = here[np.argsort(places[here, 0], kind="stable")]

@@ -11,7 +11,7 @@ import random
 import cv2
 import numpy as np
 
-from nanochat.synth.degrade import fax, ink_colour, ink_cover, noise, sheet_colour, to_bytes, with_ink
+from nanochat.synth.degrade import fax, head_noise, ink_colour, ink_cover, noise, sheet_colour, to_bytes, with_ink
 from nanochat.synth.document import Document, glyph_height
 from nanochat.synth.ornaments import PEN_MARKS
 
@@ -46,10 +46,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
     small = cv2.GaussianBlur(cv2.resize(cover, grid, interpolation=cv2.INTER_AREA), (0, 0), rng.uniform(0.3, 0.7))
     inked = small[small > 0.25]
     dots = small / (float(np.percentile(inked, 70)) if len(inked) else 1.0)
-    field = noise(dots.shape, rng, rng.choice((0, 1, 1, 3, 24)))
-    form = rng.random()
-    if form < 0.35:  # dots of the head that heat less: fainter columns, or rows where it lay across
-        field = np.broadcast_to(field[:1] if form < 0.2 else field[:, :1], dots.shape)
+    field = head_noise(dots.shape, rng, (0, 1, 1, 3, 24), 0.35)
     bar = rng.uniform(0.3, 0.65) + field * rng.uniform(0, 0.22)
     if rng.random() < 0.45:  # one side of the head does not touch the paper
         along = np.linspace(0, 1, dots.shape[1], dtype=np.float32)

@@ -1,27 +1,20 @@
-"""What documents say: words, numbers, dates, amounts and codes of a wanted length, never the same twice."""
+"""What documents say: words, figures and codes of a wanted length, never the same twice."""
 
 import random
 import re
 import string
 from collections.abc import Callable
 
+from nanochat.synth.figures import CODES, PHONES, Figures
 from nanochat.synth.fonts import PRINTED
 from nanochat.synth.languages import Language
 from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
-from nanochat.synth.phrases import FIELDS, FIRMS, OFFICE, SHOP, SIZES, STREETS
+from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
-_MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 _LOOKALIKES = "lI|Oo0`'"  # in a string without sense nothing tells these apart: drawn less often
 _SYMBOLS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
-_CODES = ("A99-999", "AA9999", "9999-AAA", "AAA/99/99", "#99999", "A9A 9A9", "99A-9999-A", "AA 99 99")
-_PHONES = ("999-9999", "(999) 999-9999", "+9 999 999 99 99", "9999 9999 9999", "999.999.999-99", "+99-99-9999 9999")
-_REFERENCES = ("99999", "999999", "AA-9999", "A999999", "9999/99", "AA99/9999", "99-9999-A", "#9999", "9999999999")
-_SPOKEN = (
-    *("I", "I", "I", "I", "I", "I", "I'm", "I'll", "I've", "I'd", "it's", "it'll", "don't", "can't", "won't"),
-    *("they'll", "you're", "'tis"),
-)
 _ANY = string.ascii_letters * 2 + string.digits * 5 + _SYMBOLS
 
 
@@ -30,7 +23,7 @@ def _capitalised(text: str) -> str:
     return " ".join(word[0].upper() + word[1:] for word in text.split())
 
 
-class Writer:
+class Writer(Figures):
     """Writes text from `rng`; with `held_out` every dictionary word is one that training never sees, and no English.
 
     `extras` are the characters besides printable ASCII that may be used. One writer in two, of those that can, sets
@@ -41,24 +34,17 @@ class Writer:
     def __init__(
         self, rng: random.Random, held_out: bool = False, extras: str = "", language: Language | None = None
     ) -> None:
-        self.rng = rng
-        self.extras = extras
+        super().__init__(rng, extras, language.months if language else MONTHS, abroad=language is not None)
         self._language = language
         self._words = language.words if language else words_by_length(held_out)
         self._names = language.names if language else names(held_out)
         self._common = language.common if language else COMMON_WORDS
-        self._spoken = language.common if language else _SPOKEN
-        self._months = language.months if language else _MONTHS
+        self._spoken = language.common if language else SPOKEN
         self._shop = language.phrases + SHOP[::4] if language else SHOP
         self._office = language.phrases if language else OFFICE
         self._english = () if held_out or language else sentences()
         self._accented = tuple(language.having.values()) if language else ()  # words, by letter
         self._printer = set(PRINTED) <= set(extras) and rng.random() < 0.5
-
-    @property
-    def abroad(self) -> bool:
-        """Whether it writes another language than English."""
-        return self._language is not None
 
     def word(self, longest: int = 14) -> str:
         """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
@@ -98,66 +84,6 @@ class Writer:
                 word += "'s"
         return word
 
-    def number(self) -> str:
-        """A plain number: grouped, decimal, signed, a percentage, an ordinal or a count."""
-        rng = self.rng
-        digits = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6))
-        value = rng.randrange(10**digits)
-        form = rng.random()
-        if form < 0.35:
-            return str(value)
-        if form < 0.5:
-            return f"{value:,}"
-        if form < 0.7:
-            return f"{value}.{rng.randrange(10 ** rng.choice((1, 2, 3))):0{rng.choice((1, 2))}d}"
-        if form < 0.8:
-            return f"{value % 101}%"
-        if form < 0.88:
-            return rng.choice("+-#~<>=@") + str(value)
-        if form < 0.93:
-            return f"{value}/{rng.randrange(1, 100)}"
-        units = ["x", "kg", " ml", "cm", " km", "GB", "th", " pcs", *(["°C", "°"] if "°" in self.extras else [])]
-        return f"{value}{rng.choice(units)}"
-
-    def amount(self) -> str:
-        """A sum of money, with or without its currency."""
-        rng = self.rng
-        value = rng.random() ** 3 * rng.choice((20, 200, 2000, 90000))
-        text = f"{value:,.2f}" if rng.random() < 0.7 else f"{value:.2f}"
-        if rng.random() < (0.7 if self._language else 0.12):
-            text = text.translate({ord(","): rng.choice(" ..") if self._language else " ", ord("."): ","})
-        signs = ["$", "$", "$ ", "USD ", "EUR ", *(sign for sign in self.extras if sign in "£€")]
-        if self._language:
-            signs = ["€", "€ ", "EUR ", "kr ", "CHF "]
-        form = rng.random()
-        if self._language and form < 0.3:
-            text += rng.choice((" €", " €", "€", " EUR", " kr"))
-        elif form < 0.45:
-            text = rng.choice(signs) + text
-        elif form < 0.52:
-            text = "-" + text
-        return text
-
-    def date(self) -> str:
-        """A date, a time of day, or both."""
-        rng, months = self.rng, self._months
-        year, month, day = rng.randrange(1950, 2036), rng.randrange(1, 13), rng.randrange(1, 29)
-        clock = f"{rng.randrange(24):02d}:{rng.randrange(60):02d}"
-        return rng.choice(
-            (
-                f"{year}-{month:02d}-{day:02d}",
-                f"{day:02d}/{month:02d}/{year}",
-                f"{month}/{day}/{year % 100:02d}",
-                f"{day:02d}.{month:02d}.{year}",
-                f"{day} {months[month - 1]} {year}",
-                f"{months[month - 1]} {day}, {year}",
-                f"{day:02d}-{months[month - 1].upper()}-{year % 100:02d}",
-                clock,
-                f"{clock}:{rng.randrange(60):02d}",
-                f"{rng.randrange(1, 13)}:{rng.randrange(60):02d} {rng.choice(('AM', 'PM', 'am', 'pm'))}",
-            )
-        )
-
     def code(self, longest: int = 14) -> str:
         """A string without sense: a reference, a serial or telephone number, a key, an address of the net."""
         rng = self.rng
@@ -166,7 +92,7 @@ class Writer:
             length = rng.randint(min(2, longest), max(min(longest, 12), 1))
             return "".join(self.char() for _ in range(length))
         if form < 0.85:
-            return self._digits(rng.choice(_CODES if form < 0.7 else _PHONES))[:longest].strip()
+            return self.filled(rng.choice(CODES if form < 0.7 else PHONES))[:longest].strip()
         ends = rng.choice((".com", ".org", "@x.net", "/a.py", "_id", ".pdf", "=1;", "();", "[0]", "->x"))
         return (self.word(max(longest - len(ends), 3)).lower() + ends)[:longest]
 
@@ -320,14 +246,6 @@ class Writer:
         town, code = self.word(10).capitalize(), f"{self.rng.randrange(100000):05d}"
         return self.rng.choice((f"{town}, {self.rng.choice(('CA', 'NY', 'TX', 'WA'))} {code}", f"{code} {town}", town))
 
-    def phone(self) -> str:
-        """A telephone number."""
-        return self._digits(self.rng.choice(_PHONES))
-
-    def reference(self) -> str:
-        """The number of an order, an invoice, an account."""
-        return self._digits(self.rng.choice(_REFERENCES))
-
     def email(self) -> str:
         """An address of mail or of the net."""
         word, host = self.word(8).lower(), self.word(8).lower()
@@ -359,6 +277,17 @@ class Writer:
         text, style = self.rng.choice(self._shop), self.rng.random()
         return text.upper() if style < 0.45 else _capitalised(text) if style < 0.7 else text
 
+    def spaced(self, text: str) -> str:
+        """`text` as someone typed it into a till: at times without the spaces around marks, or with more of them."""
+        form = self.rng.random()
+        if form < 0.14:
+            return re.sub(r"(?<=[^\W\d])([.,:;]) ", r"\1", text)
+        if form < 0.2:
+            return re.sub(r"(?<!\d) ?: ?|: ?(?!\d)", " : ", text).strip()
+        if form < 0.24:
+            return re.sub(r"(?<=[^\W\d])([-/&])(?=[^\W\d])", r" \1 ", text)
+        return text
+
     def entry(self) -> str:
         """One line of a receipt, a letterhead or a form, often in capitals."""
         rng = self.rng
@@ -385,9 +314,11 @@ class Writer:
             lambda: rng.choice((self.company, self.street, self.place, self.email, self.name, self.phone))(),
             lambda: f"{self.street()}, {self.place()}",
             lambda: rng.choice(("Tel: ", "Fax ", "TEL.", "GST ID ", "Order #", "(", "*")) + self.reference(),
-            lambda: self.amount(),
+            lambda: f"{rng.choice(('VISA', 'Card', 'Card No', 'Acct #'))}{rng.choice((' ', ': ', ':'))}{self.card()}",
+            lambda: f"{self.title(1)}(s){rng.choice((' ', ': ', ' : '))}{rng.randint(1, 30)}",
+            self.amount,
         )
-        text = self._set(" ".join(rng.choice(choices)().split()))
+        text = self.spaced(self._set(" ".join(rng.choice(choices)().split())))
         return text.upper() if rng.random() < 0.45 else text
 
     def code_line(self, depth: int) -> tuple[str, int]:
@@ -407,7 +338,3 @@ class Writer:
             f"{a}[{b}] = {n}.{n % 7}", f"assert {a} <= {b}", f"x{n} = {a} * (y - {n})", f"0x{n:02X}", f"$ {a} --{b}",
         )  # fmt: skip
         return rng.choice(statements), -1 if depth and rng.random() < 0.4 else 0
-
-    def _digits(self, pattern: str) -> str:
-        kinds = {"9": string.digits, "A": string.ascii_uppercase}
-        return "".join(self.rng.choice(kinds.get(char, char)) for char in pattern)

@@ -37,11 +37,12 @@ def receipt(sheet: Sheet) -> None:
         sheet.left, sheet.right = sheet.left + slack * 0.5, sheet.right - slack * 0.5
     left, right, middle = sheet.left, sheet.right, sheet.middle
     divider = rng.choice(("dash", "dot", "line", "double", "none", "dash"))
-    sign = rng.choice(("", "", "", "$", "RM", "£" if "£" in writer.extras else "", "€" if "€" in writer.extras else ""))
+    sign = rng.choice(("", "", "", "$", "RM", "RM ", *(sign if sign in writer.extras else "" for sign in "£€")))
     upper = rng.random() < 0.45
     large = rng.uniform(1.0, 1.5)
 
     def case(text: str) -> str:
+        text = writer.spaced(text)
         return text.upper() if upper else text
 
     sheet.row(Cell(sheet.fit(case(writer.company()), sheet.width, large, True), middle, "c", True), scale=large)
@@ -89,7 +90,7 @@ def _sums(sheet: Sheet, total: int, sign: str, case) -> None:
     if rng.random() < 0.5:
         rows += [("Cash", paid, False), ("Change", paid - total - tax, False)]
     elif rng.random() < 0.5:
-        rows += [(rng.choice(("VISA", "Card", "MASTERCARD")) + f" {rng.randrange(10000):04d}", total + tax, False)]
+        rows += [(f"{rng.choice(('VISA', 'Card', 'MASTERCARD'))} {sheet.writer.card()}", total + tax, False)]
     longest = max(sheet.atlas(bold=True).width(f"{label}   {_money(cents, sign)}") for label, cents, _ in rows)
     x = sheet.left + rng.choice((0.0, 0.0, 0.5)) * max(sheet.width - longest, 0)
     for label, cents, bold in rows:

@@ -12,7 +12,7 @@ def _title(sheet: Sheet) -> None:
     sheet.skip(0.5)
 
 
-def _value(sheet: Sheet, value: float, most: float) -> str:
+def _value(value: float, most: float) -> str:
     if most >= 1000:
         return f"{value:,.0f}"
     return f"{value:.0f}" if most > 20 else f"{value:.1f}"
@@ -27,8 +27,7 @@ def _labels(sheet: Sheet, count: int) -> list[str]:
         return [str(first + index) for index in range(count)]
     if form < 0.45:
         start = rng.randrange(12)
-        months = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
-        return [months[(start + index) % 12] for index in range(count)]
+        return [sheet.writer.months[(start + index) % 12][:3].capitalize() for index in range(count)]
     if form < 0.6:
         return [f"{rng.choice('QABS')}{index + 1}" for index in range(count)]
     return [sheet.writer.word(6).capitalize() for _ in range(count)]
@@ -38,7 +37,7 @@ def _axes(sheet: Sheet, most: float, height: float) -> tuple[float, float, float
     """Draw the frame and the values of the y axis, each a line of text; returns left, top and bottom of the plot."""
     rng = sheet.rng
     ticks = max(2, min(rng.randint(2, 6), int(height / (1.6 * sheet.row_height()))))
-    texts = [_value(sheet, most * index / ticks, most) for index in range(ticks, -1, -1)]
+    texts = [_value(most * index / ticks, most) for index in range(ticks, -1, -1)]
     left = sheet.left + max(sheet.atlas().width(text) for text in texts) + 0.6 * sheet.px
     top = sheet.y + sheet.row_height() / 2
     bottom = top + height
@@ -80,13 +79,13 @@ def bars(sheet: Sheet) -> None:
     if rng.random() < 0.4:
         widest = max(sheet.atlas().width(label) for label in labels)
         start = sheet.left + min(widest, 0.4 * sheet.width) + 0.5 * sheet.px
-        length = sheet.right - start - sheet.atlas().width(_value(sheet, most, most)) - 0.6 * sheet.px
+        length = sheet.right - start - sheet.atlas().width(_value(most, most)) - 0.6 * sheet.px
         for label, value in zip(labels, values):
             end = start + length * value / most
             top, height = sheet.y, sheet.row_height()
             cells = (
                 Cell(sheet.fit(label, start - sheet.left), sheet.left),
-                Cell(_value(sheet, value, most), end + 0.3 * sheet.px),
+                Cell(_value(value, most), end + 0.3 * sheet.px),
             )
             if not sheet.row(*cells):
                 return

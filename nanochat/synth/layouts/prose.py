@@ -72,6 +72,7 @@ def _marked(writer: Writer, rng: random.Random) -> str:
             f"{number} x {writer.amount()}", f"{number}*{number}", f"{word}=", f"${number}", f"$ {writer.amount()}",
             f"{word} {mark} {number}", f"({letters[0]})", f"{word}({number[0]})", f"{word[0]}/{letters[0]}",
             f"({writer.amount()})", f"{number}'{letters[0]}", f'{number[0]}"x{number[0]}"', f"{digits}-{letters[0]}",
+            f"{word}(s)", f"{word}.{word}", f"{number} %",
         )
     )  # fmt: skip
 

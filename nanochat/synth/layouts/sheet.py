@@ -33,7 +33,6 @@ class Sheet:
     def __init__(self, canvas: Canvas, level: Level, faces: Faces, px: int, ink: Ink, writer: Writer):
         self.canvas, self.faces, self.px, self.ink, self.writer = canvas, faces, px, ink, writer
         self.rng: random.Random = writer.rng
-        self._atlases: dict[tuple[float, bool], Atlas] = {}
         self.largest_px = round(level.font_px[1] * canvas.height / level.height)
         rng = self.rng
         roomy = 0.09 if level.width >= 192 else 0.03
@@ -59,15 +58,13 @@ class Sheet:
 
     def atlas(self, scale: float = 1.0, bold: bool = False) -> Atlas:
         """The sheet's type, `scale` times as large but never above the level's largest size."""
-        atlas = self._atlases.get((scale, bold))
-        if atlas is None:
-            px = max(self.px, min(round(self.px * scale), self.largest_px))
-            atlas = self._atlases[scale, bold] = get_atlas(self.faces.bold if bold else self.faces.plain, px)
-        return atlas
+        px = max(self.px, min(round(self.px * scale), self.largest_px))
+        return get_atlas(self.faces.bold if bold else self.faces.plain, px)
 
     def row_height(self, atlas: Atlas | None = None) -> int:
         """Pixels from one row's top to the next."""
-        atlas = atlas or self.atlas()
+        if atlas is None:  # not `atlas or`: one that has set no letter yet is false, as an empty dict is
+            atlas = self.atlas()
         return round((atlas.ascent + atlas.descent) * self.leading) + 1
 
     def rows_left(self) -> int:

@@ -1,0 +1,121 @@
+"""Figures as documents print them: numbers, sums of money, dates, telephone numbers, references and codes."""
+
+import random
+import string
+from collections.abc import Sequence
+
+CODES = (
+    *("A99-999", "AA9999", "9999-AAA", "AAA/99/99", "#99999", "A9A 9A9", "99A-9999-A", "AA 99 99", "AA 9A", "A9-99"),
+    *("9999999999999", "999999999999", "9-999999-999999", "****9999", "XXXX9999", "************9999", "XXXX-XXXX-9999"),
+)
+PHONES = (
+    *("999-9999", "(999) 999-9999", "+9 999 999 99 99", "9999 9999 9999", "999.999.999-99", "+99-99-9999 9999"),
+    *("999-999-9999", "99-9999 9999", "999-9999999"),
+)
+_REFERENCES = (
+    *("99999", "999999", "AA-9999", "A999999", "9999/99", "AA99/9999", "99-9999-A", "#9999", "9999999999"),
+    *("999999-A", "999999999999", "AAA99999999", "99999/999/A9999"),
+)
+_KINDS = {"9": string.digits, "A": string.ascii_uppercase}
+
+
+class Figures:
+    """Writes figures from `rng`, all of them with the signs of printable ASCII and those of `extras` alone.
+
+    months: the names to write dates with; English ones mostly as their first three letters. abroad: whether sums stand
+    as they do in western Europe outside Britain, the comma before the cents.
+    """
+
+    def __init__(self, rng: random.Random, extras: str, months: Sequence[str], abroad: bool) -> None:
+        self.rng, self.extras, self.months, self.abroad = rng, extras, months, abroad
+
+    def number(self) -> str:
+        """A plain number: grouped, decimal, signed, a percentage, an ordinal or a count."""
+        rng = self.rng
+        digits = rng.choice((1, 1, 2, 2, 3, 3, 4, 5, 6))
+        value = rng.randrange(10**digits)
+        form = rng.random()
+        if form < 0.35:
+            return str(value)
+        if form < 0.5:
+            return f"{value:,}"
+        if form < 0.7:
+            return f"{value}.{rng.randrange(10 ** rng.choice((1, 2, 3))):0{rng.choice((1, 2))}d}"
+        if form < 0.8:
+            return f"{value % 101}{rng.choice(('%', '%', '%', ' %'))}"
+        if form < 0.88:
+            return rng.choice("+-#~<>=@") + str(value)
+        if form < 0.93:
+            return f"{value}/{rng.randrange(1, 100)}"
+        units = ["x", "kg", " ml", "cm", " km", "GB", "th", " pcs", *(["°C", "°"] if "°" in self.extras else [])]
+        return f"{value}{rng.choice(units)}"
+
+    def amount(self) -> str:
+        """A sum of money, with or without its currency."""
+        rng = self.rng
+        value = rng.random() ** 3 * rng.choice((20, 200, 2000, 90000))
+        text = f"{value:,.2f}" if rng.random() < 0.7 else f"{value:.2f}"
+        if rng.random() < (0.7 if self.abroad else 0.12):
+            text = text.translate({ord(","): rng.choice(" ..") if self.abroad else " ", ord("."): ","})
+        signs = ["$", "$", "$ ", "USD ", "EUR ", "RM", "RM ", *(sign for sign in self.extras if sign in "£€")]
+        if self.abroad:
+            signs = ["€", "€ ", "EUR ", "kr ", "CHF "]
+        form = rng.random()
+        if self.abroad and form < 0.3:
+            text += rng.choice((" €", " €", "€", " EUR", " kr"))
+        elif form < 0.45:
+            text = rng.choice(signs) + text
+        elif form < 0.52:
+            text = "-" + text
+        return text
+
+    def date(self) -> str:
+        """A date, a time of day, or both."""
+        rng = self.rng
+        year, month, day = rng.randrange(1950, 2036), rng.randrange(1, 13), rng.randrange(1, 29)
+        name = self.months[month - 1]
+        if not self.abroad and rng.random() < 0.7:
+            name = name[:3]
+        short = f"{year % 100:02d}"
+        mark = rng.choice("-/.")
+        if rng.random() < 0.3:
+            return self._clock()
+        text = rng.choice(
+            (
+                f"{year}{mark}{month:02d}{mark}{day:02d}",
+                f"{day:02d}{mark}{month:02d}{mark}{year}",
+                f"{day:02d}{mark}{month:02d}{mark}{short}",
+                f"{month}/{day}/{rng.choice((short, year))}",
+                f"{day} {name} {year}",
+                f"{name} {day}, {year}",
+                f"{day:02d}-{rng.choice((name, name.upper()))}-{rng.choice((short, year))}",
+            )
+        )
+        return f"{text} {self._clock()}" if rng.random() < 0.12 else text
+
+    def _clock(self) -> str:
+        """A time of day, with 24 hours or with 12."""
+        rng = self.rng
+        form = rng.random()
+        minutes = f":{rng.randrange(60):02d}" + (f":{rng.randrange(60):02d}" if form < 0.35 else "")
+        if rng.random() < 0.6:
+            return f"{rng.randrange(24):02d}{minutes}"
+        hour = rng.randrange(1, 13)
+        half = rng.choice(("AM", "PM", "am", "pm", "a.m.", "p.m."))
+        return f"{hour if rng.random() < 0.6 else f'{hour:02d}'}{minutes}{rng.choice((' ', ' ', ''))}{half}"
+
+    def phone(self) -> str:
+        """A telephone number."""
+        return self.filled(self.rng.choice(PHONES))
+
+    def reference(self) -> str:
+        """The number of an order, an invoice, an account."""
+        return self.filled(self.rng.choice(_REFERENCES))
+
+    def card(self) -> str:
+        """The number of a card as tills print it: but for its last four digits hidden, or left out."""
+        return self.filled(self.rng.choice(("9999", "****9999", "XXXX9999", "XXXXXXXXXXXX9999", "**** **** **** 9999")))
+
+    def filled(self, pattern: str) -> str:
+        """A pattern with a digit for each 9 and a capital for each A."""
+        return "".join(self.rng.choice(_KINDS.get(char, char)) for char in pattern)
