@@ -29,7 +29,8 @@ def test_modes_cost_their_tokens_and_operations() -> None:
 
 def test_speed_counts_the_pages_that_were_read(reader: OCR, tmp_path: Path) -> None:
     for i in range(5):
-        draw_page([sentence(i)], 20, width=300)[0].save(tmp_path / f"{i}.png")
+        more = [draw_page([sentence(i + k)], 20, width=300)[0] for k in (5, 10)]  # of each the first page is read alone
+        draw_page([sentence(i)], 20, width=300)[0].save(tmp_path / f"{i}.pdf", save_all=True, append_images=more)
     found = reading.measure_speed(reader, [str(tmp_path)], 3, 1, tmp_path / "out")
     assert found.pages == 3 and found.pages_per_minute > 0
     parts = found.opening, found.finding, found.model, found.rest

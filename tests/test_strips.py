@@ -87,6 +87,9 @@ def test_what_is_cut_in_half_is_left_out_and_the_neighbours_of_a_column_are_not_
     assert cut_strip(piece, beside).text == "abc xyz"
     assert cut_strip(piece, below).text == "abc"
     assert cut_strip(piece, between) is None
+    at_the_end, inside, outside = document(186, 0), document(150, 0), document(202, 0)
+    assert cut_strip(piece, at_the_end) is None
+    assert (cut_strip(piece, inside).text, cut_strip(piece, outside).text) == ("abc xyz", "abc")
 
 
 def test_the_same_seed_gives_the_same_strips_and_another_others() -> None:

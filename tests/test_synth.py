@@ -22,6 +22,7 @@ from nanochat.common import UserError
 from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
 from nanochat.synth.atlas import get_atlas
 from nanochat.synth.canvas import Canvas
+from nanochat.synth.degrade import camera
 from nanochat.synth.figures import Figures
 from nanochat.synth.fonts import EXTRAS, HELD_OUT_FAMILIES, PLAIN, PRINTED, _candidates, find_fonts
 from nanochat.synth.languages import MARKS
@@ -344,6 +345,18 @@ def test_hard_pictures_are_noisier_than_clean_ones():
 
     blank = Level("blank", 256, 256, (14, 16), 2, 30, degrade=0.0)
     assert roughness("train", blank) < 0.5 < roughness("hard", blank)
+
+
+def test_a_fax_in_which_nothing_would_be_left_is_not_sent():
+    def faxes(ink: int) -> int:
+        """How many of 300 pictures of bars in `ink` on paper of 240 come out in black and white."""
+        page = np.full((64, 320), 240, np.uint8)
+        for x in range(40, 280, 30):
+            page[22:42, x : x + 5] = ink
+        sent = [camera(page, 24, 1.0, random.Random(seed)) for seed in range(300)]
+        return sum(set(np.unique(picture)) == {0, 255} for picture in sent)
+
+    assert faxes(40) > 5 and faxes(228) == 0
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)

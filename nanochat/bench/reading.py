@@ -18,7 +18,7 @@ from nanochat.audit import audit
 from nanochat.bench.rates import best_seconds
 from nanochat.boxes import Box
 from nanochat.common import UserError
-from nanochat.documents import Selection, find_sources
+from nanochat.documents import Selection, Source, find_sources
 from nanochat.engine import Generation, Guard
 from nanochat.flops import clip_forward_flops, sam_forward_flops
 from nanochat.image_process import expand_image_tokens, open_image, show
@@ -36,6 +36,7 @@ from nanochat.tasks.empty_pictures import EmptyPictures
 from nanochat.tasks.eval_set import EvalSet
 
 PAGE = (1240, 1754)  # A4 at 150 dots an inch: width, height
+FIRST_PAGE = Selection("1")
 SQUARE = 2048  # of the matrix product that is held to be the machine's peak
 
 
@@ -126,9 +127,9 @@ def _worked() -> float:
     return sum(one.ru_utime + one.ru_stime for one in used)
 
 
-def _pages_only(files: Sequence[str], n: int, workers: int) -> list[Image.Image]:
-    pages = (page.image for page in read_ahead(find_sources(files), workers=workers) if page.image is not None)
-    return [page for page, _ in zip(pages, range(n))]
+def _pages_only(sources: Sequence[Source], workers: int) -> list[Image.Image]:
+    pages = read_ahead(sources, FIRST_PAGE, workers=workers)
+    return [page.image for page in pages if page.image is not None]
 
 
 class _TimedReader:
@@ -145,9 +146,10 @@ class _TimedReader:
 
 
 def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folder: Path) -> Speed:
-    """Read the first `n` pages of these files, as `nano-ocr read --format json --out` does."""
+    """Read the first page of the first `n` of these files, as `nano-ocr read --format json --out` does."""
+    sources = find_sources(files)[:n]
     started = _worked()
-    pages = _pages_only(files, n, workers)
+    pages = _pages_only(sources, workers)
     opening, started = _worked() - started, time.process_time()
     for page in pages:
         find_lines(page)
@@ -156,7 +158,7 @@ def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folde
         raise UserError("no page in these files")
     list(reader.read_many(pages[:1]))  # warm-up
     ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
-    job = Job(find_sources(files)[:n], PROMPT, Selection("1"), workers=workers, format="json", out=ledger.path.parent)
+    job = Job(sources, PROMPT, FIRST_PAGE, workers=workers, format="json", out=ledger.path.parent)
     timed = _TimedReader(reader)
     clock, started = time.perf_counter(), _worked()
     totals = read_input(lambda: cast(OCR, timed), job, ledger)

@@ -6,7 +6,7 @@ from functools import cache
 import cv2
 import numpy as np
 
-MOSTLY = 0.6  # share of the glyphs, spaces among them, that a picture in black and white must show
+TOLD_APART = 0.6  # share of what is black and white that must be ink and paper, more than by chance
 _BANK = 1280  # px, no sheet is larger: `draw` makes none more than twice as large as its picture
 
 
@@ -176,20 +176,17 @@ def fax(pixels: np.ndarray, px: float, bar: float = 0.92) -> np.ndarray:
     return np.where(grey > threshold, 255, 0).astype(np.uint8)
 
 
-def _shows(pixels: np.ndarray, boxes: np.ndarray) -> bool:
-    """Whether in a picture of black and white most of the glyphs, boxes (N, 4), are still to be seen."""
-    white = cv2.integral(pixels // 255)
-    x0, x1 = (boxes[:, k].round().astype(int).clip(0, pixels.shape[1]) for k in (0, 2))
-    y0, y1 = (boxes[:, k].round().astype(int).clip(0, pixels.shape[0]) for k in (1, 3))
-    light = white[y1, x1] - white[y0, x1] - white[y1, x0] + white[y0, x0]
-    return bool(((light > 0) & (light < (y1 - y0) * (x1 - x0))).mean() > MOSTLY) if len(boxes) else True
+def _tells_apart(pixels: np.ndarray, image: np.ndarray, px: float) -> bool:
+    """Whether (H, W) in black and white is mostly of one where `image`, as large, has ink, and of the other elsewhere."""
+    cover, _, _ = ink_cover(image, px)
+    ink = cover > 0.5
+    return not ink.any() or abs(float(pixels[ink].mean()) - float(pixels[~ink].mean())) > TOLD_APART * 255
 
 
-def camera(image: np.ndarray, boxes: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
+def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
     """All that happens between a flat, sharp, evenly lit picture and the file, each by chance.
 
-    strength in [0, 1] sets how likely and how bad; at 0 nothing happens. boxes (N, 4): of the picture's glyphs, spaces
-    among them; `px`: the smallest type's size in the picture.
+    strength in [0, 1] sets how likely and how bad; at 0 nothing happens. `px`: the smallest type's size in the picture.
     """
     if strength <= 0 or rng.random() < 0.12:
         return image
@@ -203,5 +200,5 @@ def camera(image: np.ndarray, boxes: np.ndarray, px: float, strength: float, rng
         )
     elif form > 1 - 0.08 * strength and px >= 16:
         faxed = fax(pixels, px)
-        pixels = faxed if _shows(faxed, boxes) else pixels  # what lies in a shadow can be lost altogether
+        pixels = faxed if _tells_apart(faxed, image, px) else pixels  # what lies in a shadow can be lost altogether
     return pixels

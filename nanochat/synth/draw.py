@@ -57,7 +57,7 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     if strength > 0:
         image = strokes(image, sum(ink) < sum(paper), px, strength, rng)
     image, boxes, centres = _lay(image, boxes, centres, canvas.rise, level, strength, rng)
-    image = camera(image, boxes, px, strength, rng)
+    image = camera(image, px, strength, rng)
     text = "\n".join(canvas.lines).translate(_AS_TYPED)
     return Document(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
 

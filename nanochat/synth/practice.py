@@ -79,5 +79,5 @@ def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Do
     if rng.random() < SCANNED:
         document.image = scanned_in_black_and_white(document.image, document.boxes, rng)
     if till:
-        document.image = camera(document.image, document.boxes, level.font_px[0], rng.uniform(0.1, 0.6), rng)
+        document.image = camera(document.image, level.font_px[0], rng.uniform(0.1, 0.6), rng)
     return document

@@ -20,7 +20,7 @@ def blank(size: tuple[int, int], rng: random.Random) -> np.ndarray:
     level = rng.randint(180, 255) if rng.random() < 0.85 else rng.randint(0, 60)
     tone = [max(0, level - rng.randint(0, 30)) for _ in range(3)]
     sheet = np.full((size[1], size[0], 3), tone, np.uint8)
-    return sheet if rng.random() < 0.2 else camera(sheet, np.empty((0, 4)), 16, rng.random(), rng)
+    return sheet if rng.random() < 0.2 else camera(sheet, 16, rng.random(), rng)
 
 
 def speckle(size: tuple[int, int], rng: random.Random) -> np.ndarray:
