@@ -177,7 +177,7 @@ def fax(pixels: np.ndarray, px: float, bar: float = 0.92) -> np.ndarray:
 
 
 def _tells_apart(pixels: np.ndarray, image: np.ndarray, px: float) -> bool:
-    """Whether (H, W) in black and white is mostly of one where `image`, as large, has ink, and of the other elsewhere."""
+    """Whether (H, W) in black and white is mostly of one where `image`, as large, has ink, of the other elsewhere."""
     cover, _, _ = ink_cover(image, px)
     ink = cover > 0.5
     return not ink.any() or abs(float(pixels[ink].mean()) - float(pixels[~ink].mean())) > TOLD_APART * 255
