@@ -92,7 +92,8 @@ class Writer(Figures):
             length = rng.randint(min(2, longest), max(min(longest, 12), 1))
             return "".join(self.char() for _ in range(length))
         if form < 0.85:
-            return self.filled(rng.choice(CODES if form < 0.7 else PHONES))[:longest].strip()
+            text = self.filled(rng.choice(CODES if form < 0.7 else PHONES))
+            return (text[-longest:] if text[0] == "*" else text[:longest]).strip()  # stars alone say nothing
         ends = rng.choice((".com", ".org", "@x.net", "/a.py", "_id", ".pdf", "=1;", "();", "[0]", "->x"))
         return (self.word(max(longest - len(ends), 3)).lower() + ends)[:longest]
 
