@@ -1,0 +1,113 @@
+"""What drawn documents say: words kept for the unseen set, real English, quotes, spaces and figures."""
+
+import random
+import re
+import zlib
+from functools import cache
+
+import dateutil.parser
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nanochat.synth.figures import Figures
+from nanochat.synth.fonts import EXTRAS, PLAIN, PRINTED
+from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
+from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
+from nanochat.synth.wordings import WORDINGS
+from nanochat.synth.writer import Writer
+
+
+@cache
+def fixed_words() -> set[str]:
+    """The words of all that is written as it stands, in lower case."""
+    texts = [*COMMON_WORDS, *SHOP, *OFFICE, *FIRMS, *STREETS, *SIZES, *SPOKEN, *MONTHS, *(m[:3] for m in MONTHS)]
+    texts += [label for labels in FIELDS.values() for label in labels]
+    texts += [text for own in WORDINGS.values() for text in (own.common, own.months, *own.phrases)]
+    return {word.lower() for word in re.findall(r"[^\W\d_]+", " ".join(texts))}
+
+
+def test_what_every_document_may_say_is_not_held_out():
+    held_out = {word.lower() for words in words_by_length(True).values() for word in words}
+    assert len(held_out) > 2000 and not held_out & fixed_words()
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**9), st.booleans())
+def test_held_out_words_are_written_for_unseen_and_for_nothing_else(seed, held_out):
+    writer = Writer(random.Random(seed), held_out)
+    words = [writer.word() for _ in range(200)] + re.findall("[A-Za-z]+", writer.name().replace(".", ""))
+    for word in words:
+        if word.lower() not in fixed_words() and len(word) > 1:
+            assert (zlib.crc32(word.lower().encode()) % 20 == 0) == held_out, word
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch):
+    """Write lines that stand in for real English; its words are known until the test ends."""
+
+    def tell(*lines: str) -> tuple[str, ...]:
+        (tmp_path / "english.txt").write_text("\n".join(lines))
+        monkeypatch.setenv("NANO_SENTENCES", str(tmp_path / "english.txt"))
+        sentences.cache_clear()
+        return sentences()
+
+    yield tell
+    sentences.cache_clear()
+
+
+def test_real_english_with_a_held_out_or_unfit_word_or_of_other_letters_is_left_out(told):
+    held_out = next(word for words in words_by_length(True).values() for word in words if len(word) > 5)
+    kept = "a place where bread is baked and sold"
+    lines = (kept, f"a place where {held_out} is sold", "a café that is open late", "too short", "a whorehouse of old")
+    assert told(*lines) == (kept,)
+
+
+def test_real_english_is_written_for_training_alone(told):
+    told("the quick brown fox jumps over a dog", "pack my box with five dozen jugs")
+    written = " ".join(Writer(random.Random(seed)).sentences(60).lower() for seed in range(20))
+    assert "brown fox jumps" in written and "five dozen jugs" in written
+    unseen = " ".join(Writer(random.Random(seed), True).sentences(60).lower() for seed in range(20))
+    assert "brown fox" not in unseen and "dozen jugs" not in unseen
+
+
+def test_printers_quotes_open_before_words_and_close_after_them():
+    texts = [Writer(random.Random(seed), extras=EXTRAS).sentences(400) for seed in range(60)]
+    printed = [text for text in texts if re.search("[“”‘’]", text)]
+    assert 15 < len(printed) < 45, "about one writer in two"
+    for text in printed:
+        assert not re.search("[\"']", text), "never both kinds"
+        assert not re.search(r"\w[“‘]|[“‘](\s|$)|(?<=\s)”|(?<=\s)’(?!tis)", text), text
+    plain = str.maketrans(PRINTED, PLAIN)
+    assert any(re.search(r"[A-Za-z][,.?!]\"", text.translate(plain)) for text in printed), "speech ends with its mark"
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.integers(0, 10**9), st.integers(1, 96))
+def test_lines_are_not_longer_than_asked_for_and_have_single_spaces(seed, longest):
+    line = Writer(random.Random(seed)).line(longest)
+    assert 1 <= len(line) <= longest and line == " ".join(line.split())
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40), st.integers(0, 10**9))
+def test_a_till_types_the_same_letters_with_other_spaces(text, seed):
+    writer = Writer(random.Random(seed))
+    typed = [writer.spaced(" ".join(text.split())) for _ in range(20)]
+    assert all(line.replace(" ", "") == text.replace(" ", "") and line == " ".join(line.split()) for line in typed)
+
+
+def test_times_and_dates_keep_their_marks_together_whatever_a_till_types():
+    writer = Writer(random.Random(0))
+    typed = {writer.spaced("at 12:33, 21/03/18: No. 5, A-B") for _ in range(200)}
+    assert len(typed) > 3 and all("12:33" in line and "21/03/18" in line for line in typed)
+
+
+def test_every_form_of_a_date_is_one_that_can_be_read_back():
+    """Each is told apart by dateutil, which takes what people write; none names another month than it was given."""
+    figures = Figures(random.Random(0), "", MONTHS, abroad=False)
+    dates = [figures.date() for _ in range(600)]
+    for date in dates:
+        dateutil.parser.parse(date)
+    for form in (r"\d{4}/\d\d/\d\d", r"\d\d-\d\d-\d{4}", "[A-Z][a-z]{4,} ", r"\d[AP]M", r"\d \d?\d:"):
+        assert any(re.search(form, date) for date in dates), form
