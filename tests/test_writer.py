@@ -7,7 +7,7 @@ from functools import cache
 
 import dateutil.parser
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from nanochat.synth.figures import Figures
@@ -91,9 +91,10 @@ def test_lines_are_not_longer_than_asked_for_and_have_single_spaces(seed, longes
 
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40), st.integers(0, 10**9))
+@example("Total:: 5", 0)
 def test_a_till_types_the_same_letters_with_other_spaces(text, seed):
     writer = Writer(random.Random(seed))
-    typed = [writer.spaced(" ".join(text.split())) for _ in range(20)]
+    typed = [writer.spaced(" ".join(text.split())) for _ in range(100)]
     assert all(line.replace(" ", "") == text.replace(" ", "") and line == " ".join(line.split()) for line in typed)
 
 
@@ -104,7 +105,7 @@ def test_times_and_dates_keep_their_marks_together_whatever_a_till_types():
 
 
 def test_every_form_of_a_date_is_one_that_can_be_read_back():
-    """Each is told apart by dateutil, which takes what people write; none names another month than it was given."""
+    """By dateutil, which takes what people write; the forms that receipts have are among them."""
     figures = Figures(random.Random(0), "", MONTHS, abroad=False)
     dates = [figures.date() for _ in range(600)]
     for date in dates:

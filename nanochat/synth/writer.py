@@ -284,7 +284,7 @@ class Writer(Figures):
         if form < 0.14:
             return re.sub(r"(?<=[^\W\d])([.,:;]) ", r"\1", text)
         if form < 0.2:
-            return re.sub(r"(?<!\d) ?: ?|: ?(?!\d)", " : ", text).strip()
+            return " ".join(re.sub(r"(?<!\d) ?: ?|: ?(?!\d)", " : ", text).split())
         if form < 0.24:
             return re.sub(r"(?<=[^\W\d])([-/&])(?=[^\W\d])", r" \1 ", text)
         return text
