@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import accumulate
 from typing import Any, Protocol
+from zlib import crc32
 
 import numpy as np
 import torch
@@ -100,6 +101,8 @@ class Sample:
     mask: list[int]
     images: list[ImageViews]
     labels: dict[str, Tensor] | None = None
+    shown: list[int] | None = None
+    """what the decoder is shown in place of `ids`, where that differs"""
 
 
 @dataclass
@@ -120,19 +123,39 @@ def truncate(sample: Sample, image_token_id: int, max_tokens: int) -> Sample:
             break
         images.append(image)
         position += image.layout.n_tokens
-    return Sample(sample.ids[:end], sample.mask[:end], images, sample.labels if len(images) else None)
+    shown = None if sample.shown is None else sample.shown[:end]
+    return Sample(sample.ids[:end], sample.mask[:end], images, sample.labels if len(images) else None, shown)
+
+
+def with_noise(ids: list[int], mask: list[int], share: float, random: np.random.Generator) -> list[int]:
+    """`ids` with `share` of the supervised ones replaced by others, each drawn from the same text.
+
+    A decoder that is shown only faultless text leans on it, and once it has made a mistake is lost [DAN].
+    """
+    where = np.flatnonzero(mask)[:-1]  # all but the end of the answer
+    shown = np.array(ids)
+    replaced = where[random.random(len(where)) < share]
+    if len(replaced):
+        shown[replaced] = shown[random.choice(where, len(replaced))]
+    return shown.tolist()
 
 
 class Prepared(Dataset):
     """A task whose items are tokens and views: what worker processes compute."""
 
-    def __init__(self, task, tokenizer: RustBPETokenizer, view: ViewFunction, seq_len: int) -> None:
+    def __init__(
+        self, task, tokenizer: RustBPETokenizer, view: ViewFunction, seq_len: int, prefix_noise: float = 0.0
+    ) -> None:
         self.task, self.tokenizer, self.view, self.seq_len = task, tokenizer, view, seq_len
+        self.prefix_noise = prefix_noise
         self.image_token_id = tokenizer.encode_special("<|image|>")
 
     def __getitem__(self, key: Any) -> Sample | Skipped:
         try:
             sample = self._prepare(self.task[key])
+            if self.prefix_noise:
+                random = np.random.default_rng(crc32(repr(key).encode()))  # the same when a run is resumed
+                sample.shown = with_noise(sample.ids, sample.mask, self.prefix_noise, random)
         except UserError as error:
             return Skipped(f"sample {key}: {error}", broken=True)
         if not any(sample.mask[1:]):
@@ -181,8 +204,8 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int, pack: bool = False
     starts = [0, *accumulate(lengths)] if packed else [row * longest for row in range(len(kept) + 1)]
     inputs, targets = torch.full((starts[-1],), pad_id), torch.full((starts[-1],), IGNORE)
     for start, length, s in zip(starts, lengths, kept):
-        ids, mask = torch.tensor(s.ids), torch.tensor(s.mask)
-        inputs[start : start + length] = ids[:-1]
+        ids, mask, shown = torch.tensor(s.ids), torch.tensor(s.mask), torch.tensor(s.shown or s.ids)
+        inputs[start : start + length] = shown[:-1]
         targets[start : start + length] = torch.where(mask[1:] == 1, ids[1:], IGNORE)
     shape = (1, starts[-1]) if packed else (len(kept), longest)
     images = [image for s in kept for image in s.images]
@@ -286,16 +309,18 @@ def create_multimodal_loader(
     num_workers: int = 0,
     pin_memory: bool = False,
     pack: bool = False,
+    prefix_noise: float = 0.0,
 ) -> MultimodalLoader:
     """Batches of `task`'s conversations, vision, text or mixed: endless and shuffled anew each epoch, or once in order.
 
     `batch_size`: samples a rank and batch; `seq_len`: tokens, pictures included; `view`: how a picture becomes views;
-    `plan`: which samples make which batch, where neither order fits; `pack`: as in `collate`. Raises UserError when the
+    `plan`: which samples make which batch, where neither order fits; `pack`: as in `collate`;
+    `prefix_noise`: as in `TrainConfig`. Raises UserError when the
     task is empty.
     """
     if len(task) == 0:
         raise UserError("there is no sample to read: the data set is empty")
     if plan is None:
         plan = ShuffledBatches(len(task), batch_size, seed) if shuffle else OrderedBatches(len(task), batch_size)
-    data = Prepared(task, tokenizer, view, seq_len)
+    data = Prepared(task, tokenizer, view, seq_len, prefix_noise)
     return MultimodalLoader(data, plan, rank, world_size, num_workers, pin_memory, pack)

@@ -48,7 +48,7 @@ def nano_config() -> ModelConfig:
         crop_positions=True,
     )  # fmt: skip
     clip = CLIPConfig(grid=8, width=320, n_layer=2, n_head=5, patch_size=0, crop_positions=True)
-    gpt = GPTConfig(sequence_len=1024, vocab_size=323, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
+    gpt = GPTConfig(sequence_len=1024, vocab_size=648, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
     return ModelConfig(VisionConfig(sam, clip, image_size=512, view="native"), gpt, image_token_id=265)
 
 
@@ -108,9 +108,12 @@ class NanoDeepseekOCR(nn.Module):
         """Tell the model which token marks a picture's place."""
         self.config.image_token_id = image_token_id
 
-    def freeze_sam(self) -> None:
-        """Stage 2: SAM no longer trains."""
+    def freeze_sam(self, blocks_only: bool = False) -> None:
+        """SAM no longer trains; with `blocks_only` its neck and its compressor still do."""
         self.sam_model.requires_grad_(False)
+        if blocks_only:
+            for part in (self.sam_model.neck, self.sam_model.net_2, self.sam_model.net_3):
+                part.requires_grad_(True)
 
     def encode_views(self, pixels: Tensor) -> Tensor:
         """Vision features of views of one size, on any device: (N, 3, H, W) in [-1, 1] -> (N, H/64, W/64, C)."""

@@ -128,7 +128,7 @@ def make_loaders(
     def loader(task, plan: BatchPlan | None, shuffle: bool) -> MultimodalLoader:
         return create_multimodal_loader(
             task, setup.tokenizer, config.batch_size, config.seq_len, view, plan=plan, shuffle=shuffle,
-            seed=config.seed, rank=rank, world_size=world_size, num_workers=workers, pin_memory=on_gpu,
+            prefix_noise=config.prefix_noise if shuffle else 0.0, seed=config.seed, rank=rank, world_size=world_size, num_workers=workers, pin_memory=on_gpu,
             pack=config.pack and shuffle and not config.compile,  # validation compares rows, compiled code wants them
         )  # fmt: skip
 

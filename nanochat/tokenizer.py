@@ -36,6 +36,21 @@ SPLIT_PATTERN = (
 )
 _SMALL = "àáâãäåæçèéêëìíîïñòóôõöøœùúûü"
 LETTERS = _SMALL + _SMALL.upper() + "ß"  # of western Europe beyond ASCII; of two bytes each, in UTF-8
+SYMBOLS = "€£¥¢§©®™°±×÷≤≥≠≈µ•…–—½¼¾²³¹ªº¡¿«»„“”‘’‚†←→✓☐☑₀₁₂₃₄₅₆₇₈₉⁰⁴⁵⁶⁷⁸⁹"
+_CENTRAL = "ąćčďđęěėğģīįıķļľĺłńňņőŕřśšşșţťțűůųūýźžżāăēċħġŵŷðþ"
+_GREEK = "αβγδεζηθικλμνξοπρςστυφχψωάέήίόύώϊϋΐΰ"
+_CYRILLIC = "абвгдежзийклмнопрстуфхцчшщъыьэюяёіїєґўђјљњћџ"
+
+
+def _both_cases(small: str) -> str:
+    capitals = (letter.upper() for letter in small)
+    return small + "".join(letter for letter in capitals if len(letter) == 1 and not letter.isascii())
+
+
+CHARACTERS = "".join(
+    dict.fromkeys(LETTERS + SYMBOLS + _both_cases(_CENTRAL) + "İ" + _both_cases(_GREEK) + _both_cases(_CYRILLIC))
+)
+"""Beyond ASCII, what is one token of nano: the letters of Europe's alphabets, and the symbols that documents use."""
 LONG_SPACE = re.compile(r"\s{50000}")  # tiktoken's matcher runs out of stack in a run of half a million spaces
 HOW_TO_GET_ONE = (
     "get one with `uv run hf download nanochat-students/base-d20 tokenizer.pkl --local-dir tokenizer`, train one with "
@@ -91,12 +106,15 @@ class RustBPETokenizer:
     @classmethod
     def characters(cls) -> "RustBPETokenizer":
         """The tokenizer that needs no file: 256 bytes (id = value), the special tokens 256 to 264, `<|image|>` 265, and
-        from 266 on LETTERS, so that what is one character to the eye is one token."""
+        from 266 on CHARACTERS, so that what is one character to the eye is one token."""
         ranks = {bytes([value]): value for value in range(256)}
         special_tokens = {token: 256 + i for i, token in enumerate((*SPECIAL_TOKENS, IMAGE_TOKEN))}
+        letters = [letter.encode() for letter in CHARACTERS]
+        # merges are of pairs: what has three bytes needs its first two as a token as well
+        halves = [letter[:2] for letter in letters if len(letter) == 3]
         first = 256 + len(special_tokens)
-        letters = {letter.encode(): first + i for i, letter in enumerate(LETTERS)}
-        return cls(_encoding(ranks | letters, special_tokens))
+        merged = dict.fromkeys([*letters[: len(LETTERS)], *halves, *letters[len(LETTERS) :]])
+        return cls(_encoding(ranks | {token: first + i for i, token in enumerate(merged)}, special_tokens))
 
     def save(self, directory: str | Path) -> None:
         """Write `tokenizer.pkl`, a pickled `tiktoken.Encoding`, into `directory`."""

@@ -72,6 +72,9 @@ class TrainConfig:
     """peak learning rate; by default the stage's own for d20, 1e-3 for nano"""
     optimizer: OptimizerName = "adamw"
     """adamw, adamw8bit with a quarter of its state (bitsandbytes), or muon for matrices with adamw for the rest"""
+    prefix_noise: float = 0.0
+    """share of the answer's tokens that are shown replaced while it is learnt, targets as they are; 0.1 to 0.2 helps
+    long texts"""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay"""
     grad_clip: float = 1.0

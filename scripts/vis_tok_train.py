@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from nanochat.common import UserError, compute_cleanup, entry_point, parse_args
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
 from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.synth.lessons import lessons, validation
+from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.synth_documents import SynthDocuments
@@ -35,6 +35,10 @@ class Config(TrainConfig):
     """steps of linear warm-up"""
     synth: bool = False
     """train on drawn documents without end, level after level, instead of data_dir"""
+    course: Course = "lines"
+    """with synth: from single characters to lines, or, from weights that read lines, to whole pages"""
+    freeze_sam_blocks: bool = False
+    """SAM's patch embedding, positions and blocks do not train: half the time of a step, for weights that see already"""
     dense_steps: int = 0
     """with synth: first leg, the encoder alone on the place of every character"""
     dense_weight: float = 1.0
@@ -48,8 +52,9 @@ def data(config: Config):
     if not config.synth:
         train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
         return train, OverfitSamples(config.data_dir, "val"), None, None
-    plan = lessons(config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed)
-    return SynthDocuments("train"), SynthDocuments("val"), plan, validation()
+    plan = lessons(config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed,
+                   course=config.course)  # fmt: skip
+    return SynthDocuments("train"), SynthDocuments("val"), plan, validation(config.course)
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
@@ -66,6 +71,8 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         load_clip(setup.model.vision_model, config.clip or sources.clip)
     load_gpt(setup.model.gpt, config.gpt or sources.gpt)
     check_language(config, setup, config.gpt or sources.gpt)
+    if config.freeze_sam_blocks:
+        setup.model.freeze_sam(blocks_only=True)
     count_parameters(setup.model)
     fit_batch(config, setup, dense)
 

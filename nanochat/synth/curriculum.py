@@ -29,8 +29,8 @@ class Lesson:
 class Curriculum:
     """A batch plan over levels, between two legs that need no order: the first `dense_steps` batches come from all
     `dense_levels` alike (labels at every place need no curriculum), those from `last_from` on from all `last_levels`,
-    so that nothing is forgotten while the learning rate falls. `text_share` of the others have no
-    pictures (level TEXT).
+    so that nothing is forgotten while the learning rate falls. `beside`: levels that take a share of the batches in
+    both, whatever the level is, such as TEXT (no pictures) or STRIPS (single lines).
     """
 
     lessons: tuple[Lesson, ...]
@@ -40,7 +40,7 @@ class Curriculum:
     dense_levels: tuple[str, ...] = ()
     last_from: int | None = None
     last_levels: tuple[str, ...] = ()
-    text_share: float = 0.0
+    beside: tuple[tuple[str, float], ...] = ()
     seed: int = 42
     now: int = field(default=0, init=False)
     running_loss: float | None = field(default=None, init=False)
@@ -56,8 +56,11 @@ class Curriculum:
         names = [lesson.level for lesson in self.lessons]
         if k < self.dense_steps:
             return self.dense_levels[random.integers(len(self.dense_levels))]
-        if self.text_share and np.random.default_rng((self.seed, k, 1)).random() < self.text_share:
-            return TEXT
+        draw = np.random.default_rng((self.seed, k, 1)).random()
+        for name, share in self.beside:
+            if draw < share:
+                return name
+            draw -= share
         if self._is_last(k):
             return self.last_levels[random.integers(len(self.last_levels))]
         share = random.random()

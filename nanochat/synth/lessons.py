@@ -4,8 +4,10 @@ The thresholds, in nats per character, and the shares are those of the shipped w
 runs that they come from.
 """
 
+from typing import Literal
+
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
-from nanochat.synth.levels import STRIPS
+from nanochat.synth.levels import STRIPS, TEXT
 
 # From easy to hard: lines drawn alone, then such as are cut out of pages; the running loss below which each is left.
 LESSONS = (
@@ -23,21 +25,41 @@ LAST_LEVELS = (
 )
 VAL_LEVELS = ("s1", "B", "D", "line256", STRIPS)
 
+# Whole pages, from weights that read lines: one row of text more at a time, then small type and every layout.
+PAGE_LESSONS = (
+    Lesson("rows2", 0.45), Lesson("rows3", 0.45), Lesson("rows4", 0.45), Lesson("rows6", 0.45), Lesson("rows8", 0.45),
+    Lesson("wide8", 0.45), Lesson("block", 0.45), Lesson("rows12", 0.45), Lesson("rows16", 0.45),
+    Lesson("rows24", 0.45), Lesson("note", 0.45), Lesson("leaf", 0.45), Lesson("page", 0.0),
+)  # fmt: skip
+PAGE_LAST_LEVELS = (
+    *("rows3", "rows4", "rows6", "C", "D", "E", "Ew", "rows8", "wide8", "block", "block", "block", "rows12", "rows16"),
+    *("rows24", "note", "note", "leaf", "leaf", "page", "page", "page", "page"),
+)
+LINES_BESIDE_PAGES = 0.25  # of the batches: lines are forgotten otherwise
+PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)
+
+Course = Literal["lines", "pages"]
+
 
 def lessons(
-    batch_size: int, steps: int, decay: float, dense_steps: int = 0, text_share: float = 0.0, seed: int = 42
-) -> Curriculum:
+    batch_size: int, steps: int, decay: float, dense_steps: int = 0, text_share: float = 0.0, seed: int = 42,
+    course: Course = "lines",
+) -> Curriculum:  # fmt: skip
     """The batches of a run of `steps` steps, the learning rate of whose last `decay` share falls to zero.
 
     batch_size: pictures of 128 x 128; of other sizes as many as have the same area. text_share: of batches without
-    pictures.
+    pictures. course: "lines" from nothing, or "pages" from weights that read lines.
     """
+    beside = ((TEXT, text_share),)
+    if course == "pages":
+        beside += ((STRIPS, LINES_BESIDE_PAGES),)
     return Curriculum(
-        LESSONS, batch_size * 128 * 128, dense_steps=dense_steps, dense_levels=DENSE_LEVELS, last_levels=LAST_LEVELS,
-        last_from=round(steps * (1 - decay)), text_share=text_share, seed=seed,
+        LESSONS if course == "lines" else PAGE_LESSONS, batch_size * 128 * 128, dense_steps=dense_steps,
+        dense_levels=DENSE_LEVELS, last_levels=LAST_LEVELS if course == "lines" else PAGE_LAST_LEVELS,
+        last_from=round(steps * (1 - decay)), beside=beside, seed=seed,
     )  # fmt: skip
 
 
-def validation() -> LevelSet:
+def validation(course: Course = "lines") -> LevelSet:
     """Sixteen documents of each of five levels, the same at every validation."""
-    return LevelSet(VAL_LEVELS, per_level=16, batch_size=16)
+    return LevelSet(VAL_LEVELS if course == "lines" else PAGE_VAL_LEVELS, per_level=16, batch_size=16)

@@ -18,6 +18,7 @@ class Level:
 
 
 _LINE_KINDS = ("lines", "lines", "entry", "crop")
+_ROW_KINDS = ("lines", "lines", "paragraph")
 _NOTE_KINDS = ("lines", "paragraph", "list", "receipt", "form", "table", "letter")
 _PAGE_KINDS = (
     *("lines", "receipt", "receipt", "invoice", "form", "table", "paragraph", "columns", "article", "letter"),
@@ -43,6 +44,16 @@ CURRICULUM = (
     Level("rough448", 448, 64, (12, 32), 1, 84, _LINE_KINDS, degrade=0.9),
     Level("E", 192, 192, (12, 28), 8, 90, ("lines", "paragraph", "list", "form")),
     Level("Ew", 256, 128, (12, 28), 6, 90, ("lines", "paragraph", "list", "form")),
+    Level("rows2", 256, 64, (18, 26), 2, 40, _ROW_KINDS),
+    Level("rows3", 256, 128, (20, 28), 3, 66, _ROW_KINDS),
+    Level("rows4", 256, 128, (20, 28), 4, 88, _ROW_KINDS),
+    Level("rows6", 256, 192, (20, 28), 6, 130, _ROW_KINDS),
+    Level("rows8", 256, 256, (20, 28), 8, 160, _ROW_KINDS),
+    Level("wide8", 384, 256, (20, 28), 8, 240, _ROW_KINDS),
+    Level("block", 256, 256, (16, 28), 8, 160, _NOTE_KINDS, degrade=0.4),
+    Level("rows12", 384, 384, (20, 28), 12, 300, _ROW_KINDS),
+    Level("rows16", 512, 512, (20, 28), 16, 400, _ROW_KINDS),
+    Level("rows24", 512, 512, (14, 24), 24, 500, _ROW_KINDS),
     Level("note", 256, 256, (12, 24), 14, 160, _NOTE_KINDS, degrade=0.4),
     Level("leaf", 384, 384, (12, 28), 28, 320, _PAGE_KINDS, degrade=0.4),
     Level("page", 512, 512, (12, 32), 40, 500, _PAGE_KINDS, degrade=0.4),
@@ -55,7 +66,8 @@ TEXT = "text"  # no level of pictures: the text of a note, to be copied
 
 TIERS = {
     "line": ("line128", "line256", "line384", "line512"),
+    "block": ("block",),
     "note": ("note",),
     "page": ("page",),
 }
-"""What is reported: one line of any width, a note of 160 characters, a page of 500."""
+"""What is reported: one line of any width, a block of 8 lines, a note of 160 characters, a page of 500."""
