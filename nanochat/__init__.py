@@ -4,12 +4,12 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nanochat.async_ocr import AsyncOCR as AsyncOCR
-    from nanochat.ocr import OCR as OCR
+    from nanochat.reading.ocr import OCR as OCR
 
 
 def __getattr__(name: str) -> Any:
     if name == "OCR":  # on demand: whoever imports another part does not wait for these
-        from nanochat.ocr import OCR
+        from nanochat.reading.ocr import OCR
 
         return OCR
     if name == "AsyncOCR":

@@ -10,10 +10,10 @@ from typing import Any
 
 from PIL import Image
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.image_process import open_image
-from nanochat.ocr import OCR, PROMPT
-from nanochat.page import Page
+from nanochat.reading.ocr import OCR, PROMPT
+from nanochat.reading.page import Page
 
 
 @dataclass

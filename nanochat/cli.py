@@ -16,13 +16,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from nanochat.archives.settings import BatchSettings
 from nanochat.checkpoint import peek_meta
-from nanochat.common import UserError, entry_point, parse_args
-from nanochat.documents import InputPage, Selection, find_sources
-from nanochat.formats import Format
-from nanochat.ledger import READ, Ledger
-from nanochat.ocr import OCR, find_model
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, one_picture, prompt_for
-from nanochat.reading import Job, read_input, summary
+from nanochat.reading.documents import InputPage, Selection, find_sources
+from nanochat.reading.formats import Format
+from nanochat.reading.job import Job, read_input, summary
+from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ocr import OCR, find_model
 from nanochat.serve.settings import ServeSettings
 
 ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
@@ -270,7 +271,7 @@ def main() -> None:
         if code:
             sys.exit(code)
     elif isinstance(command, Score):
-        from nanochat import score  # plots and reports are not for those who read a file
+        from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
 
         _check_numbers(command, "dpi", "batch_size")
         selection = Selection(command.pages)

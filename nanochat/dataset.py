@@ -22,7 +22,9 @@ import tyro
 from huggingface_hub.constants import ENDPOINT
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from nanochat.common import UserError, atomic_path, entry_point, parse_args
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
+from nanochat.files import atomic_path
 
 BASE_URL = f"{ENDPOINT}/datasets/karpathy/fineweb-edu-100b-shuffle/resolve/main"
 N_SHARDS = 1823

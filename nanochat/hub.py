@@ -5,7 +5,7 @@ from pathlib import Path
 
 from huggingface_hub import snapshot_download, try_to_load_from_cache
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 
 
 def fetch(repo_id: str, filename: str, repo_type: str = "model") -> Path:

@@ -17,7 +17,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.modes import ImageLayout, Mode, get_mode, square_tokens
 
 PAD_COLOUR = (127, 127, 127)

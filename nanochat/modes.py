@@ -16,7 +16,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 
 TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
 PUBLIC_PAGE = 1024  # the page that the public sizes below are given for

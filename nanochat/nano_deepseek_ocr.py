@@ -9,11 +9,11 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.common import UserError
 from nanochat.deepencoder import VisionConfig
 from nanochat.deepencoder.clip import CLIP, CLIPConfig
 from nanochat.deepencoder.projector import Projector
 from nanochat.deepencoder.sam import SAM, SAMConfig
+from nanochat.errors import UserError
 from nanochat.gpt import GPT, GPTConfig, KVCache, cap
 from nanochat.image_process import ImageLayout, ImageViews
 

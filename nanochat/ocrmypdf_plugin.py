@@ -20,10 +20,10 @@ from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 from PIL import Image
 from pydantic import BaseModel
 
-from nanochat.common import UserError
-from nanochat.formats import Placed, placed_lines, words_of
-from nanochat.ocr import OCR, find_model
-from nanochat.page import Page
+from nanochat.errors import UserError
+from nanochat.reading.formats import Placed, placed_lines, words_of
+from nanochat.reading.ocr import OCR, find_model
+from nanochat.reading.page import Page
 
 log = logging.getLogger(__name__)
 CERTAIN = 15.0  # of 0 to 15: a page is turned when it is clear

@@ -19,8 +19,8 @@ from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from nanochat.checkpoint import load_weights
-from nanochat.common import UserError
 from nanochat.deepencoder import CLIP, SAM
+from nanochat.errors import UserError
 from nanochat.gpt import GPT
 from nanochat.hub import fetch, fetch_matching
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 
 PROMPTS = {
     "free": "<image>\nFree OCR.",

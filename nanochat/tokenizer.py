@@ -14,7 +14,8 @@ from typing import Any, BinaryIO, overload
 import rustbpe
 import tiktoken
 
-from nanochat.common import UserError, atomic_path
+from nanochat.errors import UserError
+from nanochat.files import atomic_path
 
 SPECIAL_TOKENS = (
     "<|bos|>",

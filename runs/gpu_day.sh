@@ -86,15 +86,15 @@ check() {
     local steps=$((gpu ? 60 : 3))
     local short=(--model=nano --image_size=256 --batch_size=5 --optimizer=muon --lr=0.0025 --warmup_steps=10
         --eval_every=0 --save_every=0 --tokenizer_dir="$work/tokenizer" --num_workers=0 --steps="$steps")
-    step parity 120 -m scripts.bench parity
+    step parity 120 -m dev.bench parity
     try_drawn
     step reading 60 -m nanochat.cli read data/images/receipt_000.png
     step "stage 1" 60 -m scripts.vis_tok_train "${short[@]}" --checkpoint_dir="$work/short1"
     step "stage 2" 60 -m scripts.vis_mid_train "${short[@]}" --checkpoint_dir="$work/short2" \
         --resume_from_deepencoder="$work/short1/deepencoder_$steps.pt"
     if [ "$gpu" = 1 ]; then # what may take minutes to compile comes last
-        step "parity compiled" 150 -m scripts.bench parity --compile=True
-        step "compiled" 150 -m scripts.bench train --model=nano --stage=1 --compile=True
+        step "parity compiled" 150 -m dev.bench parity --compile=True
+        step "compiled" 150 -m dev.bench train --model=nano --stage=1 --compile=True
     fi
 }
 
@@ -102,21 +102,21 @@ bench() {
     local model="$1" small=() shape stage batch tokens again
     if [ "$gpu" = 0 ]; then small=(--batch_size=2 --seq_len=100 --image_size=128 --steps=1 --tokens=8); fi
     for stage in 1 2; do
-        step "train $model, stage $stage" 90 -m scripts.bench train --model="$model" --stage="$stage" "${small[@]}"
+        step "train $model, stage $stage" 90 -m dev.bench train --model="$model" --stage="$stage" "${small[@]}"
     done
-    step "decode $model" 90 -m scripts.bench decode --model="$model" "${small[@]}"
+    step "decode $model" 90 -m dev.bench decode --model="$model" "${small[@]}"
     for shape in "2 4 8192 none" "2 1 8192 none" "1 2 4096 none" "1 10 4096 all"; do
         read -r stage batch tokens again <<< "$shape"
-        step "memory, stage $stage, $batch x $tokens" 60 -m scripts.bench memory --model="$model" --optimizer=adamw \
+        step "memory, stage $stage, $batch x $tokens" 60 -m dev.bench memory --model="$model" --optimizer=adamw \
             --stage="$stage" --batch_size="$batch" --seq_len="$tokens" --recompute="$again"
     done
-    step data 60 -m scripts.bench data
+    step data 60 -m dev.bench data
     if [ "$model" != nano ]; then
-        step "train nano" 60 -m scripts.bench train --model=nano
-        step "decode nano" 60 -m scripts.bench decode --model=nano
+        step "train nano" 60 -m dev.bench train --model=nano
+        step "decode nano" 60 -m dev.bench decode --model=nano
     fi
     if [ "$gpu" = 1 ]; then
-        step "train $model compiled" 180 -m scripts.bench train --model="$model" --stage=1 --compile=True
+        step "train $model compiled" 180 -m dev.bench train --model="$model" --stage=1 --compile=True
     fi
 }
 
@@ -161,7 +161,7 @@ train() {
 keep() {
     newest="$(newest_of "$1")"
     if [ -z "$newest" ] || [ "$newest" = "$kept" ]; then return; fi
-    "$python" -m scripts.gpu_day shards --checkpoint="$newest" --results="$out" >> "$out/train.log" 2>&1
+    "$python" -m dev.gpu_day shards --checkpoint="$newest" --results="$out" >> "$out/train.log" 2>&1
     kept="$newest"
 }
 
@@ -171,7 +171,7 @@ newest_of() {
 }
 
 case "$slice" in
-    pack | collect) exec "$python" -m scripts.gpu_day "$slice" --pack="$pack" --results="$out" "${@:2}" ;;
+    pack | collect) exec "$python" -m dev.gpu_day "$slice" --pack="$pack" --results="$out" "${@:2}" ;;
     check) unpack && machine && check ;;
     bench) unpack && machine && bench "${MODEL:-$([ "$gpu" = 1 ] && echo d20 || echo nano)}" ;;
     train) unpack && machine && train ;;

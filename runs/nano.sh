@@ -37,7 +37,7 @@ uv run python -m scripts.vis_mid_train "${common[@]}" --steps="$steps2" --decay=
     --resume_from_deepencoder="$out/stage1-leg3/deepencoder_$last.pt" | tee -a "$out/stage2.log"
 uv run python -m scripts.export --checkpoint="$out/stage2/step_$steps2.pt" --out="$out/nano"
 
-uv run python -m scripts.seeing_plots --out="$out/seeing.svg" \
+uv run python -m dev.seeing_plots --out="$out/seeing.svg" \
     --logs stage1="$out/stage1.log" leg1="$out/stage1-leg1.log" leg2="$out/stage1-leg2.log" leg3="$out/stage1-leg3.log" \
     stage2="$out/stage2.log"
 uv run python -m scripts.vision_eval --model="$out/nano" --task=synth-val --n=20

@@ -14,12 +14,12 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from nanochat.common import UserError
-from nanochat.evaluate import Reading, Summary, format_share, read_documents, summarise
-from nanochat.ocr import OCR
-from nanochat.report import Curve, write_report
+from nanochat.errors import UserError
+from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
+from nanochat.evaluation.report import Curve, write_report
+from nanochat.reading.ocr import OCR
 from nanochat.tasks.overfit_samples import OverfitSamples
-from nanochat.trainer import TrainConfig, Trainer
+from nanochat.training.trainer import TrainConfig, Trainer
 from scripts import vis_mid_train, vis_tok_train
 
 STEPS = {1: 120, 2: 120}

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Literal
 
 from nanochat.checkpoint import average_into, export_model, load_model
-from nanochat.common import UserError, entry_point, parse_args
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
 
 
 @dataclass

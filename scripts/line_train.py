@@ -21,9 +21,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nanochat.checkpoint import load_weights
-from nanochat.common import atomic_path, autodetect_device_type, entry_point, parse_args, print0
+from nanochat.command import entry_point, parse_args
+from nanochat.common import autodetect_device_type, print0
+from nanochat.files import atomic_path
 from nanochat.image_process import to_tensor
-from nanochat.line_finder import LineFinder, load_finder
+from nanochat.lines.finder import LineFinder, load_finder
 from nanochat.machine import choose_precision
 from nanochat.synth.line_targets import example
 

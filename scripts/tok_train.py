@@ -10,8 +10,9 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from nanochat.common import UserError, entry_point, parse_args
+from nanochat.command import entry_point, parse_args
 from nanochat.dataset import DATA_DIR, iter_documents
+from nanochat.errors import UserError
 from nanochat.tokenizer import RustBPETokenizer
 
 HELD_OUT_EVERY = 20  # one document in so many is not trained on: it measures the compression

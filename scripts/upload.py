@@ -11,7 +11,8 @@ from pathlib import Path
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
 from nanochat.checkpoint import load_model, load_weights, read_meta
-from nanochat.common import UserError, entry_point, parse_args
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
 from nanochat.tokenizer import RustBPETokenizer
 
 CARD = """---

@@ -10,17 +10,19 @@ from typing import Annotated
 
 import tyro
 
-from nanochat.checkpoint import newest_step
-from nanochat.common import UserError, compute_cleanup, entry_point, parse_args, print0
+from nanochat.command import entry_point, parse_args
+from nanochat.common import compute_cleanup, print0
+from nanochat.errors import UserError
 from nanochat.pretrained import load_deepencoder, load_gpt
-from nanochat.sam_cache import keep_features
-from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.smoltalk import SmolTalk
 from nanochat.tasks.synth_documents import SynthDocuments
-from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay
+from nanochat.training.sam_cache import keep_features
+from nanochat.training.saving import newest_step
+from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
+from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay
 
 LR = {"d20": 3e-5, "nano": 1e-3}
 TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies text and no picture is shown

@@ -7,14 +7,16 @@ torchrun --standalone --nproc_per_node=2 -m scripts.vis_tok_train --steps=300 --
 
 from dataclasses import dataclass
 
-from nanochat.common import UserError, compute_cleanup, entry_point, parse_args
+from nanochat.command import entry_point, parse_args
+from nanochat.common import compute_cleanup
+from nanochat.errors import UserError
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
-from nanochat.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.synth_documents import SynthDocuments
-from nanochat.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
+from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
+from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
 
 LR = {"d20": 5e-5, "nano": 1e-3}
 
@@ -38,7 +40,7 @@ class Config(TrainConfig):
     course: Course = "lines"
     """with synth: from single characters to lines, or, from weights that read lines, to whole pages"""
     freeze_sam_blocks: bool = False
-    """SAM's patch embedding, positions and blocks do not train: half the time of a step, for weights that see already"""
+    """SAM's patch embedding, positions and blocks do not train: half the time a step, for weights that see"""
     dense_steps: int = 0
     """with synth: first leg, the encoder alone on the place of every character"""
     dense_weight: float = 1.0

@@ -12,12 +12,14 @@ from pathlib import Path
 
 import torch
 
-from nanochat.common import UserError, atomic_path, entry_point, parse_args
-from nanochat.compression import plot_compression
-from nanochat.measure import OURS, Measured, bars, measure, results_table, table_rows, wide_console
-from nanochat.ocr import OCR
-from nanochat.peers import open_peers
-from nanochat.score_report import write_score_report
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
+from nanochat.evaluation.compression import plot_compression
+from nanochat.evaluation.measure import OURS, Measured, bars, measure, results_table, table_rows, wide_console
+from nanochat.evaluation.peers import open_peers
+from nanochat.evaluation.score_report import write_score_report
+from nanochat.files import atomic_path
+from nanochat.reading.ocr import OCR
 from nanochat.tasks.eval_set import EvalSet
 from nanochat.tasks.measured import open_set
 

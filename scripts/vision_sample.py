@@ -8,9 +8,11 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from nanochat.common import UserError, atomic_path, entry_point, parse_args
-from nanochat.evaluate import Reading, Summary, format_share, read_documents, summarise
-from nanochat.ocr import OCR
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
+from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
+from nanochat.files import atomic_path
+from nanochat.reading.ocr import OCR
 from nanochat.tasks.overfit_samples import OverfitSamples
 
 

@@ -22,12 +22,12 @@ from nanochat.archives.files import INSIDE, File, count_pages, find_files
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import BROKEN, KEYS, Opening, Reader, Rows
-from nanochat.common import UserError
-from nanochat.documents import InputPage, Selection, Source
-from nanochat.ledger import READ, Ledger
-from nanochat.ocr import find_model
+from nanochat.errors import UserError
 from nanochat.prompts import prompt_for
-from nanochat.reading import PAGES_TOGETHER, Job, summary
+from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.job import PAGES_TOGETHER, Job, summary
+from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ocr import find_model
 
 TASKS = 2000  # most tasks that open pages; one that dies is begun anew, so that none should be long
 CONNECT_SECONDS = 10.0  # to reach a cluster

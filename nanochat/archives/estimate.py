@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from nanochat.archives.files import File
-from nanochat.common import UserError, atomic_path
+from nanochat.errors import UserError
+from nanochat.files import atomic_path
 
 SAMPLE = 16  # files that are opened, and about as many pages that are read
 MILLION = 1_000_000

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from nanochat.ahead import read_ahead
-from nanochat.common import UserError
-from nanochat.documents import SUFFIXES, InputPage, Selection, Source, open_document
+from nanochat.errors import UserError
+from nanochat.reading.ahead import read_ahead
+from nanochat.reading.documents import SUFFIXES, InputPage, Selection, Source, open_document
 
 INSIDE = "!/"
 TARS = (".tar", ".tar.gz", ".tgz")

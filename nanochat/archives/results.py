@@ -9,9 +9,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nanochat.common import atomic_path
-from nanochat.formats import page_record
-from nanochat.ledger import Ledger
+from nanochat.files import atomic_path
+from nanochat.reading.formats import page_record
+from nanochat.reading.ledger import Ledger
 
 ROWS = 1000  # in memory at one time
 BOX = pa.list_(pa.int32())

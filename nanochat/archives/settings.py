@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from typing import Any
 from PIL import Image
 
 from nanochat.archives.files import File, pages_in
-from nanochat.common import UserError
-from nanochat.documents import InputPage, Selection, Source
-from nanochat.ocr import OCR
-from nanochat.reading import Job, read_together, why_it_ended
+from nanochat.errors import UserError
+from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.job import Job, read_together, why_it_ended
+from nanochat.reading.ocr import OCR
 
 Rows = dict[str, Any]  # column -> values, as Ray hands batches over
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")

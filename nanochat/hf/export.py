@@ -13,12 +13,12 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import GenerationConfig, PreTrainedTokenizerFast
 
 from nanochat.checkpoint import export_model
-from nanochat.common import atomic_path
+from nanochat.files import atomic_path
 from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.hf.processing import CHAT_TEMPLATE, FINDER
-from nanochat.line_finder import WEIGHTS
+from nanochat.lines.finder import WEIGHTS
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.ocr import LEAST_SURE, LINE_TOKENS, learnt_mode
+from nanochat.reading.ocr import LEAST_SURE, LINE_TOKENS, learnt_mode
 from nanochat.tokenizer import RustBPETokenizer
 
 PACKAGE = Path(__file__).parents[1]

@@ -13,9 +13,9 @@ from transformers.utils import cached_file, logging
 
 from nanochat.errors import UserError
 from nanochat.image_process import open_image, to_rgb, view_function
-from nanochat.layout import find_lines
-from nanochat.line_finder import line_finder
-from nanochat.lines import HEIGHT, Piece, join, show_in_lines
+from nanochat.lines.cut import HEIGHT, Piece, join, show_in_lines
+from nanochat.lines.finder import line_finder
+from nanochat.lines.layout import find_lines
 
 log = logging.get_logger(__name__)
 FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines

@@ -15,8 +15,8 @@ from fastapi.middleware.cors import CORSMiddleware
 from fastapi.responses import JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 
-from nanochat.common import UserError
-from nanochat.ocr import OCR
+from nanochat.errors import UserError
+from nanochat.reading.ocr import OCR
 from nanochat.serve.chat import chat_router
 from nanochat.serve.errors import install_error_handlers
 from nanochat.serve.gate import Gate

@@ -8,8 +8,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
-from nanochat.common import UserError
-from nanochat.errors import PasswordNeeded
+from nanochat.errors import PasswordNeeded, UserError
 
 
 class ApiError(Exception):

@@ -10,11 +10,11 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from nanochat.batching import Prompt, Sampling
 from nanochat.engine import Guard
+from nanochat.engine.batching import Prompt, Sampling
 from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image, show
 from nanochat.modes import Mode
-from nanochat.ocr import OCR, PROMPT
+from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
 

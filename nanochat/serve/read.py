@@ -16,11 +16,11 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from PIL import Image
 
-from nanochat.common import UserError
-from nanochat.documents import Document, Selection, Source, open_document
-from nanochat.markdown import page_markdown
-from nanochat.ocr import OCR, READING_MODES
+from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, prompt_for
+from nanochat.reading.documents import Document, Selection, Source, open_document
+from nanochat.reading.markdown import page_markdown
+from nanochat.reading.ocr import OCR, READING_MODES
 from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr

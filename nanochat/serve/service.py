@@ -11,7 +11,7 @@ from starlette.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from nanochat.engine import Guard
-from nanochat.ocr import OCR
+from nanochat.reading.ocr import OCR
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import Admission
 from nanochat.serve.metrics import Metrics

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 
 API_KEY_VARIABLE = "NANO_OCR_API_KEY"
 LOOPBACK = ("127.0.0.1", "localhost", "::1")

@@ -5,10 +5,10 @@ import queue
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from nanochat.batching import Generation, Prompt, Sampling
 from nanochat.engine import Engine, Guard
+from nanochat.engine.batching import Generation, Prompt, Sampling
 from nanochat.nano_deepseek_ocr import Pixels
-from nanochat.ocr import OCR
+from nanochat.reading.ocr import OCR
 from nanochat.serve.worker import News, Reading, Worker
 
 OnNews = Callable[[int, News], None]

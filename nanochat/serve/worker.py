@@ -6,8 +6,8 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nanochat.batching import Answer, Generation, Prompt
 from nanochat.engine import Engine
+from nanochat.engine.batching import Answer, Generation, Prompt
 from nanochat.machine import Precision
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import log

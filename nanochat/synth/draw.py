@@ -4,7 +4,7 @@ import random
 
 import numpy as np
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.synth import geometry
 from nanochat.synth.canvas import Canvas, Ink
 from nanochat.synth.degrade import camera, strokes

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import ImageFont
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.synth.languages import MARKS
 from nanochat.tokenizer import LETTERS
 

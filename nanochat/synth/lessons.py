@@ -50,7 +50,7 @@ def lessons(
     batch_size: pictures of 128 x 128; of other sizes as many as have the same area. text_share: of batches without
     pictures. course: "lines" from nothing, or "pages" from weights that read lines.
     """
-    beside = ((TEXT, text_share),)
+    beside: tuple[tuple[str, float], ...] = ((TEXT, text_share),)
     if course == "pages":
         beside += ((STRIPS, LINES_BESIDE_PAGES),)
     return Curriculum(

@@ -66,8 +66,7 @@ TEXT = "text"  # no level of pictures: the text of a note, to be copied
 
 TIERS = {
     "line": ("line128", "line256", "line384", "line512"),
-    "block": ("block",),
     "note": ("note",),
     "page": ("page",),
 }
-"""What is reported: one line of any width, a block of 8 lines, a note of 160 characters, a page of 500."""
+"""What is reported: one line of any width, a note of 160 characters, a page of 500."""

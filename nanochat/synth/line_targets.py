@@ -6,7 +6,7 @@ from dataclasses import replace
 import cv2
 import numpy as np
 
-from nanochat.line_finder import CELL, CORE, UNIT
+from nanochat.lines.finder import CELL, CORE, UNIT
 from nanochat.synth.beside import with_lone_letters
 from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
 from nanochat.synth.document import Document

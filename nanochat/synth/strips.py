@@ -15,8 +15,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.layout import find_lines
-from nanochat.lines import MARGIN, TYPE_HEIGHT, Piece, cut_lines
+from nanochat.lines.cut import MARGIN, TYPE_HEIGHT, Piece, cut_lines
+from nanochat.lines.layout import find_lines
 from nanochat.synth.document import Document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice

@@ -7,7 +7,7 @@ have a prompt and an answer each (`overfit_samples.py`).
 
 from pathlib import Path
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.hub import fetch_matching
 from nanochat.image_process import open_image
 from nanochat.tasks.common import BadSample

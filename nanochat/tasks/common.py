@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 
 ENDLESS = 1_000_000_000  # length of a task that has no end
 

@@ -7,7 +7,7 @@ One row: {"images": [{"bytes": b"...", "path": None}], "texts": [{"user": "What 
 from pathlib import Path
 from typing import Any
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.hub import fetch_matching
 from nanochat.image_process import open_image
 from nanochat.tasks.common import BadSample, Task

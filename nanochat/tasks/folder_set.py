@@ -6,7 +6,7 @@
 
 from pathlib import Path
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.image_process import open_image
 from nanochat.tasks.eval_set import EvalSet, choose, reading
 from nanochat.tasks.overfit_samples import OverfitSamples

@@ -9,7 +9,7 @@ import json
 import zipfile
 from pathlib import Path
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.hub import fetch
 from nanochat.image_process import open_image
 from nanochat.tasks.eval_set import EvalSet, choose, reading

@@ -1,6 +1,6 @@
 """The sets that are measured on, by name: drawn documents, real ones, public benchmarks, anyone's own folder."""
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.tasks.chartqa import ChartQA
 from nanochat.tasks.empty_pictures import EmptyPictures
 from nanochat.tasks.eval_set import EvalSet

@@ -6,7 +6,7 @@ false, ...}], "page_info": {"image_path": "x.jpg", "page_attribute": {"language"
 
 from pathlib import Path
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.hub import fetch
 from nanochat.image_process import open_image
 from nanochat.tasks.eval_set import EvalSet, choose, reading

@@ -8,7 +8,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.image_process import open_image
 from nanochat.tasks.common import BadSample, Task
 from nanochat.tokenizer import IMAGE_PLACEHOLDER

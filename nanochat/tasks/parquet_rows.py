@@ -10,7 +10,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.tasks.common import BadSample
 
 CACHE_BYTES = 128 * 2**20  # decoded row groups that are kept; the one in use is kept whatever its size

@@ -7,7 +7,7 @@ One row: {"messages": [{"content": "What is a barometer?", "role": "user"}, {"co
 from pathlib import Path
 from typing import Any
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.hub import fetch_matching
 from nanochat.tasks.common import BadSample, Task
 from nanochat.tasks.parquet_rows import ParquetRows, find_parquet

@@ -2,7 +2,7 @@
 
 from PIL import Image
 
-from nanochat.common import UserError
+from nanochat.errors import UserError
 from nanochat.synth import LEVELS, SPLITS, TIERS, draw_document
 from nanochat.tasks.eval_set import EvalSet, reading
 

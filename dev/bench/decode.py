@@ -1,0 +1,193 @@
+"""Reading measured: prefill and decoding of our engine, against the bytes it must move and against `transformers`."""
+
+import importlib.util
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from dev.bench.rates import copy_rate
+from nanochat.engine import NO_GUARD, Engine
+from nanochat.engine.batching import Sampling
+from nanochat.engine.int8 import Int8Linear, to_int8
+from nanochat.gpt import GPT
+from nanochat.machine import Precision
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.tokenizer import RustBPETokenizer
+
+REPEATS = 3
+
+
+@dataclass
+class DecodeReport:
+    """Tokens a second are of all rows together; times are the shortest of three runs."""
+
+    batch_size: int
+    prompt: int
+    """tokens of each row's prompt"""
+    tokens: int
+    """tokens decoded for each row"""
+    precision: str
+    prefill_tokens_per_second: float
+    decode_tokens_per_second: float
+    bytes_per_step: float
+    """weights once, keys and values of all rows read so far, on average"""
+    copy_bytes: float
+    """a second, of a copy as large as what a step moves"""
+    mbu: float
+    """bytes moved over what a copy moves in that time"""
+    unrecorded_tokens_per_second: float | None
+    """of our engine with each step started by Python; None on a CPU, which has no other way"""
+    naive_tokens_per_second: float | None
+    """of `NanoDeepseekOCR.generate`, which reads everything again; None where it was not run"""
+    equal_to_naive: bool | None
+    transformers_tokens_per_second: float | None
+    """of `generate` on its NanoChat with our weights, prompt included on both sides; None: not installed"""
+    ours_with_prompt_tokens_per_second: float
+    equal_to_transformers: float | None
+    """share of tokens that are the same"""
+    second_looks: int
+    """choices of ours that were made again from a row's whole text (`batching.py`); their time is counted"""
+
+
+def bytes_per_step(gpt: GPT, precision: Precision, batch: int, mean_length: float) -> float:
+    """Bytes that one decoding step must read: every weight of blocks and head once, and the cache [definition]."""
+    item = precision.dtype().itemsize
+    weights = sum(item * part.weight.numel() for part in gpt.modules() if isinstance(part, nn.Linear))
+    weights += sum(part.int8.numel() for part in gpt.modules() if isinstance(part, Int8Linear))
+    config = gpt.config
+    cache = 2 * config.n_layer * config.n_kv_head * (config.n_embd // config.n_head) * mean_length * batch
+    return weights + item * cache
+
+
+def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
+    """`transformers`' NanoChat with this GPT's weights; None where the library is not installed or has none."""
+    if importlib.util.find_spec("transformers") is None:
+        return None
+    try:
+        from transformers import NanoChatConfig, NanoChatForCausalLM
+    except ImportError:
+        return None
+    c = gpt.config
+    config = NanoChatConfig(
+        vocab_size=c.vocab_size, hidden_size=c.n_embd, intermediate_size=4 * c.n_embd, num_hidden_layers=c.n_layer,
+        num_attention_heads=c.n_head, num_key_value_heads=c.n_kv_head, max_position_embeddings=10 * c.sequence_len,
+    )  # fmt: skip
+    theirs = NanoChatForCausalLM(config).eval()
+    names = {"c_q": "self_attn.q_proj", "c_k": "self_attn.k_proj", "c_v": "self_attn.v_proj"}
+    state = {}
+    for name, weight in gpt.named_parameters():
+        if not name.startswith("transformer.h."):
+            state["lm_head.weight" if "lm_head" in name else "model.embed_tokens.weight"] = weight
+            continue
+        _, _, layer, where, part, _ = name.split(".")
+        ours = f"{where}.{part}"
+        mlp_or_out = {"attn.c_proj": "self_attn.o_proj", "mlp.c_fc": "mlp.fc1", "mlp.c_proj": "mlp.fc2"}
+        state[f"model.layers.{layer}.{mlp_or_out.get(ours) or names[part]}.weight"] = weight
+    theirs.load_state_dict(state)
+    return theirs.to(device, dtype)
+
+
+def _take_turns(runs: dict[str, Callable[[], Any]], device: torch.device) -> tuple[dict[str, float], dict[str, Any]]:
+    """Shortest seconds and last result of each; they take turns, so that what else runs on the machine slows all."""
+    seconds, results = dict.fromkeys(runs, math.inf), dict[str, Any]()
+    for _ in range(REPEATS):
+        for name, run in runs.items():
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            start = time.perf_counter()
+            results[name] = run()
+            if device.type == "cuda":
+                torch.cuda.synchronize()
+            seconds[name] = min(seconds[name], time.perf_counter() - start)
+    return seconds, results
+
+
+def measure_decode(
+    model: NanoDeepseekOCR, precision: Precision, batch: int, prompt: int, tokens: int, naive: bool, int8: bool = False
+) -> DecodeReport:
+    """Decode `tokens` tokens after random prompts, greedily; the model must not have zeros where outputs begin.
+
+    `int8`: our side has its weights at 8 bits, `transformers` does not.
+    """
+    device, gpt = model.device, model.gpt.eval()
+    engine = Engine(model, RustBPETokenizer.characters())
+    engine.end_tokens = set()  # random weights must not end early
+    ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
+
+    def answer(n: int, recorded: bool = True) -> tuple[Tensor, int]:
+        scheduler = engine.scheduler(batch)
+        if not recorded:
+            scheduler.fixed = None
+        prompts = [engine.prompt(row, [], n, [Sampling()], NO_GUARD) for row in ids.tolist()]
+        with precision.autocast(device):
+            for one in prompts:
+                scheduler.submit(one)
+            while scheduler.reading:
+                scheduler.fill()
+            while scheduler.busy:
+                scheduler.decode()
+        return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.second_looks
+
+    def again_and_again() -> Tensor:
+        with precision.autocast(device):
+            return model.generate(ids.to(device), max_new_tokens=tokens + 1)[:, prompt:].cpu()
+
+    runs: dict[str, Callable[[], Any]] = {"first": lambda: answer(1), "ours": lambda: answer(tokens + 1)}
+    if device.type == "cuda":
+        runs |= {"first unrecorded": lambda: answer(1, False), "unrecorded": lambda: answer(tokens + 1, False)}
+    if naive:
+        runs["naive"] = again_and_again
+    theirs = _transformers(gpt, precision, ids, tokens + 1, model.config.image_token_id)
+    if theirs is not None:
+        runs["theirs"] = theirs
+        theirs()  # warm-up
+    if int8:
+        to_int8(gpt)
+    answer(4)
+    seconds, found = _take_turns(runs, device)
+    ours, second_looks = found["ours"]
+    n, decoding = batch * (tokens + 1), seconds["ours"] - seconds["first"]
+    unrecorded = seconds["unrecorded"] - seconds["first unrecorded"] if "unrecorded" in seconds else None
+    moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
+    rate = max(copy_rate(int(moved), device), copy_rate(2**28, device))
+    return DecodeReport(
+        batch_size=batch, prompt=prompt, tokens=tokens, precision="int8" if int8 else precision.name,
+        prefill_tokens_per_second=batch * prompt / seconds["first"],
+        decode_tokens_per_second=batch * tokens / decoding,
+        bytes_per_step=moved, copy_bytes=rate, mbu=moved * tokens / decoding / rate,
+        unrecorded_tokens_per_second=batch * tokens / unrecorded if unrecorded else None,
+        naive_tokens_per_second=n / seconds["naive"] if naive else None,
+        equal_to_naive=torch.equal(found["naive"], ours) if naive else None,
+        transformers_tokens_per_second=n / seconds["theirs"] if theirs else None,
+        ours_with_prompt_tokens_per_second=n / seconds["ours"],
+        equal_to_transformers=float((found["theirs"] == ours).float().mean()) if theirs else None,
+        second_looks=second_looks,
+    )  # fmt: skip
+
+
+def _transformers(
+    gpt: GPT, precision: Precision, ids: Tensor, tokens: int, image_token_id: int
+) -> Callable[[], Tensor] | None:
+    """Their greedy answers to the same prompts, (rows, tokens), when called; None where the library is missing."""
+    device = gpt.lm_head.weight.device
+    theirs = to_transformers(gpt, device, precision.dtype())
+    if theirs is None:
+        return None
+    banned = [image_token_id]  # our engine never emits it
+    options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None, "suppress_tokens": banned}
+
+    @torch.inference_mode()
+    def generate() -> Tensor:
+        where = ids.to(device)
+        found = theirs.generate(
+            where, attention_mask=torch.ones_like(where), min_new_tokens=tokens, max_new_tokens=tokens, **options
+        )
+        return found[:, ids.size(1) :].cpu()
+
+    return generate

@@ -1,0 +1,344 @@
+"""Reading measured: what each mode costs to encode, how fast whole inputs are read and what bounds that, how often the
+ink audit is right, how near the places of lines are, what the loop guard costs, and whether memory stays flat over a
+long document."""
+
+import resource
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import fmean
+from typing import Any, cast
+
+import torch
+from PIL import Image, ImageDraw
+
+from dev.bench.rates import best_seconds
+from nanochat.engine import Generation, Guard
+from nanochat.engine.loops import PAGE_ROWS, LoopGuard, LoopWatch
+from nanochat.errors import UserError
+from nanochat.image_process import expand_image_tokens, open_image, show
+from nanochat.lines.boxes import Box
+from nanochat.lines.layout import find_lines
+from nanochat.machine import Precision, choose_precision
+from nanochat.modes import MODES, get_mode
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.reading.ahead import read_ahead
+from nanochat.reading.documents import Selection, Source, find_sources
+from nanochat.reading.ink_audit import audit
+from nanochat.reading.job import Job, read_input
+from nanochat.reading.ledger import Ledger
+from nanochat.reading.ocr import OCR, PROMPT
+from nanochat.reading.page import Page
+from nanochat.synth import LEVELS, draw_document
+from nanochat.tasks.empty_pictures import EmptyPictures
+from nanochat.tasks.eval_set import EvalSet
+from nanochat.training.flops import clip_forward_flops, sam_forward_flops
+
+PAGE = (1240, 1754)  # A4 at 150 dots an inch: width, height
+FIRST_PAGE = Selection("1")
+SQUARE = 2048  # of the matrix product that is held to be the machine's peak
+
+
+@dataclass
+class ModeCost:
+    """What one page of PAGE pixels costs in one mode."""
+
+    mode: str
+    views: str
+    """in pixels, width first"""
+    tokens: int
+    flops: float
+    seconds: float
+    """of a GPU; of a CPU, what it worked on this alone, all threads side by side"""
+    share: float
+    """of the peak: operations over seconds, over those of a large square matrix product"""
+
+
+def working_seconds(run: Callable[[], object], device: torch.device) -> float:
+    """Seconds of one call; on a CPU processor time over threads, so that other work beside it does not count."""
+    if device.type == "cuda":
+        return best_seconds(run, device, 1.0)
+    started = time.process_time()
+    run()
+    return (time.process_time() - started) / torch.get_num_threads()
+
+
+def square_rate(precision: Precision, device: torch.device) -> float:
+    """FLOP/s of large square matrix products, the best of ten."""
+    a, b = (torch.randn(SQUARE, SQUARE, device=device, dtype=precision.dtype()) for _ in range(2))
+    return max(2.0 * SQUARE**3 / working_seconds(lambda: a @ b, device) for _ in range(10))
+
+
+@torch.inference_mode()
+def measure_modes(size: str, device: torch.device, modes: Sequence[str] = MODES) -> list[ModeCost]:
+    """Encode one A4 page in each mode with random weights."""
+    config = preset(size)
+    vision = config.vision
+    model = NanoDeepseekOCR(config).requires_grad_(False).eval().to(device)
+    precision = choose_precision("auto" if device.type == "cuda" else "float32", device)
+    peak = square_rate(precision, device)
+    page = Image.effect_noise(PAGE, 60).convert("RGB")
+    found: list[ModeCost] = []
+    for name in modes:
+        views = show(page, get_mode(name, vision.page)).to(device)
+        n_tiles, side = 0 if views.tiles is None else len(views.tiles), views.layout.tile_size
+        sizes = [views.layout.view, *[(side, side)] * n_tiles]
+        flops = sum(
+            sam_forward_flops(vision, h, w) + clip_forward_flops(vision, h, w, config.gpt.n_embd) for h, w in sizes
+        )
+
+        def encode(views=views) -> None:
+            with precision.autocast(device):
+                model.encode_images([views])
+
+        if not found:
+            encode()  # warm-up
+        seconds = working_seconds(encode, device)
+        tiles = f"{n_tiles} of {side} x {side}, " if n_tiles else ""
+        shape = f"{tiles}{views.layout.view[1]} x {views.layout.view[0]}"
+        found.append(ModeCost(name, shape, views.layout.n_tokens, flops, seconds, flops / seconds / peak))
+    return found
+
+
+@dataclass
+class Speed:
+    """How fast an input is read; of a page, the seconds that processors worked, which other work does not change."""
+
+    workers: int
+    pages: int
+    pages_per_minute: float
+    """by the clock"""
+    opening: float
+    """all pages opened, nothing else being done"""
+    finding: float
+    """lines found"""
+    model: float
+    """lines cut, views encoded, text written"""
+    rest: float
+    """pages handed over from the processes that open them, files written"""
+    working: float
+    """all of it"""
+
+
+def _worked() -> float:
+    """Processor seconds of this process, and of those that it started and that have ended."""
+    used = [resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(one.ru_utime + one.ru_stime for one in used)
+
+
+def _pages_only(sources: Sequence[Source], workers: int) -> list[Image.Image]:
+    pages = read_ahead(sources, FIRST_PAGE, workers=workers)
+    return [page.image for page in pages if page.image is not None]
+
+
+class _TimedReader:
+    """Reads as `reader` does, and adds up its processor seconds."""
+
+    def __init__(self, reader: OCR) -> None:
+        self.reader, self.seconds = reader, 0.0
+
+    def read_many(self, *arguments: Any) -> list[Page]:
+        started = time.process_time()
+        pages = list(self.reader.read_many(*arguments))
+        self.seconds += time.process_time() - started
+        return pages
+
+
+def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folder: Path) -> Speed:
+    """Read the first page of the first `n` of these files, as `nano-ocr read --format json --out` does."""
+    sources = find_sources(files)[:n]
+    started = _worked()
+    pages = _pages_only(sources, workers)
+    opening, started = _worked() - started, time.process_time()
+    for page in pages:
+        find_lines(page)
+    finding = time.process_time() - started
+    if not pages:
+        raise UserError("no page in these files")
+    list(reader.read_many(pages[:1]))  # warm-up
+    ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
+    job = Job(sources, PROMPT, FIRST_PAGE, workers=workers, format="json", out=ledger.path.parent)
+    timed = _TimedReader(reader)
+    clock, started = time.perf_counter(), _worked()
+    totals = read_input(lambda: cast(OCR, timed), job, ledger)
+    clock, worked = time.perf_counter() - clock, _worked() - started
+    ledger.close()
+    k = max(1, totals.pages)
+    opening, finding, reading, worked = opening / len(pages), finding / len(pages), timed.seconds / k, worked / k
+    rest = max(0.0, worked - opening - reading)
+    return Speed(workers, k, 60 * k / clock, opening, finding, reading - finding, rest, worked)
+
+
+@dataclass
+class GuardCost:
+    """What the loop guard adds to writing answers."""
+
+    rows: int
+    """answers written together"""
+    tokens: int
+    """of all of them"""
+    decoding: float
+    """processor seconds without the guard, pictures and prompts not counted: the shortest of all rounds"""
+    guarded: float
+    """the same with it"""
+    inside: float
+    """processor seconds within the guard, of its shortest round, the clock's own included"""
+
+
+class _TimedWatch(LoopWatch):
+    """A loop guard that counts its seconds."""
+
+    seconds = 0.0
+
+    def add(self, token: int) -> None:
+        started = time.thread_time()
+        super().add(token)
+        _TimedWatch.seconds += time.thread_time() - started
+
+    def loop(self, at_limit: bool = False) -> int | None:
+        started = time.thread_time()
+        found = super().loop(at_limit)
+        _TimedWatch.seconds += time.thread_time() - started
+        return found
+
+
+class _TimedGuard(LoopGuard):
+    def watch(self, rows: int | None = None) -> LoopWatch:
+        return _TimedWatch(self, PAGE_ROWS if rows is None else rows)
+
+
+def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
+    """Read `rows` drawn documents together, with the guard and without, one after the other, `rounds` times."""
+    views = [reader.view(Image.fromarray(draw_document(LEVELS["note"], i, "val").image)) for i in range(rows)]
+    ids = reader.tokenizer.render_for_completion({"messages": [{"role": "user", "content": PROMPT}], "images": [None]})
+    image = reader.tokenizer.encode_special("<|image|>")
+    prompts = [expand_image_tokens(ids, image, [view.layout.n_tokens]) for view in views]
+    untimed, timed = reader.engine.loops, _TimedGuard(reader.tokenizer)
+    found: dict[str, list[float]] = {"off": [], "on": [], "inside": []}
+    answers: list[Generation] = []
+    for what in ("off", "on", "inside", "inside", "on", "off") * rounds:  # what grows with time falls on all alike
+        reader.engine.loops = timed if what == "inside" else untimed
+        guard = Guard(stop_loops=what != "off")
+        steps = reader.engine.stream_batch(prompts, [view.to(reader.device) for view in views], 200, guard=guard)
+        next(steps)  # pictures and prompts are read
+        started, _TimedWatch.seconds = time.process_time(), 0.0
+        *_, answers = steps
+        found[what].append(_TimedWatch.seconds if what == "inside" else time.process_time() - started)
+    reader.engine.loops = untimed
+    tokens = sum(len(answer.tokens) for answer in answers)
+    return GuardCost(rows, tokens, min(found["off"]), min(found["on"]), min(found["inside"]))
+
+
+@dataclass
+class AuditFigures:
+    """How often the ink audit says what it should."""
+
+    pictures: str
+    pages: int
+    right: float
+    """of the true text: `ok`"""
+    half: float
+    """of its first half: `missing`"""
+    doubled: float
+    """of it twice: `invented`"""
+
+
+def measure_audit(name: str, examples: EvalSet) -> AuditFigures:
+    """Ask the audit about the true texts of a set, about half of each, and about each twice; texts of 60 and more."""
+    verdicts: list[list[str]] = []
+    for i in range(len(examples)):
+        example = examples[i]
+        text, picture = example["messages"][1]["content"], example["images"][0]
+        if sum(not c.isspace() for c in text) < 60:
+            continue
+        lines = find_lines(open_image(picture))
+        rows = text.splitlines()
+        half = "\n".join(rows[: len(rows) // 2]) if len(rows) > 1 else text[: len(text) // 2]
+        verdicts.append([audit(lines, said).verdict for said in (text, half, text + text)])
+    wanted = ("ok", "missing", "invented")
+    shares = [fmean(v[k] == word for v in verdicts) if verdicts else 0.0 for k, word in enumerate(wanted)]
+    return AuditFigures(name, len(verdicts), *shares)
+
+
+def measure_empty(n: int) -> dict[str, tuple[int, float, float]]:
+    """Of pictures without a letter, by kind: how many, the share that is `ok` without a text, `invented` with one."""
+    examples = EmptyPictures(n)
+    found: dict[str, list[tuple[bool, bool]]] = {}
+    for i, kind in enumerate(examples.tiers):
+        lines = find_lines(open_image(examples[i]["images"][0]))
+        verdicts = audit(lines, "").verdict == "ok", audit(lines, "a b c d e " * 20).verdict == "invented"
+        found.setdefault(kind, []).append(verdicts)
+    return {kind: (len(rows), fmean(a for a, _ in rows), fmean(b for _, b in rows)) for kind, rows in found.items()}
+
+
+@dataclass
+class PlaceFigures:
+    """How near the places of lines are to the true ones, on drawn documents read whole."""
+
+    level: str
+    lines: int
+    """that were read right, each to a letter in three"""
+    overlap: float
+    """of a line's place with its true box, mean intersection over union"""
+    attended: float
+    """the same of what the model looked at alone, in places of 64 pixels"""
+    holds: float
+    """share of lines whose middle lies in what the model looked at"""
+
+
+def overlap(a: Box, b: Sequence[float]) -> float:
+    """Intersection over union of two boxes."""
+    width, height = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
+    common = max(0.0, width) * max(0.0, height)
+    return common / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - common)
+
+
+def measure_places(reader: OCR, level: str, n: int, alike: Callable[[str, str], float]) -> PlaceFigures:
+    """Read `n` drawn documents of a level whole; `alike(a, b)`: 0 to 1, how alike two lines are."""
+    found: list[tuple[float, float, float]] = []
+    for i in range(n):
+        document = draw_document(LEVELS[level], i, "val")
+        page = next(reader.read_many([Image.fromarray(document.image)]))
+        true = dict(zip(document.text.split("\n"), document.line_boxes().tolist()))
+        for line in page.lines:
+            text = max(true, key=lambda text: alike(text, line.text), default="")
+            if not text or alike(text, line.text) < 2 / 3 or line.box is None or line.attended is None:
+                continue
+            box, seen = true[text], line.attended
+            x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+            inside = seen[0] <= x <= seen[2] and seen[1] <= y <= seen[3]
+            found.append((overlap(line.box, box), overlap(seen, box), float(inside)))
+    means = [fmean(column) for column in zip(*found)] if found else [0.0] * 3
+    return PlaceFigures(level, len(found), *means)
+
+
+def write_numbered_pdf(path: Path, n: int) -> None:
+    """A PDF of `n` pages of A7 with a number on each."""
+    parts = [Image.new("L", (210, 297), 255) for _ in range(10)]
+    for i, part in enumerate(parts):
+        ImageDraw.Draw(part).text((30, 40), f"page {i}", fill=0, font_size=40)
+    parts[0].save(path, "PDF", save_all=True, append_images=[parts[i % 10] for i in range(1, n)])
+
+
+def measure_memory(reader: OCR, pages: int, folder: Path) -> list[tuple[int, float]]:
+    """Read a PDF of that many pages, few tokens each: (page, MB in memory) ten times on the way and at the end."""
+    write_numbered_pdf(folder / "long.pdf", pages)
+    ledger = Ledger(folder / "long" / "ledger.jsonl", {})
+    found: list[tuple[int, float]] = []
+
+    def note(page, state: str) -> None:
+        if page.number in (100, pages) or page.number % max(1, pages // 10) == 0:
+            found.append((page.number, _resident_mb()))
+
+    job = Job(find_sources([str(folder / "long.pdf")]), PROMPT, dpi=72, max_tokens=4, out=folder / "long")
+    read_input(lambda: reader, job, ledger, note)
+    ledger.close()
+    return found
+
+
+def _resident_mb() -> float:
+    status = Path("/proc/self/statm")
+    if status.is_file():
+        return int(status.read_text().split()[1]) * resource.getpagesize() / 1e6
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -1,0 +1,189 @@
+"""What runs/gpu_day.sh needs around its slices: what to take along, weights in pieces, tables out of the results.
+
+python -m dev.gpu_day pack      # fonts, words, English and packages into out/gpu_pack/pack.tar.xz
+python -m dev.gpu_day shards --checkpoint=out/gpu_day/leg1/step_100.pt
+python -m dev.gpu_day collect   # tables into docs/, weights into models/
+"""
+
+import json
+import logging
+import shutil
+import struct
+import subprocess
+import time
+from collections import defaultdict
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import load_file, save_file
+from tyro.conf import Positional
+
+from dev.bench.page import page, read_steps
+from nanochat.checkpoint import export_model, load_model, model_of
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
+from nanochat.files import atomic_path
+from nanochat.nano_deepseek_ocr import ModelConfig
+from nanochat.synth import lexicon
+from nanochat.synth.fonts import ASCII, EXTRAS, PACKED_FACES, find_fonts
+from nanochat.synth.languages import LOCALES, MARKS
+from nanochat.tokenizer import LETTERS, RustBPETokenizer
+
+# Packages that training wants and that a machine made for torch may not have; versions are uv.lock's.
+PACKAGES = ("tyro", "docstring-parser", "typeguard", "faker", "tzdata", "rustbpe", "rapidfuzz", "pypdfium2")
+PACK_LIMIT = 20 * 2**20  # bytes; with the repository and its weights, from which training goes on, 60 MiB
+SHARD = 15 * 2**20  # bytes of weights in one file
+
+
+@dataclass
+class Config:
+    """Pack for a machine without a network; keep weights in small files; turn results into documents."""
+
+    what: Positional[Literal["pack", "shards", "collect"]]
+    """which of the three"""
+    pack: str = "out/gpu_pack"
+    """folder to take along"""
+    results: str = "out/gpu_day/results"
+    """flat folder of results"""
+    checkpoint: str = ""
+    """step_N.pt of the checkpoint that is kept in shards"""
+    python: str = "3.12"
+    """version of Python on that machine"""
+    page: str = "docs/gpu_day.md"
+    """page of tables to write"""
+    models: str = "models/gpu_day"
+    """folder to write weights to"""
+
+
+def pack_fonts(folder: Path) -> None:
+    """The faces that documents are drawn with, cut down to the characters that are drawn."""
+    from fontTools import subset  # comes with matplotlib, and is needed nowhere else
+    from fontTools.ttLib import TTLibError
+
+    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it tells of every oddity of every font
+    options = subset.Options()
+    options.drop_tables = ["GPOS", "GSUB", "GDEF"]  # glyphs are placed one by one
+    options.legacy_cmap = options.notdef_outline = options.passthrough_tables = True
+    options.name_IDs = ["*"]
+    folder.mkdir(parents=True)
+    fonts, rows = find_fonts(), []
+    faces = [face for part in (fonts.trained, fonts.held_out) for family in part.values() for face in family]
+    for number, face in enumerate(faces):
+        name = f"{number:03d}{Path(face.path).suffix}"
+        options.font_number = face.index
+        try:
+            font = subset.load_font(face.path, options)
+            subsetter = subset.Subsetter(options)
+            subsetter.populate(text=" " + ASCII + EXTRAS + LETTERS + MARKS)
+            subsetter.subset(font)
+            subset.save_font(font, str(folder / name), options)
+            rows.append(f"{face.family}\t{face.style}\t{name}\t0")
+        except (TTLibError, AssertionError, struct.error):  # what FreeType alone understands travels whole
+            shutil.copy(face.path, folder / name)
+            rows.append(f"{face.family}\t{face.style}\t{name}\t{face.index}")
+    (folder / PACKED_FACES).write_text("\n".join(rows) + "\n", encoding="utf-8")
+
+
+def pack_packages(folder: Path, python: str) -> None:
+    """PACKAGES for 64-bit Linux on a PC. Raises UserError when they cannot be fetched."""
+    if shutil.which("uv") is None:
+        raise UserError("the packages are fetched by uv, which is not on the PATH: runs/setup.sh installs it")
+    export = ["uv", "export", "--frozen", "--no-hashes", "--no-emit-project", "--no-header"]
+    pinned = subprocess.run(export, capture_output=True, text=True, check=True).stdout.splitlines()
+    chosen = [line.split(";")[0].strip() for line in pinned if line.split("==")[0] in PACKAGES]
+    command = ["uv", "pip", "install", "--quiet", "--no-deps", "--only-binary=:all:", f"--python-version={python}"]
+    command += ["--python-platform=x86_64-manylinux_2_28", f"--target={folder}", *chosen]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        raise UserError(f"the packages cannot be fetched: {done.stderr.strip().splitlines()[-1]}")
+    for other in folder.glob("faker/providers/*/*_*"):  # names and words of all languages: most of its 30 MB
+        if other.is_dir() and other.name not in ("en_US", "__pycache__", *LOCALES):
+            shutil.rmtree(other)
+
+
+def pack(folder: Path, python: str) -> None:
+    """Write the archive anew and say how large it is. Raises UserError past PACK_LIMIT."""
+    shutil.rmtree(folder, ignore_errors=True)
+    loose = folder / "loose"
+    pack_fonts(loose / "fonts")
+    shutil.copy(lexicon.SYSTEM_WORDS, loose / "words")
+    (loose / "sentences").write_text("\n".join(lexicon.sentences()), encoding="utf-8")
+    pack_packages(loose / "site", python)
+    archive = Path(shutil.make_archive(str(folder / "pack"), "xztar", loose))
+    shutil.rmtree(loose)
+    size = archive.stat().st_size
+    print(f"{archive}: {size / 2**20:.1f} MiB")
+    if size > PACK_LIMIT:
+        raise UserError(f"{archive} is larger than {PACK_LIMIT >> 20} MiB")
+
+
+def write_shards(checkpoint: Path, results: Path) -> None:
+    """A checkpoint's weights in float16, in files of at most SHARD bytes, each of which says what it is a part of.
+
+    An older set is taken away when this one is whole.
+    """
+    model, _, meta = load_model(checkpoint)
+    tokenizer = (checkpoint.parent / "tokenizer.pkl").read_bytes()
+    shards: list[dict[str, torch.Tensor]] = [{"tokenizer.pkl": torch.tensor([*tokenizer], dtype=torch.uint8)}]
+    room = SHARD - len(tokenizer)
+    for name, value in model.state_dict().items():
+        value = value.half() if value.is_floating_point() else value
+        if value.nbytes > room:
+            shards.append({})
+            room = SHARD
+        shards[-1][name] = value.contiguous()
+        room -= value.nbytes
+    about = {"config": json.dumps(meta), "shards": str(len(shards)), "written": str(time.time())}
+    paths = [results / f"weights-{meta['step']}-{number}.safetensors" for number in range(len(shards))]
+    for path, state in zip(paths, shards):
+        with atomic_path(path) as temporary:
+            save_file(state, temporary, metadata=about)
+    for older in set(results.glob("weights-*.safetensors")) - set(paths):
+        older.unlink()
+
+
+def join_shards(results: Path, folder: Path) -> str:
+    """The newest whole set of shards as an exported model, which `nano-ocr read --checkpoint` takes; a line about it.
+
+    Raises UserError when no set is whole.
+    """
+    sets: dict[str, list[Path]] = defaultdict(list)
+    about: dict[str, dict[str, str]] = {}
+    for path in sorted(results.glob("weights-*.safetensors")):
+        with safe_open(path, "pt") as file:
+            described = file.metadata()
+        sets[described["written"]].append(path)
+        about[described["written"]] = described
+    whole = [written for written, paths in sets.items() if len(paths) == int(about[written]["shards"])]
+    if not whole:
+        raise UserError(f"{results}: no whole set of weights among {sum(map(len, sets.values()))} shards")
+    newest = max(whole, key=float)
+    state = {name: value for path in sets[newest] for name, value in load_file(path).items()}
+    meta = json.loads(about[newest]["config"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "tokenizer.pkl").write_bytes(bytes(state.pop("tokenizer.pkl").tolist()))
+    model = model_of(ModelConfig.from_dict(meta["model"]), state, results)
+    export_model(folder, model, RustBPETokenizer.from_directory(folder), meta)
+    return f"{folder}: stage {meta['stage']}, step {meta['step']}, last validation: {meta.get('validation')}"
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config, __doc__)
+    results = Path(config.results)
+    if config.what == "pack":
+        pack(Path(config.pack), config.python)
+    elif config.what == "shards":
+        write_shards(Path(config.checkpoint), results)
+    else:
+        Path(config.page).write_text(page(read_steps(results)), encoding="utf-8")
+        print(f"wrote {config.page}")
+        if any(results.glob("weights-*")):
+            print(join_shards(results, Path(config.models)))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,120 @@
+"""Plot whether a model learns to look: loss with the right and with wrong pictures, image gain, likeness of features.
+
+python -m dev.seeing_plots --logs blind=out/blind/log recipe=out/nano/log --out=docs/images/seeing.svg
+
+A log is what training prints (`... | tee LOG`); each is a curve under its name.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
+from nanochat.evaluation.compression import save_svg
+from nanochat.training.validate import MAX_SIMILARITY, MIN_DIRECTIONS, MIN_GAIN
+
+VALIDATION = re.compile(
+    r"^step (?P<step>\d+)/\d+ \| Validation loss: (?P<loss>\S+)"
+    r"(?:.*?\| image gain: (?P<gain>\S+))?"
+    r"(?:.*?\| similarity: (?P<similarity>\S+) \(centred (?P<centred>\S+)\))?"
+    r"(?:.*?\| directions: (?P<directions>\S+))?",
+    re.MULTILINE,
+)
+
+
+@dataclass
+class Config:
+    """Draw the validations of training runs."""
+
+    logs: tuple[str, ...]
+    """NAME=FILE of each run: what its training printed"""
+    out: Path = Path("out/seeing.svg")
+    """SVG to write"""
+
+
+@dataclass(frozen=True)
+class Point:
+    """One validation; what was not measured is None."""
+
+    step: int
+    loss: float
+    gain: float | None
+    similarity: float | None
+    centred: float | None
+    directions: float | None = None
+
+    @property
+    def wrong_loss(self) -> float | None:
+        """The loss with the pictures swapped."""
+        return None if self.gain is None else self.loss + self.gain
+
+
+def read_log(path: str | Path) -> list[Point]:
+    """The validations of a run in order; of a step that was done again after a stop, the last one.
+
+    Raises UserError when there is no such file or no validation in it.
+    """
+    try:
+        text = Path(path).read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise UserError(f"{path}: {error.strerror}") from error
+    points = {}
+    for found in VALIDATION.finditer(text):
+        figures = {k: None if v is None else float(v) for k, v in found.groupdict().items() if k != "step"}
+        points[int(found["step"])] = Point(int(found["step"]), **figures)  # type: ignore[arg-type]
+    if not points:
+        raise UserError(f"{path} holds no validation: is it what a training run printed?")
+    return [points[step] for step in sorted(points)]
+
+
+def plot(runs: Mapping[str, Sequence[Point]]) -> Figure:
+    """Four panels over steps: losses, image gain, similarity, directions; a colour for each run."""
+    figure = Figure(figsize=(10, 7), layout="constrained")
+    losses, gains, similarities, spreads = figure.subplots(2, 2).flat
+    for i, (name, points) in enumerate(runs.items()):
+
+        def curve(axes, field: str, label: str, style: str = "-", points=points, colour=f"C{i}") -> None:
+            seen = [(p.step, getattr(p, field)) for p in points if getattr(p, field) is not None]
+            axes.plot([x for x, _ in seen], [y for _, y in seen], color=colour, linestyle=style, label=label)
+
+        curve(losses, "loss", f"{name}, right picture")
+        curve(losses, "wrong_loss", f"{name}, wrong picture", ":")
+        curve(gains, "gain", name)
+        curve(similarities, "similarity", name)
+        curve(similarities, "centred", f"{name}, mean taken away", ":")
+        curve(spreads, "directions", name)
+    for axes, limit in ((gains, MIN_GAIN), (similarities, MAX_SIMILARITY), (spreads, MIN_DIRECTIONS)):
+        axes.axhline(limit, color="grey", linewidth=0.8)
+    ends = [points[-1].step for points in runs.values()]
+    for axes, title, unit in (
+        (losses, "Loss", "nats a token"),
+        (gains, "Image gain", "nats a token"),
+        (similarities, "Similarity of different pages' features", "mean cosine"),
+        (spreads, "Directions in which they differ", "participation ratio"),
+    ):
+        axes.set(title=title, xlabel="step", ylabel=unit)
+        axes.grid(alpha=0.3)
+        axes.legend(fontsize=7)
+        if max(ends) > 10 * min(ends):  # runs of very different lengths
+            axes.set_xscale("log")
+    return figure
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config, description=__doc__)
+    runs = {}
+    for log in config.logs:
+        name, equals, path = log.partition("=")
+        if not equals:
+            raise UserError(f"--logs {log}: give NAME=FILE")
+        runs[name] = read_log(path)
+    print(save_svg(plot(runs), config.out))
+
+
+if __name__ == "__main__":
+    main()

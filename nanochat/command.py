@@ -1,0 +1,138 @@
+"""What every command shares: its entry point, which turns errors into one line, and its arguments."""
+
+import errno
+import io
+import os
+import re
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import redirect_stderr
+from dataclasses import is_dataclass
+from functools import wraps
+from typing import Any, TypeVar, get_args, get_type_hints
+
+import torch
+import torch.distributed as dist
+import tyro
+
+from nanochat.errors import UserError
+
+T = TypeVar("T")
+# Of the operating system's errors those that a user can mend.
+MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
+
+
+def _print_no_more() -> None:
+    """Let go what is left for standard output: it would fail once more at the end of the process."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def entry_point(main: Callable[..., None]) -> Callable[..., None]:
+    """Make `main` a command: what the user caused ends in one line on stderr and exit code 2, never a traceback."""
+
+    @wraps(main)
+    def command(*args, **kwargs) -> None:
+        try:
+            main(*args, **kwargs)
+            sys.stdout.flush()
+        except UserError as error:
+            message = str(error)
+        except BrokenPipeError:  # whoever read the output has read enough
+            _print_no_more()
+            sys.exit(1)
+        except OSError as error:
+            if error.errno not in MENDABLE:
+                raise
+            _print_no_more()
+            message = f"{error.filename or 'the output'}: {error.strerror}"
+        except torch.OutOfMemoryError as error:
+            first_line = str(error).splitlines()[0]
+            message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
+        except MemoryError:
+            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
+        except RuntimeError as error:
+            if "allocate memory" not in str(error) and "can't allocate" not in str(error):
+                raise
+            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
+        except KeyboardInterrupt:
+            print("interrupted", file=sys.stderr)
+            sys.exit(130)
+        else:
+            return
+        print(f"error: {message}", file=sys.stderr, flush=True)
+        if dist.is_initialized():
+            os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
+        sys.exit(2)
+
+    return command
+
+
+def _switches(config_class: Any) -> set[str]:
+    """The flags of all boolean fields of a dataclass, of those within it, and of each of a union of them."""
+    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+        return {flag for part in get_args(config_class) for flag in _switches(part)}
+    found: set[str] = set()
+    for name, kind in get_type_hints(config_class).items():
+        found |= {"--" + name.replace("_", "-")} if kind is bool else _switches(kind)
+    return found
+
+
+def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
+    """`--flag=True` and `--flag True` as `--flag`, `--flag=False` and `--flag False` as `--no-flag`.
+
+    `switches`: such flags, with `-`. All else stays as it is, and so does what follows `--`. Raises UserError for a
+    switch that is neither.
+    """
+    plain: list[str] = []
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    waiting = list(arguments[:end])
+    while waiting:
+        argument = waiting.pop(0)
+        flag, equals, value = argument.partition("=")
+        flag = flag.replace("_", "-")
+        if flag in switches and not equals and waiting and waiting[0] in ("True", "False"):
+            value = waiting.pop(0)
+        if flag in switches and value in ("True", "False"):
+            argument = flag if value == "True" else "--no-" + flag.removeprefix("--")
+        elif flag in switches and equals:
+            raise UserError(f"{argument}: give True or False")
+        plain.append(argument)
+    return plain + list(arguments[end:])
+
+
+def parse_args(config_class: type[T], description: str | None = None) -> T:
+    """Fill the dataclass `config_class`, or one of a union of them, from the command line.
+
+    `--name=value`, `--name value`, `_` and `-` alike; a boolean is set by `--name` alone, `--name=True` or
+    `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for what cannot be understood.
+    """
+    if description:  # tyro fills its lines: only what stands alone stays a line
+        description = re.sub(r"\n(?=(?:uv run )?(?:python -m|torchrun) )", "\n\n", description)
+    arguments = plain_switches(sys.argv[1:], _switches(config_class))
+    framed = io.StringIO()
+    try:
+        with redirect_stderr(framed):
+            return tyro.cli(config_class, description=description, args=arguments)
+    except SystemExit as stop:
+        if not stop.code:  # --help
+            raise
+        error: BaseException | None = stop
+        while error is not None and not isinstance(error, UserError):  # a dataclass's own, which tyro frames too
+            error = error.__context__
+        raise error or UserError(unframed(framed.getvalue())) from None
+
+
+def unframed(text: str) -> str:
+    """tyro's frame of several lines as one: what is wrong, what may be given, and which --help says more."""
+    lines = [line.strip(" │") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
+    said = re.sub(r"\.? ─+ ", "; ", " ".join(line for line in lines if line))
+    for theirs, ours in (
+        (r"Error parsing |Argument helptext: ", ""),
+        (r"invalid literal for int\(\) with base 10: (.*?);", r"\1 is not a whole number;"),
+        (r"could not convert string to float: (.*?);", r"\1 is not a number;"),
+        (r"no type matching (\S+) could be instantiated from \[(.*?)\]\. Got errors: .*?;", r"\2 is not of \1;"),
+        (r"Missing value for argument '(.*)'\. Expected 1 values", r"\1 needs a value"),
+        (r"For full helptext, (run|see):? ", "see "),
+    ):
+        said = re.sub(theirs, ours, said)
+    return said

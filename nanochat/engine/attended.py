@@ -1,0 +1,111 @@
+"""Where the model looked while it wrote: the attention of the answer's tokens to those of the picture.
+
+One more pass over the prompt and the finished answer, all of it at one time, in which each layer's queries and keys
+are taken down: what decoding computed, without slowing it.
+"""
+
+import torch
+import torch.nn as nn
+from torch import Tensor
+
+from nanochat.gpt import apply_rotary, norm
+from nanochat.image_process import ImageViews
+from nanochat.lines.boxes import Box
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+
+CHUNK = 256  # tokens of the answer whose weights exist at one time
+
+
+def _listen(model: NanoDeepseekOCR, embeds: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Queries and keys of each layer, (T, heads x D), before they are turned and normed."""
+    heard: list[Tensor] = []
+
+    def hear(module: nn.Module, inputs: tuple, output: Tensor) -> None:
+        heard.append(output[0])
+
+    parts = [part for block in model.gpt.transformer["h"] for part in (block.attn.c_q, block.attn.c_k)]  # type: ignore[attr-defined]
+    handles = [part.register_forward_hook(hear) for part in parts]
+    try:
+        model.gpt.hidden(embeds)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return list(zip(heard[::2], heard[1::2]))
+
+
+@torch.inference_mode()
+def picture_attention(model: NanoDeepseekOCR, prompt: list[int], answer: list[int], views: ImageViews) -> Tensor:
+    """How much each token of an answer drew from each token that shows a part of the picture.
+
+    Float32 (tokens of the answer, tokens that show a part: `layout.is_picture()`), in their order; the mean over all
+    layers and heads of the attention weights. `prompt` has one picture, `views`.
+    """
+    device, config = model.device, model.config.gpt
+    ids = torch.tensor([prompt + answer], device=device)
+    embeds = model.embed(ids, [views.to(device)], None)
+    places = (ids[0] == model.config.image_token_id).nonzero()[:, 0]  # (n_tokens,)
+    shown = places[views.layout.is_picture().to(device)]
+    T, head_dim = ids.size(1), config.n_embd // config.n_head
+    cos, sin = model.gpt.cos[:T, None], model.gpt.sin[:T, None]  # (T, 1, D/2)
+    total = torch.zeros(len(answer), len(shown), device=device)
+    for queries, keys in _listen(model, embeds):
+        q = norm(apply_rotary(queries.float().unflatten(-1, (config.n_head, head_dim)), cos, sin))  # (T, H, D)
+        k = norm(apply_rotary(keys.float().unflatten(-1, (config.n_kv_head, head_dim)), cos, sin))
+        k = k.repeat_interleave(config.n_head // config.n_kv_head, dim=1)
+        for first in range(0, len(answer), CHUNK):
+            rows = torch.arange(first, min(first + CHUNK, len(answer)), device=device) + len(prompt) - 1
+            scores = torch.einsum("qhd,khd->hqk", q[rows], k) * head_dim**-0.5  # (H, chunk, T)
+            scores.masked_fill_(torch.arange(T, device=device) > rows[:, None], -torch.inf)
+            total[first : first + CHUNK] += scores.softmax(-1)[..., shown].mean(0)
+    return (total / config.n_layer).cpu()
+
+
+def line_attention(attention: Tensor, lines: list[list[int]]) -> Tensor:
+    """How much each line of an answer (lists of its tokens) drew from each place: (lines, places), each line sums to 1.
+
+    What all lines look at says nothing about one of them: a place counts by the part of its attention that it gets
+    from this line.
+    """
+    drawn = torch.stack([attention[tokens].mean(0) for tokens in lines])  # (L, P)
+    own = drawn.square() / drawn.sum(0).clamp(min=1e-12)
+    return own / own.sum(1, keepdim=True).clamp(min=1e-12)
+
+
+def attended_box(shares: Tensor, places: Tensor) -> Box:
+    """The box around the places (P, 4) that one line drew from most: those with over half as much as the first."""
+    chosen = places[shares >= shares.max() / 2]
+    left, top = chosen[:, :2].min(0).values.tolist()
+    right, bottom = chosen[:, 2:].max(0).values.tolist()
+    return round(left), round(top), round(right), round(bottom)
+
+
+def lines_of_ink(
+    shares: Tensor, places: Tensor, ink: list[Box], texts: list[str], room: list[float]
+) -> list[int | None]:
+    """Which line of ink each line of text is: both in reading order, none twice; None: no line of ink fits.
+
+    `shares` (lines of text, places); `room`: characters that each line of ink has room for. The pairs are those of the
+    highest sum of two numbers from 0 to 1: the attention that fell on the line of ink, and how well the length fits.
+    """
+    boxes = torch.tensor(ink, dtype=torch.float32).view(-1, 4)  # (M, 4)
+    sides = torch.minimum(places[:, None, 2:], boxes[:, 2:]) - torch.maximum(places[:, None, :2], boxes[:, :2])
+    common = sides.clamp(min=0).prod(-1)  # (P, M): pixels that a place and a line of ink share
+    fell = shares @ (common / common.sum(1, keepdim=True).clamp(min=1))  # (L, M)
+    lengths = torch.tensor([float(sum(not c.isspace() for c in text)) for text in texts])[:, None]
+    fits = torch.minimum(lengths, torch.tensor(room)) / torch.maximum(lengths, torch.tensor(room)).clamp(min=1)
+    score = (fell + fits).tolist()
+    n, m = len(texts), len(ink)
+    best = [[0.0] * (m + 1) for _ in range(n + 1)]  # of the first lines of each kind
+    for i in range(n):
+        for j in range(m):
+            best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j], best[i][j] + score[i][j])
+    found: list[int | None] = [None] * n
+    while n and m:
+        if best[n][m] == best[n - 1][m]:
+            n -= 1
+        elif best[n][m] == best[n][m - 1]:
+            m -= 1
+        else:
+            n, m = n - 1, m - 1
+            found[n] = m
+    return found

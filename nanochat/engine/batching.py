@@ -1,0 +1,387 @@
+"""Continuous batching: prompts are read a piece at a time, answers grow together, rows come and go between steps.
+
+The same text, always. Rows that are computed together round otherwise than a row by itself, by about 1e-5 of a logit
+in float32. So wherever the two likeliest tokens lie closer than MARGIN, the greedy choice is made again from a pass
+over the row's pictures and whole text by itself, without a cache: what decides then depends on nothing but the row. As
+long as rounding stays under half the margin, an answer at temperature 0 has the same tokens in any company and any
+order, and they are those of `NanoDeepseekOCR.generate`. In bfloat16 and with weights at 8 bits rounding is more, and
+no choice is made again.
+"""
+
+import time
+from collections import Counter, deque
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from nanochat.engine.constraints import Constraint, Forbid, NoRepeatNgram
+from nanochat.engine.fixed_step import FixedStep
+from nanochat.engine.int8 import Int8Linear
+from nanochat.engine.loops import LoopWatch
+from nanochat.errors import UserError
+from nanochat.gpt import KVCache
+from nanochat.image_process import ImageViews
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, choose_tokens
+
+CHUNK = 512  # tokens of prompts that are read between two steps of the answers
+PIXELS = 512 * 512  # of pictures, likewise, where there are several
+MARGIN = 1e-3  # of two logits in float32; bfloat16, and weights at 8 bits, round too much for a promise
+
+
+@dataclass
+class Generation:
+    """What the model answered to one prompt; grows while it is streamed."""
+
+    tokens: list[int] = field(default_factory=list)
+    """the answer, without the token that ended it; of a loop, its first copy"""
+    probabilities: list[float] = field(default_factory=list)
+    """what the model gave each choice, whatever the temperature; one more than `tokens` when the model ended it"""
+    stopped: str | None = None
+    """None while it grows; `end`: the model ended it; `length`: it has max_tokens; `context`: there is no more room;
+    `loop`: it repeated itself; `time`: its time was over; `cancelled`: nobody wants it any more"""
+    dropped: int = 0
+    """tokens of loops that were said after `tokens` and taken away"""
+    repaired: bool = False
+    """it repeated itself once, went on from the text before the loop, and did not do it again"""
+
+    @property
+    def mean_probability(self) -> float:
+        """How sure the model was on average of its choices, the ending included; 1 before the first."""
+        return sum(self.probabilities) / len(self.probabilities) if self.probabilities else 1.0
+
+    @property
+    def min_probability(self) -> float:
+        """How sure the model was of its least sure choice; 1 before the first."""
+        return min(self.probabilities, default=1.0)
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How the next token is chosen. Raises UserError for values that have no meaning."""
+
+    temperature: float = 0.0
+    """0: the likeliest token; above: drawn, the flatter the higher"""
+    top_k: int | None = None
+    """draw among this many likeliest tokens"""
+    seed: int = 42
+    """equal seeds draw equal tokens from equal probabilities"""
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.temperature < float("inf"):
+            raise UserError(f"temperature {self.temperature}: give 0 (the likeliest token) or a positive number")
+        if self.top_k is not None and self.top_k < 1:
+            raise UserError(f"top_k {self.top_k}: give at least 1, or none to draw among all tokens")
+
+
+@dataclass(eq=False)
+class Answer:
+    """One row of the batch: an answer that grows, and the rules that it grows by."""
+
+    limit: tuple[int, str]
+    """how many tokens at most, and the reason that ends it there"""
+    sampling: Sampling = Sampling()
+    constraints: tuple[Constraint, ...] = ()
+    watch: LoopWatch | None = None
+    """notices loops; None: they go on"""
+    retry: bool = False
+    """after a loop, go on once from the text before it, without repeated runs of 30 tokens"""
+    deadline: float | None = None
+    """time.monotonic() at which it ends"""
+    cancelled: bool = False
+    """set it from anywhere: the row leaves before the next step"""
+    generation: Generation = field(default_factory=Generation)
+    last: int = 0
+    """the token chosen last, an ending one included"""
+
+    def __post_init__(self) -> None:
+        self.random: torch.Generator | None = None  # made on the model's device when the first token is drawn
+
+    @property
+    def settled(self) -> int:
+        """How many of its tokens no loop will take away again: what may be shown."""
+        tokens, watch = self.generation.tokens, self.watch
+        return len(tokens) - watch.repeated if watch is not None and self.generation.stopped is None else len(tokens)
+
+    def check_clock(self) -> bool:
+        """Whether it is wanted no more or its time is over, which ends it."""
+        if self.generation.stopped is None:
+            if self.cancelled:
+                self.generation.stopped = "cancelled"
+            elif self.deadline is not None and time.monotonic() >= self.deadline:
+                self.generation.stopped = "time"
+        return self.generation.stopped is not None
+
+    def extend(self, token: int, probability: float, end_tokens: set[int]) -> bool:
+        """Take the token that was chosen. Returns whether the row stepped back, to go on from before a loop."""
+        generation, self.last = self.generation, token
+        generation.probabilities.append(probability)
+        if token in end_tokens:
+            generation.stopped = "end"
+            return False
+        generation.tokens.append(token)
+        full = len(generation.tokens) == self.limit[0]
+        if self.watch is not None:
+            self.watch.add(token)
+            keep = self.watch.loop(at_limit=full)
+            if keep is not None:
+                return self._end_loop(self.watch, keep)
+        if full:
+            generation.stopped = self.limit[1]
+        return False
+
+    def _end_loop(self, watch: LoopWatch, keep: int) -> bool:
+        generation = self.generation
+        first_of_copy = generation.tokens[keep]
+        generation.dropped += len(generation.tokens) - keep
+        del generation.tokens[keep:], generation.probabilities[keep:]
+        if not self.retry or generation.repaired:
+            generation.stopped, generation.repaired = "loop", False
+            return False
+        generation.repaired = True
+        self.last = generation.tokens[-1]
+        self.constraints = (*self.constraints, Forbid(first_of_copy, keep), NoRepeatNgram())
+        watch.restart(generation.tokens)
+        return True
+
+
+@dataclass(eq=False)
+class Prompt:
+    """A text and its pictures, read once for all of its answers."""
+
+    tokens: list[int]
+    images: Sequence[ImageViews]
+    answers: list[Answer]
+    request: object = None
+    """whose it is: those that wait are taken in turn, one of each request"""
+
+    def __post_init__(self) -> None:
+        self.request = self.request or self
+        self.features: list[Tensor] = []  # of each picture, encoded by itself, (n_tokens, C)
+        self.embeds: Tensor | None = None  # (1, T, C), of pictures that were encoded by themselves
+        self.cache: KVCache | None = None
+
+    @property
+    def pixels(self) -> int:
+        """Of all views."""
+        return sum(
+            image.view[0].numel() + (0 if image.tiles is None else image.tiles[:, 0].numel()) for image in self.images
+        )
+
+    def embed(self, model: NanoDeepseekOCR) -> Tensor:
+        """Its embeddings (1, T, C), which no other prompt has touched."""
+        if self.embeds is None:
+            while len(self.features) < len(self.images):
+                self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
+            vision = torch.cat(self.features) if self.features else None
+            self.embeds = model.embed(torch.tensor([self.tokens], device=model.device), None, vision)
+            self.features, self.images = [], []
+        return self.embeds
+
+    def read_piece(self, model: NanoDeepseekOCR) -> Tensor | None:
+        """Read one bounded piece: a picture, or a chunk of tokens. Returns the last hidden state (1, C) at the end."""
+        if len(self.features) < len(self.images):
+            self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
+            return None
+        embeds = self.embed(model)
+        if self.cache is None:
+            self.cache = new_cache(model, 1, embeds.dtype)
+        (start,) = self.cache.lengths
+        chunk = embeds[:, start : start + CHUNK]
+        hidden = model.gpt.hidden(chunk, self.cache)
+        return hidden[:, -1] if start + chunk.size(1) == embeds.size(1) else None
+
+
+def new_cache(model: NanoDeepseekOCR, rows: int, dtype: torch.dtype) -> KVCache:
+    """An empty cache in the dtype of the computation: autocast's where that is on, else the embeddings'."""
+    kind = model.device.type
+    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else dtype
+    return KVCache(model.config.gpt, rows, model.device, dtype)
+
+
+def read_together(model: NanoDeepseekOCR, prompts: list[Prompt]) -> tuple[KVCache, Tensor]:
+    """Read several short prompts at once: the cache that holds a row of each, their last hidden states (B, C).
+
+    Shorter prompts are padded on the right, where causal attention keeps the padding from what comes before it.
+    """
+    lengths = [len(prompt.tokens) for prompt in prompts]
+    padded = [prompt.tokens + [0] * (max(lengths) - len(prompt.tokens)) for prompt in prompts]
+    images = [image.to(model.device) for prompt in prompts for image in prompt.images]
+    embeds = model.embed(torch.tensor(padded, device=model.device), images, None)  # (B, T, C)
+    cache = new_cache(model, len(prompts), embeds.dtype)
+    hidden = model.gpt.hidden(embeds, cache)
+    cache.truncate(lengths)
+    last = torch.tensor(lengths, device=model.device) - 1
+    return cache, hidden[torch.arange(len(prompts), device=model.device), last]
+
+
+class Scheduler:
+    """Reads prompts and lets their answers grow, together, as many as `max_rows` at a time. For one thread.
+
+    With a `fixed` step all rows go through that, else through the GPT as they are.
+    """
+
+    def __init__(
+        self, model: NanoDeepseekOCR, end_tokens: set[int], max_rows: int, fixed: FixedStep | None = None
+    ) -> None:
+        self.model, self.end_tokens, self.max_rows, self.fixed = model, end_tokens, max_rows, fixed
+        self.waiting: deque[Prompt] = deque()
+        self.rows: list[tuple[Prompt, Answer]] = []
+        self.second_looks = 0
+        """greedy choices so far that were made again from the row by itself"""
+        self._reading: list[Prompt] = []
+        self._cache: KVCache | None = None
+
+    def submit(self, prompt: Prompt) -> None:
+        """Queue a prompt, in its request's turn, behind those that wait; its answers join the batch together."""
+        assert 0 < len(prompt.answers) <= self.max_rows
+        turns: Counter[object] = Counter()  # how many of each request come before a place
+        own = sum(other.request is prompt.request for other in self.waiting)
+        place = 0
+        for other in self.waiting:
+            if turns[other.request] > own:
+                break
+            turns[other.request] += 1
+            place += 1
+        self.waiting.insert(place, prompt)
+
+    @property
+    def reading(self) -> bool:
+        """Whether a prompt waits or is being read."""
+        return bool(self.waiting or self._reading)
+
+    @property
+    def busy(self) -> bool:
+        """Whether anything is left to do."""
+        return bool(self.reading or self.rows)
+
+    def step(self) -> list[Answer]:
+        """A piece of the next prompt, if there is room, and a token for the rows that were there: who changed."""
+        changed = self.decode()
+        return changed + self.fill()
+
+    @torch.inference_mode()
+    def fill(self) -> list[Answer]:
+        """Read a piece of the next prompts; when it is the last, the answers join. Returns the answers that changed."""
+        if gone := self._forget():
+            return gone
+        self._reading = self._reading or self._next_prompts()
+        if not self._reading:
+            return []
+        prompts = self._reading
+        if len(prompts) > 1:
+            cache, hidden = read_together(self.model, prompts)
+        else:
+            read = prompts[0].read_piece(self.model)
+            if read is None or prompts[0].cache is None:
+                return []
+            cache, hidden = prompts[0].cache, read
+            prompts[0].cache = None
+        self._reading, first, sources = [], len(self.rows), []
+        self._cache = self._cache or new_cache(self.model, 0, cache.k[0].dtype)
+        for source, prompt in enumerate(prompts):
+            for answer in prompt.answers:
+                if answer.generation.stopped is None:
+                    self.rows.append((prompt, answer))
+                    sources.append(source)
+        self._cache.join(cache, sources)
+        if sources:
+            self._choose(self.model.next_logits(hidden)[sources], first)
+        return [answer for prompt in prompts for answer in prompt.answers]
+
+    def _forget(self) -> list[Answer]:
+        """Take out prompts that nobody wants any more or whose time is over; returns their answers."""
+        gone = [
+            prompt
+            for prompt in [*self._reading, *self.waiting]
+            if all([answer.check_clock() for answer in prompt.answers])
+        ]
+        if gone:
+            self._reading = [prompt for prompt in self._reading if prompt not in gone]
+            self.waiting = deque(prompt for prompt in self.waiting if prompt not in gone)
+        return [answer for prompt in gone for answer in prompt.answers]
+
+    def _next_prompts(self) -> list[Prompt]:
+        """The next that waits and finds room, and those behind it that are short enough to be read together with it."""
+        taken: list[Prompt] = []
+        room, pixels, longest = self.max_rows - len(self.rows), PIXELS, 0
+        while self.waiting:
+            prompt = self.waiting[0]
+            room, pixels, longest = room - len(prompt.answers), pixels - prompt.pixels, max(longest, len(prompt.tokens))
+            together = pixels >= 0 and longest * (len(taken) + 1) <= CHUNK
+            if room < 0 or (taken and not together):
+                break
+            taken.append(self.waiting.popleft())
+        return taken
+
+    @torch.inference_mode()
+    def decode(self) -> list[Answer]:
+        """One token more for every row; rows that end leave. Returns the answers that changed."""
+        answers = [answer for _, answer in self.rows]
+        self._drop([answer.check_clock() for answer in answers])
+        if self.rows:
+            assert self._cache is not None
+            last = [answer.last for _, answer in self.rows]
+            if self.fixed is not None:
+                self._choose(self.fixed.logits(self._cache, last), 0)
+            else:
+                chosen = torch.tensor(last, device=self.model.device)[:, None]  # (B, 1)
+                hidden = self.model.gpt.hidden(self.model.gpt.embed(chosen), self._cache)  # (B, 1, C)
+                self._choose(self.model.next_logits(hidden[:, -1]), 0)
+        return answers
+
+    def _choose(self, logits: Tensor, first: int) -> None:
+        """Choose the next tokens of the rows from `first` on, from their logits (B, V); those that end leave."""
+        rows, cache = self.rows[first:], self._cache
+        assert cache is not None
+        own = logits.clone() if any(answer.constraints for _, answer in rows) else logits  # the model's, without bans
+        for row, (_, answer) in enumerate(rows):
+            self._ban(logits[row], answer)
+        top, chosen = logits.topk(2, -1).values, logits.argmax(-1)  # (B, 2), (B,)
+        exact = cache.k[0].dtype == torch.float32 and not isinstance(self.model.gpt.lm_head, Int8Linear)
+        close = (top[:, 0] - top[:, 1] < (MARGIN if exact else 0)).tolist()
+        for row, (prompt, answer) in enumerate(rows):
+            if answer.sampling.temperature:
+                chosen[row] = self._draw(logits[row], answer)
+            elif close[row] and logits[row].max() > logits[row][logits[row].isfinite()].min():  # not all of them equal
+                own[row] = self._look_again(prompt, answer)
+                logits[row] = own[row]
+                self._ban(logits[row], answer)
+                chosen[row] = logits[row].argmax()
+        probabilities = torch.softmax(own, -1).gather(1, chosen[:, None])[:, 0]  # (B,)
+        for row, (token, probability) in enumerate(zip(chosen.tolist(), probabilities.tolist()), start=first):
+            prompt, answer = self.rows[row]
+            if answer.extend(token, probability, self.end_tokens):
+                cache.lengths[row] = len(prompt.tokens) + len(answer.generation.tokens) - 1
+        self._drop([answer.generation.stopped is not None for _, answer in self.rows])
+
+    def _ban(self, logits: Tensor, answer: Answer) -> None:
+        """Make the tokens (V,) impossible that the answer's constraints forbid."""
+        for constraint in answer.constraints:
+            banned = constraint.banned(answer.generation.tokens)
+            if banned:
+                logits[list(banned)] = -torch.inf
+
+    def _draw(self, logits: Tensor, answer: Answer) -> Tensor:
+        sampling = answer.sampling
+        if answer.random is None:
+            answer.random = torch.Generator(device=logits.device).manual_seed(sampling.seed)
+        return choose_tokens(logits[None], sampling.temperature, sampling.top_k, answer.random)[0]
+
+    def _look_again(self, prompt: Prompt, answer: Answer) -> Tensor:
+        """The logits (V,) of a row's next token, from its whole text by itself."""
+        self.second_looks += 1
+        own = prompt.embed(self.model)
+        tokens = torch.tensor([answer.generation.tokens], dtype=torch.long, device=own.device)
+        embeds = torch.cat([own, self.model.gpt.embed(tokens).to(own.dtype)], dim=1)
+        return self.model.next_logits(self.model.gpt.hidden(embeds)[:, -1])[0]
+
+    def _drop(self, ended: list[bool]) -> None:
+        """Take the rows that have ended out of the batch; the last row takes the place of each."""
+        assert self._cache is not None or not self.rows
+        for row in reversed([row for row, has_ended in enumerate(ended) if has_ended]):
+            assert self._cache is not None
+            self._cache.leave(row)
+            self.rows[row] = self.rows[-1]
+            del self.rows[-1]

@@ -1,0 +1,78 @@
+"""The compression curve: how well a text is read, against how many of its tokens one vision token must hold.
+
+DeepSeek-OCR's headline, for our model. Both counts are the model's own: text tokens by its tokenizer (nano's are
+letters; those of DeepSeek-OCR hold about four), vision tokens with row ends and separators.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from nanochat.evaluation.scores import Estimate, PageScore, estimate
+from nanochat.files import atomic_path
+
+FEWEST = 5  # pages in a bin that is shown
+
+
+@dataclass(frozen=True)
+class Bin:
+    """The pages with `low` <= text tokens per vision token < `high`, and what was read of them."""
+
+    low: float
+    high: float
+    pages: int
+    precision: Estimate
+    """share of the words printed that are on the page"""
+    similarity: Estimate
+    """1 - normalised edit distance"""
+
+
+def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width: float = 1.0) -> list[Bin]:
+    """Pages by text tokens per vision token, in bins of `width`.
+
+    Pages without text are left out, and so are bins of fewer than FEWEST pages.
+    """
+    by_bin: dict[int, list[PageScore]] = {}
+    for ratio, page in zip(ratios, pages, strict=True):
+        if page.characters:
+            by_bin.setdefault(math.floor(ratio / width), []).append(page)
+    curve = []
+    for number, found in sorted(by_bin.items()):
+        precision, similarity = estimate([p.precision for p in found]), estimate([p.similarity for p in found])
+        if len(found) >= FEWEST and precision and similarity:
+            curve.append(Bin(number * width, (number + 1) * width, len(found), precision, similarity))
+    return curve
+
+
+def plot_compression(curve: Sequence[Bin], title: str, path: str | Path) -> Path:
+    """Draw the curve as SVG, with its intervals and the number of pages of each bin.
+
+    Raises UserError when the file cannot be written.
+    """
+    figure = Figure(figsize=(7, 4), layout="constrained")
+    axes = figure.subplots()
+    middles = [(b.low + b.high) / 2 for b in curve]
+    for name, label, marker in (("precision", "words right", "o"), ("similarity", "1 - edit distance", "s")):
+        found: list[Estimate] = [getattr(b, name) for b in curve]
+        values = [100 * e.value for e in found]
+        spread = [[100 * (e.value - e.low) for e in found], [100 * (e.high - e.value) for e in found]]
+        axes.errorbar(middles, values, yerr=spread, marker=marker, capsize=3, label=label)
+    for middle, b in zip(middles, curve):
+        axes.annotate(f"n={b.pages}", (middle, 2), ha="center", fontsize=8, color="grey")
+    axes.set(title=title, xlabel="text tokens per vision token", ylabel="%", ylim=(0, 102))
+    axes.grid(alpha=0.3)
+    if curve:
+        axes.legend(loc="upper right")
+    return save_svg(figure, path)
+
+
+def save_svg(figure: Figure, path: str | Path) -> Path:
+    """Write a figure as SVG on white, with text as text; the same figure gives the same file."""
+    from matplotlib import rc_context
+
+    with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "nano", "svg.fonttype": "none"}):
+        figure.savefig(temporary, format="svg", metadata={"Date": None}, facecolor="white")
+    return Path(path)

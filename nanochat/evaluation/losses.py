@@ -1,0 +1,227 @@
+"""Reading documents whose text is known: what the model reads, how sure it is of the right text, and whether it looks.
+
+Beside the loss of the expected text under the right picture stands its loss under another document's picture. Their
+difference, the image gain, is what the picture tells the model; a model that recites by heart what it cannot see has
+none.
+"""
+
+import math
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import torch
+from PIL import Image
+from torch import Tensor
+
+from nanochat.engine import Engine, Generation
+from nanochat.errors import UserError
+from nanochat.evaluation.metrics import character_error_rate, word_overlap
+from nanochat.image_process import ImageViews, expand_image_tokens
+from nanochat.machine import Precision
+from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, ViewFunction, collate, to_device
+from nanochat.tasks.common import Task
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.validate import compare_pages, page_vectors
+
+T = TypeVar("T")
+THUMBNAIL = (720, 720)
+
+
+@dataclass
+class Reading:
+    """One document: what stands in it, what was read, and the losses in nats per supervised token."""
+
+    id: str
+    loss: float
+    wrong_loss: float | None
+    """the loss with another document's picture; None where there is no other document"""
+    expected: str
+    read: str
+    overlap: float
+    """share of the expected words that were read, `metrics.word_overlap`"""
+    cer: float
+    """`metrics.character_error_rate`"""
+    picture: Image.Image = field(repr=False)
+    """the document's first picture, at most THUMBNAIL in size"""
+    seconds: float = 0.0
+    """of reading, pictures included: its batch's, divided by the documents in it"""
+    vision_tokens: int = 0
+    """tokens that the pictures take"""
+    text_tokens: int = 0
+    """tokens that the expected text takes"""
+    stopped: str = "end"
+    """end: the model ended its answer; length or context: it was cut"""
+    features: Tensor | None = field(default=None, repr=False)
+    """the first picture's vision tokens, one after the other, float32 (D,)"""
+
+    def to_dict(self) -> dict[str, Any]:
+        """All but the picture and its features, for JSON."""
+        return {name: value for name, value in vars(self).items() if name not in ("picture", "features")}
+
+
+@dataclass
+class Summary:
+    """Means over documents; losses are means of the documents' own means."""
+
+    documents: int
+    complete: int
+    """documents of which every word was read"""
+    loss: float
+    wrong_loss: float | None
+    image_gain: float | None
+    """wrong_loss - loss: what seeing the right picture is worth"""
+    overlap: float
+    cer: float
+    similarity: float | None = None
+    """mean cosine between the features of different pictures of the commonest size"""
+    centred_similarity: float | None = None
+    """the same after the mean over pictures is taken away"""
+    directions: float | None = None
+    """along how many directions those features differ, `validate.directions`"""
+
+
+@dataclass(frozen=True)
+class _Reader:
+    """A model and how it is asked: as in `read_documents`."""
+
+    engine: Engine
+    tokenizer: RustBPETokenizer
+    view: ViewFunction
+    max_tokens: int | None
+    read: bool
+
+    def answers(self, items: list[dict], views: list[list[ImageViews]]) -> list[Generation]:
+        """The model's answers to all conversations together; `views` are the pictures of each."""
+        if not self.read:
+            return [Generation([])] * len(items)
+        image_token_id = self.tokenizer.encode_special("<|image|>")
+        prompts = [
+            expand_image_tokens(
+                self.tokenizer.render_for_completion(item), image_token_id, [v.layout.n_tokens for v in own]
+            )
+            for item, own in zip(items, views)
+        ]
+        return self.engine.generate_batch(prompts, [view for own in views for view in own], self.max_tokens)
+
+    def losses(self, items: list[dict], embeds: list[list[Tensor]]) -> list[float]:
+        """Mean loss of the supervised tokens of each conversation, nats; `embeds` are the tokens of its pictures."""
+        model = self.engine.model
+        prepared = Prepared(items, self.tokenizer, self.view, model.config.gpt.sequence_len)
+        samples = [prepared[i] for i in range(len(items))]
+        for sample in samples:
+            if isinstance(sample, Skipped):
+                raise UserError(sample.reason)
+        inputs, targets, _ = to_device(collate(samples, self.tokenizer.get_bos_token_id()), model.device)
+        vision = torch.cat([tokens for own in embeds for tokens in own])
+        sums = model(inputs, targets, vision_embeds=vision, loss_reduction="none").sum(1)  # (B,)
+        return (sums / (targets != IGNORE).sum(1)).tolist()
+
+    def readings(self, names: Sequence[str], items: list[dict], other: dict | None) -> list[Reading]:
+        """Read a batch and compare it with what is there; `other` follows it and lends its last row a wrong picture."""
+        model = self.engine.model
+        views = [[self.view(image).to(model.device) for image in item["images"]] for item in items]
+        started = time.perf_counter()
+        answers = self.answers(items, views)
+        seconds = (time.perf_counter() - started) / len(items)
+        embeds = [model.encode_images(own) for own in views]
+        losses = self.losses(items, embeds)
+        wrong: list[float] | list[None] = [None] * len(items)
+        if other is not None:
+            lent = [self.view(image).to(model.device) for image in other["images"]]
+            shown, donors = [*items[1:], other], [*embeds[1:], model.encode_images(lent)]
+            swapped = [
+                {**item, "images": cycle(donor["images"], len(own))} for item, donor, own in zip(items, shown, embeds)
+            ]
+            wrong = self.losses(swapped, [cycle(donor, len(own)) for donor, own in zip(donors, embeds)])
+        found = []
+        for i, (name, item) in enumerate(zip(names, items)):
+            expected, text = item["messages"][-1]["content"], self.tokenizer.decode(answers[i].tokens)
+            found.append(
+                Reading(
+                    id=name,
+                    loss=losses[i],
+                    wrong_loss=wrong[i],
+                    expected=expected,
+                    read=text,
+                    overlap=word_overlap(text, expected),
+                    cer=character_error_rate(text, expected),
+                    picture=_thumbnail(item["images"][0]),
+                    seconds=seconds,
+                    vision_tokens=sum(view.layout.n_tokens for view in views[i]),
+                    text_tokens=len(self.tokenizer.encode(expected)),
+                    stopped=answers[i].stopped or "end",
+                    features=page_vectors(embeds[i][:1], [views[i][0].layout])[0].cpu(),
+                )
+            )
+        return found
+
+
+def read_documents(
+    engine: Engine,
+    tokenizer: RustBPETokenizer,
+    task: Task | Sequence[dict],
+    ids: Sequence[str],
+    view: ViewFunction,
+    precision: Precision,
+    batch_size: int = 10,
+    max_tokens: int | None = None,
+    read: bool = True,
+) -> Iterator[Reading]:
+    """Read each conversation of `task` (named by `ids`) greedily and compare with its last message.
+
+    `view` is how a picture becomes views, `batch_size` how many documents are read together, `max_tokens` ends an
+    answer (default: the model's context does). The wrong picture of a document is that of the next one in `task`.
+    Without `read` the losses alone are measured, as if the model had printed nothing.
+    Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be read.
+    """
+    assert len(ids) == len(task)
+    reader = _Reader(engine, tokenizer, view, max_tokens, read)
+    engine.model.eval()
+    for start in range(0, len(task), batch_size):
+        end = min(start + batch_size, len(task))
+        items = [task[i] for i in range(start, end)]
+        other = task[end % len(task)] if len(task) > 1 else None
+        with torch.inference_mode(), precision.autocast(engine.model.device):
+            readings = reader.readings(ids[start:end], items, other)
+        yield from readings
+
+
+def summarise(readings: Sequence[Reading]) -> Summary:
+    """Means over at least one reading; the wrong loss over those that have one."""
+
+    def mean(values: list[float]) -> float:
+        return sum(values) / len(values)
+
+    features = [r.features for r in readings if r.features is not None]
+    similarity, centred, directions = compare_pages(features)
+    compared = [(r.loss, r.wrong_loss) for r in readings if r.wrong_loss is not None]
+    return Summary(
+        documents=len(readings),
+        complete=sum(r.overlap == 1 for r in readings),
+        loss=mean([r.loss for r in readings]),
+        wrong_loss=mean([wrong for _, wrong in compared]) if compared else None,
+        image_gain=mean([wrong - right for right, wrong in compared]) if compared else None,
+        overlap=mean([r.overlap for r in readings]),
+        cer=mean([r.cer for r in readings]),
+        similarity=similarity,
+        centred_similarity=centred,
+        directions=directions,
+    )
+
+
+def format_share(share: float) -> str:
+    """A share as per cent, rounded down: only a full share reads 100%."""
+    return f"{math.floor(share * 1000) / 10:g}%"
+
+
+def cycle(things: Sequence[T], n: int) -> list[T]:
+    """`n` of the things in order, the first ones again when there are fewer."""
+    return [things[i % len(things)] for i in range(n)]
+
+
+def _thumbnail(picture: Image.Image) -> Image.Image:
+    small = picture.convert("RGB")
+    small.thumbnail(THUMBNAIL)
+    return small

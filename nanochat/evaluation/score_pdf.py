@@ -1,0 +1,175 @@
+"""`nano-ocr score`: how well a model reads one's own documents, by the text that born-digital PDFs carry.
+
+Each page is drawn as a picture, made worse if asked for, and read; the text layer of the PDF says what stands there.
+It is no perfect truth: its order is the program's that wrote it, and what is drawn as a picture is not in it.
+"""
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import asdict
+from html import escape
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import Image
+from pypdfium2 import PdfiumError
+from rich.table import Table
+
+from nanochat.errors import UserError
+from nanochat.evaluation.compression import compression_curve, plot_compression
+from nanochat.evaluation.losses import THUMBNAIL
+from nanochat.evaluation.measure import ModeReading, Progress, bars, per_cent, read_in_mode, results_table, wide_console
+from nanochat.evaluation.report import pairs_html, write_page
+from nanochat.evaluation.score_report import card_html, plot_html, table_html
+from nanochat.evaluation.scores import summarise_pages
+from nanochat.files import atomic_path
+from nanochat.reading.documents import EVERY_PAGE, PDF, PDFIUM, POINTS, Selection, Source, open_document
+from nanochat.reading.ocr import OCR
+from nanochat.tasks.eval_set import EvalSet, reading
+
+SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # pdfium's and Unicode's signs for a hyphen at a line's end
+
+
+class PdfPages(EvalSet):
+    """The pages of a PDF that have text, drawn at `dpi`, worsened by `degrade` (0 not at all, 1 badly).
+
+    `without_text` counts the others. Raises UserError when the file is no PDF, or none of its pages has text.
+    """
+
+    def __init__(
+        self, path: str | Path, dpi: int = 150, pages: Selection = EVERY_PAGE, degrade: float = 0.0, password: str = ""
+    ) -> None:
+        super().__init__()
+        if not 0 <= degrade <= 1:
+            raise UserError(f"--degrade={degrade}: give a strength from 0 to 1")
+        document = open_document(Source(str(path)), dpi, password)
+        if not isinstance(document, PDF):
+            document.close()
+            raise UserError(f"{path} is a picture, not a PDF: only a PDF says what text it holds")
+        self.document, self.degrade = document, degrade
+        document.fields = False  # what was typed into a form is no part of the text layer
+        wanted = [n for n in range(1, document.n_pages + 1) if n in pages]
+        texts = {n: text_layer(document, n) for n in wanted}
+        self.numbers = [n for n in wanted if texts[n].strip()]
+        self.texts = [texts[n] for n in self.numbers]
+        self.without_text = len(wanted) - len(self.numbers)
+        if not self.numbers:
+            raise UserError(f"{path}: no text layer on {len(wanted)} pages (scanned?): there is no truth to score by")
+        self.ids = [f"page {n}" for n in self.numbers]
+        self.tiers = ["page"] * len(self.numbers)
+
+    def get_example(self, index: int) -> dict:
+        picture = self.document.load(self.numbers[index])
+        return reading(worsen(picture, self.degrade, self.numbers[index]), self.texts[index])
+
+
+def text_layer(document: PDF, number: int) -> str:
+    """The text of page `number`, from 1: line ends as "\\n", hyphens at line ends as they are seen.
+
+    Raises UserError for a page that is broken.
+    """
+    with PDFIUM:
+        try:
+            page = document.document[number - 1]
+            layer = page.get_textpage()
+            text = layer.get_text_bounded()
+            layer.close()
+            page.close()
+        except PdfiumError as error:
+            raise UserError(f"page {number} is broken ({error}): leave it out with --pages") from error
+    return "\n".join(text.translate(str.maketrans(SOFT_HYPHENS)).splitlines())
+
+
+def worsen(picture: Image.Image, strength: float, seed: int) -> Image.Image:
+    """Turn, blur, grain and JPEG as a cheap scan has them, all growing with `strength`; 0 changes nothing.
+
+    At 1: up to 1.5 degrees, a blur of 1.2 pixels, grain of 20 of 255, JPEG quality 30.
+    """
+    if strength == 0:
+        return picture
+    rng = random.Random(seed)
+    pixels = np.asarray(picture)
+    height, width = pixels.shape[:2]
+    turn = cv2.getRotationMatrix2D((width / 2, height / 2), rng.uniform(-1.5, 1.5) * strength, 1.0)
+    pixels = cv2.warpAffine(pixels, turn, (width, height), borderMode=cv2.BORDER_REPLICATE)
+    pixels = cv2.GaussianBlur(pixels, (0, 0), 0.1 + 1.1 * strength)
+    grain = np.random.default_rng(seed).normal(0, 20 * strength, (height, width, 1))
+    pixels = np.clip(pixels + grain, 0, 255).astype(np.uint8)
+    quality = [cv2.IMWRITE_JPEG_QUALITY, round(90 - 60 * strength)]
+    return Image.fromarray(np.asarray(cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)))
+
+
+Scored = dict[str, list[ModeReading]]  # mode -> its readings, page by page
+HEADINGS = ("mode", "pages", "vision tokens a page", "characters wrong", "words wrong", "word F1", "loops", "s a page")
+
+
+def score_rows(scored: Scored) -> list[list[str]]:
+    """One row for each mode, with intervals."""
+    rows = []
+    for mode, readings in scored.items():
+        found = summarise_pages([r.score for r in readings])
+        tokens = sum(r.vision_tokens for r in readings) / len(readings)
+        seconds = found["seconds"]
+        figures = [per_cent(found[name]) for name in ("cer", "wer", "f1", "looping")]
+        rows.append([mode, str(len(readings)), f"{tokens:.0f}", *figures, f"{seconds.value:.2f}" if seconds else ""])
+    return rows
+
+
+def score_pdf(readers: Sequence[OCR], found: PdfPages, progress: Progress = lambda reader, done, total: None) -> Scored:
+    """Read every page in the mode of each reader."""
+    return {reader.mode: read_in_mode(reader, found, reader.mode, progress) for reader in readers}
+
+
+def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts: dict[str, str]) -> None:
+    """results.json, compression_MODE.svg and report.html, page by page.
+
+    Raises UserError when they cannot be written.
+    """
+    body = [f"<header><h1>{escape(name)}</h1></header>", pairs_html(facts), table_html(HEADINGS, score_rows(scored))]
+    modes = {}
+    for mode, readings in scored.items():
+        scores = [r.score for r in readings]
+        curve = compression_curve([r.text_tokens / r.vision_tokens for r in readings], scores)
+        if curve:
+            path = plot_compression(curve, f"{name}, mode {mode}", folder / f"compression_{mode}.svg")
+            body.append(plot_html(path.read_text(encoding="utf-8")))
+        figures = {what: figure and asdict(figure) for what, figure in summarise_pages(scores).items()}
+        pages = [asdict(r) for r in readings]
+        modes[mode] = {"figures": figures, "compression": [asdict(b) for b in curve], "pages": pages}
+    for i in range(len(found)):
+        picture = found[i]["images"][0]
+        picture.thumbnail(THUMBNAIL)
+        tokens = ", ".join(f"{readings[i].vision_tokens} ({mode})" for mode, readings in scored.items())
+        readers = [(mode, readings[i].score) for mode, readings in scored.items()]
+        body.append(card_html(picture, f"vision tokens: {tokens}", readers))
+    results = {"file": name, "facts": facts, "without_text": found.without_text, "modes": modes}
+    with atomic_path(folder / "results.json") as temporary:
+        temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_page(folder / "report.html", name, body)
+
+
+def score_table(name: str, scored: Scored) -> Table:
+    """The rows for the terminal."""
+    return results_table(name, HEADINGS, score_rows(scored))
+
+
+def score(
+    path: str, checkpoint: str, modes: Sequence[str], found: PdfPages, out: Path, device: str, batch_size: int
+) -> None:
+    """Read the pages in every mode, print the table, write the rest into `out`."""
+    readers = [OCR(checkpoint, device, mode, batch_size=batch_size) for mode in modes or ("",)]
+    with bars() as progress:
+        scored = score_pdf(readers, found, progress)
+    facts = {
+        "Model": checkpoint,
+        "Step": str(readers[0].meta.get("step", "-")),
+        "Drawn at": f"{found.document.scale * POINTS:.0f} dpi, degraded {found.degrade:g}",
+        "Pages without text": str(found.without_text),
+        "Compared": "white space as one space",
+    }
+    write_score(out, Path(path).name, found, scored, facts)
+    console = wide_console()
+    console.print(score_table(Path(path).name, scored))
+    console.print(f"{out}/report.html, results.json")

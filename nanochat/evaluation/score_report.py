@@ -1,0 +1,84 @@
+"""One HTML page of a measurement: figures of every reader, the compression curve, the worst and the median pictures."""
+
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+
+from PIL import Image
+
+from nanochat.evaluation.measure import Measured
+from nanochat.evaluation.report import data_uri, mark_differences, pairs_html, write_page
+from nanochat.evaluation.scores import PageScore, by_tier, worst_and_median
+
+SHOWN = 6  # pictures of each tier that are shown as its worst, and as its median ones
+
+
+def write_score_report(
+    path: str | Path,
+    title: str,
+    measured: Measured,
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    facts: Mapping[str, str],
+    curve: str = "",
+) -> Path:
+    """Write the page and return its path; `curve` is an SVG to show, `facts` stand beside the model's own figures.
+
+    Raises UserError when the file cannot be written.
+    """
+    gain, similarity = measured.summary.image_gain, measured.summary.similarity
+    shown = {
+        "Image gain": "-" if gain is None else f"{gain:.2f} nats a token",
+        "Feature similarity": "-" if similarity is None else f"{similarity:.3f}",
+        **facts,
+    }
+    body = [f"<header><h1>{escape(title)}</h1></header>", pairs_html(shown), table_html(headings, rows)]
+    if curve:
+        body.append(plot_html(curve))
+    places = {reading.id: place for place, reading in enumerate(measured.readings)}
+    ours = next(iter(measured.pages))
+    for tier, pages in by_tier(measured.pages[ours]).items():
+        if tier == "all":
+            continue
+        for name, found in zip(("worst", "median"), worst_and_median(pages, SHOWN)):
+            if found:
+                body.append(f'<h2 class="part-title">{escape(tier)}: {name}</h2>')
+                body += [_card(measured, places[page.id]) for page in found]
+    return write_page(path, title, body)
+
+
+def table_html(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table of texts."""
+    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return f'<section class="table"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></section>'
+
+
+def _card(measured: Measured, place: int) -> str:
+    """A picture, by its place in the set, what is on it, and what each reader read."""
+    reading = measured.readings[place]
+    wrong = "-" if reading.wrong_loss is None else f"{reading.wrong_loss:.3f}"
+    tokens = measured.vision_tokens[place]
+    about = f"{tokens} vision tokens · loss {reading.loss:.3f} · with a wrong picture {wrong}"
+    return card_html(reading.picture, about, [(reader, pages[place]) for reader, pages in measured.pages.items()])
+
+
+def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, PageScore]]) -> str:
+    """A picture, what is on it, and what each reader (name, page) read, what differs marked; `about` stands on top."""
+    page = readers[0][1]
+    texts = [("Expected", mark_differences(page.expected, page.read)[0])]
+    for reader, found in readers:
+        marked = mark_differences(found.expected, found.read)[1]
+        loop = ", looped" if found.looping else ""
+        texts.append((f"Read by {reader}: {found.errors} of {found.characters} characters wrong{loop}", marked))
+    columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
+    return (
+        f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2><p class="figures">{escape(about)}</p>'
+        f'<div class="columns"><figure><img src="{data_uri(picture)}" alt="{escape(page.id)}"></figure>{columns}</div>'
+        "</article>"
+    )
+
+
+def plot_html(svg: str) -> str:
+    """A plot inside the page."""
+    return f'<section class="table plot">{svg[svg.index("<svg") :]}</section>'

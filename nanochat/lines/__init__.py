@@ -1,0 +1,1 @@
+"""Lines: found on a page, put in order, cut out."""

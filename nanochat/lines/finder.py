@@ -1,0 +1,287 @@
+"""Where lines of text lie in a picture: a small convolutional network, trained here on drawn documents.
+
+It answers for every 4 x 4 pixels with two numbers: whether the core of a line runs here (a band through the middle of
+its small letters, too thin to touch the next line's), and how tall the type is. Bands become segments: a curve through
+the middle of the letters, and a height. It works at any size, on sheets that are tilted, curled or lie on a desk.
+"""
+
+from dataclasses import dataclass
+from functools import cache, cached_property
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from PIL import Image
+from safetensors.torch import load_file
+from torch import Tensor
+
+from nanochat.image_process import paper_colour, to_tensor
+from nanochat.lines.boxes import Box, union
+
+CELL = 4  # px of the picture, in each direction, that one answer is for
+STRIDE = 32  # px: sides are filled up to multiples of it
+CORE = 0.4  # of the type's height, ascenders to descenders: the thickness of a band
+UNIT = 16.0  # px: the type height whose logarithm is 0
+ABOVE, BELOW = 0.52, 0.48  # of the type's height that lies above and below the middle of the small letters
+EDGE = 16  # px of paper around a picture when it is looked at
+SURE = 0.5  # probability from which a cell belongs to a band
+SEEN = 0.8  # and that which a band has somewhere
+LEAST_CELLS = 3  # of a band
+LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
+LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
+SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
+SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
+MOST_ENLARGED = 4.0
+WEIGHTS = Path(__file__).parents[2] / "models" / "lines" / "model.safetensors"
+
+
+def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
+    )
+
+
+class _Block(nn.Module):
+    """Two convolutions beside a way past them."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.first = _conv(width, width)
+        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.relu(x + self.second(self.first(x)))
+
+
+class LineFinder(nn.Module):
+    """A feature pyramid (Lin et al. 2017, arXiv:1612.03144) of four levels with one head at its finest."""
+
+    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2, 2, 2)) -> None:
+        super().__init__()
+        self.stem = nn.Sequential(_conv(3, 16, 2), _conv(16, widths[0], 2))
+        self.levels = nn.ModuleList()
+        for i, (width, count) in enumerate(zip(widths, blocks)):
+            down = [_conv(widths[i - 1], width, 2)] if i else []
+            self.levels.append(nn.Sequential(*down, *[_Block(width) for _ in range(count)]))
+        self.across = nn.ModuleList(nn.Conv2d(width, widths[0], 1) for width in widths)
+        self.smooth = nn.ModuleList(_conv(widths[0], widths[0]) for _ in widths[1:])
+        self.head = nn.Conv2d(widths[0], 2, 1)
+
+    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
+        """(logit of a line's core, natural logarithm of the type's height in units of 16 px), (B, H / 4, W / 4) each.
+
+        pictures: (B, 3, H, W) float, -1 to 1, sides multiples of 32.
+        """
+        x = self.stem(pictures)
+        found = []
+        for level in self.levels:
+            x = level(x)
+            found.append(x)
+        x = self.across[-1](found[-1])
+        for i in reversed(range(len(found) - 1)):
+            x = self.smooth[i](self.across[i](found[i]) + F.interpolate(x, scale_factor=2.0, mode="nearest"))
+        core, height = self.head(x).unbind(1)
+        return core, height
+
+
+def load_finder(weights: Path) -> LineFinder:
+    """A network in float32 from a file of `scripts.line_train`; raises OSError when it is not there."""
+    model = LineFinder()
+    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()})
+    return model
+
+
+@cache
+def line_finder(weights: Path = WEIGHTS) -> LineFinder:
+    """The network that comes with the project, ready to answer; raises OSError when its file is not there."""
+    model = load_finder(weights).eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+
+def text_box(middles: np.ndarray, height: float) -> Box:
+    """The box in px around type of this height, ascenders to descenders, whose middle runs through (N, 2) x, y."""
+    x, y = middles.T
+    return (
+        max(0, round(x[0])), max(0, round(y.min() - ABOVE * height)),
+        round(x[-1]) + 1, round(y.max() + BELOW * height) + 1,
+    )  # fmt: skip
+
+
+@dataclass(frozen=True, eq=False)
+class Segment:
+    """A stretch of text on one line."""
+
+    points: np.ndarray
+    """(N, 2) float, x and y in px of the picture, from left to right: the middle of the small letters"""
+    height: float
+    """of the type in px, ascenders to descenders"""
+
+    @cached_property
+    def curve(self) -> np.ndarray:
+        """Coefficients of y as a polynomial of x less the middle of its range, highest power first."""
+        x, y = self.points.T
+        degree = int(np.interp(self.length / self.height, (2, 4, 10, 24), (0, 1, 2, 3)))
+        return np.polyfit(x - (x[0] + x[-1]) / 2, y, min(degree, len(x) - 1))
+
+    def y_at(self, x: np.ndarray) -> np.ndarray:
+        """The middle of the small letters in px at these x."""
+        return np.polyval(self.curve, x - (self.points[0, 0] + self.points[-1, 0]) / 2)
+
+    @cached_property
+    def ends(self) -> np.ndarray:
+        """(2, 2): x and y in px of its left and right end."""
+        x = self.points[[0, -1], 0]
+        return np.stack([x, self.y_at(x)], 1)
+
+    @property
+    def length(self) -> float:
+        """In px, as wide as it is."""
+        return float(self.points[-1, 0] - self.points[0, 0])
+
+    @property
+    def angle(self) -> float:
+        """Radians by which it falls from left to right."""
+        return float(np.arctan2(self.ends[1, 1] - self.ends[0, 1], max(self.length, 1e-6)))
+
+    @cached_property
+    def box(self) -> Box:
+        """Left, top, right, bottom in px of the picture, around its type from ascenders to descenders."""
+        x = self.points[:, 0]
+        return text_box(np.stack([x, self.y_at(x)], 1), self.height)
+
+
+def _answers(image: Image.Image, scale: float, finder: LineFinder) -> tuple[np.ndarray, np.ndarray]:
+    """(probability of a core, height of the type in px as shown), (h, w) each, of a picture shown at `scale`.
+
+    The first cell's corner lies EDGE px left of the picture and above it.
+    """
+    width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    shown = image.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
+    sides = [-(-(side + 2 * EDGE) // STRIDE) * STRIDE for side in (height, width)]
+    sheet = np.empty((*sides, 3), np.uint8)
+    sheet[:] = paper_colour(image)
+    sheet[EDGE : EDGE + height, EDGE : EDGE + width] = np.asarray(shown)
+    with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # a worker inherits its trainer's precision
+        core, tall = finder(to_tensor(sheet)[None].contiguous(memory_format=torch.channels_last))
+    return core[0].sigmoid().numpy(), np.exp(tall[0].numpy()) * UNIT
+
+
+def _bands(core: np.ndarray, tall: np.ndarray) -> list[Segment]:
+    """Connected cells that are sure to be a line's core, as segments in px of what was shown."""
+    _, labels, stats, _ = cv2.connectedComponentsWithStats((core > SURE).astype(np.uint8), connectivity=4)
+    found = []
+    for label, (left, top, width, height, cells) in enumerate(stats[1:], 1):
+        window = np.s_[top : top + height, left : left + width]
+        here = labels[window] == label
+        if cells < LEAST_CELLS or core[window][here].max() < SEEN:
+            continue
+        weight = np.where(here, core[window], 0.0)
+        x = np.arange(left, left + width)
+        y = (weight * np.arange(top, top + height)[:, None]).sum(0) / weight.sum(0)
+        points = np.stack([x, y], 1) * CELL + (CELL - 1) / 2 - EDGE
+        points[0, 0] -= CELL / 2
+        points[-1, 0] += CELL / 2
+        found.append(Segment(points, float(np.median(tall[window][here]))))
+    return found
+
+
+def _look(image: Image.Image, scale: float, finder: LineFinder) -> list[Segment]:
+    """The segments in px of the picture, seen at one scale."""
+    factor = 1 / scale
+    return [
+        Segment((band.points + 0.5) * factor - 0.5, band.height * factor)
+        for band in _bands(*_answers(image, scale, finder))
+    ]
+
+
+def weighted_median(values: list[float], weights: list[float]) -> float:
+    """The value that values of half the weight do not exceed."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(np.array(weights)[order])
+    return values[order[int(np.searchsorted(total, total[-1] / 2))]]
+
+
+def _body(segments: list[Segment]) -> float:
+    """The type height in px that half of the text, by its length, stays under."""
+    return weighted_median([segment.height for segment in segments], [segment.length for segment in segments])
+
+
+def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[Segment]:
+    """The stretches of text in an RGB picture, in no order; none where there is no text.
+
+    Large pictures are looked at smaller. Where the type then turns out very small or very large, the picture is looked
+    at once more, at a scale that suits it; where only some of it is small, that part is.
+    """
+    finder = finder or line_finder()
+    even = (
+        LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
+    )  # of a long strip: by its area, or its type would be lost
+    scale = min(1.0, max(LARGEST_SIDE / max(image.size), even))
+    found = _look(image, scale, finder)
+    if found and not SMALL <= _body(found) * scale <= LARGE:
+        most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
+        better = min(TYPE / _body(found), max(most, scale))
+        return _look(image, better, finder) or found
+    return _look_at_small_print(image, found, scale, finder)
+
+
+def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: LineFinder) -> list[Segment]:
+    """`found` at `scale`, but what is smaller than the finder sees well is looked for again, larger, where it lies.
+
+    Lines of small print stand so near each other that their cores touch: some are overlooked, some taken together.
+    """
+    least = SMALL / scale  # px of the picture
+    kept = [segment for segment in found if segment.height >= least]
+    for some in _one_above_the_other([segment for segment in found if segment.height < least], 8 * least):
+        again = _look_larger(image, some, least, scale, finder)
+        kept += [s for s in again if not any(_within(s.box, other.box) for other in kept)]
+    return kept
+
+
+def _look_larger(
+    image: Image.Image, some: list[Segment], least: float, scale: float, finder: LineFinder
+) -> list[Segment]:
+    """Segments under `least` px high, looked for again; as they are where they are few or cannot be made larger."""
+    if sum(segment.length for segment in some) <= 8 * least:
+        return some
+    found, region, larger = some, _around(some, 4 * least, image), SMALL_PRINT / _body(some)
+    while larger > 1.3 * scale:
+        part = image.crop(region)
+        larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
+        found = [s for s in looked if s.height < 1.15 * least]
+        wider = union([region, _around(found or some, 4 * least, image)])
+        if wider == region:
+            break
+        region = wider  # more of it was found near the edge
+    return found
+
+
+def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segment]]:
+    """Segments in groups, from the top: the next one begins after at least `gap` px without any."""
+    groups: list[list[Segment]] = []
+    end = -gap
+    for segment in sorted(segments, key=lambda s: s.box[1]):
+        if segment.box[1] - end >= gap:
+            groups.append([])
+        groups[-1].append(segment)
+        end = max(end, segment.box[3])
+    return groups
+
+
+def _around(segments: list[Segment], room: float, image: Image.Image) -> Box:
+    """The part of a picture that segments lie in, with `room` px on every side."""
+    left, top, right, bottom = union([segment.box for segment in segments])
+    return (
+        max(0, round(left - room)), max(0, round(top - room)),
+        min(image.width, round(right + room)), min(image.height, round(bottom + room)),
+    )  # fmt: skip
+
+
+def _within(box: Box, other: Box) -> bool:
+    """Whether the middle of a box lies in another one."""
+    x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
+    return other[0] <= x <= other[2] and other[1] <= y <= other[3]

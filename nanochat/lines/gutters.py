@@ -1,0 +1,141 @@
+"""Blank paper within lines: between words, and between columns that the line finder ran into one line, which it cuts.
+
+A gap in a line, as the picture shows it, may be a gutter when others end at the same place above and below: gaps wider
+than the spaces between words, or those before a stretch of text that has a neighbour on its left.
+"""
+
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from nanochat.lines.finder import Segment
+
+# All in heights of the type.
+ROWS = 9.0  # how far above and below a beginning counts
+ALIGNED = 0.7  # how far apart beginnings of one column may lie
+REACH = 1.6  # of what must lie on either side of a gutter
+BLANK = 0.65  # least width of blank paper in a gutter
+SPACE, WIDER = 0.2, 1.5  # least width of a space between words; of how many of them a gap is wide
+RULE, BESIDE = 0.3, 0.2  # thickest rule in a gutter, and least width of the blank paper on either side of it
+
+Start = tuple[float, float]  # x and y of where a right-hand neighbour begins
+
+
+class _Gap(NamedTuple):
+    """Blank paper in a line, in px of the page."""
+
+    left: float
+    right: float
+    y: float
+    is_wide: bool
+    """wider than the spaces between the line's words"""
+
+
+_Profile = tuple[np.ndarray, np.ndarray, np.ndarray]
+
+
+class Ink:
+    """Where ink lies along the segments of a page; each is looked at once."""
+
+    def __init__(self, page: np.ndarray) -> None:
+        """page: RGB uint8 (H, W, 3)."""
+        self._grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+        self._known: dict[Segment, _Profile] = {}
+
+    def along(self, segment: Segment) -> _Profile:
+        """As `_profile`."""
+        if segment not in self._known:
+            self._known[segment] = _profile(self._grey, segment)
+        return self._known[segment]
+
+
+def _profile(grey: np.ndarray, segment: Segment) -> _Profile:
+    """(x in px of the page from the left to the right end, whether no ink is there, whether ink from top to bottom)."""
+    height = segment.height
+    (x0, _), (x1, _) = segment.ends
+    x = np.arange(np.ceil(x0), np.floor(x1) + 1)
+    y = segment.y_at(x)[None] + np.linspace(-0.42, 0.36, 12)[:, None] * height  # (12, W)
+    left, top = max(0, int(x[0]) - 1), max(0, int(y.min()) - 1)
+    near = grey[top : max(top, int(y.max())) + 3, left : int(x[-1]) + 3]  # remap takes no more than 32,766 px of a page
+    strip = cv2.remap(
+        near, np.tile(x - left, (12, 1)).astype(np.float32), (y - top).astype(np.float32), cv2.INTER_LINEAR
+    )
+    strip = cv2.blur(strip, (max(1, round(height / 8)), 1))
+    sides = np.percentile(strip, (10, 90), axis=0).astype(np.uint8)  # (2, W): one is ink, the other paper, and even
+    even = sides[int(np.argmin(np.abs(np.diff(sides.astype(int))).sum(1)))]
+    paper = cv2.medianBlur(even[None], min(255, 2 * round(2 * height) + 1))[0]  # in a shadow it changes along a line
+    contrast = np.sort(np.abs(strip.astype(np.float32) - paper), 0)
+    ink = 0.4 * np.percentile(contrast[-2:].mean(0), 85)
+    return x, contrast[-2:].mean(0) < ink, contrast[2] > ink
+
+
+def _gaps(ink: Ink, segment: Segment) -> list[_Gap]:
+    """Where blank paper lies in a segment, perhaps with a thin rule in it, not near its ends; from left to right."""
+    height, (left, right) = segment.height, segment.ends
+    if segment.length < 2 * REACH * height:
+        return []
+    x, blank, full = ink.along(segment)
+    gaps: list[list[int]] = []
+    for a, b in runs(blank):
+        beside = gaps and min(gaps[-1][1] - gaps[-1][0], b - a) >= BESIDE * height  # two l have less between them
+        if beside and a - gaps[-1][1] <= RULE * height and full[gaps[-1][1] : a].any():
+            gaps[-1][1] = b
+        else:
+            gaps.append([a, b])
+    widths = np.array([x[b - 1] - x[a] for a, b in gaps])
+    spaces = widths[widths > SPACE * height]
+    space = np.median(spaces) if len(spaces) else 0.0
+    return [
+        _Gap(x[a], x[b - 1], float(segment.y_at(x[b - 1])), width > WIDER * space)
+        for (a, b), width in zip(gaps, widths)
+        if width >= BLANK * height and left[0] + REACH * height < x[b - 1] < right[0] - REACH * height
+    ]
+
+
+def word_widths(ink: Ink, segments: list[Segment]) -> list[tuple[float, ...]]:
+    """How wide each segment's words are, from left to right, in px."""
+    found: list[tuple[float, ...]] = []
+    for segment in segments:
+        if segment.length < max(SPACE * segment.height, 2):  # px: a whole one may be in none of less
+            found.append((segment.length,))
+            continue
+        x, blank, _ = ink.along(segment)
+        spaces = [(a, b) for a, b in runs(blank) if b - a > SPACE * segment.height and 0 < a and b < len(x)]
+        starts, ends = [0, *(b for _, b in spaces)], [*(a for a, _ in spaces), len(x)]
+        found.append(tuple(float(b - a) for a, b in zip(starts, ends)))
+    return found
+
+
+def runs(flags: np.ndarray) -> list[tuple[int, int]]:
+    """Where flags are set without a break: first, and one past the last."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], flags.astype(int), [0]]))).tolist()
+    return list(zip(edges[::2], edges[1::2]))
+
+
+def _cut(segment: Segment, gaps: list[_Gap]) -> list[Segment]:
+    """What lies beside gaps, from left to right."""
+    x = segment.points[:, 0]
+    ends = [-np.inf, *(x for gap in gaps for x in (gap.left, gap.right)), np.inf]
+    parts = [segment.points[(x >= a) & (x <= b)] for a, b in zip(ends[::2], ends[1::2])]
+    return [Segment(points, segment.height) for points in parts if len(points) > 1]
+
+
+def divide(ink: Ink, segments: list[Segment], starts: list[Start]) -> list[Segment]:
+    """The segments of a page, those that cross a gutter cut in it.
+
+    `starts`: where segments begin that have a neighbour on their left. A gutter is a gap above or below two of them, or
+    two other gaps, that end at the same place.
+    """
+    gaps = [_gaps(ink, segment) for segment in segments]
+    wide = [(gap.right, gap.y) for its in gaps for gap in its if gap.is_wide]
+    begun = np.array([*starts, *wide]).reshape(-1, 2)
+    divided: list[Segment] = []
+    for segment, its in zip(segments, gaps):
+        cuts = []
+        for gap in its:
+            x, y = (np.abs(begun - np.array([gap.right, gap.y])) / segment.height).T
+            if ((x < ALIGNED) & (y > 0.5) & (y < ROWS)).sum() >= 2:
+                cuts.append(gap)
+        divided += _cut(segment, cuts) if cuts else [segment]
+    return divided

@@ -1,0 +1,79 @@
+"""Which stretches of text stand on one line: decided where they would stand if the page were level and flat."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+from PIL import Image
+
+from nanochat.lines.boxes import Box, union
+from nanochat.lines.columns import Placed, Row, in_order
+from nanochat.lines.finder import LineFinder, Segment, find_segments
+from nanochat.lines.flatten import SAME_TYPE, place
+from nanochat.lines.gutters import Ink, divide, word_widths
+
+SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
+JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
+
+
+@dataclass(frozen=True, eq=False)
+class Line:
+    """One line of text: its segments from left to right."""
+
+    segments: tuple[Segment, ...]
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around it, in px of the page."""
+        return union([segment.box for segment in self.segments])
+
+
+def _same_line(a: Placed, b: Placed) -> bool:
+    """Whether two segments stand side by side at one height."""
+    low, high = sorted((a.height, b.height))
+    shared = min(a.right, b.right) - max(a.left, b.left)
+    if high > SAME_TYPE * low or shared > 0.5 * min(a.width, b.width):
+        return False
+    return abs(a.y - b.y) < SAME_LINE * low
+
+
+def _rows(segments: list[Placed]) -> list[Row]:
+    """Segments at one height together, from top to bottom; each is compared with its nearest neighbour of a row."""
+    rows: list[Row] = []
+    for segment in sorted(segments, key=lambda s: s.y):
+        near = [
+            (min(row, key=lambda s: abs(s.left + s.right - segment.left - segment.right)), row) for row in rows[-8:]
+        ]
+        fitting = [(abs(other.y - segment.y), row) for other, row in near if _same_line(other, segment)]
+        if fitting:
+            min(fitting, key=lambda pair: pair[0])[1].append(segment)
+        else:
+            rows.append([segment])
+    rows.sort(key=lambda row: float(np.mean([s.y for s in row])))
+    return [sorted(row, key=lambda s: s.left) for row in rows]
+
+
+def _whole(segments: list[Segment]) -> list[Segment]:
+    """Neighbours on a line as one segment, when no more than a wide space, or a letter overlooked, is between them."""
+    found = segments[:1]
+    for segment in segments[1:]:
+        last = found[-1]
+        low, high = sorted((last.height, segment.height))
+        if segment.points[0, 0] - last.points[-1, 0] < JOINED * high and high < 1.5 * low:
+            longer = max(last, segment, key=lambda s: s.length)
+            found[-1] = Segment(np.concatenate([last.points, segment.points]), longer.height)
+        else:
+            found.append(segment)
+    return found
+
+
+def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line]:
+    """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
+    segments = find_segments(page, finder)
+    if not segments:
+        return []
+    placed, ink = place(segments), Ink(np.asarray(page))
+    divided = divide(ink, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
+    if divided != segments:
+        placed = place(divided)
+    rows = _rows([replace(s, word_widths=its) for s, its in zip(placed, word_widths(ink, divided))])
+    return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows)]

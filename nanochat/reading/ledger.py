@@ -1,0 +1,152 @@
+"""The ledger of pages: each page of the input ends as exactly one line, with all that was read, as soon as it is read.
+
+JSON lines, appended and flushed page by page, so that whatever kills the run, what stands there can be relied on: a
+line cut short is dropped, its page is read again. A page that is tried again gets a new line, and the last one counts.
+The output files are made from it.
+"""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from nanochat.errors import UserError
+
+STATES = ("ok", "repaired", "looped", "cut", "failed", "skipped")
+READ = ("ok", "repaired", "looped", "cut")  # those that have text
+
+
+def _has_pages(path: Path) -> bool:
+    """Whether there is more than the settings of a run that read nothing."""
+    if not path.exists():
+        return False
+    with open(path, "rb") as file:
+        file.readline()
+        return bool(file.readline())
+
+
+class Ledger:
+    """One run's ledger. `settings`: what the texts depend on, which going on must not change.
+
+    Raises UserError when the file cannot be written, holds an earlier run that `resume` does not ask to go on with,
+    or one with other settings.
+    """
+
+    def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False, retry_failed: bool = False) -> None:
+        self.path, self.retry_failed = path, retry_failed
+        self._places: dict[tuple[str, int], tuple[int, str, str]] = {}  # page -> offset, state, fingerprint
+        self._n_pages: dict[str, int] = {}  # of the sources whose last page is here
+        settings = json.loads(json.dumps(settings))
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            going_on = _has_pages(path)
+            if going_on and not (resume or retry_failed):
+                raise UserError(f"{path} is of an earlier run: go on with --resume, or choose another --out")
+            self._file = open(path, "r+b" if going_on else "w+b")
+            if going_on:
+                self._read(settings)
+            else:
+                self._append({"settings": settings})
+        except OSError as error:
+            raise UserError(f"cannot write to {path.parent}: {error.strerror}") from error
+
+    def _read(self, settings: dict[str, Any]) -> None:
+        """Find every whole line, and cut off what follows the last."""
+        end = 0
+        for line in self._file:
+            if not line.endswith(b"\n"):
+                break
+            try:
+                entry = json.loads(line)
+            except json.JSONDecodeError:
+                break
+            if end == 0:
+                self._check(entry.get("settings"), settings)
+            else:
+                self._remember(end, entry)
+            end += len(line)
+        self._file.seek(end)
+        self._file.truncate()
+        if end == 0:
+            self._append({"settings": settings})
+
+    def _check(self, before: Any, now: dict[str, Any]) -> None:
+        if before != now:
+            changed = sorted(key for key in now if not isinstance(before, dict) or before.get(key) != now[key])
+            raise UserError(f"{self.path} is of a run with other settings ({', '.join(changed)}): choose another --out")
+
+    def _remember(self, start: int, entry: dict[str, Any]) -> None:
+        self._places[entry["source"], entry["page"]] = start, entry["state"], entry["fingerprint"]
+        if entry["last"]:
+            for page in range(entry["page"] + 1, self._n_pages.get(entry["source"], 0) + 1):
+                self._places.pop((entry["source"], page), None)  # of an older file, which had more
+            self._n_pages[entry["source"]] = entry["page"]
+
+    def _append(self, entry: dict[str, Any]) -> int:
+        start = self._file.seek(0, os.SEEK_END)
+        line = json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace")  # JSON's own way, for odd names
+        self._file.write(line + b"\n")
+        self._file.flush()
+        return start
+
+    def record(
+        self,
+        source: str,
+        page: int,
+        state: str,
+        why: str = "",
+        fingerprint: str = "",
+        result: dict | None = None,
+        last: bool = False,
+    ) -> None:
+        """Write down how a page ended; `result`: what was read, as in JSON; `last`: whether it ends its source."""
+        assert state in STATES
+        entry = {"source": source, "page": page, "last": last, "state": state, "why": why, "fingerprint": fingerprint}
+        try:
+            start = self._append({**entry, "result": result})
+        except OSError as error:
+            raise UserError(f"cannot write {self.path}: {error.strerror}") from error
+        self._remember(start, entry)
+
+    def done(self, source: str, page: int, fingerprint: str) -> bool:
+        """Whether a page needs no reading: it was read, from the file as it is now, and is not to be tried again."""
+        _, state, before = self._places.get((source, page), (0, "", ""))
+        if not state or before != fingerprint:
+            return False
+        return not (self.retry_failed and state in ("failed", "looped", "cut"))
+
+    def finished(self, source: str, fingerprint: str) -> bool:
+        """Whether a whole source needs no reading: all its pages are done."""
+        n_pages = self._n_pages.get(source, 0)
+        return n_pages > 0 and all(self.done(source, page, fingerprint) for page in range(1, n_pages + 1))
+
+    def pages(self) -> Iterator[tuple[str, int, str]]:
+        """(source, page, fingerprint) of every page that is here, in the order in which they came."""
+        for (source, page), (_, _, fingerprint) in self._places.items():
+            yield source, page, fingerprint
+
+    def entry(self, source: str, page: int) -> dict[str, Any]:
+        """The line of a page."""
+        self._file.seek(self._places[source, page][0])
+        return json.loads(self._file.readline())
+
+    def entries(self, source: str, n_pages: int) -> Iterator[dict[str, Any]]:
+        """The lines of a source's pages, in order; one at a time, since their texts may not fit in memory."""
+        for page in range(1, n_pages + 1):
+            if (source, page) in self._places:
+                yield self.entry(source, page)
+
+    def state(self, source: str, page: int) -> str:
+        """How a page ended."""
+        return self._places[source, page][1]
+
+    def counts(self) -> Counter[str]:
+        """How many pages ended in each state."""
+        return Counter(state for _, state, _ in self._places.values())
+
+    def close(self) -> None:
+        with suppress(OSError):  # every line was written out when it came; on a full disk the rest of one is still held
+            self._file.close()

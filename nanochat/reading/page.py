@@ -1,0 +1,83 @@
+"""What was read from one picture: its text, its lines and their places, how sure the model was, how it ended."""
+
+from dataclasses import asdict, dataclass, field
+
+from nanochat.lines.boxes import Box
+from nanochat.reading.grounding import Block
+from nanochat.reading.markdown import page_markdown
+
+
+@dataclass
+class Part:
+    """A stretch of a line, with paper between it and the next: a price at the end of its row."""
+
+    text: str
+    box: Box
+
+
+@dataclass
+class TextLine:
+    """One line of the text."""
+
+    text: str
+    box: Box | None
+    """where it stands, in pixels of the page: left, top, right, bottom; None where that is not known"""
+    mean_probability: float
+    min_probability: float
+    attended: Box | None = None
+    """of a view with many lines: the places that the model drew from most while it wrote this one"""
+    parts: list[Part] = field(default_factory=list)
+    """of a line that was cut into pieces: what was read of each, and its place; they add up to the line"""
+
+
+@dataclass
+class Page:
+    """What was read from one picture."""
+
+    text: str
+    vision_tokens: int
+    """of all views that were read, of every mode that was tried"""
+    most_vision_tokens: int
+    """what the last mode alone would have taken that `auto` may climb to; without `auto` the same"""
+    tokens: int
+    """generated"""
+    seconds: float
+    """of the model, this page's share of its batch"""
+    stopped: str
+    """end: the model ended it; loop: it repeated itself; length, context or time: it was cut"""
+    mode: str = ""
+    """how it was shown"""
+    views: int = 1
+    width: int = 0
+    height: int = 0
+    status: str = "ok"
+    """ok; repaired: it looped and was read on without the loop; looped; cut"""
+    mean_probability: float = 1.0
+    """how sure the model was of its tokens on average"""
+    min_probability: float = 1.0
+    ink: str = "ok"
+    """ok; missing: the page has more ink than the text accounts for; invented: the text has more than the page"""
+    expected_characters: int = 0
+    """by the ink, spaces not counted"""
+    unclear: int = 0
+    """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
+    turned: int = 0
+    """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
+    lines: list[TextLine] = field(default_factory=list)
+    blocks: list[Block] = field(default_factory=list)
+    """of a grounded answer"""
+
+    @property
+    def markdown(self) -> str:
+        """The text in Markdown: of a page read line by line, its paragraphs flow and its larger type is a heading."""
+        return page_markdown(self.to_dict())
+
+    def add_costs(self, other: "Page") -> None:
+        """Count with this page what another reading of its picture took."""
+        self.vision_tokens += other.vision_tokens
+        self.tokens += other.tokens
+        self.seconds += other.seconds
+
+    def to_dict(self) -> dict:
+        """As it stands in JSON."""
+        return asdict(self)

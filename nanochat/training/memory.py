@@ -1,0 +1,314 @@
+"""How much memory a training step takes, found without the device and without the memory: a step of shapes alone.
+
+The step runs on tensors that have shapes but no values, and every storage that it makes is counted from its birth to
+its death. A CPU is imitated by torch's fake tensors, which take the CPU's own paths. A GPU is imitated by meta
+tensors, which take the other paths, with what CUDA does differently put in their place: fused attention, which keeps
+no scores, and autocast's list of what runs in bfloat16 and what in float32 [torch, ATen/autocast_mode.h].
+"""
+
+import weakref
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Literal
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_flatten, tree_map_only
+
+from nanochat.deepencoder.dense import DenseHead
+from nanochat.errors import UserError
+from nanochat.gpt import token_losses
+from nanochat.image_process import ImageLayout
+from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+from nanochat.training.learner import Objective
+from nanochat.training.optim import OptimizerName, build_optimizers
+from nanochat.training.recompute import Recompute, recompute_blocks
+from nanochat.training.trainer import TrainConfig
+
+GB = 1e9
+BLOCK = {
+    "cuda": 512,
+    "cpu": 64,
+}  # bytes that the allocator rounds up to [torch, CUDACachingAllocator and CPU alignment]
+RESERVE = 0.08  # share of a GPU left to fragments of its allocator, CUDA's context and kernels' workspaces
+
+# What the model calls, and how CUDA's autocast would: in bfloat16, or in float32.
+LOW = ((F, "linear"), (F, "conv2d"), (torch, "bmm"), (torch, "baddbmm"), (torch, "einsum"))
+HIGH = ((F, "layer_norm"), (F, "rms_norm"), (F, "cross_entropy"))
+
+
+class _FusedAttention(torch.autograd.Function):
+    """Attention's memory as fused kernels have it: output and one float32 a query are kept, scores never exist."""
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+        out, logsumexp = torch.empty_like(q), q.new_empty(q.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(q, k, v, out, logsumexp)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        q, k, v, _, logsumexp = ctx.saved_tensors
+        torch.empty_like(logsumexp)  # the row sums of gradient times output
+        return torch.empty_like(q), torch.empty_like(k), torch.empty_like(v)
+
+
+@contextmanager
+def _like_cuda(bf16: bool) -> Iterator[None]:
+    """Autocast to bfloat16 and fused attention for meta tensors, which torch's own autocast does not know.
+
+    Functions are replaced, because a mode would not reach what a checkpointed region computes again.
+    """
+    weights: dict[int, tuple[Tensor, Tensor]] = {}  # each weight is cast once, and kept for the forward pass
+
+    def to(dtype: torch.dtype, x: Tensor) -> Tensor:
+        if not bf16 or not x.is_floating_point() or x.dtype == dtype:
+            return x
+        if not (isinstance(x, nn.Parameter) and x.requires_grad):
+            return x.to(dtype)
+        return weights.setdefault(id(x), (x, x.to(dtype)))[1]
+
+    def recast(function: Callable, dtype: torch.dtype) -> Callable:
+        return lambda *args, **kwargs: function(*tree_map_only(Tensor, partial(to, dtype), args), **kwargs)
+
+    def attention(q: Tensor, k: Tensor, v: Tensor, *args, **kwargs) -> Tensor:
+        return _FusedAttention.apply(*(to(torch.bfloat16, x) for x in (q, k, v)))
+
+    replaced = {(F, "scaled_dot_product_attention"): attention}
+    for functions, dtype in ((LOW, torch.bfloat16), (HIGH, torch.float32)):
+        replaced |= {(where, name): recast(getattr(where, name), dtype) for where, name in functions}
+    before = {(where, name): getattr(where, name) for where, name in replaced}
+    try:
+        for (where, name), function in replaced.items():
+            setattr(where, name, function)
+        yield
+    finally:
+        for (where, name), function in before.items():
+            setattr(where, name, function)
+
+
+class StorageCount(TorchDispatchMode):
+    """Bytes of all storages alive that were made, or were shown to `include`, under this mode; and their peak."""
+
+    def __init__(self, block: int) -> None:
+        super().__init__()
+        self.block, self.live, self.peak, self.phase, self.at_peak = block, 0, 0, "", ""
+        self._known: dict[int, weakref.ref] = {}
+
+    def include(self, x: Tensor) -> None:
+        """Count a tensor's storage, once."""
+        storage = x.untyped_storage()
+        key = storage._cdata
+        if key in self._known:
+            return
+        size = -(-storage.nbytes() // self.block) * self.block
+
+        def forget(_: object) -> None:
+            self._known.pop(key, None)
+            self.live -= size
+
+        self._known[key] = weakref.ref(storage, forget)
+        self.live += size
+        if self.live > self.peak:
+            self.peak, self.at_peak = self.live, self.phase
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        result = func(*args, **(kwargs or {}))
+        for x in tree_flatten(result)[0]:
+            if isinstance(x, Tensor):
+                self.include(x)
+        return result
+
+
+@dataclass(frozen=True)
+class StepShape:
+    """A training step: what its memory depends on. One page of `image_size` in each row, the rest text."""
+
+    stage: Literal[1, 2] = 1
+    batch_size: int = 1
+    seq_len: int = 4096
+    image_size: int = 1024
+    optimizer: OptimizerName = "adamw"
+    precision: Literal["float32", "bfloat16"] = "bfloat16"
+    dense: bool = False
+    """with the head of dense labels, as training on drawn documents has"""
+    recompute: Recompute = "none"
+    """blocks whose insides the backward pass computes again"""
+
+
+@dataclass
+class MemoryReport:
+    """Bytes of one process."""
+
+    device: str
+    peak: int
+    at: str
+    """what ran at the peak"""
+    parts: dict[str, int] = field(default_factory=dict)
+    """weights, gradients, optimizer, and what each part of the forward pass keeps for the backward pass"""
+
+    def fits(self, capacity: float) -> bool:
+        """Whether a GPU of `capacity` bytes holds it, with its reserve."""
+        return self.peak <= capacity * (1 - RESERVE)
+
+
+def _shapes_only(device: str) -> AbstractContextManager:
+    """Tensors made here have no values, and behave as on `device`."""
+    return FakeTensorMode() if device == "cpu" else torch.device("meta")
+
+
+def _autocast(device: str, bf16: bool) -> AbstractContextManager:
+    return _like_cuda(bf16) if device == "cuda" else torch.autocast("cpu", torch.bfloat16, enabled=bf16)
+
+
+def _adamw_state(p: Tensor, eight_bits: bool) -> dict[str, Tensor]:
+    """What a step of AdamW leaves behind, with nothing in between: two averages of each number.
+
+    At 8 bits a byte for each, and a float32 for each 256; tensors of less than 4,096 stay float32 [bitsandbytes].
+    """
+    if not eight_bits or p.numel() < 4096:
+        return {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
+    state = {f"state{i}": torch.zeros_like(p, dtype=torch.uint8) for i in (1, 2)}
+    return {**state, **{f"absmax{i}": p.new_zeros(-(-p.numel() // 256), dtype=torch.float32) for i in (1, 2)}}
+
+
+class _Step:
+    """One training step of shapes, as `Trainer.train_step` runs it."""
+
+    def __init__(self, config: ModelConfig, shape: StepShape, device: str, count: StorageCount) -> None:
+        self.shape, self.device, self.count = shape, device, count
+        model = NanoDeepseekOCR(config)
+        if shape.stage == 2:
+            model.freeze_sam()
+        recompute_blocks(model, shape.recompute)
+        dense = None
+        if shape.dense:
+            dense = DenseHead(model.sam_model, model.projector, config.gpt.n_embd)
+        self.objective = Objective(model, dense).train()
+        # AdamW at 8 bits differs in its state alone: see `run`
+        kind: OptimizerName = "muon" if shape.optimizer == "muon" else "adamw"
+        self.optimizers = build_optimizers(self.objective, kind, 1e-3)
+        B, side = shape.batch_size, shape.image_size
+        self.pixels = torch.empty(B, 3, side, side)
+        self.ids = torch.zeros(B, shape.seq_len, dtype=torch.long)
+        self.n_text = B * max(1, shape.seq_len - ImageLayout((side, side)).n_tokens)
+        self.labels = {
+            "patches": torch.zeros(B * (side // 16) ** 2, 8, dtype=torch.long),
+            "cells": torch.zeros(B * (side // 64) ** 2, 60, dtype=torch.long),
+        }
+
+    def forward(self, kept: dict[str, int]) -> Tensor:
+        """The step's loss; `kept` gets what stays alive after each part."""
+        model, count = self.objective.model, self.count
+
+        def lap(name: str, before: int) -> int:
+            kept[name] = count.live - before
+            return count.live
+
+        count.phase, live = "encoder forward", count.live
+        seen = torch.cat(model.encode_images(self.pixels))
+        live = lap("encoder", live)
+        count.phase = "GPT forward"
+        embeds = model.gpt.embed(self.ids)
+        embeds = embeds.masked_scatter((self.ids == 1)[..., None], seen.to(embeds.dtype))
+        hidden = model.gpt.hidden(embeds)
+        live = lap("GPT", live)
+        count.phase = "loss"
+        chosen = hidden.flatten(0, 1).index_select(0, torch.zeros(self.n_text, dtype=torch.long))
+        targets = torch.zeros(self.n_text, dtype=torch.long)
+        loss = token_losses(chosen, model.gpt.lm_head.weight, targets).sum() / self.n_text
+        if self.objective.dense is not None:
+            loss = loss + sum(self.objective.dense(self.labels).values())
+        lap("loss", live)
+        return loss
+
+    def run(self) -> dict[str, int]:
+        """Forward, backward and the optimizers; what the forward pass kept, by part."""
+        kept: dict[str, int] = {}
+        bf16 = self.shape.precision == "bfloat16"
+        with _autocast(self.device, bf16):
+            loss = self.forward(kept)
+        self.count.phase = "backward"
+        with _like_cuda(bf16) if self.device == "cuda" else nullcontext():  # torch's own autocast recomputes by itself
+            loss.backward()
+        self.count.phase = "optimizer"
+        del loss
+        for optimizer in self.optimizers:
+            if isinstance(optimizer, torch.optim.AdamW):
+                for p in (p for group in optimizer.param_groups for p in group["params"]):
+                    if p.grad is not None and not optimizer.state[p]:
+                        optimizer.state[p] = _adamw_state(p, self.shape.optimizer == "adamw8bit")
+            else:
+                optimizer.step()
+            optimizer.zero_grad(set_to_none=True)
+        return kept
+
+
+def _bytes(tensors: Iterable[Tensor]) -> int:
+    return sum(x.numel() * x.element_size() for x in tensors)
+
+
+def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"]) -> MemoryReport:
+    """Peak memory of a process that trains with `shape` on `device`, from its second step on.
+
+    Raises UserError where the page takes more tokens than `seq_len`.
+    """
+    if ImageLayout((shape.image_size,) * 2).n_tokens >= shape.seq_len:
+        raise UserError(f"a page of {shape.image_size} pixels takes more than seq_len {shape.seq_len} tokens")
+    with _shapes_only(device), StorageCount(BLOCK[device]) as count:
+        step = _Step(config, shape, device, count)
+        for x in (*step.objective.parameters(), *step.objective.buffers()):
+            count.include(x)
+        step.run()  # leaves the optimizers' state behind
+        count.peak = 0
+        kept = step.run()
+        weights = _bytes([*step.objective.parameters(), *step.objective.buffers()])
+        trained = _bytes(p for p in step.objective.parameters() if p.requires_grad)
+        states = [x for o in step.optimizers for state in o.state.values() for x in state.values()]
+        parts = {"weights": weights, "gradients": trained, "optimizer": _bytes(states), **kept}
+        return MemoryReport(device, count.peak, count.at_peak, parts)
+
+
+def largest_batch(config: ModelConfig, shape: StepShape, capacity: float) -> int:
+    """The largest batch size whose predicted peak fits a GPU of `capacity` bytes. Raises UserError when 1 does not."""
+
+    def peak(batch: int) -> MemoryReport:
+        return predict(config, replace(shape, batch_size=batch), "cuda")
+
+    one = peak(1)
+    if not one.fits(capacity):
+        raise UserError(f"not even one sample of {shape.seq_len} tokens fits {capacity / GB:.0f} GB: lower --seq-len")
+    a_sample = max(1, peak(2).peak - one.peak)  # memory grows by about as much with each sample
+    batch = max(1, 1 + int((capacity * (1 - RESERVE) - one.peak) / a_sample))
+    while batch > 1 and not peak(batch).fits(capacity):
+        batch -= 1
+    return batch
+
+
+def fitting_batch(
+    config: TrainConfig, model: ModelConfig, stage: Literal[1, 2], capacity: float, world_size: int, dense: bool = False
+) -> int:
+    """The largest batch size whose training step fits a GPU of `capacity` bytes, for `auto_batch`.
+
+    Where the settings say how many samples a step has, the batch size divides them among `world_size` processes.
+    `dense`: with the head of dense labels. Raises UserError when not even one sample fits, or a step has no whole
+    number of samples for each process.
+    """
+    if config.total_batch_size % world_size:
+        raise UserError(f"--total-batch-size={config.total_batch_size} is no multiple of {world_size} processes")
+    shape = StepShape(
+        stage, 1, config.seq_len, model.vision.image_size, config.optimizer,
+        "bfloat16" if config.precision in ("default", "auto", "bfloat16") else "float32", dense, config.recompute,
+    )  # fmt: skip
+    batch = largest_batch(model, shape, capacity)
+    if config.total_batch_size:
+        batch = min(batch, config.total_batch_size // world_size)
+        while config.total_batch_size % (batch * world_size):
+            batch -= 1
+    return batch

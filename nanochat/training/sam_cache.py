@@ -1,0 +1,105 @@
+"""A frozen SAM's features kept on disk, so that a picture shown again costs a file instead of a pass through SAM.
+
+One file a view, named by a hash of its pixels, in a folder named by a hash of SAM's weights and of the precision that
+they run in: what was made by others is never found. A file opens with a hash of what follows, and one that is broken
+is made anew. Features of two precisions, or two machines' kinds, are apart by their rounding.
+"""
+
+from collections.abc import Iterable
+from hashlib import blake2b
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from nanochat.common import get_dist_info, print0
+from nanochat.deepencoder.sam import SAM
+from nanochat.errors import UserError
+from nanochat.files import atomic_path
+
+GB = 1e9
+HASH = 16  # bytes
+
+
+def _hash(*parts: bytes | memoryview) -> bytes:
+    found = blake2b(digest_size=HASH)
+    for part in parts:
+        found.update(part)
+    return found.digest()
+
+
+def _bytes(x: Tensor) -> bytes:
+    return x.detach().cpu().contiguous().flatten().view(torch.uint8).numpy().tobytes()
+
+
+class SamCache:
+    """Stands for the `forward` of a SAM that does not train, under no-grad: finds features, or computes and keeps them.
+
+    Files of all weights together take at most `gigabytes`, a share of it for each rank; what has no more room is
+    computed each time.
+    """
+
+    def __init__(self, sam: SAM, folder: str | Path, gigabytes: float) -> None:
+        assert not any(p.requires_grad for p in sam.parameters()), "features of a SAM that trains are never the same"
+        self.sam, self.compute, self.folder = sam, sam.forward, Path(folder)
+        taken = sum(file.stat().st_size for file in self.folder.glob("*/*"))
+        self.room = (gigabytes * GB - taken) / get_dist_info()[3]
+        self._weights: bytes | None = None
+        sam.register_load_state_dict_post_hook(lambda *_: self._forget_weights())
+        print0(f"Features of SAM in {folder}: {taken / GB:.1f} of {gigabytes:g} GB taken")
+
+    def _forget_weights(self) -> None:
+        self._weights = None
+
+    def _place(self, dtype: torch.dtype, device: torch.device) -> Path:
+        """The folder of these weights as they run here and now."""
+        if self._weights is None:
+            self._weights = _hash(repr(self.sam.config).encode(), *(_bytes(p) for p in self.sam.parameters()))
+        how = f"{device.type} {dtype} {torch.get_float32_matmul_precision()}"
+        return self.folder / _hash(self._weights, how.encode()).hex()
+
+    def _read(self, path: Path, shape: tuple[int, ...], dtype: torch.dtype) -> Tensor | None:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return None
+        if content[:HASH] != _hash(memoryview(content)[HASH:]):
+            return None
+        return torch.frombuffer(bytearray(content[HASH:]), dtype=dtype).view(shape)
+
+    def _keep(self, path: Path, features: Tensor) -> None:
+        content = _bytes(features)
+        size = HASH + len(content)
+        if size > self.room:
+            return
+        try:
+            with atomic_path(path) as temporary:
+                temporary.write_bytes(_hash(content) + content)
+        except UserError as error:  # no reason to stop training
+            self.room = 0
+            print(f"WARNING: {error}: no more features of SAM are kept", flush=True)
+        else:
+            self.room -= size
+
+    @torch.no_grad()
+    def __call__(self, pixels: Tensor) -> Tensor:
+        """(N, 3, H, W) -> (N, C, H/64, W/64), as SAM's own."""
+        device = pixels.device
+        low = torch.is_autocast_enabled(device.type)
+        dtype = torch.get_autocast_dtype(device.type) if low else pixels.dtype
+        place, stride = self._place(dtype, device), 4 * self.sam.config.patch_size
+        shape = (self.sam.config.out_channels[-1], pixels.shape[2] // stride, pixels.shape[3] // stride)
+        size = repr(tuple(pixels.shape[1:])).encode()
+        paths = [place / _hash(size, _bytes(view)).hex() for view in pixels]
+        found = [self._read(path, shape, dtype) for path in paths]
+        missing = [i for i, features in enumerate(found) if features is None]
+        fresh: Iterable[Tensor] = self.compute(pixels[missing]) if missing else ()
+        for i, features in zip(missing, fresh):
+            self._keep(paths[i], features)
+            found[i] = features
+        return torch.stack([features.to(device) for features in found if features is not None])
+
+
+def keep_features(sam: SAM, folder: str | Path, gigabytes: float) -> None:
+    """Let a frozen SAM look up what it has seen before. Names and weights stay what they are."""
+    sam.forward = SamCache(sam, folder, gigabytes)  # type: ignore[assignment]

@@ -1,0 +1,363 @@
+"""One training loop for both stages: what differs between them (what is frozen, schedule, data) is handed to it.
+
+A step itself is `learner.py`'s.
+"""
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import torch
+import torch.distributed as dist
+
+from nanochat.checkpoint import load_into, load_weights, read_meta
+from nanochat.common import get_dist_info, print0
+from nanochat.deepencoder.dense import DenseHead
+from nanochat.errors import UserError
+from nanochat.machine import Precision, choose_precision, peak_flops
+from nanochat.multimodal_dataloader import Batch, MultimodalLoader
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.plans import FixedPlan
+from nanochat.prompts import names_of
+from nanochat.shard import shard
+from nanochat.tasks.common import ENDLESS
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.learner import Learner, Objective
+from nanochat.training.optim import OptimizerName, build_optimizers
+from nanochat.training.recompute import Recompute, compile_blocks, recompute_blocks
+from nanochat.training.saving import newest_step, save_checkpoint, save_deepencoder, save_divided
+from nanochat.training.validate import Validation, validate
+
+Schedule = Callable[[int, int], float]  # (step, steps) -> multiple of the peak learning rate
+OnStep = Callable[[int, int, dict[str, float]], None]  # (step, steps, figures), called after each step
+
+
+@dataclass
+class TrainConfig:
+    """The settings that both stages share."""
+
+    model: str = "d20"
+    """size: d20 or nano"""
+    image_size: int = 0
+    """side of a page in pixels, a multiple of 64; 0: the size's own (1024 for d20, 512 for nano)"""
+    data_dir: str = "data"
+    """folder with train.json, val.json and the pictures they name"""
+    checkpoint_dir: str = "checkpoints"
+    """folder that checkpoints are written to"""
+    tokenizer_dir: str = "tokenizer"
+    """folder with tokenizer.pkl (nano makes its own)"""
+    steps: int = -1
+    """optimizer steps; -1: as many as num_epochs take"""
+    num_epochs: int = 1
+    """passes over the training data when steps is -1"""
+    batch_size: int = 2
+    """samples a process reads at a time; lower it when memory runs out"""
+    auto_batch: bool = False
+    """on a GPU: take the largest batch_size that fits its memory by prediction, in place of the one given"""
+    total_batch_size: int = 0
+    """samples an optimizer step is made of, over all processes, by gradient accumulation; 0: batch_size x processes"""
+    seq_len: int = 4096
+    """longest sequence in tokens, pictures included; longer ones are cut"""
+    pack: bool = True
+    """lay a batch's samples end to end in a row where padding would take over a quarter of it; the loss is the same"""
+    lr: float | None = None
+    """peak learning rate; by default the stage's own for d20, 1e-3 for nano"""
+    optimizer: OptimizerName = "adamw"
+    """adamw, adamw8bit with a quarter of its state (bitsandbytes), or muon for matrices with adamw for the rest"""
+    prefix_noise: float = 0.0
+    """share of the answer's tokens that are shown replaced while it is learnt, targets as they are; 0.1 to 0.2 helps
+    long texts"""
+    weight_decay: float = 0.0
+    """AdamW's decoupled weight decay"""
+    grad_clip: float = 1.0
+    """largest norm of AdamW's gradients (Muon's have a norm of their own); 0: no clipping"""
+    eval_every: int = 100
+    """validate every so many steps, and at the end"""
+    save_every: int = 100
+    """write a checkpoint every so many steps, and at the end"""
+    resume_step: int = -1
+    """go on from this step's checkpoint; -1: start anew"""
+    resume: Literal["no", "auto"] = "no"
+    """auto: go on from the newest whole checkpoint, or start anew when there is none"""
+    run: str = "dummy"
+    """wandb's name of the run; dummy: no wandb"""
+    device: str = ""
+    """cuda, mps or cpu; by default the best there is"""
+    precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "default"
+    """of matrix products; auto: the fastest that a one-second measurement finds accurate; default: auto on CUDA, else
+    float32"""
+    recompute: Recompute = "none"
+    """memory for time, blocks computed again in the backward pass: none, sam (SAM's global ones) or all"""
+    shard: bool = False
+    """with several processes: divide weights, gradients and optimizer state among them (FSDP)"""
+    compile: bool = False
+    """let torch.compile fuse each block; a minute to start, then faster steps on a GPU, hardly so on a CPU"""
+    num_workers: int = -1
+    """processes that prepare data; -1: 4 on a GPU, none on a CPU"""
+    seed: int = 42
+    """of weights and data order"""
+
+
+def cosine(warmup: int) -> Schedule:
+    """Linear warm-up over `warmup` steps, then half a cosine to zero."""
+
+    def multiple(step: int, steps: int) -> float:
+        if step < warmup:
+            return (step + 1) / warmup
+        return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+    return multiple
+
+
+def step_decay(warmup: int, every: int, gamma: float) -> Schedule:
+    """Linear warm-up over `warmup` steps, then times `gamma` each `every` steps."""
+    return lambda step, steps: (step + 1) / warmup if step < warmup else gamma ** (step // every)
+
+
+def decay_to_zero(warmup: int, last: float) -> Schedule:
+    """Linear warm-up, constant, then a straight line to zero over the `last` share of the steps."""
+    return lambda step, steps: min((step + 1) / max(1, warmup), 1.0, (steps - step) / max(1.0, last * steps))
+
+
+@dataclass
+class Stage:
+    """What makes a stage: its number, its schedule, and, for training on drawn documents, the dense labels' part."""
+
+    number: int
+    schedule: Schedule
+    lr: float
+    dense_steps: int = 0
+    """first leg, encoder alone on dense labels"""
+    dense_weights: dict[str, float] = field(default_factory=dict)
+    """weight of each dense loss (patches, cells) beside the text loss; empty: none"""
+
+
+class Trainer:
+    """Runs a stage from its first step, or from where a checkpoint left it, to its last."""
+
+    def __init__(
+        self,
+        config: TrainConfig,
+        stage: Stage,
+        model: NanoDeepseekOCR,
+        tokenizer: RustBPETokenizer,
+        train_loader: MultimodalLoader,
+        val_loader: Callable[[], MultimodalLoader],
+        device: torch.device,
+    ) -> None:
+        self.config, self.stage, self.model, self.tokenizer = config, stage, model.to(device), tokenizer
+        self.train_loader, self.val_loader, self.device = train_loader, val_loader, device
+        _, self.rank, _, self.world_size = get_dist_info()
+        self.first_step = self._step_to_resume()
+        precision = self._choose_precision()
+        self.peak = peak_flops(device, precision) * self.world_size
+        self.learner = self._build_learner(precision)
+        self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
+        self.last: Validation | None = None
+        self.steps = self._count_steps()
+        self.accumulate = self._accumulation()
+        if self.accumulate > 1 and not isinstance(train_loader.plan, FixedPlan):
+            raise UserError("--total-batch-size: of drawn documents each batch is a step; give --batch-size alone")
+        self.log = open_log(config, stage)
+
+    def _choose_precision(self) -> Precision:
+        """The one asked for; where it is to be measured, the first rank's choice on all, and if it can be a resumed
+        run's own."""
+        before: str | None = None
+        name: str = self.config.precision
+        if name == "default":
+            name = "auto" if self.device.type == "cuda" else "float32"
+        if self.first_step >= 0:
+            before = read_meta(Path(self.config.checkpoint_dir) / f"step_{self.first_step}.pt").get("precision")
+        if name == "auto" and self.device.type == "cpu" and dist.is_initialized():
+            names = [choose_precision(name, self.device, before).name if self.rank == 0 else ""]
+            dist.broadcast_object_list(names)
+            name = names[0]
+        return choose_precision(name, self.device, before)
+
+    def _build_learner(self, precision: Precision) -> Learner:
+        config, stage, model = self.config, self.stage, self.model
+        dense = None
+        if stage.dense_weights:
+            dense = DenseHead(model.sam_model, model.projector, model.config.gpt.n_embd)
+        recompute_blocks(model, config.recompute)
+        if config.compile:
+            compile_blocks(model)
+        objective = Objective(model, dense).to(self.device).train()
+        if config.shard and config.optimizer == "adamw8bit":
+            raise UserError("--shard divides the optimizer's state, and 8-bit state cannot be: take --optimizer=adamw")
+        sharded = config.shard and dist.is_initialized()
+        if sharded:
+            shard(objective, model.gpt.transformer["h"])  # type: ignore[arg-type]
+        optimizers = build_optimizers(
+            objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=precision.dtype()
+        )
+        return Learner(objective, optimizers, precision, self.device, stage.dense_weights, config.grad_clip, sharded)
+
+    def _accumulation(self) -> int:
+        if self.config.batch_size < 1:
+            raise UserError(f"--batch-size={self.config.batch_size}: a step needs at least one sample")
+        per_pass = self.config.batch_size * self.world_size
+        total = self.config.total_batch_size or per_pass
+        if total % per_pass:
+            raise UserError(f"--total-batch-size={total} is no multiple of --batch-size x processes = {per_pass}")
+        return total // per_pass
+
+    def _count_steps(self) -> int:
+        if self.config.steps >= 0:
+            return self.config.steps
+        if len(self.train_loader.data.task) >= ENDLESS:
+            raise UserError("drawn documents have no end: say how many --steps")
+        total = self.config.total_batch_size or self.config.batch_size * self.world_size
+        return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
+
+    # --- resuming -----------------------------------------------------------------------------------------------------
+
+    def _step_to_resume(self) -> int:
+        """The step of the checkpoint to go on from; -1: none."""
+        if self.config.resume == "auto":
+            return newest_step(self.config.checkpoint_dir, self.stage.number)
+        return self.config.resume_step
+
+    def resume(self) -> None:
+        """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one.
+
+        Raises UserError when it is of another stage, optimizer or kind of data than this run.
+        """
+        folder, step = Path(self.config.checkpoint_dir), self.first_step
+        if step < 0:
+            print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
+            return
+        meta = read_meta(folder / f"step_{step}.pt")
+        if meta["stage"] != self.stage.number:
+            raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
+        load_into(self.model, folder / f"step_{step}.pt")
+        if bool(meta["plan"]) != bool(self.train_loader.plan.state_dict()):
+            raise UserError(f"{folder}/step_{step}.pt is of a run {'with' if meta['plan'] else 'without'} --synth")
+        if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
+            raise UserError(f"{folder}/optim_{step} is of --optimizer={kind}, this run's is {self.config.optimizer}")
+        if (parts := folder / f"optim_{step}").is_dir():
+            self.learner.load_parts(parts, meta["world_size"])
+        else:
+            self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
+        self.step, self.total_flops = step, meta["total_flops"]
+        self.best = math.inf if meta["best"] is None else meta["best"]
+        if self.config.resume == "auto":
+            self.started = meta.get("started", 0.0)
+        self.train_loader.position = meta["position"]
+        if isinstance(self.train_loader.plan, FixedPlan):  # of other plans a batch is a step, however large
+            samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
+            self.train_loader.position = samples // (self.world_size * self.config.batch_size)
+        self.train_loader.plan.load_state_dict(meta["plan"])
+        print0(f"resumed from {folder}/step_{step}.pt")
+
+    def save(self) -> None:
+        """Write a checkpoint of this step; all ranks call it. The first writes all but what is divided."""
+        resume = self.learner.state_dict()
+        if self.learner.sharded:
+            save_divided(self.config.checkpoint_dir, self.step, resume)
+        model = self.learner.whole_model()
+        if self.rank == 0:
+            meta = {
+                "stage": self.stage.number,
+                "preset": self.config.model,
+                "tasks": names_of(self.train_loader.data.task.prompts),
+                "position": self.train_loader.position,
+                "plan": self.train_loader.plan.state_dict(),
+                "world_size": self.world_size,
+                "started": self.started,
+                "precision": self.learner.precision.name,
+                "best": self.best if math.isfinite(self.best) else None,
+                "total_flops": self.total_flops,
+                "validation": asdict(self.last) if self.last else None,
+                "training": asdict(self.config),
+            }
+            alone = None if self.learner.sharded else resume
+            folder = self.config.checkpoint_dir
+            self.tokenizer.save(folder)
+            if self.stage.number == 1:
+                print0(f"Saved DeepEncoder checkpoint to {save_deepencoder(folder, self.step, model)}")
+            print0(f"Saved checkpoint to {save_checkpoint(folder, self.step, model, alone, meta)}")
+        if dist.is_initialized():
+            dist.barrier()
+
+    # --- the loop -----------------------------------------------------------------------------------------------------
+
+    def train_step(self, batches: list[Batch]) -> dict[str, float]:
+        """One optimizer step over micro-batches; `Learner.step`'s figures, and the learning rate as `lr`."""
+        multiple = self.stage.schedule(self.step, self.steps)
+        figures = self.learner.step(batches, multiple, read=self.step >= self.stage.dense_steps)
+        self.total_flops += figures["flops"]
+        return {**figures, "lr": self.stage.lr * multiple}
+
+    def validate(self) -> Validation:
+        """Validate over the fixed set, print, log, and warn when the model does not look."""
+        with self.learner.gathered():
+            found = validate(self.model, self.val_loader(), self.learner.precision)
+        self.best, self.last = min(self.best, found.loss), found
+        line = f"step {self.step:05d}/{self.steps} | Validation loss: {found.loss:.4f} | min: {self.best:.4f}"
+        if found.image_gain is not None:
+            line += f" | image gain: {found.image_gain:.3f}"
+        if found.similarity is not None:
+            line += f" | similarity: {found.similarity:.4f} (centred {found.centred_similarity:.4f})"
+        if found.directions is not None:
+            line += f" | directions: {found.directions:.1f}"
+        print0(line)
+        for warning in found.warnings():
+            print0(f"WARNING: {warning}")
+        named = {"loss": found.loss, "image_gain": found.image_gain, "feature_similarity": found.similarity}
+        self.log({f"val/{name}": value for name, value in named.items() if value is not None}, self.step)
+        return found
+
+    def run(self, on_step: OnStep | None = None) -> Validation:
+        """Train to the last step; `on_step` is called after each. Returns the last validation."""
+        if self.config.resume_step >= 0 or self.config.resume == "auto":
+            self.resume()
+        elif newest_step(self.config.checkpoint_dir, 3 - self.stage.number) >= 0:
+            print0(
+                f"WARNING: {self.config.checkpoint_dir} holds the other stage's checkpoints: same steps are replaced"
+            )
+        started, first = time.perf_counter(), self.step
+        batches = iter(self.train_loader)
+        while self.step < self.steps:
+            start = time.perf_counter()
+            position = self.train_loader.position
+            figures = self.train_step([next(batches) for _ in range(self.accumulate)])
+            self.step += 1
+            if self.train_loader.plan.observe(position, figures["loss"]):
+                print0(f"step {self.step:05d}/{self.steps} | {self.train_loader.plan}")
+                batches = iter(self.train_loader)  # what was read ahead followed the old plan
+            left = (time.perf_counter() - started) / (self.step - first) * (self.steps - self.step)
+            self._report(figures, time.perf_counter() - start, left)
+            if on_step is not None:
+                on_step(self.step, self.steps, figures)
+            at_end = self.step == self.steps
+            if at_end or (self.config.eval_every > 0 and self.step % self.config.eval_every == 0):
+                self.validate()
+            if at_end or (self.config.save_every > 0 and self.step % self.config.save_every == 0):
+                self.save()
+        return self.last or self.validate()
+
+    def _report(self, figures: dict[str, float], seconds: float, left: float) -> None:
+        mfu = figures["flops"] / seconds / self.peak * 100
+        rate = figures["tokens"] / seconds
+        dense = f" | dense: {figures['dense']:.4f}" if self.stage.dense_weights else ""
+        print0(
+            f"step {self.step - 1:05d}/{self.steps} | loss: {figures['loss']:.4f}{dense} | lr: {figures['lr']:.2e} | "
+            f"dt: {seconds:.2f}s | tok/sec: {rate:,.0f} | mfu: {mfu:.2f} | left: {left / 60:.1f} min"
+        )
+        named = {"loss": figures["loss"], "lr": figures["lr"], "dt": seconds, "tok_per_sec": rate, "mfu": mfu}
+        self.log({f"train/{k}": v for k, v in {**named, "total_flops": self.total_flops}.items()}, self.step)
+
+
+def open_log(config: TrainConfig, stage: Stage) -> Callable[[dict[str, float], int], None]:
+    """wandb's log on the first rank, project nano-deepseek-ocr; silence for --run=dummy and on other ranks."""
+    if config.run == "dummy" or get_dist_info()[1] != 0:
+        return lambda values, step: None
+    import wandb  # takes a second to import: only for those who use it
+
+    run = wandb.init(project="nano-deepseek-ocr", name=config.run, config={**asdict(config), "stage": stage.number})
+    return lambda values, step: run.log(values, step=step)

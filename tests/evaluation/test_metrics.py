@@ -1,0 +1,187 @@
+"""Metrics against cases counted by hand."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from nanochat.evaluation.metrics import (
+    WordScores,
+    character_error_rate,
+    exact_match,
+    is_looping,
+    longest_repetition,
+    normalise_text,
+    normalised_edit_similarity,
+    relaxed_accuracy,
+    word_error_rate,
+    word_overlap,
+    word_precision_recall_f1,
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "fold_case", "expected"),
+    [
+        ("", False, ""),
+        (" \n\t ", False, ""),
+        ("  TOTAL \n\n 9.00\t RM ", False, "TOTAL 9.00 RM"),
+        ("Gross\u00a0Straße", True, "gross strasse"),
+        ("Cafe\u0301 A\u030angstro\u0308m", False, "Caf\u00e9 \u00c5ngstr\u00f6m"),
+        ("“It’s ‘1990–95’,” he said — „so‚", False, "\"It's '1990-95',\" he said — \"so'"),
+    ],
+)
+def test_normalise_text(text, fold_case, expected):
+    assert normalise_text(text, fold_case) == expected
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("kitten", "sitting", 3 / 7),  # two substitutions, one insertion
+        ("sitting", "kitten", 3 / 6),
+        ("abcd", "abcd", 0),
+        ("", "abcd", 1),
+        ("abcdefgh", "ab", 3),  # six too many for two
+        ("", "", 0),
+        ("abc", "", 3),
+        ("a b", "a  b", 1 / 4),  # white space counts
+        ("ABC", "abc", 1),
+    ],
+)
+def test_character_error_rate(output, reference, expected):
+    assert character_error_rate(output, reference) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("the cat sat", "the cat sat down", 1 / 4),
+        ("cat the sat", "the cat sat", 2 / 3),
+        ("the\ncat", "the cat", 0),
+        ("", "the cat", 1),
+        ("the cat", "", 2),
+        ("", "", 0),
+    ],
+)
+def test_word_error_rate(output, reference, expected):
+    assert word_error_rate(output, reference) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [("kitten", "sitting", 4 / 7), ("ab", "abcd", 0.5), ("xyz", "abc", 0), ("", "", 1), ("", "abc", 0), ("abc", "", 0)],
+)
+def test_normalised_edit_similarity(output, reference, expected):
+    assert normalised_edit_similarity(output, reference) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("a b c d", "a b x", (2 / 4, 2 / 3, 4 / 7)),
+        ("a a a b", "a b b", (1, 1, 1)),  # sets: repetition does not count
+        ("a", "a b c d", (1, 1 / 4, 2 / 5)),  # one right word: full precision
+        ("x", "a", (0, 0, 0)),
+        ("", "a b", (0, 0, 0)),
+        ("a b", "", (0, 0, 0)),
+        ("", "", (1, 1, 1)),
+    ],
+)
+def test_word_precision_recall_f1(output, reference, expected):
+    scores = word_precision_recall_f1(output, reference)
+    assert isinstance(scores, WordScores)
+    assert scores == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("b a", "a b", 1),
+        ("a", "a a a b", 1 / 4),  # a word counts as often as it is there
+        ("a a a a b c d", "a a b", 1),  # superfluous words cost nothing
+        ("a a c", "a a b b", 2 / 4),
+        ("A", "a", 0),
+        ("", "a b", 0),
+        ("a b", "", 1),
+        ("", "", 1),
+    ],
+)
+def test_word_overlap(output, reference, expected):
+    assert word_overlap(output, reference) == pytest.approx(expected)
+
+
+def test_overlap_of_one_is_exact_not_rounded():
+    reference = " ".join(f"w{i}" for i in range(10_000))
+    assert word_overlap(reference, reference) == 1.0
+    assert word_overlap(reference.removesuffix(" w9999"), reference) < 1.0
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [(" yes\n", "yes", True), ("Yes", "yes", False), ("a  b", "a b", False), ("", "", True), ("", "a", False)],
+)
+def test_exact_match(output, reference, expected):
+    assert exact_match(output, reference) is expected
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("95", "100", True),  # 5% below: still right
+        ("105", "100", True),
+        ("94.9", "100", False),
+        ("-95", "-100", True),
+        ("95", "-100", False),
+        ("0.12", "12%", True),
+        ("12", "12%", False),  # the published rule reads 12% as 0.12
+        ("0", "0", True),
+        ("0.01", "0", False),
+        ("nan", "5", False),
+        ("Blue  Bars", "blue bars", True),
+        ("blue", "red", False),
+        ("12", "twelve", False),
+        ("", "", True),
+        ("", "5", False),
+        ("5", "", False),
+    ],
+)
+def test_relaxed_accuracy(output, reference, expected):
+    assert relaxed_accuracy(output, reference) is expected
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("", 0),
+        ("x abababab", 8),
+        ("x ababab", 0),  # three times are none
+        ("aaaa", 4),
+        ("the total the total the total the total ", 40),
+        ("aaaa bcb xyxyxyxyx", 9),  # of two stretches the longer one
+        ("bababababa", 10),
+        ("1111 2222 1111 2222 1111 2222 1111 2222 ", 40),  # the unit is the pair, not its last digits
+    ],
+)
+def test_longest_repetition(text, expected):
+    assert longest_repetition(text) == expected
+
+
+@given(st.text("ab", max_size=20), st.text("abc", min_size=1, max_size=5), st.integers(4, 9))
+def test_what_is_repeated_is_found_whatever_stands_around_it(before, unit, times):
+    assert (
+        len(unit) * times <= longest_repetition(before + unit * times + before) <= len(unit) * times + 2 * len(before)
+    )
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "expected"),
+    [
+        ("TOTAL 9.00 9.00 9.00 9.00 9.00 9.00", "TOTAL 9.00", True),
+        ("TOTAL 9.00 9.00 9.00", "TOTAL 9.00", False),
+        ("San 10 San 10 San 10 San 10 S 10 S", "TOTAL", True),  # the end need not be part of it
+        ("TOTAL" + "-" * 40, "TOTAL" + "-" * 38, False),  # a rule of dashes that is there
+        ("TOTAL" + "-" * 80, "TOTAL" + "-" * 38, True),
+    ],
+)
+def test_is_looping(output, reference, expected):
+    assert is_looping(output, reference) is expected

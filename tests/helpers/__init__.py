@@ -1,0 +1,1 @@
+"""What several tests need: tiny models, drawn pages, a server to ask, commands to check."""

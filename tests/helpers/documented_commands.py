@@ -1,0 +1,91 @@
+"""Checks of commands that documents and scripts show: does what they name exist, do their flags mean anything?"""
+
+import ast
+import importlib
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from nanochat.command import parse_args
+
+ROOT = Path(__file__).parents[2]
+# what a fresh clone has
+TRACKED = re.compile(r"(?<![\w./-])(?:data|dev|docs|models|nanochat|runs|scripts|tests)/[\w./-]+")
+
+
+class Parsed(Exception):
+    """Raised in place of running a command whose flags are understood."""
+
+
+def check_command(words: list[str]) -> None:
+    """Fail unless a command, split as a shell does, names a program, files and flags that exist."""
+    for path in TRACKED.findall(" ".join(words)):
+        assert (ROOT / path).exists(), f"{path} of `{' '.join(words)}` does not exist"
+    match words:
+        case ["uv", "run", *rest]:
+            check_command(rest)
+        case ["python", "-m", module, *arguments]:
+            _check_flags(module, arguments)
+        case ["python", "-c", program]:
+            ast.parse(program)
+        case ["torchrun", *options]:
+            at = options.index("-m")
+            assert all(re.fullmatch(r"--standalone|--nproc_per_node=\d+", option) for option in options[:at]), options
+            _check_flags(options[at + 1], options[at + 2 :])
+        case ["nano-ocr", *arguments]:
+            _check_nano_ocr(arguments)
+        case ["bash", script, *_]:
+            assert TRACKED.fullmatch(script), f"{script} is no script of ours"
+        case ["curl", *_] | ["ocrmypdf", *_] | ["docker", "compose", *_]:
+            pass
+        case ["pytest", *_] | ["hf", "download", *_] | ["uv", "sync", *_] | ["git", "clone", *_]:
+            pass
+        case ["cd" | "cp" | "set" | "source", *_]:
+            pass
+        case _:
+            pytest.fail(f"what is `{' '.join(words)}`? Teach it to tests/documented_commands.py")
+
+
+def _understand(main: Callable[[], None], name: str, arguments: list[str]) -> None:
+    before = sys.argv
+    sys.argv = [name, *arguments]
+    try:
+        main()
+        pytest.fail(f"{name} ran instead of parsing {arguments}")
+    except Parsed:
+        pass
+    except SystemExit:
+        pytest.fail(f"{name} does not understand {' '.join(arguments)}")
+    finally:
+        sys.argv = before
+
+
+def _check_flags(name: str, arguments: list[str]) -> None:
+    """Parse the flags by the module's own command line, and stop there."""
+    module = importlib.import_module(name)
+    if hasattr(module, "__path__"):  # a package: what runs is its __main__
+        module = importlib.import_module(f"{name}.__main__")
+
+    def parse(config_class: type, description: str | None = None) -> None:
+        parse_args(config_class, description)
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, "parse_args", parse)
+        _understand(module.main, name, arguments)
+
+
+def _check_nano_ocr(arguments: list[str]) -> None:
+    def stop(*options) -> None:
+        raise Parsed
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("nanochat.cli.read", stop)
+        patch.setattr("nanochat.archives.batch.batch", stop)
+        patch.setattr("nanochat.evaluation.score_pdf.PdfPages", stop)
+        patch.setattr("scripts.demo.demo", stop)
+        patch.setattr("nanochat.serve.app.serve", stop)
+        _understand(importlib.import_module("nanochat.cli").main, "nano-ocr", arguments)

@@ -1,0 +1,175 @@
+"""Files of a run: they come back as they were, describe themselves, and refuse what they are not."""
+
+import copy
+import dataclasses
+import json
+import os
+import pickle
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import pytest
+import torch
+from helpers.tiny_model import pictures, tiny_model
+
+from nanochat.checkpoint import average_into, export_model, load_into, load_model
+from nanochat.errors import UserError
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
+from nanochat.pretrained import load_deepencoder
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.saving import newest_step, save_checkpoint, save_deepencoder
+from scripts import export
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A run's folder with steps 1 and 2 of a tiny model."""
+    for step in (1, 2):
+        save_checkpoint(tmp_path, step, tiny_model(seed=step), {"optimizers": []}, {"stage": 1})
+    save_deepencoder(tmp_path, 2, tiny_model(seed=2))
+    RustBPETokenizer.characters().save(tmp_path)
+    return tmp_path
+
+
+def test_a_checkpoint_alone_rebuilds_the_model(folder):
+    model, tokenizer, meta = load_model(folder / "step_2.pt")
+    assert meta["step"] == 2 and tokenizer.get_vocab_size() == 648
+    ids = torch.tensor([[265] * 7 + [72, 105]])
+    assert torch.equal(model(ids, pixel_values=pictures(1)), tiny_model(seed=2)(ids, pixel_values=pictures(1)))
+    assert model.config == tiny_model().config
+
+
+def test_a_checkpoint_is_a_plain_state_dict(folder):
+    state = torch.load(folder / "step_1.pt", weights_only=True)
+    assert {name.split(".")[0] for name in state} == {
+        "sam_model", "vision_model", "projector", "image_newline", "view_separator", "gpt",
+    }  # fmt: skip
+    encoder = torch.load(folder / "deepencoder_2.pt", weights_only=True)
+    assert {name for name in state if not name.startswith("gpt.")} == set(encoder)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("step_9.pt", r"step_9\.pt: no such checkpoint \(there: deepencoder_2\.pt, step_1\.pt, step_2\.pt\)"),
+        ("deepencoder_2.pt", "an encoder without a GPT"),
+    ],
+)
+def test_what_is_no_checkpoint_is_refused_by_name(folder, name, says):
+    with pytest.raises(UserError, match=says):
+        load_model(folder / name)
+
+
+def test_an_encoder_and_a_whole_model_are_not_mistaken_for_each_other(folder):
+    with pytest.raises(UserError, match="without a GPT"):
+        load_into(tiny_model(), folder / "deepencoder_2.pt")
+    with pytest.raises(UserError, match="whole checkpoint"):
+        load_deepencoder(tiny_model(), folder / "step_2.pt")
+
+
+def test_weights_of_another_size_are_refused(folder):
+    with pytest.raises(UserError, match="another size"):
+        load_into(NanoDeepseekOCR(nano_config()), folder / "step_1.pt")
+
+
+@pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
+def test_a_truncated_file_is_refused(folder, kept):
+    path = folder / "step_1.pt"
+    content = path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
+    with pytest.raises(UserError, match="truncated"):
+        load_model(path)
+
+
+def test_code_in_a_checkpoint_is_not_run(folder):
+    class Attack:
+        def __reduce__(self):
+            return os.mkdir, (str(folder / "attacked"),)
+
+    torch.save({"gpt.x": Attack()}, folder / "step_1.pt")
+    with pytest.raises(UserError):
+        load_model(folder / "step_1.pt")
+    (folder / "step_1.pt").write_bytes(pickle.dumps(Attack()))
+    with pytest.raises(UserError):
+        load_model(folder / "step_1.pt")
+    assert not (folder / "attacked").exists()
+
+
+def test_resuming_finds_the_newest_whole_checkpoint_of_its_stage(folder):
+    assert (newest_step(folder, stage=1), newest_step(folder, stage=2)) == (2, -1)
+    (folder / "meta_2.json").unlink()  # what is left when writing step 2 was cut off before its last file
+    (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the hub's name: no step of this run
+    assert newest_step(folder, stage=1) == 1
+    assert newest_step(folder / "empty", stage=1) == -1
+    (folder / "meta_1.json").write_text('{"step": 1,')
+    with pytest.raises(UserError, match=r"meta_1\.json: not valid JSON"):
+        newest_step(folder, stage=1)
+
+
+def test_a_broken_description_is_named(folder):
+    (folder / "meta_1.json").write_text("{")
+    with pytest.raises(UserError, match=r"meta_1\.json"):
+        load_model(folder / "step_1.pt")
+
+
+def test_a_full_disk_leaves_the_earlier_checkpoint_valid(folder):
+    program = textwrap.dedent("""
+        import resource, signal, sys
+        from nanochat.training.saving import save_checkpoint
+        from nanochat.command import entry_point
+        from helpers.tiny_model import tiny_model
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file can grow past 20 kB: a disk that is full
+        entry_point(lambda: save_checkpoint(sys.argv[1], 3, tiny_model(), {}, {"stage": 1}))()
+    """)
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[1])}
+    run = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True, text=True, env=environment)
+    assert run.returncode == 2, run.stderr
+    assert run.stderr.count("\n") == 1 and "step_3.pt" in run.stderr
+    assert not list(folder.glob("*step_3*")) and not (folder / "meta_3.json").exists()
+    load_model(folder / "step_2.pt")
+    assert json.loads((folder / "meta_2.json").read_text())["step"] == 2
+
+
+def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
+    model = tiny_model(seed=3)
+    export_model(tmp_path, model, RustBPETokenizer.characters(), {"step": 7})
+    rebuilt, tokenizer, meta = load_model(tmp_path)
+    assert meta["step"] == 7 and tokenizer.get_vocab_size() == 648 and rebuilt.config == model.config
+    for name, weight in model.named_parameters():
+        found = rebuilt.get_parameter(name)
+        assert found.dtype == torch.float32 and torch.equal(found, weight.half().float()), name
+    assert (rebuilt.gpt.config.n_head, rebuilt.gpt.config.n_kv_head) == (4, 2)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.pkl"]
+
+
+def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
+    first, second = tiny_model(seed=3), tiny_model(seed=4)
+    for name, model in (("first", first), ("second", second)):
+        export_model(tmp_path / name, model, RustBPETokenizer.characters(), {"step": 7})
+    asked = ["export", f"--checkpoint={tmp_path}/second", f"--average_with={tmp_path}/first", f"--out={tmp_path}/mean"]
+    monkeypatch.setattr("sys.argv", asked)
+    export.main()
+    mean, _, meta = load_model(tmp_path / "mean")
+    assert meta["step"] == 7
+    for name, weight in mean.named_parameters():
+        halves = [model.get_parameter(name).half().float() for model in (first, second)]
+        torch.testing.assert_close(weight, ((halves[0] + halves[1]) / 2).half().float(), rtol=1e-3, atol=1e-7)
+    wider = copy.deepcopy(first)
+    wider.config = dataclasses.replace(first.config, image_token_id=3)
+    with pytest.raises(UserError, match="not of one shape"):
+        average_into(first, wider)
+
+
+@pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.pkl"])
+def test_a_folder_without_a_whole_model_says_what_is_missing(tmp_path, lost):
+    export_model(tmp_path, tiny_model(), RustBPETokenizer.characters(), {})
+    whole = (tmp_path / lost).read_bytes()
+    (tmp_path / lost).unlink()
+    with pytest.raises(UserError, match=f"no whole model: {lost} not there"):
+        load_model(tmp_path)
+    (tmp_path / lost).write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"broken|damaged"):
+        load_model(tmp_path)

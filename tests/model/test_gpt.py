@@ -1,0 +1,213 @@
+"""The GPT against the same formulas written out in plain loops, and its KV cache against no cache."""
+
+import math
+import warnings
+
+import pytest
+import torch
+from helpers.tiny_model import randomise
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+import nanochat.gpt
+from nanochat.gpt import GPT, GPTConfig, KVCache, apply_rotary
+
+VOCAB = 50
+
+
+def tiny_gpt(n_head: int = 4, n_kv_head: int = 2, seed: int = 0) -> GPT:
+    gpt = GPT(GPTConfig(sequence_len=16, vocab_size=VOCAB, n_layer=2, n_head=n_head, n_kv_head=n_kv_head, n_embd=32))
+    randomise(gpt, seed)
+    return gpt
+
+
+def some_ids(*shape: int, seed: int = 1) -> Tensor:
+    return torch.randint(0, VOCAB, shape, generator=torch.Generator().manual_seed(seed))
+
+
+def rms(x: Tensor) -> Tensor:
+    return x / (x.pow(2).mean(-1, keepdim=True) + torch.finfo(torch.float32).eps).sqrt()
+
+
+def turned(vector: Tensor, position: int) -> Tensor:
+    """Rotary embedding as complex numbers: halves are real and imaginary parts, turned backwards."""
+    half = len(vector) // 2
+    angles = position * 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
+    z = torch.complex(vector[:half], vector[half:]) * torch.polar(torch.ones(half, dtype=torch.float64), -angles)
+    return torch.cat([z.real, z.imag])
+
+
+def plain_logits(gpt: GPT, ids: Tensor) -> Tensor:
+    """The definition, one position and one head at a time, in float64: ids (T,) -> logits (T, V)."""
+    n_head, n_kv_head = gpt.config.n_head, gpt.config.n_kv_head
+    width = gpt.config.n_embd // n_head
+    weights = {name: weight.detach().double() for name, weight in gpt.named_parameters()}
+    x = rms(weights["transformer.wte.weight"][ids])
+    for layer in range(gpt.config.n_layer):
+        w = {n.split(".", 3)[3]: p for n, p in weights.items() if n.startswith(f"transformer.h.{layer}.")}
+        h, y = rms(x), torch.zeros_like(x)
+        q, k, v = (h @ w[f"attn.c_{name}.weight"].T for name in "qkv")
+        for head in range(n_head):
+            of_q, of_kv = head * width, head // (n_head // n_kv_head) * width
+            for t in range(len(ids)):
+                query = rms(turned(q[t, of_q : of_q + width], t))
+                keys = torch.stack([rms(turned(k[s, of_kv : of_kv + width], s)) for s in range(t + 1)])
+                share = torch.softmax(keys @ query / math.sqrt(width), 0)
+                y[t, of_q : of_q + width] = share @ v[: t + 1, of_kv : of_kv + width]
+        x = x + y @ w["attn.c_proj.weight"].T
+        x = x + (rms(x) @ w["mlp.c_fc.weight"].T).clamp(min=0) ** 2 @ w["mlp.c_proj.weight"].T
+    return 15 * torch.tanh(rms(x) @ weights["lm_head.weight"].T / 15)
+
+
+@pytest.mark.parametrize(("n_head", "n_kv_head"), [(4, 4), (4, 2), (4, 1), (2, 2)])
+def test_logits_follow_the_definition(n_head: int, n_kv_head: int) -> None:
+    gpt, ids = tiny_gpt(n_head, n_kv_head), some_ids(2, 9)
+    with torch.no_grad():
+        logits = gpt(ids)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits[0].double(), plain_logits(gpt, ids[0]), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(logits[1].double(), plain_logits(gpt, ids[1]), atol=1e-4, rtol=1e-4)
+
+
+def test_rotary_turns_backwards_and_leaves_distances() -> None:
+    x = torch.randn(6, generator=torch.Generator().manual_seed(0)).double()
+    angles = 5 * 10_000.0 ** (-torch.arange(3, dtype=torch.float64) / 3)
+    torch.testing.assert_close(apply_rotary(x, angles.cos(), angles.sin()), turned(x, 5))
+    torch.testing.assert_close(turned(x, 7) @ turned(x.flip(0), 4), turned(x, 13) @ turned(x.flip(0), 10))
+
+
+@pytest.mark.parametrize("chunk", [1024, 3])
+def test_loss_and_gradients_are_those_of_the_plain_formula(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nanochat.gpt, "LOSS_CHUNK", chunk)
+    gpt, ids, targets = tiny_gpt(), some_ids(2, 8), some_ids(2, 8, seed=2)
+    targets[0, :3] = targets[1, 5] = -1
+    kept = targets.flatten() != -1
+
+    def plain() -> Tensor:
+        capped = 15 * torch.tanh(gpt.lm_head(gpt.hidden(gpt.embed(ids))) / 15).flatten(0, 1)  # (B T, V)
+        picked = capped.gather(1, targets.flatten().clamp(min=0)[:, None])[:, 0]
+        return torch.where(kept, capped.exp().sum(-1).log() - picked, 0.0)
+
+    expected = plain()
+    torch.testing.assert_close(gpt(ids, targets, loss_reduction="none"), expected.view(2, 8))
+    torch.testing.assert_close(gpt(ids, targets, loss_reduction="sum"), expected.sum())
+    torch.testing.assert_close(gpt(ids, targets), expected.sum() / 12)
+    wanted = torch.autograd.grad(expected.sum() / 12, list(gpt.parameters()))
+    given = torch.autograd.grad(gpt(ids, targets), list(gpt.parameters()))
+    assert all(gradient.abs().max() > 0 for gradient in wanted)
+    torch.testing.assert_close(given, wanted)
+
+
+def test_nothing_supervised_is_no_loss_and_no_nan() -> None:
+    gpt = tiny_gpt()
+    loss = gpt(some_ids(2, 4), torch.full((2, 4), -1))
+    loss.backward()
+    assert loss.item() == 0 and all(not p.grad.isnan().any() for p in gpt.parameters() if p.grad is not None)
+
+
+def test_fresh_weights() -> None:
+    """Before training every token is equally likely, and the linears have nanochat's spread."""
+    gpt = GPT(GPTConfig(sequence_len=16, vocab_size=512, n_layer=1, n_head=4, n_kv_head=1, n_embd=256))
+    with torch.no_grad():
+        loss = gpt(some_ids(1, 8), some_ids(1, 8, seed=2)).item()
+    assert loss == pytest.approx(math.log(512), abs=1e-5)
+    spreads = {name: weight.std().item() for name, weight in gpt.named_parameters()}
+    assert spreads["transformer.wte.weight"] == pytest.approx(1, rel=0.05)
+    assert spreads["transformer.h.0.attn.c_q.weight"] == pytest.approx(1 / 16, rel=0.05)
+    assert spreads["transformer.h.0.attn.c_k.weight"] == pytest.approx(1 / 32, rel=0.05)  # 64 out of 256: half of it
+    assert spreads["transformer.h.0.mlp.c_fc.weight"] == pytest.approx(1 / 16, rel=0.05)  # wider output: no more
+
+
+def new_cache(gpt: GPT, batch: int) -> KVCache:
+    return KVCache(gpt.config, batch, "cpu", torch.float32)
+
+
+@settings(max_examples=12)
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([(4, 4), (4, 2)]))
+def test_pieces_of_any_size_equal_the_whole(pieces: list[int], heads: tuple[int, int]) -> None:
+    gpt, ids = tiny_gpt(*heads), some_ids(3, sum(pieces))
+    cache = new_cache(gpt, 3)
+    with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nanochat.gpt, "GROWTH", 1)  # room for one token more at a time: the cache must grow
+        logits = torch.cat([gpt(piece, kv_cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
+        torch.testing.assert_close(logits, gpt(ids), atol=1e-4, rtol=1e-4)
+    assert cache.lengths == [sum(pieces)] * 3
+
+
+@settings(max_examples=12)
+@given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.lists(st.integers(1, 3), min_size=1, max_size=4))
+def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], pieces: list[int]) -> None:
+    gpt, rows, new = tiny_gpt(), len(lengths), sum(pieces)
+    ids, padded = some_ids(rows, 9 + new), some_ids(rows, max(lengths), seed=3)  # the padding is not zero: it may leak
+    for row, length in enumerate(lengths):
+        padded[row, :length] = ids[row, :length]
+    cache = new_cache(gpt, rows)
+    with torch.no_grad():
+        gpt(padded, kv_cache=cache)
+        cache.truncate(lengths)
+        further = torch.stack([ids[row, length : length + new] for row, length in enumerate(lengths)])
+        logits = torch.cat([gpt(piece, kv_cache=cache) for piece in further.split(pieces, dim=1)], dim=1)
+        for row, length in enumerate(lengths):
+            alone = gpt(ids[row : row + 1, : length + new])[0, length:]
+            torch.testing.assert_close(logits[row], alone, atol=1e-4, rtol=1e-4)
+
+
+def test_rows_join_and_leave() -> None:
+    """Rows of other caches join, one of them twice; of those that leave, the place is used again."""
+    gpt, ids = tiny_gpt(), some_ids(4, 6)
+    lengths, joined = [5, 2, 4, 3], new_cache(gpt, 0)
+    with torch.no_grad():
+
+        def join(row: int) -> None:
+            alone = new_cache(gpt, 1)
+            gpt(ids[row : row + 1, : lengths[row]], kv_cache=alone)
+            joined.join(alone)
+
+        for row in (0, 1, 0, 2):
+            join(row)
+        joined.leave(1)  # row 2, the last, takes its place
+        joined.leave(2)
+        join(3)
+        assert joined.lengths == [5, 4, 3]
+        logits = gpt(ids[[0, 2, 3], 5:], kv_cache=joined)[:, 0]
+        for place, (row, length) in enumerate(zip((0, 2, 3), (5, 4, 3))):
+            alone = gpt(torch.cat([ids[row, :length], ids[row, 5:]])[None])[0, -1]
+            torch.testing.assert_close(logits[place], alone, atol=1e-4, rtol=1e-4)
+        for _ in range(3):
+            joined.leave(0)
+        join(1)
+        assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no place is lost
+
+
+def test_a_cache_is_kept_in_the_dtype_it_was_asked_for() -> None:
+    gpt, ids = tiny_gpt(), some_ids(2, 8)
+    cache = KVCache(gpt.config, 2, "cpu", torch.bfloat16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        whole = gpt(ids)
+        logits = torch.cat([gpt(piece, kv_cache=cache) for piece in ids.split([5, 1, 2], dim=1)], dim=1)
+    assert cache.k[0].dtype == cache.v[1].dtype == torch.bfloat16
+    torch.testing.assert_close(logits, whole, atol=0.15, rtol=0.05)
+
+
+def test_weights_bring_their_heads() -> None:
+    """The published d20 has 10 heads: in a model made for 16 nothing would fail, and everything would be wrong."""
+    trained, ids = tiny_gpt(4, 4), some_ids(1, 8)
+    other = tiny_gpt(8, 8, seed=1)
+    with torch.no_grad():
+        expected = trained(ids)
+        with pytest.warns(UserWarning, match=r"4 heads.*built\s+with 8"):
+            other.load_state_dict(trained.state_dict())
+        assert (other.config.n_head, other.config.n_kv_head) == (4, 4)
+        torch.testing.assert_close(other(ids), expected)
+        other.set_heads(8, 8)
+        assert (other(ids) - expected).abs().max() > 0.1  # what the warning is about
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        tiny_gpt(4, 4, seed=2).load_state_dict(trained.state_dict())
+
+
+@pytest.mark.parametrize("heads", [(5, 5), (32, 32), (4, 3)])
+def test_heads_that_do_not_divide_are_refused(heads: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match=r"divide"):
+        GPTConfig(n_head=heads[0], n_kv_head=heads[1], n_embd=32)

@@ -1,0 +1,70 @@
+"""The hub: an unreachable one ends in one line that names the file; a cached file needs no network."""
+
+from pathlib import Path
+
+import huggingface_hub.constants
+import pytest
+from huggingface_hub.utils import filter_repo_objects
+
+from nanochat import hub
+from nanochat.errors import UserError
+
+
+@pytest.fixture(autouse=True)
+def unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty cache, and a hub's address at which nobody listens."""
+    monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", "http://127.0.0.1:9")
+    return tmp_path
+
+
+def cache_file(cache: Path, repo_folder: str, filename: str) -> Path:
+    """Lay out one cached file as the hub's client does."""
+    commit = "0" * 40
+    (cache / repo_folder / "refs").mkdir(parents=True)
+    (cache / repo_folder / "refs" / "main").write_text(commit)
+    path = cache / repo_folder / "snapshots" / commit / filename
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"weights")
+    return path
+
+
+def test_unreachable_hub_names_the_file_the_repository_and_the_way_out():
+    with pytest.raises(UserError) as caught:
+        hub.fetch("some-owner/some-model", "folder/model.safetensors")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert "folder/model.safetensors" in message and "some-owner/some-model" in message
+    assert "hf download some-owner/some-model" in message and "give the local path instead" in message
+
+
+def test_unreachable_hub_names_the_pattern_of_a_data_set():
+    with pytest.raises(UserError, match=r"cannot fetch chartqa/\*\.parquet of the hub's dataset owner/name"):
+        hub.fetch_matching("owner/name", "chartqa/*.parquet", "dataset")
+
+
+def test_cached_file_needs_no_network(unreachable_hub: Path):
+    path = cache_file(unreachable_hub, "models--owner--name", "tokenizer.pkl")
+    assert hub.fetch("owner/name", "tokenizer.pkl") == path
+
+
+def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
+    """As some books of OmniDocBench have it."""
+    name = "images/book_en_[#20][HTML5 Canvas]_page_208.png"
+    path = unreachable_hub / name
+
+    def download(repo_id: str, repo_type: str, allow_patterns: str) -> str:
+        for wanted in filter_repo_objects([name, "images/other.png"], allow_patterns=allow_patterns):
+            (unreachable_hub / wanted).parent.mkdir(exist_ok=True)
+            (unreachable_hub / wanted).touch()
+        return str(unreachable_hub)
+
+    monkeypatch.setattr(hub, "snapshot_download", download)
+    assert hub.fetch("owner/name", name, "dataset") == path
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_path_that_is_no_hub_id_is_refused_in_one_line():
+    with pytest.raises(UserError, match="neither a local path nor a hub id"):
+        hub.fetch("weights/of/mine.pt", "model.safetensors")

@@ -1,0 +1,91 @@
+"""Every command of README.md, docs/ and the models' cards names programs, files, flags and names that exist."""
+
+import ast
+import importlib
+import re
+import shlex
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.documented_commands import ROOT, check_command
+from helpers.tiny_model import tiny_model
+
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.saving import save_checkpoint
+
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/README.md"))]
+FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+HEREDOC = re.compile(r"^(.*?) << 'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
+for_each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+
+
+def blocks(path: Path, language: str) -> Iterator[str]:
+    """The fenced blocks of one language."""
+    return (text for found, text in FENCE.findall(path.read_text(encoding="utf-8")) if found == language)
+
+
+def programs(path: Path) -> list[str]:
+    """The Python of a document: fenced blocks, and what its commands read from `<< 'EOF'`."""
+    return [*blocks(path, "python"), *(text for b in blocks(path, "bash") for _, text in HEREDOC.findall(b))]
+
+
+def commands(path: Path) -> Iterator[list[str]]:
+    """The commands of a document, in words; continued lines are joined, `;` parts two commands."""
+    for block in blocks(path, "bash"):
+        for line in HEREDOC.sub("", block).replace("\\\n", " ").splitlines():
+            shell = shlex.shlex(line, posix=True, punctuation_chars=";")
+            shell.whitespace_split = True
+            words = list(shell)
+            while words:
+                end = words.index(";") if ";" in words else len(words)
+                yield words[:end]
+                words = words[end + 1 :]
+
+
+@for_each_document
+def test_commands_name_what_exists(path: Path):
+    for words in commands(path):
+        check_command(words)
+
+
+def test_the_two_commands_come_first():
+    read = ["bash", "runs/read.sh", "data/images/receipt_000.png"]
+    assert list(commands(ROOT / "README.md"))[:2] == [read, ["bash", "runs/test.sh"]]
+
+
+@for_each_document
+def test_programs_import_names_that_exist(path: Path):
+    for program in programs(path):
+        for node in ast.walk(ast.parse(program)):
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(str(node.module))
+                assert [alias.name for alias in node.names if not hasattr(module, alias.name)] == []
+
+
+@for_each_document
+def test_links_lead_somewhere(path: Path):
+    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+        if "://" in link:
+            continue
+        target, _, anchor = link.partition("#")
+        file = path.parent / target
+        assert file.exists(), f"{path.name} links to {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)
+            assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
+
+
+def test_the_engine_test_of_the_documents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """On a tiny checkpoint it loads, finds equal tokens, and says so."""
+    (program,) = [text for text in programs(ROOT / "docs/reproduce.md") if "engine.generate" in text]
+    model = tiny_model()
+    save_checkpoint(tmp_path / "checkpoints", 3, model, {}, {"stage": 1})
+    RustBPETokenizer.characters().save(tmp_path / "checkpoints")
+    (tmp_path / "data/images").mkdir(parents=True)
+    shutil.copy(ROOT / "data/images/chart_01.png", tmp_path / "data/images")
+    monkeypatch.chdir(tmp_path)
+    exec(compile(program, "docs/reproduce.md", "exec"), {})
+    assert "Loading checkpoints/step_3.pt" in (shown := capsys.readouterr().out)
+    assert "Equal: True" in shown

@@ -1,0 +1,292 @@
+"""Reading from Python: the same text in any company, lines with boxes, modes, and models found by name."""
+
+import subprocess
+import sys
+import unicodedata
+import warnings
+from pathlib import Path
+
+import pytest
+from helpers.drawn_page import draw_page, sentence
+from helpers.tiny_model import tiny_model
+from PIL import Image
+from rapidfuzz.distance import Levenshtein
+
+from nanochat.checkpoint import export_model
+from nanochat.deepencoder import position
+from nanochat.engine.batching import Generation
+from nanochat.errors import UserError
+from nanochat.lines.layout import find_lines
+from nanochat.modes import get_mode
+from nanochat.prompts import PROMPTS
+from nanochat.reading import ocr as module
+from nanochat.reading.job import why_it_ended
+from nanochat.reading.ocr import OCR
+from nanochat.reading.reread import SURE_OF_LINE
+from nanochat.tokenizer import RustBPETokenizer
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model of native views that is said to have learnt from drawn lines."""
+    path = tmp_path_factory.mktemp("models") / "small"
+    model = tiny_model(sequence_len=256)
+    model.config.vision.view = "native"
+    model.config.vision.image_size = 256
+    export_model(path, model, RustBPETokenizer.characters(), {"training": {"synth": True}})
+    return path
+
+
+def pages(n: int) -> list[Image.Image]:
+    """Pages of many sizes: lines to cut, small notes, and a blank one."""
+    drawn = [
+        draw_page([sentence(i + k) for k in range(1 + i % 3)], 10 + i % 9, width=150 + 60 * (i % 5))[0]
+        for i in range(n)
+    ]
+    return [*drawn, Image.new("RGB", (90, 70), "white")]
+
+
+@pytest.fixture(autouse=True)
+def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random weights are sure of nothing, and would leave out every line."""
+    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.0)
+
+
+def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = Image.new("RGB", (900, 60), "white")
+    for x in (0, 500):
+        page.paste(draw_page([sentence(1)], 20)[0], (x, 0))
+    whole = OCR(folder, mode="lines").read(page, max_tokens=12).lines[0]
+    means = []
+
+    def left_alone_out(self, pieces, texts, answers):
+        means.append(answers[1].mean_probability)
+        return piece_lines(self, pieces, ["", *texts[1:]], answers)
+
+    piece_lines = OCR._piece_lines
+    monkeypatch.setattr(OCR, "_piece_lines", left_alone_out)
+    (rest,) = OCR(folder, mode="lines").read(page, max_tokens=12).lines
+    assert whole.box is not None and whole.box[0] < 100 and len(whole.parts) == 2
+    assert whole.text == " ".join(part.text for part in whole.parts)
+    assert rest.box is not None and rest.box[0] > 400 and rest.box == rest.parts[0].box
+    assert rest.text == whole.parts[1].text and rest.mean_probability == pytest.approx(means[0])
+
+
+def test_what_the_model_is_not_sure_of_is_left_out_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = draw_page([sentence(i) for i in range(4)])[0]
+    said = OCR(folder, mode="lines").read(page, max_tokens=12)
+    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.6)
+    left_out = OCR(folder, mode="lines").read(page, max_tokens=12)
+    assert said.unclear == 0 and said.text
+    assert left_out.unclear == left_out.views >= 4 and left_out.text == "" and left_out.lines == []
+    assert f"{left_out.unclear} pieces of lines too unclear to read" in why_it_ended(left_out)
+
+
+def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
+    mixed = pages(9)
+    alone = [next(OCR(folder, batch_size=1).read_many([page], max_tokens=12)).text for page in mixed]
+    for batch_size in (3, 40):
+        together = OCR(folder, batch_size=batch_size).read_many(mixed, max_tokens=12)
+        assert [page.text for page in together] == alone
+    assert len(set(alone)) > 5
+
+
+def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A page without lines is one line as well."""
+    monkeypatch.setattr("nanochat.reading.ocr.LINE_TOKENS", 5)
+    reader, (note, *_, blank) = OCR(folder), pages(1)
+    reader.look_again = reader.turn_pages = False  # each line is answered once
+    for together in ([note], [note, blank], [blank, note]):
+        read = dict(zip(map(id, together), reader.read_many(together, max_tokens=12), strict=True))
+        assert read[id(note)].tokens == 5 * read[id(note)].views
+        assert blank not in together or (read[id(blank)].tokens, read[id(blank)].views) == (5, 1)
+
+
+def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -> list[str]:
+    """The texts of pages that are shown in one mode after the other, read so many views at a time."""
+    modes = ("native", "lines", "tiny", "base", "gundam")
+    texts, position = [], 0
+    while position < len(pages):
+        some = range(position, min(len(pages), position + sizes[position % len(sizes)]))
+        shown = [reader._show(pages[i], find_lines(pages[i]), modes[i % len(modes)]) for i in some]
+        texts += [page.text for page in reader._answer(shown, [pages[i] for i in some], PROMPTS["free"], 12, None)]
+        position = some.stop
+    return texts
+
+
+@pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
+def test_mixed_sizes_and_modes_give_each_page_its_own_text(folder: Path, n: int) -> None:
+    reader = OCR(folder, batch_size=16)
+    reader.attend = False
+    mixed = pages(n - 1)
+    alone = mixed_modes(reader, mixed, (1,))
+    assert mixed_modes(reader, mixed, (3, 8, 16)) == alone
+    assert len(set(alone)) > n // 4
+
+
+def test_pages_are_asked_for_as_they_are_read(folder: Path) -> None:
+    asked: list[int] = []
+
+    def endless():
+        for i, page in enumerate(pages(20)):
+            asked.append(i)
+            yield page
+
+    results = OCR(folder, batch_size=2).read_many(endless(), max_tokens=2)
+    next(results)
+    assert len(asked) <= 3
+
+
+def test_lines_carry_their_boxes_and_add_up_to_the_text(folder: Path) -> None:
+    page, boxes = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    read = next(OCR(folder).read_many([page], max_tokens=8))
+    assert read.mode == "lines" and read.views >= 4 and read.status == "cut" and read.stopped == "length"
+    assert read.text == "\n".join(line.text for line in read.lines)
+    for line in read.lines:
+        assert line.box is not None and any(abs(line.box[1] - box[1]) < 8 for box in boxes)
+        assert 0 <= line.min_probability <= line.mean_probability <= 1
+    assert set(read.to_dict()) >= {"text", "lines", "blocks", "tokens", "vision_tokens", "seconds", "stopped", "status"}
+
+
+def test_the_lines_of_a_whole_view_have_places_too(folder: Path) -> None:
+    page, boxes = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    reader = OCR(folder, mode="native", max_vision_tokens=20)
+    read = next(reader.read_many([page], max_tokens=40))
+    assert read.mode == "native" and 0 < read.vision_tokens <= 20
+    found = [line.box for line in read.lines]
+    assert found and all(box is not None for box in found)
+    for line in read.lines:
+        assert line.attended is not None
+        left, top, right, bottom = line.attended
+        assert 0 <= left < right <= page.width and 0 <= top < bottom <= page.height
+    assert any(box is not None and abs(box[1] - true[1]) < 8 for box in found for true in boxes)
+
+
+def test_position_tables_are_fitted_once_for_each_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fitted: list[tuple] = []
+    real = position.F.interpolate
+    monkeypatch.setattr(position.F, "interpolate", lambda x, **k: fitted.append(tuple(x.shape)) or real(x, **k))
+    reader = OCR(folder, mode="native")
+    monkeypatch.setattr("nanochat.reading.ocr.find_lines", lambda page: [])  # the line finder scales, too
+    pages = [draw_page([sentence(i)], 20)[0] for i in range(4)]
+    list(reader.read_many(pages[:1], max_tokens=2))
+    first = len(fitted)
+    list(reader.read_many(pages, max_tokens=2))
+    assert first and len(fitted) == first
+
+
+def test_a_question_about_the_whole_page_is_asked_of_the_whole_page(folder: Path) -> None:
+    page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    read = next(OCR(folder).read_many([page], PROMPTS["describe"], max_tokens=3))
+    assert (
+        read.views == 1
+        and read.ink == "ok"
+        and read.vision_tokens == get_mode("native", 256).layout(*page.size).n_tokens
+    )
+
+
+@pytest.mark.parametrize("mode", ["tiny", "base", "gundam", "native"])
+def test_every_mode_reads_and_takes_the_tokens_it_says(folder: Path, mode: str) -> None:
+    page, _ = draw_page([sentence(0)], 20, width=500)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)
+        reader = OCR(folder, mode=mode)
+    layout = get_mode(mode, 128).layout(*page.size) if mode != "native" else get_mode("native", 256).layout(*page.size)
+    assert next(reader.read_many([page], max_tokens=2)).vision_tokens == layout.n_tokens
+
+
+def test_auto_climbs_until_it_is_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What looking at a page the other ways takes is left out here."""
+    page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
+    monkeypatch.setattr(module, "in_doubt", lambda page: False)
+    reader = OCR(folder, mode="auto")
+    native = get_mode("native", 256).layout(*page.size).n_tokens
+    lines = next(OCR(folder).read_many([page], max_tokens=3)).vision_tokens
+    both = {mode: next(OCR(folder, mode=mode).read_many([page], max_tokens=3)) for mode in ("lines", "native")}
+    climbed = next(reader.read_many([page], max_tokens=3))  # cut: not content
+    assert climbed.vision_tokens == native + lines and climbed.most_vision_tokens == native
+    best = max(both.values(), key=lambda page: (page.ink == "ok", page.mean_probability))
+    assert (climbed.mode, climbed.text) == (best.mode, best.text)
+    monkeypatch.setattr(module, "_trusted", lambda page: True)
+    content = next(reader.read_many([page], max_tokens=3))
+    assert (content.mode, content.vision_tokens, content.most_vision_tokens) == ("lines", lines, native)
+
+
+def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, tmp_path: Path, monkeypatch) -> None:
+    with pytest.raises(UserError, match="no mode called 'huge'"):
+        OCR(folder, mode="huge")
+    with pytest.raises(UserError, match="max_vision_tokens is for mode native, not lines"):
+        OCR(folder, max_vision_tokens=50)
+    with pytest.raises(UserError, match="one <image>"):
+        OCR(folder).read(Image.new("RGB", (64, 64)), prompt="What is it?")
+    with pytest.warns(UserWarning, match="trained with views in mode lines, not gundam"):
+        OCR(folder, mode="gundam")
+    monkeypatch.setattr(module, "HOME", tmp_path)
+    with pytest.raises(UserError, match=r"no model called 'nano' here .*config.json is not there.*--checkpoint"):
+        OCR()
+
+
+def test_a_model_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "HOME", folder.parent)
+    by_name = OCR("small")
+    assert by_name.mode == "lines" and by_name.read(Image.new("RGB", (64, 64), "white"), max_tokens=1).tokens <= 1
+
+
+def test_the_package_offers_ocr_without_loading_it_for_others() -> None:
+    program = "import sys, nanochat; assert 'torch' not in sys.modules; from nanochat import OCR; print(OCR.__module__)"
+    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "nanochat.reading.ocr\n"
+
+
+def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of four lines the second and the third are unclear; larger, the second is clearer, the third is not."""
+    reader, page = OCR(folder, mode="lines"), draw_page([sentence(i, 3) for i in range(4)])[0]
+    reader.turn_pages = False
+    asked: list[tuple[int, bool]] = []
+
+    def answers(prompts, views, *_, again: bool = False, **__) -> list[Generation]:
+        asked.append((len(views), again))
+        said = (
+            [("new", 0.9), ("worse", 0.2)] if again else [("one", 0.99), ("two", 0.7), ("three", 0.6), ("four", 0.98)]
+        )
+        found = [reader.tokenizer.encode(text) for text, _ in said]
+        return [Generation(ids, [sure] * len(ids), "end") for ids, (_, sure) in zip(found, said)] if views else []
+
+    monkeypatch.setattr(reader.engine, "generate_batch", answers)
+    read = reader.read(page)
+    assert read.text == "one\nnew\nthree\nfour" and read.views == 4
+    assert [count for count in asked if count[0]] == [(4, False), (2, True)]
+    assert [line.mean_probability for line in read.lines] == pytest.approx([0.99, 0.9, 0.6, 0.98])
+    boxes = [line.box for line in read.lines if line.box is not None]
+    assert len(boxes) == 4 and boxes == sorted(boxes, key=lambda box: box[1])
+    reader.look_again = False
+    once = reader.read(page)
+    assert once.text == "one\ntwo\nthree\nfour"
+    assert read.vision_tokens > once.vision_tokens and read.tokens == once.tokens + len("newworse")
+
+
+def test_nano_is_never_less_sure_of_a_line_for_having_looked_twice() -> None:
+    page = draw_page(["Rye toast with honey 4.40", "l1I|0Oo .,;:", "Subtotal 27.70"], 13)[0]
+    reader = OCR("nano")
+    twice = reader.read(page)
+    reader.look_again = False
+    once = reader.read(page)
+    assert len(twice.lines) == len(once.lines) == 3
+    for line, before in zip(twice.lines, once.lines):
+        assert line.mean_probability >= before.mean_probability - 1e-4
+        assert line.text == before.text or before.mean_probability < SURE_OF_LINE
+
+
+def test_nano_reads_accents_better_than_who_leaves_them_out() -> None:
+    lines = [
+        "Größe, Straße, süß und Übung", "élève à l'hôtel: forêt, août, naïf", "¿Dónde está el niño, señor?",
+        "Perché così? Città, virtù, però", "Smörgås från Ängelholm, idé", "Æble, rødgrød, blåbær, Ærø",
+    ]  # fmt: skip
+    read = OCR("nano").read(draw_page(lines, 26)[0]).text
+    truth = "\n".join(lines)
+    plain = unicodedata.normalize("NFD", truth).encode("ascii", "ignore").decode()
+    assert lines[0] in read
+    assert Levenshtein.distance(read, truth) < 0.6 * Levenshtein.distance(plain, truth)

@@ -1,0 +1,103 @@
+"""vision_sample on a tiny checkpoint: its table, its results file, and what it says when something is missing."""
+
+import json
+import shutil
+
+import pytest
+from helpers.tiny_model import tiny_model
+from PIL import Image
+
+from nanochat.evaluation.metrics import character_error_rate, word_overlap
+from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.saving import save_checkpoint, save_deepencoder
+from scripts import vision_sample
+
+ANSWERS = {"receipt_000": "TOTAL 9.00", "chart_01": "a b", "textvqa_01": "the shop"}
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("run")
+    records = []
+    for name, colour in zip(ANSWERS, ("red", "green", "blue")):
+        Image.new("RGB", (90, 120), colour).save(folder / f"{name}.png")
+        record = {"id": name, "image": f"{name}.png", "prompt": "<image>\nOCR", "answer": ANSWERS[name]}
+        records.append({**record, "source": "test", "type": "test"})
+    (folder / "val.json").write_text(json.dumps(records))
+    (folder / "train.json").write_text(json.dumps(records[:1]))
+    model = tiny_model()
+    save_checkpoint(folder, 7, model, {}, {"stage": 1})
+    save_deepencoder(folder, 7, model)
+    RustBPETokenizer.characters().save(folder)
+    return folder
+
+
+def run(monkeypatch, capsys, folder, *flags: str) -> str:
+    arguments = [f"--checkpoint={folder}/step_7.pt", f"--data_dir={folder}", "--device=cpu", "--max_tokens=8", *flags]
+    monkeypatch.setattr("sys.argv", ["vision_sample", *arguments])
+    vision_sample.main()
+    return capsys.readouterr().out
+
+
+def fails(monkeypatch, capsys, *flags: str) -> str:
+    monkeypatch.setattr("sys.argv", ["vision_sample", *flags])
+    with pytest.raises(SystemExit) as stopped:
+        vision_sample.main()
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    return line
+
+
+def test_table_and_results_agree(monkeypatch, capsys, folder):
+    lines = run(monkeypatch, capsys, folder).splitlines()
+    results = json.loads((folder / "step_7_val.json").read_text())
+    assert lines[0].split() == ["ID", "Loss", "Wrong", "Overlap"]
+    assert [d["id"] for d in results["documents"]] == list(ANSWERS)
+    for line, found in zip(lines[2:5], results["documents"]):
+        name, loss, wrong, overlap, mark = line.split()
+        assert (name, loss, wrong) == (found["id"], f"{found['loss']:.4f}", f"{found['wrong_loss']:.4f}")
+        assert found["expected"] == ANSWERS[name]
+        assert found["overlap"] == word_overlap(found["read"], ANSWERS[name])
+        assert found["cer"] == character_error_rate(found["read"], ANSWERS[name])
+        assert (overlap, mark) == ("100%", "✓") if found["overlap"] == 1 else mark == "✗"
+    mean = sum(d["loss"] for d in results["documents"]) / 3
+    assert f"Avg loss: {mean:.4f}" in lines
+    assert results["summary"]["documents"] == 3
+
+
+def test_a_document_that_is_read_gets_its_tick(monkeypatch, capsys, folder):
+    run(monkeypatch, capsys, folder)
+    read = json.loads((folder / "step_7_val.json").read_text())["documents"][0]["read"]
+    known = folder / "known"
+    known.mkdir()
+    shutil.copy(folder / "receipt_000.png", known)
+    record = json.loads((folder / "train.json").read_text())[0]
+    (known / "val.json").write_text(json.dumps([{**record, "answer": read + "."}, {**record, "answer": read}]))
+    rows = run(monkeypatch, capsys, folder, f"--data_dir={known}", f"--json={known}/found.json").splitlines()[2:4]
+    found = [d["overlap"] for d in json.loads((known / "found.json").read_text())["documents"]]
+    assert found[0] < 1 and rows[0].endswith("✗")
+    assert found[1] == 1 and rows[1].endswith("100%  ✓")
+
+
+def test_limit_split_and_json(monkeypatch, capsys, folder, tmp_path):
+    out = run(monkeypatch, capsys, folder, "--limit=2", f"--json={tmp_path}/found.json")
+    assert "chart_01" in out and "textvqa_01" not in out
+    assert len(json.loads((tmp_path / "found.json").read_text())["documents"]) == 2
+    out = run(monkeypatch, capsys, folder, "--split=train")
+    assert "wrong picture" not in out  # one document alone
+    assert json.loads((folder / "step_7_train.json").read_text())["summary"]["image_gain"] is None
+
+
+def test_errors_are_one_line(monkeypatch, capsys, folder):
+    checkpoint, data = f"--checkpoint={folder}/step_7.pt", f"--data_dir={folder}"
+    assert "step_9.pt: no such checkpoint" in fails(monkeypatch, capsys, f"--checkpoint={folder}/step_9.pt", data)
+    assert "without a GPT" in fails(monkeypatch, capsys, f"--checkpoint={folder}/deepencoder_7.pt", data)
+    assert "test.json" in fails(monkeypatch, capsys, checkpoint, data, "--split=test")
+    assert "at least one" in fails(monkeypatch, capsys, checkpoint, data, "--limit=0")
+
+
+def test_a_broken_picture_is_named(monkeypatch, capsys, folder, tmp_path):
+    shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
+    (tmp_path / "chart_01.png").write_bytes((folder / "chart_01.png").read_bytes()[:60])
+    line = fails(monkeypatch, capsys, f"--checkpoint={folder}/step_7.pt", f"--data_dir={tmp_path}", "--device=cpu")
+    assert "chart_01" in line

@@ -1,0 +1,201 @@
+"""The page in a real Chromium: a sample, a drop, a PDF, a cancel, an error, a narrow dark screen, the keyboard."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from helpers.drawn_files import LOCKED
+from helpers.shared_data import absent
+from helpers.tiny_server import Running, noise, png, tiny_checkpoint, tiny_server
+from PIL import Image, ImageDraw
+from playwright.sync_api import Browser, Page, expect, sync_playwright
+
+from dev.page_shot import find_chromium
+from nanochat.reading.ocr import OCR
+
+CHROMIUM = find_chromium()
+SHOTS = Path(__file__).parents[2] / "out/page"  # looked at by people, kept by no one
+
+
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"), sequence_len=200)
+
+
+@pytest.fixture(scope="module")
+def server(checkpoint: Path) -> Iterator[Running]:
+    with tiny_server(checkpoint) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    if CHROMIUM is None:
+        absent("no Chromium here: apt-get install chromium")
+    with sync_playwright() as playwright:
+        chromium = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+@pytest.fixture
+def page(browser: Browser, server: Running) -> Iterator[Page]:
+    """The page, opened; at the end nothing may have gone wrong in it, nor come from another host."""
+    context = browser.new_context(
+        viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
+    )
+    opened, wrong = context.new_page(), []
+    opened.on("pageerror", lambda error: wrong.append(str(error)))
+    opened.on(
+        "request", lambda request: request.url.startswith((server.url, "blob:", "data:")) or wrong.append(request.url)
+    )
+    opened.goto(server.url)
+    expect(opened.locator("#model")).to_have_text("tiny")
+    yield opened
+    context.close()
+    assert wrong == []
+    server.wait_idle()
+
+
+def give(page: Page, *files: tuple[str, bytes], kind: str = "image/png") -> None:
+    page.set_input_files("#files", [{"name": name, "mimeType": kind, "buffer": data} for name, data in files])
+
+
+def test_a_picture_is_read_beside_its_text(page: Page, checkpoint: Path) -> None:
+    expected = OCR(checkpoint, "cpu").read(noise(1))
+    give(page, ("noise.png", png(noise(1))))
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    assert page.locator("#text").inner_text().replace("\n", "") == expected.text.replace("\n", "")
+    assert page.get_by_alt_text("noise.png, page 1").evaluate("image => image.naturalWidth") == 150
+    figures = page.locator("#figures").inner_text()
+    assert f"{expected.vision_tokens} vision tokens" in figures and "context ended" in figures
+    expect(page.locator("#note")).to_contain_text("incomplete")
+    page.click("#copy")
+    assert page.evaluate("navigator.clipboard.readText()") == expected.text
+    with page.expect_download() as download:
+        page.select_option("#download", "json")
+    assert download.value.suggested_filename == "noise.json" and '"vision_tokens"' in download.value.path().read_text()
+    page.click("#again")
+    expect(page.get_by_role("heading", name="Drop a photo or a PDF")).to_be_visible()
+
+
+def test_the_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
+    pdf = png(noise(1), "PDF", save_all=True, append_images=[noise(2), noise(3)])
+    give(page, ("three.pdf", pdf), kind="application/pdf")
+    expect(page.locator("#pages button")).to_have_count(3, timeout=30_000)
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    expect(page.locator("#pages [aria-current=page]")).to_have_accessible_name("Page 3, three.pdf")
+    third = page.locator("#text").inner_text()
+    page.keyboard.press("PageUp")
+    expect(page.locator("#pages [aria-current=page]")).to_have_accessible_name("Page 2, three.pdf")
+    assert page.locator("#text").inner_text() != third
+
+
+def test_files_are_dropped_and_what_is_no_picture_is_said_in_words(page: Page) -> None:
+    page.evaluate(
+        """() => {
+            const data = new DataTransfer();
+            data.items.add(new File(["hello"], "notes.txt", { type: "text/plain" }));
+            window.dispatchEvent(new DragEvent("drop", { dataTransfer: data, cancelable: true }));
+        }"""
+    )
+    expect(page.get_by_role("alert")).to_contain_text("notes.txt: not a picture")
+    page.get_by_role("button", name="Close this message").click()
+    expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+
+
+def test_a_locked_pdf_asks_for_its_password(page: Page) -> None:
+    give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
+    for title, typed in (("This PDF is locked", "abracadabra"), ("That password is not right", "sesame")):
+        expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=30_000)
+        page.get_by_label("Its password").fill(typed)
+        page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    page.click("#again")
+    give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
+    page.locator("#ask-cancel").click()
+    expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+
+
+def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> None:
+    many = png(noise(1), "TIFF", save_all=True, append_images=[noise(seed) for seed in range(2, 40)])
+    give(page, ("many.tif", many), kind="image/tiff")
+    expect(page.locator("#text .line").first).to_be_visible(timeout=30_000)
+    page.keyboard.press("Escape")
+    expect(page.locator("#state")).to_have_text("Cancelled")
+    server.wait_idle(5)
+
+
+def test_a_line_under_the_pointer_shows_its_place(
+    browser: Browser, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = Image.new("RGB", (400, 300), "white")
+    for row in range(5):
+        ImageDraw.Draw(drawn).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
+    monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
+    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    with tiny_server(checkpoint) as lines:
+        page = browser.new_page()
+        page.goto(lines.url)
+        expect(page.locator("#mode")).to_have_value("lines")
+        give(page, ("lines.png", png(drawn)))
+        expect(page.locator("#state")).to_have_text("Read", timeout=60_000)
+        expect(page.locator("#boxes rect")).to_have_count(5)
+        page.locator("#text .line").nth(2).hover()
+        (box,) = page.locator("#boxes rect.on").all()
+        place, image = box.bounding_box(), page.locator("#image").bounding_box()
+        assert place is not None and image is not None
+        middle = (place["y"] + place["height"] / 2 - image["y"]) / image["height"]
+        assert 120 / 300 < middle < 150 / 300  # the third of the five lines
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "wide.png")
+        page.locator("#boxes rect").nth(4).hover()
+        assert page.locator("#text .line.on").inner_text() == page.locator("#text .line").nth(4).inner_text()
+        page.close()
+
+
+def test_while_the_next_file_comes_nothing_is_left_of_the_last(page: Page) -> None:
+    give(page, ("first.png", png(noise(1))))
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    page.route("**/v1/read", lambda route: None)  # it never answers
+    page.click("#again")
+    give(page, ("second.png", png(noise(2))))
+    expect(page.locator("#state")).to_have_text("Uploading")
+    expect(page.locator("#image")).to_be_hidden()
+    assert page.locator("#text").evaluate("text => text.dataset.empty") == ""
+
+
+def test_by_keyboard_alone(page: Page) -> None:
+    for _ in range(12):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.id") == "sample":
+            break
+    page.keyboard.press("Enter")
+    expect(page.locator("#state")).to_have_text("Read", timeout=60_000)
+
+
+def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server: Running) -> None:
+    context = browser.new_context(
+        viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True, is_mobile=True
+    )
+    page = context.new_page()
+    page.goto(server.url)
+    expect(page.locator("#model")).to_have_text("tiny")
+    give(page, ("noise.png", png(noise(1))))
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    SHOTS.mkdir(parents=True, exist_ok=True)
+    page.screenshot(path=SHOTS / "narrow.png", full_page=True)
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+    # every word of a menu's choice can be seen: what it needs is measured by a menu of its own width
+    for menu in ("#task", "#mode", "#download"):
+        needed = """menu => {
+            const own = menu.cloneNode(false);
+            own.append(new Option(menu.selectedOptions[0].text));
+            own.style.cssText = "width: max-content; position: absolute";
+            menu.after(own);
+            const width = own.offsetWidth;
+            own.remove();
+            return width - menu.offsetWidth;
+        }"""
+        assert page.locator(menu).evaluate(needed) <= 0, menu
+    context.close()
