@@ -236,7 +236,8 @@ def test_a_model_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPa
 
 def test_the_package_offers_ocr_without_loading_it_for_others() -> None:
     program = "import sys, nanochat; assert 'torch' not in sys.modules; from nanochat import OCR; print(OCR.__module__)"
-    assert subprocess.run([sys.executable, "-c", program], capture_output=True, text=True).stdout == "nanochat.reading.ocr\n"
+    result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert result.stdout == "nanochat.reading.ocr\n"
 
 
 def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
