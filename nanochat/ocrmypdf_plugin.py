@@ -21,9 +21,9 @@ from PIL import Image
 from pydantic import BaseModel
 
 from nanochat.errors import UserError
-from nanochat.reading.formats import Placed, placed_lines, words_of
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.page import Page
+from nanochat.reading.placed import Placed, placed_lines, words_of
 
 log = logging.getLogger(__name__)
 CERTAIN = 15.0  # of 0 to 15: a page is turned when it is clear

@@ -28,7 +28,7 @@ from nanochat.prompts import PROMPTS, TEXT_TASKS, one_picture
 from nanochat.reading.grounding import Block, parse_grounding
 from nanochat.reading.ink_audit import Audit, audit, room
 from nanochat.reading.orientation import find_turns, in_doubt, turn, turn_back
-from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.page import Page, TextLine, part_of
 from nanochat.reading.reread import Read, keep_surer, unsure_pieces
 
 PROMPT = PROMPTS["free"]
@@ -341,7 +341,7 @@ class OCR:
         for members in rows.values():
             text = join([texts[i] for i in members], [pieces[i] for i in members])
             line = _line(text, None, [p for i in members for p in answers[i].probabilities])
-            line.parts = [Part(" ".join(texts[i].split()), pieces[i].box) for i in members]
+            line.parts = [part_of(pieces[i], texts[i]) for i in members]
             line.box = union(part.box for part in line.parts)
             lines.append(line)
         return lines

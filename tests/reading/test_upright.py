@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box, turn_box
-from nanochat.reading.formats import Placed, placed_lines, words_of, write
+from nanochat.reading.formats import write
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.orientation import CLOCKWISE, Sight, best_turn, turn
 from nanochat.reading.page import Page
+from nanochat.reading.placed import Placed, placed_lines, words_of
 
 TEXTS = [
     "Minutes of the meeting", "The board met at nine and", "agreed to paint the harbour", "bridge before the winter.",
