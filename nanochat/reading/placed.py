@@ -34,7 +34,8 @@ class Placed(NamedTuple):
         return self.parts or (Stretch(self.text, self.box),)
 
 
-def _stretch(part: dict[str, Any]) -> Stretch:
+def stretch_of(part: dict[str, Any]) -> Stretch:
+    """A part of a line, as `Page.to_dict` gives it."""
     return Stretch(part["text"], tuple(part["box"]), tuple(tuple(box) for box in part.get("word_boxes", [])))
 
 
@@ -49,7 +50,7 @@ def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
             line["text"],
             tuple(line["box"]),
             round(100 * line["mean_probability"]),
-            tuple(map(_stretch, line.get("parts", []))),
+            tuple(map(stretch_of, line.get("parts", []))),
             result.get("turned", 0),
         )
         for line in result.get("lines", [])
