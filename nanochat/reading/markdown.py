@@ -255,7 +255,7 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
             continue
         numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
         if larger or bolder or numbered or _introduces(block, below, blocks[i - 1] if i else [], i - 1 in sizes):
-            sizes[i] = size if larger else body.height
+            sizes[i] = max(size, body.height)
     tallest: list[float] = []  # of each level
     for size in sorted(sizes.values(), reverse=True):
         if not tallest or tallest[-1] > SAME_LEVEL * size:
