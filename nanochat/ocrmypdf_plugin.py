@@ -21,6 +21,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from nanochat.errors import UserError
+from nanochat.reading.confidence import confidence
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.page import Page
 from nanochat.reading.placed import Placed, placed_lines, words_of
@@ -56,7 +57,7 @@ def _lines(page: Page) -> list[Placed]:
         return found
     pitch = page.height / len(texts)
     boxes = [(0, round(i * pitch), page.width, round((i + 1) * pitch)) for i in range(len(texts))]
-    return [Placed(text, box, round(100 * page.mean_probability)) for text, box in zip(texts, boxes)]
+    return [Placed(text, box, confidence(page.mean_probability)) for text, box in zip(texts, boxes)]
 
 
 def _element(kind: str, line: Placed) -> OcrElement:

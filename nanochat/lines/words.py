@@ -18,7 +18,7 @@ WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is o
 DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
 TOUCHING = 2.0  # cost of a boundary where there is no gap
 RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
-STROKE = 0.95  # share of the strip's height that a column of ink fills: a rule, for letters leave room
+STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
 
 
 def letter_widths(text: str) -> float:
@@ -39,7 +39,7 @@ def _ink(strip: np.ndarray, top: int, bottom: int) -> np.ndarray:
     contrast = _contrast(strip)
     threshold = 0.4 * np.percentile(np.sort(contrast[top:bottom], 0)[-2:].mean(0), 85)
     dark = contrast > threshold
-    upright = dark.mean(0) > STROKE
+    upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # with the blur beside it
     band = dark[top:bottom]
     band = band[band.mean(1) <= RULE]
     return band.any(0) & ~upright if len(band) else np.zeros(strip.shape[1], bool)

@@ -16,6 +16,7 @@ from typing import Any, Literal
 from PIL import Image
 
 from nanochat.errors import UserError
+from nanochat.reading.confidence import confidence
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.placed import Placed, placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
@@ -27,7 +28,14 @@ Entries = Iterable[dict[str, Any]]
 LoadPage = Callable[[int], Image.Image]
 
 STYLE = Path(__file__).with_name("formats.css")
-UNSURE = 75  # percent: lines of a lower mean probability are marked in the report
+UNSURE = 75  # per cent: lines of which fewer words are likely to be right are marked in the report
+
+
+def page_confidence(result: dict[str, Any]) -> int:
+    """Per cent of a page's words that are likely to be right, rounded down."""
+    words = [(len(line["text"].split()), confidence(line["mean_probability"])) for line in result.get("lines", [])]
+    total = sum(n for n, _ in words)
+    return sum(n * sure for n, sure in words) // total if total else confidence(result["mean_probability"])
 
 
 def page_text(entry: dict[str, Any]) -> str:
@@ -79,7 +87,7 @@ def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
         facts = [entry["state"]]
         if result is not None:
             facts += [f"mode {result['mode']}", f"{result['vision_tokens']} vision tokens"]
-            facts += [f"{result['tokens']} written", f"{result['mean_probability']:.0%} sure"]
+            facts += [f"{result['tokens']} written", f"{page_confidence(result)}% sure"]
         yield f'<section id="page-{page}"><h2>page {page} <small>{html.escape(", ".join(facts))}</small></h2>\n'
         if entry["why"]:
             yield f'<p class="note">{html.escape(entry["why"])}</p>\n'
@@ -111,7 +119,7 @@ def _html_text(result: dict[str, Any]) -> str:
         return html.escape(result["text"])
     rows = []
     for line in lines:
-        sure = round(100 * line["mean_probability"])
+        sure = confidence(line["mean_probability"])
         text = html.escape(line["text"])
         rows.append(f'<mark title="{sure}% sure">{text}</mark>' if sure < UNSURE else text)
     return "\n".join(rows)
@@ -133,7 +141,7 @@ def _xml(text: str) -> str:
 
 
 def _hocr(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
-    """hOCR 1.2 as XHTML: pages, lines, and words with the line's mean probability as their confidence."""
+    """hOCR 1.2 as XHTML: pages, lines, and words, with the confidence of their line."""
     yield HOCR_HEAD.format(_xml(source))
     for entry in entries:
         result = entry["result"] or {"width": 0, "height": 0}

@@ -6,6 +6,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from nanochat.lines.boxes import Box, turn_box, turn_size
+from nanochat.reading.confidence import confidence
 
 
 class Stretch(NamedTuple):
@@ -23,7 +24,7 @@ class Placed(NamedTuple):
     text: str
     box: Box
     confidence: int
-    """0 to 100: the mean probability of its tokens"""
+    """per cent of words that are right where the model is as sure as here, `confidence.confidence`"""
     parts: tuple[Stretch, ...] = ()
     """of a line that was cut into pieces"""
     turned: int = 0
@@ -49,7 +50,7 @@ def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
         Placed(
             line["text"],
             tuple(line["box"]),
-            round(100 * line["mean_probability"]),
+            confidence(line["mean_probability"]),
             tuple(map(stretch_of, line.get("parts", []))),
             result.get("turned", 0),
         )
@@ -62,8 +63,8 @@ def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
             pitch = (bottom - top) / max(1, len(rows))
             edges = [round(top + i * pitch) for i in range(len(rows) + 1)]
             boxes = [(left, first, right, last) for first, last in pairwise(edges)]
-            confidence = round(100 * result["mean_probability"])
-            found += [Placed(row, box, confidence) for row, box in zip(rows, boxes) if row.strip()]
+            sure = confidence(result["mean_probability"])
+            found += [Placed(row, box, sure) for row, box in zip(rows, boxes) if row.strip()]
     return found
 
 

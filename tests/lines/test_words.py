@@ -17,7 +17,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, as_one_line, show_in_lines
 from nanochat.lines.layout import find_lines
-from nanochat.lines.words import word_boxes
+from nanochat.lines.words import stroke_width, word_boxes
 from nanochat.reading.formats import write
 from nanochat.reading.page import Page, Part, TextLine
 
@@ -128,6 +128,36 @@ def test_words_are_parted_where_the_text_and_not_where_the_widest_gap_says() -> 
     (piece,) = show_in_lines(page, find_lines(page))
     boxes = word_boxes(piece, "INVOICE for 12")
     assert [box[0] for box in boxes] == pytest.approx([starts[0], starts[8], starts[12]], abs=5)
+
+
+def test_the_rules_of_a_table_are_no_part_of_its_words() -> None:
+    font = ImageFont.truetype(str(FONTS / "DejaVuSerif.ttf"), 22)
+    page = Image.new("RGB", (700, 140), "white")
+    pen, drawn = ImageDraw.Draw(page), []
+    for x, text in ((60, "Lamp oil"), (220, "0.952"), (330, "0.909")):
+        pen.text((x, 50), text, "black", font)
+        drawn.append(pen.textbbox((x, 50), text, font=font))
+    for x in (50, 205, 315, 410):
+        pen.line((x, 20, x, 110), "black", 2)
+    pieces = sorted(show_in_lines(page, find_lines(page)), key=lambda piece: piece.box[0])
+    texts = {1: ["Lamp oil 0.952 0.909"], 2: ["Lamp oil", "0.952 0.909"], 3: ["Lamp oil", "0.952", "0.909"]}[
+        len(pieces)
+    ]
+    boxes = [box for piece, text in zip(pieces, texts) for box in word_boxes(piece, text)]
+    assert boxes[0][0] == pytest.approx(drawn[0][0], abs=3)
+    for box, (left, _, right, _) in zip(boxes[1:], drawn):
+        assert box[2] == pytest.approx(right, abs=3) and (box[0] == pytest.approx(left, abs=3) or left == drawn[0][0])
+
+
+def test_bold_strokes_are_thicker() -> None:
+    def width(name: str) -> float:
+        font, page = ImageFont.truetype(str(FONTS / name), 24), Image.new("RGB", (700, 100), "white")
+        ImageDraw.Draw(page).text((40, 30), "Sphinx of black quartz, judge my vow", "black", font)
+        return stroke_width(show_in_lines(page, find_lines(page))[0])
+
+    for family in ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono"):
+        assert width(f"{family}-Bold.ttf") > 1.2 * width(f"{family}.ttf") > 0
+    assert stroke_width(as_one_line(Image.new("RGB", (300, 60), "white"))) == 0
 
 
 def test_a_picture_without_ink_or_course_gives_no_boxes() -> None:
