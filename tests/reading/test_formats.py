@@ -1,6 +1,7 @@
 """What was read, as files that other programs open: each is read back by something independent."""
 
 import json
+import re
 import xml.etree.ElementTree as ET
 from html.parser import HTMLParser
 from itertools import pairwise
@@ -11,6 +12,7 @@ import pytest
 from PIL import Image
 
 from nanochat.errors import UserError
+from nanochat.reading.confidence import confidence
 from nanochat.reading.formats import write
 from nanochat.reading.placed import boxes_to_draw, placed_lines
 
@@ -77,7 +79,8 @@ def test_hocr_is_xml_with_lines_and_words_in_place(tmp_path: Path) -> None:
     assert [word.text for word in words] == ["Invoice", "<no>", "4711", "&", "Søn"]
     boxes = [[int(x) for x in word.attrib["title"].split(";")[0].split()[1:]] for word in words]
     assert boxes[0][0] == 50 and boxes[-1][2] == 350 and all(a[2] < b[0] for a, b in pairwise(boxes))
-    assert words[0].attrib["title"].endswith("x_wconf 90") and second[0].attrib["title"].endswith("x_wconf 50")
+    assert words[0].attrib["title"].endswith(f"x_wconf {confidence(0.9)}")
+    assert second[0].attrib["title"].endswith(f"x_wconf {confidence(0.5)}")
     assert ["".join(line.itertext()) for line in pages[2]] == ["# Bill", "of sale"]
     ids = [x.attrib["id"] for page in pages for x in page.iter() if "id" in x.attrib]
     assert len(ids) == len(set(ids))
@@ -173,6 +176,13 @@ def test_the_report_shows_pictures_beside_text_and_says_what_went_wrong(tmp_path
     assert report.unsure == ["Invoice", "nowhere"]
     place = report.places[1]
     assert place["class"] == "unsure" and place["style"] == "left:8.33%;top:33.33%;width:16.67%;height:10.00%"
+
+
+def test_no_page_is_called_certain(tmp_path: Path) -> None:
+    line = {"text": "Invoice 4711", "box": [50, 40, 350, 70], "mean_probability": 0.9999, "min_probability": 0.999}
+    whole = entry(1, lines=[line])
+    whole["result"]["mean_probability"] = 0.9999
+    assert "100%" not in re.sub("<style>.*</style>", "", written(tmp_path, "html", [whole]).read_text())
 
 
 def test_all_boxes_are_drawn_and_each_text_stands_once() -> None:
