@@ -59,7 +59,7 @@ def _line(read: dict[str, Any], turned: int, size: tuple[int, int]) -> _Line:
     stretches = [stretch_of(part) for part in read.get("parts", [])] or [Stretch(read["text"], tuple(read["box"]))]
     boxes = [turn_box(stretch.box, turned, size) for stretch in stretches]
     words = [(word, turn_box(box, turned, size)) for stretch in stretches for word, box in words_in(stretch, turned)]
-    height = float(np.median([bottom - top for _, top, _, bottom in boxes]))
+    height = max(1.0, float(np.median([bottom - top for _, top, _, bottom in boxes])))
     is_row = any(b[0] - a[2] > APART * height for a, b in pairwise(boxes)) or any(
         b[0] - a[2] > 1.6 * APART * height and not (i == 0 and _LABEL.fullmatch(first))
         for i, ((first, a), (_, b)) in enumerate(pairwise(words))

@@ -28,7 +28,8 @@ from nanochat.prompts import PROMPTS, TEXT_TASKS, one_picture
 from nanochat.reading.grounding import Block, parse_grounding
 from nanochat.reading.ink_audit import Audit, audit, room
 from nanochat.reading.orientation import find_turns, in_doubt, turn, turn_back
-from nanochat.reading.page import Page, TextLine, part_of
+from nanochat.reading.page import Page, TextLine
+from nanochat.reading.parts import part_of
 from nanochat.reading.reread import Read, keep_surer, unsure_pieces
 
 PROMPT = PROMPTS["free"]

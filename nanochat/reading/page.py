@@ -3,8 +3,6 @@
 from dataclasses import asdict, dataclass, field
 
 from nanochat.lines.boxes import Box
-from nanochat.lines.cut import Piece
-from nanochat.lines.words import stroke_width, word_boxes
 from nanochat.reading.grounding import Block
 from nanochat.reading.markdown import page_markdown
 
@@ -19,11 +17,6 @@ class Part:
     """of each word of the text, where they are known"""
     stroke_width: float = 0.0
     """how thick its strokes are, in heights of its type: more where it is bold; 0 where that is not known"""
-
-
-def part_of(piece: Piece, text: str) -> Part:
-    """What was read of a piece of a line."""
-    return Part(" ".join(text.split()), piece.box, word_boxes(piece, text), round(stroke_width(piece), 3))
 
 
 @dataclass

@@ -148,7 +148,9 @@ def _follows(above: Row, row: Row) -> bool:
 
 def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutter]]:
     """(lines with columns, lines without between them, the gutters) of the table that begins with a line."""
-    members, between, waiting = [first], [], []
+    members = [first]
+    between: list[int] = []
+    waiting: list[int] = []
     gutters: list[Gutter] = []
     for i in range(first + 1, len(rows)):
         row = rows[i]

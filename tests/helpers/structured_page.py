@@ -14,7 +14,8 @@ from helpers.drawn_page import WORDS
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import join, show_in_lines
 from nanochat.lines.layout import find_lines
-from nanochat.reading.page import Page, TextLine, part_of
+from nanochat.reading.page import Page, TextLine
+from nanochat.reading.parts import part_of
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 WIDTH, HEIGHT, LEFT = 1000, 1300, 80
