@@ -18,7 +18,9 @@ from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.hf.processing import CHAT_TEMPLATE, FINDER
 from nanochat.lines.finder import WEIGHTS
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.reading.ocr import LEAST_SURE, LINE_TOKENS, learnt_mode
+from nanochat.reading.answer import LINE_TOKENS
+from nanochat.reading.assemble import LEAST_SURE
+from nanochat.reading.ocr import learnt_mode
 from nanochat.tokenizer import RustBPETokenizer
 
 PACKAGE = Path(__file__).parents[1]

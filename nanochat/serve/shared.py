@@ -83,7 +83,7 @@ class SharedEngine(Engine):
 def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
     """The server's OCR for one request: its own mode and place for news, the same model."""
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
-    own.engine, own.attend = engine, False  # a further pass would be outside the batch
+    own.engine, own.locate_lines = engine, False  # a further pass would be outside the batch
     if mode:
         own.mode = own._check_mode(mode)
     return own, engine

@@ -173,8 +173,7 @@ def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, caplog: pytest.L
     """The model that comes with the project: pages of many lines, among them some that it is not sure of, read once."""
     export_hf(tmp_path, *load_model(find_model("nano")))
     processor, model = AutoProcessor.from_pretrained(tmp_path), AutoModelForImageTextToText.from_pretrained(tmp_path)
-    ocr, unclear = OCR("nano", "cpu"), 0
-    ocr.look_again = False
+    ocr, unclear = OCR("nano", "cpu", reread=False), 0
     log.warning_once.cache_clear()  # other tests have heard it
     for name in ("receipt_002", "chart_03", "textvqa_01"):
         page = Image.open(DATA / f"{name}.png")
