@@ -10,6 +10,7 @@ from nanochat.lines.cut import Piece, join
 from nanochat.reading.grounding import Block, parse_grounding
 from nanochat.reading.page import Page, Part, TextLine
 from nanochat.reading.shown import Shown
+from nanochat.reading.state import PageState
 from nanochat.tokenizer import RustBPETokenizer
 
 LEAST_SURE = 0.6  # a piece of a line with a lower mean probability is left out: stains and pictures get 0.2 to 0.6
@@ -51,10 +52,10 @@ def _stopped(answers: Iterable[Generation]) -> str:
     return str(next((a.stopped for a in answers if a.stopped not in ("end", None)), "end"))
 
 
-def _status(stopped: str, answers: Iterable[Generation]) -> str:
+def _status(stopped: str, answers: Iterable[Generation]) -> PageState:
     if stopped != "end":
-        return "looped" if stopped == "loop" else "cut"
-    return "repaired" if any(answer.repaired for answer in answers) else "ok"
+        return PageState.LOOPED if stopped == "loop" else PageState.CUT
+    return PageState.REPAIRED if any(answer.repaired for answer in answers) else PageState.OK
 
 
 def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]) -> list[TextLine]:

@@ -28,6 +28,7 @@ from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
+from nanochat.reading.state import TRUSTED
 
 PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[2] / "models"  # models that come with the project, by name
@@ -209,10 +210,10 @@ def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
 
 def _better(before: Page, page: Page) -> Page:
     """Of a page read twice the one to be trusted more, with what both cost."""
-    best = max(page, before, key=lambda p: (p.status in ("ok", "repaired"), p.ink == "ok", p.mean_probability))
+    best = max(page, before, key=lambda p: (p.status in TRUSTED, p.ink == "ok", p.mean_probability))
     best.add_costs(before if best is page else page)
     return best
 
 
 def _trusted(page: Page) -> bool:
-    return page.status in ("ok", "repaired") and page.mean_probability >= SURE and page.ink == "ok"
+    return page.status in TRUSTED and page.mean_probability >= SURE and page.ink == "ok"

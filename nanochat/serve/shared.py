@@ -9,7 +9,7 @@ from nanochat.engine import Engine, Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
 from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.reading.ocr import OCR
-from nanochat.serve.worker import News, Reading, Worker
+from nanochat.serve.worker import News, Submission, Worker
 
 OnNews = Callable[[int, News], None]
 """(number of the view, counted over the request; what is new of it); called in the request's thread"""
@@ -29,7 +29,7 @@ class SharedEngine(Engine):
         engine = worker.engine
         self.model, self.end_tokens, self.loops = engine.model, engine.end_tokens, engine.loops
         self.worker, self.on_news = worker, on_news
-        self.readings: list[Reading] = []
+        self.readings: list[Submission] = []
         self.cancelled = False
         self.views = 0  # so far
 
