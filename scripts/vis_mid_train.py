@@ -16,7 +16,7 @@ from nanochat.errors import UserError
 from nanochat.pretrained import load_deepencoder, load_gpt
 from nanochat.synth.lessons import lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.smoltalk import SmolTalk
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.training.sam_cache import keep_features
@@ -64,10 +64,10 @@ def data(config: Config):
     if config.synth:
         plan = lessons(config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed)
         return SynthDocuments("train"), SynthDocuments("val"), plan, validation()
-    mixture: list[Task] = [OverfitSamples(config.data_dir, "train")]
+    mixture: list[Task] = [FolderOfPairs(config.data_dir, "train")]
     if config.smoltalk:
         mixture.append(SmolTalk("train", source=config.smoltalk_source, stop=config.smoltalk))
-    return TaskMixture(mixture, seed=config.seed), OverfitSamples(config.data_dir, "val"), None, None
+    return TaskMixture(mixture, seed=config.seed), FolderOfPairs(config.data_dir, "val"), None, None
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:

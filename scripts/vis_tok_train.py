@@ -13,7 +13,7 @@ from nanochat.errors import UserError
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
 from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
@@ -52,8 +52,8 @@ class Config(TrainConfig):
 def data(config: Config):
     """What is read: (training task, validation task, their batch plans where the order matters)."""
     if not config.synth:
-        train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
-        return train, OverfitSamples(config.data_dir, "val"), None, None
+        train = TaskMixture([FolderOfPairs(config.data_dir, "train")], seed=config.seed)
+        return train, FolderOfPairs(config.data_dir, "val"), None, None
     plan = lessons(config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed,
                    course=config.course)  # fmt: skip
     return SynthDocuments("train"), SynthDocuments("val"), plan, validation(config.course)
