@@ -16,7 +16,7 @@ from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
+from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_to_resume
 
 LR = {"d20": 5e-5, "nano": 1e-3}
 
@@ -64,6 +64,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     dense = config.synth and config.dense_weight != 0
     if config.dense_steps and not dense:
         raise UserError("--dense-steps learns from the labels of drawn documents: give --synth and a --dense-weight")
+    step_to_resume(config, stage=1)  # refuses contradictory settings before anything is loaded
     setup = start(config)
     sources = SOURCES[config.model]
     if config.deepencoder:
