@@ -48,7 +48,7 @@ class TrainConfig:
     checkpoint_dir: str = "checkpoints"
     """folder that checkpoints are written to"""
     tokenizer_dir: str = "tokenizer"
-    """folder with tokenizer.pkl (nano makes its own)"""
+    """folder with tokenizer.pkl; nano needs none"""
     steps: int = -1
     """optimizer steps; -1: as many as num_epochs take"""
     num_epochs: int = 1
