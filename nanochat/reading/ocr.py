@@ -38,7 +38,8 @@ LADDERS = {  # of `auto`, by how the model was taught
     "native": ("native", "lines"),
     "lines": ("lines", "native"),
 }
-READING_MODES = (*MODES, "lines", "auto")
+CUT = ("lines", "blocks")  # modes that show a page as several small views of its text
+READING_MODES = (*MODES, "lines", "blocks", "auto")
 T = TypeVar("T")
 
 
@@ -159,7 +160,7 @@ class OCR:
         pages = self._climb(pictures, [find_lines(picture) for picture in pictures], ladder, ask)
         if not self.turn:
             return pages
-        doubtful = [i for i, page in enumerate(pages) if page.mode == "lines" and in_doubt(page)]
+        doubtful = [i for i, page in enumerate(pages) if page.mode in CUT and in_doubt(page)]
         turns = find_turns(
             [pictures[i] for i in doubtful],
             [pages[i] for i in doubtful],
@@ -198,7 +199,7 @@ class OCR:
         if self.mode == "auto":
             kind = "lines" if self.own_mode == "lines" else self.vision.view
             ladder = LADDERS.get(kind, LADDERS["square"])
-        return tuple(dict.fromkeys("native" if mode == "lines" and not ask.is_for_text else mode for mode in ladder))
+        return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
