@@ -42,7 +42,8 @@ class Read:
     """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     mode: ReadingMode = ""
     """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text),
-    blocks (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was trained for"""
+    blocks (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
+    trained for"""
     max_vision_tokens: int | None = None
     """most tokens that a picture may take in mode native"""
     task: str = ""
