@@ -27,7 +27,9 @@ from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 
-ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
+ReadingMode = Literal[
+    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
+]
 
 
 @dataclass
@@ -39,8 +41,9 @@ class Read:
     checkpoint: str = "nano"
     """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto
-    (another where the first is in doubt); by default what the model was trained for"""
+    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text),
+    blocks (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
+    trained for"""
     max_vision_tokens: int | None = None
     """most tokens that a picture may take in mode native"""
     task: str = ""

@@ -38,7 +38,8 @@ LADDERS = {  # of `auto`, by how the model was taught
     "native": ("native", "lines"),
     "lines": ("lines", "native"),
 }
-READING_MODES = (*MODES, "lines", "auto")
+CUT = ("lines", "blocks")  # modes that show a page as several small views of its text
+READING_MODES = (*MODES, "lines", "blocks", "auto")
 T = TypeVar("T")
 
 
@@ -59,10 +60,23 @@ def find_model(name: str | Path) -> Path:
     return home
 
 
+def learnt_modes(meta: dict[str, Any], vision: VisionConfig) -> tuple[str, ...]:
+    """The modes in which a checkpoint was taught to read, the best one first, as its meta has them.
+
+    `reading_mode` names the best one and `reading_modes` all of them. Where the meta has neither: lines, and whole
+    pages too after the course of pages, if the training documents were drawn; otherwise the model's own view.
+    """
+    training = meta.get("training", {})
+    taught = tuple(meta.get("reading_modes", ()))
+    if not taught and vision.view == "native" and training.get("synth", False):
+        taught = ("lines", "native", "blocks") if training.get("course") == "pages" else ("lines",)
+    best = meta.get("reading_mode") or (taught or (vision.view,))[0]
+    return tuple(dict.fromkeys((best, *taught)))
+
+
 def learnt_mode(meta: dict[str, Any], vision: VisionConfig) -> str:
-    """What a checkpoint reads best: `reading_mode` of its meta; lines, if it learnt from drawn ones; its view."""
-    drawn = vision.view == "native" and meta.get("training", {}).get("synth", False)
-    return meta.get("reading_mode") or ("lines" if drawn else vision.view)
+    """The mode in which a checkpoint reads best."""
+    return learnt_modes(meta, vision)[0]
 
 
 class OCR:
@@ -103,7 +117,7 @@ class OCR:
         self.vision = self.model.config.vision
         self.locate_lines, self.reread, self.turn = locate_lines, reread, turn
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
-        self.own_mode = learnt_mode(self.meta, self.vision)
+        self.own_mode, *_ = self.taught = learnt_modes(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
 
     def _check_mode(self, mode: str) -> str:
@@ -116,8 +130,8 @@ class OCR:
         if mode in MODES:
             get_mode(mode, self.vision.page, budget)
         trained = {"native": ("native", "auto"), "square": ("base",)}.get(self.vision.view, ())
-        if mode not in (*trained, self.own_mode):
-            own = f"views in mode {self.own_mode}"
+        if mode not in (*trained, *self.taught):
+            own = f"views in mode {' and '.join(self.taught)}"
             warnings.warn(f"this checkpoint was trained with {own}, not {mode}: expect worse text", stacklevel=3)
         return mode
 
@@ -159,7 +173,7 @@ class OCR:
         pages = self._climb(pictures, [find_lines(picture) for picture in pictures], ladder, ask)
         if not self.turn:
             return pages
-        doubtful = [i for i, page in enumerate(pages) if page.mode == "lines" and in_doubt(page)]
+        doubtful = [i for i, page in enumerate(pages) if page.mode in CUT and in_doubt(page)]
         turns = find_turns(
             [pictures[i] for i in doubtful],
             [pages[i] for i in doubtful],
@@ -198,7 +212,7 @@ class OCR:
         if self.mode == "auto":
             kind = "lines" if self.own_mode == "lines" else self.vision.view
             ladder = LADDERS.get(kind, LADDERS["square"])
-        return tuple(dict.fromkeys("native" if mode == "lines" and not ask.is_for_text else mode for mode in ladder))
+        return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
