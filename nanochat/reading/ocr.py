@@ -18,6 +18,7 @@ from nanochat.engine import Engine, Generation, Guard
 from nanochat.engine.attended import attended_box, line_attention, lines_of_ink, picture_attention
 from nanochat.engine.int8 import to_int8
 from nanochat.errors import UserError
+from nanochat.files import models_folder
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join, show_in_lines
@@ -32,7 +33,7 @@ from nanochat.reading.page import Page, Part, TextLine
 from nanochat.reading.reread import Read, keep_surer, unsure_pieces
 
 PROMPT = PROMPTS["free"]
-HOME = Path(__file__).parents[2] / "models"  # models that come with the project, by name
+HOME = models_folder()  # models that come with the project, by name
 LINE_TOKENS = 200  # longest answer about one line: twice what 512 pixels hold
 LEAST_SURE = 0.6  # mean probability under which a piece of a line is left out: stains and pictures get 0.2 to 0.6
 SURE = 0.75  # mean probability under which `auto` looks again

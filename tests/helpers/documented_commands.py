@@ -86,6 +86,6 @@ def _check_nano_ocr(arguments: list[str]) -> None:
         patch.setattr("nanochat.cli.read", stop)
         patch.setattr("nanochat.archives.batch.batch", stop)
         patch.setattr("nanochat.evaluation.score_pdf.PdfPages", stop)
-        patch.setattr("scripts.demo.demo", stop)
+        patch.setattr("nanochat.cli.demo", stop)
         patch.setattr("nanochat.serve.app.serve", stop)
         _understand(importlib.import_module("nanochat.cli").main, "nano-ocr", arguments)
