@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import huggingface_hub.constants
+import huggingface_hub.hf_api
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
