@@ -3,6 +3,7 @@
 # of models/nano. Standard output has the text alone.
 #   bash runs/read.sh data/images/receipt_000.png [more files and options of `nano-ocr read`]
 set -euo pipefail
+# shellcheck disable=SC2034 # setup.sh reads it
 needs=reading
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
