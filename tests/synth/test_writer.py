@@ -21,7 +21,6 @@ from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, S
 from nanochat.synth.wordings import WORDINGS
 from nanochat.synth.writer import Writer
 
-
 DEBIANS_WORDS = "9f513f1ceadb6a01c5485b7dbdfd5118dc66cd70b59cae2851292112d4066a32"
 
 
