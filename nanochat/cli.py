@@ -263,6 +263,8 @@ def demo(out: Path, data_dir: Path) -> int:
     if not (checkout / "scripts" / "demo.py").is_file():
         raise UserError(f"the demo trains with the repository's recipes: git clone --depth 1 {REPOSITORY}, then there "
                         "bash runs/demo.sh")  # fmt: skip
+    with extra("train"):
+        import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
     flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
     try:
         return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
