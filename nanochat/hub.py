@@ -3,9 +3,7 @@
 from glob import escape
 from pathlib import Path
 
-from huggingface_hub import snapshot_download, try_to_load_from_cache
-
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 
 
 def fetch(repo_id: str, filename: str, repo_type: str = "model") -> Path:
@@ -13,6 +11,8 @@ def fetch(repo_id: str, filename: str, repo_type: str = "model") -> Path:
 
     Raises UserError, naming the file and how to give a local one, when the hub cannot be reached or has no such file.
     """
+    with extra("train"):
+        from huggingface_hub import try_to_load_from_cache
     try:
         cached = try_to_load_from_cache(repo_id, filename, repo_type=repo_type)
     except ValueError as error:
@@ -25,6 +25,8 @@ def fetch_matching(repo_id: str, pattern: str, repo_type: str = "model") -> list
 
     Raises UserError as `fetch` does.
     """
+    with extra("train"):
+        from huggingface_hub import snapshot_download
     by_hand = f"hf download {repo_id} --repo-type {repo_type} --include '{pattern}' --local-dir FOLDER"
     instead = f"fetch it elsewhere with `{by_hand}` and give the local path instead"
     try:

@@ -20,6 +20,7 @@ from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 from PIL import Image
 from pydantic import BaseModel
 
+import nanochat
 from nanochat.errors import UserError
 from nanochat.reading.formats import PlacedText, placed_lines, words_of
 from nanochat.reading.ocr import OCR, find_model
@@ -69,7 +70,7 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def version() -> str:
-        return "0.1.0"
+        return nanochat.__version__
 
     @staticmethod
     def creator_tag(options: Any) -> str:

@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
-import rustbpe
 import tiktoken
 
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.files import atomic_path
 
 SPECIAL_TOKENS = (
@@ -100,6 +99,8 @@ class RustBPETokenizer:
         n_ranks = vocab_size - len(SPECIAL_TOKENS)
         if n_ranks < 256:
             raise UserError(f"a vocabulary of {vocab_size} is too small: 256 bytes and 9 special tokens make 265")
+        with extra("train"):
+            import rustbpe
         trainer = rustbpe.Tokenizer()
         trainer.train_from_iterator(iterator, n_ranks, pattern=SPLIT_PATTERN)
         return cls(_encoding({bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}))

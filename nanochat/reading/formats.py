@@ -20,6 +20,7 @@ import pypdfium2.raw as raw
 from PIL import Image
 
 from nanochat.errors import UserError
+from nanochat.files import FONT
 from nanochat.lines.boxes import Box, turn_box, turn_size
 from nanochat.reading.documents import PDFIUM, POINTS
 from nanochat.reading.markdown import page_markdown
@@ -218,10 +219,8 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 
 def _font(document: pdfium.PdfDocument) -> Any:
-    """DejaVu Sans, which knows most alphabets, in the document; it comes with matplotlib."""
-    import matplotlib  # half a second, which only those who write PDFs should wait
-
-    data = (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf").read_bytes()
+    """DejaVu Sans, which knows most alphabets, in the document."""
+    data = FONT.read_bytes()
     buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
     return raw.FPDFText_LoadFont(document.raw, buffer, len(data), raw.FPDF_FONT_TRUETYPE, True)
 

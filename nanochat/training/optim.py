@@ -14,7 +14,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.errors import UserError
+from nanochat.errors import extra
 from nanochat.shard import is_divided, like
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
@@ -104,10 +104,8 @@ def _adamw8bit(
     params: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
 ) -> torch.optim.Optimizer:
     """AdamW whose two averages take a byte each, scaled by blocks of 256; small tensors keep float32 [bitsandbytes]."""
-    try:
+    with extra("low-memory"):
         from bitsandbytes.optim import AdamW8bit
-    except ImportError as error:
-        raise UserError("--optimizer=adamw8bit wants bitsandbytes: `uv sync --extra low-memory`") from error
     return AdamW8bit(params, lr=lr, betas=betas, weight_decay=weight_decay)
 
 
