@@ -14,7 +14,7 @@ from nanochat.command import entry_point, parse_args
 from nanochat.common import compute_cleanup, print0
 from nanochat.errors import UserError
 from nanochat.pretrained import load_deepencoder, load_gpt
-from nanochat.synth.lessons import lessons, validation
+from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tasks.smoltalk import SmolTalk
@@ -45,6 +45,8 @@ class Config(TrainConfig):
     synth: bool = False
     """train on drawn documents without end, level after level, instead of data_dir, a tenth of the batches text alone;
     the learning rate falls to zero over the last `decay` of the steps"""
+    course: Course = "lines"
+    """with synth: lines, or whole pages, for an encoder that was taught them"""
     decay: float = 0.25
     """with synth: last share of the steps, over which the learning rate goes to zero"""
     sam_cache: str = ""
@@ -62,8 +64,10 @@ class Config(TrainConfig):
 def data(config: Config):
     """What is read: (training task, validation task, their batch plans where the order matters)."""
     if config.synth:
-        plan = lessons(config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed)
-        return SynthDocuments("train"), SynthDocuments("val"), plan, validation()
+        plan = lessons(
+            config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed, course=config.course
+        )
+        return SynthDocuments("train"), SynthDocuments("val"), plan, validation(config.course)
     mixture: list[Task] = [OverfitSamples(config.data_dir, "train")]
     if config.smoltalk:
         mixture.append(SmolTalk("train", source=config.smoltalk_source, stop=config.smoltalk))

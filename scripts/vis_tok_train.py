@@ -38,7 +38,7 @@ class Config(TrainConfig):
     synth: bool = False
     """train on drawn documents without end, level after level, instead of data_dir"""
     course: Course = "lines"
-    """with synth: from single characters to lines, or, from weights that read lines, to whole pages"""
+    """with synth: lines, from single characters on, or whole pages, from weights that read lines"""
     freeze_sam_blocks: bool = False
     """SAM's patch embedding, positions and blocks do not train: half the time a step, for weights that see"""
     dense_steps: int = 0
@@ -54,8 +54,9 @@ def data(config: Config):
     if not config.synth:
         train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
         return train, OverfitSamples(config.data_dir, "val"), None, None
-    plan = lessons(config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed,
-                   course=config.course)  # fmt: skip
+    plan = lessons(
+        config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed, course=config.course
+    )
     return SynthDocuments("train"), SynthDocuments("val"), plan, validation(config.course)
 
 
