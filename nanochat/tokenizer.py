@@ -244,7 +244,7 @@ def _turns(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
     for i, (role, _) in enumerate(turns):
         expected = ("user", "assistant")[i % 2]
         if role != expected:
-            raise UserError(f"message {first + i} of the conversation: its role is {role!r} where {expected!r} is needed")
+            raise UserError(f"message {first + i} of the conversation: its role is {role!r} where {expected!r} belongs")
     return turns
 
 
