@@ -244,9 +244,9 @@ class GPT(nn.Module):
             self.init_weights()
 
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> Sequence[Block]:
         """The transformer blocks, from first to last."""
-        return cast(nn.ModuleList, self.transformer["h"])
+        return cast(Sequence[Block], self.transformer["h"])
 
     @property
     def wte(self) -> nn.Embedding:

@@ -100,7 +100,7 @@ def block_lines(
     for rows in read.values():
         line = _line(" ".join(text for _, text, _ in rows), None, [p for _, _, some in rows for p in some])
         divided = [(divide_words(text, row.widths), row.pieces) for row, text, _ in rows]
-        line.parts = [Part(text, piece.box) for texts, pieces in divided for text, piece in zip(texts, pieces) if text]
+        line.parts = [part_of(piece, text) for texts, pieces in divided for text, piece in zip(texts, pieces) if text]
         line.box = union(part.box for part in line.parts)
         lines.append(line)
     return lines, unclear
