@@ -6,7 +6,7 @@ mesh, because importing torch.distributed.tensor takes seconds that runs without
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -52,7 +52,7 @@ def is_divided(x: object) -> bool:
     return hasattr(x, "device_mesh")
 
 
-def shard(module: nn.Module, blocks: nn.ModuleList) -> None:
+def shard(module: nn.Module, blocks: Iterable[nn.Module]) -> None:
     """Shard a module's parameters among all processes, in place; `blocks` are the parts that run once per pass."""
     from torch.distributed.fsdp import fully_shard
 
