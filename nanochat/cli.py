@@ -1,6 +1,7 @@
 """`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
 
 import io
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -17,16 +18,21 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nanochat.archives.settings import BatchSettings
 from nanochat.checkpoint import peek_meta
 from nanochat.command import entry_point, parse_args
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
+from nanochat.files import PACKAGE
 from nanochat.prompts import PROMPTS, one_picture, prompt_for
 from nanochat.reading.documents import InputPage, Selection, find_sources
 from nanochat.reading.formats import Format
 from nanochat.reading.job import Job, read_input, summary
-from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR, find_model
+from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 
-ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
+ReadingMode = Literal[
+    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
+]
+REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
 
 
 @dataclass
@@ -38,8 +44,9 @@ class Read:
     checkpoint: str = "nano"
     """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto
-    (another where the first is in doubt); by default what the model was trained for"""
+    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text),
+    blocks (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
+    trained for"""
     max_vision_tokens: int | None = None
     """most tokens that a picture may take in mode native"""
     task: str = ""
@@ -149,25 +156,25 @@ COMMANDS: Any = (
 
 
 @contextmanager
-def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callable[[InputPage, str], None]]:
+def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callable[[InputPage, PageState], None]]:
     """A bar with pages per minute on a terminal; what is to be said of a page, one line each, wherever stderr goes.
 
     `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
     known, and failures alone are told.
     """
-    told = ("failed",) if n_sources is None else ("failed", *READ)
+    told = (PageState.FAILED,) if n_sources is None else (PageState.FAILED, *READ)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("reading", total=n_sources, rate="-")
 
-        def on_page(page: InputPage, state: str) -> None:
+        def on_page(page: InputPage, state: PageState) -> None:
             task = progress.tasks[0]
             total = task.total if task.total is None or page.number > 1 else task.total + page.n_pages - 1
             rate = f"{60 * (task.completed + 1) / task.elapsed:.1f}" if task.elapsed else "-"
             progress.update(bar, advance=1, total=total, rate=rate)
             where = f"{page.source.name}, page {page.number}" if page.n_pages > 1 else page.source.name
-            said = f"error: {page.why}" if state == "failed" else f"note: {where}: {page.why}"
+            said = f"error: {page.why}" if state == PageState.FAILED else f"note: {where}: {page.why}"
             if page.why and state in told:
                 console.print(said, markup=False, highlight=False, soft_wrap=True)
 
@@ -244,11 +251,29 @@ def read(options: Read) -> int:
                 print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
                 raise
     states = totals.states
-    if sum(states.values()) > 1 or not states["ok"] + states["failed"]:
+    if sum(states.values()) > 1 or not states[PageState.OK] + states[PageState.FAILED]:
         print(totals, file=sys.stderr)
     if not any(states[state] for state in READ):
         return 2
-    return 1 if states["failed"] else 0
+    return 1 if states[PageState.FAILED] else 0
+
+
+def demo(out: Path, data_dir: Path) -> int:
+    """Run `scripts.demo` of the checkout that this package lies in; returns its exit code.
+
+    Raises UserError where there is none: an installed package has neither the recipes nor the documents.
+    """
+    checkout = PACKAGE.parent
+    if not (checkout / "scripts" / "demo.py").is_file():
+        raise UserError(f"the demo trains with the repository's recipes: git clone --depth 1 {REPOSITORY}, then there "
+                        "bash runs/demo.sh")  # fmt: skip
+    with extra("train"):
+        import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
+    flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
+    try:
+        return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
+    except KeyboardInterrupt:  # which the demo has got too, and said
+        return 130
 
 
 @entry_point
@@ -259,19 +284,22 @@ def main() -> None:
         if code:
             sys.exit(code)
     elif isinstance(command, Serve):
-        from nanochat.serve.app import serve  # the web libraries are not for those who read a file
+        with extra("serve"):
+            from nanochat.serve.app import serve  # the web libraries are not for those who read a file
 
         name = Path(command.checkpoint).stem
         serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
     elif isinstance(command, Batch):
-        from nanochat.archives.batch import batch  # Ray is not for those who read a file
+        with extra("archives"):
+            from nanochat.archives.batch import batch  # Ray is not for those who read a file
 
         with _progress(Console(stderr=True)) as on_page:
             code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
         if code:
             sys.exit(code)
     elif isinstance(command, Score):
-        from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
+        with extra("train"):
+            from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
 
         _check_numbers(command, "dpi", "batch_size")
         selection = Selection(command.pages)
@@ -280,9 +308,9 @@ def main() -> None:
             command.file, command.checkpoint, command.modes, found, command.out, command.device, command.batch_size
         )
     else:
-        from scripts.demo import demo  # training brings in much that reading does not need
-
-        demo(command.out, command.data_dir)
+        code = demo(command.out, command.data_dir)
+        if code:
+            sys.exit(code)
 
 
 if __name__ == "__main__":

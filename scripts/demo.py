@@ -1,11 +1,12 @@
 """The demo: both stages of training on ten documents with the nano size, reading them back, a picture report.
 
-nano-ocr demo [--out out/demo] [--data-dir data]
+python -m scripts.demo --out=out/demo --data-dir=data            # or, the same, nano-ocr demo
 """
 
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,15 +15,26 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
 from nanochat.evaluation.report import Curve, write_report
 from nanochat.reading.ocr import OCR
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.trainer import TrainConfig, Trainer
 from scripts import vis_mid_train, vis_tok_train
 
 STEPS = {1: 120, 2: 120}
+
+
+@dataclass
+class Config:
+    """Train the nano size in both stages on a few documents, read them back, and write a report."""
+
+    out: Path = Path("out/demo")
+    """folder for checkpoints and report.html"""
+    data_dir: Path = Path("data")
+    """documents to learn: train.json, val.json and their pictures"""
 
 
 def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
@@ -64,7 +76,7 @@ def train_stage(
 
 def read_back(checkpoint: Path, data_dir: Path) -> tuple[list[Reading], Summary]:
     """Read every training document with a checkpoint."""
-    ocr, task = OCR(checkpoint), OverfitSamples(str(data_dir), "train")
+    ocr, task = OCR(checkpoint), FolderOfPairs(str(data_dir), "train")
     readings = list(
         read_documents(ocr.engine, ocr.tokenizer, task, [s["id"] for s in task.samples], ocr.view, ocr.precision)
     )
@@ -128,3 +140,13 @@ def demo(out: Path, data_dir: Path) -> None:
         out / "report.html", "nano-ocr demo: documents learnt by heart in two stages", readings, curves, facts
     )
     console.print(f"Pictures, expected and read text, loss curves: {report}")
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config)
+    demo(config.out, config.data_dir)
+
+
+if __name__ == "__main__":
+    main()

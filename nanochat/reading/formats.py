@@ -18,7 +18,7 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
 from nanochat.reading.markdown import page_markdown
-from nanochat.reading.placed import Placed, placed_lines, words_of
+from nanochat.reading.placed import PlacedText, placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
 
 Format = Literal["txt", "md", "json", "html", "hocr", "pdf"]
@@ -103,7 +103,7 @@ def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
     yield "</body></html>\n"
 
 
-def _html_box(line: Placed, size: tuple[int, int]) -> str:
+def _html_box(line: PlacedText, size: tuple[int, int]) -> str:
     """The place of a line over its picture, `size` pixels large."""
     (left, top, right, bottom), (width, height) = line.box, size
     shares = left / width, top / height, (right - left) / width, (bottom - top) / height

@@ -15,6 +15,7 @@ from nanochat.lines.boxes import Box, turn_box, union
 from nanochat.reading.placed import Stretch, stretch_of, words_in
 from nanochat.reading.tables import Row, Table, Word, find_tables
 
+LINE_MODES = ("lines", "blocks", "text-layer")  # in which lines have their places
 PITCH = 1.7  # type heights from one line of a block to the next at most
 LOOSER = 1.4  # times the usual pitch of a block: another begins
 ALIKE = 1.2  # times as tall at most, in one block
@@ -327,7 +328,7 @@ class _Writer:
 def page_markdown(result: dict[str, Any]) -> str:
     """A page, as `Page.to_dict` gives it, in Markdown; of one that was shown whole, the text as the model wrote it."""
     read = [line for line in result.get("lines", []) if line["text"].strip()]
-    if result.get("mode") != "lines" or not read or any(line["box"] is None for line in read):
+    if result.get("mode") not in LINE_MODES or not read or any(line["box"] is None for line in read):
         return result.get("text", "")
     size = result.get("width", 0), result.get("height", 0)
     lines = [_line(line, result.get("turned", 0), size) for line in read]

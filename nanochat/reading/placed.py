@@ -18,7 +18,7 @@ class Stretch(NamedTuple):
     """of each word, where they are known"""
 
 
-class Placed(NamedTuple):
+class PlacedText(NamedTuple):
     """A line of text and where it stands, in pixels of the page."""
 
     text: str
@@ -40,14 +40,14 @@ def stretch_of(part: dict[str, Any]) -> Stretch:
     return Stretch(part["text"], tuple(part["box"]), tuple(tuple(box) for box in part.get("word_boxes", [])))
 
 
-def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
+def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[PlacedText]:
     """All lines of a page whose place is known; a block of several lines is divided into equal heights.
 
     entry: a page of the ledger; its `result` is a page as `Page.to_dict` gives it, or None.
     """
     result = entry["result"] or {}
     found = [
-        Placed(
+        PlacedText(
             line["text"],
             tuple(line["box"]),
             confidence(line["mean_probability"]),
@@ -64,7 +64,7 @@ def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
             edges = [round(top + i * pitch) for i in range(len(rows) + 1)]
             boxes = [(left, first, right, last) for first, last in pairwise(edges)]
             sure = confidence(result["mean_probability"])
-            found += [Placed(row, box, sure) for row, box in zip(rows, boxes) if row.strip()]
+            found += [PlacedText(row, box, sure) for row, box in zip(rows, boxes) if row.strip()]
     return found
 
 
@@ -79,7 +79,7 @@ def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
 def words_in(stretch: Stretch, turned: int = 0) -> Iterator[tuple[str, Box]]:
     """The words of a stretch and their places; where these are not known, it is divided among its characters.
 
-    turned: as in `Placed`.
+    turned: as in `PlacedText`.
     """
     text, box, word_boxes = stretch
     if len(word_boxes) == len(text.split()):
@@ -93,7 +93,7 @@ def words_in(stretch: Stretch, turned: int = 0) -> Iterator[tuple[str, Box]]:
         yield word[0], turn_box(upright, -turned, turn_size(page, turned))
 
 
-def words_of(line: Placed) -> Iterator[tuple[str, Box]]:
+def words_of(line: PlacedText) -> Iterator[tuple[str, Box]]:
     """The words of a line and their places, as `words_in` finds them."""
     for stretch in line.stretches():
         yield from words_in(stretch, line.turned)

@@ -19,7 +19,7 @@ from PIL import Image
 
 from nanochat.lines.boxes import Box, turn_box, turn_size, union
 from nanochat.reading.documents import PDFIUM, POINTS
-from nanochat.reading.placed import Placed, placed_lines, words_in
+from nanochat.reading.placed import PlacedText, placed_lines, words_in
 
 FONT = Path(__file__).with_name("invisible.ttf")
 DESCENT = 0.2  # of a character's height: what lies below the baseline
@@ -57,7 +57,7 @@ def _array(kind: Any, values: Any) -> Any:
     return (kind * len(values))(*values)
 
 
-def _words(line: Placed, size: tuple[int, int]) -> list[tuple[str, Box]]:
+def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
     """The printable words of a line, those of one stretch at one height, and their boxes on a page of `size`.
 
     Programs that take text out sort words by their height first, so that a slanting line would come out backwards. One

@@ -93,6 +93,8 @@ def test_addresses_stay_lines_prices_are_a_table_and_larger_type_is_a_heading() 
 def test_a_page_that_was_shown_whole_stays_as_the_model_wrote_it() -> None:
     whole = {"mode": "base", "text": "# Title\n\n| a | b |", "lines": [line("# Title", 0, 0), line("| a | b |", 0, 30)]}
     assert page_markdown(whole) == whole["text"]
+    layer = page(line("Some text", 0, 0), line("below a gap", 0, 90))
+    assert page_markdown({**layer, "mode": "text-layer"}) == page_markdown(layer) == "Some text\n\nbelow a gap"
     assert page_markdown({"mode": "lines", "text": "no lines", "lines": []}) == "no lines"
     assert page_markdown({}) == ""
 

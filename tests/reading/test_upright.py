@@ -19,7 +19,7 @@ from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.orientation import CLOCKWISE, Sight, best_turn, turn
 from nanochat.reading.page import Page
-from nanochat.reading.placed import Placed, placed_lines, words_of
+from nanochat.reading.placed import PlacedText, placed_lines, words_of
 
 TEXTS = [
     "Minutes of the meeting", "The board met at nine and", "agreed to paint the harbour", "bridge before the winter.",
@@ -118,10 +118,10 @@ def test_ways_that_are_not_clearly_better_are_not_taken() -> None:
 
 def test_words_are_told_apart_along_a_line_that_runs_up_or_down() -> None:
     box = (10, 20, 30, 120)
-    assert list(words_of(Placed("ab cdefghi", box, 90, turned=270))) == [
+    assert list(words_of(PlacedText("ab cdefghi", box, 90, turned=270))) == [
         ("ab", (10, 20, 30, 40)), ("cdefghi", (10, 50, 30, 120)),
     ]  # fmt: skip
-    assert list(words_of(Placed("ab cdefghi", box, 90, turned=90))) == [
+    assert list(words_of(PlacedText("ab cdefghi", box, 90, turned=90))) == [
         ("ab", (10, 100, 30, 120)), ("cdefghi", (10, 20, 30, 90)),
     ]  # fmt: skip
 

@@ -209,6 +209,8 @@ def test_stage_two_without_an_encoder(place, monkeypatch, capsys):
         (vis_tok_train.main, ("--dense-steps=1",), "--dense-steps"),
         (vis_tok_train.main, ("--synth", "--dense-steps=1", "--dense-weight=0"), "--dense-steps"),
         (vis_tok_train.main, ("--batch-size=0",), "--batch-size"),
+        (vis_tok_train.main, ("--resume=auto", "--resume_step=3"), "--resume_step=3"),
+        (vis_mid_train.main, ("--resume=auto", "--resume_step=3"), "--resume_step=3"),
         (vis_mid_train.main, ("--lr-decay-step=0", "--deepencoder=deepencoder_5.pt"), "--lr-decay-step"),
     ],
 )
@@ -227,7 +229,7 @@ def test_unknown_names(place, monkeypatch, capsys):
     one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--image-size=100"), "100")
 
 
-def test_the_demo_without_documents(place, monkeypatch, capsys):
+def test_the_demo_without_documents(place, monkeypatch, capfd):
     shutil.rmtree(place / "data")
-    one_line(run(cli.main, monkeypatch, capsys, "demo"), "data/train.json")
+    one_line(run(cli.main, monkeypatch, capfd, "demo"), "data/train.json")
     assert not (place / "out").exists()

@@ -17,7 +17,7 @@ from nanochat.checkpoint import load_weights
 from nanochat.errors import UserError
 from nanochat.shard import save_parts
 from nanochat.tasks.common import TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.trainer import Stage, decay_to_zero
 
 STEPS, SAVED = 5, 3
@@ -25,7 +25,7 @@ STEPS, SAVED = 5, 3
 
 def mixture(data: str) -> TaskMixture:
     """Most batches have no picture on some rank."""
-    return TaskMixture([OverfitSamples(data, "train", stop=2), Texts()])
+    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])
 
 
 def rank_main(rank: int, port: int, data: str, out: str, world_size: int, optimizer: str, resume_step: int) -> None:
@@ -96,7 +96,7 @@ def test_parts_hold_all_of_a_state_and_what_is_not_whole_is_refused(tmp_path: Pa
     second.load_parts(tmp_path / "optim_1", 1)
     torch.testing.assert_close(second.state_dict(), first.state_dict(), rtol=0, atol=0)
 
-    with pytest.raises(UserError, match="1 processes, not of 2"):
+    with pytest.raises(UserError, match="1 processes instead of 2"):
         second.load_parts(tmp_path / "optim_1", 2)
     (part,) = (tmp_path / "optim_1").iterdir()
     part.write_bytes(part.read_bytes()[:-1])
