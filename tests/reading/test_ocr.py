@@ -238,26 +238,22 @@ def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, t
 def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) -> None:
     reader, page = OCR(folder, mode="lines", reread=False, turn=False), draw_page([sentence(0, 2)], 20, width=300)[0]
     page.save(picture := tmp_path / "page.png")
-    page.save(pdf := tmp_path / "scan", "PDF", save_all=True, append_images=[Image.new("RGB", page.size, "white")])
+    page.save(pdf := tmp_path / "scan", "PDF", save_all=True, append_images=[Image.new("RGB", (200, 90), "white")])
     expected = reader.read(page, max_tokens=4).text
     pixels = np.asarray(page)
-    for source in (
-        picture,
-        str(picture),
-        picture.read_bytes(),
-        pixels,
-        pixels / 255,
-        np.dstack([pixels, pixels[..., :1] | 255]),
-    ):
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    for source in (picture, str(picture), picture.read_bytes(), pixels, pixels / 255, opaque):
         assert reader.read(source, max_tokens=4).text == expected != ""
-    sizes = [(read.width, bool(read.lines)) for read in reader.read(pdf, max_tokens=4, dpi=72)]
-    assert sizes == [(300, True), (300, False)] and len(reader.read(pdf.read_bytes(), max_tokens=4, pages="2")) == 1
-    for wrong, said in {
-        "an array of shape": np.zeros((2, 3, 4, 5), np.uint8), r"\(30, 40\) and type int64": np.zeros((30, 40), np.int64),
-        r"^42 \(int\): give a path": 42, "none.png: no such file": tmp_path / "none.png",
-    }.items():  # fmt: skip
-        with pytest.raises(UserError, match=wrong):
-            reader.read(said)
+    assert [read.width for read in reader.read(pdf, max_tokens=4, dpi=72)] == [300, 200]
+    assert [read.width for read in reader.read(pdf.read_bytes(), max_tokens=4, pages="2", dpi=144)] == [400]
+    for said, wrong in (
+        ("an array of shape", np.zeros((2, 3, 4, 5), np.uint8)),
+        (r"\(30, 40\) and type int64", np.zeros((30, 40), np.int64)),
+        (r"^42 \(int\): give a path", 42),
+        ("none.png: no such file", tmp_path / "none.png"),
+    ):
+        with pytest.raises(UserError, match=said):
+            reader.read(wrong)
     with pytest.raises(UserError, match="has 2 pages, none of them among 7"):
         reader.read(pdf, pages="7")
 
