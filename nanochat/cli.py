@@ -1,6 +1,7 @@
 """`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
 
 import io
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -17,7 +18,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nanochat.archives.settings import BatchSettings
 from nanochat.checkpoint import peek_meta
 from nanochat.command import entry_point, parse_args
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
+from nanochat.files import PACKAGE
 from nanochat.prompts import PROMPTS, one_picture, prompt_for
 from nanochat.reading.documents import InputPage, Selection, find_sources
 from nanochat.reading.formats import Format
@@ -30,6 +32,7 @@ from nanochat.serve.settings import ServeSettings
 ReadingMode = Literal[
     "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
 ]
+REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
 
 
 @dataclass
@@ -255,6 +258,24 @@ def read(options: Read) -> int:
     return 1 if states[PageState.FAILED] else 0
 
 
+def demo(out: Path, data_dir: Path) -> int:
+    """Run `scripts.demo` of the checkout that this package lies in; returns its exit code.
+
+    Raises UserError where there is none: an installed package has neither the recipes nor the documents.
+    """
+    checkout = PACKAGE.parent
+    if not (checkout / "scripts" / "demo.py").is_file():
+        raise UserError(f"the demo trains with the repository's recipes: git clone --depth 1 {REPOSITORY}, then there "
+                        "bash runs/demo.sh")  # fmt: skip
+    with extra("train"):
+        import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
+    flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
+    try:
+        return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
+    except KeyboardInterrupt:  # which the demo has got too, and said
+        return 130
+
+
 @entry_point
 def main() -> None:
     command = parse_args(COMMANDS, __doc__)
@@ -263,19 +284,22 @@ def main() -> None:
         if code:
             sys.exit(code)
     elif isinstance(command, Serve):
-        from nanochat.serve.app import serve  # the web libraries are not for those who read a file
+        with extra("serve"):
+            from nanochat.serve.app import serve  # the web libraries are not for those who read a file
 
         name = Path(command.checkpoint).stem
         serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
     elif isinstance(command, Batch):
-        from nanochat.archives.batch import batch  # Ray is not for those who read a file
+        with extra("archives"):
+            from nanochat.archives.batch import batch  # Ray is not for those who read a file
 
         with _progress(Console(stderr=True)) as on_page:
             code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
         if code:
             sys.exit(code)
     elif isinstance(command, Score):
-        from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
+        with extra("train"):
+            from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
 
         _check_numbers(command, "dpi", "batch_size")
         selection = Selection(command.pages)
@@ -284,9 +308,9 @@ def main() -> None:
             command.file, command.checkpoint, command.modes, found, command.out, command.device, command.batch_size
         )
     else:
-        from scripts.demo import demo  # training brings in much that reading does not need
-
-        demo(command.out, command.data_dir)
+        code = demo(command.out, command.data_dir)
+        if code:
+            sys.exit(code)
 
 
 if __name__ == "__main__":

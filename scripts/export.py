@@ -13,7 +13,7 @@ from typing import Literal
 
 from nanochat.checkpoint import average_into, export_model, load_model
 from nanochat.command import entry_point, parse_args
-from nanochat.errors import UserError
+from nanochat.errors import extra
 from nanochat.reading.ocr import find_model
 
 
@@ -39,10 +39,8 @@ def main() -> None:
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     else:
-        try:
+        with extra("hf"):
             from nanochat.hf.export import export_hf  # transformers is not for those who do without it
-        except ImportError as error:
-            raise UserError(f"--format=hf needs transformers: uv sync --extra hf ({error})") from error
         export_hf(config.out, model, tokenizer, meta)
     print(f"Wrote {config.out}: {', '.join(sorted(path.name for path in config.out.iterdir()))}")
 

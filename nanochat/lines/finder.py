@@ -18,6 +18,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from torch import Tensor
 
+from nanochat.files import models_folder
 from nanochat.image_process import paper_colour, to_tensor
 from nanochat.lines.boxes import Box, union
 
@@ -35,7 +36,7 @@ LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type i
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
-WEIGHTS = Path(__file__).parents[2] / "models" / "lines" / "model.safetensors"
+WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
 def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:

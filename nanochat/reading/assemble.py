@@ -9,7 +9,7 @@ from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join
 from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
 from nanochat.reading.grounding import Block, parse_grounding
-from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.page import Page, TextLine, part_of
 from nanochat.reading.shown import Shown
 from nanochat.reading.state import PageState
 from nanochat.tokenizer import RustBPETokenizer
@@ -72,7 +72,7 @@ def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]
     for members in rows.values():
         text = join([texts[i] for i in members], [pieces[i] for i in members])
         line = _line(text, None, [p for i in members for p in answers[i].probabilities])
-        line.parts = [Part(" ".join(texts[i].split()), pieces[i].box) for i in members]
+        line.parts = [part_of(pieces[i], texts[i]) for i in members]
         line.box = union(part.box for part in line.parts)
         lines.append(line)
     return lines
@@ -100,7 +100,7 @@ def block_lines(
     for rows in read.values():
         line = _line(" ".join(text for _, text, _ in rows), None, [p for _, _, some in rows for p in some])
         divided = [(divide_words(text, row.widths), row.pieces) for row, text, _ in rows]
-        line.parts = [Part(text, piece.box) for texts, pieces in divided for text, piece in zip(texts, pieces) if text]
+        line.parts = [part_of(piece, text) for texts, pieces in divided for text, piece in zip(texts, pieces) if text]
         line.box = union(part.box for part in line.parts)
         lines.append(line)
     return lines, unclear

@@ -20,6 +20,7 @@ from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine
 from nanochat.engine.int8 import to_int8
 from nanochat.errors import UserError
+from nanochat.files import models_folder
 from nanochat.image_process import ImageViews, PictureSource, open_image, show, view_mode
 from nanochat.lines.layout import Line, find_lines
 from nanochat.machine import choose_precision
@@ -34,7 +35,7 @@ from nanochat.reading.page import Page
 from nanochat.reading.state import TRUSTED
 
 PROMPT = PROMPTS["free"]
-HOME = Path(__file__).parents[2] / "models"  # models that come with the project, by name
+HOME = models_folder()  # models that come with the project, by name
 SURE = 0.75  # mean probability under which `auto` looks again
 LADDERS = {  # of `auto`, by how the model was taught
     "square": ("tiny", "small", "base", "large", "gundam"),

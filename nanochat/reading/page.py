@@ -3,6 +3,8 @@
 from dataclasses import asdict, dataclass, field
 
 from nanochat.lines.boxes import Box
+from nanochat.lines.cut import Piece
+from nanochat.lines.words import stroke_width, word_boxes
 from nanochat.reading.grounding import Block
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.state import PageState
@@ -14,6 +16,15 @@ class Part:
 
     text: str
     box: Box
+    word_boxes: list[Box] = field(default_factory=list)
+    """of each word of the text, where they are known"""
+    stroke_width: float = 0.0
+    """how thick its strokes are, in heights of its type: more where it is bold; 0 where that is not known"""
+
+
+def part_of(piece: Piece, text: str) -> Part:
+    """What was read of a piece of a line."""
+    return Part(" ".join(text.split()), piece.box, word_boxes(piece, text), round(stroke_width(piece), 3))
 
 
 @dataclass

@@ -17,7 +17,7 @@ import torch.distributed as dist
 from nanochat.checkpoint import load_into, load_weights, read_meta
 from nanochat.common import get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.machine import Precision, choose_precision, peak_flops
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
@@ -384,7 +384,8 @@ def open_log(config: TrainConfig, stage: Stage) -> Callable[[dict[str, float], i
     """wandb's log on the first rank, project nano-deepseek-ocr; silence for --run=dummy and on other ranks."""
     if config.run == "dummy" or get_dist_info()[1] != 0:
         return lambda values, step: None
-    import wandb  # takes a second to import: only for those who use it
+    with extra("train"):
+        import wandb  # takes a second to import: only for those who use it
 
     run = wandb.init(project="nano-deepseek-ocr", name=config.run, config={**asdict(config), "stage": stage.number})
     return lambda values, step: run.log(values, step=step)

@@ -11,7 +11,8 @@ import pytest
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.formats import boxes_to_draw, placed_lines, write
+from nanochat.reading.formats import write
+from nanochat.reading.placed import boxes_to_draw, placed_lines
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 SIZE = (600, 300)
@@ -105,15 +106,42 @@ def test_the_pdf_is_found_where_the_text_stands(tmp_path: Path, dpi: int) -> Non
     scale = 72 / dpi
     assert document[0].get_size() == pytest.approx((600 * scale, 300 * scale), abs=0.1)
     text = document[0].get_textpage()
-    assert text.get_text_bounded().splitlines() == ["Invoice <no> 4711 & Søn", "Invoice"]
+    assert [row.strip() for row in text.get_text_bounded().splitlines()] == ["Invoice <no> 4711 & Søn", "Invoice"]
     first = text.get_text_range(0, 7)
     assert first == "Invoice"
     left, bottom, right, top = (x / scale for x in text.get_charbox(0))  # the I
     assert 48 <= left < right <= 75 and 300 - 72 <= bottom < top <= 300 - 38
-    last = text.get_text_range().index("\r")
-    assert text.get_charbox(last - 1)[2] / scale == pytest.approx(350, abs=4)
+    last = text.get_text_range().index("n \r")  # of Søn
+    assert text.get_charbox(last)[2] / scale == pytest.approx(350, abs=4)
     assert document[0].render(scale=1 / scale).to_pil().getpixel((60, 55))[0] in range(36, 45)  # text is not seen
     assert "of sale" in document[2].get_textpage().get_text_bounded()
+
+
+def test_words_stand_where_their_letters_are(tmp_path: Path) -> None:
+    boxes = [[50, 40, 90, 68], [140, 41, 170, 68]]
+    part = {"text": "Rye toast", "box": [50, 40, 170, 68], "word_boxes": boxes}
+    entries = [entry(1, lines=[{**ROW, "text": "Rye toast", "parts": [part]}])]
+    words = ET.parse(written(tmp_path, "hocr", entries)).findall(f".//{XHTML}span[@class='ocrx_word']")
+    assert [word.attrib["title"].split(";")[0] for word in words] == ["bbox 50 40 90 68", "bbox 140 41 170 68"]
+    text = pdfium.PdfDocument(written(tmp_path, "pdf", entries, dpi=72))[0].get_textpage()
+    assert text.get_text_range().split() == ["Rye", "toast"]
+    assert [text.get_charbox(i)[2] for i in (2, 8)] == pytest.approx([90, 170], abs=1)
+
+
+@pytest.mark.parametrize("name", ["data/images/receipt_000.png", "data/images/chart_01.png"])
+def test_the_pdf_is_no_larger_than_its_picture_by_more_than_a_few_kilobytes(tmp_path: Path, name: str) -> None:
+    picture = Image.open(path := Path(__file__).parents[2] / name).convert("RGB")
+    lines = [{"text": "Sphinx of black quartz, judge my vow", "box": [10, 20 * i, 400, 20 * i + 16], "parts": [],
+              "mean_probability": 0.9} for i in range(30)]  # fmt: skip
+    write(out := tmp_path / "out.pdf", "pdf", "a", iter([entry(1, lines=lines)]), lambda page: picture, dpi=150)
+    assert out.stat().st_size < path.stat().st_size + 8_000
+
+
+def test_a_drawing_of_few_colours_is_kept_without_loss(tmp_path: Path) -> None:
+    picture = Image.new("RGB", SIZE, "white")
+    picture.paste((0, 0, 0), (100, 50, 103, 250))
+    write(out := tmp_path / "out.pdf", "pdf", "a", iter([entry(1)]), lambda page: picture, dpi=72)
+    assert pdfium.PdfDocument(out)[0].render(scale=1).to_pil().convert("RGB").tobytes() == picture.tobytes()
 
 
 class Report(HTMLParser):
