@@ -264,7 +264,7 @@ def test_one_view_says_when_it_is_too_small_for_a_page_and_nothing_of_a_blank_on
     note = reader.read(page, max_tokens=3).note
     assert re.search(r"its type is [4-7] pixels high.*take --mode lines", note)  # 23 px of 1000, in 256
     assert note in why_it_ended(reader.read(page, max_tokens=3))
-    fitting = reader.read(draw_page(["Rye toast"], 20, width=200)[0], max_tokens=3)
+    fitting = reader.read(draw_page(["Rye toast"], 20, width=200)[0], max_tokens=30)
     assert fitting.note == "" and fitting.text
     answerer, blank = reader.answerer(), Image.new("RGB", (200, 200), "white")
     made_up = answerer.read([answerer.show(blank, [], "native")], [blank], Ask(PROMPTS["free"], 30))[0].text
