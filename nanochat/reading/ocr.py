@@ -266,13 +266,13 @@ def _is_pdf(source: object) -> bool:
     """Whether a path or the bytes of a file are a PDF, whatever it is called."""
     if isinstance(source, bytes):
         return b"%PDF-" in source[:1024]
-    if isinstance(source, str | Path) and Path(source).is_file():
-        try:
-            with open(source, "rb") as file:
-                return b"%PDF-" in file.read(1024)
-        except OSError:  # opening it as a picture says what is wrong
-            return False
-    return False
+    if not isinstance(source, str | Path):
+        return False
+    try:
+        with open(source, "rb") as file:
+            return b"%PDF-" in file.read(1024)
+    except (OSError, ValueError):  # opening it as a picture says what is wrong
+        return False
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
