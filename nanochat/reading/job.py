@@ -185,6 +185,7 @@ def why_it_ended(page: Page) -> str:
         said.append("the page has more ink than the text accounts for")
     if page.ink == "invented":
         said.append("the text has more than the page's ink accounts for")
+    said.append(page.note)
     return "; ".join(part for part in said if part)
 
 

@@ -6,8 +6,10 @@ The facade chooses the modes to show a page in and turns pages that lie on their
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 from PIL import Image
@@ -19,12 +21,13 @@ from nanochat.engine import Engine
 from nanochat.engine.int8 import to_int8
 from nanochat.errors import UserError
 from nanochat.files import models_folder
-from nanochat.image_process import ImageViews, open_image, show, view_mode
+from nanochat.image_process import ImageViews, PictureSource, open_image, show, view_mode
 from nanochat.lines.layout import Line, find_lines
 from nanochat.machine import choose_precision
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
+from nanochat.reading.documents import Selection, Source, open_document
 from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
@@ -39,6 +42,8 @@ LADDERS = {  # of `auto`, by how the model was taught
     "native": ("native", "lines"),
     "lines": ("lines", "native"),
 }
+READABLE = 10.0  # px: type that is lower in its view is not to be relied on
+DENSEST = 12.0  # characters to a vision token: pages of more were not trained on
 CUT = ("lines", "blocks")  # modes that show a page as several small views of its text
 READING_MODES = (*MODES, "lines", "blocks", "auto")
 T = TypeVar("T")
@@ -137,14 +142,36 @@ class OCR:
         return mode
 
     def read(
-        self, picture: str | Path | bytes | Image.Image, prompt: str = PROMPT, max_tokens: int | None = None
-    ) -> Page:
-        """Read one picture. Raises UserError when it cannot be opened, or the prompt has not one `<image>`."""
-        return next(self.read_many([open_image(picture)], prompt, max_tokens))
+        self,
+        source: PictureSource,
+        prompt: str = PROMPT,
+        max_tokens: int | None = None,
+        *,
+        pages: str = "",
+        dpi: int = 150,
+        password: str = "",
+    ) -> Page | Any:
+        """Read a picture or a PDF: `Page` for a picture, a list of them for a PDF.
+
+        `source`: a path, the bytes of a file, a Pillow image, or an array of pixels as `open_image` takes it.
+        `max_tokens`: longest answer about each view. For a PDF, `pages` ("1-3,7"; by default all) says which pages are
+        read, `dpi` at how many dots per inch they are drawn; `password` opens an encrypted one. Raises UserError when
+        the source cannot be opened, or the prompt has not one `<image>`.
+        """
+        if not _is_pdf(source):
+            return next(self.read_many([open_image(source)], prompt, max_tokens))
+        one_picture(prompt)
+        wanted = Selection(pages)
+        file = Source("the PDF", source) if isinstance(source, bytes) else Source(str(source))
+        with closing(open_document(file, dpi, password)) as document:
+            numbers = [n for n in range(1, document.n_pages + 1) if n in wanted]
+            if not numbers:
+                raise UserError(f"{file.name} has {document.n_pages} pages, none of them among {pages}")
+            return list(self.read_many((document.load(n) for n in numbers), prompt, max_tokens))
 
     def read_many(
         self,
-        pictures: Iterable[Image.Image],
+        pictures: Iterable[PictureSource],
         prompt: str = PROMPT,
         max_tokens: int | None = None,
         seconds: float | None = None,
@@ -201,11 +228,30 @@ class OCR:
             for i, page in zip(left, answerer.read(shown, [pictures[i] for i in left], ask), strict=True):
                 verdict = audit(lines[i], page.text) if ask.is_for_text else Audit(0, 0)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
+                if mode == "native" and ask.is_for_text:
+                    self._doubt_one_view(page, lines[i])
                 pages[i] = _better(pages[i], page) if i in pages else page
         for i, page in pages.items():
             if page.mode != ladder[-1]:
                 page.most_vision_tokens = answerer.show(pictures[i], lines[i], ladder[-1]).n_tokens
         return [pages[i] for i in range(len(pictures))]
+
+    def _doubt_one_view(self, page: Page, lines: list[Line]) -> None:
+        """Note what a page shown in one view is too large or dense for; take away text read where there is none."""
+        if not lines:
+            if page.ink != "ok" or page.mean_probability < SURE:
+                page.text, page.lines, page.ink = "", [], "ok"
+            return
+        mode = view_mode("native", self.vision.image_size, self.vision.page, self.max_vision_tokens)
+        scale = mode.scaled(page.width, page.height)[1] / page.height
+        type_height = scale * median(segment.height for line in lines for segment in line.segments)
+        density = page.expected_characters / mode.layout(page.width, page.height).n_tokens
+        if type_height < READABLE or density > DENSEST:
+            other = next((name for name in self.taught if name in CUT), "lines")
+            page.note = (
+                f"in one view its type is {type_height:.0f} pixels high, with {density:.0f} characters to a vision "
+                f"token: too small or dense to be read well; take --mode {other}"
+            )
 
     def _ladder(self, ask: Ask) -> tuple[str, ...]:
         """The modes to try, in order; a question about the whole page is not asked of its single lines."""
@@ -214,6 +260,19 @@ class OCR:
             kind = "lines" if self.own_mode == "lines" else self.vision.view
             ladder = LADDERS.get(kind, LADDERS["square"])
         return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
+
+
+def _is_pdf(source: object) -> bool:
+    """Whether a path or the bytes of a file are a PDF, whatever it is called."""
+    if isinstance(source, bytes):
+        return b"%PDF-" in source[:1024]
+    if not isinstance(source, str | Path):
+        return False
+    try:
+        with open(source, "rb") as file:
+            return b"%PDF-" in file.read(1024)
+    except (OSError, ValueError):  # opening it as a picture says what is wrong
+        return False
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

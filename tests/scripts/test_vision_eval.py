@@ -124,7 +124,7 @@ def test_each_mode_reads_as_the_command_does(monkeypatch, capsys, folder, tmp_pa
 
 
 def test_a_model_of_lines_is_measured_by_its_lines(monkeypatch, capsys, folder, tmp_path):
-    monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
+    monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2")
     results = json.loads((tmp_path / "results.json").read_text())
     assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # no line on either
