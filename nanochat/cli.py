@@ -29,10 +29,10 @@ from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 
+REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
 ReadingMode = Literal[
     "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
 ]
-REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
 
 
 @dataclass

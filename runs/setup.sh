@@ -67,13 +67,13 @@ unset VIRTUAL_ENV # uv would warn that it takes the repository's own
 mkdir -p .uv
 find_uv || get_uv
 sync=(sync --quiet --inexact)
-parts="everything: reading, training, serving, tests" size="3.5 GB on Linux (torch with CUDA), 0.5 GB on macOS and Windows"
+parts="all packages (reading, training, serving, tests)" size="3.5 GB on Linux, where torch brings CUDA, 0.5 GB elsewhere"
 if [ "${needs:-}" = reading ]; then
     sync+=(--no-default-groups)
-    parts="what reading needs" size="3.1 GB on Linux (torch with CUDA), 0.2 GB on macOS and Windows"
+    parts="what reading needs" size="3.1 GB on Linux, where torch brings CUDA, 0.2 GB elsewhere"
 fi
 if ! uv "${sync[@]}" --check > .uv/sync.log 2>&1; then
-    echo "Installing $parts into .venv: at most $size to download, less what uv's cache has" >&2
+    echo "Installing $parts into .venv; to download, unless uv has them: $size" >&2
     uv "${sync[@]}" 2> .uv/sync.log ||
         fail "the packages of uv.lock cannot be installed: is the network there? $(head -n 1 .uv/sync.log) (.uv/sync.log)"
 fi

@@ -188,19 +188,55 @@ def chosen(dependencies: list[dict], environment: dict[str, str]) -> list[dict]:
     return list({(name, version): package for (name, version, _), package in seen.items()}.values())
 
 
-@pytest.mark.parametrize("machine", MACHINES)
-def test_the_lock_has_wheels_for_reading(machine: str):
+def fetched(machine: str, python: tuple[int, int], group: str = "") -> dict[str, int | None]:
+    """Package of uv.lock that reading, and `group`, need -> bytes of its wheel for a machine; None if it has none."""
     system, platform, architecture, platforms = MACHINES[machine]
+    version = ".".join(map(str, python))
+    environment = {"python_version": version, "python_full_version": f"{version}.9", "sys_platform": system,
+                   "platform_system": platform, "platform_machine": architecture, "implementation_name": "cpython",
+                   "platform_python_implementation": "CPython"}  # fmt: skip
     (project,) = (package for package in LOCK if package["name"] == PROJECT["name"])
-    for python in PYTHONS:
-        version = ".".join(map(str, python))
-        assert f"Programming Language :: Python :: {version}" in PROJECT["classifiers"]
-        environment = {"python_version": version, "python_full_version": f"{version}.9", "sys_platform": system,
-                       "platform_system": platform, "platform_machine": architecture, "implementation_name": "cpython",
-                       "platform_python_implementation": "CPython"}  # fmt: skip
-        packages = chosen(project["dependencies"], environment)
-        assert {"torch", "numpy", "sympy"} <= {package["name"] for package in packages}
-        tags = {*cpython_tags(python, platforms=platforms), *compatible_tags(python, platforms=platforms)}
-        for package in packages:
-            files = [wheel["url"].rpartition("/")[2] for wheel in package.get("wheels", [])]
-            assert any(tags & parse_wheel_filename(file)[3] for file in files), f"{package['name']} for {version}"
+    packages = chosen(project["dependencies"] + project["dev-dependencies"].get(group, []), environment)
+    tags = {*cpython_tags(python, platforms=platforms), *compatible_tags(python, platforms=platforms)}
+    sizes = {}
+    for package in packages:
+        fit = [wheel["size"] for wheel in package.get("wheels", [])
+               if tags & parse_wheel_filename(wheel["url"].rpartition("/")[2])[3]]  # fmt: skip
+        sizes[package["name"]] = min(fit) if fit else None
+    return sizes
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@pytest.mark.parametrize("python", PYTHONS)
+def test_the_lock_has_wheels_for_reading(machine: str, python: tuple[int, int]):
+    sizes = fetched(machine, python)
+    assert {"torch", "numpy", "sympy"} <= set(sizes)
+    assert [name for name, size in sizes.items() if size is None] == []
+
+
+def test_the_promised_pythons_are_those_that_are_checked():
+    named = [f"{major}.{minor}" for major, minor in PYTHONS]
+    promised = [text.split(" :: ")[-1] for text in PROJECT["classifiers"] if "Python ::" in text]
+    workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
+    assert promised == named and f"python: {json.dumps(named)}" in workflow
+    assert PROJECT["requires-python"] == f">={named[0]}"
+
+
+def test_what_is_to_be_downloaded_is_said_truly():
+    """In GB, by the sizes in uv.lock: everything first, then what reading needs."""
+    said = re.findall(
+        r"([\d.]+) GB on Linux, where torch brings CUDA, ([\d.]+) GB", (ROOT / "runs/setup.sh").read_text()
+    )
+    for group, (linux, elsewhere) in zip(("dev", ""), said, strict=True):
+        for machine, gigabytes in (("Linux x86-64", linux), ("Windows", elsewhere)):
+            size = sum(size or 0 for size in fetched(machine, (3, 12), group).values())
+            assert size / 1e9 == pytest.approx(float(gigabytes), abs=0.15), (group, machine)
+
+
+def test_make_lists_what_there_is_to_do():
+    text = (ROOT / "Makefile").read_text(encoding="utf-8")
+    (targets,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
+    listed = re.findall(r"^([a-z]+):.* ## .+$", text, re.MULTILINE)
+    assert sorted(listed) == sorted(targets.split()) and {"setup", "read", "test", "lint", "docs", "bench"} <= {*listed}
+    assert listed[0] == "help", "plain `make` lists them"
+    assert all((ROOT / script).is_file() for script in re.findall(r"runs/\w+\.sh", text))
