@@ -23,11 +23,14 @@ class Figures:
     """Writes figures from `rng`, all of them with the signs of printable ASCII and those of `extras` alone.
 
     months: the names to write dates with; English ones mostly as their first three letters. abroad: whether sums stand
-    as they do in western Europe outside Britain, the comma before the cents.
+    as they do in Europe outside Britain, the comma before the cents. currencies: what may stand behind a sum abroad;
+    none: those of western Europe.
     """
 
-    def __init__(self, rng: random.Random, extras: str, months: Sequence[str], abroad: bool) -> None:
-        self.rng, self.extras, self.months, self.abroad = rng, extras, months, abroad
+    def __init__(
+        self, rng: random.Random, extras: str, months: Sequence[str], abroad: bool, currencies: Sequence[str] = ()
+    ) -> None:
+        self.rng, self.extras, self.months, self.abroad, self.currencies = rng, extras, months, abroad, currencies
 
     def number(self) -> str:
         """A plain number: grouped, decimal, signed, a percentage, an ordinal or a count."""
@@ -59,10 +62,10 @@ class Figures:
             text = text.translate({ord(","): rng.choice(" ..") if self.abroad else " ", ord("."): ","})
         signs = ["$", "$", "$ ", "USD ", "EUR ", "RM", "RM ", *(sign for sign in self.extras if sign in "£€")]
         if self.abroad:
-            signs = ["€", "€ ", "EUR ", "kr ", "CHF "]
+            signs = ["€", "€ ", "EUR "] if self.currencies else ["€", "€ ", "EUR ", "kr ", "CHF "]
         form = rng.random()
         if self.abroad and form < 0.3:
-            text += rng.choice((" €", " €", "€", " EUR", " kr"))
+            text += rng.choice(self.currencies or (" €", " €", "€", " EUR", " kr"))
         elif form < 0.45:
             text = rng.choice(signs) + text
         elif form < 0.52:

@@ -1,15 +1,21 @@
 """Synthetic documents as a task: `<image>\\nFree OCR.` and the exact text, with the glyphs for dense supervision."""
 
+import random
+
 import numpy as np
 from PIL import Image
 
 from nanochat.prompts import PROMPTS
-from nanochat.synth import LEVELS, STRIPS, TEXT, draw_document
+from nanochat.synth import LEVELS, STRIPS, TEXT, Document, draw_document
+from nanochat.synth.lessons import PAGE_LESSONS
+from nanochat.synth.practice import draw_used
 from nanochat.synth.strips import TOGETHER, handful
 from nanochat.tasks.common import ENDLESS
 
 PROMPT = PROMPTS["free"]
 COPY = "Copy this text.\n"
+USED = 0.4  # share of the pages of training that are worn, crossed, underlined or on grounds of colour
+_PAGES = frozenset(lesson.level for lesson in PAGE_LESSONS)
 
 
 class SynthDocuments:
@@ -45,12 +51,19 @@ class SynthDocuments:
                 "images": [strip.picture],
                 "glyphs": (strip.chars, strip.centres, one_line),
             }
-        document = draw_document(LEVELS[level], i, split=self.split)
+        document = self._document(level, i)
         return {
             "messages": conversation(PROMPT, document.text),
             "images": [Image.fromarray(document.image)],
             "glyphs": (document.chars, document.centres, document.line_ids),
         }
+
+    def _document(self, level: str, i: int) -> Document:
+        if self.split == "train" and level in _PAGES:
+            rng = random.Random(f"used/{level}/{i}")
+            if rng.random() < USED:
+                return draw_used(LEVELS[level], i, rng)
+        return draw_document(LEVELS[level], i, split=self.split)
 
 
 def conversation(user: str, assistant: str) -> list[dict[str, str]]:

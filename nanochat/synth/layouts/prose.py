@@ -123,7 +123,8 @@ def bullets(sheet: Sheet) -> None:
     rng = sheet.rng
     if rng.random() < 0.5 and sheet.rows_left() > 3:
         heading(sheet)
-    mark = rng.choice(("-", "*", "#.", "#)", "a)", "disc", "box", "+"))
+    marks = ("-", "*", "#.", "#)", "a)", "disc", "box", "+")
+    mark = rng.choice((*marks, "•", "•") if "•" in sheet.writer.symbols else marks)
     number = rng.choice((1, 1, 1, 4, 8, 23))
     inset = sheet.left + rng.uniform(0, 1.5) * sheet.px
     for _ in range(rng.randint(3, 12)):

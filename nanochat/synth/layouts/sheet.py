@@ -91,7 +91,7 @@ class Sheet:
                 continue
             placed.append((x, cell))
             end = x + width + atlas.px * 0.25
-        cost = sum(len(cell.text) for _, cell in placed) + len(placed) - 1
+        cost = sum(len(cell.text) + 2 * cell.text.count("…") for _, cell in placed) + len(placed) - 1
         if not placed or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
             return False
         baseline = round(self.y) + max(self.atlas(scale, cell.bold).ascent for _, cell in placed)
