@@ -44,7 +44,7 @@ def _pair(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
             ink = _ground(rng)
             ink = (ink * (_brightness(ground) / max(_brightness(ink), 1.0))).clip(0, 255)
         clear = abs(_brightness(ground) - _brightness(ink)) >= LEAST_STEP
-        if clear or np.linalg.norm(ground - ink) >= LEAST_DISTANCE and form >= 0.8:
+        if clear or (np.linalg.norm(ground - ink) >= LEAST_DISTANCE and form >= 0.8):
             return ground, ink
     return np.array([230.0, 120.0, 30.0]), np.full(3, 255.0)
 

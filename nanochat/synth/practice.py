@@ -80,7 +80,7 @@ def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
 
 
 def _used(document: Document, till: bool, level: Level, split: str, rng: random.Random) -> Document:
-    """`document` with what happens to papers: worn print if a till printed it, rules, grounds, drawings, pens, scans."""
+    """`document` with what happens to papers: worn print if a `till` printed it, rules, grounds, drawings, pens."""
     if till:
         document.image = worn(document.image, document.boxes, rng)
     if rng.random() < UNDERLINED:
