@@ -3,9 +3,10 @@
 from nanochat.synth.document import Document
 from nanochat.synth.draw import SPLITS, draw_document
 from nanochat.synth.fonts import FontSet, find_fonts
-from nanochat.synth.levels import CURRICULUM, LEVELS, STRIPS, TEXT, TIERS, Level
+from nanochat.synth.levels import BLOCKS, CURRICULUM, LEVELS, STRIPS, TEXT, TIERS, Level
 
 __all__ = [
+    "BLOCKS",
     "CURRICULUM",
     "LEVELS",
     "SPLITS",

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from nanochat.synth.levels import LEVELS, STRIPS, TEXT
+from nanochat.synth.levels import BLOCKS, LEVELS, STRIPS, TEXT
 
 Key = tuple[str, int]  # level's name, number of the document
 SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
@@ -48,7 +48,7 @@ class Curriculum:
 
     def batch_size(self, name: str) -> int:
         """Documents of one level in a batch, by area."""
-        level = LEVELS[{TEXT: "note", STRIPS: "line256"}.get(name, name)]
+        level = LEVELS[{TEXT: "note", STRIPS: "line256", BLOCKS: "leaf"}.get(name, name)]
         return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
 
     def _level(self, k: int) -> str:

@@ -32,6 +32,8 @@ _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 _AS_TYPED = str.maketrans(PRINTED + "„‚", PLAIN + "\"'")
 ABROAD = 0.35  # share of the documents of training that are in another language than English
 ELLIPSIS = "…"
+# Shares of the documents of training that are of other kinds than their level's: long strings, combs.
+STRINGS, COMBS = 0.05, 0.03
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 
@@ -52,6 +54,8 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     strength = 1.0 if split == "hard" else level.degrade
     paper, ink = _colours(rng, strength)
     kind = rng.choice(level.kinds)
+    if split == "train":
+        kind = _other_kind(kind, level, rng)
     px = _type_size(level, LAYOUTS[kind].columns, rng)
     if rng.random() < EMPTY_SHARE:
         canvas = Canvas(level.width, level.height, paper)
@@ -101,6 +105,14 @@ def _language(split: str, seed: int, rng: random.Random) -> Language | None:
     if split == "central":
         return language(CENTRAL_LANGUAGES[seed % len(CENTRAL_LANGUAGES)])
     return pick_taught_language(rng) if split == "train" and rng.random() < ABROAD else None
+
+
+def _other_kind(kind: str, level: Level, rng: random.Random) -> str:
+    """`kind`, or now and then one that no level has, where that level has room for it."""
+    form = rng.random()
+    if level.max_chars < 20 or form > STRINGS + COMBS:
+        return kind
+    return "strings" if form < STRINGS else "combs"
 
 
 def _symbols(faces: Faces, px: int) -> str:

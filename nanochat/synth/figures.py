@@ -16,6 +16,26 @@ _REFERENCES = (
     *("99999", "999999", "AA-9999", "A999999", "9999/99", "AA99/9999", "99-9999-A", "#9999", "9999999999"),
     *("999999-A", "999999999999", "AAA99999999", "99999/999/A9999"),
 )
+_LONG = (
+    *(
+        "99999999999999999999",
+        "9999 9999 9999 9999",
+        "9999-9999-9999-9999",
+        "999999-999999-999999-9999",
+        "AAAA-AAAA-AAAA",
+    ),
+    *("9.999.999,99", "9'999'999.99", "99'999.90", "9,999,999.99", "(999,999.99)", "9.999.999.999", "-99,999.99"),
+    *("AA99 9999 9999 9999 9999 99", "AA99AAAA9999999999", "AA999999999", "99A999999999999", "AAAAAAAA999"),
+    *(
+        "9999999999999-9",
+        "99.999.999/9999-99",
+        "99:99:99:99:99:99",
+        "9999-99-99A99:99:99",
+        "A9A9A9A9A9",
+        "AAA-99999-AAA",
+    ),
+)
+_ALIKE = "0O8B6G5S1I2Z0D85B60"  # what till print and dots turn into each other
 _KINDS = {"9": string.digits, "A": string.ascii_uppercase}
 
 
@@ -118,6 +138,51 @@ class Figures:
     def card(self) -> str:
         """The number of a card as tills print it: but for its last four digits hidden, or left out."""
         return self.filled(self.rng.choice(("9999", "****9999", "XXXX9999", "XXXXXXXXXXXX9999", "**** **** **** 9999")))
+
+    def long_string(self, longest: int) -> str:
+        """A string of up to `longest` characters whose every character counts: numbers, hashes, codes of machines."""
+        rng = self.rng
+        form = rng.random()
+        if form < 0.4:
+            return self.filled(rng.choice(_LONG))[:longest].strip()
+        length = rng.randint(min(8, longest), max(min(longest, 40), 1))
+        if form < 0.55:  # what is easily taken for something else
+            return "".join(rng.choices(_ALIKE, k=min(length, 20)))
+        if form < 0.65:  # one digit over and over, with another between
+            digits = [rng.choice("0123456789")] * min(length, 16)
+            digits[rng.randrange(len(digits))] = rng.choice(string.digits)
+            return "".join(digits)
+        if form < 0.75:
+            return "".join(rng.choices("0123456789abcdef", k=length))
+        if form < 0.83:
+            return "".join(rng.choices(string.ascii_letters + string.digits + "-_+/", k=length))
+        if form < 0.92:  # a passport's lines for machines
+            parts = (
+                "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 9))) for _ in range(rng.randint(1, 3))
+            )
+            start = self.filled(rng.choice(("A<AAA", "A9999999<9AAA9999999A", "AAAAA<<", "")))
+            return (start + "".join(part + "<" * rng.choice((1, 1, 2, 3)) for part in parts)).ljust(length, "<")[
+                :longest
+            ]
+        return self._address(longest)
+
+    def _address(self, longest: int) -> str:
+        """A long address on the net, of made-up parts."""
+        rng = self.rng
+        start = rng.choice(("https://", "http://", "www.", "ftp://", "https://www."))
+        parts = ["".join(rng.choices(string.ascii_lowercase + "0123456789", k=rng.randint(2, 9))) for _ in range(5)]
+        text = f"{start}{parts[0]}.{rng.choice(('com', 'org', 'net', 'io', 'co.uk'))}/{parts[1]}"
+        for part in parts[2:]:
+            text += rng.choice(("/", "/", "?id=", "&q=", "-", "_", "#", "%20", ".")) + part
+        return text[:longest]
+
+    def comb_text(self, longest: int) -> str:
+        """What is filled into boxes for one character each, at most `longest` of them: codes and numbers."""
+        rng = self.rng
+        pattern = rng.choice(
+            (*_REFERENCES, "AA99999999999999999999", "99999999", "999999", "99 99 9999", "A99999999", "99999")
+        )
+        return self.filled(pattern)[: max(longest, 0)].strip()
 
     def filled(self, pattern: str) -> str:
         """A pattern with a digit for each 9 and a capital for each A."""

@@ -16,7 +16,7 @@ from nanochat.synth.fonts import Face, FontSet, capital, find_fonts
 from nanochat.synth.grounds import on_colour
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
-from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
+from nanochat.synth.wear import crossed, dotted, scanned_in_black_and_white, shaded, shown_through, underlined, worn
 
 SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents that are set in smaller type, and its sizes, px
 WEAR_OF_SMALL_PRINT = 0.55  # of the wear that larger type has: it must still be readable
@@ -26,6 +26,7 @@ SYMBOLS, SMALL_CAPITALS = 0.08, 0.06  # share thick with symbols; of the evenly 
 ALONE, MARKED = 0.2, 0.12  # share with letters that stand alone, with rows of marks
 DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the text, a pen across, its back's print
 UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share with lines underlined, on grey dots, in black and white
+DOTTED = 0.3  # share of what worn tills print in training that is made of dots one can see
 COLOURED = 0.15  # share of the documents of training with text on bars and boxes of colour
 
 
@@ -82,7 +83,8 @@ def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
 def _used(document: Document, till: bool, level: Level, split: str, rng: random.Random) -> Document:
     """`document` with what happens to papers: worn print if a `till` printed it, rules, grounds, drawings, pens."""
     if till:
-        document.image = worn(document.image, document.boxes, rng)
+        print_it = dotted if split == "train" and rng.random() < DOTTED else worn
+        document.image = print_it(document.image, document.boxes, rng)
     if rng.random() < UNDERLINED:
         document.image = underlined(document, rng)
     if rng.random() < MARKED:

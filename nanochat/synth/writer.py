@@ -311,6 +311,14 @@ class Writer(Figures):
         }  # fmt: skip
         return write[kind]()
 
+    def comb_text(self, longest: int) -> str:
+        """What is filled into boxes for one character each: in capitals, a name, a word, a number or a code."""
+        rng = self.rng
+        if longest < 3 or rng.random() < 0.45:
+            return super().comb_text(longest)
+        text = rng.choice((lambda: self.word(longest), self.name, lambda: f"{self.word(8)} {self.word(8)}"))()
+        return (text.upper() if rng.random() < 0.85 else text)[:longest].strip()
+
     def phrase(self) -> str:
         """What is printed on receipts everywhere, as it is, with every word capitalised, or in capitals."""
         text, style = self.rng.choice(self._shop), self.rng.random()

@@ -10,7 +10,10 @@ from nanochat.tasks.omnidocbench import OmniDocBench
 from nanochat.tasks.sroie_lines import SroieLines
 from nanochat.tasks.synth_set import SynthSet
 
-NAMES = "synth-val, synth-unseen, synth-hard, synth-latin, sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
+NAMES = (
+    "synth-val, synth-unseen, synth-hard, synth-latin, synth-central, sroie-lines, empty, fox, omnidocbench, chartqa, "
+    "folder:DIR"
+)
 
 
 def open_set(name: str, n: int, data: str = "") -> EvalSet:

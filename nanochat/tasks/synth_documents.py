@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.prompts import PROMPTS
-from nanochat.synth import LEVELS, STRIPS, TEXT, Document, draw_document
+from nanochat.synth import BLOCKS, LEVELS, STRIPS, TEXT, Document, blocks, draw_document
 from nanochat.synth.lessons import PAGE_LESSONS
 from nanochat.synth.practice import draw_used
 from nanochat.synth.strips import TOGETHER, handful
@@ -23,8 +23,8 @@ class SynthDocuments:
 
     A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
     "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}. Of the level
-    `strips` the picture is a line that was cut out of a document; of the level `text` there is none: the user says what
-    is to be copied.
+    `strips` the picture is a line that was cut out of a document, of `blocks` some lines of one; of the level `text`
+    there is none: the user says what is to be copied. In the split "train" a share of the pages is worn.
     """
 
     def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
@@ -59,6 +59,8 @@ class SynthDocuments:
         }
 
     def _document(self, level: str, i: int) -> Document:
+        if level == BLOCKS:
+            return blocks.handful_of_blocks(i // blocks.TOGETHER, self.split)[i % blocks.TOGETHER]
         if self.split == "train" and level in _PAGES:
             rng = random.Random(f"used/{level}/{i}")
             if rng.random() < USED:

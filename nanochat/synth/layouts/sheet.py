@@ -104,6 +104,25 @@ class Sheet:
         self.lines_left -= 1
         return True
 
+    def comb(self, label: str, text: str, x: float, pitch: float) -> bool:
+        """Write a label at the left margin and `text` from `x` px on, one character every `pitch` px, as one line.
+
+        False, with nothing written, where there is no room.
+        """
+        atlas, height = self.atlas(), self.row_height()
+        cost = len(label) + bool(label) + len(text)
+        wide = self.left + atlas.width(label) > x or x + pitch * len(text) > self.canvas.width
+        if not text or wide or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
+            return False
+        baseline = round(self.y) + atlas.ascent
+        if label:
+            self.canvas.write(self.left, baseline, label, atlas, self.ink)
+        self.canvas.write(x, baseline, text, atlas, self.ink, join=bool(label), pitch=pitch)
+        self.y += height
+        self.chars_left -= cost
+        self.lines_left -= 1
+        return True
+
     def fit(self, text: str, width: float, scale: float = 1.0, bold: bool = False) -> str:
         """As many whole words from the start of `text` as `width` px and the budget allow; at need part of one."""
         atlas = self.atlas(scale, bold)
