@@ -1,4 +1,4 @@
-"""Synthetic documents without end: seeded pictures with their exact text and the box of every glyph."""
+"""Endless synthetic documents: pictures drawn from a seed, with their exact text and the box of every glyph."""
 
 from nanochat.synth.document import Document
 from nanochat.synth.draw import SPLITS, draw_document

@@ -1,7 +1,7 @@
-"""Which level of synthetic documents comes next: a step up when the present level is read well enough.
+"""Which level of synthetic documents comes next: one level up when the current one is read well enough.
 
-A clock does not work (it runs ahead of the reader), and a level no longer shown is forgotten, so most batches come
-from the present level, some from every earlier one, a few from the next.
+Levels do not advance by step count, which would run ahead of the model. A level that is no longer shown is forgotten,
+so most batches come from the current level, some from all earlier ones, a few from the next.
 """
 
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""What print, paper, light, lens and file do to a picture; none of it moves a pixel's content."""
+"""Degradations by print, paper, light, lens and file format; none of them moves the content of the picture."""
 
 import random
 from functools import cache

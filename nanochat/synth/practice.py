@@ -1,7 +1,7 @@
-"""Documents to learn the finding and reading of lines from, harder than those that are measured.
+"""Training documents that are harder than the measured ones: worn, underlined, crossed out, on coloured grounds.
 
-Small print is among them, small capitals, receipts of tills that print badly, lines that are underlined or
-stand on grey, letters that stand alone, rows of marks and drawings beside the text, and pens across it.
+`draw_practice` is for finding and reading single lines: it also has small print, small capitals and letters that stand
+alone. `draw_used` is for reading whole pages: its text stays in reading order.
 """
 
 import random

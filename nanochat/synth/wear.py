@@ -1,7 +1,7 @@
-"""What happens to printed papers after they are drawn, and to the sets that are measured only in milder forms.
+"""Wear of printed papers, for training; the measured sets have only the milder `degrade`.
 
-Tills: a head that lies askew prints half of its letters on one side, dots of it die, thermal paper fades from its
-thinnest strokes on. Forms: lines are underlined, or stand on grey that is made of dots. Pens cross the text, and the
+Receipts: the print head is tilted, some of its dots are dead, thermal paper fades from the thinnest strokes on, and
+needle printers leave visible dots. Forms: lines are underlined, or stand on a grey raster. Pens cross the text, and the
 print of the back shows through.
 """
 
