@@ -7,7 +7,7 @@ runs that they come from.
 from typing import Literal
 
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
-from nanochat.synth.levels import STRIPS, TEXT
+from nanochat.synth.levels import BLOCKS, STRIPS, TEXT
 
 # From easy to hard: lines drawn alone, then such as are cut out of pages; the running loss below which each is left.
 LESSONS = (
@@ -34,6 +34,7 @@ PAGE_LESSONS = (
 PAGE_LAST_LEVELS = (
     *("rows3", "rows4", "rows6", "C", "D", "E", "Ew", "rows8", "wide8", "block", "block", "block", "rows12", "rows16"),
     *("rows24", "note", "note", "leaf", "leaf", "page", "page", "page", "page"),
+    *(BLOCKS,) * 4,
 )
 LINES_BESIDE_PAGES = 0.25  # of the batches: lines are forgotten otherwise
 PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)
