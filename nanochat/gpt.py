@@ -49,6 +49,8 @@ class GPTConfig:
 
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
+    if torch.onnx.is_in_onnx_export():
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps)
     return F.rms_norm(x, (x.size(-1),))
 
 
@@ -242,15 +244,26 @@ class GPT(nn.Module):
         if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler: a second
             self.init_weights()
 
+    def frequencies(self) -> Tensor:
+        """Radians by which each pair of a head's channels turns from one position to the next, float32 (D/2,)."""
+        half = self.config.n_embd // self.config.n_head // 2
+        return 10_000 ** (-torch.arange(half, device=self.lm_head.weight.device, dtype=torch.float32) / half)
+
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
-        half = self.config.n_embd // self.config.n_head // 2
-        device = self.lm_head.weight.device
-        frequencies = 10_000 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
-        angles = torch.outer(
-            torch.arange(10 * self.config.sequence_len, device=device, dtype=torch.float32), frequencies
-        )
+        frequencies = self.frequencies()
+        positions = torch.arange(10 * self.config.sequence_len, device=frequencies.device, dtype=torch.float32)
+        angles = torch.outer(positions, frequencies)
         self.cos, self.sin = angles.cos(), angles.sin()
+
+    def rotary(self, where: slice | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines at these positions, ([B,] T, 1, D/2) each."""
+        if torch.onnx.is_in_onnx_export():  # computed again: whole tables would be a tenth of the exported file
+            angles = where[..., None] * self.frequencies()  # type: ignore[index]
+            cos, sin = angles.cos(), angles.sin()
+        else:
+            cos, sin = self.cos[where], self.sin[where]
+        return cos.unsqueeze(-2).to(dtype), sin.unsqueeze(-2).to(dtype)
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -305,8 +318,7 @@ class GPT(nn.Module):
             where = kv_cache.begin(T)
         elif documents is not None:
             where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions start again
-        cos, sin = self.cos[where].unsqueeze(-2), self.sin[where].unsqueeze(-2)  # ([B,] T, 1, D/2)
-        rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
+        rotary = self.rotary(where, embeds.dtype)
         x = norm(embeds)
         for block in self.transformer["h"]:  # type: ignore[attr-defined]
             x = block(x, rotary, kv_cache, documents)
