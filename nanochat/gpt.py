@@ -8,7 +8,6 @@ squared ReLU; embedding and head untied; a norm straight after the embedding; lo
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import torch
 import torch.nn as nn
@@ -17,34 +16,11 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from nanochat.attention import attend, attend_documents
+from nanochat.model_config import GPTConfig as GPTConfig
 
 LOGIT_CAP = 15.0
 GROWTH = 256  # tokens that a KV cache makes room for at one time, at least
 LOSS_CHUNK = 1024  # supervised positions whose logits exist at one time: 1024 x 65,537 float32 is 268 MB
-
-
-@dataclass
-class GPTConfig:
-    """Sizes of the GPT; the defaults are d20's. Raises ValueError when they contradict each other."""
-
-    sequence_len: int = 4096
-    """longest sequence of the training recipe; rotary tables cover ten times as much"""
-    vocab_size: int = 65_537
-    """tokens, `<|image|>` included"""
-    n_layer: int = 20
-    """blocks"""
-    n_head: int = 10
-    """query heads"""
-    n_kv_head: int = 10
-    """key and value heads (fewer than n_head: grouped queries)"""
-    n_embd: int = 1280
-    """width"""
-
-    def __post_init__(self) -> None:
-        if self.n_embd % self.n_head or (self.n_embd // self.n_head) % 2:
-            raise ValueError(f"n_embd {self.n_embd} does not divide into {self.n_head} heads of an even width")
-        if self.n_head % self.n_kv_head:
-            raise ValueError(f"{self.n_head} query heads do not divide among {self.n_kv_head} key-value heads")
 
 
 def norm(x: Tensor) -> Tensor:
@@ -238,7 +214,7 @@ class GPT(nn.Module):
         wte = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.n_embd), freeze=False)
         self.transformer = nn.ModuleDict({"wte": wte, "h": blocks})
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        table = torch.empty(10 * config.sequence_len, config.n_embd // config.n_head // 2, dtype=torch.float32)
+        table = torch.empty(config.reach, config.n_embd // config.n_head // 2, dtype=torch.float32)
         self.register_buffer("cos", table, persistent=False)
         self.register_buffer("sin", table.clone(), persistent=False)
         if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler: a second
@@ -252,7 +228,7 @@ class GPT(nn.Module):
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
         frequencies = self.frequencies()
-        positions = torch.arange(10 * self.config.sequence_len, device=frequencies.device, dtype=torch.float32)
+        positions = torch.arange(self.config.reach, device=frequencies.device, dtype=torch.float32)
         angles = torch.outer(positions, frequencies)
         self.cos, self.sin = angles.cos(), angles.sin()
 

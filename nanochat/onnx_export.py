@@ -178,23 +178,24 @@ def share_weights(graph: onnx.ModelProto, weights: Path, prefix: str) -> None:
     graph.graph.node.extend(nodes)
 
 
-def _describe(graph: onnx.ModelProto, weights: Path) -> None:
-    helper.set_model_props(graph, {"version": VERSION, "weights": weights_hash(weights)})
+def _describe(graph: onnx.ModelProto, weights: Path, sizes: str) -> None:
+    """Say what the graph belongs to: `open_graph` refuses it beside anything else."""
+    helper.set_model_props(graph, {"version": VERSION, "weights": weights_hash(weights), "sizes": sizes})
 
 
-def write_graph(graph: _Graph, path: Path, prefix: str = "model.") -> None:
-    """Write a graph whose weights are those of `model.safetensors` beside it."""
+def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = "") -> None:
+    """Write a graph whose weights are those of `model.safetensors` beside it; `sizes`: its configuration as JSON."""
     weights = path.parent / WEIGHTS
     with tempfile.TemporaryDirectory() as folder:
         graph.trace(Path(folder) / "traced.onnx")
         traced = onnx.load(Path(folder) / "traced.onnx")
     share_weights(traced, weights, prefix)
-    _describe(traced, weights)
+    _describe(traced, weights, sizes)
     with atomic_path(path) as temporary:
         temporary.write_bytes(traced.SerializeToString(deterministic=True))
 
 
-def write_int8(graph: _Graph, path: Path) -> None:
+def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
     """Write a graph with the weights of its matrices at 8 bits, inside of it; activations are rounded as they come."""
     import onnxruntime
     from onnxruntime.quantization import QuantType, quantize_dynamic
@@ -211,7 +212,7 @@ def write_int8(graph: _Graph, path: Path) -> None:
             per_channel=True, weight_type=QuantType.QInt8, extra_options={"MatMulConstBOnly": True},
         )  # fmt: skip
         small = onnx.load(folder / "int8.onnx")
-    _describe(small, path.parent / WEIGHTS)
+    _describe(small, path.parent / WEIGHTS, sizes)
     with atomic_path(path) as temporary:
         temporary.write_bytes(small.SerializeToString(deterministic=True))
 
@@ -231,10 +232,11 @@ def export_onnx(
         (folder / name).unlink(missing_ok=True)  # an older model's
     export_model(folder, model, tokenizer, meta)
     model = model.cpu().float().eval()
+    sizes = json.dumps(model.config.to_dict(), sort_keys=True)
     for name, graph in ((ENCODER, encoder_graph(model)), (DECODER, decoder_graph(model))):
-        write_graph(graph, folder / name)
+        write_graph(graph, folder / name, sizes=sizes)
         if int8:
-            write_int8(graph, folder / INT8[name])
+            write_int8(graph, folder / INT8[name], sizes)
 
 
 def export_lines(folder: str | Path) -> None:

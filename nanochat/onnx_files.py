@@ -54,10 +54,11 @@ def usable_cores() -> int:
     return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
 
 
-def open_graph(path: Path, threads: int = 0) -> "onnxruntime.InferenceSession":
+def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> "onnxruntime.InferenceSession":
     """A session on the CPU for a graph whose weights are those of model.safetensors beside it.
 
-    `threads`: for one operation; 0: as many as the cores that this process may use. Raises UserError when ONNX Runtime
+    `threads`: for one operation; 0: as many as the cores that this process may use. `sizes`: the configuration that the
+    model should have, as JSON. Raises UserError when ONNX Runtime
     is not installed, or the graph or its weights are missing, damaged, or of another version.
     """
     if not has_runtime():
@@ -86,6 +87,8 @@ def open_graph(path: Path, threads: int = 0) -> "onnxruntime.InferenceSession":
         raise UserError(
             f"{path} does not belong to {weights}: one of them is damaged, or was exported without the other"
         )
+    if sizes is not None and said.get("sizes") != sizes:
+        raise UserError(f"{path} is of another model than config.json beside it: export it again")
     return session
 
 

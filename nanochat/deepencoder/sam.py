@@ -8,46 +8,12 @@ What differs from a textbook ViT, and who fixes it:
 Everything is channels-last, (B, H, W, C), until the neck.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from nanochat.deepencoder.position import TableCache, interpolate_grid, interpolate_rows
-
-
-@dataclass
-class SAMConfig:
-    """Sizes of SAM and its compressor; the defaults are facebook/sam-vit-base's."""
-
-    grid: int = 64
-    """side, in patches, of the square that the position tables are made for"""
-    patch_size: int = 16
-    """side of a patch in pixels"""
-    width: int = 768
-    """channels of the transformer"""
-    n_layer: int = 12
-    """number of blocks"""
-    n_head: int = 12
-    """number of attention heads"""
-    global_layers: tuple[int, ...] = (2, 5, 8, 11)
-    """blocks that attend over the whole grid; the others stay within windows"""
-    window: int = 14
-    """side of a window in patches"""
-    neck: int = 256
-    """channels of the neck"""
-    out_channels: tuple[int, int] = (512, 1024)
-    """channels after each of the compressor's convolutions"""
-    crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
-
-    def __post_init__(self) -> None:
-        self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
-        first, second = self.out_channels
-        self.out_channels = (first, second)
-        if self.width % self.n_head:
-            raise ValueError(f"SAM: width {self.width} is not a multiple of its {self.n_head} heads")
+from nanochat.model_config import SAMConfig as SAMConfig
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -14,20 +14,20 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from nanochat.engine.backend import Backend
 from nanochat.engine.batching import Answer, Generation, Prompt, Sampling, Scheduler
 from nanochat.engine.constraints import Constraint
-from nanochat.engine.fixed_step import FixedStep
 from nanochat.engine.loops import LoopGuard
 from nanochat.errors import UserError
-from nanochat.gpt import GPT
 from nanochat.image_process import ImageViews
+from nanochat.model_config import check_places
 from nanochat.modes import ImageLayout
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels, check_places
 from nanochat.tokenizer import RustBPETokenizer
+
+if TYPE_CHECKING:
+    from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 
 __all__ = ["Engine", "Generation", "Guard", "Sampling"]
 
@@ -54,16 +54,20 @@ KEPT_BUSY = 0.75  # of the rows that may grow together; under it new prompts are
 class Engine:
     """Generates with a model and its tokenizer, which says which tokens end an answer."""
 
-    def __init__(self, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer) -> None:
-        self.model = model
+    def __init__(self, model: "NanoDeepseekOCR | Backend", tokenizer: RustBPETokenizer) -> None:
+        self.model: Any = model
         self.end_tokens = {tokenizer.encode_special("<|assistant_end|>"), tokenizer.get_bos_token_id()}
         self.loops = LoopGuard(tokenizer)
-        self.copies: dict[torch.dtype, GPT] = {}
+        self.copies: dict[Any, Any] = {}
         """of the GPT in other dtypes, made when they are first wanted: the weights must not change any more"""
 
     def scheduler(self, max_rows: int) -> Scheduler:
         """An empty batch of this model, with room for `max_rows` answers at a time."""
-        fixed = FixedStep(self.model, self.copies) if self.model.device.type == "cuda" else None
+        fixed = None
+        if getattr(self.model.device, "type", "cpu") == "cuda":
+            from nanochat.engine.fixed_step import FixedStep
+
+            fixed = FixedStep(self.model, self.copies)
         return Scheduler(self.model, self.end_tokens, max_rows, fixed)
 
     def prompt(
@@ -94,7 +98,7 @@ class Engine:
     def make_prompts(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None,
+        pixel_values: "Pixels | None",
         max_tokens: int | None,
         samplings: Sequence[Sampling],
         guard: Guard | Sequence[Guard],
@@ -110,7 +114,7 @@ class Engine:
     def generate(
         self,
         tokens: list[int],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         num_samples: int = 1,
         max_tokens: int | None = None,
         temperature: float = 1.0,
@@ -136,7 +140,7 @@ class Engine:
     def stream_batch(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
         temperature: float = 0.0,
         top_k: int | None = None,
@@ -166,7 +170,7 @@ class Engine:
     def generate_batch(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
         temperature: float = 0.0,
         top_k: int | None = None,
@@ -211,7 +215,8 @@ class Engine:
 
     def _limit(self, prompt: list[int], max_tokens: int | None) -> tuple[int, str]:
         """How many tokens may follow a prompt, and what it is that stops them there: `length` or `context`."""
-        config, reach = self.model.config.gpt, len(self.model.gpt.cos)
+        config = self.model.config.gpt
+        reach = config.reach
         if not prompt:
             raise UserError("an empty prompt: give at least one token")
         if max_tokens is None:
@@ -229,10 +234,10 @@ class Engine:
         return (max_tokens, "length") if max_tokens <= room else (room, "context")
 
 
-def _views(pixel_values: Pixels | None) -> Sequence[ImageViews]:
+def _views(pixel_values: "Pixels | None") -> Sequence[ImageViews]:
     """Pictures as a list of views; a tensor (N, 3, H, W) is one view an image."""
     if pixel_values is None:
         return []
-    if isinstance(pixel_values, Tensor):
-        return [ImageViews(ImageLayout((view.size(-2), view.size(-1))), view) for view in pixel_values]
-    return pixel_values
+    if isinstance(pixel_values, Sequence):
+        return pixel_values
+    return [ImageViews(ImageLayout((view.shape[-2], view.shape[-1])), view) for view in pixel_values]
