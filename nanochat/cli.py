@@ -22,8 +22,9 @@ from nanochat.prompts import PROMPTS, one_picture, prompt_for
 from nanochat.reading.documents import InputPage, Selection, find_sources
 from nanochat.reading.formats import Format
 from nanochat.reading.job import Job, read_input, summary
-from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR, find_model
+from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 
 ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
@@ -149,25 +150,25 @@ COMMANDS: Any = (
 
 
 @contextmanager
-def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callable[[InputPage, str], None]]:
+def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callable[[InputPage, PageState], None]]:
     """A bar with pages per minute on a terminal; what is to be said of a page, one line each, wherever stderr goes.
 
     `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
     known, and failures alone are told.
     """
-    told = ("failed",) if n_sources is None else ("failed", *READ)
+    told = (PageState.FAILED,) if n_sources is None else (PageState.FAILED, *READ)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("reading", total=n_sources, rate="-")
 
-        def on_page(page: InputPage, state: str) -> None:
+        def on_page(page: InputPage, state: PageState) -> None:
             task = progress.tasks[0]
             total = task.total if task.total is None or page.number > 1 else task.total + page.n_pages - 1
             rate = f"{60 * (task.completed + 1) / task.elapsed:.1f}" if task.elapsed else "-"
             progress.update(bar, advance=1, total=total, rate=rate)
             where = f"{page.source.name}, page {page.number}" if page.n_pages > 1 else page.source.name
-            said = f"error: {page.why}" if state == "failed" else f"note: {where}: {page.why}"
+            said = f"error: {page.why}" if state == PageState.FAILED else f"note: {where}: {page.why}"
             if page.why and state in told:
                 console.print(said, markup=False, highlight=False, soft_wrap=True)
 
@@ -244,11 +245,11 @@ def read(options: Read) -> int:
                 print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
                 raise
     states = totals.states
-    if sum(states.values()) > 1 or not states["ok"] + states["failed"]:
+    if sum(states.values()) > 1 or not states[PageState.OK] + states[PageState.FAILED]:
         print(totals, file=sys.stderr)
     if not any(states[state] for state in READ):
         return 2
-    return 1 if states["failed"] else 0
+    return 1 if states[PageState.FAILED] else 0
 
 
 @entry_point

@@ -8,6 +8,7 @@ squared ReLU; embedding and head untied; a norm straight after the embedding; lo
 import math
 import warnings
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 import torch.nn as nn
@@ -225,6 +226,16 @@ class GPT(nn.Module):
         half = self.config.n_embd // self.config.n_head // 2
         return 10_000 ** (-torch.arange(half, device=self.lm_head.weight.device, dtype=torch.float32) / half)
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks, from first to last."""
+        return cast(nn.ModuleList, self.transformer["h"])
+
+    @property
+    def wte(self) -> nn.Embedding:
+        """The token embedding."""
+        return cast(nn.Embedding, self.transformer["wte"])
+
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
         frequencies = self.frequencies()
@@ -259,7 +270,7 @@ class GPT(nn.Module):
         """Divide the same width among other heads: no weight changes its shape, but every head its meaning."""
         self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
         self.config.__post_init__()
-        for block in self.transformer["h"]:  # type: ignore[attr-defined]
+        for block in self.blocks:
             block.attn.n_head, block.attn.n_kv_head = n_head, n_kv_head
             block.attn.head_dim = self.config.n_embd // n_head
         self.init_rotary()
@@ -281,7 +292,7 @@ class GPT(nn.Module):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Token embeddings (B, T, C) before the first norm."""
-        return self.transformer["wte"](input_ids)
+        return self.wte(input_ids)
 
     def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None, documents: list[int] | None = None) -> Tensor:
         """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds.
@@ -296,7 +307,7 @@ class GPT(nn.Module):
             where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions start again
         rotary = self.rotary(where, embeds.dtype)
         x = norm(embeds)
-        for block in self.transformer["h"]:  # type: ignore[attr-defined]
+        for block in self.blocks:
             x = block(x, rotary, kv_cache, documents)
         if kv_cache is not None:
             kv_cache.advance(T)

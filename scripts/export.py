@@ -1,7 +1,7 @@
 """Write a trained model as a folder: half-precision weights, configuration and tokenizer.
 
 uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported
-uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported --format=hf
+uv run python -m scripts.export --checkpoint=nano --out=exported --format=hf
 uv run python -m scripts.export --checkpoint=nano --out=models/nano --format=onnx
 uv run python -m scripts.export --checkpoint=second/step_3000.pt --average_with=first --out=exported
 
@@ -23,11 +23,11 @@ from nanochat.reading.ocr import find_model
 
 @dataclass
 class ExportConfig:
-    checkpoint: Path
-    """step_N.pt of a trained model, an exported folder, or nano"""
+    checkpoint: str
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     out: Path
     """folder to write"""
-    average_with: Path | None = None
+    average_with: str = ""
     """another such: what is written is the mean of both models' weights"""
     format: Literal["native", "hf", "onnx"] = "native"
     """native; hf: loaded by transformers too, code included; onnx: read by ONNX Runtime too, without torch"""
@@ -42,8 +42,8 @@ def main() -> None:
     if config.int8 and config.format != "onnx":
         raise UserError("--int8 is for --format=onnx")
     model, tokenizer, meta = load_model(find_model(config.checkpoint))
-    if config.average_with is not None:
-        average_into(model, load_model(config.average_with)[0])
+    if config.average_with:
+        average_into(model, load_model(find_model(config.average_with))[0])
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     elif config.format == "onnx":

@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from nanochat.archives.estimate import Figures, estimate, read_estimate
+from nanochat.archives.estimate import CostEstimate, estimate, read_estimate
 from nanochat.archives.files import INSIDE, File, count_pages, find_files
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
@@ -26,13 +26,14 @@ from nanochat.errors import UserError
 from nanochat.prompts import prompt_for
 from nanochat.reading.documents import InputPage, Selection, Source
 from nanochat.reading.job import PAGES_TOGETHER, Job, summary
-from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import find_model
+from nanochat.reading.state import READ, PageState
 
 TASKS = 2000  # most tasks that open pages; one that dies is begun anew, so that none should be long
 CONNECT_SECONDS = 10.0  # to reach a cluster
 BLOCK_BYTES = 32 * 2**20  # of opened pages that are handed on together
-OnPage = Callable[[InputPage, str], None]
+OnPage = Callable[[InputPage, PageState], None]
 
 
 @dataclass
@@ -60,13 +61,13 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
 
     def add(self, page: InputPage, result: dict[str, Any] | None) -> None:
-        self.pages += page.state != "skipped"
+        self.pages += page.state != PageState.SKIPPED
         if result is None:
-            if page.state == "failed":
+            if page.state == PageState.FAILED:
                 self.failures[_kind(page)] += 1
             return
         self.tokens += result["tokens"]
-        self.looped += page.state in ("looped", "repaired")
+        self.looped += page.state in (PageState.LOOPED, PageState.REPAIRED)
 
     def report(self, settings: BatchSettings) -> str:
         """Pages a minute, failures by kind, loops caught, and what it took beside what was expected."""
@@ -78,7 +79,7 @@ class Tally:
         expected = read_estimate(settings.out)
         if expected is not None:
             lines.append(f"expected: {expected}")
-        lines.append(f"it was: {Figures(self.pages, self.tokens, hours, self.workers, settings.price)}")
+        lines.append(f"it was: {CostEstimate(self.pages, self.tokens, hours, self.workers, settings.price)}")
         return "\n".join(lines)
 
 
@@ -206,7 +207,7 @@ def _record(row: Rows, ledger: Ledger, tally: Tally, on_page: OnPage) -> None:
     source, number, last, state, why, fingerprint = (row[key] for key in KEYS)
     if ledger.done(source, number, fingerprint):
         return
-    result = json.loads(row["result"])
+    result, state = json.loads(row["result"]), PageState(state)
     ledger.record(source, number, state, why, fingerprint, result, last)
     page = InputPage(Source(source), number, state, why, last=last, fingerprint=fingerprint)
     tally.add(page, result)
@@ -220,7 +221,7 @@ def _texts(settings: BatchSettings, checkpoint: str, mode: str, job: Job) -> dic
     return {"checkpoint": checkpoint, "mode": mode, "prompt": job.prompt, **own}
 
 
-def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> Figures:
+def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> CostEstimate:
     """What the whole archive will take, from a sample that the same workers read."""
     import ray
 
@@ -274,4 +275,4 @@ def batch(addresses: Sequence[str], settings: BatchSettings, checkpoint: str, mo
     print(f"{summary(counts)} in {path}\n{tally.report(settings)}", file=sys.stderr)
     if not any(counts[state] for state in READ):
         return 2
-    return 1 if counts["failed"] else 0
+    return 1 if counts[PageState.FAILED] else 0

@@ -15,7 +15,7 @@ MILLION = 1_000_000
 
 
 @dataclass(frozen=True)
-class Figures:
+class CostEstimate:
     """What reading an archive takes, or took."""
 
     pages: int
@@ -51,7 +51,7 @@ def estimate(
     workers: int,
     price: float,
     out: Path,
-) -> Figures:
+) -> CostEstimate:
     """Figures of a whole archive from a sample, also kept in `out` for the end to compare with.
 
     `count(files)`: their pages; `read(files, most)`: what was read from at most so many pages of each. Raises
@@ -63,13 +63,13 @@ def estimate(
         raise UserError(f"nothing could be read of a sample of {len(sample)} files: there is nothing to go by")
     pages = round(count(sample) * len(files) / len(sample))
     tokens, seconds = (sum(result[key] for result in results) / len(results) for key in ("tokens", "seconds"))
-    found = Figures(pages, round(tokens * pages), seconds * pages / workers / 3600, workers, price)
+    found = CostEstimate(pages, round(tokens * pages), seconds * pages / workers / 3600, workers, price)
     with atomic_path(out / "estimate.json") as temporary:
         temporary.write_text(json.dumps(asdict(found)))
     return found
 
 
-def read_estimate(out: Path) -> Figures | None:
+def read_estimate(out: Path) -> CostEstimate | None:
     """The figures that `estimate` left in a folder."""
     path = out / "estimate.json"
-    return Figures(**json.loads(path.read_text())) if path.is_file() else None
+    return CostEstimate(**json.loads(path.read_text())) if path.is_file() else None

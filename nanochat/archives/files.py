@@ -18,6 +18,7 @@ from fsspec.implementations.local import LocalFileSystem
 from nanochat.errors import UserError
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import SUFFIXES, InputPage, Selection, Source, open_document
+from nanochat.reading.state import PageState
 
 INSIDE = "!/"
 TARS = (".tar", ".tar.gz", ".tgz")
@@ -157,7 +158,7 @@ def pages_in(
             yield document
             continue
         for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
-            if page.state != "done":
+            if page.state != PageState.DONE:
                 yield replace(page, fingerprint=file.fingerprint)
 
 
@@ -165,7 +166,7 @@ def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
     try:
         yield from documents_in(file)
     except UserError as error:
-        yield InputPage(Source(file.address), 1, "failed", str(error), last=True, fingerprint=file.fingerprint)
+        yield InputPage(Source(file.address), 1, PageState.FAILED, str(error), last=True, fingerprint=file.fingerprint)
 
 
 def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:

@@ -20,6 +20,7 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.reading.documents import EVERY_PAGE, Document, InputPage, Selection, Source, open_document
+from nanochat.reading.state import PageState
 
 Place = tuple[int, int, str]  # a page: which source, its number, and the source's fingerprint
 
@@ -146,7 +147,7 @@ def read_ahead(
             for page in _of_source(source, selection, dpi, password, done):
                 place = which, page.number, page.fingerprint
                 alone = page.n_pages == 1 == len(sources)
-                waiting.append((page, pool.submit(place, alone) if page.state == "page" else None))
+                waiting.append((page, pool.submit(place, alone) if page.state == PageState.WAITING else None))
                 if len(waiting) > ahead:
                     yield _arrived(*waiting.popleft())
         while waiting:
@@ -156,7 +157,7 @@ def read_ahead(
 def _arrived(page: InputPage, result: Callable[[], Image.Image | str] | None) -> InputPage:
     found = result() if result is not None else None
     if isinstance(found, str):
-        page.state, page.why = "failed", found
+        page.state, page.why = PageState.FAILED, found
     else:
         page.image = found
     return page
@@ -171,14 +172,14 @@ def _of_source(
         document = open_document(source, dpi, password)
         document.close()
     except UserError as error:
-        yield InputPage(source, 1, "failed", str(error), last=True)
+        yield InputPage(source, 1, PageState.FAILED, str(error), last=True)
         return
     n_pages = document.n_pages
     for number in range(1, n_pages + 1):
-        page = InputPage(source, number, "page", "", None, number == n_pages, fingerprint, n_pages)
+        page = InputPage(source, number, PageState.WAITING, "", None, number == n_pages, fingerprint, n_pages)
         page.why = "not among --pages" if number not in selection else document.skipped(number)
         if done(source, number, fingerprint):
-            page.state = "done"
+            page.state = PageState.DONE
         elif page.why:
-            page.state = "skipped"
+            page.state = PageState.SKIPPED
         yield page

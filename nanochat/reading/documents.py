@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import pypdfium2 as pdfium
@@ -18,6 +18,7 @@ from PIL import Image
 
 from nanochat.errors import PasswordNeeded, UserError
 from nanochat.image_process import MAX_PIXELS, explain_broken, identify, open_image
+from nanochat.reading.state import PageState
 
 SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm"),
@@ -232,7 +233,7 @@ class InputPage:
     source: Source
     number: int
     """from 1"""
-    state: Literal["page", "failed", "skipped", "done"]
+    state: PageState
     why: str = ""
     """of a page that failed or is skipped; of one that was read, what is to be said beside its text"""
     image: Image.Image | None = None

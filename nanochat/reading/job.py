@@ -22,10 +22,11 @@ from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import Document, InputPage, Selection, Source, open_document
 from nanochat.reading.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
 from nanochat.reading.grounding import draw_boxes
-from nanochat.reading.ledger import READ, STATES, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
+from nanochat.reading.state import READ, STATES, PageState
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"
@@ -61,7 +62,7 @@ class Totals:
     """What a run has done."""
 
     started: float = field(default_factory=time.monotonic)
-    states: Counter[str] = field(default_factory=Counter)
+    states: Counter[PageState] = field(default_factory=Counter)
     """how each page of the input ended, in this run or in the one that it goes on with"""
     pages: int = 0
     """read in this run"""
@@ -118,7 +119,10 @@ def _longer_names(path: Path) -> list[str]:
 
 
 def read_input(
-    make_reader: Callable[[], OCR], job: Job, ledger: Ledger, on_page: Callable[[InputPage, str], None] | None = None
+    make_reader: Callable[[], OCR],
+    job: Job,
+    ledger: Ledger,
+    on_page: Callable[[InputPage, PageState], None] | None = None,
 ) -> Totals:
     """Read every page of a job that the ledger does not have; write each source's file when its last page is there.
 
@@ -130,11 +134,11 @@ def read_input(
     unfinished: InputPage | None = None
     try:
         for page, result in _results(make_reader, job, ledger):
-            state: str = page.state
+            state = page.state
             if result is not None:
                 totals.add(result)
                 state, page.why = result.status, why_it_ended(result)
-            if state != "done":
+            if state != PageState.DONE:
                 record = None if result is None else result.to_dict()
                 if record is not None and page.image is not None and job.overlay:
                     path = _overlay_path(job, names[page.source.name], page.number)
@@ -172,7 +176,7 @@ def why_it_ended(page: Page) -> str:
     said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found")]
     if page.turned:
         said.append(f"it was read turned by {page.turned} degrees clockwise")
-    if page.status == "repaired":
+    if page.status == PageState.REPAIRED:
         said.append("it repeated itself once, and was read on without that")
     if page.unclear:
         said.append(("one piece of a line" if page.unclear == 1 else f"{page.unclear} pieces of lines") + LEFT_OUT)
@@ -223,7 +227,7 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
     except Exception as error:  # also one that nobody thought of must not cost the other pages
         if len(images) == 1:
             (page,) = (p for p in waiting if p.image is not None)
-            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {_what_happened(error)}"
+            page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(error)}"
             return [None]
     found: list[Page | None] = []
     for page in waiting:
@@ -308,7 +312,7 @@ class _Pictures:
             self.document.close()
 
 
-def summary(counts: Counter[str]) -> str:
+def summary(counts: Counter[PageState]) -> str:
     """`12 pages: 10 ok, 1 looped, 1 failed`."""
     n = sum(counts.values())
     return f"{n} page{'s' if n != 1 else ''}: " + ", ".join(f"{counts[s]} {s}" for s in STATES if counts[s])

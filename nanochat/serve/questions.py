@@ -25,7 +25,7 @@ class ImageUrl(BaseModel):
     url: str
 
 
-class Part(BaseModel):
+class MessagePart(BaseModel):
     """A piece of a message: text or a picture."""
 
     type: Literal["text", "image_url"]
@@ -35,7 +35,7 @@ class Part(BaseModel):
 
 class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] = ""
+    content: str | list[MessagePart] = ""
 
     @field_validator("content", mode="before")
     @classmethod
@@ -126,7 +126,9 @@ def understand(messages: list[Message]) -> Question:
     """
     turns, images = [], []
     for number, message in enumerate(messages):
-        parts = [Part(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+        parts = (
+            [MessagePart(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+        )
         text = "\n".join(part.text for part in parts if part.type == "text")
         pictures = [_picture(part, f"messages.{number}.content") for part in parts if part.type == "image_url"]
         role = "system" if message.role == "developer" else message.role
@@ -146,7 +148,7 @@ def understand(messages: list[Message]) -> Question:
     return Question(turns, images)
 
 
-def _picture(part: Part, param: str) -> bytes | str:
+def _picture(part: MessagePart, param: str) -> bytes | str:
     if part.image_url is None:
         raise ApiError(400, "an image_url part needs image_url.url", "invalid_value", param)
     url = part.image_url.url

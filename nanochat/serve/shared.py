@@ -9,7 +9,7 @@ from nanochat.engine import Engine, Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
 from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.reading.ocr import OCR
-from nanochat.serve.worker import News, Reading, Worker
+from nanochat.serve.worker import News, Submission, Worker
 
 OnNews = Callable[[int, News], None]
 """(number of the view, counted over the request; what is new of it); called in the request's thread"""
@@ -29,7 +29,7 @@ class SharedEngine(Engine):
         engine = worker.engine
         self.model, self.end_tokens, self.loops = engine.model, engine.end_tokens, engine.loops
         self.worker, self.on_news = worker, on_news
-        self.readings: list[Reading] = []
+        self.readings: list[Submission] = []
         self.cancelled = False
         self.views = 0  # so far
 
@@ -83,7 +83,7 @@ class SharedEngine(Engine):
 def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
     """The server's OCR for one request: its own mode and place for news, the same model."""
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
-    own.engine, own.attend = engine, False  # a further pass would be outside the batch
+    own.engine, own.locate_lines = engine, False  # a further pass would be outside the batch
     if mode:
         own.mode = own._check_mode(mode)
     return own, engine

@@ -240,7 +240,7 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
     for row in range(5):
         ImageDraw.Draw(page).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
     monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
-    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
     expected = OCR(checkpoint, "cpu").read(page)
     assert expected.views >= 5 and len(expected.text) > 100
     with tiny_server(checkpoint) as server:
