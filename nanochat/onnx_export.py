@@ -20,7 +20,7 @@ from nanochat.checkpoint import export_model
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.gpt import KVCache
-from nanochat.lines.finder import load_finder
+from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.onnx_files import DECODER, ENCODER, INT8, LINES, VERSION, WEIGHTS, weights_hash
 from nanochat.tokenizer import RustBPETokenizer
@@ -106,10 +106,8 @@ class _Graph:
 
 def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
     """`views` (N, 3, H, W) to `features` (N, H/64, W/64, C), `newline` and `separator` (C,)."""
-    example = torch.zeros(2, 3, 192, 320)
-    page = model.config.vision.page
-    if page in example.shape:  # the tracer must not see a view that fits its tables exactly
-        example = torch.zeros(2, 3, 128, 64)
+    page = model.config.vision.page  # the tracer must see a view that takes a part of the tables, in both directions
+    example = torch.zeros(2, 3, 64 * max(1, page // 256), 64 * max(1, page // 128 - 1))
     sizes: Sizes = {"views": {0: "n", 2: "height", 3: "width"}, "features": {0: "n", 1: "rows", 2: "columns"}}
     return _Graph(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes)
 

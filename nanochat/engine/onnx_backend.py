@@ -52,7 +52,7 @@ class ArrayCache:
         return [array[: len(self.lengths)] for array in self.arrays]
 
     def write(self, new: Sequence[Array], lengths: Sequence[int]) -> None:
-        """Append the first `lengths[b]` tokens of row b of `new` (B, H, T, D), keys and values of each layer in turn."""
+        """Append the first `lengths[b]` tokens of row b of `new`, (B, H, T, D) each, in the order of `arrays`."""
         self._reserve(len(self.lengths), max(held + n for held, n in zip(self.lengths, lengths)))
         if set(lengths) == {1}:
             rows = np.arange(len(lengths))
