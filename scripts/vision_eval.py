@@ -64,7 +64,7 @@ def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
 
 
 def _reader(config: Config, mode: str = "") -> OCR:
-    return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8)
+    return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8, backend="torch")
 
 
 def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:

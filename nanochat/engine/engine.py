@@ -48,6 +48,7 @@ class Guard:
 
 
 NO_GUARD = Guard(stop_loops=False)
+GREEDY = Sampling()
 KEPT_BUSY = 0.75  # of the rows that may grow together; under it new prompts are read, several in one pass
 
 
@@ -142,9 +143,7 @@ class Engine:
         prompts: list[list[int]],
         pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        seed: int = 42,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = Guard(),
     ) -> Iterator[list[Generation]]:
         """Answer prompts of different lengths together; yield the answers, the same growing objects, after each step.
@@ -155,7 +154,7 @@ class Engine:
         """
         if not prompts:
             return
-        rows = list(self.make_prompts(prompts, pixel_values, max_tokens, [Sampling(temperature, top_k, seed)], guard))
+        rows = list(self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
         scheduler = self.scheduler(len(prompts))
         for row in rows:
             scheduler.submit(row)
@@ -172,9 +171,7 @@ class Engine:
         prompts: list[list[int]],
         pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        seed: int = 42,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = Guard(),
         at_once: int | None = None,
         again: bool = False,
@@ -186,8 +183,7 @@ class Engine:
         """
         # Longest first: pictures of one size are encoded together, and no long answer is left to grow alone at the end.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
-        samplings = [Sampling(temperature, top_k, seed)]
-        made = self.make_prompts(prompts, pixel_values, max_tokens, samplings, guard, order)
+        made = self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard, order)
         at_once = at_once or max(1, len(prompts))
         scheduler, answers = self.scheduler(at_once), list[Generation]()
         while scheduler.busy or len(answers) < len(prompts):
