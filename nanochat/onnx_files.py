@@ -5,12 +5,9 @@ import importlib.util
 import os
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 from nanochat.errors import UserError
-
-if TYPE_CHECKING:
-    import onnxruntime
 
 VERSION = "1"
 """of the graphs' inputs and outputs; a graph of another one is refused"""
@@ -54,8 +51,8 @@ def usable_cores() -> int:
     return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
 
 
-def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> "onnxruntime.InferenceSession":
-    """A session on the CPU for a graph whose weights are those of model.safetensors beside it.
+def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Any:
+    """An `onnxruntime.InferenceSession` on the CPU for a graph whose weights are those of model.safetensors beside it.
 
     `threads`: for one operation; 0: as many as the cores that this process may use. `sizes`: the configuration that the
     model should have, as JSON. Raises UserError when ONNX Runtime
@@ -63,8 +60,7 @@ def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> "onnxr
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
-    import onnxruntime
-
+    onnxruntime = importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
     weights = path.parent / WEIGHTS
     for file in (path, weights):
         if not file.is_file():
