@@ -34,7 +34,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: 
     `mask`: bool (..., T, S), True where a query may attend. `causal`: each query attends up to its own position, with
     the last query at the last key. Any float dtype. Fused, except for short sequences trained in bfloat16 on a CPU.
     """
-    grouped = q.shape[1] != k.shape[1]
+    grouped = bool(q.shape[1] != k.shape[1])  # in an exported graph shapes are tensors
+    if grouped and torch.onnx.is_in_onnx_export():  # whose operators have no groups
+        k, v = (x.repeat_interleave(int(q.shape[1] // k.shape[1]), dim=1) for x in (k, v))
+        grouped = False
     if q.device.type == "cpu" and torch.is_grad_enabled() and not grouped and k.shape[2] <= EXPLICIT_POSITIONS:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
         if dtype == torch.bfloat16:

@@ -18,6 +18,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from nanochat.archives.settings import BatchSettings
 from nanochat.checkpoint import peek_meta
 from nanochat.command import entry_point, parse_args
+from nanochat.engine.loading import BackendName
 from nanochat.errors import UserError, extra
 from nanochat.files import PACKAGE
 from nanochat.prompts import PROMPTS, one_picture, prompt_for
@@ -82,6 +83,8 @@ class Read:
     """cuda, mps or cpu; by default the best there is"""
     int8: bool = False
     """on a CPU, the language model's weights at 8 bits, a quarter of their memory; texts may differ a little"""
+    backend: BackendName = "auto"
+    """torch; onnx, ONNX Runtime on the CPU; auto, torch on a GPU and else onnx where the model has graphs"""
 
 
 @dataclass
@@ -95,6 +98,8 @@ class Serve:
     """how pages are shown, as in `read`"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+    backend: BackendName = "auto"
+    """as in `read`"""
 
 
 @dataclass
@@ -237,7 +242,7 @@ def read(options: Read) -> int:
 
     def make_reader() -> OCR:
         o = options
-        return OCR(o.checkpoint, o.device, o.mode, o.max_vision_tokens, o.batch_size, o.int8)
+        return OCR(o.checkpoint, o.device, o.mode, o.max_vision_tokens, o.batch_size, o.int8, backend=o.backend)
 
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory() as temporary, _progress(console, len(sources)) as on_page:
@@ -288,7 +293,11 @@ def main() -> None:
             from nanochat.serve.app import serve  # the web libraries are not for those who read a file
 
         name = Path(command.checkpoint).stem
-        serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
+        serve(
+            command.settings,
+            name,
+            lambda: OCR(command.checkpoint, command.device, command.mode, backend=command.backend),
+        )
     elif isinstance(command, Batch):
         with extra("archives"):
             from nanochat.archives.batch import batch  # Ray is not for those who read a file

@@ -11,13 +11,12 @@ from dataclasses import is_dataclass
 from functools import wraps
 from typing import Any, TypeVar, get_args, get_type_hints
 
-import torch
-import torch.distributed as dist
 import tyro
 
 from nanochat.errors import UserError
 
 T = TypeVar("T")
+_OUT_OF_MEMORY = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
 # Of the operating system's errors those that a user can mend.
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 
@@ -45,22 +44,24 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
                 raise
             _print_no_more()
             message = f"{error.filename or 'the output'}: {error.strerror}"
-        except torch.OutOfMemoryError as error:
-            first_line = str(error).splitlines()[0]
-            message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
         except MemoryError:
-            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
+            message = _OUT_OF_MEMORY
         except RuntimeError as error:
-            if "allocate memory" not in str(error) and "can't allocate" not in str(error):
+            if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here: it takes seconds
+                first_line = str(error).splitlines()[0]
+                message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
+            elif "allocate memory" in str(error) or "can't allocate" in str(error):
+                message = _OUT_OF_MEMORY
+            else:
                 raise
-            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         else:
             return
         print(f"error: {message}", file=sys.stderr, flush=True)
-        if dist.is_initialized():
+        dist = sys.modules.get("torch.distributed")
+        if dist is not None and dist.is_initialized():
             os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
         sys.exit(2)
 

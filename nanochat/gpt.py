@@ -8,7 +8,6 @@ squared ReLU; untied embedding and head; a norm directly after the embedding; lo
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -18,38 +17,17 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from nanochat.attention import attend, attend_documents
+from nanochat.model_config import GPTConfig as GPTConfig
 
 LOGIT_CAP = 15.0
 GROWTH = 256  # minimum number of tokens by which a KV cache grows
 LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 1024 x 65,537 float32 is 268 MB
 
 
-@dataclass
-class GPTConfig:
-    """Sizes of the GPT; the defaults are d20's. Raises ValueError when they contradict each other."""
-
-    sequence_len: int = 4096
-    """longest sequence of the training recipe; rotary tables cover ten times as much"""
-    vocab_size: int = 65_537
-    """tokens, `<|image|>` included"""
-    n_layer: int = 20
-    """blocks"""
-    n_head: int = 10
-    """query heads"""
-    n_kv_head: int = 10
-    """key and value heads (fewer than n_head: grouped queries)"""
-    n_embd: int = 1280
-    """width"""
-
-    def __post_init__(self) -> None:
-        if self.n_embd % self.n_head or (self.n_embd // self.n_head) % 2:
-            raise ValueError(f"n_embd {self.n_embd} does not divide into {self.n_head} heads of an even width")
-        if self.n_head % self.n_kv_head:
-            raise ValueError(f"{self.n_head} query heads do not divide among {self.n_kv_head} key-value heads")
-
-
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
+    if torch.onnx.is_in_onnx_export():
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps)
     return F.rms_norm(x, (x.size(-1),))
 
 
@@ -237,11 +215,16 @@ class GPT(nn.Module):
         wte = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.n_embd), freeze=False)
         self.transformer = nn.ModuleDict({"wte": wte, "h": blocks})
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        table = torch.empty(10 * config.sequence_len, config.n_embd // config.n_head // 2, dtype=torch.float32)
+        table = torch.empty(config.reach, config.n_embd // config.n_head // 2, dtype=torch.float32)
         self.register_buffer("cos", table, persistent=False)
         self.register_buffer("sin", table.clone(), persistent=False)
         if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler (a second)
             self.init_weights()
+
+    def frequencies(self) -> Tensor:
+        """Radians by which each pair of a head's channels turns from one position to the next, float32 (D/2,)."""
+        half = self.config.n_embd // self.config.n_head // 2
+        return 10_000 ** (-torch.arange(half, device=self.lm_head.weight.device, dtype=torch.float32) / half)
 
     @property
     def blocks(self) -> Sequence[Block]:
@@ -255,13 +238,19 @@ class GPT(nn.Module):
 
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
-        half = self.config.n_embd // self.config.n_head // 2
-        device = self.lm_head.weight.device
-        frequencies = 10_000 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
-        angles = torch.outer(
-            torch.arange(10 * self.config.sequence_len, device=device, dtype=torch.float32), frequencies
-        )
+        frequencies = self.frequencies()
+        positions = torch.arange(self.config.reach, device=frequencies.device, dtype=torch.float32)
+        angles = torch.outer(positions, frequencies)
         self.cos, self.sin = angles.cos(), angles.sin()
+
+    def rotary(self, where: slice | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines at these positions, ([B,] T, 1, D/2) each."""
+        if torch.onnx.is_in_onnx_export():  # computed again: whole tables would be a tenth of the exported file
+            angles = where[..., None] * self.frequencies()  # type: ignore[index]
+            cos, sin = angles.cos(), angles.sin()
+        else:
+            cos, sin = self.cos[where], self.sin[where]
+        return cos.unsqueeze(-2).to(dtype), sin.unsqueeze(-2).to(dtype)
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -316,8 +305,7 @@ class GPT(nn.Module):
             where = kv_cache.begin(T)
         elif documents is not None:
             where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions restart
-        cos, sin = self.cos[where].unsqueeze(-2), self.sin[where].unsqueeze(-2)  # ([B,] T, 1, D/2)
-        rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
+        rotary = self.rotary(where, embeds.dtype)
         x = norm(embeds)
         for block in self.blocks:
             x = block(x, rotary, kv_cache, documents)

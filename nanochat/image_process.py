@@ -4,21 +4,23 @@ Which views a picture gets, and how many tokens they take, `modes.py` decides; h
 """
 
 import io
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
-from torch import Tensor
 
 from nanochat.errors import UserError
 from nanochat.modes import ImageLayout, Mode, get_mode, square_tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAD_COLOUR = (127, 127, 127)
 MAX_PIXELS = 178_956_970  # a larger picture is refused before it is decoded: Pillow's own limit
@@ -36,28 +38,64 @@ UPRIGHT: dict[object, Image.Transpose] = {
 }
 
 
-@dataclass
 class ImageViews:
-    """The pixels of one image, float32 in [-1, 1], and their layout."""
+    """The pixels of one image, float32 in [-1, 1], and their layout; made of arrays or tensors, read as either.
 
-    layout: ImageLayout
-    view: Tensor
-    """(3, H, W)"""
-    tiles: Tensor | None = None
-    """(rows * columns, 3, tile, tile), row by row"""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """pixels of the view for one of the picture, along x and y"""
-    corner: tuple[int, int] = (0, 0)
-    """x and y in the view of the picture's upper left corner"""
+    `view`: (3, H, W); `tiles`: (rows * columns, 3, tile, tile), row by row; `scale`: pixels of the view for one of the
+    picture, along x and y; `corner`: x and y in the view of the picture's upper left corner.
+    """
+
+    def __init__(
+        self,
+        layout: ImageLayout,
+        view: "Tensor | np.ndarray",
+        tiles: "Tensor | np.ndarray | None" = None,
+        scale: tuple[float, float] = (1.0, 1.0),
+        corner: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.layout, self.scale, self.corner = layout, scale, corner
+        self._view, self._tiles = view, tiles
+
+    @property
+    def view(self) -> "Tensor":
+        """(3, H, W), as a tensor."""
+        self._view = _as_tensor(self._view)
+        return self._view
+
+    @property
+    def tiles(self) -> "Tensor | None":
+        """(rows * columns, 3, tile, tile), as a tensor; None: no tiles."""
+        if self._tiles is not None:
+            self._tiles = _as_tensor(self._tiles)
+        return self._tiles
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """View and tiles as arrays, without torch."""
+        return np.asarray(self._view), None if self._tiles is None else np.asarray(self._tiles)
 
     def to(self, device, non_blocking: bool = False) -> "ImageViews":
         return self._with(lambda pixels: pixels.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "ImageViews":
-        return self._with(Tensor.pin_memory)
+        return self._with(lambda pixels: pixels.pin_memory())
 
-    def _with(self, move: Callable[[Tensor], Tensor]) -> "ImageViews":
-        return replace(self, view=move(self.view), tiles=None if self.tiles is None else move(self.tiles))
+    def _with(self, move: "Callable[[Tensor], Tensor]") -> "ImageViews":
+        tiles = None if self.tiles is None else move(self.tiles)
+        return ImageViews(self.layout, move(self.view), tiles, self.scale, self.corner)
+
+    def __reduce__(self) -> tuple:
+        """Between processes as tensors where torch is in use, which share their memory."""
+        torch_is_here = "torch" in sys.modules
+        view, tiles = (self.view, self.tiles) if torch_is_here else self.arrays()
+        return ImageViews, (self.layout, view, tiles, self.scale, self.corner)
+
+
+def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
+    if isinstance(pixels, np.ndarray):
+        import torch  # only here: pictures are read without torch too
+
+        return torch.from_numpy(pixels)
+    return pixels
 
 
 PictureSource = str | Path | bytes | Image.Image | np.ndarray
@@ -171,12 +209,19 @@ def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
     return Image.fromarray(np.ascontiguousarray(pixels))
 
 
-def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
+def to_array(image: Image.Image | np.ndarray) -> np.ndarray:
     """RGB or grey 8-bit pixels as float32 (3, H, W) in [-1, 1]: (x / 255 - 0.5) / 0.5."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+    pixels = np.asarray(image, dtype=np.uint8)
     if pixels.ndim == 2:
-        pixels = pixels[..., None].expand(-1, -1, 3)
-    return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0).contiguous()
+        pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+    found = np.empty((3, *pixels.shape[:2]), np.float32)
+    np.divide(pixels.transpose(2, 0, 1), np.float32(127.5), out=found)
+    return np.subtract(found, np.float32(1), out=found)
+
+
+def to_tensor(image: Image.Image | np.ndarray) -> "Tensor":
+    """`to_array` as a tensor."""
+    return _as_tensor(to_array(image))
 
 
 def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
@@ -196,7 +241,7 @@ def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int]
     return page, (width, height), corner
 
 
-def process_image(image: Image.Image, base_size: int = 1024) -> Tensor:
+def process_image(image: Image.Image, base_size: int = 1024) -> "Tensor":
     """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
     ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
     return to_tensor(_padded(to_rgb(image), base_size)[0])
@@ -219,8 +264,8 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
     if layout.tile_size:
         (rows, columns), side = layout.tile_grid, layout.tile_size
         stretched = image.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
-        grid = to_tensor(stretched).unflatten(1, (rows, side)).unflatten(3, (columns, side))  # (3, rows, S, columns, S)
-        tiles = grid.permute(1, 3, 0, 2, 4).flatten(0, 1).contiguous()  # (rows * columns, 3, S, S)
+        grid = to_array(stretched).reshape(3, rows, side, columns, side)
+        tiles = np.ascontiguousarray(grid.transpose(1, 3, 0, 2, 4)).reshape(-1, 3, side, side)
     corner = 0, 0
     if mode.fit == "pad":
         view, size, corner = _padded(image, mode.side)
@@ -235,7 +280,7 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
             canvas.paste(view)
             view = canvas
     scale = size[0] / image.width, size[1] / image.height
-    return ImageViews(layout, to_tensor(view), tiles, scale, corner)
+    return ImageViews(layout, to_array(view), tiles, scale, corner)
 
 
 def native_view(image: Image.Image, max_side: int = 1024) -> ImageViews:

@@ -11,12 +11,14 @@ and proportional for others: nano's pages are 512, so its `base` is 512 and its 
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from nanochat.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
 PUBLIC_PAGE = 1024  # the page size of the public sizes below
@@ -51,8 +53,10 @@ class ImageLayout:
         per_side = self.tile_size // TOKEN_PIXELS
         return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
 
-    def is_picture(self) -> Tensor:
-        """Mask of the tokens that show a part of the image, bool (n_tokens,); the others end a row or the image."""
+    def is_picture(self) -> "Tensor":
+        """Which of the image's tokens show a part of it: bool (n_tokens,); the others end rows or the image."""
+        import torch  # only here: pictures are read without torch too
+
         grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
         rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]
         return torch.tensor([token for row in rows for token in row] + [False])
@@ -136,8 +140,8 @@ class Mode:
         rows, columns = choose_tiles(width, height, self.tile)
         return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0)
 
-    def places(self, width: int, height: int) -> Tensor:
-        """The part of an image of this size that each of its vision tokens shows, without row ends.
+    def places(self, width: int, height: int) -> np.ndarray:
+        """The part of a picture of this size that each of its vision tokens shows, row ends left out.
 
         Float32 (N, 4): left, top, right, bottom in pixels, clipped to the image; a box of padding is empty. In the
         order of the tokens, as in `ImageLayout.is_picture`.
@@ -154,16 +158,16 @@ class Mode:
             found.append(_grid(rows, columns, TOKEN_PIXELS * width / self.scaled(width, height)[0]))
         else:
             longest = max(width, height)
-            corner = torch.tensor([longest - width, longest - height] * 2) / 2
+            corner = np.array([longest - width, longest - height] * 2, np.float32) / 2
             found.append(_grid(rows, columns, TOKEN_PIXELS * longest / self.side) - corner)
-        return torch.cat(found).clamp(min=0).minimum(torch.tensor([width, height] * 2))
+        return np.concatenate(found).clip(0, np.array([width, height] * 2, np.float32)).astype(np.float32)
 
 
-def _grid(rows: int, columns: int, height: float, width: float | None = None) -> Tensor:
-    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; square cells if `width` is not given."""
-    top, left = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    size = torch.tensor([width or height, height] * 2)
-    return torch.stack([left, top, left + 1, top + 1], -1).flatten(0, 1) * size
+def _grid(rows: int, columns: int, height: float, width: float | None = None) -> np.ndarray:
+    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; squares where `width` is not given."""
+    top, left = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    size = np.array([width or height, height] * 2, np.float32)
+    return np.stack([left, top, left + 1, top + 1], -1).reshape(-1, 4) * size
 
 
 def _native_layout(width: float, height: float) -> ImageLayout:

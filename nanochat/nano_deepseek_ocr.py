@@ -2,77 +2,23 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.deepencoder import VisionConfig
-from nanochat.deepencoder.clip import CLIP, CLIPConfig
+from nanochat.deepencoder.clip import CLIP
 from nanochat.deepencoder.projector import Projector
-from nanochat.deepencoder.sam import SAM, SAMConfig
-from nanochat.errors import UserError
-from nanochat.gpt import GPT, GPTConfig, KVCache, cap
+from nanochat.deepencoder.sam import SAM
+from nanochat.gpt import GPT, KVCache, cap
 from nanochat.image_process import ImageLayout, ImageViews
+from nanochat.model_config import PRESETS as PRESETS
+from nanochat.model_config import GPTConfig, ModelConfig, VisionConfig, check_places
+from nanochat.model_config import nano_config as nano_config
+from nanochat.model_config import preset as preset
 
 MAX_VIEW_PIXELS = 16 * 1024 * 1024  # pixels encoded together when nothing is kept for a backward pass
 Pixels = Tensor | Sequence[ImageViews]
-
-
-@dataclass
-class ModelConfig:
-    """Everything needed to build the model again; the defaults are d20."""
-
-    vision: VisionConfig = field(default_factory=VisionConfig)
-    gpt: GPTConfig = field(default_factory=GPTConfig)
-    image_token_id: int = 65_536
-    """id of `<|image|>`, the last of the vocabulary"""
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "ModelConfig":
-        """The inverse of `to_dict`, also after a trip through JSON."""
-        sam: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["vision"]["sam"].items()}
-        vision = {**values["vision"], "sam": SAMConfig(**sam), "clip": CLIPConfig(**values["vision"]["clip"])}
-        return cls(VisionConfig(**vision), GPTConfig(**values["gpt"]), values["image_token_id"])
-
-
-def nano_config() -> ModelConfig:
-    """About 10 M parameters: the same classes with smaller numbers, characters as tokens, pages of 512 x 512 pixels."""
-    sam = SAMConfig(
-        grid=32, width=192, n_layer=6, n_head=3, global_layers=(2, 5), window=8, neck=192, out_channels=(256, 320),
-        crop_positions=True,
-    )  # fmt: skip
-    clip = CLIPConfig(grid=8, width=320, n_layer=2, n_head=5, patch_size=0, crop_positions=True)
-    gpt = GPTConfig(sequence_len=1024, vocab_size=648, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
-    return ModelConfig(VisionConfig(sam, clip, image_size=512, view="native"), gpt, image_token_id=265)
-
-
-PRESETS = {"d20": ModelConfig, "nano": nano_config}
-
-
-def preset(name: str) -> ModelConfig:
-    """The configuration of a named size. Raises UserError for an unknown name."""
-    if name not in PRESETS:
-        raise UserError(f"no model called {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]()
-
-
-def check_places(row_places: list[int], image_tokens: list[int]) -> None:
-    """Raises UserError unless each row's image tokens are those of whole pictures, taken in order, none left over."""
-    if sum(row_places) != sum(image_tokens):
-        raise UserError(f"the text has {sum(row_places)} image tokens, its pictures take {sum(image_tokens)}")
-    remaining = iter(image_tokens)
-    for row, places in enumerate(row_places):
-        taken = 0
-        while taken < places:
-            taken += next(remaining)
-        if taken > places:
-            raise UserError(f"row {row} of the batch has {places} image tokens, its pictures take {taken}")
 
 
 def choose_tokens(logits: Tensor, temperature: float, top_k: int | None, random: torch.Generator) -> Tensor:

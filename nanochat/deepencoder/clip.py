@@ -7,35 +7,12 @@ Differences from CLIP, with the checkpoint that determines each:
 - quick GELU, and a norm before the blocks spelt `pre_layrnorm` [openai/clip-vit-large-patch14]
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn as nn
 
 from nanochat.attention import attend
 from nanochat.deepencoder.position import TableCache, interpolate_grid
-
-
-@dataclass
-class CLIPConfig:
-    """Sizes of CLIP; the defaults are openai/clip-vit-large-patch14's."""
-
-    grid: int = 16
-    """side, in positions, of the square that the position table is made for"""
-    width: int = 1024
-    """channels; SAM's last out_channels must equal it"""
-    n_layer: int = 24
-    """number of blocks"""
-    n_head: int = 16
-    """number of attention heads"""
-    patch_size: int = 14
-    """side of the unused patch embedding's patches; 0 leaves it out"""
-    crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
-
-    def __post_init__(self) -> None:
-        if self.width % self.n_head:
-            raise ValueError(f"CLIP: width {self.width} is not a multiple of its {self.n_head} heads")
+from nanochat.model_config import CLIPConfig as CLIPConfig
 
 
 class Embeddings(nn.Module):

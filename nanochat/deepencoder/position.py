@@ -14,8 +14,8 @@ def interpolate_grid(table: torch.Tensor, size: tuple[int, int], crop: bool = Fa
     """
     if table.shape[1:3] == size:
         return table
-    if crop and size[0] <= table.shape[1] and size[1] <= table.shape[2]:
-        return table[:, : size[0], : size[1]]
+    if crop and (torch.onnx.is_in_onnx_export() or (size[0] <= table.shape[1] and size[1] <= table.shape[2])):
+        return table[:, : size[0], : size[1]]  # an exported graph takes every size that fits in the table
     # (1, C, G, G), left channels-last in memory: the contiguous kernel is wrong where w is 1 (torch 2.15, CPU)
     channels_first = table.permute(0, 3, 1, 2).float()
     resized = F.interpolate(channels_first, size=size, mode="bicubic", antialias=True, align_corners=False)
@@ -29,7 +29,7 @@ def interpolate_rows(table: torch.Tensor, n_rows: int, crop: bool = False) -> to
     """
     if table.shape[0] == n_rows:
         return table
-    if crop and n_rows < table.shape[0]:
+    if crop and (torch.onnx.is_in_onnx_export() or n_rows < table.shape[0]):
         first = (table.shape[0] - n_rows) // 2
         return table[first : first + n_rows]
     resized = F.interpolate(table.float().T[None], size=n_rows, mode="linear", align_corners=False)  # (1, C, n_rows)
@@ -55,6 +55,8 @@ class TableCache:
         When traced with varying sizes, the derivative of `F.interpolate` fails (torch 2.15). `disable` is not used as
         a decorator because that would import the compiler, which takes a second.
         """
+        if torch.onnx.is_in_onnx_export():
+            return compute(table)  # the graph computes it for every size
         if torch.compiler.is_compiling():
             return torch.compiler.disable(self._get)(table, size, compute)
         return self._get(table, size, compute)

@@ -8,46 +8,12 @@ Differences from a textbook ViT, with the checkpoint that determines each:
 Everything is channels-last, (B, H, W, C), until the neck.
 """
 
-from dataclasses import dataclass
-
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from nanochat.deepencoder.position import TableCache, interpolate_grid, interpolate_rows
-
-
-@dataclass
-class SAMConfig:
-    """Sizes of SAM and its compressor; the defaults are facebook/sam-vit-base's."""
-
-    grid: int = 64
-    """side, in patches, of the square that the position tables are made for"""
-    patch_size: int = 16
-    """side of a patch in pixels"""
-    width: int = 768
-    """channels of the transformer"""
-    n_layer: int = 12
-    """number of blocks"""
-    n_head: int = 12
-    """number of attention heads"""
-    global_layers: tuple[int, ...] = (2, 5, 8, 11)
-    """blocks that attend over the whole grid; the others stay within windows"""
-    window: int = 14
-    """side of a window in patches"""
-    neck: int = 256
-    """channels of the neck"""
-    out_channels: tuple[int, int] = (512, 1024)
-    """channels after each of the compressor's convolutions"""
-    crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
-
-    def __post_init__(self) -> None:
-        self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
-        first, second = self.out_channels
-        self.out_channels = (first, second)
-        if self.width % self.n_head:
-            raise ValueError(f"SAM: width {self.width} is not a multiple of its {self.n_head} heads")
+from nanochat.model_config import SAMConfig as SAMConfig
 
 
 class LayerNorm2d(nn.LayerNorm):
@@ -109,12 +75,19 @@ def folded_attention(
 def pad_grid(x: torch.Tensor, fill: torch.Tensor, bottom: int, right: int) -> torch.Tensor:
     """(B, H, W, C) -> (B, H + bottom, W + right, C), with the new positions set to `fill` (C)."""
     B, H, W, C = x.shape
-    fill = fill.to(x.dtype)
-    if right:
+    fill, any_size = fill.to(x.dtype), torch.onnx.is_in_onnx_export()
+    if any_size or right:
         x = torch.cat([x, fill.expand(B, H, right, C)], dim=2)
-    if bottom:
+    if any_size or bottom:
         x = torch.cat([x, fill.expand(B, bottom, W + right, C)], dim=1)
     return x
+
+
+def smaller(a: int, b: int) -> int:
+    """The smaller of two sizes; in an exported graph, where they are numbers of the graph, as one of its operations."""
+    if torch.onnx.is_in_onnx_export():
+        return torch.minimum(torch.as_tensor(a), torch.as_tensor(b))  # type: ignore[return-value]
+    return min(a, b)
 
 
 class Attention(nn.Module):
@@ -145,7 +118,7 @@ class Attention(nn.Module):
         rows, columns, n_head = qkv.shape[1] // h, qkv.shape[2] // w, self.n_head
         qkv = qkv.view(B, rows, h, columns, w, 3, n_head, -1).permute(5, 0, 1, 3, 6, 2, 4, 7)
         only_q, kv = qkv.split([1, 2])
-        h_q, w_q = min(h, H), min(w, W)  # of a grid smaller than its window, only real positions ask
+        h_q, w_q = smaller(h, H), smaller(w, W)  # of a grid smaller than its window, only real positions ask
         q = only_q[..., :h_q, :w_q, :].reshape(-1, h_q * w_q, C // n_head)  # (windows * n_head, h_q * w_q, D)
         k, v = kv.reshape(2, -1, h * w, C // n_head).unbind(0)  # (windows * n_head, h * w, D)
         rows_h = relative_rows(self._table(self.rel_pos_h, self._cache_h, h))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from nanochat.errors import UserError
@@ -241,7 +240,7 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
 def _what_happened(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError):
+    if type(error).__name__ == "OutOfMemoryError":
         return "out of memory on the GPU: lower --batch_size"
     return f"{type(error).__name__}: {error}"
 

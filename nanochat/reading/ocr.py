@@ -14,16 +14,13 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from nanochat.checkpoint import load_model
-from nanochat.common import choose_device
-from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine
-from nanochat.engine.int8 import to_int8
+from nanochat.engine.loading import load_reader
 from nanochat.errors import UserError
 from nanochat.files import models_folder
 from nanochat.image_process import ImageViews, PictureSource, open_image, show, view_mode
 from nanochat.lines.layout import Line, find_lines
-from nanochat.machine import choose_precision
+from nanochat.model_config import VisionConfig
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
@@ -95,7 +92,8 @@ class OCR:
 
     `locate_lines`: find the boxes of the lines of whole views, by one more pass over each answer. `reread`: read lines
     that the model was not sure of a second time, larger. `turn`: try the other orientations of pages that may lie on
-    their side or upside down.
+    their side or upside down. `backend`: `torch`; `onnx`, ONNX Runtime on the CPU, which does not heed `locate_lines`;
+    or `auto`, torch on a GPU and else onnx where the checkpoint has graphs. The text is the same.
     """
 
     def __init__(
@@ -110,18 +108,15 @@ class OCR:
         locate_lines: bool = True,
         reread: bool = True,
         turn: bool = True,
+        backend: str = "auto",
     ) -> None:
-        self.device = choose_device(device)
-        if int8 and self.device.type != "cpu":
-            raise UserError(f"--int8 is for reading on a CPU, not on {self.device.type}")
-        self.model, self.tokenizer, self.meta = load_model(find_model(checkpoint), self.device)
-        self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
-        self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
-        if int8:
-            to_int8(self.model.gpt)
+        loaded = load_reader(find_model(checkpoint), device, backend, int8)
+        self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
+        self.device, self.precision = loaded.device, loaded.precision
         self.engine = Engine(self.model, self.tokenizer)
         self.vision = self.model.config.vision
-        self.locate_lines, self.reread, self.turn = locate_lines, reread, turn
+        self.locate_lines = locate_lines and loaded.by_torch  # graphs do not tell where they look
+        self.reread, self.turn = reread, turn
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
         self.own_mode, *_ = self.taught = learnt_modes(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)

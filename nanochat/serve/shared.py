@@ -4,18 +4,21 @@ import copy
 import queue
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from nanochat.engine import Engine, Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
-from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.reading.ocr import OCR
 from nanochat.serve.worker import News, Submission, Worker
+
+if TYPE_CHECKING:
+    from nanochat.nano_deepseek_ocr import Pixels
 
 OnNews = Callable[[int, News], None]
 """(number of the view, counted over the request; what is new of it); called in the request's thread"""
 
 
-NO_LIMIT = Guard()
+NO_LIMIT, GREEDY = Guard(), Sampling()
 
 
 class Cancelled(Exception):
@@ -42,18 +45,15 @@ class SharedEngine(Engine):
     def generate_batch(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        seed: int = 42,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
-        sampling = [Sampling(temperature, top_k, seed)]
-        made = enumerate(self.make_prompts(prompts, pixel_values, max_tokens, sampling, guard))
+        made = enumerate(self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
         self.readings = []
