@@ -19,6 +19,7 @@ from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
 from nanochat.lines.gutters import runs
+from nanochat.lines.ground import level_strip
 from nanochat.lines.layout import Line
 from nanochat.modes import TOKEN_PIXELS
 
@@ -123,6 +124,7 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     if most < length * scale and most / length * height >= LEAST_HEIGHT:
         scale = 0.999 * most / length
     strip, middles = _straight(page, segment, scale)
+    strip = level_strip(strip, round(2 * height * scale))
     n, edges = ceil(strip.shape[1] / most), [0, strip.shape[1]]
     while n > 1:
         edges = [0, *_cuts(strip, n), strip.shape[1]]

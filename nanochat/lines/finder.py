@@ -20,6 +20,7 @@ from torch import Tensor
 
 from nanochat.image_process import paper_colour, to_tensor
 from nanochat.lines.boxes import Box, union
+from nanochat.lines.ground import level_page
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
 STRIDE = 32  # px: sides are filled up to multiples of it
@@ -216,6 +217,7 @@ def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[
     at once more, at a scale that suits it; where only some of it is small, that part is.
     """
     finder = finder or line_finder()
+    image = Image.fromarray(level_page(np.asarray(image)))
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
