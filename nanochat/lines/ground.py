@@ -99,18 +99,21 @@ def level_page(page: np.ndarray) -> np.ndarray:
 
 def _colours(page: np.ndarray) -> list[np.ndarray]:
     """The commonest colours of a page that are grounds of unknown kinds, RGB each, in int."""
-    small = page[::4, ::4].reshape(-1, 3)
-    unknown = small[(small.min(1) < LIGHT_FLAT) & (small.max(1) > DARK)]
-    if not len(unknown):
+    small = page[::4, ::4]
+    bins = small.astype(np.int64) // BIN
+    keys = (bins[..., 0] * 256 + bins[..., 1]) * 256 + bins[..., 2]  # (h, w)
+    flat = np.zeros(keys.shape, bool)
+    flat[1:, 1:] = (keys[1:, 1:] == keys[1:, :-1]) & (keys[1:, 1:] == keys[:-1, 1:])  # the rims of letters are not
+    unknown = flat & (small.min(2) < LIGHT_FLAT) & (small.max(2) > DARK)
+    if not unknown.any():
         return []
-    bins = unknown.astype(np.int64) // BIN
-    keys = (bins[:, 0] * 256 + bins[:, 1]) * 256 + bins[:, 2]
-    names, which, counts = np.unique(keys, return_inverse=True, return_counts=True)
+    seen = small[unknown]  # (N, 3)
+    names, which, counts = np.unique(keys[unknown], return_inverse=True, return_counts=True)
     found: list[np.ndarray] = []
     for i in np.argsort(-counts)[: 2 * MOST_COLOURS]:
-        if counts[i] < LEAST_SHARE * len(small):
+        if counts[i] < LEAST_SHARE * keys.size:
             break
-        colour = np.median(unknown[which == i], axis=0).astype(int)
+        colour = np.median(seen[which == i], axis=0).astype(int)
         if all(np.abs(colour - other).max() > ALIKE for other in found):
             found.append(colour)
     return found[:MOST_COLOURS]
