@@ -99,8 +99,10 @@ def _ground_for(image: Image.Image) -> tuple[int, int, int, int]:
 
 
 def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
-    """(width over height of a picture's pixels as its file claims them, or 1; a note if the claim is not believed)."""
-    claim = next((image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), None)
+    """(width over height of a picture's pixels as its file says, or 1; a note if that is not believed)."""
+    claim = next(
+        (image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), None
+    )
     tags = getattr(image, "tag_v2", {})  # of a TIFF, whose resolution of 0 Pillow does not pass on
     if claim is None and {282, 283} <= set(tags):
         claim = tags[282], tags[283]

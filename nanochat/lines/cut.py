@@ -18,8 +18,8 @@ from PIL import Image
 from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
-from nanochat.lines.gutters import runs
 from nanochat.lines.ground import level_strip
+from nanochat.lines.gutters import runs
 from nanochat.lines.layout import Line
 from nanochat.modes import TOKEN_PIXELS
 

@@ -108,7 +108,7 @@ def _colours(page: np.ndarray) -> list[np.ndarray]:
     if not unknown.any():
         return []
     seen = small[unknown]  # (N, 3)
-    names, which, counts = np.unique(keys[unknown], return_inverse=True, return_counts=True)
+    _, which, counts = np.unique(keys[unknown], return_inverse=True, return_counts=True)
     found: list[np.ndarray] = []
     for i in np.argsort(-counts)[: 2 * MOST_COLOURS]:
         if counts[i] < LEAST_SHARE * keys.size:

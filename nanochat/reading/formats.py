@@ -258,12 +258,12 @@ def write_pdf(path: Path, entries: Entries, load: LoadPage, dpi: int) -> None:
 
     Also of pages that could not be read. pdfium builds it in memory: about the size of the file.
     """
-    scale = POINTS / dpi
     with PDFIUM:
         document = pdfium.PdfDocument.new()
         font = _font(document)
     for entry in entries:
         picture = _picture(entry, load)
+        scale = POINTS / picture.info.get("dpi", (dpi,))[0]  # a scan's page may be drawn at more than was asked for
         with PDFIUM:
             page = document.new_page(picture.width * scale, picture.height * scale)
             image = pdfium.PdfImage.new(document)

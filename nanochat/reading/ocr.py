@@ -18,7 +18,7 @@ from nanochat.engine import Engine, Generation, Guard
 from nanochat.engine.attended import attended_box, line_attention, lines_of_ink, picture_attention
 from nanochat.engine.int8 import to_int8
 from nanochat.errors import UserError
-from nanochat.image_process import ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
+from nanochat.image_process import NOTE, ImageViews, expand_image_tokens, native_view, open_image, show, view_mode
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join, show_in_lines
 from nanochat.lines.layout import Line, find_lines
@@ -329,6 +329,7 @@ class OCR:
             status=status,
             mean_probability=sum(probabilities) / max(1, len(probabilities)),
             min_probability=min(probabilities, default=1.0), unclear=sum(unclear), lines=lines, blocks=blocks,
+            notes=[picture.info[NOTE]] if NOTE in picture.info else [],
         )  # fmt: skip
 
     def _piece_lines(self, pieces: list[Piece], texts: list[str], answers: list[Generation]) -> list[TextLine]:
