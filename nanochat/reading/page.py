@@ -87,7 +87,7 @@ class Page:
     """whether the text is probably what stands there, by `is_readable`"""
 
     def __post_init__(self) -> None:
-        """A page is judged by the lines that were kept, not by stains and pictures that were left out, unless by most."""
+        """A page is judged by the lines that were kept, unless most were left out."""
         lengths = [len(line.text) for line in self.lines]
         sure = sum(line.mean_probability * n for line, n in zip(self.lines, lengths)) / max(1, sum(lengths))
         readable = is_readable(self.text, sure if sum(lengths) else self.mean_probability)
