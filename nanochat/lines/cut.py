@@ -19,7 +19,7 @@ from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
 from nanochat.lines.ground import level_strip
-from nanochat.lines.gutters import SPACE, runs
+from nanochat.lines.gutters import runs
 from nanochat.lines.layout import Line
 from nanochat.modes import TOKEN_PIXELS
 
@@ -28,6 +28,7 @@ TYPE_HEIGHT = 26  # wanted height of the type, ascenders to descenders: the midd
 LEAST_HEIGHT = 19  # a line may be shrunk to this rather than be cut
 MARGIN = 6  # paper left and right of a line in pixels
 ROOM = 0.12  # of the type's height: what is shown above ascenders and below descenders, and twice that at the ends
+WORD_GAP = 0.27  # of the type's height: least gap between words; beside a 1 there may be 0.22 within one
 MOST_ENLARGED = 4.0
 
 
@@ -136,7 +137,7 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
             break
         n += 1
     middle = (HEIGHT - len(strip)) // 2 + (ABOVE + ROOM) * height * scale - 0.5
-    goes_on = [False, *(gap < SPACE * height * scale for _, gap in cuts)]
+    goes_on = [False, *(gap < WORD_GAP * height * scale for _, gap in cuts)]
     pieces = []
     for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)

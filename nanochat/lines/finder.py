@@ -229,7 +229,8 @@ def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[
     if found and not SMALL <= _body(found) * scale <= LARGE:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         better = min(TYPE / _body(found), max(most, scale))
-        return _look(image, better, finder) or found
+        again = _look(image, better, finder) or found
+        return _look_at_large_type(image, again, better, finder) if better > scale else again
     found = _look_at_small_print(image, found, scale, finder)
     return _look_at_large_type(image, found, scale, finder)
 
