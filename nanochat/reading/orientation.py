@@ -30,7 +30,7 @@ SURE, SURER = 0.8, 0.08  # mean probability of some of its lines then; more by t
 MORE, SURE_ENOUGH = 3.0, 0.75  # times the characters, which, if not few, need no more than this probability
 NO_LESS = 0.5  # times the characters: fewer are no reason
 SOME = 6  # lines that are read of each way
-STRETCH = 1.5  # type heights: a shorter stretch, of one letter or two, looks much alike whichever way it is turned
+STRETCH = 2.0  # type heights: a shorter stretch, of a letter or two, looks much alike whichever way it is turned
 
 
 class Sight(NamedTuple):
