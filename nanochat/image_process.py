@@ -102,31 +102,92 @@ PictureSource = str | Path | bytes | Image.Image | np.ndarray
 ViewFunction = Callable[[Image.Image], ImageViews]
 
 
+NOTE = "note"  # under this name an opened picture's `info` says what was done with it, or left undone
+SQUARE = 0.02  # sides of a pixel that differ by less are alike
+MOST_STRETCH = 4.0  # ratio of a pixel's sides; files that claim more are not believed
+VISIBLE = 64  # alpha from which a pixel shows
+SOME = 0.02  # share of the visible pixels that counts
+LIGHT_INK = 160  # brightness from which ink on transparency cannot be seen on white
+MID_TONE = 128  # grey on which light and dark ink can both be seen
+
+
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits or of floats as 8 bits.
 
-    16 bits run to 65,535; the others do not say what is white: the least of 1 (floats), 255 and 65,535 that holds them.
+    What is white no file says. It is the least of these that holds all values: 1 (floats), 255, the full range of 10,
+    12, 14 and 16 bits, as scanners and cameras leave the upper bits of 16 empty.
     """
     pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    scales = {"I": (255, 65_535), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
-    white = next((scale for scale in scales if pixels.max() <= scale), 65_535)
+    whites = (*((1,) if image.mode == "F" else ()), 255, 1023, 4095, 16_383)
+    white = next((white for white in whites if pixels.max() <= white), 65_535)
     return Image.fromarray((pixels * (255 / white)).round().clip(0, 255).astype(np.uint8))
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as upright 8-bit RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8."""
+def _ground_for(image: Image.Image) -> tuple[int, int, int, int]:
+    """The colour, RGBA, on which the ink of an RGBA picture can be seen: white, but black below light ink alone."""
+    alpha = np.asarray(image.getchannel("A"))
+    visible = np.asarray(image.convert("L"))[alpha >= VISIBLE]
+    level = 255
+    if visible.size and visible.size < alpha.size:
+        light, dark = float((visible >= LIGHT_INK).mean()), float((visible < LIGHT_INK).mean())
+        if dark < SOME:
+            level = 0
+        elif light > SOME and visible.size < 0.3 * alpha.size:  # ink of both kinds, and no card below it
+            level = MID_TONE
+    return level, level, level, 255
+
+
+def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
+    """(width over height of a picture's pixels as its file says, or 1; a note if that is not believed)."""
+    claim = next(
+        (image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), None
+    )
+    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose resolution of 0 Pillow does not pass on
+    if claim is None and {282, 283} <= set(tags):
+        claim = tags[282], tags[283]
+    if claim is None:
+        return 1.0, ""
+    try:
+        across, down = (float(number) for number in claim)
+        ratio = down / across
+    except (TypeError, ValueError, ZeroDivisionError):
+        across = down = ratio = 0.0
+    if not 1 / MOST_STRETCH <= ratio <= MOST_STRETCH:
+        return 1.0, f"the file claims {across:g} x {down:g} dpi, which was ignored"
+    if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8) and image.format == "TIFF":
+        ratio = 1 / ratio  # Pillow has turned it, not its resolution
+    return ratio, ""
+
+
+def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Image:
+    """A picture whose pixels are `ratio` times as wide as high in its true proportions, of at most `most` pixels."""
+    if abs(ratio - 1) < SQUARE:
+        return image
+    width, height = max(1.0, ratio) * image.width, max(1.0, 1 / ratio) * image.height
+    smaller = min(1.0, (most / (width * height)) ** 0.5)
+    size = max(1, int(width * smaller)), max(1, int(height * smaller))
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
+    """Any Pillow image as upright 8-bit RGB in its true proportions, of at most `most` pixels once it is stretched.
+
+    EXIF orientation is applied, transparency laid over what makes the ink visible, pixels made square, 16 bits scaled
+    to 8. `info[NOTE]` says what was not believed; it is absent when there is nothing to say.
+    """
+    ratio, note = _pixel_ratio(image)
+    note = note or image.info.get(NOTE, "")
     image.load()  # which turns a TIFF upright by itself
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
-    if turn is not None:
-        image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    image = image.convert("RGB")
-    image.info = {}  # upright now: whoever is handed it is not to turn it once more
+        image = Image.alpha_composite(Image.new("RGBA", image.size, _ground_for(image)), image)
+    image = _with_square_pixels(image.convert("RGB"), ratio, most)
+    if turn is not None:
+        image = image.transpose(turn)
+    image.info = {NOTE: note} if note else {}  # upright and square now: whoever is handed it is not to do it once more
     return image
 
 
@@ -181,7 +242,7 @@ def open_image(source: PictureSource, name: str | None = None, most: int = MAX_P
             raise UserError(f"{name}: give a path, the bytes of a file, a Pillow image or an array of pixels")
         if image.width * image.height > most:
             raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {most:,}")
-        return to_rgb(image)
+        return to_rgb(image, most)
 
 
 def _name_of(source: object) -> str:

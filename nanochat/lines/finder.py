@@ -20,6 +20,7 @@ from nanochat.errors import UserError
 from nanochat.files import models_folder
 from nanochat.image_process import paper_colour, to_array
 from nanochat.lines.boxes import Box, union
+from nanochat.lines.ground import level_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
@@ -34,6 +35,9 @@ LEAST_CELLS = 3  # of a band
 LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
 LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
+SMALLER, LEAST_SHOWN = 4, 48  # times smaller a picture is shown to find large type, while its shorter side has these px
+LARGE_TYPE = 48.0  # px of the type above which it is taken from that look
+COVERED = 0.35  # share of large type that lines found before may cover: they are bits of its letters, more are its text
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
@@ -203,6 +207,7 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     at once more, at a scale that suits it; where only some of it is small, that part is.
     """
     finder = finder or line_finder()
+    image = Image.fromarray(level_page(np.asarray(image)))
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
@@ -211,8 +216,32 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     if found and not SMALL <= _body(found) * scale <= LARGE:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         better = min(TYPE / _body(found), max(most, scale))
-        return _look(image, better, finder) or found
-    return _look_at_small_print(image, found, scale, finder)
+        again = _look(image, better, finder) or found
+        return _look_at_large_type(image, again, better, finder) if better > scale else again
+    found = _look_at_small_print(image, found, scale, finder)
+    return _look_at_large_type(image, found, scale, finder)
+
+
+def _look_at_large_type(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+    """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
+    smaller = scale / SMALLER
+    while min(image.size) * smaller >= LEAST_SHOWN:
+        least = LARGE_TYPE / (smaller * SMALLER)  # px of the picture
+        for large in _look(image, smaller, finder):
+            if large.height >= least and _covered(large.box, found) < COVERED:
+                found = [s for s in found if not (_within(s.box, large.box) and s.height < large.height / 2)]
+                found.append(large)
+        smaller /= SMALLER
+    return found
+
+
+def _covered(box: Box, segments: list[Segment]) -> float:
+    """Share of a box that segments cover."""
+    left, top, right, bottom = box
+    seen = np.zeros((bottom - top, right - left), bool)
+    for other in (segment.box for segment in segments):
+        seen[max(0, other[1] - top) : max(0, other[3] - top), max(0, other[0] - left) : max(0, other[2] - left)] = True
+    return float(seen.mean()) if seen.size else 1.0
 
 
 def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:

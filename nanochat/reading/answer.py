@@ -156,10 +156,10 @@ class Answerer:
             (prompt,) = self._prompts(ask, [view])
             with self.precision.autocast(self.device):
                 attention = picture_attention(self.engine.model, prompt, answer.tokens, view)
-            shares = line_attention(attention, [tokens for _, tokens in token_rows(answer, self.tokenizer)])
-            for line, share in zip(page.lines, shares):
+            drawn = line_attention(attention, [tokens for _, tokens in token_rows(answer, self.tokenizer)])
+            for line, share in zip(page.lines, drawn):
                 line.attended = attended_box(share, places)
-            shares = shares.numpy()
+            shares = drawn.numpy()
         texts = [line.text for line in page.lines]
         for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.lines))):
             line.box = line.attended if which is None else ink[which]

@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from PIL import Image
 
 from nanochat.engine.batching import Generation
+from nanochat.image_process import NOTE
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join
 from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
@@ -49,6 +50,7 @@ def assemble(
         status=_status(stopped, answers),
         mean_probability=sum(probabilities) / max(1, len(probabilities)),
         min_probability=min(probabilities, default=1.0), unclear=unclear, lines=lines, blocks=grounded,
+        notes=[picture.info[NOTE]] if NOTE in picture.info else [],
     )  # fmt: skip
 
 

@@ -30,6 +30,7 @@ from nanochat.reading.state import READ, STATES, PageState
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"
+UNREADABLE = "probably not readable: other letters than the model knows, or no print; the text may be invented"
 REASONS = {
     "length": "the answer reached --max_tokens",
     "context": "the answer reached the end of the model's context",
@@ -173,7 +174,9 @@ def _check_free(job: Job, names: dict[str, str], known: set[str]) -> None:
 
 def why_it_ended(page: Page) -> str:
     """What is to be said about a page beside its text; empty when all went well."""
-    said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found")]
+    said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found"), *page.notes]
+    if not page.readable:
+        said.append(UNREADABLE)
     if page.turned:
         said.append(f"it was read turned by {page.turned} degrees clockwise")
     if page.status == PageState.REPAIRED:

@@ -30,6 +30,7 @@ SURE, SURER = 0.8, 0.08  # mean probability of some of its lines then; more by t
 MORE, SURE_ENOUGH = 3.0, 0.75  # times the characters, which, if not few, need no more than this probability
 NO_LESS = 0.5  # times the characters: fewer are no reason
 SOME = 6  # lines that are read of each way
+STRETCH = 2.0  # type heights: a shorter stretch, of a letter or two, looks much alike whichever way it is turned
 
 
 class Sight(NamedTuple):
@@ -89,7 +90,8 @@ def find_turns(
     for i, picture in enumerate(pictures):
         for degrees in CLOCKWISE:
             turned = turn(picture, degrees)
-            longest = sorted(find_segments(turned), key=lambda s: s.length / s.height, reverse=True)
+            stretches = [s for s in find_segments(turned) if s.length >= STRETCH * s.height]
+            longest = sorted(stretches, key=lambda s: s.length / s.height, reverse=True)
             lines = [Line((segment,)) for segment in longest]
             characters = sum(room(lines))
             if characters >= max(LEAST, NO_LESS * lying[i].characters):

@@ -128,12 +128,12 @@ def write_pdf(
 
     pdfium builds it in memory: about the size of the file.
     """
-    scale = POINTS / dpi
     with PDFIUM:
         document = pdfium.PdfDocument.new()
         font = _font(document)
     for entry in entries:
         picture = picture_of(entry)
+        scale = POINTS / picture.info.get("dpi", (dpi,))[0]  # a scan's page may be drawn at more than was asked for
         with PDFIUM:
             page = document.new_page(picture.width * scale, picture.height * scale)
             _add_picture(document, page, picture, scale)

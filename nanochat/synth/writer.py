@@ -339,7 +339,7 @@ class Writer(Figures):
         """One line of a receipt, a letterhead or a form, often in capitals."""
         rng = self.rng
         label, value = self.field()
-        choices = (
+        choices: tuple[Callable[[], str], ...] = (
             lambda: f"{label}{rng.choice((':', ': ', ' : ', ' ', '. '))}{value}",
             lambda: f"{self.item(rng.randint(1, 3))} {self.amount()}",
             lambda: f"{rng.randint(1, 20)} {rng.choice(('x', 'X', '@'))} {self.item(1)} {self.amount()}",
