@@ -1,6 +1,7 @@
 """`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
 
 import io
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -18,7 +19,8 @@ from nanochat.archives.settings import BatchSettings
 from nanochat.checkpoint import peek_meta
 from nanochat.command import entry_point, parse_args
 from nanochat.engine.loading import BackendName
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
+from nanochat.files import PACKAGE
 from nanochat.prompts import PROMPTS, one_picture, prompt_for
 from nanochat.reading.documents import InputPage, Selection, find_sources
 from nanochat.reading.formats import Format
@@ -28,7 +30,10 @@ from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 
-ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
+REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
+ReadingMode = Literal[
+    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
+]
 
 
 @dataclass
@@ -40,8 +45,9 @@ class Read:
     checkpoint: str = "nano"
     """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto
-    (another where the first is in doubt); by default what the model was trained for"""
+    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text),
+    blocks (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
+    trained for"""
     max_vision_tokens: int | None = None
     """most tokens that a picture may take in mode native"""
     task: str = ""
@@ -257,6 +263,24 @@ def read(options: Read) -> int:
     return 1 if states[PageState.FAILED] else 0
 
 
+def demo(out: Path, data_dir: Path) -> int:
+    """Run `scripts.demo` of the checkout that this package lies in; returns its exit code.
+
+    Raises UserError where there is none: an installed package has neither the recipes nor the documents.
+    """
+    checkout = PACKAGE.parent
+    if not (checkout / "scripts" / "demo.py").is_file():
+        raise UserError(f"the demo trains with the repository's recipes: git clone --depth 1 {REPOSITORY}, then there "
+                        "bash runs/demo.sh")  # fmt: skip
+    with extra("train"):
+        import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
+    flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
+    try:
+        return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
+    except KeyboardInterrupt:  # which the demo has got too, and said
+        return 130
+
+
 @entry_point
 def main() -> None:
     command = parse_args(COMMANDS, __doc__)
@@ -265,7 +289,8 @@ def main() -> None:
         if code:
             sys.exit(code)
     elif isinstance(command, Serve):
-        from nanochat.serve.app import serve  # the web libraries are not for those who read a file
+        with extra("serve"):
+            from nanochat.serve.app import serve  # the web libraries are not for those who read a file
 
         name = Path(command.checkpoint).stem
         serve(
@@ -274,14 +299,16 @@ def main() -> None:
             lambda: OCR(command.checkpoint, command.device, command.mode, backend=command.backend),
         )
     elif isinstance(command, Batch):
-        from nanochat.archives.batch import batch  # Ray is not for those who read a file
+        with extra("archives"):
+            from nanochat.archives.batch import batch  # Ray is not for those who read a file
 
         with _progress(Console(stderr=True)) as on_page:
             code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
         if code:
             sys.exit(code)
     elif isinstance(command, Score):
-        from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
+        with extra("train"):
+            from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
 
         _check_numbers(command, "dpi", "batch_size")
         selection = Selection(command.pages)
@@ -290,9 +317,9 @@ def main() -> None:
             command.file, command.checkpoint, command.modes, found, command.out, command.device, command.batch_size
         )
     else:
-        from scripts.demo import demo  # training brings in much that reading does not need
-
-        demo(command.out, command.data_dir)
+        code = demo(command.out, command.data_dir)
+        if code:
+            sys.exit(code)
 
 
 if __name__ == "__main__":

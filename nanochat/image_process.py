@@ -98,6 +98,7 @@ def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
     return pixels
 
 
+PictureSource = str | Path | bytes | Image.Image | np.ndarray
 ViewFunction = Callable[[Image.Image], ImageViews]
 
 
@@ -159,20 +160,53 @@ def identify(source: str | Path | BinaryIO) -> Image.Image:
         return Image.open(source)
 
 
-def open_image(
-    source: str | Path | bytes | Image.Image, name: str | None = None, most: int = MAX_PIXELS
-) -> Image.Image:
-    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or over `most` px."""
-    name = name or (str(source) if isinstance(source, str | Path) else "the picture")
+def open_image(source: PictureSource, name: str | None = None, most: int = MAX_PIXELS) -> Image.Image:
+    """Open and decode a picture as RGB.
+
+    `source`: a path, the bytes of a file, a Pillow image, or an array of pixels: (H, W) grey, (H, W, 3) RGB or
+    (H, W, 4) RGBA, uint8, bool, or floats from 0 to 1. Raises UserError, naming it, when it is missing, broken, none of
+    these, or over `most` pixels.
+    """
+    name = name or _name_of(source)
     with explain_broken(name):
-        image = (
-            source
-            if isinstance(source, Image.Image)
-            else identify(io.BytesIO(source) if isinstance(source, bytes) else source)
-        )
+        if isinstance(source, Image.Image):
+            image = source
+        elif isinstance(source, np.ndarray):
+            image = _from_array(source, name)
+        elif isinstance(source, bytes | bytearray | memoryview):
+            image = identify(io.BytesIO(source))
+        elif isinstance(source, str | Path):
+            image = identify(source)
+        else:
+            raise UserError(f"{name}: give a path, the bytes of a file, a Pillow image or an array of pixels")
         if image.width * image.height > most:
             raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {most:,}")
         return to_rgb(image)
+
+
+def _name_of(source: object) -> str:
+    """What to call a picture in an error message."""
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, np.ndarray):
+        return f"an array of shape {source.shape} and type {source.dtype}"
+    if isinstance(source, Image.Image | bytes | bytearray | memoryview):
+        return "the picture"
+    return f"{source!r:.60} ({type(source).__name__})"
+
+
+def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
+    """Pixels as a Pillow image. Raises UserError for an array that is no picture."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    shape_is_right = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype.kind == "f" and pixels.size and 0 <= pixels.min() and pixels.max() <= 1:  # also refuses NaN
+        pixels = (pixels * 255).round().astype(np.uint8)
+    if not shape_is_right or not pixels.size or pixels.dtype != np.uint8:
+        raise UserError(f"{name}: give pixels as (H, W) or (H, W, 3 or 4), uint8, bool, or floats from 0 to 1")
+    return Image.fromarray(np.ascontiguousarray(pixels))
 
 
 def to_array(image: Image.Image | np.ndarray) -> np.ndarray:

@@ -16,7 +16,7 @@ from typing import Literal
 
 from nanochat.checkpoint import average_into, export_model, load_model
 from nanochat.command import entry_point, parse_args
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.lines.finder import WEIGHTS as LINE_WEIGHTS
 from nanochat.reading.ocr import find_model
 
@@ -47,17 +47,13 @@ def main() -> None:
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     elif config.format == "onnx":
-        try:
+        with extra("onnx-export"):
             from nanochat.onnx_export import export_lines, export_onnx  # onnx is not for those who do without it
-        except ImportError as error:
-            raise UserError(f"--format=onnx needs onnx: install the extra `onnx-export` ({error})") from error
         export_onnx(config.out, model, tokenizer, meta, config.int8)
         export_lines(LINE_WEIGHTS.parent)
     else:
-        try:
+        with extra("hf"):
             from nanochat.hf.export import export_hf  # transformers is not for those who do without it
-        except ImportError as error:
-            raise UserError(f"--format=hf needs transformers: uv sync --extra hf ({error})") from error
         export_hf(config.out, model, tokenizer, meta)
     print(f"Wrote {config.out}: {', '.join(sorted(path.name for path in config.out.iterdir()))}")
 

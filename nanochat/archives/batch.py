@@ -22,7 +22,7 @@ from nanochat.archives.files import INSIDE, File, count_pages, find_files
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import BROKEN, KEYS, Opening, Reader, Rows
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.prompts import prompt_for
 from nanochat.reading.documents import InputPage, Selection, Source
 from nanochat.reading.job import PAGES_TOGETHER, Job, summary
@@ -106,11 +106,9 @@ def _ray(address: str) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers take this environment as it is
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
-    try:
+    with extra("archives"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise UserError("archives need Ray: uv sync --extra archives, or pip install 'ray[data]'") from error
     _check_answers(address)
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:

@@ -1,4 +1,4 @@
-"""The DeepEncoder: SAM sees the pixels, CLIP sees SAM's features, a projector speaks to the language model."""
+"""The DeepEncoder: SAM encodes the pixels, CLIP encodes SAM's features, a projector maps both to the language model."""
 
 from nanochat.deepencoder.clip import CLIP
 from nanochat.deepencoder.projector import Projector

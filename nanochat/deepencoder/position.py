@@ -1,4 +1,4 @@
-"""Learned position tables at other sizes than they were learned at, computed once per size while they are frozen."""
+"""Learned position tables for other grid sizes, computed once per size while the tables are frozen."""
 
 from collections.abc import Callable
 
@@ -9,8 +9,8 @@ import torch.nn.functional as F
 def interpolate_grid(table: torch.Tensor, size: tuple[int, int], crop: bool = False) -> torch.Tensor:
     """An absolute position table (1, G, G, C) at another grid (h, w): bicubic with antialias, in float32.
 
-    Returns (1, h, w, C) in the table's dtype. The convention is the public DeepSeek-OCR checkpoint's. With `crop` a
-    grid that fits in the table takes its upper left corner, so that a place means the same in pictures of every size.
+    Returns (1, h, w, C) in the table's dtype. The convention is that of the public DeepSeek-OCR checkpoint. With
+    `crop`, a grid that fits in the table uses its upper left corner, so positions mean the same at every image size.
     """
     if table.shape[1:3] == size:
         return table
@@ -25,7 +25,7 @@ def interpolate_grid(table: torch.Tensor, size: tuple[int, int], crop: bool = Fa
 def interpolate_rows(table: torch.Tensor, n_rows: int, crop: bool = False) -> torch.Tensor:
     """A relative position table (R, C) at another number of rows: linear, in float32. Returns (n_rows, C).
 
-    With `crop` fewer rows are the middle ones, so that a distance means the same in pictures of every size.
+    With `crop`, fewer rows are the middle ones, so that a distance means the same at every image size.
     """
     if table.shape[0] == n_rows:
         return table
@@ -37,10 +37,10 @@ def interpolate_rows(table: torch.Tensor, n_rows: int, crop: bool = False) -> to
 
 
 class TableCache:
-    """Remembers what was derived from one parameter, for as long as that parameter is frozen and keeps its value.
+    """Caches tables computed from one parameter, for as long as that parameter is frozen and keeps its value.
 
-    Nothing is kept of a parameter that trains, not even between steps: fused optimizers do not advance the version
-    counter (torch 2.15). Whatever else changes a frozen one does, as `load_state_dict`, or moves it, as `to`.
+    Nothing is cached for a parameter that is trained, not even between steps: fused optimizers do not advance the
+    version counter (torch 2.15). Other ways to change a frozen parameter (`load_state_dict`, `to`) are detected.
     """
 
     def __init__(self) -> None:
@@ -50,10 +50,10 @@ class TableCache:
     def get(
         self, table: torch.Tensor, size: tuple[int, ...], compute: Callable[[torch.Tensor], torch.Tensor]
     ) -> torch.Tensor:
-        """`compute(table)`, remembered under `size`; outside of a compiled graph.
+        """`compute(table)`, cached under `size`; never part of a compiled graph.
 
-        Traced with sizes that vary, the derivative of `F.interpolate` fails (torch 2.15). As a decorator `disable`
-        would import the compiler, which takes a second.
+        When traced with varying sizes, the derivative of `F.interpolate` fails (torch 2.15). `disable` is not used as
+        a decorator because that would import the compiler, which takes a second.
         """
         if torch.onnx.is_in_onnx_export():
             return compute(table)  # the graph computes it for every size

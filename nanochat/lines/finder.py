@@ -17,6 +17,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.errors import UserError
+from nanochat.files import models_folder
 from nanochat.image_process import paper_colour, to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
@@ -35,7 +36,7 @@ LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type i
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
-WEIGHTS = Path(__file__).parents[2] / "models" / "lines" / "model.safetensors"
+WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
 Answers = tuple[np.ndarray, np.ndarray]

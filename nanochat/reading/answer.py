@@ -21,6 +21,7 @@ from nanochat.model_config import VisionConfig
 from nanochat.precision import Precision
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.reading.assemble import assemble, token_rows
+from nanochat.reading.blocks import cut_blocks
 from nanochat.reading.ink_audit import room
 from nanochat.reading.page import Page
 from nanochat.reading.reread import PieceAnswer, keep_surer, unsure_pieces
@@ -70,9 +71,12 @@ class Answerer:
         if mode == "lines":
             pieces = show_in_lines(picture, lines, size)
             return Shown(mode, [native_view(piece.picture, size) for piece in pieces], lines, pieces)
+        if mode == "blocks":
+            blocks = cut_blocks(picture, lines, size)
+            return Shown(mode, [native_view(block.picture, size) for block in blocks], lines, [], blocks)
         budget = self.max_vision_tokens if mode == "native" else None
         how = view_mode(mode, size, self.vision.page, budget)
-        return Shown(mode, [show(picture, how)], lines, [], how)
+        return Shown(mode, [show(picture, how)], lines, [], view_mode=how)
 
     def read(self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask) -> list[Page]:
         """One page for each picture, from one answer about each of its views; all are shown in the same mode."""

@@ -19,12 +19,13 @@ from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import Document, InputPage, Selection, Source, open_document
-from nanochat.reading.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
+from nanochat.reading.formats import SUFFIX, Format, LoadPage, page_text, write
 from nanochat.reading.grounding import draw_boxes
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
+from nanochat.reading.placed import boxes_to_draw
 from nanochat.reading.state import READ, STATES, PageState
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
@@ -183,6 +184,7 @@ def why_it_ended(page: Page) -> str:
         said.append("the page has more ink than the text accounts for")
     if page.ink == "invented":
         said.append("the text has more than the page's ink accounts for")
+    said.append(page.note)
     return "; ".join(part for part in said if part)
 
 

@@ -14,7 +14,7 @@ from nanochat.lines.boxes import Box, turn_box, turn_size
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import Line
 from nanochat.reading.ink_audit import room
-from nanochat.reading.page import Page
+from nanochat.reading.page import Page, Part
 
 CLOCKWISE = {
     90: Image.Transpose.ROTATE_270,
@@ -113,9 +113,9 @@ def turn_back(page: Page, degrees: int) -> Page:
     def back(box: Box | None) -> Any:
         return box and turn_box(box, 360 - degrees, (page.width, page.height))
 
-    lines = [
-        replace(line, box=back(line.box), parts=[replace(part, box=back(part.box)) for part in line.parts])
-        for line in page.lines
-    ]
+    def part_back(part: Part) -> Part:
+        return replace(part, box=back(part.box), word_boxes=[back(box) for box in part.word_boxes])
+
+    lines = [replace(line, box=back(line.box), parts=list(map(part_back, line.parts))) for line in page.lines]
     width, height = turn_size((page.width, page.height), degrees)
     return replace(page, turned=degrees, lines=lines, width=width, height=height)

@@ -14,6 +14,10 @@ class Part:
 
     text: str
     box: Box
+    word_boxes: list[Box] = field(default_factory=list)
+    """of each word of the text, where they are known"""
+    stroke_width: float = 0.0
+    """how thick its strokes are, in heights of its type: more where it is bold; 0 where that is not known"""
 
 
 @dataclass
@@ -64,6 +68,8 @@ class Page:
     """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
     turned: int = 0
     """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
+    note: str = ""
+    """what speaks against the mode in which the page was shown, such as type that is too small in it"""
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     """of a grounded answer"""

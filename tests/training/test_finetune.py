@@ -31,7 +31,10 @@ def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never
     assert all(sorted(own[start : start + 6]) == list(range(6)) for start in range(0, 24, 6))
 
 
-def test_a_run_from_scans_to_a_model_that_reads(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+def test_a_run_from_scans_to_a_model_that_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanochat.training.finetune.DRAWN", 8)
     folder, out = tmp_path / "scans", tmp_path / "model"
     folder.mkdir()
     for i in range(3):
