@@ -54,8 +54,8 @@ class ImageLayout:
         return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
 
     def is_picture(self) -> "Tensor":
-        """Which of the image's tokens show a part of it: bool (n_tokens,); the others end rows or the image."""
-        import torch  # only here: pictures are read without torch too
+        """Mask of the tokens that show a part of the image, bool (n_tokens,); the others end a row or the image."""
+        import torch  # only here: images are read without torch too
 
         grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
         rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]
@@ -141,7 +141,7 @@ class Mode:
         return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0)
 
     def places(self, width: int, height: int) -> np.ndarray:
-        """The part of a picture of this size that each of its vision tokens shows, row ends left out.
+        """The part of an image of this size that each of its vision tokens shows, without row ends.
 
         Float32 (N, 4): left, top, right, bottom in pixels, clipped to the image; a box of padding is empty. In the
         order of the tokens, as in `ImageLayout.is_picture`.
@@ -164,7 +164,7 @@ class Mode:
 
 
 def _grid(rows: int, columns: int, height: float, width: float | None = None) -> np.ndarray:
-    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; squares where `width` is not given."""
+    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; square cells if `width` is not given."""
     top, left = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
     size = np.array([width or height, height] * 2, np.float32)
     return np.stack([left, top, left + 1, top + 1], -1).reshape(-1, 4) * size

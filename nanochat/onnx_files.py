@@ -14,7 +14,7 @@ VERSION = "1"
 WEIGHTS = "model.safetensors"
 ENCODER, DECODER, LINES = "encoder.onnx", "decoder.onnx", "model.onnx"
 INT8 = {ENCODER: "encoder.int8.onnx", DECODER: "decoder.int8.onnx"}
-EXTRA = "install the extra `onnx` (onnxruntime)"
+EXTRA = 'run `pip install "nano-deepseek-ocr[onnx]"`'
 
 
 def has_runtime() -> bool:

@@ -47,10 +47,8 @@ def main() -> None:
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     elif config.format == "onnx":
-        try:
+        with extra("onnx-export"):
             from nanochat.onnx_export import export_lines, export_onnx  # onnx is not for those who do without it
-        except ImportError as error:
-            raise UserError(f"--format=onnx needs onnx: install the extra `onnx-export` ({error})") from error
         export_onnx(config.out, model, tokenizer, meta, config.int8)
         export_lines(LINE_WEIGHTS.parent)
     else:

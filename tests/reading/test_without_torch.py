@@ -62,9 +62,9 @@ def test_a_whole_view_is_read_without_torch_and_its_lines_get_boxes(tmp_path: Pa
 @pytest.mark.parametrize(
     ("arguments", "absent", "words"),
     [
-        ((), ("torch", "onnxruntime"), "neither ONNX Runtime nor PyTorch is installed: to read, install the extra"),
+        ((), ("torch", "onnxruntime"), "neither ONNX Runtime nor PyTorch is installed: to read, run `pip install"),
         (("--backend", "torch"), ("torch",), "the torch backend needs PyTorch"),
-        (("--backend", "onnx"), ("onnxruntime",), "needs ONNX Runtime: install the extra"),
+        (("--backend", "onnx"), ("onnxruntime",), "needs ONNX Runtime: run `pip install"),
         (("--device", "cuda"), ("torch",), "device cuda needs PyTorch"),
         (("--int8",), ("torch",), "no graphs at 8 bits"),
     ],
