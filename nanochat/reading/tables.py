@@ -211,7 +211,8 @@ def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> 
 
 def _merged(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
     """Lines of cells as rows: the lines of a wrapped cell are one text."""
-    pitches = [(b.middle - a.middle) / b.height for (_, a), (_, b) in pairwise(lines)]
+    height = float(np.median([row.height for _, row in lines]))
+    pitches = [(b.middle - a.middle) / height for (_, a), (_, b) in pairwise(lines)]
     filled = [sum(map(bool, cells)) for cells, _ in lines[1:]]
     full = [p for p, n in zip(pitches, filled) if 4 * n > 3 * max(filled)]  # to lines that surely begin a row
     usual = float(np.median(full)) if full else 0.0
