@@ -114,11 +114,11 @@ MID_TONE = 128  # grey on which light and dark ink can both be seen
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits or of floats as 8 bits.
 
-    What is white no file says. It is the least of these that holds all values: 1 (floats), 255, the full range of 10,
-    12, 14 and 16 bits, as scanners and cameras leave the upper bits of 16 empty.
+    What is white no file says. It is the least of these that holds all values: 1 (of floats), 255 (of floats and of 32
+    bits), the full range of 10, 12, 14 and 16 bits, as scanners and cameras leave the upper bits of 16 empty.
     """
     pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    whites = (*((1,) if image.mode == "F" else ()), 255, 1023, 4095, 16_383)
+    whites = (*{"F": (1, 255), "I": (255,)}.get(image.mode, ()), 1023, 4095, 16_383)
     white = next((white for white in whites if pixels.max() <= white), 65_535)
     return Image.fromarray((pixels * (255 / white)).round().clip(0, 255).astype(np.uint8))
 

@@ -37,7 +37,8 @@ LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type i
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
 SMALLER, LEAST_SHOWN = 4, 48  # times smaller a picture is shown to find large type, while its shorter side has these px
 LARGE_TYPE = 48.0  # px of the type above which it is taken from that look
-COVERED = 0.35  # share of large type that lines found before may cover: they are bits of its letters, more are its text
+COVERED = 0.35  # share of large type that small lines may cover: they are bits of its letters; what more do is no type
+WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
@@ -228,11 +229,20 @@ def _look_at_large_type(image: Image.Image, found: list[Segment], scale: float, 
     while min(image.size) * smaller >= LEAST_SHOWN:
         least = LARGE_TYPE / (smaller * SMALLER)  # px of the picture
         for large in _look(image, smaller, finder):
-            if large.height >= least and _covered(large.box, found) < COVERED:
-                found = [s for s in found if not (_within(s.box, large.box) and s.height < large.height / 2)]
+            if large.height >= least and not _is_known(large, found):
+                found = [s for s in found if not _within(s.box, large.box)]
                 found.append(large)
         smaller /= SMALLER
     return found
+
+
+def _is_known(large: Segment, found: list[Segment]) -> bool:
+    """Whether what seems a line of large type is text of smaller type, or was found before, nearly all of it."""
+    inside = [s for s in found if _within(s.box, large.box)]
+    bits = [s for s in inside if s.height < large.height / 2]
+    whole = sum(s.length for s in inside if s.height >= large.height / 2)
+    within = any(_within(large.box, s.box) and s.length > large.length for s in found)
+    return within or whole >= WHOLE * large.length or _covered(large.box, bits) >= COVERED
 
 
 def _covered(box: Box, segments: list[Segment]) -> float:

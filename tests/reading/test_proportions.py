@@ -89,7 +89,7 @@ def test_a_white_card_with_black_text_keeps_white_around_it() -> None:
     assert open_image(saved(card, "PNG")).getpixel((2, 2)) == (255, 255, 255)
 
 
-@pytest.mark.parametrize("bits", [8, 10, 12, 14, 16])
+@pytest.mark.parametrize("bits", [10, 12, 14, 16])
 def test_the_white_of_a_file_of_16_bits_is_that_of_the_bits_it_uses(bits: int) -> None:
     white = 2**bits - 1
     picture = Image.fromarray(np.full((20, 20), white, np.uint16))
