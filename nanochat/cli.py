@@ -19,11 +19,12 @@ from nanochat.checkpoint import peek_meta
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, one_picture, prompt_for
-from nanochat.reading.documents import InputPage, Selection, find_sources
+from nanochat.reading.documents import InputPage
 from nanochat.reading.formats import Format
 from nanochat.reading.job import Job, read_input, summary
 from nanochat.reading.ledger import READ, Ledger
 from nanochat.reading.ocr import OCR, find_model
+from nanochat.reading.sources import Selection, find_sources
 from nanochat.serve.settings import ServeSettings
 
 ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]

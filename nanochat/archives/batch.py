@@ -24,10 +24,11 @@ from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import BROKEN, KEYS, Opening, Reader, Rows
 from nanochat.errors import UserError
 from nanochat.prompts import prompt_for
-from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.documents import InputPage
 from nanochat.reading.job import PAGES_TOGETHER, Job, summary
 from nanochat.reading.ledger import READ, Ledger
 from nanochat.reading.ocr import find_model
+from nanochat.reading.sources import Selection, Source
 
 TASKS = 2000  # most tasks that open pages; one that dies is begun anew, so that none should be long
 CONNECT_SECONDS = 10.0  # to reach a cluster

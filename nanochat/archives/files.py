@@ -17,7 +17,8 @@ from fsspec.implementations.local import LocalFileSystem
 
 from nanochat.errors import UserError
 from nanochat.reading.ahead import read_ahead
-from nanochat.reading.documents import SUFFIXES, InputPage, Selection, Source, open_document
+from nanochat.reading.documents import InputPage, open_document
+from nanochat.reading.sources import SUFFIXES, Selection, Source
 
 INSIDE = "!/"
 TARS = (".tar", ".tar.gz", ".tgz")

@@ -10,9 +10,10 @@ from PIL import Image
 
 from nanochat.archives.files import File, pages_in
 from nanochat.errors import UserError
-from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, read_together, why_it_ended
 from nanochat.reading.ocr import OCR
+from nanochat.reading.sources import Selection, Source
 
 Rows = dict[str, Any]  # column -> values, as Ray hands batches over
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")

@@ -19,7 +19,8 @@ from typing import Any
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.documents import EVERY_PAGE, Document, InputPage, Selection, Source, open_document
+from nanochat.reading.documents import Document, InputPage, open_document
+from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 
 Place = tuple[int, int, str]  # a page: which source, its number, and the source's fingerprint
 

@@ -19,13 +19,14 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
-from nanochat.reading.documents import Document, InputPage, Selection, Source, open_document
+from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
 from nanochat.reading.grounding import draw_boxes
 from nanochat.reading.ledger import READ, STATES, Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
+from nanochat.reading.sources import Selection, Source
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"

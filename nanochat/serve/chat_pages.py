@@ -12,8 +12,8 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from nanochat.prompts import PROMPTS, TEXT_TASKS
-from nanochat.reading.documents import Selection, Source
 from nanochat.reading.ocr import LINE_TOKENS, OCR
+from nanochat.reading.sources import Selection, Source
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question
 from nanochat.serve.read import Job, job_events, open_all, taught_tasks

@@ -18,9 +18,10 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, prompt_for
-from nanochat.reading.documents import Document, Selection, Source, open_document
+from nanochat.reading.documents import Document, open_document
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR, READING_MODES
+from nanochat.reading.sources import Selection, Source
 from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr

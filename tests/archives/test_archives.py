@@ -25,10 +25,11 @@ from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import BROKEN, Opening, Reader
 from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS
-from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR
+from nanochat.reading.sources import Selection, Source
 
 TOKENS = 300  # of an answer: long enough that something can be killed in the middle
 
