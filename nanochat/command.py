@@ -1,5 +1,9 @@
-"""What every command shares: its entry point, which turns errors into one line, and its arguments."""
+"""What every command shares: its entry point, which turns errors into one line, and its arguments.
 
+Nothing heavy is imported here: `--help` and a mistyped flag must not wait for torch.
+"""
+
+import difflib
 import errno
 import io
 import os
@@ -9,10 +13,9 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
-import torch
-import torch.distributed as dist
 import tyro
 
 from nanochat.errors import UserError
@@ -25,6 +28,18 @@ MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETO
 def _print_no_more() -> None:
     """Let go what is left for standard output: it would fail once more at the end of the process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _out_of_gpu_memory() -> tuple[type[Exception], ...]:
+    """The error that torch raises on a full GPU; none where torch was not loaded, which then cannot have raised it."""
+    torch = sys.modules.get("torch")
+    return () if torch is None else (torch.OutOfMemoryError,)
+
+
+def _is_one_of_many() -> bool:
+    """Whether this process belongs to a group of torch.distributed."""
+    dist = sys.modules.get("torch.distributed")
+    return dist is not None and dist.is_available() and dist.is_initialized()
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
@@ -45,7 +60,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
                 raise
             _print_no_more()
             message = f"{error.filename or 'the output'}: {error.strerror}"
-        except torch.OutOfMemoryError as error:
+        except _out_of_gpu_memory() as error:
             first_line = str(error).splitlines()[0]
             message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
         except MemoryError:
@@ -60,7 +75,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         else:
             return
         print(f"error: {message}", file=sys.stderr, flush=True)
-        if dist.is_initialized():
+        if _is_one_of_many():
             os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
         sys.exit(2)
 
@@ -119,7 +134,50 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
         error: BaseException | None = stop
         while error is not None and not isinstance(error, UserError):  # a dataclass's own, which tyro frames too
             error = error.__context__
-        raise error or UserError(unframed(framed.getvalue())) from None
+        raise error or UserError(_nearest(framed.getvalue(), arguments, config_class)) from None
+
+
+def _subcommands(config_class: Any) -> dict[str, Any]:
+    """Name -> dataclass of a union whose members carry `tyro.conf.subcommand`; empty for a single dataclass."""
+    found: dict[str, Any] = {}
+    for part in get_args(config_class):
+        kind, *marks = get_args(part) or (part,)
+        names = [mark.name for mark in marks if getattr(mark, "name", None)]
+        found |= {name: kind for name in names}
+    return found
+
+
+def _flags(config_class: Any) -> set[str]:
+    """The flags of a dataclass, of those within it, and of each of a union of them, with `_`."""
+    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+        return {flag for part in get_args(config_class) for flag in _flags(part)}
+    found: set[str] = set()
+    for name, kind in get_type_hints(config_class).items():
+        found |= _flags(kind) if isinstance(kind, type) and is_dataclass(kind) else {f"--{name}"}
+    return found
+
+
+def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
+    """One line for what tyro framed; of an unknown flag or subcommand only its name and the nearest that there is."""
+    said = unframed(text)
+    if not said.startswith("Unrecognized"):
+        return said
+    program, subcommands = Path(sys.argv[0]).name, _subcommands(config_class)
+    first = arguments[0] if arguments else ""
+    if subcommands and first not in subcommands and not first.startswith("-"):
+        near = difflib.get_close_matches(first, subcommands, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(subcommands)}"
+        return f"no command called {first!r}: {hint}"
+    command = subcommands.get(first, config_class)
+    typed = {a: "--" + a.partition("=")[0].removeprefix("--").replace("-", "_") for a in arguments if a[:2] == "--"}
+    known = _flags(command)
+    unknown = next((a for a, flag in typed.items() if flag not in known and a in said.replace(",", " ").split()), "")
+    if not unknown:
+        return said
+    near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    shown = f"{program} {first}" if first in subcommands else program
+    return f"no option called {unknown}: {hint}see {shown} --help"
 
 
 def unframed(text: str) -> str:

@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -175,6 +176,8 @@ def _of_source(
         yield InputPage(source, 1, "failed", str(error), last=True)
         return
     n_pages = document.n_pages
+    if missing := selection.missing(n_pages):
+        warnings.warn(f"{source.name}: {missing}", stacklevel=2)
     for number in range(1, n_pages + 1):
         page = InputPage(source, number, "page", "", None, number == n_pages, fingerprint, n_pages)
         page.why = "not among --pages" if number not in selection else document.skipped(number)

@@ -13,7 +13,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as raw
@@ -23,8 +23,8 @@ from nanochat.errors import UserError
 from nanochat.lines.boxes import Box, turn_box, turn_size
 from nanochat.reading.documents import PDFIUM, POINTS
 from nanochat.reading.markdown import page_markdown
+from nanochat.reading.options import Format
 
-Format = Literal["txt", "md", "json", "html", "hocr", "pdf"]
 SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # of the others: their name
 THUMBNAIL = 900  # pixels: longest side of a page in the report
 Entries = Iterable[dict[str, Any]]

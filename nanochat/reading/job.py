@@ -20,11 +20,12 @@ from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import Document, InputPage, open_document
-from nanochat.reading.formats import SUFFIX, Format, LoadPage, boxes_to_draw, page_text, write
+from nanochat.reading.formats import SUFFIX, LoadPage, boxes_to_draw, page_text, write
 from nanochat.reading.grounding import draw_boxes
 from nanochat.reading.ledger import READ, STATES, Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
+from nanochat.reading.options import Format
 from nanochat.reading.page import Page
 from nanochat.reading.sources import Selection, Source
 

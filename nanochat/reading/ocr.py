@@ -30,6 +30,7 @@ from nanochat.reading.ink_audit import Audit, audit, room
 from nanochat.reading.orientation import find_turns, in_doubt, turn, turn_back
 from nanochat.reading.page import Page, Part, TextLine
 from nanochat.reading.reread import Read, keep_surer, unsure_pieces
+from nanochat.threads import Threads
 
 PROMPT = PROMPTS["free"]
 HOME = Path(__file__).parents[2] / "models"  # models that come with the project, by name
@@ -103,6 +104,7 @@ class OCR:
         batch_size: int = 16,
         int8: bool = False,
     ) -> None:
+        self.threads = Threads()
         self.device = choose_device(device)
         if int8 and self.device.type != "cpu":
             raise UserError(f"--int8 is for reading on a CPU, not on {self.device.type}")
@@ -159,6 +161,7 @@ class OCR:
     def _read_batch(
         self, pictures: list[Image.Image], prompt: str, max_tokens: int | None, seconds: float | None
     ) -> list[Page]:
+        self.threads.adapt()
         pictures = [open_image(picture) for picture in pictures]  # RGB
         ladder = self._ladder(whole_pages=not _asks_for_text(prompt))
 

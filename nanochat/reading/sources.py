@@ -31,9 +31,13 @@ class Source:
     """as the person named it"""
     data: bytes | None = None
     """what it holds, if it is no file"""
+    problem: str = ""
+    """why it cannot be read, where that is known before it is opened"""
 
     def fingerprint(self) -> str:
-        """Changes when the file does. Raises UserError when it is gone."""
+        """Changes when the file does. Raises UserError when it is gone, or cannot be read."""
+        if self.problem:
+            raise UserError(self.problem)
         if self.data is not None:
             return f"{len(self.data)}-{zlib.crc32(self.data)}"
         try:
@@ -73,34 +77,46 @@ def find_sources(
 ) -> list[Source]:
     """What the arguments of a command name, in order, a folder's files sorted, without those under `out`.
 
-    Raises UserError for a file that is not there, a folder or pattern without a picture or PDF, or nothing on stdin.
+    An argument that names nothing (a file that is not there, a folder or pattern without a picture or PDF, an empty
+    standard input) becomes a source with a `problem`; these come first, so that they are reported at once. Raises
+    UserError when no argument names anything.
     """
     sources: list[Source] = []
+    problems: list[Source] = []
     for n, argument in enumerate(arguments, 1):
-        if argument == "-":
-            data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None where it is closed
-            if not data:
-                raise UserError("-: nothing came on standard input")
-            sources.append(Source("stdin", data))
-        elif argument.startswith("data:"):
-            sources.append(Source(f"data-{n}", _decode_data_url(argument)))
-        elif Path(argument).is_dir():
-            wanted = {*SUFFIXES, ".pdf"}
-            found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
-            if out is not None:  # what an earlier run wrote is nothing to be read
-                written = out.resolve()
-                found = [p for p in found if written not in p.resolve().parents]
-            if not found:
-                raise UserError(f"{argument}: no picture and no PDF in this folder")
-            sources += [Source(str(path)) for path in found]
-        elif Path(argument).is_file():
-            sources.append(Source(argument))
-        else:
-            matching = sorted(p for p in glob.glob(argument, recursive=True) if Path(p).is_file())
-            if not matching:
-                raise UserError(f"{argument}: no such file")
-            sources += [Source(path) for path in matching]
-    return list(dict.fromkeys(sources))
+        try:
+            sources += _named(argument, n, stdin, out)
+        except UserError as error:
+            problems.append(Source(argument[:200], problem=str(error)))
+    if problems and not sources:
+        raise UserError("; ".join(source.problem for source in problems))
+    return list(dict.fromkeys([*problems, *sources]))
+
+
+def _named(argument: str, n: int, stdin: Callable[[], bytes] | None, out: Path | None) -> list[Source]:
+    """What the n-th argument names. Raises UserError when that is nothing."""
+    if argument == "-":
+        data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None where it is closed
+        if not data:
+            raise UserError("-: nothing came on standard input")
+        return [Source("stdin", data)]
+    if argument.startswith("data:"):
+        return [Source(f"data-{n}", _decode_data_url(argument))]
+    if Path(argument).is_dir():
+        wanted = {*SUFFIXES, ".pdf"}
+        found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
+        if out is not None:  # what an earlier run wrote is nothing to be read
+            written = out.resolve()
+            found = [p for p in found if written not in p.resolve().parents]
+        if not found:
+            raise UserError(f"{argument}: no picture and no PDF in this folder")
+        return [Source(str(path)) for path in found]
+    if Path(argument).is_file():
+        return [Source(argument)]
+    matching = sorted(p for p in glob.glob(argument, recursive=True) if Path(p).is_file())
+    if not matching:
+        raise UserError(f"{argument}: no such file")
+    return [Source(path) for path in matching]
 
 
 @dataclass(frozen=True)
@@ -129,6 +145,15 @@ class Selection:
     def __contains__(self, number: int) -> bool:
         ranges = self._ranges()
         return not ranges or any(start <= number <= end for start, end in ranges)
+
+    def missing(self, n_pages: int) -> str:
+        """What a document of `n_pages` pages does not have of this selection, as one line; empty when it has a page
+        of every range."""
+        beyond = [start for start, _ in self._ranges() if start > n_pages]
+        if not beyond:
+            return ""
+        pages = f"{n_pages} page{'s' if n_pages != 1 else ''}"
+        return f"--pages {self.text}: there is no page {', '.join(map(str, beyond))}, the document has {pages}"
 
 
 EVERY_PAGE = Selection()
