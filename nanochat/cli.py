@@ -234,11 +234,14 @@ def main() -> None:
         name = Path(command.checkpoint).stem
         serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
     elif isinstance(command, Batch):
+        from nanochat.archives.files import find_files
+
+        files = find_files(command.sources)
         wait_without_spinning()
         from nanochat.archives.batch import batch
 
         with _progress() as on_page:
-            code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
+            code = batch(files, command.settings, command.checkpoint, command.mode, on_page)
         if code:
             sys.exit(code)
     elif isinstance(command, Score):

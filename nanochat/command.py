@@ -170,8 +170,9 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
         return f"no command called {first!r}: {hint}"
     command = subcommands.get(first, config_class)
     typed = {a: "--" + a.partition("=")[0].removeprefix("--").replace("-", "_") for a in arguments if a[:2] == "--"}
-    known = _flags(command)
-    unknown = next((a for a, flag in typed.items() if flag not in known and a in said.replace(",", " ").split()), "")
+    switches = {"--no_" + flag.removeprefix("--").replace("-", "_") for flag in _switches(command)}
+    known, told = _flags(command) | switches, re.split(r"[\s,;]+", said)
+    unknown = next((a for a, flag in typed.items() if flag not in known and a in told), "")
     if not unknown:
         return said
     near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
