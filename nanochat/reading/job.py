@@ -19,6 +19,7 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
+from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.formats import SUFFIX, LoadPage, boxes_to_draw, page_text, write
 from nanochat.reading.grounding import draw_boxes
@@ -219,18 +220,14 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 
 
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
-    """What the model makes of each picture; where all together fail, each alone, so that one cannot spoil the rest."""
-    try:
-        return list(reader.read_many(images, job.prompt, job.max_tokens, job.seconds))
-    except Exception as error:  # also one that nobody thought of must not cost the other pages
-        if len(images) == 1:
-            (page,) = (p for p in waiting if p.image is not None)
-            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {_what_happened(error)}"
-            return [None]
+    """What the model makes of each picture; None where it fails, and then `waiting` says why."""
+    pages = [page for page in waiting if page.image is not None]
     found: list[Page | None] = []
-    for page in waiting:
-        if page.image is not None:
-            found += _read(reader, [page.image], [page], job)
+    results = read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), images)
+    for page, result in zip(pages, results, strict=True):
+        if isinstance(result, Exception):
+            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {_what_happened(result)}"
+        found.append(None if isinstance(result, Exception) else result)
     return found
 
 

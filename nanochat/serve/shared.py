@@ -5,7 +5,7 @@ import queue
 from collections.abc import Callable, Sequence
 from itertools import islice
 
-from nanochat.engine import Engine, Guard
+from nanochat.engine import Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
 from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.reading.ocr import OCR
@@ -22,12 +22,11 @@ class Cancelled(Exception):
     """The client has hung up."""
 
 
-class SharedEngine(Engine):
-    """Answers as an `Engine` does, by the worker; for the thread of one request."""
+class SharedEngine:
+    """A `Generator` whose answers come from the worker, so that all requests share its batch; for the thread of one
+    request. It has nothing else of an `Engine`: whatever else a model can do belongs to the worker's thread."""
 
     def __init__(self, worker: Worker, on_news: OnNews) -> None:
-        engine = worker.engine
-        self.model, self.end_tokens, self.loops = engine.model, engine.end_tokens, engine.loops
         self.worker, self.on_news = worker, on_news
         self.readings: list[Reading] = []
         self.cancelled = False
@@ -53,7 +52,7 @@ class SharedEngine(Engine):
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
         sampling = [Sampling(temperature, top_k, seed)]
-        made = enumerate(self.make_prompts(prompts, pixel_values, max_tokens, sampling, guard))
+        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, sampling, guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
         self.readings = []
