@@ -29,8 +29,8 @@ from nanochat.files import atomic_path
 from nanochat.nano_deepseek_ocr import ModelConfig
 from nanochat.synth import lexicon
 from nanochat.synth.fonts import ASCII, EXTRAS, PACKED_FACES, find_fonts
-from nanochat.synth.languages import LOCALES, MARKS
-from nanochat.tokenizer import LETTERS, RustBPETokenizer
+from nanochat.synth.languages import LOCALES
+from nanochat.tokenizer import CHARACTERS, RustBPETokenizer
 
 # Packages that training wants and that a machine made for torch may not have; versions are uv.lock's.
 PACKAGES = ("tyro", "docstring-parser", "typeguard", "faker", "tzdata", "rustbpe", "rapidfuzz", "pypdfium2")
@@ -77,7 +77,7 @@ def pack_fonts(folder: Path) -> None:
         try:
             font = subset.load_font(face.path, options)
             subsetter = subset.Subsetter(options)
-            subsetter.populate(text=" " + ASCII + EXTRAS + LETTERS + MARKS)
+            subsetter.populate(text=" " + ASCII + EXTRAS + CHARACTERS)
             subsetter.subset(font)
             subset.save_font(font, str(folder / name), options)
             rows.append(f"{face.family}\t{face.style}\t{name}\t0")

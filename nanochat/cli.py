@@ -20,9 +20,10 @@ from nanochat.archives.settings import BatchSettings
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, asked
-from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.options import CheckpointOption, Format, ModelOptions, ReadingMode, ReadOptions, check_least
 from nanochat.reading.sources import Selection, Source, find_sources
+from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 from nanochat.threads import wait_without_spinning
 
@@ -127,7 +128,7 @@ COMMANDS: Any = (
 
 
 @contextmanager
-def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, str], None]]":
+def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, PageState], None]]":
     """A bar with pages per minute on a terminal; what is to be said of a page, one line each, wherever stderr goes.
 
     `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
@@ -138,18 +139,19 @@ def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, st
 
     console = Console(stderr=True)
     told = ("failed",) if n_sources is None else ("failed", *READ)
+    told = (PageState.FAILED,) if n_sources is None else (PageState.FAILED, *READ)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("reading", total=n_sources, rate="-")
 
-        def on_page(page: "InputPage", state: str) -> None:
+        def on_page(page: "InputPage", state: PageState) -> None:
             task = progress.tasks[0]
             total = task.total if task.total is None or page.number > 1 else task.total + page.n_pages - 1
             rate = f"{60 * (task.completed + 1) / task.elapsed:.1f}" if task.elapsed else "-"
             progress.update(bar, advance=1, total=total, rate=rate)
             where = f"{page.source.name}, page {page.number}" if page.n_pages > 1 else page.source.name
-            said = f"error: {page.why}" if state == "failed" else f"note: {where}: {page.why}"
+            said = f"error: {page.why}" if state == PageState.FAILED else f"note: {where}: {page.why}"
             if page.why and state in told:
                 console.print(said, markup=False, highlight=False, soft_wrap=True)
 
@@ -212,11 +214,11 @@ def read(options: Read) -> int:
                 print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
                 raise
     states = totals.states
-    if sum(states.values()) > 1 or not states["ok"] + states["failed"]:
+    if sum(states.values()) > 1 or not states[PageState.OK] + states[PageState.FAILED]:
         print(totals, file=sys.stderr)
     if not any(states[state] for state in READ):
         return 2
-    return 1 if states["failed"] else 0
+    return 1 if states[PageState.FAILED] else 0
 
 
 @entry_point
@@ -228,6 +230,7 @@ def main() -> None:
             sys.exit(code)
     elif isinstance(command, Serve):
         wait_without_spinning()
+    from nanochat.reading.job import Job, read_input, summary
         from nanochat.reading.ocr import OCR
         from nanochat.serve.app import serve
 
@@ -238,6 +241,7 @@ def main() -> None:
 
         files = find_files(command.sources)
         wait_without_spinning()
+    from nanochat.reading.job import Job, read_input, summary
         from nanochat.archives.batch import batch
 
         with _progress() as on_page:
@@ -248,6 +252,7 @@ def main() -> None:
         selection = Selection(command.pages)
         find_sources([command.file])
         wait_without_spinning()
+    from nanochat.reading.job import Job, read_input, summary
         from nanochat.evaluation import score_pdf as score
 
         found = score.PdfPages(command.file, command.dpi, selection, command.degrade, command.password)

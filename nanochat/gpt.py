@@ -9,6 +9,7 @@ import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 import torch.nn as nn
@@ -242,6 +243,16 @@ class GPT(nn.Module):
         if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler: a second
             self.init_weights()
 
+    @property
+    def blocks(self) -> nn.ModuleList:
+        """The transformer blocks, from first to last."""
+        return cast(nn.ModuleList, self.transformer["h"])
+
+    @property
+    def wte(self) -> nn.Embedding:
+        """The token embedding."""
+        return cast(nn.Embedding, self.transformer["wte"])
+
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
         half = self.config.n_embd // self.config.n_head // 2
@@ -270,7 +281,7 @@ class GPT(nn.Module):
         """Divide the same width among other heads: no weight changes its shape, but every head its meaning."""
         self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
         self.config.__post_init__()
-        for block in self.transformer["h"]:  # type: ignore[attr-defined]
+        for block in self.blocks:
             block.attn.n_head, block.attn.n_kv_head = n_head, n_kv_head
             block.attn.head_dim = self.config.n_embd // n_head
         self.init_rotary()
@@ -292,7 +303,7 @@ class GPT(nn.Module):
 
     def embed(self, input_ids: Tensor) -> Tensor:
         """Token embeddings (B, T, C) before the first norm."""
-        return self.transformer["wte"](input_ids)
+        return self.wte(input_ids)
 
     def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None, documents: list[int] | None = None) -> Tensor:
         """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds.
@@ -308,7 +319,7 @@ class GPT(nn.Module):
         cos, sin = self.cos[where].unsqueeze(-2), self.sin[where].unsqueeze(-2)  # ([B,] T, 1, D/2)
         rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
         x = norm(embeds)
-        for block in self.transformer["h"]:  # type: ignore[attr-defined]
+        for block in self.blocks:
             x = block(x, rotary, kv_cache, documents)
         if kv_cache is not None:
             kv_cache.advance(T)

@@ -5,8 +5,8 @@ A batch is padded to its longest sample, or packed: its samples end to end in on
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import accumulate
 from typing import Any
 from zlib import crc32
@@ -19,14 +19,13 @@ from torch.utils.data import DataLoader, Dataset
 from nanochat.deepencoder.dense import dense_labels
 from nanochat.errors import UserError
 from nanochat.image_process import ImageViews, ViewFunction, expand_image_tokens
+from nanochat.modes import ImageLayout
 from nanochat.plans import BatchPlan, OrderedBatches, ShuffledBatches
 from nanochat.tokenizer import RustBPETokenizer
 
 IGNORE = -1  # target of what is not supervised
 MAX_UNREADABLE = 0.01  # share of a data set's samples that may be unreadable before a run stops
 MAX_PADDING = 0.25  # share of a padded batch that may be padding before it is packed instead
-
-Batch = tuple[Tensor, Tensor, dict[str, Any]]
 
 
 @dataclass
@@ -47,6 +46,45 @@ class Skipped:
 
     reason: str
     broken: bool
+
+
+@dataclass
+class Media:
+    """What belongs to a batch besides its tokens: the pictures, and where they and the samples are."""
+
+    pixel_values: Tensor | list[ImageViews] | None
+    """(N, 3, H, W) if every picture is one view of the same size, otherwise a list; None without pictures"""
+    rows: list[int]
+    """the row of the batch that each picture is in"""
+    layouts: list[ImageLayout]
+    """of each picture"""
+    view_sizes: list[tuple[int, int]]
+    """(H, W) in pixels of every view and tile"""
+    labels: dict[str, Tensor] | None = None
+    """dense labels, (positions of all views, slots) each, if every sample has them"""
+    documents: list[int] | None = None
+    """lengths in tokens of samples that are packed end to end into one row; None if they are padded"""
+    skipped: list[Skipped] = field(default_factory=list)
+    """samples that were left out"""
+
+    def to(self, device: torch.device) -> "Media":
+        """With the pixels and labels on `device`; copies from pinned memory do not wait."""
+        return self._with(lambda tensor: tensor.to(device, non_blocking=True))
+
+    def pin_memory(self) -> "Media":
+        """With the pixels and labels in pinned memory; a DataLoader calls this."""
+        return self._with(lambda tensor: tensor.pin_memory())
+
+    def _with(self, move: Callable[[Any], Any]) -> "Media":
+        """`move` takes and returns a tensor, or the views of a picture."""
+        pixels = self.pixel_values
+        if pixels is not None:
+            pixels = move(pixels) if isinstance(pixels, Tensor) else [move(image) for image in pixels]
+        labels = self.labels and {name: move(tensor) for name, tensor in self.labels.items()}
+        return replace(self, pixel_values=pixels, labels=labels)
+
+
+Batch = tuple[Tensor, Tensor, Media]
 
 
 def truncate(sample: Sample, image_token_id: int, max_tokens: int) -> Sample:
@@ -123,13 +161,8 @@ class Prepared(Dataset):
 def collate(samples: Sequence[Sample | Skipped], pad_id: int, pack: bool = False) -> Batch:
     """(inputs, targets, media): int64 (B, T) padded to the longest, targets -1 where nothing is supervised.
 
-    With `pack`, where padding would take more than MAX_PADDING: (1, T), the samples end to end.
-
-    In `media`: `pixel_values`, (N, 3, H, W) when every picture is one view of one size, a list of ImageViews when not,
-    None when there is no picture; `rows` and `layouts`, each picture's row and ImageLayout; `view_sizes`, (H, W) of
-    every view and tile; `labels`, dense labels (positions of all views, slots) or None, the samples sorted by the size
-    of their view where there are any; `documents`, the lengths of packed samples, None when they are padded; `skipped`,
-    what was left out.
+    With `pack`, where padding would take more than MAX_PADDING: (1, T), the samples end to end. Samples with dense
+    labels are sorted by the size of their view.
     """
     kept = [s for s in samples if isinstance(s, Sample)]
     if labelled := bool(kept) and all(s.labels is not None for s in kept):
@@ -156,22 +189,14 @@ def collate(samples: Sequence[Sample | Skipped], pad_id: int, pack: bool = False
     sizes += [(i.layout.tile_size,) * 2 for i in images for _ in range(0 if i.tiles is None else len(i.tiles))]
     skipped = [s for s in samples if isinstance(s, Skipped)]
     rows = [0 if packed else row for row, s in enumerate(kept) for _ in s.images]
-    media = {"pixel_values": pixel_values, "rows": rows, "layouts": layouts, "view_sizes": sizes, "labels": labels}
-    documents = lengths if packed else None
-    return inputs.view(shape), targets.view(shape), {**media, "documents": documents, "skipped": skipped}
+    media = Media(pixel_values, rows, layouts, sizes, labels, lengths if packed else None, skipped)
+    return inputs.view(shape), targets.view(shape), media
 
 
 def to_device(batch: Batch, device: torch.device) -> Batch:
     """Move a batch; copies from pinned memory do not wait."""
     inputs, targets, media = batch
-    pixels = media["pixel_values"]
-    if isinstance(pixels, Tensor):
-        pixels = pixels.to(device, non_blocking=True)
-    elif pixels is not None:
-        pixels = [image.to(device, non_blocking=True) for image in pixels]
-    labels = media["labels"] and {k: v.to(device, non_blocking=True) for k, v in media["labels"].items()}
-    moved = {**media, "pixel_values": pixels, "labels": labels}
-    return inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True), moved
+    return inputs.to(device, non_blocking=True), targets.to(device, non_blocking=True), media.to(device)
 
 
 class MultimodalLoader:
@@ -225,7 +250,7 @@ class MultimodalLoader:
             multiprocessing_context="fork" if self.num_workers else None,
         )
         for batch in loader:
-            self._count(batch[2]["skipped"])
+            self._count(batch[2].skipped)
             self.position += 1
             yield batch
 

@@ -21,7 +21,7 @@ from PIL import Image
 from pydantic import BaseModel
 
 from nanochat.errors import UserError
-from nanochat.reading.formats import Placed, placed_lines, words_of
+from nanochat.reading.formats import PlacedText, placed_lines, words_of
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.page import Page
 
@@ -48,7 +48,7 @@ def _read(picture: Image.Image, options: Any) -> Page:
         return _model(given.checkpoint, given.mode).read(picture)
 
 
-def _lines(page: Page) -> list[Placed]:
+def _lines(page: Page) -> list[PlacedText]:
     """The lines with their places; where no place is known, spread over the page's height, still to be found."""
     found = placed_lines({"result": page.to_dict()})
     texts = [line for line in page.text.splitlines() if line.strip()]
@@ -56,10 +56,10 @@ def _lines(page: Page) -> list[Placed]:
         return found
     pitch = page.height / len(texts)
     boxes = [(0, round(i * pitch), page.width, round((i + 1) * pitch)) for i in range(len(texts))]
-    return [Placed(text, box, round(100 * page.mean_probability)) for text, box in zip(texts, boxes)]
+    return [PlacedText(text, box, round(100 * page.mean_probability)) for text, box in zip(texts, boxes)]
 
 
-def _element(kind: str, line: Placed) -> OcrElement:
+def _element(kind: str, line: PlacedText) -> OcrElement:
     angle = line.turned or None
     return OcrElement(kind, BoundingBox(*line.box), text=line.text, confidence=line.confidence / 100, textangle=angle)
 
@@ -115,7 +115,7 @@ class NanoEngine(OcrEngine):
         lines = []
         for line in placed:
             element = _element(OcrClass.LINE, line)
-            words = [Placed(text, box, line.confidence, turned=line.turned) for text, box in words_of(line)]
+            words = [PlacedText(text, box, line.confidence, turned=line.turned) for text, box in words_of(line)]
             element.children = [_element(OcrClass.WORD, word) for word in words]
             lines.append(element)
         box = BoundingBox(0, 0, width, height)

@@ -1,19 +1,19 @@
 #!/bin/bash
-# A day with a GPU in slices of at most nine minutes, on a machine without a network that has Python and torch.
+# What to do with ten minutes of a GPU, on a machine without a network that has Python and torch.
 #   bash runs/gpu_day.sh pack       # before, where there is a network: what that machine lacks, into out/gpu_pack
-#   bash runs/gpu_day.sh check      # there: does it compute what a CPU does? A short run of all that trains and reads
-#   bash runs/gpu_day.sh bench      # there: d20's speed and memory, then nano's
-#   bash runs/gpu_day.sh train      # there: nano goes on from its newest weights; once more: from those of that
+#   bash runs/gpu_day.sh            # there: a minute of checks, two of d20's speed and memory, then nano learns pages
 #   bash runs/gpu_day.sh collect    # after, in the repository: results into docs/gpu_day.md and models/gpu_day
-# OUT=folder of results: a log a slice, with a line of JSON after each step, and weights in shards; written as it goes,
-# so that being cut off loses the step that was running, of training a minute. WORK=folder of everything else, which
-# one slice leaves to the next; on a machine that has lost it they begin anew, and train goes on from FROM=models/nano.
-# LIMIT=seconds a slice; MODEL=size that is measured (d20 on a GPU, nano on a CPU).
-# A rehearsal on a CPU: LIMIT=60 bash runs/gpu_day.sh check
+# The parts of the second command can be run alone, each with all the time: check, bench, train. Called once more, train
+# goes on from the weights of the call before.
+# OUT=folder of results: a log for each part, with a line of JSON after each step, and weights in shards. They are
+# written as they come: being cut off loses the step that was running, of training half a minute. WORK=folder of
+# everything else, which one call leaves to the next; without it, train starts from FROM=models/nano.
+# LIMIT=seconds a call (520); MODEL=size to measure (d20 on a GPU, nano on a CPU).
+# A rehearsal on a CPU: LIMIT=120 bash runs/gpu_day.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 
-slice="${1:-}" out="${OUT:-out/gpu_day/results}" pack="${PACK:-out/gpu_pack}" work="${WORK:-out/gpu_day}"
+slice="${1:-all}" out="${OUT:-out/gpu_day/results}" pack="${PACK:-out/gpu_pack}" work="${WORK:-out/gpu_day}"
 end=$((SECONDS + ${LIMIT:-520}))
 own=.venv/bin/python # what PYTHON, or else a machine without this, lacks is in the pack
 python="$PWD/$own"
@@ -69,7 +69,7 @@ print(json.dumps({
     cores="$(nproc)"
     drawn=(-m scripts.vis_tok_train --model=nano --synth=True --optimizer=muon --precision=auto --dense_weight=0
         --batch_size="${BATCH:-$((gpu ? 64 : 4))}" --num_workers="${WORKERS:-$((cores > 3 ? cores - 2 : 1))}"
-        --pack=False --lr=8e-4 --warmup_steps=100 --decay=1.0 --eval_every=0 --tokenizer_dir="$work/tokenizer")
+        --pack=False --course=pages --prefix_noise=0.1 --lr=8e-4 --warmup_steps=100 --decay=1.0 --eval_every=0 --tokenizer_dir="$work/tokenizer")
 }
 
 # Nano on drawn documents for as many steps as show how long one takes: what `train` does, and counts on.
@@ -170,13 +170,34 @@ newest_of() {
     ls -t "$1"/meta_*.json 2> /dev/null | head -n 1 | sed 's|meta_\([0-9]*\).json|step_\1.pt|'
 }
 
+# part NAME SECONDS COMMAND...: one of the parts, no longer than that nor than the call.
+part() {
+    local all="$end"
+    slice="$1"
+    if [ "$((SECONDS + $2))" -lt "$all" ]; then end=$((SECONDS + $2)); fi
+    "${@:3}"
+    end="$all"
+}
+
+d20_or_nano() {
+    bench "${MODEL:-$([ "$gpu" = 1 ] && echo d20 || echo nano)}"
+}
+
 case "$slice" in
+    all)
+        slice=check
+        unpack && machine || exit 1
+        eighth=$(((end - SECONDS) / 8)) # a minute of 520 seconds
+        part check "$eighth" check
+        part bench "$((2 * eighth))" d20_or_nano
+        part train "$((end - SECONDS))" train
+        ;;
     pack | collect) exec "$python" -m dev.gpu_day "$slice" --pack="$pack" --results="$out" "${@:2}" ;;
     check) unpack && machine && check ;;
-    bench) unpack && machine && bench "${MODEL:-$([ "$gpu" = 1 ] && echo d20 || echo nano)}" ;;
+    bench) unpack && machine && d20_or_nano ;;
     train) unpack && machine && train ;;
     *)
-        echo "error: say which slice: pack, check, bench, train or collect" >&2
+        echo "error: give pack, check, bench, train, collect, or nothing for all of check, bench and train" >&2
         exit 2
         ;;
 esac

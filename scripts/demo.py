@@ -18,7 +18,7 @@ from nanochat.errors import UserError
 from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
 from nanochat.evaluation.report import Curve, write_report
 from nanochat.reading.ocr import OCR
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.trainer import TrainConfig, Trainer
 from scripts import vis_mid_train, vis_tok_train
 
@@ -64,7 +64,7 @@ def train_stage(
 
 def read_back(checkpoint: Path, data_dir: Path) -> tuple[list[Reading], Summary]:
     """Read every training document with a checkpoint."""
-    ocr, task = OCR(checkpoint), OverfitSamples(str(data_dir), "train")
+    ocr, task = OCR(checkpoint), FolderOfPairs(str(data_dir), "train")
     readings = list(
         read_documents(ocr.engine, ocr.tokenizer, task, [s["id"] for s in task.samples], ocr.view, ocr.precision)
     )

@@ -1,7 +1,7 @@
 """Write a trained model as a folder: half-precision weights, configuration and tokenizer.
 
 uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported
-uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported --format=hf
+uv run python -m scripts.export --checkpoint=nano --out=exported --format=hf
 uv run python -m scripts.export --checkpoint=second/step_3000.pt --average_with=first --out=exported
 
 `native` is what `nano-ocr read --checkpoint` takes; `hf` is the same folder with what transformers asks for besides.
@@ -14,15 +14,16 @@ from typing import Literal
 from nanochat.checkpoint import average_into, export_model, load_model
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
+from nanochat.reading.ocr import find_model
 
 
 @dataclass
 class ExportConfig:
-    checkpoint: Path
-    """step_N.pt of a trained model, or an exported folder"""
+    checkpoint: str
+    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     out: Path
     """folder to write"""
-    average_with: Path | None = None
+    average_with: str = ""
     """another such: what is written is the mean of both models' weights"""
     format: Literal["native", "hf"] = "native"
     """native, or hf: loaded by transformers too, code included"""
@@ -32,9 +33,9 @@ class ExportConfig:
 def main() -> None:
     """Write a trained model as a folder."""
     config = parse_args(ExportConfig, description=main.__doc__)
-    model, tokenizer, meta = load_model(config.checkpoint)
-    if config.average_with is not None:
-        average_into(model, load_model(config.average_with)[0])
+    model, tokenizer, meta = load_model(find_model(config.checkpoint))
+    if config.average_with:
+        average_into(model, load_model(find_model(config.average_with))[0])
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     else:

@@ -14,15 +14,14 @@ from nanochat.command import entry_point, parse_args
 from nanochat.common import compute_cleanup, print0
 from nanochat.errors import UserError
 from nanochat.pretrained import load_deepencoder, load_gpt
-from nanochat.synth.lessons import lessons, validation
+from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.smoltalk import SmolTalk
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.training.sam_cache import keep_features
-from nanochat.training.saving import newest_step
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay
+from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay, step_to_resume
 
 LR = {"d20": 3e-5, "nano": 1e-3}
 TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies text and no picture is shown
@@ -45,6 +44,8 @@ class Config(TrainConfig):
     synth: bool = False
     """train on drawn documents without end, level after level, instead of data_dir, a tenth of the batches text alone;
     the learning rate falls to zero over the last `decay` of the steps"""
+    course: Course = "lines"
+    """with synth: lines, or whole pages, for an encoder that was taught them"""
     decay: float = 0.25
     """with synth: last share of the steps, over which the learning rate goes to zero"""
     sam_cache: str = ""
@@ -62,20 +63,21 @@ class Config(TrainConfig):
 def data(config: Config):
     """What is read: (training task, validation task, their batch plans where the order matters)."""
     if config.synth:
-        plan = lessons(config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed)
-        return SynthDocuments("train"), SynthDocuments("val"), plan, validation()
-    mixture: list[Task] = [OverfitSamples(config.data_dir, "train")]
+        plan = lessons(
+            config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed, course=config.course
+        )
+        return SynthDocuments("train"), SynthDocuments("val"), plan, validation(config.course)
+    mixture: list[Task] = [FolderOfPairs(config.data_dir, "train")]
     if config.smoltalk:
         mixture.append(SmolTalk("train", source=config.smoltalk_source, stop=config.smoltalk))
-    return TaskMixture(mixture, seed=config.seed), OverfitSamples(config.data_dir, "val"), None, None
+    return TaskMixture(mixture, seed=config.seed), FolderOfPairs(config.data_dir, "val"), None, None
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
     if config.sam_cache and config.synth:
         raise UserError("--sam-cache keeps pictures that come again: documents drawn without end never do")
-    step = newest_step(config.checkpoint_dir, 2) if config.resume == "auto" else config.resume_step
-    if not config.resume_from_deepencoder and step < 0:
+    if step_to_resume(config, stage=2) < 0 and not config.resume_from_deepencoder:
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
     if config.lr_decay_step < 1:
         raise UserError(f"--lr-decay-step={config.lr_decay_step}: it falls after so many steps, 1 or more")

@@ -13,10 +13,10 @@ from nanochat.errors import UserError
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
 from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero
+from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_to_resume
 
 LR = {"d20": 5e-5, "nano": 1e-3}
 
@@ -38,7 +38,7 @@ class Config(TrainConfig):
     synth: bool = False
     """train on drawn documents without end, level after level, instead of data_dir"""
     course: Course = "lines"
-    """with synth: from single characters to lines, or, from weights that read lines, to whole pages"""
+    """with synth: lines, from single characters on, or whole pages, from weights that read lines"""
     freeze_sam_blocks: bool = False
     """SAM's patch embedding, positions and blocks do not train: half the time a step, for weights that see"""
     dense_steps: int = 0
@@ -52,10 +52,11 @@ class Config(TrainConfig):
 def data(config: Config):
     """What is read: (training task, validation task, their batch plans where the order matters)."""
     if not config.synth:
-        train = TaskMixture([OverfitSamples(config.data_dir, "train")], seed=config.seed)
-        return train, OverfitSamples(config.data_dir, "val"), None, None
-    plan = lessons(config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed,
-                   course=config.course)  # fmt: skip
+        train = TaskMixture([FolderOfPairs(config.data_dir, "train")], seed=config.seed)
+        return train, FolderOfPairs(config.data_dir, "val"), None, None
+    plan = lessons(
+        config.batch_size, config.steps, config.decay, config.dense_steps, seed=config.seed, course=config.course
+    )
     return SynthDocuments("train"), SynthDocuments("val"), plan, validation(config.course)
 
 
@@ -64,6 +65,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     dense = config.synth and config.dense_weight != 0
     if config.dense_steps and not dense:
         raise UserError("--dense-steps learns from the labels of drawn documents: give --synth and a --dense-weight")
+    step_to_resume(config, stage=1)  # refuses contradictory settings before anything is loaded
     setup = start(config)
     sources = SOURCES[config.model]
     if config.deepencoder:

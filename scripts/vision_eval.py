@@ -29,7 +29,8 @@ class Config:
     """Read a set of pictures whose texts are known, and compare."""
 
     task: str = "synth-val"
-    """synth-val, -unseen, -hard or -latin, sroie-lines, empty, fox, omnidocbench, chartqa or folder:DIR"""
+    """synth-val, -unseen, -hard or -latin; view-val and so on, to be read with --modes native; sroie-lines, empty, fox,
+    omnidocbench, chartqa or folder:DIR"""
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
     n: int = 100

@@ -13,7 +13,7 @@ from nanochat.errors import UserError
 from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
 from nanochat.files import atomic_path
 from nanochat.reading.ocr import OCR
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 
 
 @dataclass
@@ -67,7 +67,7 @@ def main() -> None:
         raise UserError(f"--limit={config.limit}: read at least one document")
     if config.batch_size < 1:
         raise UserError(f"--batch-size={config.batch_size}: read at least one document at a time")
-    task = OverfitSamples(config.data_dir, config.split, stop=config.limit)
+    task = FolderOfPairs(config.data_dir, config.split, stop=config.limit)
     ids = [sample["id"] for sample in task.samples[: config.limit]]
     ocr = OCR(config.checkpoint, config.device)
     readings = read_documents(

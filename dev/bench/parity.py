@@ -6,7 +6,7 @@ Loss and gradients of a batch; what the optimizers, fused and in place, make of 
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -57,7 +57,7 @@ def _packed(batch: Batch) -> Batch:
     """The rows of a batch without padding, end to end."""
     inputs, targets, media = batch
     lengths = [inputs.size(1)] * inputs.size(0)
-    return inputs.view(1, -1), targets.view(1, -1), {**media, "rows": [0] * len(lengths), "documents": lengths}
+    return inputs.view(1, -1), targets.view(1, -1), replace(media, rows=[0] * len(lengths), documents=lengths)
 
 
 def _loss_and_gradients(trainer: Trainer, batch: Batch) -> tuple[float, torch.Tensor]:

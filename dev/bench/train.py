@@ -128,7 +128,7 @@ class CutStep:
         inputs, targets, media = to_device(batch, trainer.device)
         supervised = targets != -1
         with trainer.learner.precision.autocast(trainer.device):
-            seen = torch.cat(model.encode_images(media["pixel_values"]))
+            seen = torch.cat(model.encode_images(media.pixel_values))
             vision = seen.detach().requires_grad_()
             watch.lap("encoder forward")
             hidden = model.gpt.hidden(model.embed(inputs, None, vision))
@@ -142,7 +142,7 @@ class CutStep:
         roots, gradients = [seen], [vision.grad]
         if trainer.learner.objective.dense is not None:
             with trainer.learner.precision.autocast(trainer.device):
-                losses = trainer.learner.objective.dense(media["labels"])
+                losses = trainer.learner.objective.dense(media.labels)
                 roots.append(sum(w * losses[what] for what, w in trainer.stage.dense_weights.items()))  # type: ignore
             gradients.append(None)
             watch.lap("dense labels")
@@ -198,7 +198,7 @@ def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
         laps.append(watch.seconds())
     inputs, targets, media = ready[0]
     flops = step_flops(
-        trainer.model.config.vision, trainer.model.config.gpt, media["view_sizes"], [inputs.size(1)] * inputs.size(0),
+        trainer.model.config.vision, trainer.model.config.gpt, media.view_sizes, [inputs.size(1)] * inputs.size(0),
         int((targets != -1).sum()), sam_trains=trainer.stage.number == 1,
     )  # fmt: skip
     seconds = min(whole)
@@ -206,7 +206,7 @@ def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
         stage=trainer.stage.number, batch_size=config.batch_size, seq_len=inputs.size(1), image_size=config.image_size,
         precision=trainer.learner.precision.name, step_seconds=seconds,
         parts={name: min(lap[name] for lap in laps) for name in laps[0]},
-        tokens_per_second=inputs.numel() / seconds, pictures_per_second=len(media["view_sizes"]) / seconds,
+        tokens_per_second=inputs.numel() / seconds, pictures_per_second=len(media.view_sizes) / seconds,
         flops=flops, mfu=flops / seconds / peak,
         processor_share=share, gradient_error=error,
     )  # fmt: skip
@@ -215,7 +215,7 @@ def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
 def measure_machine(trainer: Trainer) -> Machine:
     """The limits under the trainer's model, precision and batch."""
     inputs, targets, media = next(iter(trainer.train_loader))
-    shapes = products(trainer.model.config, inputs.numel(), int((targets != -1).sum()), media["view_sizes"])
+    shapes = products(trainer.model.config, inputs.numel(), int((targets != -1).sum()), media.view_sizes)
     device = trainer.device
     rates = {shape.name: product_rate(shape, trainer.learner.precision, device) for shape in shapes}
     on_gpu = device.type == "cuda"

@@ -15,7 +15,7 @@ from typing import Any
 
 from nanochat.archives.alone import is_small, rows_of_this_process
 from nanochat.archives.cluster import plan_workers, ray_running, rows_of_ray
-from nanochat.archives.estimate import Clock, Figures, estimate, read_estimate
+from nanochat.archives.estimate import Clock, CostEstimate, estimate, read_estimate
 from nanochat.archives.files import INSIDE, File
 from nanochat.archives.pages import count_pages
 from nanochat.archives.results import write_results
@@ -25,11 +25,12 @@ from nanochat.errors import UserError
 from nanochat.prompts import asked
 from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, summary
-from nanochat.reading.ledger import READ, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import find_model
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import READ, PageState
 
-OnPage = Callable[[InputPage, str], None]
+OnPage = Callable[[InputPage, PageState], None]
 
 
 @dataclass
@@ -44,13 +45,13 @@ class Tally:
     failures: Counter[str] = field(default_factory=Counter)
 
     def add(self, page: InputPage, result: dict[str, Any] | None) -> None:
-        self.pages += page.state != "skipped"
+        self.pages += page.state != PageState.SKIPPED
         if result is None:
-            if page.state == "failed":
+            if page.state == PageState.FAILED:
                 self.failures[_kind(page)] += 1
             return
         self.tokens += result["tokens"]
-        self.looped += page.state in ("looped", "repaired")
+        self.looped += page.state in (PageState.LOOPED, PageState.REPAIRED)
 
     def report(self, settings: BatchSettings) -> str:
         """Pages a minute, failures by kind, loops caught, and what it took beside what was expected."""
@@ -63,11 +64,12 @@ class Tally:
         if expected is not None:
             lines.append(f"expected: {expected}")
         lines.append(f"it was: {self.figures(hours, settings.price)}")
+        lines.append(f"it was: {CostEstimate(self.pages, self.tokens, hours, self.workers, settings.price)}")
         return "\n".join(lines)
 
-    def figures(self, hours: float, price: float) -> Figures:
+    def figures(self, hours: float, price: float) -> CostEstimate:
         """What it took, counted as an estimate counts."""
-        return Figures(self.pages, self.tokens, hours, self.workers, price, self.clock.starting() / 3600)
+        return CostEstimate(self.pages, self.tokens, hours, self.workers, price, self.clock.starting() / 3600)
 
 
 def _kind(page: InputPage) -> str:
@@ -140,14 +142,14 @@ def _record(row: Rows, ledger: Ledger, tally: Tally, on_page: OnPage) -> None:
     source, number, last, state, why, fingerprint = (row[key] for key in KEYS)
     if ledger.done(source, number, fingerprint):
         return
-    result = json.loads(row["result"])
+    result, state = json.loads(row["result"]), PageState(state)
     ledger.record(source, number, state, why, fingerprint, result, last)
     page = InputPage(Source(source), number, state, why, last=last, fingerprint=fingerprint)
     tally.add(page, result)
     on_page(page, state)
 
 
-def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> Figures:
+def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> CostEstimate:
     """What the whole archive will take, from a sample that is read as the job reads."""
     clock = Clock()
     with _crew(files, settings, checkpoint, mode) as crew:
@@ -191,4 +193,4 @@ def batch(files: list[File], settings: BatchSettings, checkpoint: str, mode: str
     print(f"{summary(counts)} in {path}\n{tally.report(settings)}", file=sys.stderr)
     if not any(counts[state] for state in READ):
         return 2
-    return 1 if counts["failed"] else 0
+    return 1 if counts[PageState.FAILED] else 0

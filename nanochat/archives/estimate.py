@@ -35,7 +35,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Figures:
+class CostEstimate:
     """What reading an archive takes, or took."""
 
     pages: int
@@ -74,7 +74,7 @@ def estimate(
     price: float,
     out: Path,
     clock: Clock,
-) -> Figures:
+) -> CostEstimate:
     """Figures of a whole archive from a sample, also kept in `out` for the end to compare with.
 
     `count(files)`: their pages; `read(files, most)`: rows of at most so many pages of each, as a job gets them. What
@@ -94,13 +94,13 @@ def estimate(
     spent = sum(row["spent"] for row in rows) / len(rows)
     starting = clock.starting() / 3600
     hours = starting + spent * pages / workers / 3600
-    found = Figures(pages, round(tokens * pages), hours, workers, price, starting)
+    found = CostEstimate(pages, round(tokens * pages), hours, workers, price, starting)
     with atomic_path(out / "estimate.json") as temporary:
         temporary.write_text(json.dumps(asdict(found)))
     return found
 
 
-def read_estimate(out: Path) -> Figures | None:
+def read_estimate(out: Path) -> CostEstimate | None:
     """The figures that `estimate` left in a folder."""
     path = out / "estimate.json"
-    return Figures(**json.loads(path.read_text())) if path.is_file() else None
+    return CostEstimate(**json.loads(path.read_text())) if path.is_file() else None

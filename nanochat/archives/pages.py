@@ -8,6 +8,7 @@ from nanochat.errors import UserError
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import InputPage, open_document
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import PageState
 
 IsDone = Callable[[str, int], bool]  # name of a document, number of its page
 
@@ -25,7 +26,7 @@ def pages_in(
             yield document
             continue
         for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
-            if page.state != "done":
+            if page.state != PageState.DONE:
                 yield replace(page, fingerprint=file.fingerprint)
 
 
@@ -33,7 +34,7 @@ def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
     try:
         yield from documents_in(file)
     except UserError as error:
-        yield InputPage(Source(file.address), 1, "failed", str(error), last=True, fingerprint=file.fingerprint)
+        yield InputPage(Source(file.address), 1, PageState.FAILED, str(error), last=True, fingerprint=file.fingerprint)
 
 
 def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:

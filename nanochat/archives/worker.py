@@ -16,6 +16,7 @@ from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, read_together, why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import PageState
 
 Rows = dict[str, Any]  # column -> values, as Ray hands batches over
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")
@@ -42,7 +43,7 @@ class Opening:
             read = 0
             for page in pages:
                 yield _row(page)
-                read += page.state != "skipped"
+                read += page.state != PageState.SKIPPED
                 if read == self.most:
                     break
 
@@ -51,7 +52,7 @@ def _row(page: InputPage) -> Rows:
     image = page.image
     width, height = image.size if image is not None else (0, 0)
     return {
-        "source": [page.source.name], "page": [page.number], "last": [page.last], "state": [page.state],
+        "source": [page.source.name], "page": [page.number], "last": [page.last], "state": [page.state.value],
         "why": [page.why], "fingerprint": [page.fingerprint], "width": [width], "height": [height],
         "pixels": [b"" if image is None else image.tobytes()],
     }  # fmt: skip
@@ -59,10 +60,10 @@ def _row(page: InputPage) -> Rows:
 
 def _page(rows: Rows, i: int) -> InputPage:
     image = None
-    if rows["state"][i] == "page":
+    if rows["state"][i] == PageState.WAITING:
         image = Image.frombytes("RGB", (int(rows["width"][i]), int(rows["height"][i])), rows["pixels"][i])
     return InputPage(
-        Source(str(rows["source"][i])), int(rows["page"][i]), rows["state"][i], str(rows["why"][i]), image,
+        Source(str(rows["source"][i])), int(rows["page"][i]), PageState(rows["state"][i]), str(rows["why"][i]), image,
         bool(rows["last"][i]), str(rows["fingerprint"][i]),
     )  # fmt: skip
 
@@ -91,8 +92,7 @@ class Reader:
         pages = [_page(rows, i) for i in range(len(rows["source"]))]
         found: list[list[Any]] = []
         for page, result in read_together(self.ocr, pages, self.job):
-            state: str = page.state
-            why, record = page.why, None
+            state, why, record = page.state, page.why, None
             if result is not None:
                 state, why, record = result.status, why_it_ended(result), result.to_dict()
             found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(record)])

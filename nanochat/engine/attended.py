@@ -23,7 +23,7 @@ def _listen(model: NanoDeepseekOCR, embeds: Tensor) -> list[tuple[Tensor, Tensor
     def hear(module: nn.Module, inputs: tuple, output: Tensor) -> None:
         heard.append(output[0])
 
-    parts = [part for block in model.gpt.transformer["h"] for part in (block.attn.c_q, block.attn.c_k)]  # type: ignore[attr-defined]
+    parts = [part for block in model.gpt.blocks for part in (block.attn.c_q, block.attn.c_k)]
     handles = [part.register_forward_hook(hear) for part in parts]
     try:
         model.gpt.hidden(embeds)

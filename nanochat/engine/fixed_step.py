@@ -118,7 +118,7 @@ class FixedStep:
 
 def _with_linears_in(gpt: GPT, dtype: torch.dtype) -> GPT:
     """A copy whose linears are of `dtype`, as autocast would cast them in each step; the embedding is shared."""
-    shared = gpt.transformer["wte"]  # type: ignore[index]
+    shared = gpt.wte
     low = copy.deepcopy(gpt, {id(shared): shared})
     for part in low.modules():
         if isinstance(part, nn.Linear):

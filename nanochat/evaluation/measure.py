@@ -19,6 +19,7 @@ from nanochat.evaluation.scores import Estimate, PageScore, by_tier, score_page,
 from nanochat.image_process import to_rgb
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
+from nanochat.reading.state import PageState
 from nanochat.tasks.eval_set import EvalSet
 
 OURS = "nano-ocr"
@@ -146,7 +147,7 @@ def read_in_mode(
         seconds = (time.perf_counter() - started) / len(items)
         for i, item, page in zip(indices, items, pages):
             expected = item["messages"][-1]["content"]
-            looped = page.status in ("looped", "repaired")
+            looped = page.status in (PageState.LOOPED, PageState.REPAIRED)
             score = score_page(found.ids[i], found.tiers[i], expected, page.text, seconds, found.fold_case, looped)
             readings.append(ModeReading(score, page.vision_tokens, len(ocr.tokenizer.encode(expected))))
         progress(name, len(readings), len(found))
@@ -182,19 +183,19 @@ def wide_console() -> Console:
     return console if console.is_terminal else Console(width=160)
 
 
-Figures = Mapping[str, Estimate | None]
+TierFigures = Mapping[str, Estimate | None]
 
 
-def _plainly(name: str, pattern: str) -> Callable[[Figures], str]:
+def _plainly(name: str, pattern: str) -> Callable[[TierFigures], str]:
     """The figure called `name`, without its interval."""
     return lambda figures: "" if (found := figures[name]) is None else pattern.format(found.value)
 
 
-def _with_interval(name: str) -> Callable[[Figures], str]:
+def _with_interval(name: str) -> Callable[[TierFigures], str]:
     return lambda figures: per_cent(figures[name])
 
 
-def _words(figures: Figures) -> str:
+def _words(figures: TierFigures) -> str:
     """Precision, recall and F1: precision alone is gamed by reading little."""
     found = [figures[name] for name in ("precision", "recall", "f1")]
     return " / ".join(f"{100 * e.value:.1f}" for e in found if e is not None)
@@ -220,7 +221,7 @@ KEEPING_SILENT = (
 
 def table_rows(found: EvalSet, measured: Measured) -> tuple[list[str], list[list[str]]]:
     """Headings and rows, one for each tier and reader, of the figures that mean something on this set."""
-    columns: Sequence[tuple[str, Callable[[Figures], str]]] = READING
+    columns: Sequence[tuple[str, Callable[[TierFigures], str]]] = READING
     if found.questions:
         columns = ANSWERING
     elif all(r.expected == "" for r in measured.readings):

@@ -18,7 +18,9 @@ from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.hf.processing import CHAT_TEMPLATE, FINDER
 from nanochat.lines.finder import WEIGHTS
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.reading.ocr import LEAST_SURE, LINE_TOKENS, learnt_mode
+from nanochat.reading.answer import LINE_TOKENS
+from nanochat.reading.assemble import LEAST_SURE
+from nanochat.reading.ocr import learnt_mode
 from nanochat.tokenizer import RustBPETokenizer
 
 PACKAGE = Path(__file__).parents[1]
@@ -70,16 +72,26 @@ def _write(path: Path, text: str) -> None:
 
 
 def remote_code() -> dict[str, str]:
-    """File name -> text of all our modules that the three of this package need, as neighbours of each other."""
+    """File name -> text of all our modules that the three of this package need, as neighbours of each other.
+
+    Raises ValueError when two of these modules have the same last name, since only one of them could be written, and
+    for an import other than `from nanochat.x import y`.
+    """
     found: dict[str, str] = {}
+    origin: dict[str, str] = {}  # file name -> module
     waiting = [f"nanochat.hf.{name}" for name in CODE]
     while waiting:
         module = waiting.pop()
+        other = origin.setdefault(_neighbour(module), module)
+        if other != module:
+            raise ValueError(f"{other} and {module} would both become {_neighbour(module)}: rename one of them")
         if _neighbour(module) in found:
             continue
         path = PACKAGE.joinpath(*module.split(".")[1:])
         text = (path / "__init__.py" if path.is_dir() else path.with_suffix(".py")).read_text(encoding="utf-8")
         for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.Import) and any(alias.name.split(".")[0] == "nanochat" for alias in node.names):
+                raise ValueError(f"{module}: write `from nanochat.x import y`, which can be moved to a neighbour")
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith("nanochat."):
                 source = str(node.module)
                 if source == "nanochat.common":

@@ -67,7 +67,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
             module.init_rotary()
 
     def get_input_embeddings(self) -> nn.Module:
-        return self.model.gpt.transformer["wte"]  # type: ignore[index]
+        return self.model.gpt.wte
 
     def get_output_embeddings(self) -> nn.Module:
         return self.model.gpt.lm_head

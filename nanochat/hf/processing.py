@@ -9,7 +9,7 @@ from PIL import Image
 from transformers import BatchFeature, ProcessorMixin
 from transformers.generation.utils import GenerateDecoderOnlyOutput
 from transformers.image_utils import load_image, to_numpy_array
-from transformers.utils import cached_file, logging
+from transformers.utils import cached_file
 
 from nanochat.errors import UserError
 from nanochat.image_process import open_image, to_rgb, view_function
@@ -17,7 +17,6 @@ from nanochat.lines.cut import HEIGHT, Piece, join, show_in_lines
 from nanochat.lines.finder import line_finder
 from nanochat.lines.layout import find_lines
 
-log = logging.get_logger(__name__)
 FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
 # As `tokenizer.py` lays conversations out; a picture that stands apart from the text comes before it, on its own line.
@@ -55,14 +54,18 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         """`input_ids` and `attention_mask`, padded on the left; with pictures `pixel_values` and `image_sizes`.
 
         `<image>` in a text stands for a picture; a text that is no whole conversation is asked as a user's message.
-        Raises UserError unless there are as many pictures as places for them.
+        Raises UserError unless there are as many pictures as places for them, and for a picture of more than one
+        line if the model reads lines.
         """
         show = view_function(self.view, self.image_size, self.page)
         shown = [show(_picture(picture)) for picture in _flat(images)]
         if any(view.tiles is not None for view in shown):
             raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")
         if self.lines and any(view.layout.view[0] > HEIGHT for view in shown):
-            log.warning_once("this model reads single lines, and one picture is taller: processor.cut_page cuts a page")
+            raise UserError(
+                "this model reads single lines, and a picture is taller than one: cut the page with processor.cut_page,"
+                " and put the answers together with processor.join_pieces"
+            )
         prompts = [text] if isinstance(text, str) else list(text)
         if sum(prompt.count(PLACEHOLDER) for prompt in prompts) != len(shown):
             raise UserError(f"{len(shown)} pictures for {sum(p.count(PLACEHOLDER) for p in prompts)} {PLACEHOLDER}")

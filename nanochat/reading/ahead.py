@@ -22,6 +22,7 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
+from nanochat.reading.state import PageState
 
 Place = tuple[int, int, str]  # a page: which source, its number, and the source's fingerprint
 
@@ -148,7 +149,7 @@ def read_ahead(
             for page in _of_source(source, selection, dpi, password, done):
                 place = which, page.number, page.fingerprint
                 alone = page.n_pages == 1 == len(sources)
-                waiting.append((page, pool.submit(place, alone) if page.state == "page" else None))
+                waiting.append((page, pool.submit(place, alone) if page.state == PageState.WAITING else None))
                 if len(waiting) > ahead:
                     yield _arrived(*waiting.popleft())
         while waiting:
@@ -158,7 +159,7 @@ def read_ahead(
 def _arrived(page: InputPage, result: Callable[[], Image.Image | str] | None) -> InputPage:
     found = result() if result is not None else None
     if isinstance(found, str):
-        page.state, page.why = "failed", found
+        page.state, page.why = PageState.FAILED, found
     else:
         page.image = found
     return page
@@ -173,16 +174,16 @@ def _of_source(
         document = open_document(source, dpi, password)
         document.close()
     except UserError as error:
-        yield InputPage(source, 1, "failed", str(error), last=True)
+        yield InputPage(source, 1, PageState.FAILED, str(error), last=True)
         return
     n_pages = document.n_pages
     if missing := selection.missing(n_pages):
         warnings.warn(f"{source.name}: {missing}", stacklevel=2)
     for number in range(1, n_pages + 1):
-        page = InputPage(source, number, "page", "", None, number == n_pages, fingerprint, n_pages)
+        page = InputPage(source, number, PageState.WAITING, "", None, number == n_pages, fingerprint, n_pages)
         page.why = "not among --pages" if number not in selection else document.skipped(number)
         if done(source, number, fingerprint):
-            page.state = "done"
+            page.state = PageState.DONE
         elif page.why:
-            page.state = "skipped"
+            page.state = PageState.SKIPPED
         yield page

@@ -2,7 +2,6 @@
 
 import threading
 from dataclasses import dataclass
-from typing import Literal
 
 import pypdfium2 as pdfium
 from PIL import Image
@@ -10,6 +9,7 @@ from PIL import Image
 from nanochat.errors import PasswordNeeded, UserError
 from nanochat.image_process import MAX_PIXELS, explain_broken, identify, open_image
 from nanochat.reading.sources import Source
+from nanochat.reading.state import PageState
 
 ONE_PICTURE = {  # formats of which the first picture alone is read, and why
     **dict.fromkeys(("GIF", "WEBP", "PNG"), "an animation: only its first picture is read"),
@@ -109,7 +109,7 @@ class InputPage:
     source: Source
     number: int
     """from 1"""
-    state: Literal["page", "failed", "skipped", "done"]
+    state: PageState
     why: str = ""
     """of a page that failed or is skipped; of one that was read, what is to be said beside its text"""
     image: Image.Image | None = None

@@ -39,7 +39,7 @@ def page_text(entry: dict[str, Any]) -> str:
     return (entry["result"] or {}).get("text", "")
 
 
-class Placed(NamedTuple):
+class PlacedText(NamedTuple):
     """A line of text and where it stands, in pixels of the page."""
 
     text: str
@@ -56,10 +56,10 @@ class Placed(NamedTuple):
         return self.parts or ((self.text, self.box),)
 
 
-def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
+def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[PlacedText]:
     """All lines of a page whose place is known; a block of several lines is divided into equal heights."""
     result = entry["result"] or {}
-    found = [Placed(line["text"], tuple(line["box"]), round(100 * line["mean_probability"]),
+    found = [PlacedText(line["text"], tuple(line["box"]), round(100 * line["mean_probability"]),
                     tuple((part["text"], tuple(part["box"])) for part in line.get("parts", [])),
                     result.get("turned", 0))
              for line in result.get("lines", []) if line["box"]]  # fmt: skip
@@ -70,7 +70,7 @@ def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[Placed]:
             edges = [round(top + i * pitch) for i in range(len(rows) + 1)]
             boxes = [(left, first, right, last) for first, last in pairwise(edges)]
             confidence = round(100 * result["mean_probability"])
-            found += [Placed(row, box, confidence) for row, box in zip(rows, boxes) if row.strip()]
+            found += [PlacedText(row, box, confidence) for row, box in zip(rows, boxes) if row.strip()]
     return found
 
 
@@ -82,7 +82,7 @@ def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
     return lines + blocks
 
 
-def words_of(line: Placed) -> Iterator[tuple[str, Box]]:
+def words_of(line: PlacedText) -> Iterator[tuple[str, Box]]:
     """The words of a line, the length of each of its parts divided among them by their letters."""
     for text, box in line.stretches():
         page = box[2:]  # one that just holds it
@@ -153,7 +153,7 @@ def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
     yield "</body></html>\n"
 
 
-def _html_box(line: Placed, size: tuple[int, int]) -> str:
+def _html_box(line: PlacedText, size: tuple[int, int]) -> str:
     """The place of a line over its picture, `size` pixels large."""
     (left, top, right, bottom), (width, height) = line.box, size
     shares = left / width, top / height, (right - left) / width, (bottom - top) / height

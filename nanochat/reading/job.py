@@ -23,12 +23,13 @@ from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.formats import SUFFIX, LoadPage, boxes_to_draw, page_text, write
 from nanochat.reading.grounding import draw_boxes
-from nanochat.reading.ledger import READ, STATES, Ledger
+from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.options import Format
 from nanochat.reading.page import Page
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import READ, STATES, PageState
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"
@@ -64,7 +65,7 @@ class Totals:
     """What a run has done."""
 
     started: float = field(default_factory=time.monotonic)
-    states: Counter[str] = field(default_factory=Counter)
+    states: Counter[PageState] = field(default_factory=Counter)
     """how each page of the input ended, in this run or in the one that it goes on with"""
     pages: int = 0
     """read in this run"""
@@ -121,7 +122,10 @@ def _longer_names(path: Path) -> list[str]:
 
 
 def read_input(
-    make_reader: Callable[[], OCR], job: Job, ledger: Ledger, on_page: Callable[[InputPage, str], None] | None = None
+    make_reader: Callable[[], OCR],
+    job: Job,
+    ledger: Ledger,
+    on_page: Callable[[InputPage, PageState], None] | None = None,
 ) -> Totals:
     """Read every page of a job that the ledger does not have; write each source's file when its last page is there.
 
@@ -133,11 +137,11 @@ def read_input(
     unfinished: InputPage | None = None
     try:
         for page, result in _results(make_reader, job, ledger):
-            state: str = page.state
+            state = page.state
             if result is not None:
                 totals.add(result)
                 state, page.why = result.status, why_it_ended(result)
-            if state != "done":
+            if state != PageState.DONE:
                 record = None if result is None else result.to_dict()
                 if record is not None and page.image is not None and job.overlay:
                     path = _overlay_path(job, names[page.source.name], page.number)
@@ -175,7 +179,7 @@ def why_it_ended(page: Page) -> str:
     said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found")]
     if page.turned:
         said.append(f"it was read turned by {page.turned} degrees clockwise")
-    if page.status == "repaired":
+    if page.status == PageState.REPAIRED:
         said.append("it repeated itself once, and was read on without that")
     if page.unclear:
         said.append(("one piece of a line" if page.unclear == 1 else f"{page.unclear} pieces of lines") + LEFT_OUT)
@@ -222,11 +226,19 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
     """What the model makes of each picture; None where it fails, and then `waiting` says why."""
     pages = [page for page in waiting if page.image is not None]
+    """What the model makes of each picture; where all together fail, each alone, so that one cannot spoil the rest."""
+    try:
+        return list(reader.read_many(images, job.prompt, job.max_tokens, job.seconds))
+    except Exception as error:  # also one that nobody thought of must not cost the other pages
+        if len(images) == 1:
+            (page,) = (p for p in waiting if p.image is not None)
+            page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(error)}"
+            return [None]
     found: list[Page | None] = []
     results = read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), images)
     for page, result in zip(pages, results, strict=True):
         if isinstance(result, Exception):
-            page.state, page.why = "failed", f"{page.source.name}, page {page.number}: {_what_happened(result)}"
+            page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(result)}"
         found.append(None if isinstance(result, Exception) else result)
     return found
 
@@ -307,7 +319,7 @@ class _Pictures:
             self.document.close()
 
 
-def summary(counts: Counter[str]) -> str:
+def summary(counts: Counter[PageState]) -> str:
     """`12 pages: 10 ok, 1 looped, 1 failed`."""
     n = sum(counts.values())
     return f"{n} page{'s' if n != 1 else ''}: " + ", ".join(f"{counts[s]} {s}" for s in STATES if counts[s])

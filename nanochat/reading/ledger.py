@@ -14,9 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from nanochat.errors import UserError
-
-STATES = ("ok", "repaired", "looped", "cut", "failed", "skipped")
-READ = ("ok", "repaired", "looped", "cut")  # those that have text
+from nanochat.reading.state import STATES, PageState
 
 
 def _has_pages(path: Path) -> bool:
@@ -37,7 +35,7 @@ class Ledger:
 
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False, retry_failed: bool = False) -> None:
         self.path, self.retry_failed = path, retry_failed
-        self._places: dict[tuple[str, int], tuple[int, str, str]] = {}  # page -> offset, state, fingerprint
+        self._places: dict[tuple[str, int], tuple[int, PageState, str]] = {}  # page -> offset, state, fingerprint
         self._n_pages: dict[str, int] = {}  # of the sources whose last page is here
         settings = json.loads(json.dumps(settings))
         try:
@@ -79,7 +77,9 @@ class Ledger:
             raise UserError(f"{self.path} is of a run with other settings ({', '.join(changed)}): choose another --out")
 
     def _remember(self, start: int, entry: dict[str, Any]) -> None:
-        self._places[entry["source"], entry["page"]] = start, entry["state"], entry["fingerprint"]
+        if entry["state"] not in STATES:
+            raise UserError(f"{self.path}: a page ended as {entry['state']!r}, which this version does not know")
+        self._places[entry["source"], entry["page"]] = start, PageState(entry["state"]), entry["fingerprint"]
         if entry["last"]:
             for page in range(entry["page"] + 1, self._n_pages.get(entry["source"], 0) + 1):
                 self._places.pop((entry["source"], page), None)  # of an older file, which had more
@@ -96,7 +96,7 @@ class Ledger:
         self,
         source: str,
         page: int,
-        state: str,
+        state: PageState,
         why: str = "",
         fingerprint: str = "",
         result: dict | None = None,
@@ -113,10 +113,11 @@ class Ledger:
 
     def done(self, source: str, page: int, fingerprint: str) -> bool:
         """Whether a page needs no reading: it was read, from the file as it is now, and is not to be tried again."""
-        _, state, before = self._places.get((source, page), (0, "", ""))
-        if not state or before != fingerprint:
+        if (source, page) not in self._places:
             return False
-        return not (self.retry_failed and state in ("failed", "looped", "cut"))
+        _, state, before = self._places[source, page]
+        try_again = self.retry_failed and state in (PageState.FAILED, PageState.LOOPED, PageState.CUT)
+        return before == fingerprint and not try_again
 
     def finished(self, source: str, fingerprint: str) -> bool:
         """Whether a whole source needs no reading: all its pages are done."""
@@ -139,11 +140,11 @@ class Ledger:
             if (source, page) in self._places:
                 yield self.entry(source, page)
 
-    def state(self, source: str, page: int) -> str:
+    def state(self, source: str, page: int) -> PageState:
         """How a page ended."""
         return self._places[source, page][1]
 
-    def counts(self) -> Counter[str]:
+    def counts(self) -> Counter[PageState]:
         """How many pages ended in each state."""
         return Counter(state for _, state, _ in self._places.values())
 

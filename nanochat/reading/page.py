@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field
 from nanochat.lines.boxes import Box
 from nanochat.reading.grounding import Block
 from nanochat.reading.markdown import page_markdown
+from nanochat.reading.state import PageState
 
 
 @dataclass
@@ -50,7 +51,7 @@ class Page:
     views: int = 1
     width: int = 0
     height: int = 0
-    status: str = "ok"
+    status: PageState = PageState.OK
     """ok; repaired: it looped and was read on without the loop; looped; cut"""
     mean_probability: float = 1.0
     """how sure the model was of its tokens on average"""

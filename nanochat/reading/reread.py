@@ -1,7 +1,7 @@
-"""A second look at lines that the model was not sure of: larger, so that their letters lie otherwise over its tokens.
+"""Read again, larger, the lines that the model was not sure of, so that their letters fall on other patches.
 
-What is hard to see at one place of the grid of patches may be easy at another. Of both readings of a line that one is
-kept of which the model is surer.
+A letter that is hard to see at one position of the patch grid may be easy at another. Of the two readings of a line,
+the one the model is surer of is kept.
 """
 
 from dataclasses import replace
@@ -14,38 +14,38 @@ from nanochat.image_process import ImageViews
 from nanochat.lines.cut import Piece, cut_lines
 from nanochat.lines.layout import Line
 
-SURE_OF_LINE = 0.97  # mean probability under which a line is looked at again
-LARGER_TYPE = 32  # px: the type's height then
+SURE_OF_LINE = 0.97  # a line with a lower mean probability is read again
+LARGER_TYPE = 32  # height of its type then, in pixels
 
 
-class Read(NamedTuple):
-    """A piece of a line, as it was shown, and what was read."""
+class PieceAnswer(NamedTuple):
+    """A piece of a line as it was shown, and what was read."""
 
     piece: Piece
     view: ImageViews
     answer: Generation
 
 
-def sureness(found: list[Read]) -> dict[int, float]:
-    """Mean probability of what was said about each line, by its number."""
+def sureness(found: list[PieceAnswer]) -> dict[int, float]:
+    """The mean probability of what was read in each line, by the line's number."""
     said: dict[int, list[float]] = {}
     for read in found:
         said.setdefault(read.piece.row, []).extend(read.answer.probabilities)
     return {row: sum(some) / max(1, len(some)) for row, some in said.items()}
 
 
-def unsure_pieces(picture: Image.Image, lines: list[Line], first: list[Read], max_side: int) -> list[Piece]:
-    """The lines of a page, larger and cut anew, that the model is not sure of after the first look.
+def unsure_pieces(picture: Image.Image, lines: list[Line], first: list[PieceAnswer], max_side: int) -> list[Piece]:
+    """The lines of an RGB page that the model is not sure of after the first reading, larger and cut again.
 
-    None of a page without lines, whose one piece is the page.
+    Empty for a page without lines, whose one piece is the page.
     """
     unsure = [row for row, sure in sureness(first).items() if sure < SURE_OF_LINE and row < len(lines)]
     pieces = cut_lines(picture, [lines[row] for row in unsure], max_side, LARGER_TYPE)
     return [replace(piece, row=unsure[piece.row]) for piece in pieces]
 
 
-def keep_surer(first: list[Read], second: list[Read]) -> tuple[list[Read], list[Read]]:
-    """(of each line the reading that is surer, in the order of the lines; the others)."""
+def keep_surer(first: list[PieceAnswer], second: list[PieceAnswer]) -> tuple[list[PieceAnswer], list[PieceAnswer]]:
+    """(the surer reading of each line, in the order of the lines; the other readings)."""
     before, after = sureness(first), sureness(second)
     better = {row for row, sure in after.items() if sure > before[row]}
     kept = [r for r in first if r.piece.row not in better] + [r for r in second if r.piece.row in better]

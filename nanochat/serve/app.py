@@ -34,7 +34,7 @@ HEADERS = {
 }
 
 
-class Page(StaticFiles):
+class BrowserPage(StaticFiles):
     """The page's files, with what a browser should hold them to."""
 
     def file_response(self, *args, **kwargs) -> Response:
@@ -87,7 +87,7 @@ def create_app(
     async def metrics() -> Response:
         return Response(service.metrics.page(), media_type="text/plain; version=0.0.4; charset=utf-8")
 
-    app.mount("/", Page(directory=PAGE, html=True))
+    app.mount("/", BrowserPage(directory=PAGE, html=True))
     return app
 
 

@@ -12,11 +12,13 @@ from fastapi import Request
 from fastapi.responses import JSONResponse, Response
 
 from nanochat.prompts import PROMPTS, TEXT_TASKS
-from nanochat.reading.ocr import LINE_TOKENS, OCR
+from nanochat.reading.answer import LINE_TOKENS
+from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question
-from nanochat.serve.read import Job, job_events, open_all, taught_tasks
+from nanochat.serve.read import ReadRequest, job_events, open_all, taught_tasks
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
 from nanochat.tokenizer import RustBPETokenizer
@@ -50,7 +52,7 @@ async def answer_pages(
     prompt = _prompt_for_text(question) or PROMPTS["free"]
     # what is asked for bounds the whole answer (`_cut`); a line is read to its end, or its text would depend on it
     most = None if asked.most_tokens is None else max(asked.most_tokens, LINE_TOKENS)
-    job = Job(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)
+    job = ReadRequest(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)
     holds.callback(job.let_go)
     for document in documents:
         if document.n_pages > 1 and not document.skipped(2):
@@ -76,7 +78,7 @@ class _PageAnswer:
 
     def take(self, event: dict[str, Any]) -> str:
         """The further text that an event brings. Raises ApiError for a page that cannot be read."""
-        if event["event"] == "error" or event.get("status") in ("failed", "skipped"):
+        if event["event"] == "error" or event.get("status") in (PageState.FAILED, PageState.SKIPPED):
             message = event.get("message") or event["error"]
             raise ApiError(event["status"] if event["event"] == "error" and "status" in event else 400, message)
         if event["event"] != "page" or self.ended:

@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from nanochat.engine import Guard
 from nanochat.engine.batching import Prompt, Sampling
-from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image, show
-from nanochat.modes import Mode
+from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
@@ -25,7 +24,7 @@ class ImageUrl(BaseModel):
     url: str
 
 
-class Part(BaseModel):
+class MessagePart(BaseModel):
     """A piece of a message: text or a picture."""
 
     type: Literal["text", "image_url"]
@@ -35,7 +34,7 @@ class Part(BaseModel):
 
 class Message(BaseModel):
     role: Literal["system", "developer", "user", "assistant"]
-    content: str | list[Part] = ""
+    content: str | list[MessagePart] = ""
 
     @field_validator("content", mode="before")
     @classmethod
@@ -126,7 +125,9 @@ def understand(messages: list[Message]) -> Question:
     """
     turns, images = [], []
     for number, message in enumerate(messages):
-        parts = [Part(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+        parts = (
+            [MessagePart(type="text", text=message.content)] if isinstance(message.content, str) else message.content
+        )
         text = "\n".join(part.text for part in parts if part.type == "text")
         pictures = [_picture(part, f"messages.{number}.content") for part in parts if part.type == "image_url"]
         role = "system" if message.role == "developer" else message.role
@@ -146,7 +147,7 @@ def understand(messages: list[Message]) -> Question:
     return Question(turns, images)
 
 
-def _picture(part: Part, param: str) -> bytes | str:
+def _picture(part: MessagePart, param: str) -> bytes | str:
     if part.image_url is None:
         raise ApiError(400, "an image_url part needs image_url.url", "invalid_value", param)
     url = part.image_url.url
@@ -165,13 +166,12 @@ def make_prompt(
     ocr: OCR,
     messages: list[dict[str, str]],
     pictures: Sequence[bytes | Image.Image],
-    mode: Mode | None,
     max_tokens: int | None,
     samplings: list[Sampling],
     guard: Guard,
     most_pixels: int = MAX_PIXELS,
 ) -> Prompt:
-    """Decode, show as `mode` does (None: as the model was trained) and lay out; for a thread, since it takes a while.
+    """Decode, show as the model was trained to see pages, and lay out; for a thread, since it takes a while.
 
     Raises UserError for what cannot be read, a picture of over `most_pixels` among it.
     """
@@ -179,7 +179,7 @@ def make_prompt(
     views = []
     for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
         image = open_image(picture, f"picture {number}", most_pixels)
-        views.append(ocr.view(image) if mode is None else show(image, mode))
+        views.append(ocr.view(image))
     image_token_id = ocr.tokenizer.encode_special("<|image|>")
     tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])
     return ocr.engine.prompt(tokens, views, max_tokens, samplings, guard)

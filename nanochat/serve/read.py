@@ -17,11 +17,12 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.prompts import PROMPTS, prompt_for
+from nanochat.prompts import PROMPTS, asked
 from nanochat.reading.documents import Document, open_document
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR, READING_MODES
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr
@@ -34,7 +35,7 @@ PREVIEW_PIXELS = 1200  # longest side of a page in the browser
 
 
 @dataclass
-class Job:
+class ReadRequest:
     """One request: its documents, how they are read, and what has become of them, told event by event."""
 
     service: Service
@@ -121,7 +122,7 @@ class Job:
         where = {"document": self.place[0], "name": document.source.name, "page": page}
         why = document.skipped(page)
         if why:
-            yield {"event": "page", **where, "status": "skipped", "error": why}
+            yield {"event": "page", **where, "status": PageState.SKIPPED, "error": why}
             return
         begin = {"event": "begin", **where, "pages": self.n_pages}
         try:
@@ -130,7 +131,7 @@ class Job:
             seconds = self.service.settings.request_timeout
             (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
         except UserError as error:
-            yield {"event": "page", **where, "status": "failed", "error": in_fields(error)}
+            yield {"event": "page", **where, "status": PageState.FAILED, "error": in_fields(error)}
             if self.n_pages == 1:
                 raise
             return
@@ -184,11 +185,13 @@ def read_router(service: Service) -> APIRouter:
                 message = f"this model was taught {', '.join(taught)}, not {task}"
                 raise ApiError(400, message, "unsupported_task", "task")
             sources = [Source(file.filename or "upload", await file.read()) for file in files]
-            asked = f"<image>\n{prompt}" if prompt and "<image>" not in prompt else prompt or prompt_for(task)
+            question = asked(task, prompt)
             documents = await to_thread.run_sync(open_all, sources, dpi, password)
             n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
             request.state.figures["pages"] = n_pages
-            job = Job(service, documents, asked, mode, max_tokens, selection, n_pages, stream == "text", preview)
+            job = ReadRequest(
+                service, documents, question, mode, max_tokens, selection, n_pages, stream == "text", preview
+            )
             holds.callback(job.let_go)
             if n_pages > service.settings.max_pages:
                 most = service.settings.max_pages
@@ -217,7 +220,7 @@ def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[
     return documents
 
 
-async def job_events(job: Job, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:
+async def job_events(job: ReadRequest, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:
     """What the job's thread, one of `readers`, tells, and a last event of sums."""
     thread = asyncio.create_task(to_thread.run_sync(job.run, limiter=readers))
     tokens = 0

@@ -9,7 +9,7 @@ from nanochat.engine import Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
 from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.reading.ocr import OCR
-from nanochat.serve.worker import News, Reading, Worker
+from nanochat.serve.worker import News, Submission, Worker
 
 OnNews = Callable[[int, News], None]
 """(number of the view, counted over the request; what is new of it); called in the request's thread"""
@@ -27,8 +27,8 @@ class SharedEngine:
     request. It has nothing else of an `Engine`: whatever else a model can do belongs to the worker's thread."""
 
     def __init__(self, worker: Worker, on_news: OnNews) -> None:
-        self.worker, self.on_news = worker, on_news
-        self.readings: list[Reading] = []
+        self.model, self.worker, self.on_news = worker.engine.model, worker, on_news
+        self.readings: list[Submission] = []
         self.cancelled = False
         self.views = 0  # so far
 
@@ -43,16 +43,13 @@ class SharedEngine:
         prompts: list[list[int]],
         pixel_values: Pixels | None = None,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        seed: int = 42,
+        *,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
-        sampling = [Sampling(temperature, top_k, seed)]
-        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, sampling, guard))
+        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [Sampling()], guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
         self.readings = []
@@ -82,7 +79,7 @@ class SharedEngine:
 def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
     """The server's OCR for one request: its own mode and place for news, the same model."""
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
-    own.engine, own.attend = engine, False  # a further pass would be outside the batch
+    own.generator, own.locate_lines = engine, False  # a further pass would be outside the batch
     if mode:
         own.mode = own._check_mode(mode)
     return own, engine

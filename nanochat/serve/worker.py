@@ -32,7 +32,7 @@ class News:
 Deliver = Callable[[list[News] | BaseException], None]
 
 
-class Reading:
+class Submission:
     """A prompt on its way through the model, and where news of its answers go; called in the model's thread."""
 
     def __init__(self, prompt: Prompt, deliver: Deliver) -> None:
@@ -85,8 +85,8 @@ class Worker:
     def __init__(self, engine: Engine, precision: Precision, max_rows: int, metrics: Metrics) -> None:
         self.engine, self.precision, self.metrics = engine, precision, metrics
         self.scheduler = engine.scheduler(max_rows)
-        self._inbox: list[Reading] = []
-        self._readings: dict[Prompt, Reading] = {}
+        self._inbox: list[Submission] = []
+        self._readings: dict[Prompt, Submission] = {}
         self._wake = threading.Condition()
         self._ending = False
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
@@ -101,9 +101,9 @@ class Worker:
             self._wake.notify()
         self._thread.join()
 
-    def submit(self, prompt: Prompt, deliver: Deliver) -> Reading:
+    def submit(self, prompt: Prompt, deliver: Deliver) -> Submission:
         """Queue a prompt; `deliver` is handed its news in the model's thread, and must not wait."""
-        reading = Reading(prompt, deliver)
+        reading = Submission(prompt, deliver)
         with self._wake:
             if self._ending:
                 raise ApiError(503, "the server ends", "shutting_down")
@@ -167,7 +167,7 @@ class Worker:
             if len(reading.told) == len(prompt.answers):
                 del self._readings[prompt]
 
-    def _news(self, reading: Reading, number: int, answer: Answer) -> News:
+    def _news(self, reading: Submission, number: int, answer: Answer) -> News:
         generation, sent = answer.generation, reading.sent[number]
         settled = max(sent, answer.settled)
         reading.sent[number] = settled

@@ -3,11 +3,12 @@
 from nanochat.synth.document import Document
 from nanochat.synth.draw import SPLITS, draw_document
 from nanochat.synth.fonts import FontSet, find_fonts
-from nanochat.synth.levels import CURRICULUM, LEVELS, STRIPS, TEXT, TIERS, Level
+from nanochat.synth.levels import CURRICULUM, LEVELS, ONE_VIEW_TIERS, STRIPS, TEXT, TIERS, Level
 
 __all__ = [
     "CURRICULUM",
     "LEVELS",
+    "ONE_VIEW_TIERS",
     "SPLITS",
     "STRIPS",
     "TEXT",

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from nanochat.plans import FixedPlan
 from nanochat.synth.levels import LEVELS, STRIPS, TEXT
 
 Key = tuple[str, int]  # level's name, number of the document
@@ -104,7 +105,7 @@ class Curriculum:
 
 
 @dataclass
-class LevelSet:
+class LevelSet(FixedPlan):
     """A fixed set for validation: the first `per_level` documents of each level, one level a batch."""
 
     levels: tuple[str, ...]
@@ -121,12 +122,3 @@ class LevelSet:
             return None
         start = (k % batches) * per_batch + rank * self.batch_size
         return [(self.levels[k // batches], i) for i in range(start, min(start + self.batch_size, self.per_level))]
-
-    def observe(self, k: int, loss: float) -> bool:
-        return False
-
-    def state_dict(self) -> dict:
-        return {}
-
-    def load_state_dict(self, state: dict) -> None:
-        pass

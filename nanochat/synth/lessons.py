@@ -27,9 +27,9 @@ VAL_LEVELS = ("s1", "B", "D", "line256", STRIPS)
 
 # Whole pages, from weights that read lines: one row of text more at a time, then small type and every layout.
 PAGE_LESSONS = (
-    Lesson("rows2", 0.45), Lesson("rows3", 0.45), Lesson("rows4", 0.45), Lesson("rows6", 0.45), Lesson("rows8", 0.45),
-    Lesson("wide8", 0.45), Lesson("block", 0.45), Lesson("rows12", 0.45), Lesson("rows16", 0.45),
-    Lesson("rows24", 0.45), Lesson("note", 0.45), Lesson("leaf", 0.45), Lesson("page", 0.0),
+    Lesson("rows2", 0.6), Lesson("rows3", 0.6), Lesson("rows4", 0.65), Lesson("rows6", 1.0), Lesson("rows8", 1.0),
+    Lesson("wide8", 1.1), Lesson("block", 1.1), Lesson("rows12", 1.2), Lesson("rows16", 1.3),
+    Lesson("rows24", 1.4), Lesson("note", 1.4), Lesson("leaf", 1.4), Lesson("page", 0.0),
 )  # fmt: skip
 PAGE_LAST_LEVELS = (
     *("rows3", "rows4", "rows6", "C", "D", "E", "Ew", "rows8", "wide8", "block", "block", "block", "rows12", "rows16"),

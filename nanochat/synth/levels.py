@@ -70,3 +70,9 @@ TIERS = {
     "page": ("page",),
 }
 """What is reported: one line of any width, a note of 160 characters, a page of 500."""
+
+ONE_VIEW_TIERS = {
+    "block": ("block",),
+    "page": ("page",),
+}
+"""What is reported of pages read in one view: a block of at most 8 lines and 160 characters, a page of 500."""

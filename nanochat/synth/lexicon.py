@@ -101,10 +101,10 @@ def _read_sentences() -> list[str]:
 
 
 @cache
-def sentences() -> tuple[str, ...]:
+def sentences(unseen: bool = False) -> tuple[str, ...]:
     """Pieces of real English of 15 to 120 characters: explanations and examples of WordNet 3.0, without held-out words.
 
-    Empty where WordNet is not installed.
+    With `unseen` those that have one, which training never shows. Empty where WordNet is not installed.
     """
     may_stand = cache(may_be_taught)
     kept = set()
@@ -112,7 +112,10 @@ def sentences() -> tuple[str, ...]:
         text = text.strip()
         if not (15 <= len(text) <= 120 and text.isascii() and text.isprintable()):
             continue
-        if all(map(may_stand, re.findall(r"[A-Za-z]+", text))):
+        words = re.findall(r"[A-Za-z]+", text)
+        if unseen and any(map(is_held_out, words)) and not any(map(_UNFIT.search, words)):
+            kept.add(text)
+        elif not unseen and all(map(may_stand, words)):
             kept.add(text)
     return tuple(sorted(kept))
 

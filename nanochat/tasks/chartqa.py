@@ -2,7 +2,7 @@
 
 The test split of HuggingFaceM4/ChartQA, parquet: {"image": {"bytes": b"...", "path": None}, "query": "How many food
 item is shown in the bar graph?", "label": ["14"], "human_or_machine": 0}; or a folder with `val.json`, whose records
-have a prompt and an answer each (`overfit_samples.py`).
+have a prompt and an answer each (`folder_pairs.py`).
 """
 
 from pathlib import Path
@@ -12,7 +12,7 @@ from nanochat.hub import fetch_matching
 from nanochat.image_process import open_image
 from nanochat.tasks.common import BadSample
 from nanochat.tasks.eval_set import EvalSet, choose
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.parquet_rows import ParquetRows, find_parquet
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
 
@@ -28,9 +28,9 @@ class ChartQA(EvalSet):
     def __init__(self, source: str | Path, n: int) -> None:
         super().__init__()
         folder = Path(source)
-        self._samples: OverfitSamples | None = None
+        self._samples: FolderOfPairs | None = None
         if source and (folder / "val.json").is_file():
-            self._samples = OverfitSamples(folder, "val")
+            self._samples = FolderOfPairs(folder, "val")
             self._numbers = choose(len(self._samples), n)
             records = [self._samples.samples[i] for i in self._numbers]
             self.ids = [record["id"] for record in records]

@@ -1,6 +1,6 @@
 """Anyone's own pictures with their texts: a folder with `val.json`, or with a `.txt` beside each picture.
 
-`val.json` is the list that training reads (`overfit_samples.py`). Else every picture `page_3.png` with a file
+`val.json` is the list that training reads (`folder_pairs.py`). Else every picture `page_3.png` with a file
 `page_3.txt` beside it (UTF-8) is an example, in the order of their names.
 """
 
@@ -9,7 +9,7 @@ from pathlib import Path
 from nanochat.errors import UserError
 from nanochat.image_process import open_image
 from nanochat.tasks.eval_set import EvalSet, choose, reading
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 
@@ -37,7 +37,7 @@ class FolderSet(EvalSet):
 def _records(folder: Path) -> list[tuple[str, Path, str, str]]:
     """(name, picture, text, tier) of every example."""
     if (folder / "val.json").is_file():
-        samples = OverfitSamples(folder, "val").samples
+        samples = FolderOfPairs(folder, "val").samples
         return [(s["id"], folder / s["image"], s["answer"], str(s.get("type", "page"))) for s in samples]
     pictures = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in SUFFIXES and p.with_suffix(".txt").is_file()]
     if not pictures:

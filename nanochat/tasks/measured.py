@@ -10,7 +10,10 @@ from nanochat.tasks.omnidocbench import OmniDocBench
 from nanochat.tasks.sroie_lines import SroieLines
 from nanochat.tasks.synth_set import SynthSet
 
-NAMES = "synth-val, synth-unseen, synth-hard, synth-latin, sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
+NAMES = (
+    "synth-val, synth-unseen, synth-hard, synth-latin, view-val (-unseen, -hard, -latin), sroie-lines, empty, fox, "
+    "omnidocbench, chartqa, folder:DIR"
+)
 
 
 def open_set(name: str, n: int, data: str = "") -> EvalSet:
@@ -23,6 +26,8 @@ def open_set(name: str, n: int, data: str = "") -> EvalSet:
     kind, _, folder = name.partition(":")
     if name.startswith("synth-"):
         return SynthSet(name.removeprefix("synth-"), n)
+    if name.startswith("view-"):
+        return SynthSet(name.removeprefix("view-"), n, one_view=True)
     if kind == "folder" and folder:
         return FolderSet(folder, n)
     match name:

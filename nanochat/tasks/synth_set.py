@@ -3,28 +3,30 @@
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.synth import LEVELS, SPLITS, TIERS, draw_document
+from nanochat.synth import LEVELS, ONE_VIEW_TIERS, SPLITS, TIERS, draw_document
 from nanochat.tasks.eval_set import EvalSet, reading
 
 MEASURED = tuple(split for split in SPLITS if split != "train")
 
 
 class SynthSet(EvalSet):
-    """`n` documents of each tier: `line` (its widths in turn), `note` and `page`.
+    """`n` documents of each tier: `line` (its widths in turn), `note`, `page`; with `one_view`: `block`, `page`.
 
     `split`: `val`, trained fonts and words in texts and layouts never shown; `unseen`, held-out fonts and words;
     `hard`, the heaviest degradations; `latin`, the other languages of western Europe, the rest as in `val`. Raises
     UserError for another split.
     """
 
-    def __init__(self, split: str, n: int) -> None:
+    def __init__(self, split: str, n: int, one_view: bool = False) -> None:
         super().__init__()
         if split not in MEASURED:
-            raise UserError(f"no set synth-{split}: there are {', '.join(f'synth-{name}' for name in MEASURED)}")
+            kind = "view" if one_view else "synth"
+            raise UserError(f"no set {kind}-{split}: there are {', '.join(f'{kind}-{name}' for name in MEASURED)}")
         self.split, self.accents = split, split == "latin"
-        self.keys = [(levels[i % len(levels)], i) for levels in TIERS.values() for i in range(n)]
+        tiers = ONE_VIEW_TIERS if one_view else TIERS
+        self.keys = [(levels[i % len(levels)], i) for levels in tiers.values() for i in range(n)]
         self.ids = [f"{level}-{i}" for level, i in self.keys]
-        self.tiers = [tier for tier in TIERS for _ in range(n)]
+        self.tiers = [tier for tier in tiers for _ in range(n)]
 
     def get_example(self, index: int) -> dict:
         level, i = self.keys[index]

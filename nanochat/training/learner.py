@@ -113,9 +113,7 @@ class Learner:
             batch = torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), IGNORE), batch[2]
         inputs, targets, media = to_device(batch, self.device)
         with self.precision.autocast(self.device):
-            text, dense = self.objective(
-                inputs, targets, media["pixel_values"], media["labels"], media["documents"], read
-            )
+            text, dense = self.objective(inputs, targets, media.pixel_values, media.labels, media.documents, read)
             extra = sum((w * dense[what] for what, w in self.dense_weights.items() if what in dense), 0 * text)
         (text / max(tokens, 1) + dense_share * extra / passes).backward()
         return float(text.detach()), float(extra.detach())
@@ -134,7 +132,7 @@ class Learner:
     def _forget_unused(self, batches: list[Batch], read: bool) -> None:
         """Drop the zeros that stand for the gradients, already summed, of sharded parameters that no rank used."""
         media = [batch[2] for batch in batches]
-        counts = [sum(m[what] is not None for m in media) for what in ("pixel_values", "labels")]
+        counts = [sum(m.pixel_values is not None for m in media), sum(m.labels is not None for m in media)]
         seen, asked = sum_over_ranks(counts, self.device)
         used = {"model.gpt.": read, "dense.": asked > 0, "model.": seen > 0}
         for name, p in self.objective.named_parameters():
@@ -144,11 +142,11 @@ class Learner:
     def _flops(self, batch: Batch, read: bool) -> float:
         inputs, targets, media = batch
         model = self.objective.model
-        lengths = media["documents"] or [inputs.size(1)] * inputs.size(0)
+        lengths = media.documents or [inputs.size(1)] * inputs.size(0)
         return step_flops(
             model.config.vision,
             model.config.gpt,
-            media["view_sizes"],
+            media.view_sizes,
             lengths if read else [],
             supervised=int((targets != IGNORE).sum()) if read else 0,
             sam_trains=model.sam_model.pos_embed.requires_grad,

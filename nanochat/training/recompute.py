@@ -16,7 +16,7 @@ def blocks(model: NanoDeepseekOCR) -> Iterator[nn.Module]:
     """The repeating blocks of SAM, CLIP and GPT, which hold nearly all weights and time."""
     yield from model.sam_model.blocks
     yield from model.vision_model.transformer.layers
-    yield from model.gpt.transformer["h"]  # type: ignore[misc]
+    yield from model.gpt.blocks
 
 
 def recompute_blocks(model: NanoDeepseekOCR, which: Recompute) -> None:

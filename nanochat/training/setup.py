@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Literal
 
 import torch
@@ -46,14 +45,13 @@ class Setup:
 
 
 def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
-    """The tokenizer in `tokenizer_dir`; nano's own, of characters, is made and left there when the folder has none."""
-    expected = preset(config.model).gpt.vocab_size
+    """The tokenizer in `tokenizer_dir`, or for nano, whose tokens are characters, one that needs no file.
+
+    Each checkpoint has its tokenizer beside it. Raises UserError when the file is missing or belongs to another size.
+    """
     if config.model == "nano":
-        tokenizer = RustBPETokenizer.characters()
-        if not (Path(config.tokenizer_dir) / "tokenizer.pkl").exists() and get_dist_info()[1] == 0:
-            tokenizer.save(config.tokenizer_dir)
-            print0(f"Made nano's tokenizer of characters: {config.tokenizer_dir}/tokenizer.pkl")
-        return tokenizer
+        return RustBPETokenizer.characters()
+    expected = preset(config.model).gpt.vocab_size
     tokenizer = RustBPETokenizer.from_directory(config.tokenizer_dir)
     if tokenizer.get_vocab_size() != expected:
         raise UserError(

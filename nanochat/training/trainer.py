@@ -48,7 +48,7 @@ class TrainConfig:
     checkpoint_dir: str = "checkpoints"
     """folder that checkpoints are written to"""
     tokenizer_dir: str = "tokenizer"
-    """folder with tokenizer.pkl (nano makes its own)"""
+    """folder with tokenizer.pkl; nano needs none"""
     steps: int = -1
     """optimizer steps; -1: as many as num_epochs take"""
     num_epochs: int = 1
@@ -101,6 +101,20 @@ class TrainConfig:
     """of weights and data order"""
 
 
+def step_to_resume(config: TrainConfig, stage: int) -> int:
+    """The step of the stage's checkpoint in `checkpoint_dir` that the settings resume from; -1: from the first step.
+
+    Raises UserError when the settings ask for the newest checkpoint and for that of a given step.
+    """
+    if config.resume == "no":
+        return config.resume_step
+    if config.resume_step >= 0:
+        raise UserError(
+            f"--resume=auto takes the newest checkpoint, --resume_step={config.resume_step} another: give only one"
+        )
+    return newest_step(config.checkpoint_dir, stage)
+
+
 def cosine(warmup: int) -> Schedule:
     """Linear warm-up over `warmup` steps, then half a cosine to zero."""
 
@@ -151,7 +165,7 @@ class Trainer:
         self.config, self.stage, self.model, self.tokenizer = config, stage, model.to(device), tokenizer
         self.train_loader, self.val_loader, self.device = train_loader, val_loader, device
         _, self.rank, _, self.world_size = get_dist_info()
-        self.first_step = self._step_to_resume()
+        self.first_step = step_to_resume(config, stage.number)
         precision = self._choose_precision()
         self.peak = peak_flops(device, precision) * self.world_size
         self.learner = self._build_learner(precision)
@@ -191,7 +205,7 @@ class Trainer:
             raise UserError("--shard divides the optimizer's state, and 8-bit state cannot be: take --optimizer=adamw")
         sharded = config.shard and dist.is_initialized()
         if sharded:
-            shard(objective, model.gpt.transformer["h"])  # type: ignore[arg-type]
+            shard(objective, model.gpt.blocks)
         optimizers = build_optimizers(
             objective, config.optimizer, stage.lr, config.weight_decay, muon_dtype=precision.dtype()
         )
@@ -215,12 +229,6 @@ class Trainer:
         return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
 
     # --- resuming -----------------------------------------------------------------------------------------------------
-
-    def _step_to_resume(self) -> int:
-        """The step of the checkpoint to go on from; -1: none."""
-        if self.config.resume == "auto":
-            return newest_step(self.config.checkpoint_dir, self.stage.number)
-        return self.config.resume_step
 
     def resume(self) -> None:
         """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one.

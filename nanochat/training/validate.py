@@ -121,15 +121,15 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
             tokens = int((targets != -1).sum())
             if not len(inputs):  # of the last batch another rank may have taken all
                 continue
-            if media["pixel_values"] is None:
+            if media.pixel_values is None:
                 sums.add(loss=model(inputs, targets, loss_reduction="sum"), tokens=tokens)
                 continue
-            embeds = model.encode_images(media["pixel_values"])
+            embeds = model.encode_images(media.pixel_values)
             losses = model(inputs, targets, vision_embeds=torch.cat(embeds), loss_reduction="none").sum(1)  # (B,)
             sums.add(loss=losses.sum(), tokens=tokens)
-            pages += page_vectors(embeds, media["layouts"])
+            pages += page_vectors(embeds, media.layouts)
             donors = swap_pictures(embeds, last_seen)
-            rows = sorted({row for row, donor in zip(media["rows"], donors) if donor is not None})
+            rows = sorted({row for row, donor in zip(media.rows, donors) if donor is not None})
             if rows:
                 others = [own if donor is None else donor for own, donor in zip(embeds, donors)]
                 wrong = model(inputs, targets, vision_embeds=torch.cat(others), loss_reduction="none").sum(1)

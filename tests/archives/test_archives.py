@@ -18,7 +18,7 @@ from helpers.tiny_server import tiny_checkpoint
 
 from nanochat import cli
 from nanochat.archives.batch import Tally, _cause, _ray
-from nanochat.archives.estimate import Figures, choose_sample, estimate, read_estimate
+from nanochat.archives.estimate import CostEstimate, choose_sample, estimate, read_estimate
 from nanochat.archives.files import File, count_pages, documents_in, find_files, pages_in
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
@@ -224,7 +224,7 @@ def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:
     assert len(set(sample)) == 16 and {int(f.address[:-4]) // 25 for f in sample} == {0, 1, 2, 3}
     result = {"tokens": 50, "seconds": 2.0}
     found = estimate(files, lambda some: 3 * len(some), lambda some, most: iter([result, None]), 4, 0.9, tmp_path)
-    assert found == Figures(300, 15_000, 300 * 2 / 4 / 3600, 4, 0.9) == read_estimate(tmp_path)
+    assert found == CostEstimate(300, 15_000, 300 * 2 / 4 / 3600, 4, 0.9) == read_estimate(tmp_path)
     assert str(found).endswith("a million pages: 556 worker-hours or 500.00 in cost")
     with pytest.raises(UserError, match="nothing could be read of a sample of 16 files"):
         estimate(files, len, lambda some, most: iter([None]), 1, 0.0, tmp_path)

@@ -23,7 +23,7 @@ from nanochat.multimodal_dataloader import (
 )
 from nanochat.plans import ShuffledBatches
 from nanochat.tasks.common import TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tokenizer import RustBPETokenizer
 
 TOKENIZER = RustBPETokenizer.characters()
@@ -68,13 +68,13 @@ def test_dense_labels_lie_where_the_view_shows_the_glyphs(kind):
 
 def test_views_of_one_size_are_stacked_and_others_listed():
     same = [Prepared([conversation(64), conversation(64)], TOKENIZER, native_view, 512)[i] for i in range(2)]
-    assert collate(same, 0)[2]["pixel_values"].shape == (2, 3, 64, 64)
+    assert collate(same, 0)[2].pixel_values.shape == (2, 3, 64, 64)
     mixed = [Prepared([conversation(64, 192), conversation()], TOKENIZER, native_view, 512)[i] for i in range(2)]
     media = collate(mixed, 0)[2]
-    assert [view.view.shape[-1] for view in media["pixel_values"]] == [64, 192]
-    assert media["view_sizes"] == [(64, 64), (64, 192)]
+    assert [view.view.shape[-1] for view in media.pixel_values] == [64, 192]
+    assert media.view_sizes == [(64, 64), (64, 192)]
     text = [Prepared([conversation()], TOKENIZER, native_view, 512)[0]]
-    assert collate(text, 0)[2]["pixel_values"] is None
+    assert collate(text, 0)[2].pixel_values is None
 
 
 @given(sides=st.lists(st.sampled_from([64, 128, 320]), max_size=4), max_tokens=st.integers(1, 80))
@@ -132,7 +132,7 @@ def test_validation_reads_each_sample_once_over_ranks(tmp_path):
 
 def test_text_and_pictures_share_batches(tmp_path):
     mixture = TaskMixture([documents(tmp_path / "data", n=4), Texts()])
-    kinds = {(len(media["layouts"]), len(inputs)) for _, (inputs, _, media) in zip(range(30), loader(mixture))}
+    kinds = {(len(media.layouts), len(inputs)) for _, (inputs, _, media) in zip(range(30), loader(mixture))}
     assert kinds == {(0, 2), (1, 2), (2, 2)}
 
 
@@ -143,7 +143,7 @@ def broken_folder(tmp_path, n: int):
     records = [{**record, "id": f"doc_{i}"} for i in range(n)]
     records[3]["image"] = "images/broken.png"
     (folder / "train.json").write_text(json.dumps(records))
-    return OverfitSamples(folder, "train")
+    return FolderOfPairs(folder, "train")
 
 
 def test_one_unreadable_sample_among_many_is_skipped_counted_and_named(tmp_path, capsys):
@@ -184,9 +184,9 @@ def test_the_real_ten_documents(tmp_path):
     source = shared_data("overfit10")
     (folder / "train.json").write_text((source / "overfit_dataset.json").read_text())
     (folder / "images").symlink_to(source / "images")
-    task = OverfitSamples(folder, "train")
+    task = FolderOfPairs(folder, "train")
     reader = create_multimodal_loader(task, TOKENIZER, 5, 4096, view_function("square", 128), shuffle=False)
     batches = list(reader)
     assert [inputs.size(0) for inputs, _, _ in batches] == [5, 5]
-    assert all(media["pixel_values"].shape == (5, 3, 128, 128) for _, _, media in batches)
+    assert all(media.pixel_values.shape == (5, 3, 128, 128) for _, _, media in batches)
     assert not reader.skipped

@@ -38,19 +38,19 @@ def test_what_is_packed_is_what_was_padded(lengths: list[int]):
     kept = [Sample(torch.randint(1, 200, (n,), generator=random).tolist(), [0] + [1] * (n - 1), []) for n in lengths]
     padded, targets, _ = collate(kept, 0)
     packed, packed_targets, media = collate(kept, 0, pack=True)
-    assert 1 - (sum(lengths) - len(lengths)) / padded.numel() > MAX_PADDING or media["documents"] is None
-    if media["documents"] is None:
+    assert 1 - (sum(lengths) - len(lengths)) / padded.numel() > MAX_PADDING or media.documents is None
+    if media.documents is None:
         assert torch.equal(packed, padded) and torch.equal(packed_targets, targets)
         return
-    assert packed.shape == (1, sum(media["documents"])) and (packed != 0).all()
-    for row, ours, theirs in zip(range(len(kept)), *(x[0].split(media["documents"]) for x in (packed, packed_targets))):
+    assert packed.shape == (1, sum(media.documents)) and (packed != 0).all()
+    for row, ours, theirs in zip(range(len(kept)), *(x[0].split(media.documents) for x in (packed, packed_targets))):
         assert torch.equal(ours, padded[row, : len(ours)]) and torch.equal(theirs, targets[row, : len(ours)])
 
 
 def loss_and_gradients(model: NanoDeepseekOCR, batch: Batch) -> tuple[float, torch.Tensor]:
     inputs, targets, media = batch
     model.zero_grad()
-    loss = model(inputs, targets, media["pixel_values"], loss_reduction="sum", documents=media["documents"])
+    loss = model(inputs, targets, media.pixel_values, loss_reduction="sum", documents=media.documents)
     loss.backward()
     return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
@@ -59,7 +59,7 @@ def test_pictures_and_text_packed_together_have_the_losses_that_each_has_alone()
     model = tiny_model(256)
     mixed = samples((1, "a chart"), (0, "some words " * 15), (2, "two"), (0, "yes"))
     packed = collate(mixed, 0, pack=True)
-    assert packed[2]["documents"] == [len(sample.ids) - 1 for sample in mixed if isinstance(sample, Sample)]
+    assert packed[2].documents == [len(sample.ids) - 1 for sample in mixed if isinstance(sample, Sample)]
     loss, gradients = loss_and_gradients(model, packed)
     padded_loss, padded_gradients = loss_and_gradients(model, collate(mixed, 0))
     alone = [loss_and_gradients(model, collate([sample], 0)) for sample in mixed]
@@ -67,8 +67,8 @@ def test_pictures_and_text_packed_together_have_the_losses_that_each_has_alone()
     assert loss == pytest.approx(padded_loss, rel=1e-5)
     assert (gradients - padded_gradients).norm() < 1e-5 * padded_gradients.norm()
     inputs, targets, media = packed
-    each = model(inputs, targets, media["pixel_values"], loss_reduction="none", documents=media["documents"])
-    assert [x.sum().item() for x in each[0].split(media["documents"])] == pytest.approx([a for a, _ in alone], rel=1e-5)
+    each = model(inputs, targets, media.pixel_values, loss_reduction="none", documents=media.documents)
+    assert [x.sum().item() for x in each[0].split(media.documents)] == pytest.approx([a for a, _ in alone], rel=1e-5)
 
 
 def test_a_packed_run_has_the_losses_of_a_padded_one(tmp_path, monkeypatch):
@@ -78,7 +78,7 @@ def test_a_packed_run_has_the_losses_of_a_padded_one(tmp_path, monkeypatch):
         tiny_trainer(task, tmp_path / str(pack), batch_size=4, steps=5, pack=pack, recompute="all")
         for pack in (True, False)
     )
-    shapes = [media["documents"] is not None for _, (_, _, media) in zip(range(5), packed.train_loader)]
+    shapes = [media.documents is not None for _, (_, _, media) in zip(range(5), packed.train_loader)]
     packed.train_loader.position = 0
     assert any(shapes)
     assert losses(packed) == pytest.approx(losses(padded), rel=1e-5)

@@ -15,6 +15,7 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.tasks.common import BadSample, Task, TaskMixture
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.overfit_samples import OverfitSamples
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -79,7 +80,7 @@ def test_an_empty_mixture_is_empty():
         TaskMixture([])[0]
 
 
-# ---- OverfitSamples
+# ---- FolderOfPairs
 
 
 def make_folder(folder: Path, **changes) -> Path:
@@ -95,7 +96,7 @@ def make_folder(folder: Path, **changes) -> Path:
 
 
 def test_a_sample_becomes_a_conversation_with_its_picture(tmp_path: Path):
-    task = OverfitSamples(data_dir=make_folder(tmp_path))
+    task = FolderOfPairs(data_dir=make_folder(tmp_path))
     sample = task[0]
     assert sample["messages"] == [
         {"role": "user", "content": "<image>\nFree OCR."},
@@ -116,7 +117,7 @@ def test_the_ten_real_samples_are_read_and_rendered(tmp_path: Path):
     (tmp_path / "images").symlink_to(source / "images")
     records = json.loads((source / "overfit_dataset.json").read_text())
     (tmp_path / "val.json").write_text(json.dumps(records))
-    task = OverfitSamples(tmp_path, split="val")
+    task = OverfitSamples(tmp_path, split="val")  # by the recipe's name
     tokenizer = RustBPETokenizer.characters()
     assert len(task) == 10
     for sample, record in zip(task, records):
@@ -130,7 +131,7 @@ def test_the_ten_real_samples_are_read_and_rendered(tmp_path: Path):
 
 def test_a_missing_file_says_what_to_copy(tmp_path: Path):
     with pytest.raises(UserError, match=r"no such file: .*train\.json.* `cp .*overfit_dataset\.json .*train\.json`"):
-        OverfitSamples(tmp_path)
+        FolderOfPairs(tmp_path)
 
 
 @pytest.mark.parametrize(
@@ -148,7 +149,7 @@ def test_a_missing_file_says_what_to_copy(tmp_path: Path):
 def test_a_bad_record_is_named_at_once(tmp_path: Path, changes: dict, complaint: str):
     make_folder(tmp_path, **changes)
     with pytest.raises(UserError, match=complaint) as caught:
-        OverfitSamples(tmp_path)
+        FolderOfPairs(tmp_path)
     assert str(tmp_path / "train.json") in str(caught.value)
 
 
@@ -156,7 +157,7 @@ def test_a_bad_record_is_named_at_once(tmp_path: Path, changes: dict, complaint:
 def test_a_file_that_is_no_list_of_samples_is_one_clear_line(tmp_path: Path, text: str):
     (tmp_path / "train.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"train\.json") as caught:
-        OverfitSamples(tmp_path)
+        FolderOfPairs(tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -179,7 +180,7 @@ def test_a_bad_picture_is_named_when_its_sample_is_read(tmp_path: Path, damage: 
         path.mkdir()
     elif damage != "missing":
         path.write_bytes({"truncated": whole[:-40], "text": b"hello", "empty": b"", "bomb": bomb()}[damage])
-    task = OverfitSamples(tmp_path)
+    task = FolderOfPairs(tmp_path)
     with pytest.raises(BadSample) as caught:
         task[0]
     message = str(caught.value)

@@ -80,6 +80,18 @@ def test_training_goes_on_from_the_newest_weights_and_fills_its_time(tmp_path: P
     assert flag(leg2, "seed") != flag(leg, "seed")
 
 
+def test_one_call_checks_measures_and_trains_within_its_time(tmp_path: Path):
+    commands = run("all", tmp_path)
+    for command in commands:
+        check_command(["python", *command])
+    modules = [command[command.index("-m") + 1] for command in commands]
+    assert modules[0] == "dev.bench" and "scripts.vis_mid_train" in modules and modules[-1] == "dev.gpu_day"
+    leg = next(c for c in commands if "vis_tok_train" in c[1] and flag(c, "checkpoint_dir").endswith("leg1"))
+    assert flag(leg, "course") == "pages"
+    assert 300 / 0.25 <= int(flag(leg, "steps")) <= 460 / 0.25  # what is left of 520 seconds
+    assert [step["slice"] for step in read_steps(tmp_path / "out")][-1] == "train"
+
+
 def test_a_slice_that_is_out_of_time_says_what_it_left_out(tmp_path: Path):
     assert run("check", tmp_path, LIMIT="1") == []
     assert all("not begun" in outcome(step["rc"]) for step in read_steps(tmp_path / "out"))

@@ -12,7 +12,7 @@ from nanochat.image_process import view_function
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.trainer import Stage, TrainConfig, Trainer, decay_to_zero
 
@@ -73,6 +73,6 @@ def losses(trainer: Trainer) -> list[float]:
     return found
 
 
-def documents(folder: Path, n: int = 6) -> OverfitSamples:
+def documents(folder: Path, n: int = 6) -> FolderOfPairs:
     """`write_documents` as a task."""
-    return OverfitSamples(write_documents(folder, n), "train")
+    return FolderOfPairs(write_documents(folder, n), "train")

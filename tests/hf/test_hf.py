@@ -17,8 +17,8 @@ from transformers import AutoModelForImageTextToText, AutoProcessor, pipeline
 
 import nanochat.hf
 from nanochat.checkpoint import load_model
-from nanochat.hf.export import export_hf, fast_tokenizer
-from nanochat.hf.processing import log
+from nanochat.hf import export as hf_export
+from nanochat.hf.export import export_hf, fast_tokenizer, remote_code
 from nanochat.image_process import expand_image_tokens, to_rgb, view_function
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.tokenizer import RustBPETokenizer
@@ -40,7 +40,7 @@ def folder(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
         head = model.gpt.lm_head.weight
         head[[token for token in range(len(head)) if not (65 <= token < 123 or token == 10)]] = 0
     RustBPETokenizer.characters().save(path)
-    save_checkpoint(path, 3, model, {}, {"stage": 2, "training": {"synth": True}})
+    save_checkpoint(path, 3, model, {}, {"stage": 2, "training": {"synth": False}})
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("sys.argv", ["export", f"--checkpoint={path}/step_3.pt", f"--out={path}/out", "--format=hf"])
         export.main()
@@ -169,18 +169,15 @@ print(json.dumps(model.generate(**batch, max_new_tokens=24)[0].tolist()))
     assert json.loads(done.stdout.splitlines()[-1]) == expected[0].tolist()
 
 
-def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path) -> None:
     """The model that comes with the project: pages of many lines, among them some that it is not sure of, read once."""
     export_hf(tmp_path, *load_model(find_model("nano")))
     processor, model = AutoProcessor.from_pretrained(tmp_path), AutoModelForImageTextToText.from_pretrained(tmp_path)
-    ocr, unclear = OCR("nano", "cpu"), 0
-    ocr.look_again = False
-    log.warning_once.cache_clear()  # other tests have heard it
+    ocr, unclear = OCR("nano", "cpu", reread=False), 0
     for name in ("receipt_002", "chart_03", "textvqa_01"):
         page = Image.open(DATA / f"{name}.png")
         pieces = processor.cut_page(page)
         batch = processor(images=[piece.picture for piece in pieces], text=[PROMPT] * len(pieces))
-        assert not caplog.records
         found = model.generate(**batch, return_dict_in_generate=True, output_logits=True)
         expected = ocr.read(page)
         assert processor.join_pieces(found, pieces) == expected.text != ""
@@ -192,8 +189,8 @@ def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, caplog: pytest.L
     found = model.generate(**batch)
     with pytest.raises(ValueError, match="output_logits=True"):
         processor.join_pieces(found, pieces)
-    processor(images=page, text=PROMPT)
-    assert "reads single lines" in caplog.text
+    with pytest.raises(ValueError, match=r"single lines.*cut_page"):  # it would make up something for a whole page
+        pipeline("image-text-to-text", model=model, processor=processor)(images=page, text=PROMPT)
 
 
 def test_a_sheet_without_lines_is_one_piece(folder: Path) -> None:
@@ -217,6 +214,21 @@ def test_labels_give_our_loss(folder: Path) -> None:
 def test_pictures_and_places_must_agree(folder: Path, images, text: str) -> None:
     with pytest.raises(ValueError, match=r"pictures for \d <image>"):
         AutoProcessor.from_pretrained(folder)(images=images, text=text)
+
+
+def test_modules_that_would_overwrite_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, text in {
+        "hf/configuration": "", "hf/processing": "", "hf/modeling": "from nanochat.a.x import one\n",
+        "a/x": "from nanochat.b.x import two\n", "b/x": "two = 2\n",
+    }.items():  # fmt: skip
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / f"{name}.py").write_text(text)
+    monkeypatch.setattr(hf_export, "PACKAGE", tmp_path)
+    with pytest.raises(ValueError, match=r"nanochat.a.x and nanochat.b.x would both become x.py"):
+        remote_code()
+    (tmp_path / "a/x.py").write_text("import nanochat.b.x\n")
+    with pytest.raises(ValueError, match=r"nanochat.a.x: write `from"):
+        remote_code()
 
 
 TRAINED = RustBPETokenizer.train_from_iterator(

@@ -140,11 +140,13 @@ def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
         check_command(["uv", *command])
     assert [command[command.index("-m") + 1] for command in steps] == [
         *("scripts.vis_tok_train", "scripts.export") * 4,
-        *("scripts.export", "scripts.vis_mid_train", "scripts.export", "dev.seeing_plots", "scripts.vision_eval"),
+        "scripts.export",
+        *("scripts.vis_tok_train", "scripts.export") * 2,
+        *("scripts.vis_mid_train", "scripts.export", "dev.seeing_plots", "scripts.vision_eval", "scripts.vision_eval"),
     ]
-    first, reads, leg1, after1, leg2, after2, leg3, after3, mean, second, stage2, _, score = flags_of(
-        machine.commands()
-    )
+    flags = flags_of(machine.commands())
+    first, reads, leg1, after1, leg2, after2, leg3, after3, mean = flags[:9]
+    frozen, after_frozen, thawed, _, second, stage2, _, score, pages_score = flags[9:]
     assert reads["--checkpoint"] == f"{first['--checkpoint_dir']}/step_70.pt"
     assert leg1["--deepencoder"] == leg1["--gpt"] == reads["--out"]
     assert leg2["--deepencoder"] == leg2["--gpt"] == after1["--out"]
@@ -152,6 +154,11 @@ def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
     assert len({leg["--seed"] for leg in (leg1, leg2, leg3)}) == 3
     assert after3["--checkpoint"] == f"{leg3['--checkpoint_dir']}/step_30.pt"
     assert {mean["--checkpoint"], mean["--average_with"]} == {after2["--out"], after3["--out"]}
+    assert frozen["--deepencoder"] == frozen["--gpt"] == mean["--out"]
+    assert (
+        thawed["--deepencoder"] == thawed["--gpt"] == after_frozen["--out"]
+        and pages_score["--model"] == "out/a folder/nano-pages"
+    )
     assert second["--resume_from_deepencoder"] == f"{leg3['--checkpoint_dir']}/deepencoder_30.pt"
     assert len({one["--checkpoint_dir"] for one in (first, leg1, leg2, leg3, second)}) == 5
     assert stage2["--checkpoint"] == f"{second['--checkpoint_dir']}/step_50.pt" and score["--model"] == stage2["--out"]

@@ -20,6 +20,8 @@ from nanochat.lines.layout import find_lines
 from nanochat.modes import get_mode
 from nanochat.prompts import PROMPTS
 from nanochat.reading import ocr as module
+from nanochat.reading.answer import Ask
+from nanochat.reading.assemble import piece_lines
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.reread import SURE_OF_LINE
@@ -49,7 +51,7 @@ def pages(n: int) -> list[Image.Image]:
 @pytest.fixture(autouse=True)
 def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
     """Random weights are sure of nothing, and would leave out every line."""
-    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.0)
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)
 
 
 def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,12 +61,11 @@ def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.M
     whole = OCR(folder, mode="lines").read(page, max_tokens=12).lines[0]
     means = []
 
-    def left_alone_out(self, pieces, texts, answers):
+    def left_alone_out(pieces, texts, answers):
         means.append(answers[1].mean_probability)
-        return piece_lines(self, pieces, ["", *texts[1:]], answers)
+        return piece_lines(pieces, ["", *texts[1:]], answers)
 
-    piece_lines = OCR._piece_lines
-    monkeypatch.setattr(OCR, "_piece_lines", left_alone_out)
+    monkeypatch.setattr("nanochat.reading.assemble.piece_lines", left_alone_out)
     (rest,) = OCR(folder, mode="lines").read(page, max_tokens=12).lines
     assert whole.box is not None and whole.box[0] < 100 and len(whole.parts) == 2
     assert whole.text == " ".join(part.text for part in whole.parts)
@@ -75,7 +76,7 @@ def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.M
 def test_what_the_model_is_not_sure_of_is_left_out_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = draw_page([sentence(i) for i in range(4)])[0]
     said = OCR(folder, mode="lines").read(page, max_tokens=12)
-    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.6)
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.6)
     left_out = OCR(folder, mode="lines").read(page, max_tokens=12)
     assert said.unclear == 0 and said.text
     assert left_out.unclear == left_out.views >= 4 and left_out.text == "" and left_out.lines == []
@@ -95,9 +96,8 @@ def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A page without lines is one line as well."""
-    monkeypatch.setattr("nanochat.reading.ocr.LINE_TOKENS", 5)
-    reader, (note, *_, blank) = OCR(folder), pages(1)
-    reader.look_again = reader.turn_pages = False  # each line is answered once
+    monkeypatch.setattr("nanochat.reading.answer.LINE_TOKENS", 5)
+    reader, (note, *_, blank) = OCR(folder, reread=False, turn=False), pages(1)  # each line is answered once
     for together in ([note], [note, blank], [blank, note]):
         read = dict(zip(map(id, together), reader.read_many(together, max_tokens=12), strict=True))
         assert read[id(note)].tokens == 5 * read[id(note)].views
@@ -107,23 +107,28 @@ def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
 def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -> list[str]:
     """The texts of pages that are shown in one mode after the other, read so many views at a time."""
     modes = ("native", "lines", "tiny", "base", "gundam")
+    answerer = reader.answerer()
     texts, position = [], 0
     while position < len(pages):
         some = range(position, min(len(pages), position + sizes[position % len(sizes)]))
-        shown = [reader._show(pages[i], find_lines(pages[i]), modes[i % len(modes)]) for i in some]
-        texts += [page.text for page in reader._answer(shown, [pages[i] for i in some], PROMPTS["free"], 12, None)]
+        shown = [answerer.show(pages[i], find_lines(pages[i]), modes[i % len(modes)]) for i in some]
+        texts += [page.text for page in answerer.read(shown, [pages[i] for i in some], Ask(PROMPTS["free"], 12))]
         position = some.stop
     return texts
 
 
 @pytest.mark.parametrize("n", [20, pytest.param(200, marks=pytest.mark.slow)])
 def test_mixed_sizes_and_modes_give_each_page_its_own_text(folder: Path, n: int) -> None:
-    reader = OCR(folder, batch_size=16)
-    reader.attend = False
+    reader = OCR(folder, batch_size=16, locate_lines=False)
     mixed = pages(n - 1)
     alone = mixed_modes(reader, mixed, (1,))
     assert mixed_modes(reader, mixed, (3, 8, 16)) == alone
     assert len(set(alone)) > n // 4
+
+
+def test_no_pictures_are_no_pages(folder: Path) -> None:
+    reader = OCR(folder, mode="auto")
+    assert list(reader.read_many([])) == [] and reader.answerer().read([], [], Ask(PROMPTS["free"])) == []
 
 
 def test_pages_are_asked_for_as_they_are_read(folder: Path) -> None:
@@ -244,8 +249,7 @@ def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Of four lines the second and the third are unclear; larger, the second is clearer, the third is not."""
-    reader, page = OCR(folder, mode="lines"), draw_page([sentence(i, 3) for i in range(4)])[0]
-    reader.turn_pages = False
+    reader, page = OCR(folder, mode="lines", turn=False), draw_page([sentence(i, 3) for i in range(4)])[0]
     asked: list[tuple[int, bool]] = []
 
     def answers(prompts, views, *_, again: bool = False, **__) -> list[Generation]:
@@ -263,7 +267,7 @@ def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
     assert [line.mean_probability for line in read.lines] == pytest.approx([0.99, 0.9, 0.6, 0.98])
     boxes = [line.box for line in read.lines if line.box is not None]
     assert len(boxes) == 4 and boxes == sorted(boxes, key=lambda box: box[1])
-    reader.look_again = False
+    reader.reread = False
     once = reader.read(page)
     assert once.text == "one\ntwo\nthree\nfour"
     assert read.vision_tokens > once.vision_tokens and read.tokens == once.tokens + len("newworse")
@@ -273,7 +277,7 @@ def test_nano_is_never_less_sure_of_a_line_for_having_looked_twice() -> None:
     page = draw_page(["Rye toast with honey 4.40", "l1I|0Oo .,;:", "Subtotal 27.70"], 13)[0]
     reader = OCR("nano")
     twice = reader.read(page)
-    reader.look_again = False
+    reader.reread = False
     once = reader.read(page)
     assert len(twice.lines) == len(once.lines) == 3
     for line, before in zip(twice.lines, once.lines):

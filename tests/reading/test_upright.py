@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box, turn_box
-from nanochat.reading.formats import Placed, placed_lines, words_of, write
+from nanochat.reading.formats import PlacedText, placed_lines, words_of, write
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.orientation import CLOCKWISE, Sight, best_turn, turn
@@ -114,10 +114,10 @@ def test_ways_that_are_not_clearly_better_are_not_taken() -> None:
 
 def test_words_are_told_apart_along_a_line_that_runs_up_or_down() -> None:
     box = (10, 20, 30, 120)
-    assert list(words_of(Placed("ab cdefghi", box, 90, turned=270))) == [
+    assert list(words_of(PlacedText("ab cdefghi", box, 90, turned=270))) == [
         ("ab", (10, 20, 30, 40)), ("cdefghi", (10, 50, 30, 120)),
     ]  # fmt: skip
-    assert list(words_of(Placed("ab cdefghi", box, 90, turned=90))) == [
+    assert list(words_of(PlacedText("ab cdefghi", box, 90, turned=90))) == [
         ("ab", (10, 100, 30, 120)), ("cdefghi", (10, 20, 30, 90)),
     ]  # fmt: skip
 

@@ -209,6 +209,8 @@ def test_stage_two_without_an_encoder(place, monkeypatch, capsys):
         (vis_tok_train.main, ("--dense-steps=1",), "--dense-steps"),
         (vis_tok_train.main, ("--synth", "--dense-steps=1", "--dense-weight=0"), "--dense-steps"),
         (vis_tok_train.main, ("--batch-size=0",), "--batch-size"),
+        (vis_tok_train.main, ("--resume=auto", "--resume_step=3"), "--resume_step=3"),
+        (vis_mid_train.main, ("--resume=auto", "--resume_step=3"), "--resume_step=3"),
         (vis_mid_train.main, ("--lr-decay-step=0", "--deepencoder=deepencoder_5.pt"), "--lr-decay-step"),
     ],
 )

@@ -240,7 +240,7 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
     for row in range(5):
         ImageDraw.Draw(page).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
     monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
-    monkeypatch.setattr("nanochat.reading.ocr.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
     expected = OCR(checkpoint, "cpu").read(page)
     assert expected.views >= 5 and len(expected.text) > 100
     with tiny_server(checkpoint) as server:
@@ -318,7 +318,7 @@ def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypa
     monkeypatch.setattr("nanochat.serve.questions.open_image", decode)
     files = [png(Image.new("RGB", (64, 64))) for _ in range(5)]
     messages = [{"role": "user", "content": "<image>" * 5 + "Which?"}]
-    prompt = make_prompt(OCR(checkpoint, "cpu"), messages, files, None, 4, [Sampling()], Guard())
+    prompt = make_prompt(OCR(checkpoint, "cpu"), messages, files, 4, [Sampling()], Guard())
     assert len(prompt.images) == 5 and max(held) <= 1  # hundreds of large ones would not fit in memory
 
 

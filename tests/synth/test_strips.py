@@ -112,10 +112,10 @@ def test_labels_of_a_batch_of_many_widths_meet_the_features_of_their_own_view() 
 
     def losses(batch: list[Sample]) -> tuple[dict[str, float], dict[str, float]]:
         _, _, media = collate(batch, 0)
-        model.encode_images(media["pixel_values"])
+        model.encode_images(media.pixel_values)
         tables = {"patches": head.patch_weights, "cells": head.cell_weights}
-        weights = {what: float(tables[what][labels].sum()) for what, labels in media["labels"].items()}
-        return {what: loss.item() for what, loss in head(media["labels"]).items()}, weights
+        weights = {what: float(tables[what][labels].sum()) for what, labels in media.labels.items()}
+        return {what: loss.item() for what, loss in head(media.labels).items()}, weights
 
     together, _ = losses(samples)
     alone = [losses([sample]) for sample in samples]

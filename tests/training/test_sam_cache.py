@@ -9,7 +9,7 @@ from helpers.tiny_run import tiny_trainer, write_documents
 
 from nanochat.deepencoder.sam import SAM
 from nanochat.errors import UserError
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.sam_cache import SamCache, keep_features
 from nanochat.training.trainer import Stage, step_decay
 from scripts.vis_mid_train import Config, train
@@ -43,7 +43,7 @@ def test_losses_are_the_same_and_in_the_second_epoch_sam_rests(tmp_path: Path):
 
     def run(gigabytes: float) -> tuple[list[float], int, int]:
         trainer = tiny_trainer(
-            OverfitSamples(str(data), "train"), tmp_path / "run", Stage(2, step_decay(2, 100, 0.1), lr=3e-3), steps=6
+            FolderOfPairs(str(data), "train"), tmp_path / "run", Stage(2, step_decay(2, 100, 0.1), lr=3e-3), steps=6
         )
         trainer.model.freeze_sam()
         counted, after_an_epoch = Counted(trainer.model.sam_model), 0

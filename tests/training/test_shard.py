@@ -17,7 +17,7 @@ from nanochat.checkpoint import load_weights
 from nanochat.errors import UserError
 from nanochat.shard import save_parts
 from nanochat.tasks.common import TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.trainer import Stage, decay_to_zero
 
 STEPS, SAVED = 5, 3
@@ -25,7 +25,7 @@ STEPS, SAVED = 5, 3
 
 def mixture(data: str) -> TaskMixture:
     """Most batches have no picture on some rank."""
-    return TaskMixture([OverfitSamples(data, "train", stop=2), Texts()])
+    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])
 
 
 def rank_main(rank: int, port: int, data: str, out: str, world_size: int, optimizer: str, resume_step: int) -> None:

@@ -24,7 +24,7 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.prompts import PROMPTS, names_of
 from nanochat.synth.curriculum import Curriculum, Lesson
 from nanochat.tasks.common import TaskMixture
-from nanochat.tasks.overfit_samples import OverfitSamples
+from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.memory import StepShape, predict
@@ -201,7 +201,7 @@ def test_a_checkpoint_says_what_it_was_taught(tmp_path):
     ):
         record["prompt"] = prompt
     (tmp_path / "data" / "train.json").write_text(json.dumps(records[:4]))
-    samples = [OverfitSamples(tmp_path / "data", "train", start=start, stop=4) for start in (0, 1, 2)]
+    samples = [FolderOfPairs(tmp_path / "data", "train", start=start, stop=4) for start in (0, 1, 2)]
     for task, expected in (
         (TaskMixture([Texts(), samples[0]]), ["markdown", "figure"]),
         (samples[1], ["figure"]),
@@ -236,9 +236,9 @@ def _rank(rank: int, port: int, data: str, out: str) -> None:
 
 
 def _mixture(data: str) -> TaskMixture:
-    from nanochat.tasks.overfit_samples import OverfitSamples
+    from nanochat.tasks.folder_pairs import FolderOfPairs
 
-    return TaskMixture([OverfitSamples(data, "train", stop=2), Texts()])  # most batches have no picture on some rank
+    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])  # most batches have no picture on some rank
 
 
 def test_two_processes_give_the_losses_of_one(tmp_path):

@@ -1,0 +1,229 @@
+"""Pages of known density for the compression curve: how much text one view holds, and how well it is read.
+
+A page is a square of running text in one face and one size. Two things are kept apart: the height of the type in
+pixels as the model sees it (legibility), and characters per vision token (capacity). The same page is shown at several
+sizes, and so at several budgets of vision tokens.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from PIL import Image, ImageDraw, ImageFont
+from rapidfuzz.distance import Levenshtein
+
+from nanochat.engine import Guard
+from nanochat.errors import UserError
+from nanochat.evaluation.losses import cycle
+from nanochat.evaluation.metrics import normalise_text
+from nanochat.evaluation.scores import PageScore, score_page
+from nanochat.image_process import expand_image_tokens, native_view
+from nanochat.modes import TOKEN_PIXELS
+from nanochat.multimodal_dataloader import IGNORE, Prepared, Sample, collate
+from nanochat.reading.ocr import OCR
+from nanochat.synth.fonts import find_fonts
+from nanochat.synth.lexicon import sentences
+from nanochat.tasks.eval_set import reading
+
+KINDS = ("english", "shuffled", "pseudo", "codes")
+"""Real sentences; their words shuffled; those words with their letters shuffled too; digits and codes."""
+JITTER = 15  # px by which the text is shifted at most, right and down: its grid against the grid of vision tokens
+TENTHS = 10
+
+
+@dataclass(frozen=True)
+class DensePage:
+    """A drawn page of one density."""
+
+    id: str
+    kind: str
+    text: str
+    """lines separated by newlines"""
+    image: Image.Image
+    type_px: int
+    """size of the type as drawn"""
+
+
+def write_words(kind: str, characters: int, rng: random.Random) -> list[str]:
+    """Words of a `kind` of KINDS, about `characters` long with their spaces.
+
+    Raises UserError where English is asked for and WordNet, from which it comes, is not installed.
+    """
+    words: list[str] = []
+    if kind == "codes":
+        while sum(map(len, words)) + len(words) < characters:
+            digits = rng.choice((2, 3, 4, 5, 6, 8))
+            words.append(
+                "".join(rng.choices("0123456789" if rng.random() < 0.7 else "0123456789ABCDEFGHKLMNPRSTXZ", k=digits))
+            )
+        return words
+    english = sentences(unseen=True)
+    if not english:
+        raise UserError("no English sentences are installed: run `bash runs/fonts.sh`")
+    while sum(map(len, words)) + len(words) < characters:
+        words += rng.choice(english).split()
+    if kind != "english":
+        rng.shuffle(words)
+    if kind == "pseudo":
+        words = ["".join(rng.sample(word, len(word))) for word in words]
+    return words
+
+
+def draw_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
+    """Draw a page of side x side pixels, filled with text of `kind` whose type is `type_px` high.
+
+    The same arguments give the same page wherever the same fonts are installed.
+    """
+    rng = random.Random(f"{kind}/{side}/{type_px}/{seed}")
+    face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # one at all densities
+    font = ImageFont.truetype(face.path, type_px, face.index, layout_engine=ImageFont.Layout.BASIC)
+    ascent, descent = font.getmetrics()
+    leading = round((ascent + descent) * 1.1)
+    left, top = 6 + rng.randint(0, JITTER), 4 + rng.randint(0, JITTER)
+    image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
+    lines: list[str] = []
+    line = ""
+    for word in write_words(kind, 2 * side * side // (type_px * type_px // 3), rng):
+        longer = f"{line} {word}" if line else word
+        if font.getlength(longer) <= side - 6 - left:
+            line = longer
+            continue
+        if top + (len(lines) + 1) * leading > side - 4:
+            break
+        if line:
+            draw.text((left, top + len(lines) * leading), line, fill="black", font=font)
+            lines.append(line)
+        line = word if font.getlength(word) <= side - 6 - left else ""
+    return DensePage(f"{kind}-{side}-{type_px}px-{seed}", kind, "\n".join(lines), image, type_px)
+
+
+@dataclass
+class Point:
+    """Pages of one kind and density at one budget, and how they were read."""
+
+    kind: str
+    type_px: float
+    """height of the type in the view"""
+    side: int
+    """of the view, px"""
+    vision_tokens: int
+    characters: float
+    """a page, on average"""
+    pages: list[PageScore] = field(default_factory=list)
+    images: list[Image.Image] = field(default_factory=list)
+    loops: int = 0
+    encoding: float = 0.0
+    """seconds a page"""
+    decoding: float = 0.0
+    losses: dict[str, float] = field(default_factory=dict)
+    """nats a token of the true text, with its own picture, another page's, a blank one, none"""
+    wrong_by_tenth: list[float] = field(default_factory=list)
+    """error rate in each tenth of the page's text"""
+
+
+def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: bool = True) -> Point:
+    """Read pages of one kind and density, each in one view of side x side pixels, greedily."""
+    shown = [
+        page.image if page.image.width == side else page.image.resize((side, side), Image.Resampling.LANCZOS)
+        for page in pages
+    ]
+    views = [native_view(image, side) for image in shown]
+    n_tokens = views[0].layout.n_tokens
+    model, tokenizer = ocr.model, ocr.tokenizer
+    image_token = tokenizer.encode_special("<|image|>")
+    ids = tokenizer.render_for_completion(reading(shown[0], ""))
+    point = Point(
+        pages[0].kind, pages[0].type_px * side / pages[0].image.width, side, n_tokens,
+        float(np.mean([len(page.text) for page in pages])),
+    )  # fmt: skip
+    with torch.inference_mode():
+        started = time.perf_counter()
+        embeds = model.encode_images(views)
+        point.encoding = (time.perf_counter() - started) / len(views)
+        started = time.perf_counter()
+        answers = ocr.engine.generate_batch(
+            [expand_image_tokens(ids, image_token, [n_tokens])] * len(views), views, guard=Guard(retry=False)
+        )
+        point.decoding = (time.perf_counter() - started) / len(views) - point.encoding
+        if controls:
+            blank = model.encode_images([native_view(Image.new("RGB", (side, side), "white"), side)])
+            items = [reading(image, page.text) for image, page in zip(shown, pages)]
+            point.losses = {
+                "own picture": _loss(ocr, items, side, embeds),
+                "another page's": _loss(ocr, items, side, [*embeds[1:], embeds[0]])
+                if len(embeds) > 1
+                else float("nan"),
+                "blank": _loss(ocr, items, side, cycle(blank, len(items))),
+                "none": _loss(ocr, [_without_picture(item) for item in items], side, None),
+            }
+    for page, image, answer in zip(pages, shown, answers):
+        text = tokenizer.decode(answer.tokens)
+        point.pages.append(score_page(page.id, page.kind, page.text, text, looped=answer.stopped == "loop"))
+        point.images.append(image)
+        point.loops += answer.stopped == "loop"
+    point.wrong_by_tenth = wrong_by_tenth([(page.expected, page.read) for page in point.pages])
+    return point
+
+
+def _without_picture(item: dict) -> dict:
+    user, assistant = item["messages"]
+    return {"messages": [{**user, "content": user["content"].replace("<image>", "")}, assistant], "images": []}
+
+
+def _loss(ocr: OCR, items: list[dict], side: int, embeds: Sequence[torch.Tensor] | None) -> float:
+    """Mean loss of the true texts' tokens, nats, with these tokens in place of the pictures."""
+    prepared = Prepared(
+        items, ocr.tokenizer, lambda image: native_view(image, side), 10 * ocr.model.config.gpt.sequence_len
+    )
+    samples = [prepared[i] for i in range(len(items))]
+    assert all(isinstance(sample, Sample) for sample in samples)
+    inputs, targets, _ = collate(samples, ocr.tokenizer.get_bos_token_id())
+    vision = None if embeds is None else torch.cat(list(embeds))
+    total = ocr.model(inputs, targets, vision_embeds=vision, loss_reduction="sum")
+    return float(total) / int((targets != IGNORE).sum())
+
+
+def wrong_by_tenth(pairs: Sequence[tuple[str, str]]) -> list[float]:
+    """Error rate in each tenth of the expected texts, from pairs (expected, read), after `normalise_text`.
+
+    An edit belongs to the place in the expected text at which it is made, what was added after the end to the last.
+    """
+    wrong, characters = np.zeros(TENTHS), np.zeros(TENTHS)
+    for expected, read in pairs:
+        want, found = normalise_text(expected), normalise_text(read)
+        for place in range(len(want)):
+            characters[place * TENTHS // len(want)] += 1
+        for edit in Levenshtein.editops(want, found):
+            wrong[min(edit.src_pos, max(len(want) - 1, 0)) * TENTHS // max(len(want), 1)] += 1
+    return (wrong / np.maximum(characters, 1)).tolist()
+
+
+def study(
+    ocr: OCR,
+    n: int,
+    type_sizes: Sequence[int],
+    budgets: Sequence[int],
+    side: int,
+    progress: Callable[[Point], None] = lambda point: None,
+    kinds: Sequence[str] = KINDS,
+) -> list[Point]:
+    """Measure `n` pages of each kind and size of type, drawn side x side pixels, at each budget (sides of the view).
+
+    Raises UserError when a side is no multiple of 64 or over what the model is made for.
+    """
+    most = ocr.vision.image_size
+    for size in budgets:
+        if size % TOKEN_PIXELS or not 0 < size <= most:
+            raise UserError(f"a view of {size} pixels: give multiples of {TOKEN_PIXELS} up to this model's {most}")
+    points = []
+    for kind in kinds:
+        for type_px in type_sizes:
+            pages = [draw_page(kind, side, type_px, seed) for seed in range(n)]
+            for size in budgets:
+                points.append(measure_point(ocr, pages, size))
+                progress(points[-1])
+    return points

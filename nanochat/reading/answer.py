@@ -1,0 +1,158 @@
+"""From pictures to answers: show each picture in a mode, ask the model about every view, reread unsure lines.
+
+`Answerer.read` returns one page for each picture, put together by `assemble.py`.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import islice
+
+import torch
+from PIL import Image
+
+from nanochat.deepencoder import VisionConfig
+from nanochat.engine import Generation, Guard
+from nanochat.engine.attended import attended_box, line_attention, lines_of_ink, picture_attention
+from nanochat.engine.generator import Generator
+from nanochat.image_process import ImageViews, expand_image_tokens, native_view, show, view_mode
+from nanochat.lines.cut import show_in_lines
+from nanochat.lines.layout import Line
+from nanochat.machine import Precision
+from nanochat.prompts import PROMPTS, TEXT_TASKS
+from nanochat.reading.assemble import assemble, token_rows
+from nanochat.reading.ink_audit import room
+from nanochat.reading.page import Page
+from nanochat.reading.reread import PieceAnswer, keep_surer, unsure_pieces
+from nanochat.reading.shown import Shown
+from nanochat.tokenizer import RustBPETokenizer
+
+LINE_TOKENS = 200  # longest answer about one line: twice what 512 pixels hold
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What a model is asked about each view, and how long an answer may be."""
+
+    prompt: str
+    """with one `<image>`"""
+    max_tokens: int | None = None
+    """longest answer about one view; None: as long as the model's context"""
+    seconds: float | None = None
+    """longest time for one answer"""
+
+    @property
+    def is_for_text(self) -> bool:
+        """Whether the answer is the text of the page rather than something about it."""
+        return self.prompt in [PROMPTS[task] for task in TEXT_TASKS]
+
+
+@dataclass(frozen=True)
+class Answerer:
+    """Reads pictures in a given mode with one model, `batch_size` views at a time."""
+
+    engine: Generator
+    tokenizer: RustBPETokenizer
+    vision: VisionConfig
+    precision: Precision
+    device: torch.device
+    batch_size: int
+    max_vision_tokens: int | None
+    """of a picture in mode `native`"""
+    locate_lines: bool
+    """find the boxes of the lines of whole views by one more pass over each answer"""
+    reread: bool
+    """read lines that the model was not sure of again, larger"""
+
+    def show(self, picture: Image.Image, lines: list[Line], mode: str) -> Shown:
+        """The views of an RGB picture with these lines in a mode. Raises UserError as `get_mode` does."""
+        size = self.vision.image_size
+        if mode == "lines":
+            pieces = show_in_lines(picture, lines, size)
+            return Shown(mode, [native_view(piece.picture, size) for piece in pieces], lines, pieces)
+        budget = self.max_vision_tokens if mode == "native" else None
+        how = view_mode(mode, size, self.vision.page, budget)
+        return Shown(mode, [show(picture, how)], lines, [], how)
+
+    def read(self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask) -> list[Page]:
+        """One page for each picture, from one answer about each of its views; all are shown in the same mode."""
+        if not shown:
+            return []
+        started = time.perf_counter()
+        answers = self._ask_about([which.views for which in shown], ask, bool(shown[0].pieces))
+        if self.reread:
+            shown, answers = self._reread(shown, pictures, answers, ask)
+        spent = (time.perf_counter() - started) / max(1, sum(len(which.views) for which in shown))  # for each view
+        pages = []
+        for which, picture, own in zip(shown, pictures, answers, strict=True):
+            page = assemble(which, picture, own, self.tokenizer, spent * len(own))
+            if which.view_mode is not None and page.lines:
+                started = time.perf_counter()
+                self._place_lines(page, which, ask, own[0])
+                page.seconds += time.perf_counter() - started
+            pages.append(page)
+        return pages
+
+    def _prompts(self, ask: Ask, views: Sequence[ImageViews]) -> list[list[int]]:
+        """The prompt's tokens for each view, with as many image tokens as the view has."""
+        conversation = {"messages": [{"role": "user", "content": ask.prompt}], "images": [None]}
+        ids = self.tokenizer.render_for_completion(conversation)
+        image_token_id = self.tokenizer.encode_special("<|image|>")
+        return [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for view in views]
+
+    def _ask_about(
+        self, views: Sequence[list[ImageViews]], ask: Ask, are_pieces: bool, again: bool = False
+    ) -> list[list[Generation]]:
+        """The answers about the views of each picture; `again`: of views that show what was read before."""
+        flat = [view for some in views for view in some]
+        limit = min(ask.max_tokens or LINE_TOKENS, LINE_TOKENS) if are_pieces else ask.max_tokens
+        guard = Guard(retry=True, seconds=ask.seconds)
+        prompts = self._prompts(ask, flat)
+        with self.precision.autocast(self.device):
+            found = iter(
+                self.engine.generate_batch(prompts, flat, limit, guard=guard, at_once=self.batch_size, again=again)
+            )
+        return [list(islice(found, len(some))) for some in views]
+
+    def _reread(
+        self, shown: Sequence[Shown], pictures: Sequence[Image.Image], answers: list[list[Generation]], ask: Ask
+    ) -> tuple[list[Shown], list[list[Generation]]]:
+        """Read unsure lines again: what is shown and answered with the surer readings in place of the first ones."""
+        size = self.vision.image_size
+        firsts = [list(map(PieceAnswer, which.pieces, which.views, own)) for which, own in zip(shown, answers)]
+        pieces = [unsure_pieces(picture, s.lines, some, size) for picture, s, some in zip(pictures, shown, firsts)]
+        views = [[native_view(piece.picture, size) for piece in some] for some in pieces]
+        seconds = [
+            list(map(PieceAnswer, *read)) for read in zip(pieces, views, self._ask_about(views, ask, True, again=True))
+        ]
+        kept_shown, kept_answers = list(shown), list(answers)
+        for i, (first, second) in enumerate(zip(firsts, seconds)):
+            if second:
+                kept, spare = keep_surer(first, second)
+                kept_answers[i] = [r.answer for r in kept]
+                kept_shown[i] = replace(
+                    shown[i],
+                    pieces=[r.piece for r in kept],
+                    views=[r.view for r in kept],
+                    spare_vision_tokens=sum(r.view.layout.n_tokens for r in spare),
+                    spare_tokens=sum(len(r.answer.tokens) for r in spare),
+                )
+        return kept_shown, kept_answers
+
+    def _place_lines(self, page: Page, shown: Shown, ask: Ask, answer: Generation) -> None:
+        """Give the lines of a whole view their boxes: where the model looked, and the line of ink closest to that."""
+        assert shown.view_mode is not None
+        places = shown.view_mode.places(page.width, page.height)
+        ink = [line.box for line in shown.lines]
+        shares = torch.full((len(page.lines), len(places)), 1 / len(places))
+        if self.locate_lines:
+            view = shown.views[0]
+            (prompt,) = self._prompts(ask, [view])
+            with self.precision.autocast(self.device):
+                attention = picture_attention(self.engine.model, prompt, answer.tokens, view)
+            shares = line_attention(attention, [tokens for _, tokens in token_rows(answer, self.tokenizer)])
+            for line, share in zip(page.lines, shares):
+                line.attended = attended_box(share, places)
+        texts = [line.text for line in page.lines]
+        for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.lines))):
+            line.box = line.attended if which is None else ink[which]

@@ -1,0 +1,211 @@
+"""The text that a PDF page carries itself: where its words are, and whether it can be trusted.
+
+A born-digital page holds its exact text. A scan may hold what a scanner's OCR made of it, some pages hold text in a
+broken encoding, or the text of another page. So a layer is used where it agrees with the picture of its page: its words
+lie on the lines of ink, the lines of ink have words, and a sample of lines reads alike.
+"""
+
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
+from rapidfuzz.distance import Levenshtein
+
+from nanochat.lines.boxes import Box, union
+from nanochat.lines.layout import Line
+from nanochat.reading.documents import PDF, PDFIUM
+from nanochat.reading.page import Page, Part, TextLine
+
+TextLayerMode = Literal["auto", "only", "never"]
+
+BROKEN = 0.02  # share of characters that no text has (replacement, private, control): the encoding is broken
+ON_INK = 0.85  # share of the words that must lie on a line of ink
+COVERED = 0.85  # share of the ink's lines, by length, that must have words
+SAMPLE = 6  # lines that are read to compare
+AGREE_VISIBLE = 0.30  # error rate between the layer and what is read up to which text that is drawn is right
+AGREE_HIDDEN = 0.04  # likewise of invisible text, which some OCR wrote: ours is used unless both say the same
+INVISIBLE = 3  # PDF's text rendering mode: neither filled nor stroked
+
+
+@dataclass(frozen=True)
+class LayerWord:
+    """One word of a text layer."""
+
+    text: str
+    box: Box
+    """in pixels of the page's picture"""
+
+
+@dataclass(frozen=True)
+class TextLayer:
+    """What a PDF says about the text of one page."""
+
+    words: tuple[LayerWord, ...]
+    """in the order of the file"""
+    broken: float
+    """share of characters that no text has"""
+    hidden: bool
+    """whether most of the text is invisible, as a scanner's is"""
+
+
+@dataclass(frozen=True)
+class Decision:
+    """Whether a page's own text is used, and why."""
+
+    use: bool
+    why: str
+
+
+@dataclass(frozen=True)
+class LayerLine:
+    """A line of ink with the words of the layer that lie on it, as stretches with paper between them."""
+
+    stretches: tuple[tuple[str, Box], ...]
+
+    @property
+    def text(self) -> str:
+        return " ".join(text for text, _ in self.stretches)
+
+    @property
+    def box(self) -> Box:
+        return union(box for _, box in self.stretches)
+
+
+def read_layer(document: PDF, number: int) -> TextLayer:
+    """The text layer of page `number`, from 1; without words where the page has none, or is broken."""
+    with PDFIUM:
+        try:
+            page = document.document[number - 1]
+            layer = page.get_textpage()
+            try:
+                height = page.get_size()[1]
+                characters = [chr(pdfium_c.FPDFText_GetUnicode(layer, i)) for i in range(layer.count_chars())]
+                boxes = [layer.get_charbox(i) for i in range(len(characters))]
+                hidden = _share_hidden(page)
+            finally:
+                layer.close()
+                page.close()
+        except pdfium.PdfiumError:
+            return TextLayer((), 0.0, False)
+    words, scale = [], document.scale
+    start: int | None = None
+    for i, character in enumerate([*characters, " "]):
+        blank = character.isspace() or character == "\0"
+        if not blank and start is None:
+            start = i
+        elif blank and start is not None:
+            text = unicodedata.normalize("NFKC", "".join(characters[start:i]).replace("\x02", "-"))
+            found = [box for box in boxes[start:i] if box[2] > box[0]] or boxes[start:i]
+            left, bottom, right, top = (f(b[k] for b in found) for k, f in enumerate((min, min, max, max)))
+            box = (
+                round(left * scale),
+                round((height - top) * scale),
+                round(right * scale),
+                round((height - bottom) * scale),
+            )
+            words.append(LayerWord(text, box))
+            start = None
+    printed = [c for c in characters if not c.isspace() and c not in "\0\x02"]
+    wrong = sum(unicodedata.category(c) in ("Co", "Cc", "Cn") or c == "\ufffd" for c in printed)
+    return TextLayer(tuple(words), wrong / max(1, len(printed)), hidden > 0.5)
+
+
+def _share_hidden(page: pdfium.PdfPage) -> float:
+    """Share of the page's text objects that are invisible."""
+    modes = [
+        pdfium_c.FPDFTextObj_GetTextRenderMode(thing)
+        for thing in page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_TEXT], max_depth=4)
+    ]
+    return sum(mode == INVISIBLE for mode in modes) / max(1, len(modes))
+
+
+def _on(word: LayerWord, box: Box) -> bool:
+    """Whether the middle of a word lies in a box."""
+    x, y = (word.box[0] + word.box[2]) / 2, (word.box[1] + word.box[3]) / 2
+    return box[0] <= x <= box[2] and box[1] <= y <= box[3]
+
+
+def lay_on(layer: TextLayer, lines: Sequence[Line]) -> tuple[dict[int, LayerLine], int]:
+    """The words of each line of ink that has some, under its number, and how many words lie on no line.
+
+    A word belongs to the segment of a line whose middle is nearest to its own, among those that it lies on.
+    """
+    places = [(row, segment.box) for row, line in enumerate(lines) for segment in line.segments]
+    found: dict[int, list[LayerWord]] = {}
+    stray = 0
+    for word in layer.words:
+        on = [k for k, (_, box) in enumerate(places) if _on(word, box)]
+        if not on:
+            stray += 1
+            continue
+        middle = word.box[1] + word.box[3]
+        nearest = min(on, key=lambda k: abs(places[k][1][1] + places[k][1][3] - middle))
+        found.setdefault(nearest, []).append(word)
+    rows: dict[int, list[tuple[str, Box]]] = {}
+    for k in sorted(found):
+        words = sorted(found[k], key=lambda word: word.box[0])
+        stretch = " ".join(word.text for word in words), union(word.box for word in words)
+        rows.setdefault(places[k][0], []).append(stretch)
+    return {row: LayerLine(tuple(stretches)) for row, stretches in rows.items()}, stray
+
+
+def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]]) -> Decision:
+    """Whether the layer is the text of the page with these lines of ink.
+
+    `read`: gives the text of some lines as they look, and is asked about at most SAMPLE of them.
+    """
+    if not layer.words:
+        return Decision(False, "the page carries no text of its own")
+    if layer.broken > BROKEN:
+        return Decision(False, f"its own text is in a broken encoding ({layer.broken:.0%} of the characters)")
+    if not lines:
+        return Decision(False, "its own text lies where no text is seen")
+    found, stray = lay_on(layer, lines)
+    if stray > (1 - ON_INK) * len(layer.words):
+        return Decision(False, f"its own text lies where no text is seen ({stray} of {len(layer.words)} words)")
+    widths = [line.box[2] - line.box[0] for line in lines]
+    covered = sum(widths[row] for row in found) / max(1, sum(widths))
+    if covered < COVERED:
+        return Decision(False, f"its own text leaves {1 - covered:.0%} of the lines out")
+    some = _spread([row for row, line in sorted(found.items()) if len(line.text) >= 4], SAMPLE)
+    if not some:
+        return Decision(True, "its own text lies on its lines")
+    wrong = sorted(
+        Levenshtein.normalized_distance("".join(seen.split()), "".join(found[row].text.split()))
+        for row, seen in zip(some, read([lines[row] for row in some]), strict=True)
+    )
+    error = wrong[len(wrong) // 2]
+    if error > (AGREE_HIDDEN if layer.hidden else AGREE_VISIBLE):
+        return Decision(False, f"its own text differs from what is seen ({error:.0%} of the characters)")
+    return Decision(True, "its own text agrees with what is seen")
+
+
+def _spread(rows: Sequence[int], n: int) -> list[int]:
+    """At most `n` of the rows, spread evenly over the page."""
+    step = max(1.0, len(rows) / n)
+    return [rows[int(k * step)] for k in range(min(n, len(rows)))]
+
+
+def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -> Page:
+    """The page that its own text makes, in the reading order of its lines of ink; words on none of them come last.
+
+    `size`: width and height of the page's picture, px.
+    """
+    found, stray = lay_on(layer, lines)
+    texts = [
+        TextLine(line.text, line.box, 1.0, 1.0, parts=[Part(text, box) for text, box in line.stretches])
+        for _, line in sorted(found.items())
+    ]
+    if stray:
+        boxes = [segment.box for line in lines for segment in line.segments]
+        left = [word for word in layer.words if not any(_on(word, box) for box in boxes)]
+        text, box = " ".join(word.text for word in left), union(word.box for word in left)
+        texts.append(TextLine(text, box, 1.0, 1.0, parts=[Part(text, box)]))
+    return Page(
+        text="\n".join(line.text for line in texts), vision_tokens=0, most_vision_tokens=0, tokens=0, seconds=0.0,
+        stopped="end", mode="text-layer", views=0, width=size[0], height=size[1], status="ok", mean_probability=1.0,
+        min_probability=1.0, lines=texts,
+    )  # fmt: skip

@@ -1,0 +1,93 @@
+"""A page's own text: used where it agrees with what is seen, and refused where it does not."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from helpers.written_pdf import Written, write_text_pdf
+
+from nanochat.lines.layout import Line, find_lines
+from nanochat.reading.documents import PDF
+from nanochat.reading.sources import Source
+from nanochat.reading.text_layer import Decision, judge, layer_page, read_layer
+
+TEXT = [
+    "The committee met on Tuesday at nine.",
+    "It approved the budget for the year 2025,",
+    "which is 14,300 less than that of 2024.",
+    "Mrs. Alvarez asked for a second vote.",
+    "The vote was held and nothing changed.",
+    "The meeting closed at a quarter past ten.",
+]
+
+
+def page_of(visible: bool = True, texts: list[str] = TEXT, shift: float = 0.0) -> list[Written]:
+    return [Written(text, 40, 520 - 40 * i - shift, 14, visible) for i, text in enumerate(texts)]
+
+
+def decide(path: Path, read: list[str] | None = None) -> Decision:
+    """The decision about a page whose lines look as `read` says, by default as TEXT."""
+    document = PDF(Source(str(path)), 150, "")
+    picture = document.load(1)
+    lines = find_lines(picture)
+    said = TEXT if read is None else read
+    tops = sorted(line.box[1] for line in lines)
+
+    def seen(some: list[Line]) -> list[str]:
+        return [said[tops.index(line.box[1])] for line in some]
+
+    return judge(read_layer(document, 1), lines, seen)
+
+
+def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -> None:
+    lines = page_of()
+    path = write_text_pdf(tmp_path / "a.pdf", lines[::-1])  # the file's order is not the page's
+    assert decide(path).use
+    document = PDF(Source(str(path)), 150, "")
+    picture = document.load(1)
+    page = layer_page(read_layer(document, 1), find_lines(picture), picture.size)
+    assert page.text == "\n".join(TEXT) and page.mode == "text-layer"
+    for line, written in zip(page.lines, lines):
+        assert line.box is not None
+        baseline = (595 - written.y) * 150 / 72
+        assert line.box[1] < baseline - 5 and abs(line.box[3] - baseline) < 12 and abs(line.box[0] - 40 * 150 / 72) < 6
+
+
+def test_a_table_keeps_its_cells_apart(tmp_path: Path) -> None:
+    rows = [("Flour", "2.40"), ("Sugar", "1.15"), ("Butter", "3.90")]
+    cells = [Written(text, x, 500 - 40 * i, 14) for i, row in enumerate(rows) for text, x in zip(row, (40, 300))]
+    document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", cells))), 150, "")
+    picture = document.load(1)
+    page = layer_page(read_layer(document, 1), find_lines(picture), picture.size)
+    assert [[part.text for part in line.parts] for line in page.lines] == [list(row) for row in rows]
+
+
+SEEN = {"scanner": [text.replace("e", "c", 3) for text in TEXT], "other page": TEXT[::-1]}
+
+
+@pytest.mark.parametrize("case", SEEN)
+def test_an_invisible_layer_that_says_something_else_is_refused(tmp_path: Path, case: str) -> None:
+    """A scan: the page looks as TEXT does, and what some OCR made of it lies invisibly over it."""
+    scan = PDF(Source(str(write_text_pdf(tmp_path / "scan.pdf", page_of()))), 150, "").load(1)
+    lines = find_lines(scan)
+
+    def judged(texts: list[str]) -> Decision:
+        document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of(False, texts)))), 150, "")
+        layer = read_layer(document, 1)
+        assert layer.hidden
+        return judge(layer, lines, lambda some: [TEXT[lines.index(line)] for line in some])
+
+    assert judged(TEXT).use
+    wrong, half = judged(SEEN[case]), judged(TEXT[:3])
+    assert not wrong.use and "differs from what is seen" in wrong.why
+    assert not half.use and "of the lines out" in half.why
+
+
+def test_a_page_without_text_or_with_text_elsewhere_or_in_a_broken_encoding_is_read(tmp_path: Path) -> None:
+    assert "no text of its own" in decide(write_text_pdf(tmp_path / "none.pdf", [])).why
+    elsewhere = page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300)
+    assert "no text is seen" in decide(write_text_pdf(tmp_path / "elsewhere.pdf", elsewhere)).why
+    document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 150, "")
+    broken = replace(read_layer(document, 1), broken=0.1)
+    decision = judge(broken, find_lines(document.load(1)), lambda some: TEXT)
+    assert not decision.use and "broken encoding" in decision.why
