@@ -230,7 +230,6 @@ def main() -> None:
             sys.exit(code)
     elif isinstance(command, Serve):
         wait_without_spinning()
-    from nanochat.reading.job import Job, read_input, summary
         from nanochat.reading.ocr import OCR
         from nanochat.serve.app import serve
 
@@ -241,7 +240,6 @@ def main() -> None:
 
         files = find_files(command.sources)
         wait_without_spinning()
-    from nanochat.reading.job import Job, read_input, summary
         from nanochat.archives.batch import batch
 
         with _progress() as on_page:
@@ -252,7 +250,6 @@ def main() -> None:
         selection = Selection(command.pages)
         find_sources([command.file])
         wait_without_spinning()
-    from nanochat.reading.job import Job, read_input, summary
         from nanochat.evaluation import score_pdf as score
 
         found = score.PdfPages(command.file, command.dpi, selection, command.degrade, command.password)

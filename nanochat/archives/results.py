@@ -17,13 +17,14 @@ from nanochat.files import atomic_path
 from nanochat.reading.formats import page_record
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.page import Page
+from nanochat.reading.state import PageState
 
 ROWS = 1000  # in memory at one time
 
 
 def _arrow(kind: Any) -> pa.DataType:
     """The type of a column that holds values of a Python type; of a dataclass, as `asdict` gives it."""
-    simple = {int: pa.int32(), float: pa.float32(), str: pa.string(), bool: pa.bool_()}
+    simple = {int: pa.int32(), float: pa.float32(), str: pa.string(), bool: pa.bool_(), PageState: pa.string()}
     if kind in simple:
         return simple[kind]
     if is_dataclass(kind):
