@@ -64,7 +64,6 @@ class Tally:
         if expected is not None:
             lines.append(f"expected: {expected}")
         lines.append(f"it was: {self.figures(hours, settings.price)}")
-        lines.append(f"it was: {CostEstimate(self.pages, self.tokens, hours, self.workers, settings.price)}")
         return "\n".join(lines)
 
     def figures(self, hours: float, price: float) -> CostEstimate:
