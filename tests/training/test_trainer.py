@@ -323,7 +323,7 @@ def test_measuring_the_machine_takes_no_number_from_the_seeds_row():
 
 
 def test_a_peak_that_cannot_be_true_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first measurement had a seventh of the machine, a later step shows it; what was measured is never exceeded."""
+    """The first measurement had a seventh of the machine; a later step shows it."""
     rates = iter([100.0, 700.0, 650.0])
     monkeypatch.setattr("nanochat.machine.matmul_rate", lambda *args, **kwargs: next(rates))
     utilisation = Utilisation(torch.device("cpu"), Precision("float32"))
