@@ -110,6 +110,12 @@ class OCR:
         self.own_mode = learnt_mode(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
 
+    @property
+    def learnt_modes(self) -> tuple[str, ...]:
+        """The modes that the checkpoint was trained for, its own first."""
+        trained = {"native": ("native", "auto"), "square": ("base",)}.get(self.vision.view, ())
+        return tuple(dict.fromkeys([self.own_mode, *trained]))
+
     def _check_mode(self, mode: str) -> str:
         """Refuse a mode that there is not, warn of one that the checkpoint was not trained for."""
         if mode not in (*READING_MODES, self.own_mode):
@@ -119,8 +125,7 @@ class OCR:
             raise UserError(f"--max_vision_tokens is for mode native, not {mode}")
         if mode in MODES:
             get_mode(mode, self.vision.page, budget)
-        trained = {"native": ("native", "auto"), "square": ("base",)}.get(self.vision.view, ())
-        if mode not in (*trained, self.own_mode):
+        if mode not in self.learnt_modes:
             own = f"views in mode {self.own_mode}"
             warnings.warn(f"this checkpoint was trained with {own}, not {mode}: expect worse text", stacklevel=3)
         return mode

@@ -20,7 +20,7 @@ from nanochat.errors import PasswordNeeded, UserError
 from nanochat.prompts import PROMPTS, asked
 from nanochat.reading.documents import Document, open_document
 from nanochat.reading.markdown import page_markdown
-from nanochat.reading.ocr import OCR, READING_MODES
+from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError, in_fields
@@ -164,8 +164,8 @@ def read_router(service: Service) -> APIRouter:
     @router.get("/modes")
     async def modes() -> dict[str, Any]:
         ocr, _ = service.ready()
-        all_modes = list(dict.fromkeys([ocr.mode, *READING_MODES]))
-        return {"modes": all_modes, "default": ocr.mode, "tasks": taught_tasks(ocr), "model": service.name}
+        modes = list(dict.fromkeys([ocr.mode, *ocr.learnt_modes]))
+        return {"modes": modes, "default": ocr.mode, "tasks": taught_tasks(ocr), "model": service.name}
 
     @router.post("/read")
     async def read(
