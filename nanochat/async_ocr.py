@@ -10,8 +10,8 @@ from typing import Any
 
 from PIL import Image
 
-from nanochat.errors import UserError
 from nanochat.image_process import open_image
+from nanochat.reading.apart import read_apart
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.reading.page import Page
 
@@ -84,19 +84,13 @@ class AsyncOCR:
 
     async def _read_batch(self, batch: Sequence[_Request]) -> None:
         """Answer some requests; where all together fail, each alone, so that one cannot spoil the rest."""
-        try:
-            pages = await asyncio.to_thread(self._read_many, batch)
-        except Exception as error:  # whoever waits must hear of it
-            if isinstance(error, UserError) and len(batch) > 1:
-                for request in batch:
-                    await self._read_batch([request])
-                return
-            for request in batch:
-                if not request.answer.done():
-                    request.answer.set_exception(error)
-            return
-        for request, page in zip(batch, pages, strict=True):
-            if not request.answer.done():
+        found = await asyncio.to_thread(read_apart, self._read_many, batch)
+        for request, page in zip(batch, found, strict=True):
+            if request.answer.done():
+                continue
+            if isinstance(page, Exception):
+                request.answer.set_exception(page)
+            else:
                 request.answer.set_result(page)
 
     def _read_many(self, batch: Sequence[_Request]) -> list[Page]:

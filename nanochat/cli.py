@@ -1,4 +1,8 @@
-"""`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes."""
+"""`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes.
+
+What is heavy (torch, the model, web servers, Ray, plots) is imported by the command that needs it, once the command
+line has been understood and the files have been found.
+"""
 
 import io
 import subprocess
@@ -9,72 +13,43 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any
 
 import tyro
-from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from nanochat.archives.settings import BatchSettings
-from nanochat.checkpoint import peek_meta
 from nanochat.command import entry_point, parse_args
-from nanochat.engine.loading import BackendName
 from nanochat.errors import UserError, extra
 from nanochat.files import PACKAGE
-from nanochat.prompts import PROMPTS, one_picture, prompt_for
-from nanochat.reading.documents import InputPage, Selection, find_sources
-from nanochat.reading.formats import Format
-from nanochat.reading.job import Job, read_input, summary
+from nanochat.onnx_files import BackendName
+from nanochat.prompts import PROMPTS, asked
 from nanochat.reading.ledger import Ledger
-from nanochat.reading.ocr import OCR, find_model
+from nanochat.reading.options import CheckpointOption, Format, ModelOptions, ReadingMode, ReadOptions, check_least
+from nanochat.reading.sources import Selection, Source, find_sources
 from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
+from nanochat.threads import wait_without_spinning
+
+if TYPE_CHECKING:
+    from nanochat.reading.documents import InputPage
+    from nanochat.reading.ocr import OCR
 
 REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
-ReadingMode = Literal[
-    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
-]
 
 
-@dataclass
-class Read:
+@dataclass(frozen=True, kw_only=True)
+class Read(ReadOptions, ModelOptions):
     """Read pictures and PDFs: their text goes to stdout, or into one file each with --out."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
     """pictures, PDFs, folders, patterns such as 'scans/*.png', data: URLs, or - for standard input"""
-    checkpoint: str = "nano"
-    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
-    mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text),
-    blocks (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
-    trained for"""
-    max_vision_tokens: int | None = None
-    """most tokens that a picture may take in mode native"""
-    task: str = ""
-    """what is asked, by name: free, markdown, ocr, figure, describe, or locate:TEXT; by default free, and with
-    --format md markdown where the model was taught it"""
-    prompt: str = ""
-    """what is asked in your own words instead; <image> stands for the picture"""
     format: Format = "txt"
-    """txt, md, json, html (pictures beside text), hocr, or pdf (pictures with invisible text that can be searched)"""
+    """txt, md, json, html (pictures beside text), hocr, or pdf (pictures with invisible text that can be searched); md
+    asks for Markdown where the model was taught it and no --task is given"""
     out: Path | None = None
     """folder for one file per input, and ledger.jsonl; by default all goes to standard output"""
     overlay: bool = False
     """also draw where each line or block stands, a picture per page (needs --out)"""
-    resume: bool = False
-    """go on with what --out holds: pages that were read are not read again"""
-    retry_failed: bool = False
-    """as --resume, and try pages again that failed, looped or were cut"""
-    pages: str = ""
-    """pages of each input, such as 1-3,7; by default all"""
-    dpi: int = 150
-    """dots per inch at which PDFs are drawn"""
-    password: str = ""
-    """of encrypted PDFs"""
-    max_tokens: int | None = None
-    """longest answer in tokens, for each view"""
-    seconds: float | None = None
-    """longest time for an answer"""
     batch_size: int = 16
     """views read at one time; the text does not depend on it"""
     workers: int = 2
@@ -86,43 +61,41 @@ class Read:
     backend: BackendName = "auto"
     """torch; onnx, ONNX Runtime on the CPU; auto, torch on a GPU and else onnx where the model has graphs"""
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.files:
+            raise UserError("no file to read: nano-ocr read FILE...")
+        check_least(1, batch_size=self.batch_size, workers=self.workers)
+        if self.out is None and (self.resume or self.retry_failed or self.overlay):
+            raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
 
-@dataclass
-class Serve:
+
+@dataclass(frozen=True, kw_only=True)
+class Serve(ModelOptions):
     """Answer over HTTP: the OpenAI protocol, uploads of documents, and a page for the browser."""
 
     settings: Annotated[ServeSettings, tyro.conf.arg(name="")] = field(default_factory=ServeSettings)
-    checkpoint: str = "nano"
-    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
-    mode: ReadingMode = ""
-    """how pages are shown, as in `read`"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
     backend: BackendName = "auto"
     """as in `read`"""
 
 
-@dataclass
-class Batch:
+@dataclass(frozen=True, kw_only=True)
+class Batch(ModelOptions):
     """Read an archive of any size with many processes: a row for each page, on this machine or a Ray cluster."""
 
     sources: tyro.conf.Positional[tuple[str, ...]]
     """folders, patterns, pictures, PDFs, tar shards, parquet files; paths, or addresses such as s3://BUCKET/scans"""
     settings: Annotated[BatchSettings, tyro.conf.arg(name="")]
-    checkpoint: str = "nano"
-    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
-    mode: ReadingMode = ""
-    """how pages are shown, as in `read`"""
 
 
-@dataclass
-class Score:
+@dataclass(frozen=True, kw_only=True)
+class Score(CheckpointOption):
     """Say how well a model reads a PDF of yours: its own text layer is the truth; a table, and a page to look at."""
 
     file: tyro.conf.Positional[str]
     """a born-digital PDF"""
-    checkpoint: str = "nano"
-    """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
     modes: tuple[ReadingMode, ...] = ()
     """modes to compare, as in `read`; by default what the model was trained for"""
     dpi: int = 150
@@ -139,6 +112,9 @@ class Score:
     """views read at one time"""
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+
+    def __post_init__(self) -> None:
+        check_least(1, dpi=self.dpi, batch_size=self.batch_size)
 
 
 @dataclass
@@ -161,19 +137,24 @@ COMMANDS: Any = (
 
 
 @contextmanager
-def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callable[[InputPage, PageState], None]]:
+def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, PageState], None]]":
     """A bar with pages per minute on a terminal; what is to be said of a page, one line each, wherever stderr goes.
 
     `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
     known, and failures alone are told.
     """
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(stderr=True)
+    told = ("failed",) if n_sources is None else ("failed", *READ)
     told = (PageState.FAILED,) if n_sources is None else (PageState.FAILED, *READ)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
     with Progress(*columns, console=console, disable=not console.is_terminal, transient=True) as progress:
         bar = progress.add_task("reading", total=n_sources, rate="-")
 
-        def on_page(page: InputPage, state: PageState) -> None:
+        def on_page(page: "InputPage", state: PageState) -> None:
             task = progress.tasks[0]
             total = task.total if task.total is None or page.number > 1 else task.total + page.n_pages - 1
             rate = f"{60 * (task.completed + 1) / task.elapsed:.1f}" if task.elapsed else "-"
@@ -188,11 +169,12 @@ def _progress(console: Console, n_sources: int | None = None) -> Iterator[Callab
 
 def _prompt(options: Read) -> str:
     """What is asked: as given; else Markdown, where that is wanted and the model was taught it; else the text."""
-    if options.prompt:
-        return one_picture(options.prompt.replace("\\n", "\n"))
-    prompt = prompt_for(options.task or "free")
-    if not options.task and options.format != "md":
+    prompt = asked(options.task or "free", options.prompt)
+    if options.prompt or (not options.task and options.format != "md"):
         return prompt
+    from nanochat.checkpoint import peek_meta
+    from nanochat.reading.ocr import find_model
+
     taught = peek_meta(find_model(options.checkpoint)).get("tasks", [])
     if options.task in PROMPTS and taught and options.task not in taught:
         told = f"this checkpoint was taught {', '.join(taught)}, not {options.task}: expect worse text"
@@ -200,54 +182,39 @@ def _prompt(options: Read) -> str:
     return PROMPTS["markdown"] if not options.task and "markdown" in taught else prompt
 
 
-def _settings(options: Read, prompt: str) -> dict:
-    """What the texts depend on: a run goes on only with the same."""
-    names = ("mode", "max_vision_tokens", "pages", "dpi", "max_tokens", "seconds")
-    return {"checkpoint": options.checkpoint, "prompt": prompt, **{name: getattr(options, name) for name in names}}
-
-
-def _check(options: Read) -> None:
-    """Refuse numbers and combinations that mean nothing; here and not in `Read`, whose errors tyro would frame."""
-    if not options.files:
-        raise UserError("no file to read: nano-ocr read FILE...")
-    _check_numbers(options, "dpi", "batch_size", "workers", "max_tokens")
-    if options.seconds is not None and options.seconds <= 0:
-        raise UserError(f"--seconds {options.seconds:g}: give more than 0")
-    if options.out is None and (options.resume or options.retry_failed or options.overlay):
-        raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
-
-
-def _check_numbers(options: Read | Score, *names: str) -> None:
-    for name in names:
-        value = getattr(options, name)
-        if value is not None and value < 1:
-            raise UserError(f"--{name} {value}: give at least 1")
+def _find(options: Read) -> list[Source]:
+    """The files to read, before any model is loaded. Raises UserError for what cannot go to standard output."""
+    sources = find_sources(options.files, out=options.out)
+    if options.out is None and len(sources) > 1 and options.format not in ("txt", "md", "json"):
+        raise UserError(f"--format {options.format} of {len(sources)} inputs is as many files: give --out DIR")
+    return sources
 
 
 def read(options: Read) -> int:
     """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
-    _check(options)
-    selection = Selection(options.pages)
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
-    sources = find_sources(options.files, out=options.out)  # look at what the user gave before loading a model
-    if options.out is None and len(sources) > 1 and options.format not in ("txt", "md", "json"):
-        raise UserError(f"--format {options.format} of {len(sources)} inputs is as many files: give --out DIR")
+    sources = _find(options)
+    wait_without_spinning()
+    from nanochat.reading.job import Job, read_input, summary
+
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # names of files need not be UTF-8
     prompt = _prompt(options)
     job = Job(
-        sources, prompt, selection, options.dpi, options.password, options.workers, options.max_tokens,
+        sources, prompt, Selection(options.pages), options.dpi, options.password, options.workers, options.max_tokens,
         options.seconds, options.format, options.out, options.overlay,
     )  # fmt: skip
 
-    def make_reader() -> OCR:
+    def make_reader() -> "OCR":
+        from nanochat.reading.ocr import OCR
+
         o = options
         return OCR(o.checkpoint, o.device, o.mode, o.max_vision_tokens, o.batch_size, o.int8, backend=o.backend)
 
-    console = Console(stderr=True)
-    with tempfile.TemporaryDirectory() as temporary, _progress(console, len(sources)) as on_page:
+    with tempfile.TemporaryDirectory() as temporary, _progress(len(sources)) as on_page:
         folder = options.out or Path(temporary)
-        ledger = Ledger(folder / "ledger.jsonl", _settings(options, prompt), options.resume, options.retry_failed)
+        settings = options.texts_depend_on(options.checkpoint, options.mode, prompt)
+        ledger = Ledger(folder / "ledger.jsonl", settings, options.resume, options.retry_failed)
         with closing(ledger):
             try:
                 totals = read_input(make_reader, job, ledger, on_page)
@@ -289,8 +256,11 @@ def main() -> None:
         if code:
             sys.exit(code)
     elif isinstance(command, Serve):
+        wait_without_spinning()
+        from nanochat.reading.ocr import OCR
+
         with extra("serve"):
-            from nanochat.serve.app import serve  # the web libraries are not for those who read a file
+            from nanochat.serve.app import serve
 
         name = Path(command.checkpoint).stem
         serve(
@@ -299,19 +269,24 @@ def main() -> None:
             lambda: OCR(command.checkpoint, command.device, command.mode, backend=command.backend),
         )
     elif isinstance(command, Batch):
-        with extra("archives"):
-            from nanochat.archives.batch import batch  # Ray is not for those who read a file
+        from nanochat.archives.files import find_files
 
-        with _progress(Console(stderr=True)) as on_page:
-            code = batch(command.sources, command.settings, command.checkpoint, command.mode, on_page)
+        files = find_files(command.sources)
+        wait_without_spinning()
+        with extra("archives"):
+            from nanochat.archives.batch import batch
+
+        with _progress() as on_page:
+            code = batch(files, command.settings, command.checkpoint, command.mode, on_page)
         if code:
             sys.exit(code)
     elif isinstance(command, Score):
-        with extra("train"):
-            from nanochat.evaluation import score_pdf as score  # plots and reports are not for those who read a file
-
-        _check_numbers(command, "dpi", "batch_size")
         selection = Selection(command.pages)
+        find_sources([command.file])
+        wait_without_spinning()
+        with extra("train"):
+            from nanochat.evaluation import score_pdf as score
+
         found = score.PdfPages(command.file, command.dpi, selection, command.degrade, command.password)
         score.score(
             command.file, command.checkpoint, command.modes, found, command.out, command.device, command.batch_size

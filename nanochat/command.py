@@ -1,5 +1,9 @@
-"""What every command shares: its entry point, which turns errors into one line, and its arguments."""
+"""What every command shares: its entry point, which turns errors into one line, and its arguments.
 
+Nothing heavy is imported here: `--help` and a mistyped flag must not wait for torch.
+"""
+
+import difflib
 import errno
 import io
 import os
@@ -9,6 +13,7 @@ from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
 from dataclasses import is_dataclass
 from functools import wraps
+from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
 
 import tyro
@@ -120,7 +125,51 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
         error: BaseException | None = stop
         while error is not None and not isinstance(error, UserError):  # a dataclass's own, which tyro frames too
             error = error.__context__
-        raise error or UserError(unframed(framed.getvalue())) from None
+        raise error or UserError(_nearest(framed.getvalue(), arguments, config_class)) from None
+
+
+def _subcommands(config_class: Any) -> dict[str, Any]:
+    """Name -> dataclass of a union whose members carry `tyro.conf.subcommand`; empty for a single dataclass."""
+    found: dict[str, Any] = {}
+    for part in get_args(config_class):
+        kind, *marks = get_args(part) or (part,)
+        names = [mark.name for mark in marks if getattr(mark, "name", None)]
+        found |= {name: kind for name in names}
+    return found
+
+
+def _flags(config_class: Any) -> set[str]:
+    """The flags of a dataclass, of those within it, and of each of a union of them, with `_`."""
+    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+        return {flag for part in get_args(config_class) for flag in _flags(part)}
+    found: set[str] = set()
+    for name, kind in get_type_hints(config_class).items():
+        found |= _flags(kind) if isinstance(kind, type) and is_dataclass(kind) else {f"--{name}"}
+    return found
+
+
+def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
+    """One line for what tyro framed; of an unknown flag or subcommand only its name and the nearest that there is."""
+    said = unframed(text)
+    if not said.startswith("Unrecognized"):
+        return said
+    program, subcommands = Path(sys.argv[0]).name, _subcommands(config_class)
+    first = arguments[0] if arguments else ""
+    if subcommands and first not in subcommands and not first.startswith("-"):
+        near = difflib.get_close_matches(first, subcommands, 1)
+        hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(subcommands)}"
+        return f"no command called {first!r}: {hint}"
+    command = subcommands.get(first, config_class)
+    typed = {a: "--" + a.partition("=")[0].removeprefix("--").replace("-", "_") for a in arguments if a[:2] == "--"}
+    switches = {"--no_" + flag.removeprefix("--").replace("-", "_") for flag in _switches(command)}
+    known, told = _flags(command) | switches, re.split(r"[\s,;]+", said)
+    unknown = next((a for a, flag in typed.items() if flag not in known and a in told), "")
+    if not unknown:
+        return said
+    near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
+    hint = f"did you mean {near[0]}? " if near else ""
+    shown = f"{program} {first}" if first in subcommands else program
+    return f"no option called {unknown}: {hint}see {shown} --help"
 
 
 def unframed(text: str) -> str:

@@ -90,11 +90,35 @@ def choose_precision(name: str, device: torch.device, before: str | None = None)
     return Precision(name)
 
 
-def peak_flops(device: torch.device, precision: Precision) -> float:
-    """FLOP/s against which utilisation is counted: a data sheet's figure for a known GPU, else a measured product."""
+def known_peak(device: torch.device) -> float | None:
+    """The FLOP/s of a known GPU by its data sheet; None for any other device."""
     if device.type == "cuda":
         name = torch.cuda.get_device_name(device)
         for model, peak in GPU_PEAKS.items():
             if all(word in name for word in model.split()):
                 return peak
-    return matmul_rate(precision.name, device, seconds=1.0)
+    return None
+
+
+def peak_flops(device: torch.device, precision: Precision) -> float:
+    """FLOP/s against which utilisation is counted: a data sheet's figure for a known GPU, else a measured product."""
+    return known_peak(device) or matmul_rate(precision.name, device, seconds=1.0)
+
+
+class Utilisation:
+    """Rates as shares of what a device can do (MFU).
+
+    A peak that was measured while other programs ran is too low. A rate above it shows so: the peak is then measured
+    again, and is at least that rate. A data sheet's peak is kept: a rate above it is an error in counting.
+    """
+
+    def __init__(self, device: torch.device, precision: Precision) -> None:
+        self.device, self.precision = device, precision
+        self.measured = known_peak(device) is None
+        self.peak = peak_flops(device, precision)
+
+    def share(self, rate: float) -> float:
+        """`rate`, in FLOP/s of one device, as a share of the peak; at most 1 where the peak was measured."""
+        if self.measured and rate > self.peak:
+            self.peak = max(rate, peak_flops(self.device, self.precision))
+        return rate / self.peak

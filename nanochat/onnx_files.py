@@ -5,7 +5,7 @@ import importlib.util
 import os
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from nanochat.errors import UserError
 
@@ -14,6 +14,8 @@ VERSION = "1"
 WEIGHTS = "model.safetensors"
 ENCODER, DECODER, LINES = "encoder.onnx", "decoder.onnx", "model.onnx"
 INT8 = {ENCODER: "encoder.int8.onnx", DECODER: "decoder.int8.onnx"}
+BackendName = Literal["auto", "torch", "onnx"]
+"""what runs the model"""
 EXTRA = 'run `pip install "nano-deepseek-ocr[onnx]"`'
 
 

@@ -22,10 +22,19 @@ def one_picture(prompt: str) -> str:
     return prompt
 
 
+def asked(task: str = "free", prompt: str = "") -> str:
+    """The prompt for what a person asks: in their own words where they give a `prompt`, else by the name of a `task`.
+
+    `\\n`, as it is typed in a shell, becomes a line end. Raises UserError for an unknown task, or for a prompt that
+    has not one `<image>`; the command line, the batch and the server all ask here before anything is loaded.
+    """
+    return one_picture(prompt.replace("\\n", "\n")) if prompt else prompt_for(task)
+
+
 def names_of(prompts: Iterable[str]) -> list[str]:
     """The names of the given prompts, for those that have one, in the order of PROMPTS."""
-    asked = {prompt.strip() for prompt in prompts}
-    return [name for name, prompt in PROMPTS.items() if prompt in asked]
+    given = {prompt.strip() for prompt in prompts}
+    return [name for name, prompt in PROMPTS.items() if prompt in given]
 
 
 def prompt_for(task: str) -> str:

@@ -4,6 +4,7 @@ python -m scripts.vision_sample --checkpoint=checkpoints/step_500.pt --data_dir=
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,7 +32,8 @@ class Config:
     batch_size: int = 10
     """documents read together; lower it when memory runs out"""
     max_tokens: int | None = None
-    """longest answer in tokens; by default what the model's context holds"""
+    """longest answer in tokens; by default twice the longest text of these documents, and 50: what goes on further is
+    wrong, and a model that has learnt nothing never ends by itself"""
     json: str = ""
     """results file; by default step_N_{split}.json beside the checkpoint"""
     device: str = ""
@@ -70,9 +72,12 @@ def main() -> None:
     task = FolderOfPairs(config.data_dir, config.split, stop=config.limit)
     ids = [sample["id"] for sample in task.samples[: config.limit]]
     ocr = OCR(config.checkpoint, config.device)
+    longest = max(len(ocr.tokenizer.encode(sample["answer"])) for sample in task.samples[: config.limit])
     readings = read_documents(
-        ocr.engine, ocr.tokenizer, task, ids, ocr.view, ocr.precision, config.batch_size, config.max_tokens
-    )
+        ocr.engine, ocr.tokenizer, task, ids, ocr.view, ocr.precision, config.batch_size,
+        config.max_tokens or 2 * longest + 50,
+        on_batch=lambda first, last: print(f"reading {first} to {last} of {len(ids)}", file=sys.stderr, flush=True),
+    )  # fmt: skip
     shown = print_table(readings, max(map(len, ids)))
     summary = summarise(shown)
     print_averages(summary)

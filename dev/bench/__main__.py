@@ -6,6 +6,7 @@ python -m dev.bench decode --model=nano --batch_size=8
 python -m dev.bench data
 python -m dev.bench packing --batch_size=8 --seq_len=1024           # chartqa and smoltalk, from the hub or local
 python -m dev.bench parity                                         # a GPU's results against a CPU's
+python -m dev.bench threads --steps=2                              # nano-ocr read, alone and on a busy machine
 python -m dev.bench memory --model=d20 --stage=2 --batch_size=4 --seq_len=8192
 
 Tables for people, then all figures as JSON on the last line.
@@ -20,7 +21,7 @@ from rich.console import Console
 from rich.table import Table
 from tyro.conf import Positional
 
-from dev.bench import checks, data, decode, packing, parity, train
+from dev.bench import checks, data, decode, packing, parity, threads, train
 from dev.bench.peak import step_peak
 from nanochat.command import entry_point, parse_args
 from nanochat.common import autodetect_device_type, choose_device
@@ -49,8 +50,8 @@ LEVELS = ("B", "note", "page")  # of drawn documents, for the loader
 class Config:
     """Measure this machine first, then what this code makes of it."""
 
-    what: Positional[Literal["all", "parity", "packing", "train", "decode", "data", "memory"]] = "all"
-    """what to measure; all: everything but parity and packing"""
+    what: Positional[Literal["all", "parity", "packing", "train", "decode", "data", "memory", "threads"]] = "all"
+    """what to measure; all: everything but parity, packing and threads"""
     model: str = "nano"
     """size: nano or d20"""
     stage: Literal[0, 1, 2] = 0
@@ -264,6 +265,18 @@ def bench_memory(config: Config, console: Console) -> list[dict[str, Any]]:
     return found
 
 
+def bench_threads(config: Config, console: Console) -> list[dict[str, Any]]:
+    """`nano-ocr read` of one receipt by threads and their waiting, alone and beside busy processes."""
+    cases = threads.measure_threads(f"{config.data_dir}/images/receipt_000.png", config.steps)
+    headings = [f"{case.cores} cores, {case.busy} busy" for case in cases]
+    table = Table("seconds of nano-ocr read", *headings, title=f"the shortest of {config.steps}")
+    for name in threads.SETTINGS:
+        table.add_row(name, *(f"{case.seconds[name]:.2f}" for case in cases))
+    table.add_row("chosen over the best", *(f"{case.over_best:+.0%}" for case in cases), style="bold")
+    console.print(table)
+    return [{**asdict(case), "over_best": case.over_best} for case in cases]
+
+
 @entry_point
 def main() -> None:
     config, console = parse_args(Config, __doc__), Console()
@@ -282,6 +295,8 @@ def main() -> None:
         results["data"] = bench_data(config, console)
     if "packing" in wanted:
         results["packing"] = bench_packing(config, device, console)
+    if "threads" in wanted:
+        results["threads"] = bench_threads(config, console)
     if "memory" in wanted:
         results["memory"] = bench_memory(config, console)
     print(json.dumps(results))

@@ -24,12 +24,12 @@ from nanochat.machine import Precision, choose_precision
 from nanochat.modes import MODES, get_mode
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.reading.ahead import read_ahead
-from nanochat.reading.documents import Selection, Source, find_sources
 from nanochat.reading.ink_audit import audit
 from nanochat.reading.job import Job, read_input
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.reading.page import Page
+from nanochat.reading.sources import Selection, Source, find_sources
 from nanochat.synth import LEVELS, draw_document
 from nanochat.tasks.empty_pictures import EmptyPictures
 from nanochat.tasks.eval_set import EvalSet

@@ -223,7 +223,9 @@ def measure_machine(trainer: Trainer) -> Machine:
     return Machine(
         device=torch.cuda.get_device_name(device) if on_gpu else cpu_name(),
         threads=torch.get_num_threads(),
-        peak_flops=peak_flops(device, trainer.learner.precision) if on_gpu else max(trainer.peak, *rates.values()),
+        peak_flops=peak_flops(device, trainer.learner.precision)
+        if on_gpu
+        else max(trainer.utilisation.peak, *rates.values()),
         product_flops=rates,
         copy_bytes=copy_rate(2**31 if on_gpu else 2**28, device),
     )

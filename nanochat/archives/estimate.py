@@ -1,6 +1,7 @@
 """What an archive takes: pages, tokens, hours and cost, estimated from a sample, and what it was in the end."""
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,6 +13,25 @@ from nanochat.files import atomic_path
 
 SAMPLE = 16  # files that are opened, and about as many pages that are read
 MILLION = 1_000_000
+
+
+class Clock:
+    """Seconds of a job, and how many of them went by before its first page was being read."""
+
+    def __init__(self) -> None:
+        self.started = time.monotonic()
+        self.first: float | None = None
+
+    def saw(self, row: dict[str, Any]) -> None:
+        """Note a row that is ready; the first that a model has read began its `call` seconds ago."""
+        if self.first is None and row["call"]:
+            self.first = max(self.started, time.monotonic() - row["call"])
+
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def starting(self) -> float:
+        return 0.0 if self.first is None else self.first - self.started
 
 
 @dataclass(frozen=True)
@@ -26,9 +46,11 @@ class CostEstimate:
     workers: int
     price: float
     """of one worker in an hour"""
+    starting: float = 0.0
+    """of the hours those before the first page: a larger archive has them once, so a million pages leave them out"""
 
     def __str__(self) -> str:
-        per_million = self.hours * self.workers * MILLION / max(1, self.pages)
+        per_million = (self.hours - self.starting) * self.workers * MILLION / max(1, self.pages)
         cost = f"{per_million:.3g} worker-hours"
         if self.price:
             cost += f" or {per_million * self.price:,.2f} in cost"
@@ -51,19 +73,28 @@ def estimate(
     workers: int,
     price: float,
     out: Path,
+    clock: Clock,
 ) -> CostEstimate:
     """Figures of a whole archive from a sample, also kept in `out` for the end to compare with.
 
-    `count(files)`: their pages; `read(files, most)`: what was read from at most so many pages of each. Raises
-    UserError when no page of the sample can be read.
+    `count(files)`: their pages; `read(files, most)`: rows of at most so many pages of each, as a job gets them. What
+    a page takes is the time that a worker was busy with it (`spent`), not the model's seconds alone: the job's hours
+    have it all. `clock` was started with the command. Raises UserError when no page of the sample can be read.
     """
     sample = choose_sample(files)
-    results = [result for result in read(sample, -(-SAMPLE // len(sample))) if result is not None]
-    if not results:
+    rows: list[dict[str, Any]] = []
+    for row in read(sample, -(-SAMPLE // len(sample))):
+        clock.saw(row)
+        if json.loads(row["result"]) is not None:
+            rows.append(row)
+    if not rows:
         raise UserError(f"nothing could be read of a sample of {len(sample)} files: there is nothing to go by")
     pages = round(count(sample) * len(files) / len(sample))
-    tokens, seconds = (sum(result[key] for result in results) / len(results) for key in ("tokens", "seconds"))
-    found = CostEstimate(pages, round(tokens * pages), seconds * pages / workers / 3600, workers, price)
+    tokens = sum(json.loads(row["result"])["tokens"] for row in rows) / len(rows)
+    spent = sum(row["spent"] for row in rows) / len(rows)
+    starting = clock.starting() / 3600
+    hours = starting + spent * pages / workers / 3600
+    found = CostEstimate(pages, round(tokens * pages), hours, workers, price, starting)
     with atomic_path(out / "estimate.json") as temporary:
         temporary.write_text(json.dumps(asdict(found)))
     return found

@@ -5,27 +5,22 @@ is called `shard.tar!/page.png` or `part.parquet!/12`.
 """
 
 import tarfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import fsspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from nanochat.errors import UserError
-from nanochat.reading.ahead import read_ahead
-from nanochat.reading.documents import SUFFIXES, InputPage, Selection, Source, open_document
-from nanochat.reading.state import PageState
+from nanochat.reading.sources import SUFFIXES, Source
 
 INSIDE = "!/"
 TARS = (".tar", ".tar.gz", ".tgz")
 DOCUMENTS = (*sorted(SUFFIXES), ".pdf")
 ROWS = 16  # of a parquet file in memory at one time
 CHANGES = ("etag", "ETag", "mtime", "updated", "LastModified", "last_commit")  # what stores call a file's version
-IsDone = Callable[[str, int], bool]  # name of a document, number of its page
 
 
 @dataclass(frozen=True)
@@ -65,8 +60,10 @@ def _explained(address: str) -> Iterator[None]:
 def find_files(addresses: Sequence[str]) -> list[File]:
     """All files that addresses name, each once; of a folder or bucket those that can hold documents, sorted.
 
-    Raises UserError for an address that is not there, cannot be reached, or holds no document.
+    Raises UserError for an address that is not there, cannot be reached, or holds no document, and for no address.
     """
+    if not addresses:
+        raise UserError("nothing to read: nano-ocr batch SOURCE... --out DEST")
     files: dict[str, File] = {}
     for address in addresses:
         with _explained(address):
@@ -126,6 +123,8 @@ def _tar_members(address: str) -> Iterator[Source]:
 
 def _parquet_rows(address: str) -> Iterator[Source]:
     """The first column of bytes, plain or as data sets of pictures have it: {"bytes": ..., "path": ...}."""
+    import pyarrow.parquet as pq
+
     with fsspec.open(address, "rb") as stream:
         table = pq.ParquetFile(stream)
         column = next((field for field in table.schema_arrow if _holds_bytes(field.type)), None)
@@ -139,46 +138,10 @@ def _parquet_rows(address: str) -> Iterator[Source]:
                 row += 1
 
 
-def _holds_bytes(kind: pa.DataType) -> bool:
+def _holds_bytes(kind: Any) -> bool:
+    """Whether a pyarrow type is bytes, or a struct with a field of them."""
+    import pyarrow as pa
+
     if pa.types.is_struct(kind):
         return kind.get_field_index("bytes") >= 0
     return pa.types.is_binary(kind) or pa.types.is_large_binary(kind)
-
-
-def pages_in(
-    file: File, selection: Selection, dpi: int, password: str, done: IsDone = lambda name, number: False
-) -> Iterator[InputPage]:
-    """Every page of every document in a file but those that are done; what cannot be read is a failed page.
-
-    All carry the file's own fingerprint, which is known before it is opened.
-    """
-    documents = _until_it_breaks(file)
-    for document in documents:
-        if isinstance(document, InputPage):
-            yield document
-            continue
-        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
-            if page.state != PageState.DONE:
-                yield replace(page, fingerprint=file.fingerprint)
-
-
-def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
-    try:
-        yield from documents_in(file)
-    except UserError as error:
-        yield InputPage(Source(file.address), 1, PageState.FAILED, str(error), last=True, fingerprint=file.fingerprint)
-
-
-def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:
-    """Pages to be read of all documents in a file; one that cannot be opened counts as the one row that it will be."""
-    n_pages = 0
-    for document in _until_it_breaks(file):
-        try:
-            if isinstance(document, InputPage):
-                raise UserError(document.why)
-            opened = open_document(document, dpi, password)
-            n_pages += sum(n in selection and not opened.skipped(n) for n in range(1, opened.n_pages + 1))
-            opened.close()
-        except UserError:
-            n_pages += 1
-    return n_pages

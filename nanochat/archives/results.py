@@ -1,10 +1,14 @@
-"""The results of a batch: a row for each page, from the ledger, as parquet or JSON lines."""
+"""The results of a batch: a row for each page, from the ledger, as parquet or JSON lines.
+
+Both have the columns of SCHEMA, which is made from the fields of `Page`: a field that is new there is new here.
+"""
 
 import json
 from collections.abc import Iterator
+from dataclasses import is_dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_origin, get_type_hints
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -12,27 +16,35 @@ import pyarrow.parquet as pq
 from nanochat.files import atomic_path
 from nanochat.reading.formats import page_record
 from nanochat.reading.ledger import Ledger
+from nanochat.reading.page import Page
+from nanochat.reading.state import PageState
 
 ROWS = 1000  # in memory at one time
-BOX = pa.list_(pa.int32())
-LINE = pa.struct({"text": pa.string(), "box": BOX, "mean_probability": pa.float32(), "min_probability": pa.float32()})
-BLOCK = pa.struct({"label": pa.string(), "boxes": pa.list_(BOX), "text": pa.string()})
-SCHEMA = pa.schema(
-    {
-        "source": pa.string(), "page": pa.int32(), "state": pa.string(), "why": pa.string(), "text": pa.string(),
-        "mode": pa.string(), "views": pa.int32(), "vision_tokens": pa.int32(), "most_vision_tokens": pa.int32(),
-        "tokens": pa.int32(), "seconds": pa.float32(), "stopped": pa.string(), "width": pa.int32(),
-        "height": pa.int32(), "turned": pa.int32(), "mean_probability": pa.float32(),
-        "min_probability": pa.float32(), "ink": pa.string(),
-        "expected_characters": pa.int32(), "lines": pa.list_(LINE), "blocks": pa.list_(BLOCK),
-    }
-)  # fmt: skip
+
+
+def _arrow(kind: Any) -> pa.DataType:
+    """The type of a column that holds values of a Python type; of a dataclass, as `asdict` gives it."""
+    simple = {int: pa.int32(), float: pa.float32(), str: pa.string(), bool: pa.bool_(), PageState: pa.string()}
+    if kind in simple:
+        return simple[kind]
+    if is_dataclass(kind):
+        return pa.struct([(name, _arrow(hint)) for name, hint in get_type_hints(kind).items()])
+    parts = [part for part in get_args(kind) if part not in (type(None), Ellipsis)]
+    if get_origin(kind) in (list, tuple):  # a box is a list of four
+        return pa.list_(_arrow(parts[0]))
+    (inner,) = parts  # T | None
+    return _arrow(inner)
+
+
+ENDED = {"source": str, "page": int, "state": str, "why": str}
+SCHEMA = pa.schema({name: _arrow(kind) for name, kind in {**ENDED, **get_type_hints(Page)}.items()})
 
 
 def rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Every page, in the order in which they came."""
+    """Every page, in the order in which they came, with every column of SCHEMA; None where nothing was read."""
     for source, page, _ in list(ledger.pages()):
-        yield {"source": source, **page_record(ledger.entry(source, page))}
+        found = {"source": source, **page_record(ledger.entry(source, page))}
+        yield {name: found.get(name) for name in SCHEMA.names}
 
 
 def write_results(ledger: Ledger, folder: Path, kind: str) -> Path:

@@ -2,21 +2,25 @@
 
 import json
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
 
-from nanochat.archives.files import File, pages_in
+from nanochat.archives.files import File
+from nanochat.archives.pages import pages_in
 from nanochat.errors import UserError
-from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, read_together, why_it_ended
 from nanochat.reading.ocr import OCR
+from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 
 Rows = dict[str, Any]  # column -> values, as Ray hands batches over
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")
+READ_KEYS = ("result", "call", "spent")
 BROKEN = "broken"  # state of a row that is no page: there is no model where it should have been read
 
 
@@ -79,16 +83,19 @@ class Reader:
             self.broken = f"{socket.gethostname()}: {error}"
 
     def __call__(self, rows: Rows) -> Rows:
-        """Columns KEYS and `result`, JSON of what was read or null."""
+        """Columns KEYS, `result` (JSON of what was read, or null), and two of seconds: `call`, of this call, and
+        `spent`, its equal share for each page."""
         if self.broken:
-            return {key: [value] for key, value in zip((*KEYS, "result"), ("", 0, True, BROKEN, self.broken, "", ""))}
+            values = ("", 0, True, BROKEN, self.broken, "", "", 0.0, 0.0)
+            return {key: [value] for key, value in zip((*KEYS, *READ_KEYS), values)}
+        started = time.perf_counter()
         pages = [_page(rows, i) for i in range(len(rows["source"]))]
         found: list[list[Any]] = []
         for page, result in read_together(self.ocr, pages, self.job):
             state, why, record = page.state, page.why, None
             if result is not None:
                 state, why, record = result.status, why_it_ended(result), result.to_dict()
-            found.append(
-                [page.source.name, page.number, page.last, state.value, why, page.fingerprint, json.dumps(record)]
-            )
-        return {key: list(values) for key, values in zip((*KEYS, "result"), zip(*found))}
+            found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(record)])
+        call = time.perf_counter() - started
+        found = [[*row, call, call / len(found)] for row in found]
+        return {key: list(values) for key, values in zip((*KEYS, *READ_KEYS), zip(*found))}

@@ -3,7 +3,7 @@
 import sys
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from nanochat.checkpoint import load_model, peek_meta
 from nanochat.errors import UserError
@@ -11,8 +11,6 @@ from nanochat.model_config import ModelConfig
 from nanochat.onnx_files import EXTRA, INT8, has_graphs, has_runtime, has_torch
 from nanochat.precision import Precision
 from nanochat.tokenizer import RustBPETokenizer
-
-BackendName = Literal["auto", "torch", "onnx"]
 
 
 @dataclass

@@ -7,7 +7,7 @@ none.
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -168,12 +168,14 @@ def read_documents(
     batch_size: int = 10,
     max_tokens: int | None = None,
     read: bool = True,
+    on_batch: Callable[[int, int], None] = lambda first, last: None,
 ) -> Iterator[Reading]:
     """Read each conversation of `task` (named by `ids`) greedily and compare with its last message.
 
     `view` is how a picture becomes views, `batch_size` how many documents are read together, `max_tokens` ends an
     answer (default: the model's context does). The wrong picture of a document is that of the next one in `task`.
-    Without `read` the losses alone are measured, as if the model had printed nothing.
+    Without `read` the losses alone are measured, as if the model had printed nothing. `on_batch(first, last)` is
+    called before documents `first` to `last`, from 1, are read.
     Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be read.
     """
     assert len(ids) == len(task)
@@ -181,6 +183,7 @@ def read_documents(
     engine.model.eval()
     for start in range(0, len(task), batch_size):
         end = min(start + batch_size, len(task))
+        on_batch(start + 1, end)
         items = [task[i] for i in range(start, end)]
         other = task[end % len(task)] if len(task) > 1 else None
         with torch.inference_mode(), precision.autocast(engine.model.device):

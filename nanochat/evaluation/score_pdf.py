@@ -25,8 +25,9 @@ from nanochat.evaluation.report import pairs_html, write_page
 from nanochat.evaluation.score_report import card_html, plot_html, table_html
 from nanochat.evaluation.scores import summarise_pages
 from nanochat.files import atomic_path
-from nanochat.reading.documents import EVERY_PAGE, PDF, PDFIUM, POINTS, Selection, Source, open_document
+from nanochat.reading.documents import PDF, PDFIUM, POINTS, open_document
 from nanochat.reading.ocr import OCR
+from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.tasks.eval_set import EvalSet, reading
 
 SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # pdfium's and Unicode's signs for a hyphen at a line's end

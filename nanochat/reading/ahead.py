@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -19,7 +20,8 @@ from typing import Any
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.documents import EVERY_PAGE, Document, InputPage, Selection, Source, open_document
+from nanochat.reading.documents import Document, InputPage, open_document
+from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.reading.state import PageState
 
 Place = tuple[int, int, str]  # a page: which source, its number, and the source's fingerprint
@@ -175,6 +177,8 @@ def _of_source(
         yield InputPage(source, 1, PageState.FAILED, str(error), last=True)
         return
     n_pages = document.n_pages
+    if missing := selection.missing(n_pages):
+        warnings.warn(f"{source.name}: {missing}", stacklevel=2)
     for number in range(1, n_pages + 1):
         page = InputPage(source, number, PageState.WAITING, "", None, number == n_pages, fingerprint, n_pages)
         page.why = "not among --pages" if number not in selection else document.skipped(number)

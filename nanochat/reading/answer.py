@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nanochat.engine import Engine, Generation, Guard
+from nanochat.engine import Generation, Guard
+from nanochat.engine.generator import Generator
 from nanochat.engine.placing import lines_of_ink
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, show, view_mode
 from nanochat.lines.cut import show_in_lines
@@ -52,7 +53,7 @@ class Ask:
 class Answerer:
     """Reads pictures in a given mode with one model, `batch_size` views at a time."""
 
-    engine: Engine
+    engine: Generator
     tokenizer: RustBPETokenizer
     vision: VisionConfig
     precision: Precision

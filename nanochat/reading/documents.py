@@ -1,17 +1,7 @@
-"""What a person hands over to be read: pictures, PDFs, folders, patterns, standard input, data: URLs; page by page."""
+"""Documents of any kind, opened page by page: pictures with one page or several, and PDFs."""
 
-import base64
-import binascii
-import glob
-import io
-import sys
 import threading
-import zlib
-from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote_to_bytes
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
@@ -19,12 +9,9 @@ from PIL import Image
 
 from nanochat.errors import PasswordNeeded, UserError
 from nanochat.image_process import MAX_PIXELS, explain_broken, identify, open_image
+from nanochat.reading.sources import Source
 from nanochat.reading.state import PageState
 
-SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm"),
-    *(".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
-}
 ONE_PICTURE = {  # formats of which the first picture alone is read, and why
     **dict.fromkeys(("GIF", "WEBP", "PNG"), "an animation: only its first picture is read"),
     "MPO": "a photograph's second picture, made by the camera for itself: only the first is read",
@@ -34,117 +21,6 @@ POINTS = 72  # of a PDF's page in an inch
 SCAN_COVERS = 0.6  # share of a page that its one picture covers when the page is a scan
 FEW_OBJECTS = 200  # on a page: of more the pictures are not looked for
 LONGEST_SCAN = 2500  # px: longer side of a page that is drawn larger than asked for, at its scan's resolution
-
-
-@dataclass(frozen=True)
-class Source:
-    """One file, or what came instead of one."""
-
-    name: str
-    """as the person named it"""
-    data: bytes | None = None
-    """what it holds, if it is no file"""
-
-    def fingerprint(self) -> str:
-        """Changes when the file does. Raises UserError when it is gone."""
-        if self.data is not None:
-            return f"{len(self.data)}-{zlib.crc32(self.data)}"
-        try:
-            state = Path(self.name).stat()
-        except OSError as error:
-            raise UserError(f"{self.name}: cannot be opened ({error.strerror})") from error
-        return f"{state.st_size}-{state.st_mtime_ns}"
-
-    def stream(self) -> Any:
-        """What Pillow and pdfium open."""
-        return self.name if self.data is None else io.BytesIO(self.data)
-
-    def is_pdf(self) -> bool:
-        """By its first bytes, whatever it is called. Raises UserError when it has none, or cannot be opened."""
-        try:
-            with self.stream() if self.data is not None else open(self.name, "rb") as file:
-                head = file.read(1024)
-        except OSError as error:
-            raise UserError(f"{self.name}: cannot be opened ({error.strerror})") from error
-        if not head:
-            raise UserError(f"{self.name}: an empty file")
-        return b"%PDF-" in head
-
-
-def _decode_data_url(url: str) -> bytes:
-    head, comma, body = url.partition(",")
-    if not comma:
-        raise UserError(f"{url[:40]}...: a data: URL needs a comma before its data")
-    try:
-        return base64.b64decode(body, validate=True) if head.endswith(";base64") else unquote_to_bytes(body)
-    except binascii.Error as error:
-        raise UserError(f"{head},...: not valid base64 ({error})") from error
-
-
-def find_sources(
-    arguments: Sequence[str], stdin: Callable[[], bytes] | None = None, out: Path | None = None
-) -> list[Source]:
-    """What the arguments of a command name, in order, a folder's files sorted, without those under `out`.
-
-    Raises UserError for a file that is not there, a folder or pattern without a picture or PDF, or nothing on stdin.
-    """
-    sources: list[Source] = []
-    for n, argument in enumerate(arguments, 1):
-        if argument == "-":
-            data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None where it is closed
-            if not data:
-                raise UserError("-: nothing came on standard input")
-            sources.append(Source("stdin", data))
-        elif argument.startswith("data:"):
-            sources.append(Source(f"data-{n}", _decode_data_url(argument)))
-        elif Path(argument).is_dir():
-            wanted = {*SUFFIXES, ".pdf"}
-            found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
-            if out is not None:  # what an earlier run wrote is nothing to be read
-                written = out.resolve()
-                found = [p for p in found if written not in p.resolve().parents]
-            if not found:
-                raise UserError(f"{argument}: no picture and no PDF in this folder")
-            sources += [Source(str(path)) for path in found]
-        elif Path(argument).is_file():
-            sources.append(Source(argument))
-        else:
-            matching = sorted(p for p in glob.glob(argument, recursive=True) if Path(p).is_file())
-            if not matching:
-                raise UserError(f"{argument}: no such file")
-            sources += [Source(path) for path in matching]
-    return list(dict.fromkeys(sources))
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which pages are wanted: `1-3,7,9-`; all when empty. Raises UserError for anything else."""
-
-    text: str = ""
-
-    def __post_init__(self) -> None:
-        self._ranges()
-
-    def _ranges(self) -> list[tuple[int, float]]:
-        ranges = []
-        for part in self.text.split(",") if self.text else []:
-            first, dash, last = (piece.strip() for piece in part.partition("-"))
-            try:
-                start = int(first)
-                end = float("inf") if dash and not last else int(last or first)
-            except ValueError as error:
-                raise UserError(f"--pages {self.text}: give numbers and ranges such as 1-3,7") from error
-            if start < 1 or end < start:
-                raise UserError(f"--pages {self.text}: {part.strip()} is no range of pages (the first is 1)")
-            ranges.append((start, end))
-        return ranges
-
-    def __contains__(self, number: int) -> bool:
-        ranges = self._ranges()
-        return not ranges or any(start <= number <= end for start, end in ranges)
-
-
-EVERY_PAGE = Selection()
 
 
 class Pictures:

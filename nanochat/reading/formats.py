@@ -11,17 +11,17 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
 from nanochat.reading.markdown import page_markdown
+from nanochat.reading.options import Format
 from nanochat.reading.placed import PlacedText, placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
 
-Format = Literal["txt", "md", "json", "html", "hocr", "pdf"]
 SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # of the others: their name
 THUMBNAIL = 900  # pixels: longest side of a page in the report
 Entries = Iterable[dict[str, Any]]

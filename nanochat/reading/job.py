@@ -18,14 +18,17 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
-from nanochat.reading.documents import Document, InputPage, Selection, Source, open_document
-from nanochat.reading.formats import SUFFIX, Format, LoadPage, page_text, write
+from nanochat.reading.apart import read_apart
+from nanochat.reading.documents import Document, InputPage, open_document
+from nanochat.reading.formats import SUFFIX, LoadPage, page_text, write
 from nanochat.reading.grounding import draw_boxes
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
+from nanochat.reading.options import Format
 from nanochat.reading.page import Page
 from nanochat.reading.placed import boxes_to_draw
+from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
@@ -225,6 +228,8 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 
 
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
+    """What the model makes of each picture; None where it fails, and then `waiting` says why."""
+    pages = [page for page in waiting if page.image is not None]
     """What the model makes of each picture; where all together fail, each alone, so that one cannot spoil the rest."""
     try:
         return list(reader.read_many(images, job.prompt, job.max_tokens, job.seconds))
@@ -234,9 +239,11 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
             page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(error)}"
             return [None]
     found: list[Page | None] = []
-    for page in waiting:
-        if page.image is not None:
-            found += _read(reader, [page.image], [page], job)
+    results = read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), images)
+    for page, result in zip(pages, results, strict=True):
+        if isinstance(result, Exception):
+            page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(result)}"
+        found.append(None if isinstance(result, Exception) else result)
     return found
 
 

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 from PIL import Image
 
 from nanochat.engine import Engine
+from nanochat.engine.generator import Generator
 from nanochat.engine.loading import load_reader
 from nanochat.errors import UserError
 from nanochat.files import models_folder
@@ -24,12 +25,14 @@ from nanochat.model_config import VisionConfig
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
-from nanochat.reading.documents import Selection, Source, open_document
+from nanochat.reading.documents import open_document
 from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
+from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import TRUSTED
+from nanochat.threads import Threads
 
 PROMPT = PROMPTS["free"]
 HOME = models_folder()  # models that come with the project, by name
@@ -113,13 +116,21 @@ class OCR:
         loaded = load_reader(find_model(checkpoint), device, backend, int8)
         self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
         self.device, self.precision = loaded.device, loaded.precision
+        self.threads = Threads() if loaded.by_torch else None  # ONNX Runtime's are set when its sessions are made
         self.engine = Engine(self.model, self.tokenizer)
+        self.generator: Generator = self.engine
         self.vision = self.model.config.vision
         self.locate_lines = locate_lines and loaded.by_torch  # graphs do not tell where they look
         self.reread, self.turn = reread, turn
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
         self.own_mode, *_ = self.taught = learnt_modes(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
+
+    @property
+    def learnt_modes(self) -> tuple[str, ...]:
+        """The modes that the checkpoint was trained for, its own first."""
+        further = {"native": ("auto",), "square": ("base",)}.get(self.vision.view, ())
+        return tuple(dict.fromkeys([*self.taught, *further]))
 
     def _check_mode(self, mode: str) -> str:
         """Refuse a mode that there is not, warn of one that the checkpoint was not trained for."""
@@ -130,8 +141,7 @@ class OCR:
             raise UserError(f"--max_vision_tokens is for mode native, not {mode}")
         if mode in MODES:
             get_mode(mode, self.vision.page, budget)
-        trained = {"native": ("native", "auto"), "square": ("base",)}.get(self.vision.view, ())
-        if mode not in (*trained, *self.taught):
+        if mode not in self.learnt_modes:
             own = f"views in mode {' and '.join(self.taught)}"
             warnings.warn(f"this checkpoint was trained with {own}, not {mode}: expect worse text", stacklevel=3)
         return mode
@@ -177,6 +187,8 @@ class OCR:
         """
         ask = Ask(one_picture(prompt), max_tokens, seconds)
         for some in _chunks(pictures, self.batch_size):
+            if self.threads is not None:
+                self.threads.adapt()
             yield from self._read_batch([open_image(picture) for picture in some], ask)
 
     def view(self, picture: Image.Image) -> ImageViews:
@@ -186,7 +198,7 @@ class OCR:
     def answerer(self) -> Answerer:
         """The part that reads pictures in one given mode, with the present settings."""
         return Answerer(
-            self.engine, self.tokenizer, self.vision, self.precision, self.device, self.batch_size,
+            self.generator, self.tokenizer, self.vision, self.precision, self.device, self.batch_size,
             self.max_vision_tokens, self.locate_lines, self.reread,
         )  # fmt: skip
 

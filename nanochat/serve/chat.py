@@ -149,7 +149,6 @@ async def _begin(service: Service, asked: ChatRequest, question: Question) -> Co
         ocr,
         question.messages,
         pictures,
-        None,
         asked.most_tokens,
         samplings,
         service.guard(),

@@ -13,12 +13,12 @@ from fastapi.responses import JSONResponse, Response
 
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.reading.answer import LINE_TOKENS
-from nanochat.reading.documents import Selection, Source
 from nanochat.reading.ocr import CUT, OCR
+from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question
-from nanochat.serve.read import ReadRequest, job_events, open_all, taught_tasks
+from nanochat.serve.read import ReadRequest, Unreadable, job_events, open_all, taught_tasks
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
 from nanochat.tokenizer import RustBPETokenizer
@@ -55,6 +55,8 @@ async def answer_pages(
     job = ReadRequest(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)
     holds.callback(job.let_go)
     for document in documents:
+        if isinstance(document, Unreadable):
+            raise document.error
         if document.n_pages > 1 and not document.skipped(2):
             count = f"{document.source.name} has {document.n_pages} pages"
             raise ApiError(400, f"{count}: a chat reads single pages, POST /v1/read whole documents", "invalid_value")

@@ -12,8 +12,7 @@ from pydantic import BaseModel, Field, field_validator, model_validator
 
 from nanochat.engine import Guard
 from nanochat.engine.batching import Prompt, Sampling
-from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image, show
-from nanochat.modes import Mode
+from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
@@ -167,13 +166,12 @@ def make_prompt(
     ocr: OCR,
     messages: list[dict[str, str]],
     pictures: Sequence[bytes | Image.Image],
-    mode: Mode | None,
     max_tokens: int | None,
     samplings: list[Sampling],
     guard: Guard,
     most_pixels: int = MAX_PIXELS,
 ) -> Prompt:
-    """Decode, show as `mode` does (None: as the model was trained) and lay out; for a thread, since it takes a while.
+    """Decode, show as the model was trained to see pages, and lay out; for a thread, since it takes a while.
 
     Raises UserError for what cannot be read, a picture of over `most_pixels` among it.
     """
@@ -181,7 +179,7 @@ def make_prompt(
     views = []
     for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
         image = open_image(picture, f"picture {number}", most_pixels)
-        views.append(ocr.view(image) if mode is None else show(image, mode))
+        views.append(ocr.view(image))
     image_token_id = ocr.tokenizer.encode_special("<|image|>")
     tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])
     return ocr.engine.prompt(tokens, views, max_tokens, samplings, guard)

@@ -16,11 +16,12 @@ from fastapi import APIRouter, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
 from PIL import Image
 
-from nanochat.errors import UserError
-from nanochat.prompts import PROMPTS, prompt_for
-from nanochat.reading.documents import Document, Selection, Source, open_document
+from nanochat.errors import PasswordNeeded, UserError
+from nanochat.prompts import PROMPTS, asked
+from nanochat.reading.documents import Document, open_document
 from nanochat.reading.markdown import page_markdown
-from nanochat.reading.ocr import OCR, READING_MODES
+from nanochat.reading.ocr import OCR
+from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.service import Service, Streaming, cancelling
@@ -38,7 +39,7 @@ class ReadRequest:
     """One request: its documents, how they are read, and what has become of them, told event by event."""
 
     service: Service
-    documents: list[Document]
+    documents: "list[Document | Unreadable]"
     prompt: str
     mode: str
     max_tokens: int | None
@@ -112,6 +113,10 @@ class ReadRequest:
 
     def _read(self) -> Iterator[Event]:
         for number, document in enumerate(self.documents, start=1):
+            if isinstance(document, Unreadable):
+                where = {"document": number, "name": document.source.name, "page": 1}
+                yield {"event": "page", **where, "status": PageState.FAILED, "error": in_fields(document.error)}
+                continue
             for page in range(1, document.n_pages + 1):
                 if page in self.selection:
                     self.place = number, page
@@ -159,8 +164,8 @@ def read_router(service: Service) -> APIRouter:
     @router.get("/modes")
     async def modes() -> dict[str, Any]:
         ocr, _ = service.ready()
-        all_modes = list(dict.fromkeys([ocr.mode, *READING_MODES]))
-        return {"modes": all_modes, "default": ocr.mode, "tasks": taught_tasks(ocr), "model": service.name}
+        modes = list(dict.fromkeys([ocr.mode, *ocr.learnt_modes]))
+        return {"modes": modes, "default": ocr.mode, "tasks": taught_tasks(ocr), "model": service.name}
 
     @router.post("/read")
     async def read(
@@ -184,12 +189,14 @@ def read_router(service: Service) -> APIRouter:
                 message = f"this model was taught {', '.join(taught)}, not {task}"
                 raise ApiError(400, message, "unsupported_task", "task")
             sources = [Source(file.filename or "upload", await file.read()) for file in files]
-            asked = f"<image>\n{prompt}" if prompt and "<image>" not in prompt else prompt or prompt_for(task)
+            question = asked(task, prompt)
             documents = await to_thread.run_sync(open_all, sources, dpi, password)
             n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
             request.state.figures["pages"] = n_pages
+            if not n_pages:
+                raise UserError(selection.missing(max(one.n_pages for one in documents)))
             job = ReadRequest(
-                service, documents, asked, mode, max_tokens, selection, n_pages, stream == "text", preview
+                service, documents, question, mode, max_tokens, selection, n_pages, stream == "text", preview
             )
             holds.callback(job.let_go)
             if n_pages > service.settings.max_pages:
@@ -204,18 +211,37 @@ def read_router(service: Service) -> APIRouter:
     return router
 
 
-def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[Document]:
-    """Open what was sent. Raises UserError for what cannot be read."""
-    documents: list[Document] = []
-    try:
-        for source in sources:
+@dataclass
+class Unreadable:
+    """A file that was sent and cannot be opened: one page, which fails."""
+
+    source: Source
+    error: UserError
+    n_pages: int = 1
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[Document | Unreadable]:
+    """Open what was sent; a file that cannot be read does not stop the others.
+
+    Raises UserError when none can be read, or one needs a password, which whoever sent it can give.
+    """
+    documents: list[Document | Unreadable] = []
+    for source in sources:
+        try:
             if not source.data:
                 raise UserError(f"{source.name}: the file is empty")
             documents.append(open_document(source, dpi, password))
-    except UserError:
+        except UserError as error:
+            documents.append(Unreadable(source, error))
+    failed = [document.error for document in documents if isinstance(document, Unreadable)]
+    fatal = [error for error in failed if isinstance(error, PasswordNeeded)] or failed
+    if failed and (len(failed) == len(documents) or isinstance(fatal[0], PasswordNeeded)):
         for document in documents:
             document.close()
-        raise
+        raise fatal[0]
     return documents
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from nanochat.engine import Engine, Guard
+from nanochat.engine import Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
 from nanochat.reading.ocr import OCR
 from nanochat.serve.worker import News, Submission, Worker
@@ -25,13 +25,12 @@ class Cancelled(Exception):
     """The client has hung up."""
 
 
-class SharedEngine(Engine):
-    """Answers as an `Engine` does, by the worker; for the thread of one request."""
+class SharedEngine:
+    """A `Generator` whose answers come from the worker, so that all requests share its batch; for the thread of one
+    request. It has nothing else of an `Engine`: whatever else a model can do belongs to the worker's thread."""
 
     def __init__(self, worker: Worker, on_news: OnNews) -> None:
-        engine = worker.engine
-        self.model, self.end_tokens, self.loops = engine.model, engine.end_tokens, engine.loops
-        self.worker, self.on_news = worker, on_news
+        self.model, self.worker, self.on_news = worker.engine.model, worker, on_news
         self.readings: list[Submission] = []
         self.cancelled = False
         self.views = 0  # so far
@@ -47,13 +46,13 @@ class SharedEngine(Engine):
         prompts: list[list[int]],
         pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        sampling: Sampling = GREEDY,
+        *,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
-        made = enumerate(self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
+        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [Sampling()], guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
         self.readings = []
@@ -83,7 +82,7 @@ class SharedEngine(Engine):
 def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
     """The server's OCR for one request: its own mode and place for news, the same model."""
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
-    own.engine, own.locate_lines = engine, False  # a further pass would be outside the batch
+    own.generator, own.locate_lines = engine, False  # a further pass would be outside the batch
     if mode:
         own.mode = own._check_mode(mode)
     return own, engine

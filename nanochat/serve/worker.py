@@ -12,6 +12,7 @@ from nanochat.precision import Precision
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import log
 from nanochat.serve.metrics import Metrics
+from nanochat.threads import Threads
 
 IDLE_SECONDS = 0.5  # how long the thread sleeps at most before it looks whether it should end
 
@@ -128,9 +129,14 @@ class Worker:
         return not ending
 
     def _run(self) -> None:
+        threads, idle = Threads(), True
         while self._take():
             if not self.scheduler.busy:
+                idle = True
                 continue
+            if idle:
+                threads.adapt()
+                idle = False
             started = time.perf_counter()
             try:
                 with self.precision.autocast(self.engine.model.device):

@@ -18,7 +18,7 @@ from nanochat.checkpoint import load_into, load_weights, read_meta
 from nanochat.common import get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError, extra
-from nanochat.machine import Precision, choose_precision, peak_flops
+from nanochat.machine import Precision, Utilisation, choose_precision
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan
@@ -180,7 +180,7 @@ class Trainer:
         _, self.rank, _, self.world_size = get_dist_info()
         self.first_step = step_to_resume(config, stage.number)
         precision = self._choose_precision()
-        self.peak = peak_flops(device, precision) * self.world_size
+        self.utilisation = Utilisation(device, precision)
         self.learner = self._build_learner(precision)
         self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
         self.last: Validation | None = None
@@ -369,7 +369,7 @@ class Trainer:
         return self.last or self.validate()
 
     def _report(self, figures: dict[str, float], seconds: float, left: float) -> None:
-        mfu = figures["flops"] / seconds / self.peak * 100
+        mfu = 100 * self.utilisation.share(figures["flops"] / seconds / self.world_size)
         rate = figures["tokens"] / seconds
         dense = f" | dense: {figures['dense']:.4f}" if self.stage.dense_weights else ""
         print0(

@@ -17,18 +17,25 @@ from helpers.drawn_archive import draw_archive, stored
 from helpers.tiny_server import tiny_checkpoint
 
 from nanochat import cli
-from nanochat.archives.batch import Tally, _cause, _ray
-from nanochat.archives.estimate import CostEstimate, choose_sample, estimate, read_estimate
-from nanochat.archives.files import File, count_pages, documents_in, find_files, pages_in
-from nanochat.archives.results import write_results
+from nanochat.archives.alone import pages_that_pay
+from nanochat.archives.batch import Tally
+from nanochat.archives.cluster import _cause, ray_running
+from nanochat.archives.estimate import Clock, CostEstimate, choose_sample, estimate, read_estimate
+from nanochat.archives.files import File, documents_in, find_files
+from nanochat.archives.pages import count_pages, pages_in
+from nanochat.archives.results import SCHEMA, write_results
 from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import BROKEN, Opening, Reader
 from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS
-from nanochat.reading.documents import InputPage, Selection, Source
+from nanochat.reading.documents import InputPage
+from nanochat.reading.grounding import Block
 from nanochat.reading.job import Job
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR
+from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import PageState
 
 TOKENS = 300  # of an answer: long enough that something can be killed in the middle
 
@@ -168,10 +175,10 @@ def test_a_machine_too_busy_for_ray_is_one_line(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(ray, "init", fail)
     with pytest.raises(UserError, match=r"Ray does not start on this machine \(The current node timed out"):
-        with _ray(""):
+        with ray_running(""):
             pass
     with pytest.raises(UserError, match=r"no Ray cluster at auto .* RAY_AUTH_MODE"):
-        with _ray("auto"):
+        with ray_running("auto"):
             pass
 
 
@@ -216,34 +223,141 @@ def test_pages_that_a_file_has_no_more_are_no_results(tmp_path: Path) -> None:
         assert list(one.pages()) == [("a.pdf", 1, "new")] and one.counts().total() == 1
 
 
+def row(spent: float, tokens: int | None, call: float = 0.0) -> dict:
+    """A row as a worker gives it; None: nothing was read."""
+    result = None if tokens is None else {"tokens": tokens, "seconds": 0.001}
+    return {"result": json.dumps(result), "spent": spent, "call": call}
+
+
 def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:
     """100 files of 3 pages, 50 tokens and 2 seconds a page, 4 workers at 0.9 an hour."""
     files = [File(f"{i}.pdf", "") for i in range(100)]
     sample = choose_sample(files)
     assert len(set(sample)) == 16 and {int(f.address[:-4]) // 25 for f in sample} == {0, 1, 2, 3}
-    result = {"tokens": 50, "seconds": 2.0}
-    found = estimate(files, lambda some: 3 * len(some), lambda some, most: iter([result, None]), 4, 0.9, tmp_path)
+    rows = [row(2.0, 50), row(2.0, None)]
+    found = estimate(files, lambda some: 3 * len(some), lambda *_: iter(rows), 4, 0.9, tmp_path, Clock())
     assert found == CostEstimate(300, 15_000, 300 * 2 / 4 / 3600, 4, 0.9) == read_estimate(tmp_path)
     assert str(found).endswith("a million pages: 556 worker-hours or 500.00 in cost")
     with pytest.raises(UserError, match="nothing could be read of a sample of 16 files"):
-        estimate(files, len, lambda some, most: iter([None]), 1, 0.0, tmp_path)
+        estimate(files, len, lambda *_: iter([row(1.0, None)]), 1, 0.0, tmp_path, Clock())
+
+
+def test_an_estimate_counts_what_the_job_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 seconds until the first page, then one in 3 seconds, of which the model computes a thousandth: 12 pages take
+    96 seconds by both, and a million pages, which start once, 833 hours."""
+    now = 1000.0
+    monkeypatch.setattr("nanochat.archives.estimate.time.monotonic", lambda: now)
+
+    def rows():
+        nonlocal now
+        now += 60
+        for _ in range(12):
+            now += 3
+            yield row(3.0, 10, call=3.0)
+
+    files = [File(f"{i}.png", "") for i in range(12)]
+    said = estimate(files, len, lambda *_: rows(), 1, 0.0, tmp_path, Clock())
+    tally = Tally()
+    for number, one in enumerate(rows(), 1):
+        tally.clock.saw(one)
+        tally.add(InputPage(Source("a.png"), number, PageState.OK), json.loads(one["result"]))
+    was = tally.figures(tally.clock.seconds() / 3600, 0.0)
+    assert 3600 * said.hours == pytest.approx(96) == 3600 * was.hours and said.tokens == was.tokens == 120
+    assert 3600 * said.starting == pytest.approx(60) == 3600 * was.starting
+    assert str(was).endswith("a million pages: 833 worker-hours")
 
 
 def test_the_end_says_what_it_was(tmp_path: Path) -> None:
     settings = BatchSettings(tmp_path, price=2.0)
-    result = {"tokens": 7, "seconds": 1.0}
-    estimate([File("a.pdf", "")], lambda some: 4, lambda some, most: iter([result]), 1, 2.0, tmp_path)
-    tally = Tally(time.monotonic() - 60)
-    for page, state in enumerate(("ok", "repaired", "looped"), 1):
-        read = InputPage(Source("a.pdf"), page, state)  # type: ignore[arg-type]
-        tally.add(read, {"tokens": 10})
+    rows = iter([row(1.0, 7)])
+    estimate([File("a.pdf", "")], lambda some: 4, lambda *_: rows, 1, 2.0, tmp_path, Clock())
+    tally = Tally()
+    tally.clock.started = time.monotonic() - 60
+    for page, state in enumerate((PageState.OK, PageState.REPAIRED, PageState.LOOPED), 1):
+        tally.add(InputPage(Source("a.pdf"), page, state), {"tokens": 10})
     for name in ("b.pdf", "c.pdf"):
-        tally.add(InputPage(Source(name), 1, "failed", f"{name}: it is encrypted: give its --password"), None)
-    tally.add(InputPage(Source("c.pdf"), 7, "failed", "c.pdf, page 7: broken (bad xref)"), None)
+        why = f"{name}: it is encrypted: give its --password"
+        tally.add(InputPage(Source(name), 1, PageState.FAILED, why), None)
+    tally.add(InputPage(Source("c.pdf"), 7, PageState.FAILED, "c.pdf, page 7: broken (bad xref)"), None)
     first, encrypted, broken, expected, was = tally.report(settings).splitlines()
     assert first == "6.0 pages a minute, 2 loops caught"
     assert (encrypted, broken) == ("2 failed: it is encrypted: give its --password", "1 failed: broken")
     assert expected.startswith("expected: 4 pages, 28 tokens") and was.startswith("it was: 6 pages, 30 tokens")
+
+
+def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
+    """The same texts, states and ledger as with processes; on resuming only what is missing is read."""
+    draw_archive(tmp_path / "in", pictures=4)
+    for container in ("shard.tar", "bad.tar", "part.parquet"):
+        (tmp_path / "in" / container).unlink()
+    monkeypatch.setitem(sys.modules, "ray", None)  # to import it is an error
+
+    def run(*flags: str) -> tuple[int, str]:
+        arguments = ["batch", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--max_tokens=9", *flags]
+        monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments, "--checkpoint", str(model)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0), capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    code, err = run()
+    assert code == 1 and "read in this process" in err and "9 pages: 8 cut, 1 failed" in err
+    rows = {(r["source"], r["page"]): r for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
+    ocr = OCR(model)
+    for i in range(4):
+        text = rows[str(tmp_path / f"in/deep/{i}.png"), 1]["text"]
+        assert text == ocr.read(stored(i), max_tokens=9).text != ""
+    ledger = tmp_path / "out/ledger.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[:5]))
+    code, err = run("--resume")
+    assert code == 1 and len(ledger.read_bytes().splitlines()) == len(lines)
+    again = {(r["source"], r["page"]): r["text"] for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
+    assert again == {page: r["text"] for page, r in rows.items()}
+    code, err = run("--estimate")
+    assert code == 0 and "read in this process" in err
+
+
+@pytest.mark.parametrize(("workers", "pages"), [(1, 1000), (2, 80), (15, 300 / 7)])
+def test_where_processes_begin_to_pay(workers: int, pages: float) -> None:
+    """40 seconds to start, one a page: n pages alone take n seconds, with w workers 40 + n / w."""
+    assert pages_that_pay(workers) == pytest.approx(pages)
+
+
+def test_parquet_and_json_lines_hold_the_same(tmp_path: Path) -> None:
+    ledger = Ledger(tmp_path / "ledger.jsonl", {})
+    line = TextLine(
+        "a b", (1, 2, 30, 4), 0.5, 0.25, (0, 0, 64, 64), [Part("a", (1, 2, 3, 4)), Part("b", (5, 2, 30, 4))]
+    )
+    block = Block("title", ((1, 2, 3, 4),), "a")
+    page = Page(
+        "a b",
+        5,
+        6,
+        7,
+        0.5,
+        "length",
+        "lines",
+        2,
+        30,
+        40,
+        PageState.CUT,
+        0.5,
+        0.25,
+        "missing",
+        9,
+        3,
+        90,
+        [line],
+        [block],
+    )
+    ledger.record("a.png", 1, PageState.CUT, "", "", page.to_dict())
+    ledger.record("b.png", 1, PageState.FAILED, "not a picture", last=True)
+    flat = [json.loads(text) for text in write_results(ledger, tmp_path, "jsonl").read_text().splitlines()]
+    assert pq.read_table(write_results(ledger, tmp_path, "parquet")).to_pylist() == flat
+    assert set(flat[0]) == set(flat[1]) == set(SCHEMA.names) >= set(page.to_dict())
+    assert json.loads(json.dumps(page.to_dict())).items() <= flat[0].items()
 
 
 def test_a_source_is_finished_when_all_its_pages_are(tmp_path: Path) -> None:
@@ -355,6 +469,7 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         (("batch", "--out", "{in}/out"), "nothing to read"),
         (("batch", "{in}", "--out", "{in}/out", "--model-workers=0"), "give at least 1"),
         (("batch", "{in}", "--out", "{in}/out", "--checkpoint=no/such.pt"), "no such checkpoint"),
+        (("batch", "{in}", "--out", "{in}/out", "--prompt=Read it."), "a prompt needs one <image>"),
         (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),
     ],
 )  # fmt: skip

@@ -16,7 +16,7 @@ from nanochat import cli
 from nanochat.errors import UserError
 from nanochat.evaluation import score_pdf as score
 from nanochat.evaluation.score_pdf import PdfPages, worsen
-from nanochat.reading.documents import Selection
+from nanochat.reading.sources import Selection
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint
 

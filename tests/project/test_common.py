@@ -91,9 +91,12 @@ WRONG = [  # what was typed, and what the line has to say: the flag, what was gi
     ("copy a.png --tries few", ["--tries: 'few' is not a whole number; --tries INT how often (default: 1)"]),
     ("copy a.png --wait long", ["--wait: 'long' is not of {None}|FLOAT;"]),
     ("copy a.png --tries -1", ["--tries -1: give 0 or more"]),
-    ("copy a.png --colour red", ["--colour", "red"]),
-    ("copy a.png --kin small", ["--kin,", "--kind {small,large}"]),
-    ("move a.png", ["move", "copy", "list"]),
+    ("copy a.png --colour red", ["no option called --colour: see", "copy --help"]),
+    ("copy a.png --kin small", ["no option called --kin: did you mean --kind?", "copy --help"]),
+    ("copy a.png --keep-time=True", ["no option called --keep-time=True: did you mean --keep_times?"]),
+    ("copy a.png --treis=2", ["did you mean --tries?"]),
+    ("move a.png", ["no command called 'move': choose one of copy, list"]),
+    ("lsit --long", ["no command called 'lsit': did you mean list?"]),
     ("", ["copy", "list"]),
 ]
 

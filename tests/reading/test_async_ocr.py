@@ -61,6 +61,26 @@ def test_errors_go_to_whoever_caused_them(model: Path) -> None:
     assert "not a picture" in str(broken) and "<image>" in str(placeless)
 
 
+def test_an_error_that_nobody_thought_of_fails_its_own_page_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    plain, sizes = OCR.read_many, []
+
+    def read_many(self, pictures, *options):
+        sizes.append(len(pictures))
+        if any(picture.width == 120 for picture in pictures):
+            raise ZeroDivisionError("of the page that is 120 wide")
+        return plain(self, pictures, *options)
+
+    async def main() -> list:
+        async with AsyncOCR(model, device="cpu", batch_size=4) as reader:
+            asked = [reader.read(noise(i, 120 if i == 2 else 150), max_tokens=5) for i in range(4)]
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    monkeypatch.setattr(OCR, "read_many", read_many)
+    pages = asyncio.run(main())
+    assert isinstance(pages[2], ZeroDivisionError) and max(sizes) > 1
+    assert all(pages[i].text for i in (0, 1, 3))
+
+
 def test_who_is_cancelled_or_late_waits_for_nobody(model: Path) -> None:
     """A cancelled task ends at once and the next is read; leaving the block ends those that still wait."""
 

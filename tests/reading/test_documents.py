@@ -15,7 +15,8 @@ from PIL import Image, ImageDraw
 
 from nanochat.errors import UserError
 from nanochat.reading.ahead import read_ahead
-from nanochat.reading.documents import PDF, InputPage, Pictures, Selection, Source, find_sources, open_document
+from nanochat.reading.documents import PDF, InputPage, Pictures, open_document
+from nanochat.reading.sources import Selection, Source, find_sources
 
 
 def tone(page: InputPage) -> int:

@@ -230,6 +230,51 @@ def test_an_output_that_is_full_or_closed(place: Path, checkpoint: Path) -> None
     assert process.returncode == 1
 
 
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--help"], ""),
+        (["read", "--help"], ""),
+        (["read", "nowhere.png"], "nowhere.png: no such file"),
+        (["read", "a.png", "--formt=md"], "no option called --formt=md: did you mean --format?"),
+        (["read", "a.png", "--prompt=Read."], "a prompt needs one <image>"),
+        (["reed", "a.png"], "did you mean read?"),
+        (["batch", "nowhere", "--out=out"], "nowhere: no such file"),
+        (["score", "nowhere.pdf"], "nowhere.pdf: no such file"),
+    ],
+)
+def test_what_needs_no_model_waits_for_no_library(place: Path, arguments: list[str], words: str) -> None:
+    """torch alone takes seconds to import, and longer on a busy machine."""
+    program = """import sys
+from nanochat.cli import main
+try:
+    main()
+finally:
+    print("loaded:", *{"torch", "cv2", "ray", "fastapi", "pypdfium2", "rich.console"} & set(sys.modules))"""
+    ended = subprocess.run([sys.executable, "-c", program, *arguments], capture_output=True, text=True)
+    assert ended.stdout.splitlines()[-1] == "loaded:" and ended.stderr.count("\n") == bool(words)
+    assert words in ended.stderr and ended.returncode == (2 if words else 0)
+
+
+def test_a_name_that_is_nothing_costs_nothing_but_itself(read) -> None:
+    Path("empty").mkdir()
+    code, out, err = read(".", "nowhere.png", "empty")
+    assert code == 1 and out == "==> a.png <==\n" + read("a.png")[1] and "3 pages: " in err and "2 failed" in err
+    assert err.splitlines()[:2] == [
+        "error: nowhere.png: no such file",
+        "error: empty: no picture and no PDF in this folder",
+    ]
+    one_line(read("nowhere.png", "empty"), "nowhere.png: no such file; empty: no picture")
+
+
+def test_a_page_that_a_document_does_not_have_is_told(read) -> None:
+    write_pdf(Path("three.pdf"), 3)
+    code, out, err = read("three.pdf", "--pages=9")
+    assert code == 2 and out == "" and "three.pdf: --pages 9: there is no page 9, the document has 3 pages" in err
+    code, out, err = read("three.pdf", "--pages=2-9")
+    assert code == 0 and "there is no page" not in err
+
+
 def test_reading_loads_no_compiler_and_no_plots(place: Path, checkpoint: Path) -> None:
     """Two of the five seconds to the first text would be theirs."""
     program = """import sys; from nanochat.cli import main; main()

@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.documents import InputPage, Selection, find_sources
+from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, Totals, file_names, read_input
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.page import Page
+from nanochat.reading.sources import Selection, find_sources
 
 SETTINGS = {"checkpoint": "none"}
 HOW = {  # by the tens of a page's grey: how the stand-in ends it
@@ -245,7 +246,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
 def test_every_source_has_a_file_of_its_own() -> None:
     names = file_names(find_sources([f"data:text/plain,{i}" for i in range(3)]))
     assert len(set(names.values())) == 3
-    from nanochat.reading.documents import Source
+    from nanochat.reading.sources import Source
 
     paths = ["a/x.png", "b/x.png", "b/x.pdf", "y.png", "x.png-2"]
     assert len(set(file_names([Source(path) for path in paths]).values())) == len(paths)

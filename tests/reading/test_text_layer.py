@@ -7,7 +7,8 @@ import pytest
 from helpers.written_pdf import Written, write_text_pdf
 
 from nanochat.lines.layout import Line, find_lines
-from nanochat.reading.documents import PDF, Source
+from nanochat.reading.documents import PDF
+from nanochat.reading.sources import Source
 from nanochat.reading.text_layer import Decision, judge, layer_page, read_layer
 
 TEXT = [

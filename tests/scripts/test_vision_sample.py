@@ -44,7 +44,7 @@ def fails(monkeypatch, capsys, *flags: str) -> str:
     with pytest.raises(SystemExit) as stopped:
         vision_sample.main()
     assert stopped.value.code == 2
-    (line,) = capsys.readouterr().err.splitlines()
+    (line,) = [line for line in capsys.readouterr().err.splitlines() if not line.startswith("reading ")]
     return line
 
 
@@ -101,3 +101,14 @@ def test_a_broken_picture_is_named(monkeypatch, capsys, folder, tmp_path):
     (tmp_path / "chart_01.png").write_bytes((folder / "chart_01.png").read_bytes()[:60])
     line = fails(monkeypatch, capsys, f"--checkpoint={folder}/step_7.pt", f"--data_dir={tmp_path}", "--device=cpu")
     assert "chart_01" in line
+
+
+def test_a_model_that_has_learnt_nothing_shows_progress_and_ends(monkeypatch, capsys, folder, tmp_path):
+    """Without --max_tokens an answer is at most twice the longest text, 10 letters here, and 50 tokens long."""
+    arguments = [f"--checkpoint={folder}/step_7.pt", f"--data_dir={folder}", "--device=cpu", "--batch_size=2"]
+    monkeypatch.setattr("sys.argv", ["vision_sample", *arguments, f"--json={tmp_path}/found.json"])
+    vision_sample.main()
+    assert capsys.readouterr().err.splitlines() == ["reading 1 to 2 of 3", "reading 3 to 3 of 3"]
+    tokenizer = RustBPETokenizer.characters()
+    read = [d["read"] for d in json.loads((tmp_path / "found.json").read_text())["documents"]]
+    assert all(len(tokenizer.encode(text)) <= 70 for text in read)

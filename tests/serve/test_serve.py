@@ -199,11 +199,25 @@ def test_uploads_are_read_page_by_page(server: Running, ocr: OCR) -> None:
         (b"%PDF-1.4 broken", {}, "invalid_input"),
         (png(noise(1)), {"mode": "huge"}, "invalid_input"),
         (png(noise(1)), {"task": "sing"}, "invalid_input"),
+        (png(noise(1)), {"prompt": "Read."}, "invalid_input"),
+        (png(noise(1)), {"pages": "9"}, "invalid_input"),
         (png(noise(1)), {"max_tokens": "-4"}, "invalid_value"),
         (png(noise(1)), {"pages": "x"}, "invalid_input"),
         (png(noise(1), "TIFF", save_all=True, append_images=[noise(i) for i in range(5)]), {}, "too_many_pages"),
     ],
-    ids=["empty", "text", "zeros", "broken PDF", "mode", "task", "negative", "pages", "too many"],
+    ids=[
+        "empty",
+        "text",
+        "zeros",
+        "broken PDF",
+        "mode",
+        "task",
+        "prompt",
+        "no page 9",
+        "negative",
+        "pages",
+        "too many",
+    ],
 )
 def test_bad_uploads_get_a_clear_answer(server: Running, data: bytes, form: dict[str, str], code: str) -> None:
     refused(upload(server, data, **form), 400, code)
@@ -217,9 +231,11 @@ def test_an_upload_without_a_file_and_a_locked_pdf(server: Running) -> None:
     assert "not right" in refused(upload(server, locked.read_bytes(), password="x"), 400, "password_required")
 
 
-def test_a_broken_page_is_reported_and_the_others_are_read(server: Running) -> None:
-    pages = upload(server, png(noise(1)), png(noise(2)), max_tokens="4", prompt="<image><image>").json()["pages"]
-    assert [page["status"] for page in pages] == ["failed", "failed"]
+def test_a_broken_file_is_reported_and_the_others_are_read(server: Running) -> None:
+    pages = upload(server, png(noise(1)), b"no picture", png(noise(2)), max_tokens="4").json()["pages"]
+    assert [page["status"] for page in pages] == ["cut", "failed", "cut"] and "not a picture" in pages[1]["error"]
+    alone = upload(server, png(noise(2)), max_tokens="4").json()["pages"]
+    assert pages[2]["text"] == alone[0]["text"] != ""
 
 
 def test_too_large_is_413_whether_it_says_so_or_not(server: Running) -> None:

@@ -318,7 +318,7 @@ def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypa
     monkeypatch.setattr("nanochat.serve.questions.open_image", decode)
     files = [png(Image.new("RGB", (64, 64))) for _ in range(5)]
     messages = [{"role": "user", "content": "<image>" * 5 + "Which?"}]
-    prompt = make_prompt(OCR(checkpoint, "cpu"), messages, files, None, 4, [Sampling()], Guard())
+    prompt = make_prompt(OCR(checkpoint, "cpu"), messages, files, 4, [Sampling()], Guard())
     assert len(prompt.images) == 5 and max(held) <= 1  # hundreds of large ones would not fit in memory
 
 

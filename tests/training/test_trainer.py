@@ -19,7 +19,7 @@ from helpers.tiny_run import Texts, documents, losses, tiny_trainer, write_docum
 from nanochat.checkpoint import read_meta
 from nanochat.errors import UserError
 from nanochat.image_process import view_function
-from nanochat.machine import matmul_rate
+from nanochat.machine import Precision, Utilisation, matmul_rate
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.prompts import PROMPTS, names_of
@@ -342,3 +342,14 @@ def test_measuring_the_machine_takes_no_number_from_the_seeds_row():
     matmul_rate("float32", seconds=0.01)
     matmul_rate("bfloat16", seconds=0.01)
     assert torch.equal(torch.rand(4), expected)
+
+
+def test_a_peak_that_cannot_be_true_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first measurement had a seventh of the machine; a later step shows it."""
+    rates = iter([100.0, 700.0, 650.0])
+    monkeypatch.setattr("nanochat.machine.matmul_rate", lambda *args, **kwargs: next(rates))
+    utilisation = Utilisation(torch.device("cpu"), Precision("float32"))
+    assert utilisation.share(50) == 0.5  # 100 may be true: it is not measured again
+    assert utilisation.share(676) == pytest.approx(676 / 700)
+    assert utilisation.share(350) == 0.5
+    assert utilisation.share(1400) == 1.0  # measured again, and still too little

@@ -32,12 +32,10 @@ async function askKey() {
   return Boolean(key);
 }
 
-/** Tasks as the menu has them; those that the model never learnt stand apart. */
-function sortTasks(learnt) {
-  const group = document.createElement("optgroup");
-  group.label = "Not learnt by this model";
-  group.append(...[...$("task").options].filter((option) => !learnt.includes(option.value)));
-  if (group.children.length) $("task").append(group);
+/** The menu's tasks without those that the model never learnt; a menu of one choice is not shown. */
+function offerTasks(learnt) {
+  for (const option of [...$("task").options]) if (!learnt.includes(option.value)) option.remove();
+  for (const menu of [$("task"), $("mode")]) menu.parentElement.hidden = menu.options.length < 2;
 }
 
 async function connect() {
@@ -49,7 +47,7 @@ async function connect() {
     const names = found.modes.map((name) => new Option(name === found.default ? `${name} (its own)` : name, name));
     $("mode").replaceChildren(...names);
     $("mode").value = found.default;
-    sortTasks(found.tasks);
+    offerTasks(found.tasks);
   } catch (error) {
     if (error instanceof NeedsKey) return (await askKey()) && connect();
     $("model").textContent = "no connection";

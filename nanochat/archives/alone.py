@@ -1,0 +1,72 @@
+"""Reading a small archive in this process: starting Ray and a model in each of its processes would take longer."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+from nanochat.archives.files import File
+from nanochat.archives.pages import count_pages
+from nanochat.archives.settings import BatchSettings
+from nanochat.archives.worker import BROKEN, Opening, Reader, Rows
+from nanochat.errors import UserError
+from nanochat.reading.job import PAGES_TOGETHER, Job
+from nanochat.reading.sources import Selection
+from nanochat.threads import usable_cores
+
+RAY_SECONDS = 40.0  # for Ray and the models of its processes to start
+PAGE_SECONDS = 1.0  # for a page to be read on one core
+MANY = 1000  # pages for which processes are started in any case: one that dies costs nothing but itself
+
+
+def is_small(files: Sequence[File], settings: BatchSettings) -> bool:
+    """Whether reading in this process is expected to end sooner than with Ray.
+
+    Never where processes were asked for (a cluster, a number of workers, GPUs), and for no container or remote file,
+    of which it is not known how much they hold.
+    """
+    if settings.address or settings.model_workers is not None or settings.gpus is not None:
+        return False
+    most = pages_that_pay(int(usable_cores()) - 1)
+    if len(files) >= most or any(file.is_container or not file.is_local for file in files):
+        return False
+    pages, selection = 0, Selection(settings.pages)
+    for file in files:
+        pages += count_pages(file, selection, settings.dpi, settings.password)
+        if pages >= most:
+            return False
+    return True
+
+
+def pages_that_pay(workers: int) -> float:
+    """From how many pages on that many processes are quicker, their start included."""
+    saved = 1 - 1 / max(1, workers)  # share of the reading time
+    return min(MANY, RAY_SECONDS / PAGE_SECONDS / saved) if saved else MANY
+
+
+def rows_of_this_process(
+    files: list[dict[str, str]], settings: BatchSettings, checkpoint: str, mode: str, job: Job, most: int | None
+) -> Iterator[Rows]:
+    """Rows of the ledger as Ray's processes would make them, in order. Raises UserError when there is no model.
+
+    `spent` has the opening of pages too: nobody else opens them meanwhile.
+    """
+    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
+    reader = Reader(checkpoint, "", mode, settings.max_vision_tokens, job)
+    waiting: list[Rows] = []
+    started = time.perf_counter()
+    for file in files:
+        for page in opening({name: [value] for name, value in file.items()}):
+            waiting.append(page)
+            if len(waiting) == PAGES_TOGETHER:
+                yield from _read(reader, waiting, started)
+                waiting, started = [], time.perf_counter()
+    if waiting:
+        yield from _read(reader, waiting, started)
+
+
+def _read(reader: Reader, pages: list[Rows], started: float) -> Iterator[Rows]:
+    found = reader({name: [page[name][0] for page in pages] for name in pages[0]})
+    if found["state"][0] == BROKEN:
+        raise UserError(found["why"][0])
+    spent = (time.perf_counter() - started) / len(pages)
+    for i in range(len(found["state"])):
+        yield {**{name: values[i] for name, values in found.items()}, "spent": spent}

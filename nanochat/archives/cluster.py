@@ -1,0 +1,132 @@
+"""Reading an archive with Ray Data, on this machine or a cluster: tasks open pages, actors read them with a model.
+
+What waits between them is bounded, and what a process that dies had in hand is done again by another.
+"""
+
+import logging
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from nanochat.archives.settings import BatchSettings
+from nanochat.archives.worker import BROKEN, Opening, Reader, Rows
+from nanochat.errors import UserError, extra
+from nanochat.reading.job import PAGES_TOGETHER, Job
+from nanochat.reading.sources import Selection
+
+TASKS = 2000  # most tasks that open pages; one that dies is begun anew, so that none should be long
+CONNECT_SECONDS = 10.0  # to reach a cluster
+BLOCK_BYTES = 32 * 2**20  # of opened pages that are handed on together
+
+
+@dataclass
+class Workers:
+    """What the processes are, once the machines are known."""
+
+    n: int
+    device: str
+    cpus: float
+    gpus: float
+    """of each model worker"""
+    opening_cpus: float
+    """of each task that opens pages"""
+
+
+def _check_answers(address: str) -> None:
+    """Raise UserError unless something listens at HOST:PORT: Ray itself tries for many minutes."""
+    host, colon, port = address.removeprefix("ray://").rpartition(":")
+    if not (colon and port.isdecimal()):
+        return  # `auto` or nothing, which Ray knows at once
+    try:
+        socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
+    except (OSError, OverflowError) as error:
+        raise UserError(f"no Ray cluster at {address} ({error})") from error
+
+
+@contextmanager
+def ray_running(address: str) -> Iterator[None]:
+    """Ray, on this machine or a cluster; quiet. Raises UserError when it is not installed or not there."""
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers take this environment as it is
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
+    with extra("archives"):
+        import ray
+        import ray.data
+    _check_answers(address)
+    options: dict[str, Any] = {} if address else {"include_dashboard": False}
+    try:
+        ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
+    except Exception as error:  # also plain ones, where a machine is too busy for Ray to start in time
+        reason = next(iter(str(error).splitlines()), "") or type(error).__name__
+        if not address:
+            raise UserError(f"Ray does not start on this machine ({reason})") from error
+        hint = "where it asks for a token, set RAY_AUTH_MODE=token"
+        raise UserError(f"no Ray cluster at {address} ({reason}); {hint}") from error
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.target_max_block_size = BLOCK_BYTES
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+def plan_workers(settings: BatchSettings) -> Workers:
+    """How many model workers of what kind: what was asked for, else what the machines have."""
+    import ray
+
+    there = ray.cluster_resources()
+    gpus = settings.gpus if settings.gpus is not None else float(there.get("GPU", 0) > 0)
+    if gpus > there.get("GPU", 0):
+        raise UserError(f"--gpus {gpus:g}: there are {there.get('GPU', 0):g}")
+    cores = there["CPU"]
+    n = settings.model_workers or max(1, int(there["GPU"] / gpus if gpus else cores - 1))
+    opening = min(0.99, 0.4 * cores)  # less than models take: Ray makes one stage of two that ask for the same
+    cpus = min(1.0, (cores - opening) / n)
+    return Workers(n, "cuda" if gpus else "cpu", cpus, gpus, opening)
+
+
+def rows_of_ray(
+    files: list[dict[str, str]],
+    settings: BatchSettings,
+    checkpoint: str,
+    mode: str,
+    job: Job,
+    workers: Workers,
+    most: int | None,
+) -> Iterator[Rows]:
+    """Rows of the ledger, as they are ready. Raises UserError when Ray gives up."""
+    import ray
+
+    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
+    data = ray.data.from_items(files, override_num_blocks=min(len(files), TASKS))
+    pages = data.map_batches(opening, batch_size=1, num_cpus=workers.opening_cpus)
+    read = pages.map_batches(
+        Reader,
+        fn_constructor_args=(checkpoint, workers.device, mode, settings.max_vision_tokens, job),
+        batch_size=PAGES_TOGETHER,
+        compute=ray.data.ActorPoolStrategy(size=workers.n),
+        num_cpus=workers.cpus,
+        num_gpus=workers.gpus,
+    )
+    try:
+        for row in read.iter_rows():
+            if row["state"] == BROKEN:
+                raise UserError(f"the workers failed: {row['why']}")
+            yield row
+    except ray.exceptions.RayError as error:
+        raise UserError(f"the workers failed: {_cause(error)}") from error
+
+
+def _cause(error: BaseException) -> str:
+    """The last line of the first error that says something, which Ray wraps in its own with the whole way to it."""
+    lines: list[str] = []
+    wrapped: BaseException | None = error
+    while wrapped is not None:
+        lines = [line.strip() for line in str(wrapped).splitlines() if line.strip()] or lines
+        wrapped = wrapped.__cause__
+    return lines[-1] if lines else type(error).__name__

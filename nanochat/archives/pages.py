@@ -1,0 +1,52 @@
+"""The pages of an archive's files, opened one at a time."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from nanochat.archives.files import File, documents_in
+from nanochat.errors import UserError
+from nanochat.reading.ahead import read_ahead
+from nanochat.reading.documents import InputPage, open_document
+from nanochat.reading.sources import Selection, Source
+from nanochat.reading.state import PageState
+
+IsDone = Callable[[str, int], bool]  # name of a document, number of its page
+
+
+def pages_in(
+    file: File, selection: Selection, dpi: int, password: str, done: IsDone = lambda name, number: False
+) -> Iterator[InputPage]:
+    """Every page of every document in a file but those that are done; what cannot be read is a failed page.
+
+    All carry the file's own fingerprint, which is known before it is opened.
+    """
+    documents = _until_it_breaks(file)
+    for document in documents:
+        if isinstance(document, InputPage):
+            yield document
+            continue
+        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
+            if page.state != PageState.DONE:
+                yield replace(page, fingerprint=file.fingerprint)
+
+
+def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
+    try:
+        yield from documents_in(file)
+    except UserError as error:
+        yield InputPage(Source(file.address), 1, PageState.FAILED, str(error), last=True, fingerprint=file.fingerprint)
+
+
+def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:
+    """Pages to be read of all documents in a file; one that cannot be opened counts as the one row that it will be."""
+    n_pages = 0
+    for document in _until_it_breaks(file):
+        try:
+            if isinstance(document, InputPage):
+                raise UserError(document.why)
+            opened = open_document(document, dpi, password)
+            n_pages += sum(n in selection and not opened.skipped(n) for n in range(1, opened.n_pages + 1))
+            opened.close()
+        except UserError:
+            n_pages += 1
+    return n_pages
