@@ -68,7 +68,7 @@ def show_modes(config: Config, console: Console) -> Any:
 
 
 def show_speed(config: Config, console: Console) -> Any:
-    reader = OCR(config.checkpoint, config.device, config.mode)
+    reader = OCR(config.checkpoint, config.device, config.mode, backend="torch")
     title = "of a page, the seconds that processors worked"
     table = Table("workers", "pages", "pages a minute", "opening", "finding lines", "model", "the rest", "all",
                   title=title)  # fmt: skip
@@ -102,7 +102,7 @@ def show_audit(config: Config, console: Console) -> Any:
 
 
 def show_places(config: Config, console: Console) -> Any:
-    reader = OCR(config.checkpoint, config.device, config.mode or "native")
+    reader = OCR(config.checkpoint, config.device, config.mode or "native", backend="torch")
     alike = Levenshtein.normalized_similarity
     found = [reading.measure_places(reader, level, config.pages, alike) for level in PLACE_LEVELS]
     table = Table("level", "lines read", "overlap", "of what it looked at", "which holds the middle")
@@ -114,7 +114,7 @@ def show_places(config: Config, console: Console) -> Any:
 
 
 def show_guard(config: Config, console: Console) -> Any:
-    reader = OCR(config.checkpoint, config.device)
+    reader = OCR(config.checkpoint, config.device, backend="torch")
     found = [reading.measure_guard(reader, rows, rounds=4) for rows in (1, 16)]
     table = Table("answers together", "tokens", "s to write", "s with the guard", "more", "s in the guard", "share")
     for cost in found:
@@ -126,7 +126,7 @@ def show_guard(config: Config, console: Console) -> Any:
 
 
 def show_memory(config: Config, console: Console) -> Any:
-    reader = OCR(config.checkpoint, config.device, config.mode)
+    reader = OCR(config.checkpoint, config.device, config.mode, backend="torch")
     with tempfile.TemporaryDirectory() as folder:
         found = reading.measure_memory(reader, config.pages, Path(folder))
     table = Table("page", "MB", title=f"one PDF of {config.pages} pages")

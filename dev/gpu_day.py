@@ -109,7 +109,7 @@ def pack(folder: Path, python: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
     loose = folder / "loose"
     pack_fonts(loose / "fonts")
-    shutil.copy(lexicon.SYSTEM_WORDS, loose / "words")
+    shutil.copy(lexicon.word_list(), loose / "words")
     (loose / "sentences").write_text("\n".join(lexicon.sentences()), encoding="utf-8")
     pack_packages(loose / "site", python)
     archive = Path(shutil.make_archive(str(folder / "pack"), "xztar", loose))

@@ -23,7 +23,7 @@ class Config:
     level: str = "all"
     """one level's name, or all"""
     split: str = "train"
-    """train, val, unseen, hard or latin"""
+    """train, val, unseen, hard, latin or central"""
     seed: int = 0
     """seed of the first document; the others follow it"""
     width: int = 1536

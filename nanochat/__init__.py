@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    __version__: str
     from nanochat.async_ocr import AsyncOCR as AsyncOCR
     from nanochat.reading.ocr import OCR as OCR
 
@@ -16,4 +17,8 @@ def __getattr__(name: str) -> Any:
         from nanochat.async_ocr import AsyncOCR
 
         return AsyncOCR
+    if name == "__version__":  # pyproject.toml has it
+        from importlib.metadata import version
+
+        return version("nano-deepseek-ocr")
     raise AttributeError(f"module 'nanochat' has no attribute {name!r}")

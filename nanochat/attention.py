@@ -1,4 +1,4 @@
-"""Attention of queries over keys and values by the quickest way this device has; the result is the same by each."""
+"""Scaled dot-product attention by the fastest method on this device; the result does not depend on the method."""
 
 import importlib.util
 from functools import cache, lru_cache
@@ -15,7 +15,7 @@ EXPLICIT_POSITIONS = 512
 
 
 def explicit_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, causal: bool) -> Tensor:
-    """Attention through the whole matrix of scores, its softmax in float32; arguments as in `attend`, equal heads."""
+    """Attention with the full score matrix and float32 softmax; arguments as in `attend`, without grouped heads."""
     B, H, T, D = q.shape
     S = k.shape[2]
     bias = q.new_zeros(1, 1, 1)
@@ -31,10 +31,13 @@ def explicit_attention(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None, cau
 def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: bool = False) -> Tensor:
     """softmax(q k^T / sqrt(D)) v: q (B, H, T, D), k and v (B, H_kv, S, D) with H a multiple of H_kv -> (B, H, T, D).
 
-    `mask`, bool (..., T, S), True where a query may attend; `causal`: up to its own position, the last being the same
-    for queries and keys. Any float dtype. Explicit where a gradient in bfloat16 on a CPU asks for it, else fused.
+    `mask`: bool (..., T, S), True where a query may attend. `causal`: each query attends up to its own position, with
+    the last query at the last key. Any float dtype. Fused, except for short sequences trained in bfloat16 on a CPU.
     """
-    grouped = q.shape[1] != k.shape[1]
+    grouped = bool(q.shape[1] != k.shape[1])  # in an exported graph shapes are tensors
+    if grouped and torch.onnx.is_in_onnx_export():  # whose operators have no groups
+        k, v = (x.repeat_interleave(int(q.shape[1] // k.shape[1]), dim=1) for x in (k, v))
+        grouped = False
     if q.device.type == "cpu" and torch.is_grad_enabled() and not grouped and k.shape[2] <= EXPLICIT_POSITIONS:
         dtype = torch.get_autocast_dtype("cpu") if torch.is_autocast_enabled("cpu") else q.dtype
         if dtype == torch.bfloat16:
@@ -43,10 +46,10 @@ def attend(q: Tensor, k: Tensor, v: Tensor, mask: Tensor | None = None, causal: 
 
 
 def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
-    """Causal attention within each of the documents of `lengths` that lie end to end: `attend`'s shapes, T their sum.
+    """Causal attention within each of the documents packed end to end; shapes as in `attend`, T the sum of `lengths`.
 
-    By one kernel where there is one, else by one call a document: a mask over all of them would cost
-    (sum of lengths)^2 where sum of (lengths^2) is asked for.
+    Uses one kernel if the device has it, else one call per document. A mask over the whole row would cost
+    (sum of lengths)^2 instead of sum of (lengths^2).
     """
     device = q.device
     dtype = torch.get_autocast_dtype(device.type) if torch.is_autocast_enabled(device.type) else q.dtype
@@ -56,14 +59,14 @@ def attend_documents(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Ten
 
 
 def attend_each(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
-    """`attend_documents` by one call a document."""
+    """`attend_documents` with one call per document."""
     documents = zip(q.split(lengths, dim=2), k.split(lengths, dim=2), v.split(lengths, dim=2))
     return torch.cat([attend(q, k, v, causal=True) for q, k, v in documents], dim=2)
 
 
 @cache
 def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
-    """Whether torch has a kernel over documents of any lengths: in half precision, on GPUs from Ampere on."""
+    """Whether torch has a variable-length attention kernel: in half precision, on GPUs since Ampere."""
     half = device.type == "cuda" and dtype in (torch.bfloat16, torch.float16)
     known = half and importlib.util.find_spec("torch.nn.attention.varlen") is not None  # torch 2.10 and newer
     return known and torch.cuda.get_device_capability(device) >= (8, 0)
@@ -71,16 +74,16 @@ def has_varlen(device: torch.device, dtype: torch.dtype) -> bool:
 
 @lru_cache(maxsize=1)
 def _bounds(lengths: tuple[int, ...], device: torch.device) -> Tensor:
-    """Where documents begin and the last one ends, int32 (N + 1,): made once for all layers."""
+    """Offsets of the documents and the end of the last one, int32 (N + 1,), computed once for all layers."""
     return torch.tensor([0, *accumulate(lengths)], dtype=torch.int32, device=device)
 
 
 def attend_varlen(q: Tensor, k: Tensor, v: Tensor, lengths: list[int]) -> Tensor:
-    """`attend_documents` by one kernel, torch.nn.attention.varlen's: equal heads, one dtype that it knows."""
+    """`attend_documents` with the kernel of torch.nn.attention.varlen: no grouped heads, half precision."""
     from torch.nn.attention.varlen import varlen_attn
 
     bounds, longest = _bounds(tuple(lengths), q.device), max(lengths)
     q, k, v = (x[0].transpose(0, 1) for x in (q, k, v))  # (T, H, D)
-    # each attends to all before it, and to none after it
+    # causal: each position attends to all before it
     y: Any = varlen_attn(q, k, v, bounds, bounds, longest, longest, window_size=(-1, 0))
     return y.transpose(0, 1)[None]

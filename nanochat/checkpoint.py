@@ -11,24 +11,30 @@ For others: a folder with `config.json` (what `meta_N.json` holds), `model.safet
 
 import json
 from pathlib import Path
-
-import torch
-from safetensors.torch import load_file, save_file
+from typing import TYPE_CHECKING
 
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
-from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
-from nanochat.shard import like
+from nanochat.model_config import ModelConfig
 from nanochat.tokenizer import RustBPETokenizer
 
-State = dict[str, torch.Tensor]
+if TYPE_CHECKING:  # functions that need torch import it themselves: what describes a model is read without it
+    import torch
+
+    from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+
+    State = dict[str, torch.Tensor]
 
 
-def model_of(config: ModelConfig, state: State, path: str | Path = "the state dict") -> NanoDeepseekOCR:
+def model_of(config: ModelConfig, state: "State", path: str | Path = "the state dict") -> "NanoDeepseekOCR":
     """A model in eval mode on the CPU whose weights are `state`, not copied.
 
     Raises UserError, which names `path`, where they are not this model's.
     """
+    import torch
+
+    from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+
     with torch.device("meta"):
         model = NanoDeepseekOCR(config)
     _fill(model, state, path, assign=True)
@@ -36,8 +42,10 @@ def model_of(config: ModelConfig, state: State, path: str | Path = "the state di
     return model.eval()
 
 
-def load_weights(path: str | Path) -> State:
+def load_weights(path: str | Path) -> "State":
     """A state dict, tensors only (`weights_only`). Raises UserError when the file is missing, truncated or no dict."""
+    import torch
+
     path = Path(path)
     if not path.is_file():
         others = ", ".join(sorted(p.name for p in path.parent.glob("*.pt") if not p.name.startswith("optim")))
@@ -51,7 +59,7 @@ def load_weights(path: str | Path) -> State:
     return state
 
 
-def load_into(model: NanoDeepseekOCR, path: str | Path) -> None:
+def load_into(model: "NanoDeepseekOCR", path: str | Path) -> None:
     """Load a whole model's state dict, every key accounted for.
 
     Raises UserError for a DeepEncoder file, or for weights of another size.
@@ -59,7 +67,9 @@ def load_into(model: NanoDeepseekOCR, path: str | Path) -> None:
     _fill(model, load_weights(path), path)
 
 
-def _fill(model: NanoDeepseekOCR, state: State, path: str | Path, assign: bool = False) -> None:
+def _fill(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bool = False) -> None:
+    from nanochat.shard import like
+
     if not any(name.startswith("gpt.") for name in state):
         raise UserError(f"{path} holds an encoder without a GPT: it is for --resume-from-deepencoder")
     ours = model.state_dict()
@@ -90,8 +100,10 @@ def described(meta: Path) -> dict:
         raise UserError(f"{meta}: not valid JSON ({error})") from error
 
 
-def export_model(folder: str | Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict) -> None:
+def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBPETokenizer, meta: dict) -> None:
     """Write a folder that `load_model` reads: weights as float16, the tokenizer, and last config.json."""
+    from safetensors.torch import save_file
+
     folder = Path(folder)
     (folder / "config.json").unlink(missing_ok=True)  # an older model's: not to be paired with these weights
     state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
@@ -102,8 +114,10 @@ def export_model(folder: str | Path, model: NanoDeepseekOCR, tokenizer: RustBPET
         temporary.write_text(json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
 
 
-def _read_folder(folder: Path) -> tuple[State, dict]:
+def _read_folder(folder: Path) -> tuple["State", dict]:
     """Weights and config.json of an exported folder."""
+    from safetensors.torch import load_file
+
     missing = [n for n in ("config.json", "model.safetensors", "tokenizer.pkl") if not (folder / n).is_file()]
     if missing:
         raise UserError(f"{folder} holds no whole model: {', '.join(missing)} not there")
@@ -128,11 +142,15 @@ def peek_meta(path: str | Path) -> dict:
         raise UserError(f"{path}/config.json: cannot be read as JSON ({error})") from error
 
 
-def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[NanoDeepseekOCR, RustBPETokenizer, dict]:
+def load_model(
+    path: str | Path, device: "str | torch.device" = "cpu"
+) -> tuple["NanoDeepseekOCR", RustBPETokenizer, dict]:
     """Rebuild (float32 model in eval mode on `device`, its tokenizer, its meta) from a path alone.
 
     `path`: step_N.pt, or an exported folder. Raises UserError when a file is missing, broken, or of another size.
     """
+    import torch
+
     path = Path(path)
     if path.is_dir():
         state, meta = _read_folder(path)
@@ -144,8 +162,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[Na
     return model.to(device), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
 
 
-@torch.no_grad()
-def average_into(model: NanoDeepseekOCR, other: NanoDeepseekOCR) -> None:
+def average_into(model: "NanoDeepseekOCR", other: "NanoDeepseekOCR") -> None:
     """Put the mean of both models' weights into the first; for legs of one training, of which the second began with the
     weights of the first. Such models lie in one basin, and their mean errs less than either (Wortsman et al. 2022,
     "Model soups", arXiv:2203.05482). Raises UserError when they are not of one shape.

@@ -5,6 +5,7 @@ line has been understood and the files have been found.
 """
 
 import io
+import subprocess
 import sys
 import tempfile
 import warnings
@@ -18,14 +19,25 @@ import tyro
 
 from nanochat.archives.settings import BatchSettings
 from nanochat.command import entry_point, parse_args
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
+from nanochat.files import PACKAGE
 from nanochat.prompts import PROMPTS, asked
 from nanochat.reading.ledger import Ledger
-from nanochat.reading.options import CheckpointOption, Format, ModelOptions, ReadingMode, ReadOptions, check_least
+from nanochat.reading.options import (
+    BackendName,
+    CheckpointOption,
+    Format,
+    ModelOptions,
+    ReadingMode,
+    ReadOptions,
+    check_least,
+)
 from nanochat.reading.sources import Selection, Source, find_sources
 from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 from nanochat.threads import wait_without_spinning
+
+REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
 
 if TYPE_CHECKING:
     from nanochat.reading.documents import InputPage
@@ -53,6 +65,8 @@ class Read(ReadOptions, ModelOptions):
     """cuda, mps or cpu; by default the best there is"""
     int8: bool = False
     """on a CPU, the language model's weights at 8 bits, a quarter of their memory; texts may differ a little"""
+    backend: BackendName = "auto"
+    """torch; onnx, ONNX Runtime on the CPU; auto, torch on a GPU and else onnx where the model has graphs"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -70,6 +84,8 @@ class Serve(ModelOptions):
     settings: Annotated[ServeSettings, tyro.conf.arg(name="")] = field(default_factory=ServeSettings)
     device: str = ""
     """cuda, mps or cpu; by default the best there is"""
+    backend: BackendName = "auto"
+    """as in `read`"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -200,7 +216,7 @@ def read(options: Read) -> int:
         from nanochat.reading.ocr import OCR
 
         o = options
-        return OCR(o.checkpoint, o.device, o.mode, o.max_vision_tokens, o.batch_size, o.int8)
+        return OCR(o.checkpoint, o.device, o.mode, o.max_vision_tokens, o.batch_size, o.int8, backend=o.backend)
 
     with tempfile.TemporaryDirectory() as temporary, _progress(len(sources)) as on_page:
         folder = options.out or Path(temporary)
@@ -221,6 +237,24 @@ def read(options: Read) -> int:
     return 1 if states[PageState.FAILED] else 0
 
 
+def demo(out: Path, data_dir: Path) -> int:
+    """Run `scripts.demo` of the checkout that this package lies in; returns its exit code.
+
+    Raises UserError where there is none: an installed package has neither the recipes nor the documents.
+    """
+    checkout = PACKAGE.parent
+    if not (checkout / "scripts" / "demo.py").is_file():
+        raise UserError(f"the demo trains with the repository's recipes: git clone --depth 1 {REPOSITORY}, then there "
+                        "bash runs/demo.sh")  # fmt: skip
+    with extra("train"):
+        import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
+    flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
+    try:
+        return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
+    except KeyboardInterrupt:  # which the demo has got too, and said
+        return 130
+
+
 @entry_point
 def main() -> None:
     command = parse_args(COMMANDS, __doc__)
@@ -230,13 +264,19 @@ def main() -> None:
             sys.exit(code)
     elif isinstance(command, Serve):
         wait_without_spinning()
+        with extra("serve"):
+            from nanochat.serve.app import serve
         from nanochat.reading.ocr import OCR
-        from nanochat.serve.app import serve
 
         name = Path(command.checkpoint).stem
-        serve(command.settings, name, lambda: OCR(command.checkpoint, command.device, command.mode))
+        serve(
+            command.settings,
+            name,
+            lambda: OCR(command.checkpoint, command.device, command.mode, backend=command.backend),
+        )
     elif isinstance(command, Batch):
-        from nanochat.archives.files import find_files
+        with extra("archives"):
+            from nanochat.archives.files import find_files
 
         files = find_files(command.sources)
         wait_without_spinning()
@@ -250,16 +290,17 @@ def main() -> None:
         selection = Selection(command.pages)
         find_sources([command.file])
         wait_without_spinning()
-        from nanochat.evaluation import score_pdf as score
+        with extra("train"):
+            from nanochat.evaluation import score_pdf as score
 
         found = score.PdfPages(command.file, command.dpi, selection, command.degrade, command.password)
         score.score(
             command.file, command.checkpoint, command.modes, found, command.out, command.device, command.batch_size
         )
     else:
-        from scripts.demo import demo  # training brings in much that reading does not need
-
-        demo(command.out, command.data_dir)
+        code = demo(command.out, command.data_dir)
+        if code:
+            sys.exit(code)
 
 
 if __name__ == "__main__":

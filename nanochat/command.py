@@ -21,6 +21,7 @@ import tyro
 from nanochat.errors import UserError
 
 T = TypeVar("T")
+_OUT_OF_MEMORY = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
 # Of the operating system's errors those that a user can mend.
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 
@@ -60,22 +61,24 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
                 raise
             _print_no_more()
             message = f"{error.filename or 'the output'}: {error.strerror}"
-        except _out_of_gpu_memory() as error:
-            first_line = str(error).splitlines()[0]
-            message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
         except MemoryError:
-            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
+            message = _OUT_OF_MEMORY
         except RuntimeError as error:
-            if "allocate memory" not in str(error) and "can't allocate" not in str(error):
+            if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here: it takes seconds
+                first_line = str(error).splitlines()[0]
+                message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
+            elif "allocate memory" in str(error) or "can't allocate" in str(error):
+                message = _OUT_OF_MEMORY
+            else:
                 raise
-            message = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
         except KeyboardInterrupt:
             print("interrupted", file=sys.stderr)
             sys.exit(130)
         else:
             return
         print(f"error: {message}", file=sys.stderr, flush=True)
-        if _is_one_of_many():
+        dist = sys.modules.get("torch.distributed")
+        if dist is not None and dist.is_initialized():
             os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
         sys.exit(2)
 

@@ -1,8 +1,8 @@
-"""FineWeb-Edu, the text that a GPT is pretrained on: download its shards, list them, read them.
+"""FineWeb-Edu, the pretraining text of a GPT: download its shards, list them, read them.
 
-    uv run python -m nanochat.dataset -n 2 -w 2        # two shards, two downloads at a time
+    uv run python -m nanochat.dataset -n 2 -w 2        # two shards, two parallel downloads
 
-A shard is a parquet file of one column, `text`, in row groups of 1,024 documents; the last one is for validation.
+A shard is a parquet file with one column, `text`, in row groups of 1,024 documents. The last shard is for validation.
 """
 
 from collections.abc import Callable, Iterator
@@ -30,7 +30,7 @@ BASE_URL = f"{ENDPOINT}/datasets/karpathy/fineweb-edu-100b-shuffle/resolve/main"
 N_SHARDS = 1823
 DATA_DIR = Path("~/.cache/nanochat/base_data")
 RETRIES = 5
-TIMEOUT = 60  # seconds without a byte after which a download counts as broken
+TIMEOUT = 60  # seconds without data after which a download counts as failed
 CHUNK = 2**20
 GET_TEXT = "get two shards with `uv run python -m nanochat.dataset -n 2 -w 2`"
 PASSAGE = 2_000  # characters of a text file that count as one document
@@ -39,17 +39,17 @@ PASSAGE = 2_000  # characters of a text file that count as one document
 @dataclass
 class DownloadConfig:
     num_files: Annotated[int, tyro.conf.arg(aliases=["-n"])] = -1
-    """shards to have, from the first, of about 100 MB each; -1: all 1,823"""
+    """number of shards, starting with the first, of about 100 MB each; -1: all 1,823"""
     num_workers: Annotated[int, tyro.conf.arg(aliases=["-w"])] = 4
-    """downloads at a time"""
+    """parallel downloads"""
     data_dir: Path = DATA_DIR
     """folder for the shards"""
     base_url: str = BASE_URL
-    """where shard_00000.parquet and its sisters are"""
+    """URL of the folder with shard_00000.parquet and so on"""
 
 
 def list_parquet_files(data_dir: str | Path = DATA_DIR) -> list[Path]:
-    """The shards of a folder in order. Raises UserError, saying how to get some, when there is none."""
+    """The shards of a folder in order. Raises UserError, which says how to get some, if there are none."""
     data_dir = Path(data_dir).expanduser()
     files = sorted(data_dir.glob("*.parquet"))
     if not files:
@@ -58,21 +58,22 @@ def list_parquet_files(data_dir: str | Path = DATA_DIR) -> list[Path]:
 
 
 def split_files(split: str, data_dir: str | Path = DATA_DIR) -> list[Path]:
-    """The shards of `train` (all but the last) or `val` (the last). Raises UserError when there is none."""
+    """The shards of `train` (all but the last) or `val` (the last). Raises UserError if there are none."""
     if split not in ("train", "val"):
         raise UserError(f"the text has the splits train and val, not {split!r}")
     files = list_parquet_files(data_dir)
     if split == "train" and len(files) == 1:
-        raise UserError(f"one shard alone in {files[0].parent}, and the last is for validation: get a second with -n 2")
+        raise UserError(f"only one shard in {files[0].parent}, the last is for validation: get a second with -n 2")
     return files[:-1] if split == "train" else files[-1:]
 
 
 def parquets_iter_batched(
     split: str, start: int = 0, step: int = 1, data_dir: str | Path = DATA_DIR
 ) -> Iterator[list[str]]:
-    """Yield the documents of a split, one row group at a time: of all its row groups, those at `start::step`.
+    """Yield the documents of the row groups `start::step` of a split, one row group at a time.
 
-    Ranks that pass their rank and the world size share the row groups out. Raises UserError for an unreadable shard.
+    With `start` as rank and `step` as world size, the ranks divide the row groups among them. Raises UserError for an
+    unreadable shard.
     """
     return _row_groups(split_files(split, data_dir), start, step)
 
@@ -80,12 +81,12 @@ def parquets_iter_batched(
 def iter_documents(source: str | Path) -> Iterator[str]:
     """Yield the documents of a parquet or text file, or of all such files in a folder, sorted by path.
 
-    A text file is cut at line ends into documents of about 2,000 characters. Raises UserError when nothing is there.
+    A text file is split at line ends into documents of about 2,000 characters. Raises UserError if there is no text.
     """
     source = Path(source).expanduser()
     paths = [source] if source.is_file() else sorted(source.rglob("*.parquet")) or sorted(source.rglob("*.txt"))
     if not paths:
-        raise UserError(f"no text in {source}: it is no file, and no folder with files *.parquet or *.txt; {GET_TEXT}")
+        raise UserError(f"no text in {source}: neither a file nor a folder with *.parquet or *.txt files; {GET_TEXT}")
     for path in paths:
         if path.suffix == ".parquet":
             yield from chain.from_iterable(_row_groups([path]))
@@ -105,7 +106,7 @@ def _row_groups(paths: list[Path], start: int = 0, step: int = 1) -> Iterator[li
                     number += 1
         except (OSError, KeyError, pa.ArrowException) as error:
             reason = str(error).splitlines()[0]
-            raise UserError(f"{path} has no readable column text ({reason}): delete it or get it again") from error
+            raise UserError(f"{path} has no readable column text ({reason}): delete it or download it again") from error
 
 
 def _passages(path: Path) -> Iterator[str]:
@@ -121,9 +122,9 @@ def _passages(path: Path) -> Iterator[str]:
 
 
 def download(config: DownloadConfig) -> None:
-    """Download the shards that are not there yet, a few at a time, each whole or not at all.
+    """Download missing shards in parallel. A shard file appears only when it is complete.
 
-    Raises UserError for the first that cannot be had; those downloaded before stay, and a second call goes on.
+    Raises UserError for the first that fails; finished shards are kept, and a second call continues.
     """
     if (config.num_files != -1 and not 1 <= config.num_files <= N_SHARDS) or config.num_workers < 1:
         raise UserError(f"-n takes 1 to {N_SHARDS} shards, or -1 for all, and -w at least 1 download at a time")
@@ -139,7 +140,7 @@ def download(config: DownloadConfig) -> None:
             for future in as_completed(futures):
                 future.result()
         except BaseException:
-            executor.shutdown(wait=False, cancel_futures=True)  # those under way end; the others never begin
+            executor.shutdown(wait=False, cancel_futures=True)  # running downloads finish; the others are not started
             raise
 
 
@@ -157,10 +158,10 @@ def _download_with_bar(path: Path, base_url: str, progress: Progress) -> None:
 
 
 def download_file(url: str, path: Path, report: Callable[[int, int | None], None]) -> None:
-    """Download a parquet file, trying again five times after 1, 2, 4, 8 and 16 seconds; `path` appears when whole.
+    """Download a parquet file, with five retries after 1, 2, 4, 8 and 16 seconds; `path` appears when it is complete.
 
-    `report` hears (bytes so far, bytes in all if known). Raises UserError when the last attempt fails too, or at once
-    when the server says that there is no such file.
+    `report` is called with (bytes so far, total bytes if known). Raises UserError if the last attempt fails, or at once
+    if the server says that the file does not exist.
     """
     with atomic_path(path) as temporary:
         for attempt in range(RETRIES + 1):
@@ -178,7 +179,7 @@ def download_file(url: str, path: Path, report: Callable[[int, int | None], None
 
 
 class _BrokenDownload(Exception):
-    """A download that ended early or never began; `final` when another attempt would end alike."""
+    """A failed download; `final` if another attempt would also fail."""
 
     def __init__(self, reason: str, final: bool = False):
         super().__init__(reason)
@@ -186,7 +187,7 @@ class _BrokenDownload(Exception):
 
 
 def _receive(url: str, report: Callable[[int, int | None], None]) -> Iterator[bytes]:
-    """Yield the body at `url`. Raises _BrokenDownload when it cannot be had; errors of writing are not caught."""
+    """Yield the body at `url`. Raises _BrokenDownload if the download fails; errors while writing are not caught."""
     try:
         with urlopen(url, timeout=TIMEOUT) as response:
             length = response.headers.get("Content-Length")
@@ -204,13 +205,13 @@ def _receive(url: str, report: Callable[[int, int | None], None]) -> Iterator[by
 
 
 def _check_is_parquet(path: Path) -> None:
-    """Raise _BrokenDownload unless the file begins and ends as a parquet file does, not so an error page or a part."""
+    """Raise _BrokenDownload unless the file starts and ends like a parquet file, unlike an error page or a part."""
     with open(path, "rb") as file:
         start = file.read(4)
         file.seek(-min(4, path.stat().st_size), 2)
         end = file.read()
     if (start, end) != (b"PAR1", b"PAR1"):
-        raise _BrokenDownload(f"what came is no whole parquet file, {path.stat().st_size:,} bytes")
+        raise _BrokenDownload(f"the server sent {path.stat().st_size:,} bytes that are not a complete parquet file")
 
 
 @entry_point

@@ -1,4 +1,4 @@
-"""Files that are whole or absent."""
+"""Files: written whole or not at all, and those that come with the package."""
 
 import os
 from collections.abc import Iterator
@@ -6,6 +6,16 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from nanochat.errors import UserError
+
+PACKAGE = Path(__file__).parent
+ASSETS = PACKAGE / "assets"  # a font and a word list, with their licences
+FONT = ASSETS / "DejaVuSans.ttf"  # knows most alphabets
+
+
+def models_folder() -> Path:
+    """The folder of the models that come with the project: inside an installed package, else the repository's."""
+    installed = PACKAGE / "models"
+    return installed if installed.is_dir() else PACKAGE.parent / "models"
 
 
 @contextmanager

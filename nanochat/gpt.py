@@ -1,14 +1,13 @@
 """The language model: a nanochat GPT, the same function as karpathy/nanochat's d20 of autumn 2025.
 
-What differs from the textbook decoder, fixed by the published checkpoints: no bias anywhere and norms without
-parameters; rotary positions turned the opposite way to the usual one, then RMS norm of queries and keys; an MLP of
-squared ReLU; embedding and head untied; a norm straight after the embedding; logits capped by 15 tanh(x / 15).
+Differences from a textbook decoder, determined by the published checkpoints: no biases, and norms without parameters;
+rotary embeddings in the opposite direction to the usual one, followed by RMS norm of queries and keys; an MLP with
+squared ReLU; untied embedding and head; a norm directly after the embedding; logits capped by 15 tanh(x / 15).
 """
 
 import math
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import cast
 
 import torch
@@ -18,57 +17,36 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from nanochat.attention import attend, attend_documents
+from nanochat.model_config import GPTConfig as GPTConfig
 
 LOGIT_CAP = 15.0
-GROWTH = 256  # tokens that a KV cache makes room for at one time, at least
-LOSS_CHUNK = 1024  # supervised positions whose logits exist at one time: 1024 x 65,537 float32 is 268 MB
-
-
-@dataclass
-class GPTConfig:
-    """Sizes of the GPT; the defaults are d20's. Raises ValueError when they contradict each other."""
-
-    sequence_len: int = 4096
-    """longest sequence of the training recipe; rotary tables cover ten times as much"""
-    vocab_size: int = 65_537
-    """tokens, `<|image|>` included"""
-    n_layer: int = 20
-    """blocks"""
-    n_head: int = 10
-    """query heads"""
-    n_kv_head: int = 10
-    """key and value heads (fewer than n_head: grouped queries)"""
-    n_embd: int = 1280
-    """width"""
-
-    def __post_init__(self) -> None:
-        if self.n_embd % self.n_head or (self.n_embd // self.n_head) % 2:
-            raise ValueError(f"n_embd {self.n_embd} does not divide into {self.n_head} heads of an even width")
-        if self.n_head % self.n_kv_head:
-            raise ValueError(f"{self.n_head} query heads do not divide among {self.n_kv_head} key-value heads")
+GROWTH = 256  # minimum number of tokens by which a KV cache grows
+LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 1024 x 65,537 float32 is 268 MB
 
 
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
+    if torch.onnx.is_in_onnx_export():
+        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps)
     return F.rms_norm(x, (x.size(-1),))
 
 
 def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
-    """Turn the two halves of each head: y1 = x1 cos + x2 sin, y2 = x2 cos - x1 sin (nanochat's direction)."""
+    """Rotate the two halves of each head: y1 = x1 cos + x2 sin, y2 = x2 cos - x1 sin (nanochat's direction)."""
     x1, x2 = x.chunk(2, dim=-1)  # (B, T, H, D/2) each
     return torch.cat([x1 * cos + x2 * sin, x2 * cos - x1 * sin], dim=-1)
 
 
 class KVCache:
-    """Keys and values of the tokens read so far, in tensors that are written in place and grow as they fill.
+    """Keys and values of the tokens processed so far, in tensors that are written in place and grow as they fill.
 
-    Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths share a batch: a row's new tokens
-    are written after its own last one, and what lies beyond is never attended to. A forward pass calls `begin` once,
-    `append` in every layer, `advance` once.
+    Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths can share a batch: new tokens of a
+    row are written after its last one, and positions beyond are never attended to. A forward pass calls `begin` once,
+    `append` in every layer, and `advance` once.
     """
 
     lengths: list[int]
-    """tokens of each row, kept on the host so that no step waits for the device"""
+    """number of tokens in each row, kept on the host so that no step waits for the device"""
 
     def __init__(self, config: GPTConfig, batch: int, device: torch.device | str, dtype: torch.dtype) -> None:
         empty = torch.zeros(batch, config.n_kv_head, 0, config.n_embd // config.n_head, device=device, dtype=dtype)
@@ -76,7 +54,7 @@ class KVCache:
         self.lengths = [0] * batch
 
     def begin(self, n_new: int) -> slice | Tensor:
-        """Make room for `n_new` tokens a row; return their positions, a slice (the same in all rows) or (B, n_new)."""
+        """Make room for `n_new` tokens per row; return their positions: a slice (equal in all rows) or (B, n_new)."""
         longest = max(self.lengths)
         self._end = longest + n_new
         self.reserve(self._end)
@@ -93,17 +71,17 @@ class KVCache:
         return positions
 
     def reserve(self, tokens: int) -> None:
-        """Make room for this many tokens in every row; where there is not enough, `k` and `v` are new lists."""
+        """Make room for this many tokens in every row; if there is not enough, `k` and `v` are replaced."""
         if tokens > self.k[0].size(2):
-            more = tokens + max(GROWTH, tokens // 4) - self.k[0].size(2)  # zeros: what is masked must be finite
+            more = tokens + max(GROWTH, tokens // 4) - self.k[0].size(2)  # zeros, because masked values must be finite
             self.k = [F.pad(k, (0, 0, 0, more)) for k in self.k]
             self.v = [F.pad(v, (0, 0, 0, more)) for v in self.v]
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Write (B, n_new, H, D) after each row's last token.
 
-        Returns all keys and values up to the longest row's end, (B, H, end, D), and which of them each new token may
-        attend to, bool (..., n_new, end); None: all of those before it.
+        Returns all keys and values up to the longest row's end, (B, H, end, D), and a mask of those that each new token
+        may attend to, bool (..., n_new, end), or None for all before it.
         """
         end, n_new, rows = self._end, k.size(1), len(self.lengths)
         keys, values = self.k[layer][:rows], self.v[layer][:rows]
@@ -116,16 +94,16 @@ class KVCache:
         return keys[:, :, :end], values[:, :, :end], self._mask
 
     def advance(self, n_new: int) -> None:
-        """Every row has grown by `n_new` tokens."""
+        """Record that every row has grown by `n_new` tokens."""
         self.lengths = [length + n_new for length in self.lengths]
 
     def truncate(self, lengths: list[int]) -> None:
-        """Forget what lies beyond these lengths, such as a prompt's padding."""
+        """Drop tokens beyond these lengths, such as the padding of a prompt."""
         assert all(0 <= new <= old for new, old in zip(lengths, self.lengths, strict=True))
         self.lengths = list(lengths)
 
     def join(self, other: "KVCache", sources: Sequence[int] = (0,)) -> None:
-        """New last rows, with what the rows `sources` of `other` hold; places of rows that left are used again."""
+        """Append the rows `sources` of `other`; the space of removed rows is reused."""
         if not sources:
             return
         first, lengths = len(self.lengths), [other.lengths[source] for source in sources]
@@ -141,7 +119,7 @@ class KVCache:
         self.lengths += lengths
 
     def leave(self, row: int) -> None:
-        """Drop a row; the last one takes its place."""
+        """Remove a row; the last row moves to its index."""
         last = len(self.lengths) - 1
         if row < last:
             length = self.lengths[last]
@@ -168,7 +146,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         B, T, C = x.shape
         q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
-        qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both in one go
+        qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both at once
         q, k = qk.split([self.n_head, self.n_kv_head], dim=2)
         if cache is None:
             k, v, mask = k.transpose(1, 2), v.transpose(1, 2), None
@@ -216,7 +194,7 @@ def _chunk_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
     """Cross entropy of each position, float32 (N,), from hidden states (N, C), head (V, C) and targets (N,).
 
-    The logits of at most LOSS_CHUNK positions exist at one time; the backward pass computes them again.
+    The logits of at most LOSS_CHUNK positions are in memory at once; the backward pass recomputes them.
     """
     if len(targets) <= LOSS_CHUNK:
         return _chunk_losses(hidden, head, targets)
@@ -225,7 +203,7 @@ def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
 
 
 class GPT(nn.Module):
-    """Decoder over token ids, or over embeddings in which a picture's tokens have already taken their places."""
+    """Decoder over token ids, or over embeddings into which vision tokens have been inserted."""
 
     cos: Tensor
     sin: Tensor
@@ -237,16 +215,21 @@ class GPT(nn.Module):
         wte = nn.Embedding.from_pretrained(torch.empty(config.vocab_size, config.n_embd), freeze=False)
         self.transformer = nn.ModuleDict({"wte": wte, "h": blocks})
         self.lm_head = nn.Linear(config.n_embd, config.vocab_size, bias=False)
-        table = torch.empty(10 * config.sequence_len, config.n_embd // config.n_head // 2, dtype=torch.float32)
+        table = torch.empty(config.reach, config.n_embd // config.n_head // 2, dtype=torch.float32)
         self.register_buffer("cos", table, persistent=False)
         self.register_buffer("sin", table.clone(), persistent=False)
-        if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler: a second
+        if not self.lm_head.weight.is_meta:  # on the meta device `arange` would import torch's compiler (a second)
             self.init_weights()
 
+    def frequencies(self) -> Tensor:
+        """Radians by which each pair of a head's channels turns from one position to the next, float32 (D/2,)."""
+        half = self.config.n_embd // self.config.n_head // 2
+        return 10_000 ** (-torch.arange(half, device=self.lm_head.weight.device, dtype=torch.float32) / half)
+
     @property
-    def blocks(self) -> nn.ModuleList:
+    def blocks(self) -> Sequence[Block]:
         """The transformer blocks, from first to last."""
-        return cast(nn.ModuleList, self.transformer["h"])
+        return cast(Sequence[Block], self.transformer["h"])
 
     @property
     def wte(self) -> nn.Embedding:
@@ -255,17 +238,23 @@ class GPT(nn.Module):
 
     def init_rotary(self) -> None:
         """Compute the rotary tables, (10 x sequence_len, head_dim / 2) float32, on the weights' device."""
-        half = self.config.n_embd // self.config.n_head // 2
-        device = self.lm_head.weight.device
-        frequencies = 10_000 ** (-torch.arange(half, device=device, dtype=torch.float32) / half)
-        angles = torch.outer(
-            torch.arange(10 * self.config.sequence_len, device=device, dtype=torch.float32), frequencies
-        )
+        frequencies = self.frequencies()
+        positions = torch.arange(self.config.reach, device=frequencies.device, dtype=torch.float32)
+        angles = torch.outer(positions, frequencies)
         self.cos, self.sin = angles.cos(), angles.sin()
+
+    def rotary(self, where: slice | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines at these positions, ([B,] T, 1, D/2) each."""
+        if torch.onnx.is_in_onnx_export():  # computed again: whole tables would be a tenth of the exported file
+            angles = where[..., None] * self.frequencies()  # type: ignore[index]
+            cos, sin = angles.cos(), angles.sin()
+        else:
+            cos, sin = self.cos[where], self.sin[where]
+        return cos.unsqueeze(-2).to(dtype), sin.unsqueeze(-2).to(dtype)
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """nanochat's initialisation: linears std min(1, sqrt(out/in)) / sqrt(in), embedding std 1, outputs zero."""
+        """nanochat's initialisation: linear std min(1, sqrt(out/in)) / sqrt(in), embedding std 1, outputs zero."""
         self.init_rotary()
         for name, module in self.named_modules():
             if isinstance(module, nn.Embedding):
@@ -278,7 +267,7 @@ class GPT(nn.Module):
                     nn.init.normal_(module.weight, std=min(1.0, math.sqrt(n_out / n_in)) / math.sqrt(n_in))
 
     def set_heads(self, n_head: int, n_kv_head: int) -> None:
-        """Divide the same width among other heads: no weight changes its shape, but every head its meaning."""
+        """Change the number of heads at the same width. No weight changes its shape, but every head its meaning."""
         self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
         self.config.__post_init__()
         for block in self.blocks:
@@ -287,16 +276,16 @@ class GPT(nn.Module):
         self.init_rotary()
 
     def get_extra_state(self) -> Tensor:
-        """Head counts, which no weight's shape shows, travel in the state dict: int64 (2,)."""
+        """Head counts for the state dict, int64 (2,), because they cannot be derived from the shapes of the weights."""
         return torch.tensor([self.config.n_head, self.config.n_kv_head])
 
     def set_extra_state(self, state: Tensor) -> None:
-        """Take the head counts of the weights being loaded, with a warning where the model was built with others."""
+        """Adopt the head counts of the weights being loaded, with a warning if the model was built with others."""
         n_head, n_kv_head = state.tolist()
         if (n_head, n_kv_head) != (self.config.n_head, self.config.n_kv_head):
             warnings.warn(
                 f"these weights were trained with {n_head} heads ({n_kv_head} for keys and values), the model was built"
-                f" with {self.config.n_head} ({self.config.n_kv_head}): taking the weights' own",
+                f" with {self.config.n_head} ({self.config.n_kv_head}): using those of the weights",
                 stacklevel=2,
             )
             self.set_heads(n_head, n_kv_head)
@@ -306,18 +295,17 @@ class GPT(nn.Module):
         return self.wte(input_ids)
 
     def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None, documents: list[int] | None = None) -> Tensor:
-        """Final normed hidden states (B, T, C) of embeddings (B, T, C), which follow what the cache holds.
+        """Final normed hidden states (B, T, C) of embeddings (B, T, C), which continue the cached sequence.
 
-        `documents`: the lengths of those that lie end to end in the one row; each is read as if it stood alone.
+        `documents`: the lengths of documents packed end to end into one row; each is processed as if it were alone.
         """
         T = embeds.size(1)
         where: slice | Tensor = slice(T)
         if kv_cache is not None:
             where = kv_cache.begin(T)
         elif documents is not None:
-            where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions start again
-        cos, sin = self.cos[where].unsqueeze(-2), self.sin[where].unsqueeze(-2)  # ([B,] T, 1, D/2)
-        rotary = (cos.to(embeds.dtype), sin.to(embeds.dtype))
+            where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions restart
+        rotary = self.rotary(where, embeds.dtype)
         x = norm(embeds)
         for block in self.blocks:
             x = block(x, rotary, kv_cache, documents)
@@ -337,8 +325,8 @@ class GPT(nn.Module):
         """Float32 logits (B, T, V), or the loss against `targets` (B, T; -1 is ignored) when they are given.
 
         `loss_reduction`: "mean" or "sum" over supervised positions, or "none": (B, T), zero where ignored. With a
-        `kv_cache` the tokens follow the cached ones and join them. Embeddings may stand for ids. `documents`: as in
-        `hidden`.
+        `kv_cache`, the tokens continue the cached sequence and are added to it. `inputs_embeds` can be given instead
+        of ids. `documents`: as in `hidden`.
         """
         if inputs_embeds is None:
             assert input_ids is not None, "give input_ids or inputs_embeds"

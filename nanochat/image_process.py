@@ -4,21 +4,23 @@ Which views a picture gets, and how many tokens they take, `modes.py` decides; h
 """
 
 import io
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import numpy as np
-import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
-from torch import Tensor
 
 from nanochat.errors import UserError
 from nanochat.modes import ImageLayout, Mode, get_mode, square_tokens
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 PAD_COLOUR = (127, 127, 127)
 MAX_PIXELS = 178_956_970  # a larger picture is refused before it is decoded: Pillow's own limit
@@ -36,58 +38,156 @@ UPRIGHT: dict[object, Image.Transpose] = {
 }
 
 
-@dataclass
 class ImageViews:
-    """The pixels of one image, float32 in [-1, 1], and their layout."""
+    """The pixels of one image, float32 in [-1, 1], and their layout; made of arrays or tensors, read as either.
 
-    layout: ImageLayout
-    view: Tensor
-    """(3, H, W)"""
-    tiles: Tensor | None = None
-    """(rows * columns, 3, tile, tile), row by row"""
-    scale: tuple[float, float] = (1.0, 1.0)
-    """pixels of the view for one of the picture, along x and y"""
-    corner: tuple[int, int] = (0, 0)
-    """x and y in the view of the picture's upper left corner"""
+    `view`: (3, H, W); `tiles`: (rows * columns, 3, tile, tile), row by row; `scale`: pixels of the view for one of the
+    picture, along x and y; `corner`: x and y in the view of the picture's upper left corner.
+    """
+
+    def __init__(
+        self,
+        layout: ImageLayout,
+        view: "Tensor | np.ndarray",
+        tiles: "Tensor | np.ndarray | None" = None,
+        scale: tuple[float, float] = (1.0, 1.0),
+        corner: tuple[int, int] = (0, 0),
+    ) -> None:
+        self.layout, self.scale, self.corner = layout, scale, corner
+        self._view, self._tiles = view, tiles
+
+    @property
+    def view(self) -> "Tensor":
+        """(3, H, W), as a tensor."""
+        self._view = _as_tensor(self._view)
+        return self._view
+
+    @property
+    def tiles(self) -> "Tensor | None":
+        """(rows * columns, 3, tile, tile), as a tensor; None: no tiles."""
+        if self._tiles is not None:
+            self._tiles = _as_tensor(self._tiles)
+        return self._tiles
+
+    def arrays(self) -> tuple[np.ndarray, np.ndarray | None]:
+        """View and tiles as arrays, without torch."""
+        return np.asarray(self._view), None if self._tiles is None else np.asarray(self._tiles)
 
     def to(self, device, non_blocking: bool = False) -> "ImageViews":
         return self._with(lambda pixels: pixels.to(device, non_blocking=non_blocking))
 
     def pin_memory(self) -> "ImageViews":
-        return self._with(Tensor.pin_memory)
+        return self._with(lambda pixels: pixels.pin_memory())
 
-    def _with(self, move: Callable[[Tensor], Tensor]) -> "ImageViews":
-        return replace(self, view=move(self.view), tiles=None if self.tiles is None else move(self.tiles))
+    def _with(self, move: "Callable[[Tensor], Tensor]") -> "ImageViews":
+        tiles = None if self.tiles is None else move(self.tiles)
+        return ImageViews(self.layout, move(self.view), tiles, self.scale, self.corner)
+
+    def __reduce__(self) -> tuple:
+        """Between processes as tensors where torch is in use, which share their memory."""
+        torch_is_here = "torch" in sys.modules
+        view, tiles = (self.view, self.tiles) if torch_is_here else self.arrays()
+        return ImageViews, (self.layout, view, tiles, self.scale, self.corner)
 
 
+def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
+    if isinstance(pixels, np.ndarray):
+        import torch  # only here: pictures are read without torch too
+
+        return torch.from_numpy(pixels)
+    return pixels
+
+
+PictureSource = str | Path | bytes | Image.Image | np.ndarray
 ViewFunction = Callable[[Image.Image], ImageViews]
+
+
+NOTE = "note"  # under this name an opened picture's `info` says what was done with it, or left undone
+SQUARE = 0.02  # sides of a pixel that differ by less are alike
+MOST_STRETCH = 4.0  # ratio of a pixel's sides; files that claim more are not believed
+VISIBLE = 64  # alpha from which a pixel shows
+SOME = 0.02  # share of the visible pixels that counts
+LIGHT_INK = 160  # brightness from which ink on transparency cannot be seen on white
+MID_TONE = 128  # grey on which light and dark ink can both be seen
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
     """A grey picture of 16 or 32 bits or of floats as 8 bits.
 
-    16 bits run to 65,535; the others do not say what is white: the least of 1 (floats), 255 and 65,535 that holds them.
+    What is white no file says. It is the least of these that holds all values: 1 (of floats), 255 (of floats and of 32
+    bits), the full range of 10, 12, 14 and 16 bits, as scanners and cameras leave the upper bits of 16 empty.
     """
     pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
-    scales = {"I": (255, 65_535), "F": (1, 255, 65_535)}.get(image.mode, (65_535,))
-    white = next((scale for scale in scales if pixels.max() <= scale), 65_535)
+    whites = (*{"F": (1, 255), "I": (255,)}.get(image.mode, ()), 1023, 4095, 16_383)
+    white = next((white for white in whites if pixels.max() <= white), 65_535)
     return Image.fromarray((pixels * (255 / white)).round().clip(0, 255).astype(np.uint8))
 
 
-def to_rgb(image: Image.Image) -> Image.Image:
-    """Any Pillow image as upright 8-bit RGB: EXIF orientation applied, transparency over white, 16 bits scaled to 8."""
+def _ground_for(image: Image.Image) -> tuple[int, int, int, int]:
+    """The colour, RGBA, on which the ink of an RGBA picture can be seen: white, but black below light ink alone."""
+    alpha = np.asarray(image.getchannel("A"))
+    visible = np.asarray(image.convert("L"))[alpha >= VISIBLE]
+    level = 255
+    if visible.size and visible.size < alpha.size:
+        light, dark = float((visible >= LIGHT_INK).mean()), float((visible < LIGHT_INK).mean())
+        if dark < SOME:
+            level = 0
+        elif light > SOME and visible.size < 0.3 * alpha.size:  # ink of both kinds, and no card below it
+            level = MID_TONE
+    return level, level, level, 255
+
+
+def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
+    """(width over height of a picture's pixels as its file says, or 1; a note if that is not believed)."""
+    claim = next(
+        (image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), None
+    )
+    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose resolution of 0 Pillow does not pass on
+    if claim is None and {282, 283} <= set(tags):
+        claim = tags[282], tags[283]
+    if claim is None:
+        return 1.0, ""
+    try:
+        across, down = (float(number) for number in claim)
+        ratio = down / across
+    except (TypeError, ValueError, ZeroDivisionError):
+        across = down = ratio = 0.0
+    if not 1 / MOST_STRETCH <= ratio <= MOST_STRETCH:
+        return 1.0, f"the file claims {across:g} x {down:g} dpi, which was ignored"
+    if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8) and image.format == "TIFF":
+        ratio = 1 / ratio  # Pillow has turned it, not its resolution
+    return ratio, ""
+
+
+def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Image:
+    """A picture whose pixels are `ratio` times as wide as high in its true proportions, of at most `most` pixels."""
+    if abs(ratio - 1) < SQUARE:
+        return image
+    width, height = max(1.0, ratio) * image.width, max(1.0, 1 / ratio) * image.height
+    smaller = min(1.0, (most / (width * height)) ** 0.5)
+    size = max(1, int(width * smaller)), max(1, int(height * smaller))
+    return image.resize(size, Image.Resampling.BICUBIC)
+
+
+def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
+    """Any Pillow image as upright 8-bit RGB in its true proportions, of at most `most` pixels once it is stretched.
+
+    EXIF orientation is applied, transparency laid over what makes the ink visible, pixels made square, 16 bits scaled
+    to 8. `info[NOTE]` says what was not believed; it is absent when there is nothing to say.
+    """
+    ratio, note = _pixel_ratio(image)
+    note = note or image.info.get(NOTE, "")
     image.load()  # which turns a TIFF upright by itself
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
-    if turn is not None:
-        image = image.transpose(turn)
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
     if image.has_transparency_data:
         image = image.convert("RGBA")
-        white = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        image = Image.alpha_composite(white, image)
-    image = image.convert("RGB")
-    image.info = {}  # upright now: whoever is handed it is not to turn it once more
+        image = Image.alpha_composite(Image.new("RGBA", image.size, _ground_for(image)), image)
+    image = _with_square_pixels(image.convert("RGB"), ratio, most)
+    if turn is not None:
+        image = image.transpose(turn)
+    image.info = {NOTE: note} if note else {}  # upright and square now: whoever is handed it is not to do it once more
     return image
 
 
@@ -121,28 +221,68 @@ def identify(source: str | Path | BinaryIO) -> Image.Image:
         return Image.open(source)
 
 
-def open_image(
-    source: str | Path | bytes | Image.Image, name: str | None = None, most: int = MAX_PIXELS
-) -> Image.Image:
-    """Open and decode a picture as RGB. Raises UserError, naming it, when it is missing, broken, or over `most` px."""
-    name = name or (str(source) if isinstance(source, str | Path) else "the picture")
+def open_image(source: PictureSource, name: str | None = None, most: int = MAX_PIXELS) -> Image.Image:
+    """Open and decode a picture as RGB.
+
+    `source`: a path, the bytes of a file, a Pillow image, or an array of pixels: (H, W) grey, (H, W, 3) RGB or
+    (H, W, 4) RGBA, uint8, bool, or floats from 0 to 1. Raises UserError, naming it, when it is missing, broken, none of
+    these, or over `most` pixels.
+    """
+    name = name or _name_of(source)
     with explain_broken(name):
-        image = (
-            source
-            if isinstance(source, Image.Image)
-            else identify(io.BytesIO(source) if isinstance(source, bytes) else source)
-        )
+        if isinstance(source, Image.Image):
+            image = source
+        elif isinstance(source, np.ndarray):
+            image = _from_array(source, name)
+        elif isinstance(source, bytes | bytearray | memoryview):
+            image = identify(io.BytesIO(source))
+        elif isinstance(source, str | Path):
+            image = identify(source)
+        else:
+            raise UserError(f"{name}: give a path, the bytes of a file, a Pillow image or an array of pixels")
         if image.width * image.height > most:
             raise UserError(f"{name}: {image.width} x {image.height} pixels is over the limit of {most:,}")
-        return to_rgb(image)
+        return to_rgb(image, most)
 
 
-def to_tensor(image: Image.Image | np.ndarray) -> Tensor:
+def _name_of(source: object) -> str:
+    """What to call a picture in an error message."""
+    if isinstance(source, str | Path):
+        return str(source)
+    if isinstance(source, np.ndarray):
+        return f"an array of shape {source.shape} and type {source.dtype}"
+    if isinstance(source, Image.Image | bytes | bytearray | memoryview):
+        return "the picture"
+    return f"{source!r:.60} ({type(source).__name__})"
+
+
+def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
+    """Pixels as a Pillow image. Raises UserError for an array that is no picture."""
+    if pixels.ndim == 3 and pixels.shape[2] == 1:
+        pixels = pixels[..., 0]
+    shape_is_right = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
+    if pixels.dtype == bool:
+        pixels = pixels.astype(np.uint8) * 255
+    elif pixels.dtype.kind == "f" and pixels.size and 0 <= pixels.min() and pixels.max() <= 1:  # also refuses NaN
+        pixels = (pixels * 255).round().astype(np.uint8)
+    if not shape_is_right or not pixels.size or pixels.dtype != np.uint8:
+        raise UserError(f"{name}: give pixels as (H, W) or (H, W, 3 or 4), uint8, bool, or floats from 0 to 1")
+    return Image.fromarray(np.ascontiguousarray(pixels))
+
+
+def to_array(image: Image.Image | np.ndarray) -> np.ndarray:
     """RGB or grey 8-bit pixels as float32 (3, H, W) in [-1, 1]: (x / 255 - 0.5) / 0.5."""
-    pixels = torch.from_numpy(np.array(image, dtype=np.uint8))
+    pixels = np.asarray(image, dtype=np.uint8)
     if pixels.ndim == 2:
-        pixels = pixels[..., None].expand(-1, -1, 3)
-    return pixels.permute(2, 0, 1).float().div_(127.5).sub_(1.0).contiguous()
+        pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
+    found = np.empty((3, *pixels.shape[:2]), np.float32)
+    np.divide(pixels.transpose(2, 0, 1), np.float32(127.5), out=found)
+    return np.subtract(found, np.float32(1), out=found)
+
+
+def to_tensor(image: Image.Image | np.ndarray) -> "Tensor":
+    """`to_array` as a tensor."""
+    return _as_tensor(to_array(image))
 
 
 def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
@@ -162,7 +302,7 @@ def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int]
     return page, (width, height), corner
 
 
-def process_image(image: Image.Image, base_size: int = 1024) -> Tensor:
+def process_image(image: Image.Image, base_size: int = 1024) -> "Tensor":
     """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
     ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
     return to_tensor(_padded(to_rgb(image), base_size)[0])
@@ -185,8 +325,8 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
     if layout.tile_size:
         (rows, columns), side = layout.tile_grid, layout.tile_size
         stretched = image.resize((columns * side, rows * side), Image.Resampling.BICUBIC)
-        grid = to_tensor(stretched).unflatten(1, (rows, side)).unflatten(3, (columns, side))  # (3, rows, S, columns, S)
-        tiles = grid.permute(1, 3, 0, 2, 4).flatten(0, 1).contiguous()  # (rows * columns, 3, S, S)
+        grid = to_array(stretched).reshape(3, rows, side, columns, side)
+        tiles = np.ascontiguousarray(grid.transpose(1, 3, 0, 2, 4)).reshape(-1, 3, side, side)
     corner = 0, 0
     if mode.fit == "pad":
         view, size, corner = _padded(image, mode.side)
@@ -201,7 +341,7 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
             canvas.paste(view)
             view = canvas
     scale = size[0] / image.width, size[1] / image.height
-    return ImageViews(layout, to_tensor(view), tiles, scale, corner)
+    return ImageViews(layout, to_array(view), tiles, scale, corner)
 
 
 def native_view(image: Image.Image, max_side: int = 1024) -> ImageViews:

@@ -2,10 +2,11 @@
 
 import time
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
-from dataclasses import dataclass
+from contextlib import contextmanager
 
 import torch
+
+from nanochat.precision import Precision as Precision
 
 PRECISIONS = ("float32", "medium", "bfloat16")
 TOLERANCE = 2e-2  # largest relative error that a precision may show to be chosen by `auto`
@@ -24,21 +25,6 @@ GPU_PEAKS = {
     "RTX 3090": 71e12,
     "T4": 65e12,
 }
-
-
-@dataclass(frozen=True)
-class Precision:
-    """How products are computed: `float32`; `medium`, float32 whose products may use bfloat16 inside; `bfloat16`."""
-
-    name: str
-
-    def autocast(self, device: torch.device) -> AbstractContextManager:
-        """The context in which forward passes run."""
-        return torch.autocast(device.type, torch.bfloat16) if self.name == "bfloat16" else nullcontext()
-
-    def dtype(self) -> torch.dtype:
-        """The dtype in which activations, and so keys and values, are kept."""
-        return torch.bfloat16 if self.name == "bfloat16" else torch.float32
 
 
 @contextmanager

@@ -1,31 +1,33 @@
-"""Modes: which views a picture of any size gets, and how many tokens they take; numbers only, no pixels.
+"""Modes: the views of an image of a given size and their number of tokens. This module has numbers only, no pixels.
 
-`Mode.layout(width, height)` decides the views, `ImageLayout` lays their tokens out: a view of H x W pixels becomes
-r = H/64 rows of c = W/64 vision tokens, each row closed by one `image_newline`; one `view_separator` ends the image.
-Everything that needs to know an image's tokens (loader, model, engine, command line) asks these two.
+`Mode.layout(width, height)` chooses the views and `ImageLayout` lays their tokens out: a view of H x W pixels becomes
+r = H/64 rows of c = W/64 vision tokens, each row followed by one `image_newline`; one `view_separator` ends the image.
+Everything that needs the tokens of an image (data loader, model, engine, command line) uses these two.
 
-The sizes are DeepSeek-OCR's (paper, section 3.2.2) for a model whose position tables were made for pages of 1,024
-pixels, and in proportion for others: nano's pages are 512, so its `base` is 512 and its `gundam` tiles are 320.
+The sizes are those of DeepSeek-OCR (paper, section 3.2.2) for a model with position tables for pages of 1,024 pixels,
+and proportional for others: nano's pages are 512, so its `base` is 512 and its `gundam` tiles are 320.
 """
 
 from dataclasses import dataclass
 from functools import cache
 from math import ceil
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-import torch
-from torch import Tensor
+import numpy as np
 
 from nanochat.errors import UserError
 
+if TYPE_CHECKING:
+    from torch import Tensor
+
 TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
-PUBLIC_PAGE = 1024  # the page that the public sizes below are given for
+PUBLIC_PAGE = 1024  # the page size of the public sizes below
 MAX_TILES = 9
 
 
 @dataclass(frozen=True)
 class ImageLayout:
-    """How the tokens of one image lie: optional tiles read as one grid, then the rows of one view, then a separator."""
+    """Token layout of one image: optional tiles as one grid, then the rows of one view, then a separator."""
 
     view: tuple[int, int]
     """height and width of the view in pixels, multiples of 64"""
@@ -51,15 +53,17 @@ class ImageLayout:
         per_side = self.tile_size // TOKEN_PIXELS
         return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
 
-    def is_picture(self) -> Tensor:
-        """Which of the image's tokens show a part of it: bool (n_tokens,); the others end rows or the image."""
+    def is_picture(self) -> "Tensor":
+        """Mask of the tokens that show a part of the image, bool (n_tokens,); the others end a row or the image."""
+        import torch  # only here: images are read without torch too
+
         grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
         rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]
         return torch.tensor([token for row in rows for token in row] + [False])
 
     @property
     def n_tokens(self) -> int:
-        """Tokens that the image takes, row ends and separator included: 273 for one view of 1024 x 1024."""
+        """Number of tokens, including row ends and separator: 273 for one view of 1024 x 1024."""
         return sum(rows * (columns + 1) for rows, columns in (self.tile_rows, self.view_rows) if rows) + 1
 
 
@@ -76,9 +80,9 @@ def _grids(most: int) -> tuple[tuple[int, int], ...]:
 
 
 def choose_tiles(width: int, height: int, tile: int) -> tuple[int, int]:
-    """(rows, columns) of tiles for a picture: the grid nearest to its shape; (0, 0) when both sides fit in one tile.
+    """(rows, columns) of tiles for an image: the grid closest to its aspect ratio; (0, 0) if it fits in one tile.
 
-    On equal terms the larger grid is taken if the picture has over half as many pixels [deepseek-ai/DeepSeek-OCR].
+    Of equally close grids, the larger is chosen if the image has over half as many pixels [deepseek-ai/DeepSeek-OCR].
     """
     if width <= tile and height <= tile:
         return 0, 0
@@ -97,29 +101,29 @@ def _up(side: float) -> int:
 
 @dataclass(frozen=True)
 class Mode:
-    """How pictures are shown."""
+    """How images are turned into views."""
 
     name: str
     fit: Literal["resize", "pad", "native"]
-    """resize: straight to the square; pad: scaled to fit, centred on grey; native: its own shape"""
+    """resize: stretched to a square; pad: scaled to fit and centred on grey; native: keeps its shape"""
     side: int
-    """of the view in pixels; for native the longest that is allowed"""
+    """side of the view in pixels; for native, the longest side allowed"""
     tile: int = 0
     """side of a tile in pixels; 0: no tiles"""
     max_tokens: int | None = None
-    """of one picture in native mode; no limit but the side's when None"""
+    """most tokens of one image in native mode; None: limited only by the side"""
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
-        """Width and height of a picture inside a native view: never enlarged, shape kept, within the limits."""
+        """Width and height of an image inside a native view: never enlarged, same aspect ratio, within the limits."""
         longest = max(width, height)
         limit: float = self.side
         if self.max_tokens is not None and self.max_tokens > square_tokens(self.side):
-            limit = longest  # a budget over the page's own tokens lifts the limit on sides
+            limit = longest  # a budget above the tokens of a whole page lifts the limit on sides
         scale = min(1.0, limit / longest)
         size = max(1, round(width * scale)), max(1, round(height * scale))
         if self.max_tokens is None or _native_layout(*size).n_tokens <= self.max_tokens:
             return size
-        small, large = 0, max(size)  # the longest side, halved in on: tokens grow with it
+        small, large = 0, max(size)  # binary search for the longest side: tokens grow with it
         while large - small > 1:
             middle = (small + large) // 2
             scale = middle / longest
@@ -128,7 +132,7 @@ class Mode:
         return max(1, round(width * small / longest)), max(1, round(height * small / longest))
 
     def layout(self, width: int, height: int) -> ImageLayout:
-        """The views of a picture of this size in pixels, and through them its tokens."""
+        """The views of an image of this size in pixels, which determine its tokens."""
         if self.fit == "native":
             return _native_layout(*self.scaled(width, height))
         if not self.tile:
@@ -136,15 +140,15 @@ class Mode:
         rows, columns = choose_tiles(width, height, self.tile)
         return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0)
 
-    def places(self, width: int, height: int) -> Tensor:
-        """The part of a picture of this size that each of its vision tokens shows, row ends left out.
+    def places(self, width: int, height: int) -> np.ndarray:
+        """The part of an image of this size that each of its vision tokens shows, without row ends.
 
-        Float32 (N, 4): left, top, right, bottom in pixels of the picture, inside it; a place of padding is empty. In
-        the tokens' order: that of `ImageLayout.is_picture`.
+        Float32 (N, 4): left, top, right, bottom in pixels, clipped to the image; a box of padding is empty. In the
+        order of the tokens, as in `ImageLayout.is_picture`.
         """
         layout = self.layout(width, height)
         found = []
-        if layout.tile_size:  # all tiles together are the picture, stretched
+        if layout.tile_size:  # all tiles together are the stretched image
             rows, columns = layout.tile_rows
             found.append(_grid(rows, columns, height / rows, width / columns))
         rows, columns = layout.view_rows
@@ -154,16 +158,16 @@ class Mode:
             found.append(_grid(rows, columns, TOKEN_PIXELS * width / self.scaled(width, height)[0]))
         else:
             longest = max(width, height)
-            corner = torch.tensor([longest - width, longest - height] * 2) / 2
+            corner = np.array([longest - width, longest - height] * 2, np.float32) / 2
             found.append(_grid(rows, columns, TOKEN_PIXELS * longest / self.side) - corner)
-        return torch.cat(found).clamp(min=0).minimum(torch.tensor([width, height] * 2))
+        return np.concatenate(found).clip(0, np.array([width, height] * 2, np.float32)).astype(np.float32)
 
 
-def _grid(rows: int, columns: int, height: float, width: float | None = None) -> Tensor:
-    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; squares where `width` is not given."""
-    top, left = torch.meshgrid(torch.arange(rows), torch.arange(columns), indexing="ij")
-    size = torch.tensor([width or height, height] * 2)
-    return torch.stack([left, top, left + 1, top + 1], -1).flatten(0, 1) * size
+def _grid(rows: int, columns: int, height: float, width: float | None = None) -> np.ndarray:
+    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; square cells if `width` is not given."""
+    top, left = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
+    size = np.array([width or height, height] * 2, np.float32)
+    return np.stack([left, top, left + 1, top + 1], -1).reshape(-1, 4) * size
 
 
 def _native_layout(width: float, height: float) -> ImageLayout:
@@ -184,9 +188,10 @@ MODES = tuple(_PUBLIC)
 
 
 def get_mode(name: str, page: int = PUBLIC_PAGE, max_tokens: int | None = None) -> Mode:
-    """The mode called `name` for a model whose pages have `page` pixels (its position tables: 1024 d20, 512 nano).
+    """The mode called `name` for a model with pages of `page` pixels (`VisionConfig.page`: 1024 for d20, 512 for nano).
 
-    Raises UserError for an unknown name, or a `max_tokens` that no picture fits in or that the mode does not heed.
+    Raises UserError for an unknown name, for a `max_tokens` that is too small for any image, and in modes other than
+    native for any `max_tokens`.
     """
     if name not in _PUBLIC:
         raise UserError(f"no mode called {name!r}: choose one of {', '.join(MODES)}")

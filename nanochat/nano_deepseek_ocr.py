@@ -2,81 +2,27 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
-from typing import Any
 
 import torch
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.deepencoder import VisionConfig
-from nanochat.deepencoder.clip import CLIP, CLIPConfig
+from nanochat.deepencoder.clip import CLIP
 from nanochat.deepencoder.projector import Projector
-from nanochat.deepencoder.sam import SAM, SAMConfig
-from nanochat.errors import UserError
-from nanochat.gpt import GPT, GPTConfig, KVCache, cap
+from nanochat.deepencoder.sam import SAM
+from nanochat.gpt import GPT, KVCache, cap
 from nanochat.image_process import ImageLayout, ImageViews
+from nanochat.model_config import PRESETS as PRESETS
+from nanochat.model_config import GPTConfig, ModelConfig, VisionConfig, check_places
+from nanochat.model_config import nano_config as nano_config
+from nanochat.model_config import preset as preset
 
 MAX_VIEW_PIXELS = 16 * 1024 * 1024  # pixels encoded together when nothing is kept for a backward pass
 Pixels = Tensor | Sequence[ImageViews]
 
 
-@dataclass
-class ModelConfig:
-    """Everything needed to build the model again; the defaults are d20."""
-
-    vision: VisionConfig = field(default_factory=VisionConfig)
-    gpt: GPTConfig = field(default_factory=GPTConfig)
-    image_token_id: int = 65_536
-    """id of `<|image|>`, the last of the vocabulary"""
-
-    def to_dict(self) -> dict:
-        return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: dict) -> "ModelConfig":
-        """The inverse of `to_dict`, also after a trip through JSON."""
-        sam: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["vision"]["sam"].items()}
-        vision = {**values["vision"], "sam": SAMConfig(**sam), "clip": CLIPConfig(**values["vision"]["clip"])}
-        return cls(VisionConfig(**vision), GPTConfig(**values["gpt"]), values["image_token_id"])
-
-
-def nano_config() -> ModelConfig:
-    """About 10 M parameters: the same classes with smaller numbers, characters as tokens, pages of 512 x 512 pixels."""
-    sam = SAMConfig(
-        grid=32, width=192, n_layer=6, n_head=3, global_layers=(2, 5), window=8, neck=192, out_channels=(256, 320),
-        crop_positions=True,
-    )  # fmt: skip
-    clip = CLIPConfig(grid=8, width=320, n_layer=2, n_head=5, patch_size=0, crop_positions=True)
-    gpt = GPTConfig(sequence_len=1024, vocab_size=648, n_layer=4, n_head=8, n_kv_head=8, n_embd=256)
-    return ModelConfig(VisionConfig(sam, clip, image_size=512, view="native"), gpt, image_token_id=265)
-
-
-PRESETS = {"d20": ModelConfig, "nano": nano_config}
-
-
-def preset(name: str) -> ModelConfig:
-    """The configuration of a named size. Raises UserError for an unknown name."""
-    if name not in PRESETS:
-        raise UserError(f"no model called {name!r}: choose one of {', '.join(PRESETS)}")
-    return PRESETS[name]()
-
-
-def check_places(row_places: list[int], image_tokens: list[int]) -> None:
-    """Raises UserError unless each row's image tokens are those of whole pictures, taken in order, none left over."""
-    if sum(row_places) != sum(image_tokens):
-        raise UserError(f"the text has {sum(row_places)} image tokens, its pictures take {sum(image_tokens)}")
-    remaining = iter(image_tokens)
-    for row, places in enumerate(row_places):
-        taken = 0
-        while taken < places:
-            taken += next(remaining)
-        if taken > places:
-            raise UserError(f"row {row} of the batch has {places} image tokens, its pictures take {taken}")
-
-
 def choose_tokens(logits: Tensor, temperature: float, top_k: int | None, random: torch.Generator) -> Tensor:
-    """One token for each row of logits (B, V): (B,); the likeliest at temperature 0, else drawn from the `top_k`."""
+    """One token for each row of logits (B, V): (B,). Greedy at temperature 0, else sampled from the `top_k` best."""
     if temperature == 0:
         return logits.argmax(-1)
     if top_k:
@@ -105,18 +51,18 @@ class NanoDeepseekOCR(nn.Module):
         return self.image_newline.device
 
     def set_image_token_id(self, image_token_id: int) -> None:
-        """Tell the model which token marks a picture's place."""
+        """Set the token that marks the position of an image."""
         self.config.image_token_id = image_token_id
 
     def freeze_sam(self, blocks_only: bool = False) -> None:
-        """SAM no longer trains; with `blocks_only` its neck and its compressor still do."""
+        """Freeze SAM; with `blocks_only`, its neck and compressor are still trained."""
         self.sam_model.requires_grad_(False)
         if blocks_only:
             for part in (self.sam_model.neck, self.sam_model.net_2, self.sam_model.net_3):
                 part.requires_grad_(True)
 
     def encode_views(self, pixels: Tensor) -> Tensor:
-        """Vision features of views of one size, on any device: (N, 3, H, W) in [-1, 1] -> (N, H/64, W/64, C)."""
+        """Vision features of views of equal size, on any device: (N, 3, H, W) in [-1, 1] -> (N, H/64, W/64, C)."""
         if not torch.is_grad_enabled():
             per_chunk = max(1, MAX_VIEW_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
             if len(pixels) > per_chunk:
@@ -127,12 +73,12 @@ class NanoDeepseekOCR(nn.Module):
         return self.projector(joined).unflatten(1, features.shape[-2:])  # (N, r, c, C)
 
     def _close_rows(self, grid: Tensor) -> Tensor:
-        """(r, c, C) -> (r (c + 1), C): every row closed by `image_newline`."""
+        """(r, c, C) -> (r (c + 1), C): with `image_newline` at the end of every row."""
         newline = self.image_newline.to(grid.dtype).expand(grid.size(0), 1, -1)
         return torch.cat([grid, newline], dim=1).flatten(0, 1)
 
     def _lay_out(self, layout: ImageLayout, view: Tensor, tiles: Tensor | None) -> Tensor:
-        """Features of one image in reading order: tiles' rows, the view's rows, the separator: (n_tokens, C)."""
+        """Features of one image in reading order: rows of the tiles, rows of the view, separator: (n_tokens, C)."""
         parts = [self._close_rows(view), self.view_separator.to(view.dtype)[None]]
         if tiles is not None:  # (rows * columns, m, m, C) -> (rows * m, columns * m, C)
             grid = tiles.unflatten(0, layout.tile_grid).transpose(1, 2).flatten(2, 3).flatten(0, 1)
@@ -142,8 +88,8 @@ class NanoDeepseekOCR(nn.Module):
     def encode_images(self, pixel_values: Pixels) -> list[Tensor]:
         """Each image's tokens (n_tokens, C), in order.
 
-        `pixel_values`: (N, 3, H, W), one view an image, or a list of ImageViews; views of equal size, whichever images
-        they belong to, are encoded together.
+        `pixel_values`: (N, 3, H, W), one view per image, or a list of ImageViews. Views of equal size are encoded
+        together, whichever images they belong to.
         """
         if isinstance(pixel_values, Tensor):
             layout = ImageLayout((pixel_values.size(-2), pixel_values.size(-1)))
@@ -164,16 +110,16 @@ class NanoDeepseekOCR(nn.Module):
         ]
 
     def embed(self, input_ids: Tensor, pixel_values: Pixels | None, vision_embeds: Tensor | None) -> Tensor:
-        """Embeddings (B, T, C) of the text, with the pictures' tokens in the places of `<|image|>`, in order.
+        """Embeddings (B, T, C) of the text, with each `<|image|>` replaced by the next vision token.
 
-        Raises UserError when the text has room for another number of tokens than its pictures take.
+        Raises UserError if the number of `<|image|>` tokens differs from the number of vision tokens.
         """
         embeds = self.gpt.embed(input_ids)
         places = input_ids == self.config.image_token_id  # (B, T)
         row_places = places.sum(1)
         if vision_embeds is not None:
             images = [vision_embeds.reshape(-1, embeds.size(-1))]
-            row_places = row_places.sum(0, keepdim=True)  # whose pictures end where is not known
+            row_places = row_places.sum(0, keepdim=True)  # which row an image belongs to is not known
         elif pixel_values is not None and len(pixel_values):
             images = self.encode_images(pixel_values)
         else:
@@ -196,9 +142,9 @@ class NanoDeepseekOCR(nn.Module):
     ) -> Tensor:
         """Loss when `targets` (B, T; -1 ignored) are given, else float32 logits (B, T, V).
 
-        A batch may mix rows with no picture, one or several; `pixel_values` holds all pictures in order of appearance
-        (see `encode_images`), or `vision_embeds` their tokens, already encoded: (all tokens, C). Text alone costs no
-        vision work. `loss_reduction`: "mean", "sum" or "none", as in `GPT.forward`; `documents`: as in `GPT.hidden`.
+        A batch may mix rows with no image, one or several. `pixel_values` holds all images in order of appearance (see
+        `encode_images`), or `vision_embeds` their encoded tokens (all tokens, C). Text alone needs no vision
+        computation. `loss_reduction`: "mean", "sum" or "none", as in `GPT.forward`; `documents`: as in `GPT.hidden`.
         """
         embeds = self.embed(input_ids, pixel_values, vision_embeds)
         return self.gpt(
@@ -215,9 +161,9 @@ class NanoDeepseekOCR(nn.Module):
         top_k: int | None = None,
         seed: int = 42,
     ) -> Tensor:
-        """Continue (B, T) ids by `max_new_tokens` tokens, the whole text read again for each: (B, T + max_new_tokens).
+        """Continue (B, T) ids by `max_new_tokens` tokens, recomputing the sequence for each: (B, T + max_new_tokens).
 
-        The plain way that the KV-cache Engine is checked against; greedy at temperature 0. Never emits `<|image|>`.
+        The reference for the Engine with its KV cache. Greedy at temperature 0. Never generates `<|image|>`.
         """
         random = torch.Generator(device=input_ids.device).manual_seed(seed)
         vision = None
@@ -230,9 +176,9 @@ class NanoDeepseekOCR(nn.Module):
         return input_ids
 
     def next_logits(self, hidden: Tensor, gpt: GPT | None = None) -> Tensor:
-        """Logits (B, V) of the token after hidden states (B, C); `<|image|>` is never the answer.
+        """Logits (B, V) of the token after hidden states (B, C), with `<|image|>` excluded.
 
-        `gpt`: a copy of the model's own whose head is to be used.
+        `gpt`: a copy of the model's GPT whose head is used instead.
         """
         logits = cap((gpt or self.gpt).lm_head(hidden))
         logits[:, self.config.image_token_id] = -torch.inf
@@ -242,6 +188,6 @@ class NanoDeepseekOCR(nn.Module):
 def build_nano_deepseek_ocr(
     gpt_config: GPTConfig | None = None, vision_config: VisionConfig | None = None
 ) -> NanoDeepseekOCR:
-    """The model with random weights; d20 (962,362,880 parameters) unless told otherwise; `<|image|>` comes last."""
+    """The model with random weights; d20 (962,362,880 parameters) by default; `<|image|>` is the last token."""
     gpt = gpt_config or GPTConfig()
     return NanoDeepseekOCR(ModelConfig(vision_config or VisionConfig(), gpt, image_token_id=gpt.vocab_size - 1))

@@ -20,10 +20,12 @@ from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 from PIL import Image
 from pydantic import BaseModel
 
+import nanochat
 from nanochat.errors import UserError
-from nanochat.reading.formats import PlacedText, placed_lines, words_of
+from nanochat.reading.confidence import confidence
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.page import Page
+from nanochat.reading.placed import PlacedText, placed_lines, words_of
 
 log = logging.getLogger(__name__)
 CERTAIN = 15.0  # of 0 to 15: a page is turned when it is clear
@@ -56,7 +58,7 @@ def _lines(page: Page) -> list[PlacedText]:
         return found
     pitch = page.height / len(texts)
     boxes = [(0, round(i * pitch), page.width, round((i + 1) * pitch)) for i in range(len(texts))]
-    return [PlacedText(text, box, round(100 * page.mean_probability)) for text, box in zip(texts, boxes)]
+    return [PlacedText(text, box, confidence(page.mean_probability)) for text, box in zip(texts, boxes)]
 
 
 def _element(kind: str, line: PlacedText) -> OcrElement:
@@ -69,7 +71,7 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def version() -> str:
-        return "0.1.0"
+        return nanochat.__version__
 
     @staticmethod
     def creator_tag(options: Any) -> str:

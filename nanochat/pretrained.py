@@ -1,9 +1,9 @@
-"""Public weights for SAM, CLIP, the GPT or the whole DeepEncoder: where their files lie, and what their names become.
+"""Public weights for SAM, CLIP, the GPT or the whole DeepEncoder: where their files are, and how names are mapped.
 
-A source is a hub id (`owner/name`), a local file or folder, or `random`, which leaves a module as it was built. Every
-tensor of a file is either taken, or dropped by a pattern that says why it is not wanted; every tensor of the module is
-either filled, or listed as new. Anything else is an error that names it. Files are safetensors, or pickles of which
-nothing but tensors is read.
+A source is a hub id (`owner/name`), a local file or folder, or `random`, which leaves a module as it is. Every tensor
+of a file is either used or matched by a pattern of unwanted ones; every tensor of the module is either filled or listed
+as new. Anything else is an error that names the tensor. Files are safetensors, or pickles from which only tensors are
+read.
 """
 
 import json
@@ -32,7 +32,7 @@ Rules = tuple[tuple[str, str], ...]  # (pattern, replacement), applied to a name
 
 SAM_FILES = CLIP_FILES = ("model.safetensors", "pytorch_model.bin")
 SAM_UNWANTED = r"(shared_image_embedding|prompt_encoder|mask_decoder)\."  # the segmenter around the encoder
-SAM_NEW = ("net_2.weight", "net_3.weight")  # DeepSeek-OCR's compressor, which SAM has not
+SAM_NEW = ("net_2.weight", "net_3.weight")  # DeepSeek-OCR's compressor, which SAM does not have
 SAM_RULES: Rules = (
     (r"^vision_encoder\.", ""),
     (r"^patch_embed\.projection\.", "patch_embed.proj."),
@@ -44,7 +44,7 @@ SAM_RULES: Rules = (
     (r"^neck\.layer_norm2\.", "neck.3."),
 )
 
-CLIP_UNWANTED = (  # the text half, what compares it with the picture, and the norm of the class token
+CLIP_UNWANTED = (  # the text model, the projections that compare text and image, and the norm of the class token
     r"text_model\.|text_projection\.|visual_projection\.|logit_scale$|vision_model\.post_layernorm\."
 )
 CLIP_RULES: Rules = ((r"^vision_model\.", ""), (r"^encoder\.", "transformer."))
@@ -52,7 +52,7 @@ POSITION_IDS = "embeddings.position_ids"  # 0, 1, 2, ...: files of newer version
 
 GPT_FILES = ("pytorch_model.bin", "model.safetensors", "model.safetensors.index.json", "model_*.pt")
 GPT_RULES: Rules = (
-    (r"^gpt\.", ""),  # of a whole model, exported
+    (r"^gpt\.", ""),  # from an exported complete model
     (r"^_orig_mod\.", ""),  # saved while compiled
     (r"^model\.embed_tokens\.", "transformer.wte."),
     (r"^model\.layers\.(\d+)\.self_attn\.([qkv])_proj\.", r"transformer.h.\1.attn.c_\2."),
@@ -60,14 +60,14 @@ GPT_RULES: Rules = (
     (r"^model\.layers\.(\d+)\.mlp\.fc1\.", r"transformer.h.\1.mlp.c_fc."),
     (r"^model\.layers\.(\d+)\.mlp\.fc2\.", r"transformer.h.\1.mlp.c_proj."),
 )
-HEADS = "_extra_state"  # where GPT's state dict carries (n_head, n_kv_head)
+HEADS = "_extra_state"  # key of (n_head, n_kv_head) in the GPT's state dict
 VOCABULARY = ("transformer.wte.weight", "lm_head.weight")
 
 DEEPENCODER_FILES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin")
 DEEPENCODER_UNWANTED = r"model\.(layers|embed_tokens|norm)\.|lm_head\."  # DeepSeek-OCR's own language model
 DEEPENCODER_RULES: Rules = ((r"^model\.", ""), (r"^view_seperator$", "view_separator"))
 
-# Prose of our own, which no model can have learnt by heart: it must be understood to be foreseen.
+# Our own text, which no model can have memorised.
 ENGLISH = (
     "The old library stood at the corner of the market square, and every Saturday morning its doors opened at nine. "
     "Children came first, because they knew that the new books would be lying on the long table near the window. "
@@ -80,30 +80,30 @@ ENGLISH = (
 
 @dataclass
 class Folder:
-    """Files that lie side by side, in a local folder or in a repository of the hub."""
+    """A set of files, in a local folder or in a repository of the hub."""
 
     name: str
     is_local: bool
 
     def find(self, pattern: str) -> Path | None:
-        """The file of this name, or the last in order of those that match a glob; None where there is none.
+        """The file of this name, or the last (sorted) that matches a glob; None if there is none.
 
-        Raises UserError when the hub cannot be reached.
+        Raises UserError if the hub cannot be reached.
         """
         if self.is_local:
             return max(Path(self.name).glob(pattern), default=None)
         try:
             return fetch_matching(self.name, pattern)[-1] if "*" in pattern else fetch(self.name, pattern)
         except UserError as error:
-            if error.__cause__ is not None:  # the hub's client failed; without a cause, there is no such file
+            if error.__cause__ is not None:  # the client failed; without a cause, there is no such file
                 raise
             return None
 
 
 def locate(source: str | Path, names: tuple[str, ...]) -> tuple[Folder, Path]:
-    """The folder of a source, and its file of weights: the source itself, or the first of `names` that exists.
+    """The folder of a source and its weights file: the source itself, or the first of `names` that exists.
 
-    Raises UserError when there is none.
+    Raises UserError if there is none.
     """
     path = Path(source)
     if path.is_file():
@@ -115,7 +115,7 @@ def locate(source: str | Path, names: tuple[str, ...]) -> tuple[Folder, Path]:
         found = folder.find(name)
         if found:
             return folder, found
-    raise UserError(f"{source} has no file of weights: expected {' or '.join(names)}")
+    raise UserError(f"{source} has no weights file: expected {' or '.join(names)}")
 
 
 def _read_json(path: Path) -> dict:
@@ -134,9 +134,10 @@ def _read_safetensors(path: Path, wanted: Callable[[str], bool]) -> Tensors:
 
 
 def read_tensors(folder: Folder, path: Path, unwanted: str = r"(?!)") -> Tensors:
-    """All tensors of a file of weights but those whose names match `unwanted` from their beginning.
+    """All tensors of a weights file except those whose names start with a match of `unwanted`.
 
-    An index of shards fetches and opens only the shards that hold a wanted one. Raises UserError for a broken file.
+    For an index of shards, only shards with wanted tensors are downloaded and opened. Raises UserError for a corrupt
+    file.
     """
 
     def wanted(name: str) -> bool:
@@ -156,7 +157,7 @@ def read_tensors(folder: Folder, path: Path, unwanted: str = r"(?!)") -> Tensors
 
 
 def rename(tensors: Tensors, rules: Rules) -> Tensors:
-    """The same tensors under the names that `rules` make of theirs."""
+    """The same tensors, renamed by `rules`."""
     renamed: Tensors = {}
     for name, tensor in tensors.items():
         for pattern, replacement in rules:
@@ -171,9 +172,9 @@ def _some(names: Iterable[str]) -> str:
 
 
 def fill(module: nn.Module, tensors: Tensors, path: Path, keep: tuple[str, ...] = ()) -> None:
-    """Load `tensors` into `module`, which keeps its own for those names of `keep` that the file does not have.
+    """Load `tensors` into `module`. Names in `keep` may be missing; the module then keeps its own tensors.
 
-    Raises UserError, naming them, when any is missing, unexpected or of another shape.
+    Raises UserError, which names them, if other tensors are missing, unexpected or of another shape.
     """
     own = module.state_dict()
     shapes = [
@@ -190,9 +191,9 @@ def fill(module: nn.Module, tensors: Tensors, path: Path, keep: tuple[str, ...] 
 
 
 def load_sam(sam: SAM, source: str | Path) -> None:
-    """Fill SAM from facebook/sam-vit-base, or a source like it; the compressor, which is new, stays as it was built.
+    """Load SAM from facebook/sam-vit-base or a similar source; the compressor, which is new, keeps its weights.
 
-    Raises UserError when the weights cannot be found, read or fitted.
+    Raises UserError if the weights cannot be found, cannot be read or do not fit.
     """
     if source == RANDOM:
         return
@@ -201,7 +202,7 @@ def load_sam(sam: SAM, source: str | Path) -> None:
 
 
 def _fuse_qkv(tensors: Tensors, path: Path) -> Tensors:
-    """One `qkv_proj` for each `q_proj`, `k_proj`, `v_proj`, stacked in this order."""
+    """Stack each `q_proj`, `k_proj` and `v_proj`, in this order, into one `qkv_proj`."""
     fused: Tensors = {}
     for name, tensor in tensors.items():
         found = re.fullmatch(r"(.*\.self_attn\.)([qkv])_proj\.(weight|bias)", name)
@@ -217,9 +218,9 @@ def _fuse_qkv(tensors: Tensors, path: Path) -> Tensors:
 
 
 def load_clip(clip: CLIP, source: str | Path) -> None:
-    """Fill CLIP from the vision half of openai/clip-vit-large-patch14, or a source like it.
+    """Load CLIP from the vision model of openai/clip-vit-large-patch14 or a similar source.
 
-    Raises UserError when the weights cannot be found, read or fitted.
+    Raises UserError if the weights cannot be found, cannot be read or do not fit.
     """
     if source == RANDOM:
         return
@@ -229,10 +230,10 @@ def load_clip(clip: CLIP, source: str | Path) -> None:
 
 
 def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
-    """Fill all but the GPT from deepseek-ai/DeepSeek-OCR, a DeepEncoder file of our own (stage 1's), or an exported
-    folder, whose GPT is left aside.
+    """Load all but the GPT from deepseek-ai/DeepSeek-OCR, a DeepEncoder file of stage 1, or an exported folder, whose
+    GPT is ignored.
 
-    Raises UserError when the weights cannot be found, read or fitted, or are a whole training checkpoint's.
+    Raises UserError if the weights cannot be found, cannot be read, do not fit, or are a complete training checkpoint.
     """
     if source == RANDOM:
         return
@@ -247,7 +248,7 @@ def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
 
 
 def _heads_in(config: dict) -> tuple[int, int] | None:
-    """(n_head, n_kv_head) from nanochat's meta or config, or from a config of `transformers`; None if it has none."""
+    """(n_head, n_kv_head) from nanochat's meta or config, or from a config of `transformers`; None if absent."""
     config = config.get("model_config", config)
     for query, key_value in (("n_head", "n_kv_head"), ("num_attention_heads", "num_key_value_heads")):
         if config.get(query):
@@ -256,9 +257,10 @@ def _heads_in(config: dict) -> tuple[int, int] | None:
 
 
 def find_heads(folder: Folder, path: Path, tensors: Tensors) -> tuple[int, int]:
-    """(n_head, n_kv_head) that the weights were trained with, which no shape tells.
+    """(n_head, n_kv_head) that the weights were trained with, which cannot be derived from their shapes.
 
-    From the weights' own note, else from config.json or meta_*.json beside them, else by nanochat's rule: heads of 128.
+    From the metadata of the weights, else from config.json or meta_*.json beside them, else by nanochat's rule of one
+    head per 128 channels.
     """
     if HEADS in tensors:
         n_head, n_kv_head = tensors[HEADS].tolist()
@@ -275,7 +277,7 @@ def find_heads(folder: Folder, path: Path, tensors: Tensors) -> tuple[int, int]:
 
 
 def add_vocabulary(tensors: Tensors, vocab_size: int, seed: int) -> None:
-    """Append rows to embedding and head up to `vocab_size`: normal with std 0.02, as the recipe does."""
+    """Append rows to embedding and head up to `vocab_size`: normal with std 0.02, as in the recipe."""
     random = torch.Generator().manual_seed(seed)
     for name in VOCABULARY:
         rows = tensors[name]
@@ -285,11 +287,11 @@ def add_vocabulary(tensors: Tensors, vocab_size: int, seed: int) -> None:
 
 
 def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
-    """Fill the GPT from nanochat-students/base-d20, another nanochat export, `transformers`' NanoChat, or an exported
-    folder of ours, whose encoder is left aside.
+    """Load the GPT from nanochat-students/base-d20, another nanochat export, NanoChat of `transformers`, or an exported
+    folder of ours, whose encoder is ignored.
 
-    A model built with other head counts than the weights were trained with takes theirs, with a warning; tokens that
-    the weights do not know get new rows. Raises UserError when the weights cannot be found, read or fitted.
+    If the model was built with other head counts than the weights, it adopts theirs with a warning. Tokens that the
+    weights lack get new rows. Raises UserError if the weights cannot be found, cannot be read or do not fit.
     """
     if source == RANDOM:
         return
@@ -313,10 +315,10 @@ def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
 
 @torch.inference_mode()
 def check_knows_english(gpt: GPT, tokenizer: RustBPETokenizer) -> tuple[float, float]:
-    """(loss on a paragraph of plain English, loss of a model that knows nothing), in nats a token.
+    """(loss on a paragraph of plain English, loss of a random model), in nats per token.
 
-    Warns when the first is not far below the second, ln(vocabulary): weights scrambled by wrong head counts, or another
-    model's tokenizer, give no error anywhere else. Raises UserError when the tokenizer knows more tokens than the GPT.
+    Warns if the first is not far below the second, ln(vocabulary). Wrong head counts or the tokenizer of another model
+    cause no error anywhere else. Raises UserError if the tokenizer has more tokens than the GPT.
     """
     ids = torch.tensor([tokenizer.encode(ENGLISH, prepend="<|bos|>")], device=gpt.lm_head.weight.device)
     if int(ids.max()) >= gpt.config.vocab_size:
@@ -328,9 +330,9 @@ def check_knows_english(gpt: GPT, tokenizer: RustBPETokenizer) -> tuple[float, f
     random_loss = math.log(gpt.config.vocab_size)
     if not loss < random_loss / 2:
         warnings.warn(
-            f"this GPT does not know English: its loss on a plain paragraph is {loss:.2f} nats a token, where a random "
-            f"one has {random_loss:.2f} and a trained one far less; are its {gpt.config.n_head} heads and its tokenizer"
-            f" those that it was trained with?",
+            f"this GPT does not know English: its loss on a plain paragraph is {loss:.2f} nats per token; a random "
+            f"one has {random_loss:.2f}, a trained one far less. Check that its {gpt.config.n_head} heads and its "
+            f"tokenizer are those it was trained with",
             stacklevel=2,
         )
     return loss, random_loss

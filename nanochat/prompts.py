@@ -1,4 +1,4 @@
-"""What a page can be asked, by name: the paper's prompts, word for word; a model knows those it was taught."""
+"""Named prompts, word for word those of the paper. A model understands only those that it was trained on."""
 
 from collections.abc import Iterable
 
@@ -12,11 +12,11 @@ PROMPTS = {
     "describe": "<image>\nDescribe this image in detail.",
 }
 LOCATE = "<image>\nLocate <|ref|>{}<|/ref|> in the image."
-TEXT_TASKS = ("free", "markdown", "ocr")  # those whose answer is the page's text, which may be read line by line
+TEXT_TASKS = ("free", "markdown", "ocr")  # tasks whose answer is the page's text, so that it can be read line by line
 
 
 def one_picture(prompt: str) -> str:
-    """The same prompt. Raises UserError unless it has one place for a picture."""
+    """Return the prompt. Raises UserError unless it has exactly one `<image>`."""
     if prompt.count("<image>") != 1:
         raise UserError(f"a prompt needs one <image>, where the picture goes; this one has {prompt.count('<image>')}")
     return prompt
@@ -32,13 +32,13 @@ def asked(task: str = "free", prompt: str = "") -> str:
 
 
 def names_of(prompts: Iterable[str]) -> list[str]:
-    """The names of those prompts that have one, in the order of PROMPTS."""
+    """The names of the given prompts, for those that have one, in the order of PROMPTS."""
     given = {prompt.strip() for prompt in prompts}
     return [name for name, prompt in PROMPTS.items() if prompt in given]
 
 
 def prompt_for(task: str) -> str:
-    """The prompt of a task: a name of PROMPTS, or `locate:TEXT`. Raises UserError for any other."""
+    """The prompt of a task: a name of PROMPTS, or `locate:TEXT`. Raises UserError for anything else."""
     name, colon, sought = task.partition(":")
     if name == "locate" and colon and sought.strip():
         return LOCATE.format(sought.strip())

@@ -1,12 +1,12 @@
-"""Several processes: numbers and gradients summed; or weights, gradients, optimizer state divided by `fully_shard`.
+"""Multiple processes: summing numbers and gradients; sharding weights, gradients and optimizer state (`fully_shard`).
 
-The GPT's blocks are gathered one by one, as each runs; all else once for a whole pass, because how often the encoder
-runs depends on each rank's pictures, and what ranks gather they must gather together. A divided tensor is a DTensor,
-known here by its mesh: importing torch.distributed.tensor takes seconds, which only those who divide should wait for.
+The GPT's blocks are gathered one by one as they run, everything else once per pass: how often the encoder runs depends
+on the images of each rank, but all ranks must gather together. A sharded tensor is a DTensor, recognised here by its
+mesh, because importing torch.distributed.tensor takes seconds that runs without sharding should not spend.
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from nanochat.errors import UserError
 
 
 def sum_gradients(parameters: list[nn.Parameter]) -> None:
-    """Sum the gradients of all ranks, whose parameters are whole; one that no rank used keeps none.
+    """Sum the gradients of all ranks, with unsharded parameters; a parameter that no rank used keeps no gradient.
 
-    By hand, not by DistributedDataParallel: with text-only and vision batches mixed, ranks and micro-batches use
+    This does not use DistributedDataParallel: with text-only and vision batches mixed, ranks and micro-batches use
     different parameters, and the sum must not depend on which.
     """
     if not dist.is_initialized() or not parameters:
@@ -39,7 +39,7 @@ def sum_gradients(parameters: list[nn.Parameter]) -> None:
 
 
 def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]:
-    """The sums of numbers, in float64, over all ranks, whose tensors lie on `device`; one process's own as they are."""
+    """The sums of numbers over all ranks, in float64 on `device`; unchanged for a single process."""
     if not dist.is_initialized():
         return list(values)
     sums = torch.tensor(values, dtype=torch.float64, device=device)
@@ -48,22 +48,22 @@ def sum_over_ranks(values: Sequence[float], device: torch.device) -> list[float]
 
 
 def is_divided(x: object) -> bool:
-    """Whether a tensor is divided among processes."""
+    """Whether a tensor is sharded among processes."""
     return hasattr(x, "device_mesh")
 
 
-def shard(module: nn.Module, blocks: nn.ModuleList) -> None:
-    """Divide a module's parameters, in place, among all processes; `blocks` are what runs once a pass."""
+def shard(module: nn.Module, blocks: Iterable[nn.Module]) -> None:
+    """Shard a module's parameters among all processes, in place; `blocks` are the parts that run once per pass."""
     from torch.distributed.fsdp import fully_shard
 
     for part in (*blocks, module):
         unit: Any = fully_shard(part)
-        unit.set_gradient_divide_factor(1.0)  # gradients are summed: the loss is already a share of the step's
+        unit.set_gradient_divide_factor(1.0)  # sum gradients: each loss is already a share of the step's
         unit.set_force_sum_reduction_for_comms(True)
 
 
 def gathered_here(module: nn.Module) -> list[Tensor]:
-    """Of a divided module, the parameters that train and are whole at this moment; of any other, none."""
+    """The trained parameters of a sharded module that are gathered at the moment; of any other module, none."""
     trained: list[Tensor] = [p for p in module.parameters() if p.requires_grad]
     present = [p for p in trained if not is_divided(p)]
     return present if len(present) < len(trained) else []
@@ -71,7 +71,7 @@ def gathered_here(module: nn.Module) -> list[Tensor]:
 
 @contextmanager
 def gathered(module: nn.Module) -> Iterator[None]:
-    """All parameters of a divided module whole on every rank meanwhile, so that ranks need not run the same parts."""
+    """Keep all parameters of a sharded module gathered on every rank, so that ranks need not run the same parts."""
     units: list[Any] = [unit for unit in module.modules() if hasattr(unit, "unshard")]
     for unit in units:
         unit.set_reshard_after_forward(False, recurse=False)
@@ -85,12 +85,12 @@ def gathered(module: nn.Module) -> Iterator[None]:
 
 
 def whole(state: Any) -> Any:
-    """A state dict with every divided tensor put together, on the CPU; all ranks call it, and all get it."""
+    """A state dict with every sharded tensor gathered on the CPU. All ranks must call this, and all get the result."""
     return tree_map_only(Tensor, lambda x: x.full_tensor().cpu() if is_divided(x) else x, state)
 
 
 def like(value: Any, model: Any) -> Any:
-    """A whole tensor divided as `model` is, where that is divided and of the same shape; else as it is."""
+    """`value` sharded like `model`, if that is sharded and has the same shape; else unchanged."""
     if not is_divided(model) or is_divided(value) or not isinstance(value, Tensor) or value.shape != model.shape:
         return value
     from torch.distributed.tensor import distribute_tensor
@@ -99,9 +99,9 @@ def like(value: Any, model: Any) -> Any:
 
 
 def save_parts(state: dict[str, Any], folder: Path) -> None:
-    """Write a nested state of tensors to a folder of safetensors, every process what it holds; all call it.
+    """Write a nested state of tensors to a folder of safetensors; each process writes its part; all must call it.
 
-    Raises UserError on all of them when one cannot write.
+    Raises UserError on all processes if one cannot write.
     """
     import torch.distributed.checkpoint as dcp
 
@@ -113,19 +113,19 @@ def save_parts(state: dict[str, Any], folder: Path) -> None:
 
 
 def load_parts(folder: Path, owners: dict[str, Tensor], n_files: int) -> dict[str, Tensor]:
-    """What `save_parts` wrote, by its path in the state, such as `optimizers.0.state.5.exp_avg`; all call it.
+    """The tensors that `save_parts` wrote, by path, such as `optimizers.0.state.5.exp_avg`; all must call it.
 
-    `owners`: for a path, or what is before its last dot, the tensor that it belongs to: of the same shape, it is
-    divided as that is now. Raises UserError unless there are `n_files`, all whole.
+    `owners`: for a path, or the part before its last dot, the tensor that it belongs to; a tensor of the same shape is
+    sharded like its owner. Raises UserError unless there are `n_files` files, all complete.
     """
     import torch.distributed.checkpoint as dcp
 
     reader = dcp.HuggingFaceStorageReader(str(folder))
     if (n_found := len(list(folder.glob("*.safetensors")))) != n_files:
-        raise UserError(f"{folder} holds the parts of {n_found} processes, not of {n_files}")
+        raise UserError(f"{folder} holds the parts of {n_found} processes instead of {n_files}")
     try:
         described: dict[str, Any] = reader.read_metadata().state_dict_metadata  # type: ignore[assignment]
-    except Exception as error:  # safetensors raises its own by how a file is broken
+    except Exception as error:  # safetensors raises various errors of its own
         raise UserError(f"{folder}: a file is truncated or broken ({error})") from error
     state: dict[str, Any] = {}
     for path, found in described.items():

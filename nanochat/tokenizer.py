@@ -1,8 +1,8 @@
-"""From text to tokens and back: nanochat's byte-pair encoding, nano's letters, special tokens, conversations laid out.
+"""From text to tokens and back: nanochat's byte-pair encoding, nano's characters, conversations as tokens.
 
 A conversation is `{"messages": [{"role", "content"}, ...], "images": [...]}`. It becomes
 `<|bos|>`, then for each message `<|user_start|> ... <|user_end|>` or `<|assistant_start|> ... <|assistant_end|>`;
-a placeholder `<image>` in a user's text becomes one `<|image|>`, which is repeated later for each vision token.
+a placeholder `<image>` in a user message becomes one `<|image|>`, which is later repeated for each vision token.
 """
 
 import pickle
@@ -11,10 +11,9 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, BinaryIO, overload
 
-import rustbpe
 import tiktoken
 
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.files import atomic_path
 
 SPECIAL_TOKENS = (
@@ -30,8 +29,8 @@ SPECIAL_TOKENS = (
 )
 IMAGE_TOKEN = "<|image|>"
 IMAGE_PLACEHOLDER = "<image>"
-# GPT-4's way to cut text into words, but numbers in groups of two digits at most: a small vocabulary is soon full of
-# three-digit numbers otherwise.
+# GPT-4's pattern, but with numbers split into groups of at most two digits: otherwise three-digit numbers would fill a
+# small vocabulary.
 SPLIT_PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 )
@@ -52,15 +51,15 @@ CHARACTERS = "".join(
     dict.fromkeys(LETTERS + SYMBOLS + _both_cases(_CENTRAL) + "İ" + _both_cases(_GREEK) + _both_cases(_CYRILLIC))
 )
 """Beyond ASCII, what is one token of nano: the letters of Europe's alphabets, and the symbols that documents use."""
-LONG_SPACE = re.compile(r"\s{50000}")  # tiktoken's matcher runs out of stack in a run of half a million spaces
+LONG_SPACE = re.compile(r"\s{50000}")  # tiktoken's matcher overflows its stack on half a million spaces
 HOW_TO_GET_ONE = (
     "get one with `uv run hf download nanochat-students/base-d20 tokenizer.pkl --local-dir tokenizer`, train one with "
-    "`uv run python -m scripts.tok_train`, or take --model=nano, which needs none"
+    "`uv run python -m scripts.tok_train`, or use --model=nano, which needs none"
 )
 
 
 class RustBPETokenizer:
-    """A `tiktoken.Encoding` with nanochat's nine special tokens and, as the last of all, `<|image|>`."""
+    """A `tiktoken.Encoding` with nanochat's nine special tokens, followed by `<|image|>` as the last one."""
 
     def __init__(self, encoding: tiktoken.Encoding):
         self.encoding = encoding
@@ -68,9 +67,9 @@ class RustBPETokenizer:
 
     @classmethod
     def from_directory(cls, directory: str | Path) -> "RustBPETokenizer":
-        """Read `tokenizer.pkl` in `directory`; `<|image|>` is added as the last token where it is absent.
+        """Read `tokenizer.pkl` in `directory`; `<|image|>` is added as the last token if it is absent.
 
-        Raises UserError when the file is missing, damaged, no tokenizer of nanochat's, or would run code.
+        Raises UserError if the file is missing, damaged, not a nanochat tokenizer, or would run code.
         """
         path = Path(directory) / "tokenizer.pkl"
         try:
@@ -87,7 +86,7 @@ class RustBPETokenizer:
                 return cls(_encoding(ranks, special_tokens, pattern, name))
             except UserError:
                 raise
-            except Exception as error:  # a damaged pickle can raise nearly anything
+            except Exception as error:  # a damaged pickle can raise almost any exception
                 reason = f"{type(error).__name__}: {error}"
                 raise UserError(f"{path} is not a tokenizer or is damaged ({reason}): {HOW_TO_GET_ONE}") from error
 
@@ -100,6 +99,8 @@ class RustBPETokenizer:
         n_ranks = vocab_size - len(SPECIAL_TOKENS)
         if n_ranks < 256:
             raise UserError(f"a vocabulary of {vocab_size} is too small: 256 bytes and 9 special tokens make 265")
+        with extra("train"):
+            import rustbpe
         trainer = rustbpe.Tokenizer()
         trainer.train_from_iterator(iterator, n_ranks, pattern=SPLIT_PATTERN)
         return cls(_encoding({bytes(token): rank for token, rank in trainer.get_mergeable_ranks()}))
@@ -123,11 +124,11 @@ class RustBPETokenizer:
             pickle.dump(self.encoding, file, protocol=4)
 
     def get_vocab_size(self) -> int:
-        """How many tokens there are, special ones included."""
+        """The number of tokens, including special ones."""
         return self.encoding.n_vocab
 
     def encode_special(self, name: str) -> int:
-        """The id of a special token, such as `<|image|>`. Raises KeyError for a name that is none."""
+        """The id of a special token, such as `<|image|>`. Raises KeyError for an unknown name."""
         return self.special_tokens[name]
 
     def get_bos_token_id(self) -> int:
@@ -145,7 +146,7 @@ class RustBPETokenizer:
     def encode(self, text, prepend=None, append=None):
         """Ids of a text, or of each text of a list; `prepend` and `append` are special tokens, by name or id.
 
-        The names of special tokens in the text itself are ordinary text: only code makes special tokens.
+        Names of special tokens within the text are encoded as ordinary text.
         """
         if isinstance(text, list):
             return [self.encode(one, prepend, append) for one in text]
@@ -153,27 +154,28 @@ class RustBPETokenizer:
         return before + self._encode_ordinary(text) + after
 
     def decode(self, ids: list[int]) -> str:
-        """The text of `ids`; special tokens appear by name, bytes that are no UTF-8 as U+FFFD."""
+        """The text of `ids`; special tokens appear by name, invalid UTF-8 as U+FFFD."""
         return self.encoding.decode(ids)
 
     def render_document(self, text: str) -> tuple[list[int], list[int]]:
-        """(ids, mask) of a plain text after `<|bos|>`; the mask is 1 throughout: every token is learnt."""
+        """(ids, mask) of a plain text after `<|bos|>`; the mask is 1 throughout: every token is supervised."""
         ids = self.encode(text, prepend="<|bos|>")
         return ids, [1] * len(ids)
 
     def render_conversation(self, conversation: dict[str, Any]) -> tuple[list[int], list[int]]:
-        """(ids, mask) of a conversation. The mask is 1 on what is learnt: the assistant's text and `<|assistant_end|>`.
+        """(ids, mask) of a conversation. The mask is 1 on supervised tokens: assistant text and `<|assistant_end|>`.
 
-        Raises UserError, saying which message is wrong, unless user and assistant alternate, the user first (a system
-        message may come before and is put in front of the user's text), with a placeholder for every image.
+        User and assistant must alternate, starting with the user. A system message may come first; it is prepended to
+        the first user message. There must be a placeholder for every image. Otherwise raises UserError, which says
+        what is wrong.
         """
         images = conversation.get("images")
-        n_placeholders = -1 if images is None else len(images)  # -1: as many as the text has
+        n_placeholders = -1 if images is None else len(images)  # -1: as many as are in the text
         ids, mask = [self.get_bos_token_id()], [0]
         for role, content in _turns(conversation["messages"]):
             text = [content]
             if role == "user":
-                text = content.split(IMAGE_PLACEHOLDER, n_placeholders)  # any further `<image>` is ordinary text
+                text = content.split(IMAGE_PLACEHOLDER, n_placeholders)  # further `<image>` are ordinary text
                 n_placeholders -= 0 if images is None else len(text) - 1
             span = self._encode_ordinary(text[0])
             for after_image in text[1:]:
@@ -188,7 +190,7 @@ class RustBPETokenizer:
         return ids, mask
 
     def render_for_completion(self, conversation: dict[str, Any]) -> list[int]:
-        """Ids that ask for the next answer: the conversation, less a last assistant message, and `<|assistant_start|>`.
+        """Prompt for the next answer: the conversation without a final assistant message, and `<|assistant_start|>`.
 
         Raises UserError as `render_conversation` does.
         """
@@ -202,7 +204,7 @@ class RustBPETokenizer:
         return self.encode_special(token) if isinstance(token, str) else token
 
     def _encode_ordinary(self, text: str) -> list[int]:
-        """Ids of a text without special tokens; only a run of 50,000 spaces is cut, elsewhere than by the pattern."""
+        """Ids of a text without special tokens. Runs of 50,000 spaces are split, which the pattern would not do."""
         ids: list[int] = []
         start = 0
         for match in LONG_SPACE.finditer(text):
@@ -217,20 +219,20 @@ def _encoding(
     pattern: str = SPLIT_PATTERN,
     name: str = "rustbpe",
 ) -> tiktoken.Encoding:
-    """An encoding of `ranks` whose special tokens, unless given, follow them in the fixed order, `<|image|>` last."""
+    """An encoding of `ranks`; unless given, the special tokens follow in their fixed order, with `<|image|>` last."""
     if special_tokens is None:
         special_tokens = {token: len(ranks) + i for i, token in enumerate((*SPECIAL_TOKENS, IMAGE_TOKEN))}
     return tiktoken.Encoding(name, pat_str=pattern, mergeable_ranks=ranks, special_tokens=special_tokens)
 
 
 def _turns(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
-    """(role, content) of a checked conversation: user and assistant in turn, the system's text merged into the first.
+    """(role, content) of a checked conversation: roles alternate, a system message is merged into the first.
 
-    Raises UserError, saying which message is wrong.
+    Raises UserError, which names the wrong message.
     """
     for number, message in enumerate(messages, start=1):
         if not isinstance(message.get("content"), str):
-            raise UserError(f"message {number} of the conversation: its content is not a text")
+            raise UserError(f"message {number} of the conversation: its content is not a string")
     turns = [(message.get("role", ""), message["content"]) for message in messages]
     first = 1
     if turns and turns[0][0] == "system":
@@ -243,19 +245,19 @@ def _turns(messages: list[dict[str, str]]) -> list[tuple[str, str]]:
     for i, (role, _) in enumerate(turns):
         expected = ("user", "assistant")[i % 2]
         if role != expected:
-            raise UserError(f"message {first + i} of the conversation: its role is {role!r} where {expected!r} is due")
+            raise UserError(f"message {first + i} of the conversation: its role is {role!r} where {expected!r} belongs")
     return turns
 
 
 class _EncodingFields:
-    """Takes the place of `tiktoken.Encoding` while a pickle is read: it keeps the state and runs nothing."""
+    """Replaces `tiktoken.Encoding` while a pickle is read: it stores the state and runs nothing."""
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.fields = state
 
 
 class _EncodingUnpickler(pickle.Unpickler):
-    """Reads a pickle in which the one global name allowed is that of `tiktoken.Encoding`."""
+    """Unpickler that allows a single global name, `tiktoken.Encoding`."""
 
     def __init__(self, file: BinaryIO, path: Path):
         super().__init__(file)

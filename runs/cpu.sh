@@ -1,8 +1,8 @@
 #!/bin/bash
-# Both stages with the nano size on a CPU, with the demo's settings, by the scripts that train d20 on a GPU; then what
-# the model reads.
+# Train nano on a CPU in both stages, with the settings of the demo and the scripts that train d20 on a GPU; then evaluate
+# the model.
 #   bash runs/cpu.sh        # DATA=folder of documents (data), OUT=folder for checkpoints (out/cpu)
-# A run that was killed goes on where it was: start it again.
+# To continue an interrupted run, start it again.
 set -euo pipefail
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -11,7 +11,7 @@ data="${DATA:-data}" out="${OUT:-out/cpu}"
 common=(--model=nano --device=cpu --image_size=256 --data_dir="$data" --tokenizer_dir="$out/tokenizer" --batch_size=5
     --optimizer=muon --lr=0.0025 --warmup_steps=10 --eval_every=40 --save_every=40 --resume=auto)
 
-# Stage 1: everything trains; the encoder is kept.
+# Stage 1: everything is trained; the encoder is saved.
 uv run python -m scripts.vis_tok_train "${common[@]}" --steps=120 --checkpoint_dir="$out/stage1"
 
 # Stage 2: that encoder with SAM frozen, and a fresh GPT.

@@ -33,8 +33,8 @@ unpack() {
     export NANO_FONTS="$folder/fonts" NANO_WORDS="$folder/words" NANO_SENTENCES="$folder/sentences"
 }
 
-# step NAME SECONDS ARGUMENTS: run Python with these arguments, no longer than that nor than the slice; the log gets its
-# output as it comes, and then a line about it with the JSON that it ended with.
+# step NAME SECONDS ARGUMENTS: run Python with these arguments, limited by SECONDS and by the time left. Its output goes to
+# the log as it comes, followed by a line about the step with the JSON of its last line.
 step() {
     local name="$1" limit="$2" left=$((end - SECONDS)) start=$SECONDS rc=null
     shift 2
@@ -72,7 +72,7 @@ print(json.dumps({
         --pack=False --course=pages --prefix_noise=0.1 --lr=8e-4 --warmup_steps=100 --decay=1.0 --eval_every=0 --tokenizer_dir="$work/tokenizer")
 }
 
-# Nano on drawn documents for as many steps as show how long one takes: what `train` does, and counts on.
+# Train nano on synthetic documents for enough steps to measure the time of one, which `train` needs.
 try_drawn() {
     step "drawn documents" 90 "${drawn[@]}" --steps="$((gpu ? 150 : 4))" --save_every=0 --seed=99 \
         --deepencoder=models/nano --gpt=models/nano --checkpoint_dir="$work/drawn"
@@ -92,7 +92,7 @@ check() {
     step "stage 1" 60 -m scripts.vis_tok_train "${short[@]}" --checkpoint_dir="$work/short1"
     step "stage 2" 60 -m scripts.vis_mid_train "${short[@]}" --checkpoint_dir="$work/short2" \
         --resume_from_deepencoder="$work/short1/deepencoder_$steps.pt"
-    if [ "$gpu" = 1 ]; then # what may take minutes to compile comes last
+    if [ "$gpu" = 1 ]; then # compilation may take minutes, so it comes last
         step "parity compiled" 150 -m dev.bench parity --compile=True
         step "compiled" 150 -m dev.bench train --model=nano --stage=1 --compile=True
     fi
@@ -120,8 +120,8 @@ bench() {
     fi
 }
 
-# One leg, as the last one in runs/nano.sh: its rate falls to zero as its time ends. It takes the newest weights that
-# there are; what it saves every half minute comes out at once as shards.
+# One leg like the last one in runs/nano.sh, with the learning rate falling to zero at the end of its time. It starts from
+# the newest weights; every checkpoint, saved each half minute, is written as shards at once.
 train() {
     local leg=1 from="${FROM:-models/nano}" kept="" newest steps every start rc pid
     while [ -d "$work/leg$leg" ]; do
@@ -157,7 +157,7 @@ train() {
     grep '| loss' "$out/train.log" | tail -n 3 || true
 }
 
-# The newest checkpoint of a folder as shards, if it is not there already.
+# Write the newest checkpoint of a folder as shards, unless that has been done.
 keep() {
     newest="$(newest_of "$1")"
     if [ -z "$newest" ] || [ "$newest" = "$kept" ]; then return; fi

@@ -1,12 +1,12 @@
 #!/bin/bash
-# Train nano from nothing until it reads documents that it never saw: both stages on drawn documents, then a folder
-# like models/nano out of each stage.
-#   bash runs/fonts.sh          # once: the fonts and words that documents are drawn with (Debian or Ubuntu, root)
+# Train nano from scratch on synthetic documents, in both stages, until it reads documents that it has never seen; then
+# export a folder like models/nano from each stage.
+#   bash runs/fonts.sh          # once: fonts and words for the synthetic documents (Debian or Ubuntu, root)
 #   bash runs/nano.sh
 #   OUT=out/nano STEPS1=12800 LAST=8200 PAGES=20000 STEPS2=5600 BATCH=64 WORKERS=1 bash runs/nano.sh
-# BATCH counts pictures of 128 x 128 pixels, of larger ones fewer. On two CPU cores this takes about a day; on a GPU, where
-# it was not measured yet, give it more steps. A run that was killed, or cut by `timeout`, goes on where it was: start it again.
-# Lines are cut out of pages by the finder in models/lines, which `python -m scripts.line_train` trains.
+# BATCH is the number of images of 128 x 128 pixels; batches of larger images have fewer. On two CPU cores the lines take
+# about a day; on a GPU, where it has not been measured, use more steps. To continue an interrupted run, start it again.
+# Lines are cut out of pages by the line detector in models/lines, which `python -m scripts.line_train` trains.
 set -euo pipefail
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -16,12 +16,12 @@ mkdir -p "$out"
 common=(--model=nano --synth=True --optimizer=muon --precision=auto --batch_size="${BATCH:-64}"
     --num_workers="${WORKERS:-1}" --tokenizer_dir="$out/tokenizer" --eval_every=500 --save_every=100 --resume=auto)
 
-# Stage 1: the encoder alone on the place of every character, then everything, level after level.
+# Stage 1: the encoder alone on the position of every character, then everything, level by level.
 uv run python -m scripts.vis_tok_train "${common[@]}" --steps="$steps1" --dense_steps=1700 --decay=0.38 \
     --checkpoint_dir="$out/stage1" | tee -a "$out/stage1.log"
 uv run python -m scripts.export --checkpoint="$out/stage1/step_$steps1.pt" --out="$out/nano-reads"
-# Three legs go on from there by the text alone: labels at every place have nothing more to teach. Each begins at the full
-# rate again; the mean of the last two legs' weights reads better than either.
+# Three more legs with text loss alone, as dense labels no longer help. Each starts at the full learning rate again. The
+# mean of the weights of the last two legs reads better than either.
 start="$out/nano-reads"
 for leg in 1 2 3; do
     uv run python -m scripts.vis_tok_train "${common[@]}" --steps="$last" --dense_weight=0 --lr=8e-4 \
@@ -32,7 +32,7 @@ for leg in 1 2 3; do
 done
 uv run python -m scripts.export --checkpoint="$out/nano-leg3" --average_with="$out/nano-leg2" --out="$out/nano-stage1"
 
-# Whole pages in one view: first with SAM's blocks frozen, which see letters already, then everything once more.
+# Whole pages in one view: first with SAM's blocks frozen, which already recognise letters, then with everything trained.
 uv run python -m scripts.vis_tok_train "${common[@]}" --course=pages --freeze_sam_blocks=True --prefix_noise=0.1 \
     --steps="$pages" --dense_weight=0 --warmup_steps=100 --decay=0.4 --seed=60 --deepencoder="$out/nano-stage1" \
     --gpt="$out/nano-stage1" --checkpoint_dir="$out/pages" | tee -a "$out/pages.log"

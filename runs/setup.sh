@@ -1,7 +1,9 @@
 # Sourced by the other scripts: goes to the repository, finds uv or gets it, installs what uv.lock names into .venv.
 #
-# Wants Python 3 and a network, nothing else. Where uv is missing, pip installs it for the user; where pip refuses (a
-# Python that the system manages) or is missing itself, uv goes into .uv/, a private folder of the repository.
+# Needs Python 3 and network access. Where uv is missing, pip installs it for the user; where pip refuses (a Python that
+# the system manages) or is missing itself, uv goes into .uv/, a private folder of the repository.
+# `needs=reading` before it installs what reading needs; otherwise everything is installed. Nothing is ever removed, so
+# that a full environment stays full. What it says goes to standard error.
 # shellcheck shell=bash
 
 fail() {
@@ -53,7 +55,7 @@ with open(".uv/pip.whl", "wb") as file:
 get_uv() {
     local way
     command -v python3 > /dev/null || fail "Python 3 is missing: install it (Debian: apt-get install python3)"
-    echo "Getting uv, which installs everything else"
+    echo "Getting uv, which installs everything else" >&2
     for way in install_for_user install_in_environment install_in_folder; do
         if "$way" >> .uv/install.log 2>&1 && find_uv; then return 0; fi
     done
@@ -64,6 +66,14 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2
 unset VIRTUAL_ENV # uv would warn that it takes the repository's own
 mkdir -p .uv
 find_uv || get_uv
-if [ ! -d .venv ]; then echo "Installing the packages of uv.lock into .venv (once, minutes if they must be fetched)"; fi
-uv sync --quiet 2> .uv/sync.log ||
-    fail "the packages of uv.lock cannot be installed: is the network there? $(head -n 1 .uv/sync.log) (.uv/sync.log)"
+sync=(sync --quiet --inexact)
+parts="all packages (reading, training, serving, tests)" size="3.5 GB on Linux, where torch brings CUDA, 0.5 GB elsewhere"
+if [ "${needs:-}" = reading ]; then
+    sync+=(--no-default-groups)
+    parts="what reading needs" size="3.1 GB on Linux, where torch brings CUDA, 0.2 GB elsewhere"
+fi
+if ! uv "${sync[@]}" --check > .uv/sync.log 2>&1; then
+    echo "Installing $parts into .venv; to download, unless uv has them: $size" >&2
+    uv "${sync[@]}" 2> .uv/sync.log ||
+        fail "the packages of uv.lock cannot be installed: is the network there? $(head -n 1 .uv/sync.log) (.uv/sync.log)"
+fi

@@ -1,9 +1,9 @@
 #!/bin/bash
-# The whole d20 recipe on a machine with GPUs, all of them at work: tokenizer, stage 1, stage 2, what the model reads.
+# The full d20 recipe on all GPUs of a machine: tokenizer, stage 1, stage 2, evaluation.
 #   bash runs/speedrun.sh
 #   RUN=first DATA=data OUT=checkpoints STEPS1=300 STEPS2=100 BATCH=2 bash runs/speedrun.sh
-# RUN names the runs in wandb (none by default); BATCH counts samples per GPU. Keys for wandb and the hub are taken from
-# .env if there is one. Public weights come from the hub. A run that was killed goes on where it was: start it again.
+# RUN names the runs in wandb (default: no logging); BATCH is the number of samples per GPU. Keys for wandb and the hub are
+# read from .env if it exists. Public weights are downloaded from the hub. To continue an interrupted run, start it again.
 set -euo pipefail
 # shellcheck source=runs/setup.sh
 source "$(dirname "${BASH_SOURCE[0]}")/setup.sh"
@@ -17,10 +17,10 @@ if [ -f .env ]; then
 fi
 
 gpus="$(uv run python -c 'import torch; print(torch.cuda.device_count())')"
-[ "$gpus" -gt 0 ] || fail "torch finds no GPU here: runs/cpu.sh trains the nano size on a CPU"
+[ "$gpus" -gt 0 ] || fail "PyTorch finds no GPU on this machine: runs/cpu.sh trains nano on a CPU"
 echo "$gpus GPUs"
 
-# Run one stage: its script, the suffix of its name, then its own flags.
+# Run one stage. Arguments: its script, its name, its own flags.
 train() {
     local script="$1" stage="$2" run=dummy
     shift 2
@@ -34,7 +34,7 @@ if [ ! -f tokenizer/tokenizer.pkl ]; then
     uv run hf download nanochat-students/base-d20 tokenizer.pkl --local-dir tokenizer
 fi
 
-# Stage 1: SAM, CLIP, projector and GPT all train; the encoder is kept.
+# Stage 1: SAM, CLIP, projector and GPT are all trained; the encoder is saved.
 train vis_tok_train stage1 --steps="$steps1"
 
 # Stage 2: that encoder with SAM frozen, and a fresh GPT.

@@ -51,7 +51,7 @@ def main() -> None:
         raise UserError(f"--n={config.n}: measure on at least one page")
     if unknown := set(config.kinds) - set(KINDS):
         raise UserError(f"no kind of text called {sorted(unknown)[0]!r}: choose among {', '.join(KINDS)}")
-    ocr = OCR(config.model, config.device, "native")
+    ocr = OCR(config.model, config.device, "native", backend="torch")
 
     def report(point: Point) -> None:
         wrong = sum(p.errors for p in point.pages) / max(1, sum(p.characters for p in point.pages))

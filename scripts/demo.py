@@ -1,11 +1,12 @@
 """The demo: both stages of training on ten documents with the nano size, reading them back, a picture report.
 
-nano-ocr demo [--out out/demo] [--data-dir data]
+python -m scripts.demo --out=out/demo --data-dir=data            # or, the same, nano-ocr demo
 """
 
 import time
 from collections.abc import Callable
 from contextlib import redirect_stdout
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
 from nanochat.evaluation.report import Curve, write_report
@@ -23,6 +25,16 @@ from nanochat.training.trainer import TrainConfig, Trainer
 from scripts import vis_mid_train, vis_tok_train
 
 STEPS = {1: 120, 2: 120}
+
+
+@dataclass
+class Config:
+    """Train the nano size in both stages on a few documents, read them back, and write a report."""
+
+    out: Path = Path("out/demo")
+    """folder for checkpoints and report.html"""
+    data_dir: Path = Path("data")
+    """documents to learn: train.json, val.json and their pictures"""
 
 
 def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
@@ -128,3 +140,13 @@ def demo(out: Path, data_dir: Path) -> None:
         out / "report.html", "nano-ocr demo: documents learnt by heart in two stages", readings, curves, facts
     )
     console.print(f"Pictures, expected and read text, loss curves: {report}")
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(Config)
+    demo(config.out, config.data_dir)
+
+
+if __name__ == "__main__":
+    main()

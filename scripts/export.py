@@ -2,9 +2,12 @@
 
 uv run python -m scripts.export --checkpoint=checkpoints/step_1500.pt --out=exported
 uv run python -m scripts.export --checkpoint=nano --out=exported --format=hf
+uv run python -m scripts.export --checkpoint=nano --out=models/nano --format=onnx
 uv run python -m scripts.export --checkpoint=second/step_3000.pt --average_with=first --out=exported
 
-`native` is what `nano-ocr read --checkpoint` takes; `hf` is the same folder with what transformers asks for besides.
+`native` is what `nano-ocr read --checkpoint` takes; `hf` is the same folder with what transformers asks for besides;
+`onnx` the same folder with graphs for ONNX Runtime, which read it without torch, and with the line detector's graph
+beside its weights in `models/lines`.
 """
 
 from dataclasses import dataclass
@@ -13,7 +16,8 @@ from typing import Literal
 
 from nanochat.checkpoint import average_into, export_model, load_model
 from nanochat.command import entry_point, parse_args
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
+from nanochat.lines.finder import WEIGHTS as LINE_WEIGHTS
 from nanochat.reading.ocr import find_model
 
 
@@ -25,24 +29,31 @@ class ExportConfig:
     """folder to write"""
     average_with: str = ""
     """another such: what is written is the mean of both models' weights"""
-    format: Literal["native", "hf"] = "native"
-    """native, or hf: loaded by transformers too, code included"""
+    format: Literal["native", "hf", "onnx"] = "native"
+    """native; hf: loaded by transformers too, code included; onnx: read by ONNX Runtime too, without torch"""
+    int8: bool = False
+    """with --format=onnx, graphs at 8 bits as well"""
 
 
 @entry_point
 def main() -> None:
     """Write a trained model as a folder."""
     config = parse_args(ExportConfig, description=main.__doc__)
+    if config.int8 and config.format != "onnx":
+        raise UserError("--int8 is for --format=onnx")
     model, tokenizer, meta = load_model(find_model(config.checkpoint))
     if config.average_with:
         average_into(model, load_model(find_model(config.average_with))[0])
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
+    elif config.format == "onnx":
+        with extra("onnx-export"):
+            from nanochat.onnx_export import export_lines, export_onnx  # onnx is not for those who do without it
+        export_onnx(config.out, model, tokenizer, meta, config.int8)
+        export_lines(LINE_WEIGHTS.parent)
     else:
-        try:
+        with extra("hf"):
             from nanochat.hf.export import export_hf  # transformers is not for those who do without it
-        except ImportError as error:
-            raise UserError(f"--format=hf needs transformers: uv sync --extra hf ({error})") from error
         export_hf(config.out, model, tokenizer, meta)
     print(f"Wrote {config.out}: {', '.join(sorted(path.name for path in config.out.iterdir()))}")
 

@@ -25,7 +25,7 @@ from nanochat.command import entry_point, parse_args
 from nanochat.common import autodetect_device_type, print0
 from nanochat.files import atomic_path
 from nanochat.image_process import to_tensor
-from nanochat.lines.finder import LineFinder, load_finder
+from nanochat.lines.network import LineFinder, load_finder
 from nanochat.machine import choose_precision
 from nanochat.synth.line_targets import example
 

@@ -29,7 +29,7 @@ class Config:
     """Read a set of pictures whose texts are known, and compare."""
 
     task: str = "synth-val"
-    """synth-val, -unseen, -hard or -latin; view-val and so on, to be read with --modes native; sroie-lines, empty, fox,
+    """synth-val, -unseen, -hard, -latin or -central; view-val and so on, for --modes native; sroie-lines, empty, fox,
     omnidocbench, chartqa or folder:DIR"""
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
@@ -64,7 +64,7 @@ def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
 
 
 def _reader(config: Config, mode: str = "") -> OCR:
-    return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8)
+    return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8, backend="torch")
 
 
 def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:

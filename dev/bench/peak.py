@@ -41,4 +41,6 @@ def step_peak(trainer: Trainer) -> int:
     states = [x for o in trainer.learner.optimizers for state in o.state.values() for x in state.values()]
     tensors = [*objective.parameters(), *objective.buffers(), *states, *batch[:2]]
     held = sum(x.numel() * x.element_size() for x in tensors if isinstance(x, torch.Tensor))
-    return measured_peak(lambda: trainer.train_step([batch]), trainer.device, held + batch[2].pixel_values.nbytes)
+    pixels = batch[2].pixel_values
+    assert isinstance(pixels, torch.Tensor)  # views of one size
+    return measured_peak(lambda: trainer.train_step([batch]), trainer.device, held + pixels.nbytes)

@@ -128,6 +128,7 @@ class CutStep:
         inputs, targets, media = to_device(batch, trainer.device)
         supervised = targets != -1
         with trainer.learner.precision.autocast(trainer.device):
+            assert media.pixel_values is not None
             seen = torch.cat(model.encode_images(media.pixel_values))
             vision = seen.detach().requires_grad_()
             watch.lap("encoder forward")

@@ -13,7 +13,7 @@ from typing import Any
 
 from nanochat.archives.settings import BatchSettings
 from nanochat.archives.worker import BROKEN, Opening, Reader, Rows
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.reading.job import PAGES_TOGETHER, Job
 from nanochat.reading.sources import Selection
 
@@ -52,11 +52,9 @@ def ray_running(address: str) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers take this environment as it is
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
-    try:
+    with extra("archives"):
         import ray
         import ray.data
-    except ImportError as error:
-        raise UserError("archives need Ray: uv sync --extra archives, or pip install 'ray[data]'") from error
     _check_answers(address)
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:

@@ -1,41 +1,18 @@
-"""CLIP-L's transformer on SAM's features: the meaning half of the DeepEncoder, in the layout of its public checkpoints.
+"""CLIP-L's transformer on SAM's features: the second half of the DeepEncoder, in the layout of its public checkpoints.
 
-What differs from CLIP, and who fixes it:
-- it sees no pixels: SAM's map stands where the patch embeddings would; its own patch embedding is kept only so that
-  checkpoints stay whole, and never trains [deepseek-ai/DeepSeek-OCR]
-- query, key and value are one linear; no norm follows the last block [deepseek-ai/DeepSeek-OCR]
+Differences from CLIP, with the checkpoint that determines each:
+- it sees no pixels: SAM's feature map replaces the patch embeddings; its own patch embedding is kept only so that
+  checkpoints load completely, and is never trained [deepseek-ai/DeepSeek-OCR]
+- query, key and value are one linear layer; no norm follows the last block [deepseek-ai/DeepSeek-OCR]
 - quick GELU, and a norm before the blocks spelt `pre_layrnorm` [openai/clip-vit-large-patch14]
 """
-
-from dataclasses import dataclass
 
 import torch
 import torch.nn as nn
 
 from nanochat.attention import attend
 from nanochat.deepencoder.position import TableCache, interpolate_grid
-
-
-@dataclass
-class CLIPConfig:
-    """Sizes of CLIP; the defaults are openai/clip-vit-large-patch14's."""
-
-    grid: int = 16
-    """side, in positions, of the square that the position table is made for"""
-    width: int = 1024
-    """channels; SAM's last out_channels must equal it"""
-    n_layer: int = 24
-    """number of blocks"""
-    n_head: int = 16
-    """number of attention heads"""
-    patch_size: int = 14
-    """side of the unused patch embedding's patches; 0 leaves it out"""
-    crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
-
-    def __post_init__(self) -> None:
-        if self.width % self.n_head:
-            raise ValueError(f"CLIP: width {self.width} is not a multiple of its {self.n_head} heads")
+from nanochat.model_config import CLIPConfig as CLIPConfig
 
 
 class Embeddings(nn.Module):
@@ -53,11 +30,11 @@ class Embeddings(nn.Module):
             self.patch_embedding = nn.Conv2d(3, config.width, kernel_size=size, stride=size, bias=False)
             self.patch_embedding.requires_grad_(False)
         self.position_embedding = nn.Embedding.from_pretrained(torch.empty(n_positions, config.width), freeze=False)
-        self.register_buffer("position_ids", torch.arange(n_positions)[None])  # unused: in the checkpoint's list
+        self.register_buffer("position_ids", torch.arange(n_positions)[None])  # unused, but in the public checkpoints
         self._positions = TableCache()
 
     def _at_size(self, table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
-        """The table (1 + grid*grid, C) for another grid: the class token's row stays. Returns (1 + h*w, C)."""
+        """The table (1 + grid*grid, C) at another grid size, class token unchanged. Returns (1 + h*w, C)."""
         grid = interpolate_grid(table[1:].view(1, self.grid, self.grid, -1), size, self.crop)
         return torch.cat([table[:1], grid.reshape(size[0] * size[1], -1)])
 
@@ -88,7 +65,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linears with CLIP's quick GELU between."""
+    """Two linear layers with CLIP's quick GELU between them."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
@@ -116,7 +93,7 @@ class Block(nn.Module):
 
 
 class Transformer(nn.Module):
-    """The blocks, one after the other."""
+    """The sequence of blocks."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
@@ -129,7 +106,7 @@ class Transformer(nn.Module):
 
 
 class CLIP(nn.Module):
-    """SAM's map to features that have seen the whole page."""
+    """Turns SAM's feature map into features with global context."""
 
     def __init__(self, config: CLIPConfig) -> None:
         super().__init__()
@@ -144,8 +121,8 @@ class CLIP(nn.Module):
     def init_weights(self) -> None:
         """Fresh weights: normal with std 1/sqrt(fan in), so that every layer keeps its input's variance.
 
-        The last linear of each residual branch is zero: a new block changes nothing until it has learnt something.
-        The class token and the positions have std 0.02, as the recipe's do.
+        The last linear of each residual branch is zero: a new block is the identity until it is trained.
+        The class token and the positions have std 0.02, as in the recipe.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):
@@ -164,6 +141,6 @@ class CLIP(nn.Module):
         embeddings.position_ids.copy_(torch.arange(embeddings.position_ids.shape[1]))
 
     def forward(self, features: torch.Tensor) -> torch.Tensor:
-        """SAM's map (B, C, h, w) -> (B, h*w, C), the class token left out."""
+        """SAM's feature map (B, C, h, w) -> (B, h*w, C), without the class token."""
         x = self.pre_layrnorm(self.embeddings(features))  # (B, 1 + h*w, C)
         return self.transformer(x)[:, 1:]

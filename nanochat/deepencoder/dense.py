@@ -1,8 +1,8 @@
-"""Dense supervision for the encoder: a training-only head that says which character lies where.
+"""Dense supervision for the encoder: a training-only head that predicts the character at each position.
 
-A decoder that cannot yet read gives an encoder that cannot yet see nothing to learn from; labels at every place of the
-picture do, at once. Two linear readouts: from SAM's patches, the character in each of 8 slots of 8 x 4 pixels; from
-each vision token, the characters of its 64 x 64 pixels in reading order. At inference neither exists.
+At the start of training, a decoder that cannot read gives the encoder no useful gradient; labels at every position of
+the image do. There are two linear readouts: from SAM's patches, the character in each of 8 slots of 8 x 4 pixels; from
+each vision token, the characters of its 64 x 64 pixels in reading order. Neither exists at inference.
 """
 
 import numpy as np
@@ -16,16 +16,16 @@ from nanochat.deepencoder.sam import SAM
 
 PATCH, CELL = 16, 64  # pixels
 SLOT_ROWS, SLOT_COLUMNS = 2, 4  # slots of a patch: 8 pixels high, 4 wide
-CELL_LINES, LINE_CHARS = 5, 12  # characters of a cell that have a slot: the first 12 of its first 5 lines
-N_CLASSES = 128  # class 0: nothing here; else the ASCII code
+CELL_LINES, LINE_CHARS = 5, 12  # characters of a cell that are predicted: the first 12 of its first 5 lines
+N_CLASSES = 128  # class 0: no character; else the ASCII code
 PATCH_WEIGHTS = {0: 0.1, ord(" "): 0.3}  # nearly all slots are blank
 CELL_WEIGHTS = {0: 0.15}
 
 
 def dense_labels(chars: str, centres: np.ndarray, line_ids: np.ndarray, height: int, width: int) -> dict[str, Tensor]:
-    """Labels of one picture from its glyphs (`centres`: (n, 2) x, y in pixels), as int64 classes.
+    """Labels of one image from its glyphs (`centres`: (n, 2) x, y in pixels), as int64 classes.
 
-    `patches`: (height/16 * width/16, 8); `cells`: (height/64 * width/64, 60). Characters beyond ASCII are left out.
+    `patches`: (height/16 * width/16, 8); `cells`: (height/64 * width/64, 60). Non-ASCII characters are ignored.
     """
     slots = np.zeros((height // (PATCH // SLOT_ROWS), width // (PATCH // SLOT_COLUMNS)), dtype=np.int64)
     cells = np.zeros((height // CELL, width // CELL, CELL_LINES, LINE_CHARS), dtype=np.int64)
@@ -51,7 +51,7 @@ def dense_labels(chars: str, centres: np.ndarray, line_ids: np.ndarray, height: 
 
 
 class DenseHead(nn.Module):
-    """Two readouts and their weighted cross entropies; listens to the encoder by hooks, which change nothing in it."""
+    """Two readouts and their weighted cross entropies; hooks record the encoder's features without changing it."""
 
     patch_weights: Tensor
     cell_weights: Tensor
@@ -76,9 +76,9 @@ class DenseHead(nn.Module):
             self.heard[what].append(features)  # (N, positions, C)
 
     def forward(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Losses `patches` and `cells` of what the encoder last saw, against labels (positions of all views, slots).
+        """Losses `patches` and `cells` for the views encoded last, against labels (positions of all views, slots).
 
-        Views of one size stand together, as the encoder sees them.
+        Views of equal size are consecutive, in the order in which the encoder processes them.
         """
         heard = {what: torch.cat([f.flatten(0, 1) for f in features]) for what, features in self.heard.items()}
         self.heard = {what: [] for what in self.heard}

@@ -1,11 +1,11 @@
-"""The bridge from vision to language: one linear layer."""
+"""The projector from vision features to the language model: one linear layer."""
 
 import torch
 import torch.nn as nn
 
 
 class Projector(nn.Module):
-    """Maps features of both encoders, side by side, to the language model's width."""
+    """Maps the concatenated features of both encoders to the width of the language model."""
 
     def __init__(self, in_dim: int, out_dim: int) -> None:
         super().__init__()

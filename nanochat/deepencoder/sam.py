@@ -1,75 +1,41 @@
-"""SAM-ViT-B and the 16x compressor: the pixels' half of the DeepEncoder, in the layout of its public checkpoints.
+"""SAM-ViT-B and the 16x compressor: the first half of the DeepEncoder, in the layout of its public checkpoints.
 
-What differs from a textbook ViT, and who fixes it:
-- windowed attention in most blocks, global in `global_layers`; a window hanging over the edge is padded with zeros
+Differences from a textbook ViT, with the checkpoint that determines each:
+- windowed attention in most blocks, global in `global_layers`; a window that exceeds the edge is padded with zeros
   after the norm, and the padding takes part in attention [facebook/sam-vit-base]
 - decomposed relative positions, added to the scores from the unscaled query [facebook/sam-vit-base]
-- a neck of two convolutions, then two of stride 2 with nothing between them [deepseek-ai/DeepSeek-OCR]
+- a neck of two convolutions, then two with stride 2 and nothing between them [deepseek-ai/DeepSeek-OCR]
 Everything is channels-last, (B, H, W, C), until the neck.
 """
-
-from dataclasses import dataclass
 
 import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
 from nanochat.deepencoder.position import TableCache, interpolate_grid, interpolate_rows
-
-
-@dataclass
-class SAMConfig:
-    """Sizes of SAM and its compressor; the defaults are facebook/sam-vit-base's."""
-
-    grid: int = 64
-    """side, in patches, of the square that the position tables are made for"""
-    patch_size: int = 16
-    """side of a patch in pixels"""
-    width: int = 768
-    """channels of the transformer"""
-    n_layer: int = 12
-    """number of blocks"""
-    n_head: int = 12
-    """number of attention heads"""
-    global_layers: tuple[int, ...] = (2, 5, 8, 11)
-    """blocks that attend over the whole grid; the others stay within windows"""
-    window: int = 14
-    """side of a window in patches"""
-    neck: int = 256
-    """channels of the neck"""
-    out_channels: tuple[int, int] = (512, 1024)
-    """channels after each of the compressor's convolutions"""
-    crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
-
-    def __post_init__(self) -> None:
-        self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
-        first, second = self.out_channels
-        self.out_channels = (first, second)
-        if self.width % self.n_head:
-            raise ValueError(f"SAM: width {self.width} is not a multiple of its {self.n_head} heads")
+from nanochat.model_config import SAMConfig as SAMConfig
 
 
 class LayerNorm2d(nn.LayerNorm):
-    """LayerNorm over the channels of (B, C, H, W); without a copy when the memory is channels-last."""
+    """LayerNorm over the channels of (B, C, H, W), without a copy if the memory format is channels-last."""
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
 
 
 class PatchEmbed(nn.Module):
-    """Cuts the picture into patches: (B, 3, H, W) -> (B, h, w, C)."""
+    """Splits the image into patches: (B, 3, H, W) -> (B, h, w, C)."""
 
     def __init__(self, config: SAMConfig) -> None:
         super().__init__()
         self.proj = nn.Conv2d(3, config.width, kernel_size=config.patch_size, stride=config.patch_size)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return self.proj(x).permute(0, 2, 3, 1).contiguous()  # else every norm of every block copies what is turned
+        return self.proj(x).permute(0, 2, 3, 1).contiguous()  # otherwise every norm of every block would copy it
 
 
 def relative_rows(table: torch.Tensor) -> torch.Tensor:
-    """A relative table (2s-1, D) for each query and key: (s, s, D), where [q, k] is row q - k + s - 1."""
+    """Expands a relative table (2s-1, D) to pairs of query and key: (s, s, D), where [q, k] is row q - k + s - 1."""
     at = torch.arange((table.shape[0] + 1) // 2, device=table.device)
     return table[at[:, None] - at[None, :] + at[-1]]
 
@@ -77,7 +43,7 @@ def relative_rows(table: torch.Tensor) -> torch.Tensor:
 def explicit_attention(
     q: torch.Tensor, k: torch.Tensor, v: torch.Tensor, bias_h: torch.Tensor, bias_w: torch.Tensor
 ) -> torch.Tensor:
-    """Attention through the whole matrix of scores; arguments and result as in `folded_attention`."""
+    """Attention with the full score matrix in memory; arguments and result as in `folded_attention`."""
     bias = (bias_h[..., :, None] + bias_w[..., None, :]).view(-1, q.shape[1], k.shape[1])
     scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=q.shape[2] ** -0.5)
     return torch.bmm(scores.softmax(-1, dtype=torch.float32).to(v.dtype), v)
@@ -88,8 +54,8 @@ def folded_attention(
 ) -> torch.Tensor:
     """Attention with the bias folded into longer queries and keys, so that a fused kernel never stores the scores.
 
-    The bias of a pair is the query's value for the key's row plus its value for the key's column. Queries therefore
-    carry all their values, and keys a one-hot mark of their row and of their column: the product adds the right two.
+    The bias of a pair is the query's value for the key's row plus its value for the key's column. All these values are
+    appended to the queries, and one-hot encodings of row and column to the keys: their product adds the right two.
 
     q: (B, h_q * w_q, D), heads counted in B; k, v: (B, h * w, D); bias_h: (B, h_q, w_q, h); bias_w: (B, h_q, w_q, w).
     Returns (B, h_q * w_q, D).
@@ -101,20 +67,27 @@ def folded_attention(
     marks = torch.cat([row, column], dim=1).to(k.dtype).expand(k.shape[0], -1, -1)  # (B, h * w, h + w)
     long_q = torch.cat([q * D**-0.5, bias_h.flatten(1, 2), bias_w.flatten(1, 2)], dim=2)
     long_k = torch.cat([k, marks], dim=2)
-    long_v = F.pad(v, (0, h + w))  # flash kernels want one length for all three
+    long_v = F.pad(v, (0, h + w))  # flash kernels need the same width for all three
     y = F.scaled_dot_product_attention(long_q[:, None], long_k[:, None], long_v[:, None], scale=1.0)
     return y[:, 0, :, :D]
 
 
 def pad_grid(x: torch.Tensor, fill: torch.Tensor, bottom: int, right: int) -> torch.Tensor:
-    """(B, H, W, C) -> (B, H + bottom, W + right, C), the new positions holding `fill` (C)."""
+    """(B, H, W, C) -> (B, H + bottom, W + right, C), with the new positions set to `fill` (C)."""
     B, H, W, C = x.shape
-    fill = fill.to(x.dtype)
-    if right:
+    fill, any_size = fill.to(x.dtype), torch.onnx.is_in_onnx_export()
+    if any_size or right:
         x = torch.cat([x, fill.expand(B, H, right, C)], dim=2)
-    if bottom:
+    if any_size or bottom:
         x = torch.cat([x, fill.expand(B, bottom, W + right, C)], dim=1)
     return x
+
+
+def smaller(a: int, b: int) -> int:
+    """The smaller of two sizes; in an exported graph, where they are numbers of the graph, as one of its operations."""
+    if torch.onnx.is_in_onnx_export():
+        return torch.minimum(torch.as_tensor(a), torch.as_tensor(b))  # type: ignore[return-value]
+    return min(a, b)
 
 
 class Attention(nn.Module):
@@ -137,15 +110,15 @@ class Attention(nn.Module):
         return cache.get(table, (n_rows,), lambda table: interpolate_rows(table, n_rows, self.crop))
 
     def forward(self, x: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
-        """Attend within each `window` (rows, columns) of x (B, H, W, C), filled up with zeros to whole windows."""
+        """Attend within each `window` (rows, columns) of x (B, H, W, C), zero-padded to whole windows."""
         B, H, W, C = x.shape
         h, w = window
-        # What is zero before this linear is its bias after it: only real positions go through.
+        # A zero before this linear layer becomes its bias, so padding is added after it.
         qkv = pad_grid(self.qkv(x), self.qkv.bias, -H % h, -W % w)
         rows, columns, n_head = qkv.shape[1] // h, qkv.shape[2] // w, self.n_head
         qkv = qkv.view(B, rows, h, columns, w, 3, n_head, -1).permute(5, 0, 1, 3, 6, 2, 4, 7)
         only_q, kv = qkv.split([1, 2])
-        h_q, w_q = min(h, H), min(w, W)  # of a grid smaller than its window, only real positions ask
+        h_q, w_q = smaller(h, H), smaller(w, W)  # of a grid smaller than its window, only real positions ask
         q = only_q[..., :h_q, :w_q, :].reshape(-1, h_q * w_q, C // n_head)  # (windows * n_head, h_q * w_q, D)
         k, v = kv.reshape(2, -1, h * w, C // n_head).unbind(0)  # (windows * n_head, h * w, D)
         rows_h = relative_rows(self._table(self.rel_pos_h, self._cache_h, h))
@@ -162,7 +135,7 @@ class Attention(nn.Module):
 
 
 class MLP(nn.Module):
-    """Two linears with an exact (erf) GELU between."""
+    """Two linear layers with an exact (erf) GELU between them."""
 
     def __init__(self, config: SAMConfig) -> None:
         super().__init__()
@@ -185,7 +158,7 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def init_residual(self) -> None:
-        """Zero what adds to the residual stream, and the relative positions."""
+        """Set the last layer of each residual branch and the relative positions to zero."""
         attn = self.attn
         for weight in (attn.proj.weight, self.mlp.lin2.weight, attn.rel_pos_h, attn.rel_pos_w):
             nn.init.zeros_(weight)
@@ -197,7 +170,7 @@ class Block(nn.Module):
 
 
 class SAM(nn.Module):
-    """Pixels to a map of features, 64 times smaller on each side."""
+    """Turns pixels into a feature map that is 64 times smaller on each side."""
 
     def __init__(self, config: SAMConfig) -> None:
         super().__init__()
@@ -223,8 +196,8 @@ class SAM(nn.Module):
     def init_weights(self) -> None:
         """Fresh weights: normal with std 1/sqrt(fan in), so that every layer keeps its input's variance.
 
-        The last linear of each residual branch is zero: a new block changes nothing until it has learnt something.
-        Absolute positions have std 0.02, as the recipe's do; relative positions are zero, as in SAM.
+        The last linear of each residual branch is zero: a new block is the identity until it is trained.
+        Absolute positions have std 0.02, as in the recipe; relative positions are zero, as in SAM.
         """
         for module in self.modules():
             if isinstance(module, nn.Linear | nn.Conv2d):

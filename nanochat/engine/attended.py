@@ -4,6 +4,7 @@ One more pass over the prompt and the finished answer, all of it at one time, in
 are taken down: what decoding computed, without slowing it.
 """
 
+import numpy as np
 import torch
 import torch.nn as nn
 from torch import Tensor
@@ -71,41 +72,10 @@ def line_attention(attention: Tensor, lines: list[list[int]]) -> Tensor:
     return own / own.sum(1, keepdim=True).clamp(min=1e-12)
 
 
-def attended_box(shares: Tensor, places: Tensor) -> Box:
+def attended_box(shares: Tensor, places: Tensor | np.ndarray) -> Box:
     """The box around the places (P, 4) that one line drew from most: those with over half as much as the first."""
+    places = torch.as_tensor(places)
     chosen = places[shares >= shares.max() / 2]
     left, top = chosen[:, :2].min(0).values.tolist()
     right, bottom = chosen[:, 2:].max(0).values.tolist()
     return round(left), round(top), round(right), round(bottom)
-
-
-def lines_of_ink(
-    shares: Tensor, places: Tensor, ink: list[Box], texts: list[str], room: list[float]
-) -> list[int | None]:
-    """Which line of ink each line of text is: both in reading order, none twice; None: no line of ink fits.
-
-    `shares` (lines of text, places); `room`: characters that each line of ink has room for. The pairs are those of the
-    highest sum of two numbers from 0 to 1: the attention that fell on the line of ink, and how well the length fits.
-    """
-    boxes = torch.tensor(ink, dtype=torch.float32).view(-1, 4)  # (M, 4)
-    sides = torch.minimum(places[:, None, 2:], boxes[:, 2:]) - torch.maximum(places[:, None, :2], boxes[:, :2])
-    common = sides.clamp(min=0).prod(-1)  # (P, M): pixels that a place and a line of ink share
-    fell = shares @ (common / common.sum(1, keepdim=True).clamp(min=1))  # (L, M)
-    lengths = torch.tensor([float(sum(not c.isspace() for c in text)) for text in texts])[:, None]
-    fits = torch.minimum(lengths, torch.tensor(room)) / torch.maximum(lengths, torch.tensor(room)).clamp(min=1)
-    score = (fell + fits).tolist()
-    n, m = len(texts), len(ink)
-    best = [[0.0] * (m + 1) for _ in range(n + 1)]  # of the first lines of each kind
-    for i in range(n):
-        for j in range(m):
-            best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j], best[i][j] + score[i][j])
-    found: list[int | None] = [None] * n
-    while n and m:
-        if best[n][m] == best[n - 1][m]:
-            n -= 1
-        elif best[n][m] == best[n][m - 1]:
-            m -= 1
-        else:
-            n, m = n - 1, m - 1
-            found[n] = m
-    return found

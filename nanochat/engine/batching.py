@@ -8,22 +8,21 @@ order, and they are those of `NanoDeepseekOCR.generate`. In bfloat16 and with we
 no choice is made again.
 """
 
+import math
 import time
 from collections import Counter, deque
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from nanochat.engine.backend import Backend, Cache, Features, Logits, backend_of
 from nanochat.engine.constraints import Constraint, Forbid, NoRepeatNgram
-from nanochat.engine.fixed_step import FixedStep
-from nanochat.engine.int8 import Int8Linear
 from nanochat.engine.loops import LoopWatch
 from nanochat.errors import UserError
-from nanochat.gpt import KVCache
 from nanochat.image_process import ImageViews
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, choose_tokens
+
+if TYPE_CHECKING:
+    from nanochat.engine.fixed_step import FixedStep
 
 CHUNK = 512  # tokens of prompts that are read between two steps of the answers
 PIXELS = 512 * 512  # of pictures, likewise, where there are several
@@ -96,7 +95,7 @@ class Answer:
     """the token chosen last, an ending one included"""
 
     def __post_init__(self) -> None:
-        self.random: torch.Generator | None = None  # made on the model's device when the first token is drawn
+        self.random: Any = None  # the backend's, made when the first token is drawn
 
     @property
     def settled(self) -> int:
@@ -158,80 +157,53 @@ class Prompt:
 
     def __post_init__(self) -> None:
         self.request = self.request or self
-        self.features: list[Tensor] = []  # of each picture, encoded by itself, (n_tokens, C)
-        self.embeds: Tensor | None = None  # (1, T, C), of pictures that were encoded by themselves
-        self.cache: KVCache | None = None
+        self.features: list[Features] = []  # of each picture, encoded by itself
+        self.cache: Cache | None = None
 
     @property
     def pixels(self) -> int:
         """Of all views."""
+        layouts = [image.layout for image in self.images]
         return sum(
-            image.view[0].numel() + (0 if image.tiles is None else image.tiles[:, 0].numel()) for image in self.images
+            layout.view[0] * layout.view[1] + layout.tile_grid[0] * layout.tile_grid[1] * layout.tile_size**2
+            for layout in layouts
         )
 
-    def embed(self, model: NanoDeepseekOCR) -> Tensor:
-        """Its embeddings (1, T, C), which no other prompt has touched."""
-        if self.embeds is None:
-            while len(self.features) < len(self.images):
-                self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
-            vision = torch.cat(self.features) if self.features else None
-            self.embeds = model.embed(torch.tensor([self.tokens], device=model.device), None, vision)
-            self.features, self.images = [], []
-        return self.embeds
+    def own_features(self, backend: Backend) -> list[Features]:
+        """Of each of its pictures, encoded by itself, which no other prompt has touched."""
+        while len(self.features) < len(self.images):
+            self.features += backend.encode([self.images[len(self.features)]])
+        self.images = []
+        return self.features
 
-    def read_piece(self, model: NanoDeepseekOCR) -> Tensor | None:
-        """Read one bounded piece: a picture, or a chunk of tokens. Returns the last hidden state (1, C) at the end."""
+    def read_piece(self, backend: Backend) -> Logits | None:
+        """Read one bounded piece: a picture, or a chunk of tokens. Returns the next logits (1, V) at the end."""
         if len(self.features) < len(self.images):
-            self.features += model.encode_images([self.images[len(self.features)].to(model.device)])
+            self.features += backend.encode([self.images[len(self.features)]])
             return None
-        embeds = self.embed(model)
+        features = self.own_features(backend)
         if self.cache is None:
-            self.cache = new_cache(model, 1, embeds.dtype)
+            self.cache = backend.new_cache(1)
         (start,) = self.cache.lengths
-        chunk = embeds[:, start : start + CHUNK]
-        hidden = model.gpt.hidden(chunk, self.cache)
-        return hidden[:, -1] if start + chunk.size(1) == embeds.size(1) else None
-
-
-def new_cache(model: NanoDeepseekOCR, rows: int, dtype: torch.dtype) -> KVCache:
-    """An empty cache in the dtype of the computation: autocast's where that is on, else the embeddings'."""
-    kind = model.device.type
-    dtype = torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else dtype
-    return KVCache(model.config.gpt, rows, model.device, dtype)
-
-
-def read_together(model: NanoDeepseekOCR, prompts: list[Prompt]) -> tuple[KVCache, Tensor]:
-    """Read several short prompts at once: the cache that holds a row of each, their last hidden states (B, C).
-
-    Shorter prompts are padded on the right, where causal attention keeps the padding from what comes before it.
-    """
-    lengths = [len(prompt.tokens) for prompt in prompts]
-    padded = [prompt.tokens + [0] * (max(lengths) - len(prompt.tokens)) for prompt in prompts]
-    images = [image.to(model.device) for prompt in prompts for image in prompt.images]
-    embeds = model.embed(torch.tensor(padded, device=model.device), images, None)  # (B, T, C)
-    cache = new_cache(model, len(prompts), embeds.dtype)
-    hidden = model.gpt.hidden(embeds, cache)
-    cache.truncate(lengths)
-    last = torch.tensor(lengths, device=model.device) - 1
-    return cache, hidden[torch.arange(len(prompts), device=model.device), last]
+        skip = self.tokens[:start].count(backend.config.image_token_id)
+        logits = backend.read([self.tokens[start : start + CHUNK]], features, self.cache, skip)
+        return logits if start + CHUNK >= len(self.tokens) else None
 
 
 class Scheduler:
     """Reads prompts and lets their answers grow, together, as many as `max_rows` at a time. For one thread.
 
-    With a `fixed` step all rows go through that, else through the GPT as they are.
+    `model`: a NanoDeepseekOCR, or a backend. With a `fixed` step all rows go through that, else through the backend's.
     """
 
-    def __init__(
-        self, model: NanoDeepseekOCR, end_tokens: set[int], max_rows: int, fixed: FixedStep | None = None
-    ) -> None:
-        self.model, self.end_tokens, self.max_rows, self.fixed = model, end_tokens, max_rows, fixed
+    def __init__(self, model: Any, end_tokens: set[int], max_rows: int, fixed: "FixedStep | None" = None) -> None:
+        self.backend, self.end_tokens, self.max_rows, self.fixed = backend_of(model), end_tokens, max_rows, fixed
         self.waiting: deque[Prompt] = deque()
         self.rows: list[tuple[Prompt, Answer]] = []
         self.second_looks = 0
         """greedy choices so far that were made again from the row by itself"""
         self._reading: list[Prompt] = []
-        self._cache: KVCache | None = None
+        self._cache: Cache | None = None
 
     def submit(self, prompt: Prompt) -> None:
         """Queue a prompt, in its request's turn, behind those that wait; its answers join the batch together."""
@@ -261,9 +233,12 @@ class Scheduler:
         changed = self.decode()
         return changed + self.fill()
 
-    @torch.inference_mode()
     def fill(self) -> list[Answer]:
         """Read a piece of the next prompts; when it is the last, the answers join. Returns the answers that changed."""
+        with self.backend.context():
+            return self._fill()
+
+    def _fill(self) -> list[Answer]:
         if gone := self._forget():
             return gone
         self._reading = self._reading or self._next_prompts()
@@ -271,15 +246,14 @@ class Scheduler:
             return []
         prompts = self._reading
         if len(prompts) > 1:
-            cache, hidden = read_together(self.model, prompts)
+            cache, logits = self._read_together(prompts)
         else:
-            read = prompts[0].read_piece(self.model)
-            if read is None or prompts[0].cache is None:
+            logits = prompts[0].read_piece(self.backend)
+            if logits is None or prompts[0].cache is None:
                 return []
-            cache, hidden = prompts[0].cache, read
-            prompts[0].cache = None
+            cache, prompts[0].cache = prompts[0].cache, None
         self._reading, first, sources = [], len(self.rows), []
-        self._cache = self._cache or new_cache(self.model, 0, cache.k[0].dtype)
+        self._cache = self._cache or self.backend.new_cache(0)
         for source, prompt in enumerate(prompts):
             for answer in prompt.answers:
                 if answer.generation.stopped is None:
@@ -287,8 +261,14 @@ class Scheduler:
                     sources.append(source)
         self._cache.join(cache, sources)
         if sources:
-            self._choose(self.model.next_logits(hidden)[sources], first)
+            self._choose(logits[sources], first)
         return [answer for prompt in prompts for answer in prompt.answers]
+
+    def _read_together(self, prompts: list[Prompt]) -> tuple[Cache, Logits]:
+        """Read several short prompts at once: a cache with a row of each, and their next logits (B, V)."""
+        features = self.backend.encode([image for prompt in prompts for image in prompt.images])
+        cache = self.backend.new_cache(len(prompts))
+        return cache, self.backend.read([prompt.tokens for prompt in prompts], features, cache)
 
     def _forget(self) -> list[Answer]:
         """Take out prompts that nobody wants any more or whose time is over; returns their answers."""
@@ -315,7 +295,6 @@ class Scheduler:
             taken.append(self.waiting.popleft())
         return taken
 
-    @torch.inference_mode()
     def decode(self) -> list[Answer]:
         """One token more for every row; rows that end leave. Returns the answers that changed."""
         answers = [answer for _, answer in self.rows]
@@ -323,59 +302,54 @@ class Scheduler:
         if self.rows:
             assert self._cache is not None
             last = [answer.last for _, answer in self.rows]
-            if self.fixed is not None:
-                self._choose(self.fixed.logits(self._cache, last), 0)
-            else:
-                chosen = torch.tensor(last, device=self.model.device)[:, None]  # (B, 1)
-                hidden = self.model.gpt.hidden(self.model.gpt.embed(chosen), self._cache)  # (B, 1, C)
-                self._choose(self.model.next_logits(hidden[:, -1]), 0)
+            with self.backend.context():
+                if self.fixed is not None:
+                    self._choose(self.fixed.logits(self._cache, last), 0)  # type: ignore[arg-type]
+                else:
+                    self._choose(self.backend.step(self._cache, last), 0)
         return answers
 
-    def _choose(self, logits: Tensor, first: int) -> None:
+    def _choose(self, logits: Logits, first: int) -> None:
         """Choose the next tokens of the rows from `first` on, from their logits (B, V); those that end leave."""
-        rows, cache = self.rows[first:], self._cache
+        rows, cache, backend = self.rows[first:], self._cache, self.backend
         assert cache is not None
-        own = logits.clone() if any(answer.constraints for _, answer in rows) else logits  # the model's, without bans
+        own = backend.copy(logits) if any(answer.constraints for _, answer in rows) else logits
         for row, (_, answer) in enumerate(rows):
             self._ban(logits[row], answer)
-        top, chosen = logits.topk(2, -1).values, logits.argmax(-1)  # (B, 2), (B,)
-        exact = cache.k[0].dtype == torch.float32 and not isinstance(self.model.gpt.lm_head, Int8Linear)
-        close = (top[:, 0] - top[:, 1] < (MARGIN if exact else 0)).tolist()
+        chosen, leads = backend.likeliest(logits), backend.leads(logits)
         for row, (prompt, answer) in enumerate(rows):
             if answer.sampling.temperature:
                 chosen[row] = self._draw(logits[row], answer)
-            elif close[row] and logits[row].max() > logits[row][logits[row].isfinite()].min():  # not all of them equal
+            elif backend.exact and leads[row] < MARGIN:
                 own[row] = self._look_again(prompt, answer)
                 logits[row] = own[row]
                 self._ban(logits[row], answer)
-                chosen[row] = logits[row].argmax()
-        probabilities = torch.softmax(own, -1).gather(1, chosen[:, None])[:, 0]  # (B,)
-        for row, (token, probability) in enumerate(zip(chosen.tolist(), probabilities.tolist()), start=first):
+                chosen[row] = int(logits[row].argmax())
+        probabilities = backend.probabilities(own, chosen)
+        for row, (token, probability) in enumerate(zip(chosen, probabilities), start=first):
             prompt, answer = self.rows[row]
             if answer.extend(token, probability, self.end_tokens):
                 cache.lengths[row] = len(prompt.tokens) + len(answer.generation.tokens) - 1
         self._drop([answer.generation.stopped is not None for _, answer in self.rows])
 
-    def _ban(self, logits: Tensor, answer: Answer) -> None:
+    def _ban(self, logits: Logits, answer: Answer) -> None:
         """Make the tokens (V,) impossible that the answer's constraints forbid."""
         for constraint in answer.constraints:
             banned = constraint.banned(answer.generation.tokens)
             if banned:
-                logits[list(banned)] = -torch.inf
+                logits[list(banned)] = -math.inf
 
-    def _draw(self, logits: Tensor, answer: Answer) -> Tensor:
+    def _draw(self, logits: Logits, answer: Answer) -> int:
         sampling = answer.sampling
         if answer.random is None:
-            answer.random = torch.Generator(device=logits.device).manual_seed(sampling.seed)
-        return choose_tokens(logits[None], sampling.temperature, sampling.top_k, answer.random)[0]
+            answer.random = self.backend.random(sampling.seed)
+        return self.backend.draw(logits, sampling.temperature, sampling.top_k, answer.random)
 
-    def _look_again(self, prompt: Prompt, answer: Answer) -> Tensor:
+    def _look_again(self, prompt: Prompt, answer: Answer) -> Logits:
         """The logits (V,) of a row's next token, from its whole text by itself."""
         self.second_looks += 1
-        own = prompt.embed(self.model)
-        tokens = torch.tensor([answer.generation.tokens], dtype=torch.long, device=own.device)
-        embeds = torch.cat([own, self.model.gpt.embed(tokens).to(own.dtype)], dim=1)
-        return self.model.next_logits(self.model.gpt.hidden(embeds)[:, -1])[0]
+        tokens = [*prompt.tokens, *answer.generation.tokens]
+        return self.backend.read([tokens], prompt.own_features(self.backend), None)[0]
 
     def _drop(self, ended: list[bool]) -> None:
         """Take the rows that have ended out of the batch; the last row takes the place of each."""

@@ -14,20 +14,20 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor
-
+from nanochat.engine.backend import Backend
 from nanochat.engine.batching import Answer, Generation, Prompt, Sampling, Scheduler
 from nanochat.engine.constraints import Constraint
-from nanochat.engine.fixed_step import FixedStep
 from nanochat.engine.loops import LoopGuard
 from nanochat.errors import UserError
-from nanochat.gpt import GPT
 from nanochat.image_process import ImageViews
+from nanochat.model_config import check_places
 from nanochat.modes import ImageLayout
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels, check_places
 from nanochat.tokenizer import RustBPETokenizer
+
+if TYPE_CHECKING:
+    from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 
 __all__ = ["Engine", "Generation", "Guard", "Sampling"]
 
@@ -48,22 +48,27 @@ class Guard:
 
 
 NO_GUARD = Guard(stop_loops=False)
+GREEDY = Sampling()
 KEPT_BUSY = 0.75  # of the rows that may grow together; under it new prompts are read, several in one pass
 
 
 class Engine:
     """Generates with a model and its tokenizer, which says which tokens end an answer."""
 
-    def __init__(self, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer) -> None:
-        self.model = model
+    def __init__(self, model: "NanoDeepseekOCR | Backend", tokenizer: RustBPETokenizer) -> None:
+        self.model: Any = model
         self.end_tokens = {tokenizer.encode_special("<|assistant_end|>"), tokenizer.get_bos_token_id()}
         self.loops = LoopGuard(tokenizer)
-        self.copies: dict[torch.dtype, GPT] = {}
+        self.copies: dict[Any, Any] = {}
         """of the GPT in other dtypes, made when they are first wanted: the weights must not change any more"""
 
     def scheduler(self, max_rows: int) -> Scheduler:
         """An empty batch of this model, with room for `max_rows` answers at a time."""
-        fixed = FixedStep(self.model, self.copies) if self.model.device.type == "cuda" else None
+        fixed = None
+        if getattr(self.model.device, "type", "cpu") == "cuda":
+            from nanochat.engine.fixed_step import FixedStep
+
+            fixed = FixedStep(self.model, self.copies)
         return Scheduler(self.model, self.end_tokens, max_rows, fixed)
 
     def prompt(
@@ -94,7 +99,7 @@ class Engine:
     def make_prompts(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None,
+        pixel_values: "Pixels | None",
         max_tokens: int | None,
         samplings: Sequence[Sampling],
         guard: Guard | Sequence[Guard],
@@ -110,7 +115,7 @@ class Engine:
     def generate(
         self,
         tokens: list[int],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         num_samples: int = 1,
         max_tokens: int | None = None,
         temperature: float = 1.0,
@@ -136,11 +141,9 @@ class Engine:
     def stream_batch(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        seed: int = 42,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = Guard(),
     ) -> Iterator[list[Generation]]:
         """Answer prompts of different lengths together; yield the answers, the same growing objects, after each step.
@@ -151,7 +154,7 @@ class Engine:
         """
         if not prompts:
             return
-        rows = list(self.make_prompts(prompts, pixel_values, max_tokens, [Sampling(temperature, top_k, seed)], guard))
+        rows = list(self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
         scheduler = self.scheduler(len(prompts))
         for row in rows:
             scheduler.submit(row)
@@ -166,11 +169,9 @@ class Engine:
     def generate_batch(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        temperature: float = 0.0,
-        top_k: int | None = None,
-        seed: int = 42,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = Guard(),
         at_once: int | None = None,
         again: bool = False,
@@ -182,8 +183,7 @@ class Engine:
         """
         # Longest first: pictures of one size are encoded together, and no long answer is left to grow alone at the end.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
-        samplings = [Sampling(temperature, top_k, seed)]
-        made = self.make_prompts(prompts, pixel_values, max_tokens, samplings, guard, order)
+        made = self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard, order)
         at_once = at_once or max(1, len(prompts))
         scheduler, answers = self.scheduler(at_once), list[Generation]()
         while scheduler.busy or len(answers) < len(prompts):
@@ -211,7 +211,8 @@ class Engine:
 
     def _limit(self, prompt: list[int], max_tokens: int | None) -> tuple[int, str]:
         """How many tokens may follow a prompt, and what it is that stops them there: `length` or `context`."""
-        config, reach = self.model.config.gpt, len(self.model.gpt.cos)
+        config = self.model.config.gpt
+        reach = config.reach
         if not prompt:
             raise UserError("an empty prompt: give at least one token")
         if max_tokens is None:
@@ -229,10 +230,10 @@ class Engine:
         return (max_tokens, "length") if max_tokens <= room else (room, "context")
 
 
-def _views(pixel_values: Pixels | None) -> Sequence[ImageViews]:
+def _views(pixel_values: "Pixels | None") -> Sequence[ImageViews]:
     """Pictures as a list of views; a tensor (N, 3, H, W) is one view an image."""
     if pixel_values is None:
         return []
-    if isinstance(pixel_values, Tensor):
-        return [ImageViews(ImageLayout((view.size(-2), view.size(-1))), view) for view in pixel_values]
-    return pixel_values
+    if isinstance(pixel_values, Sequence):
+        return pixel_values
+    return [ImageViews(ImageLayout((view.shape[-2], view.shape[-1])), view) for view in pixel_values]

@@ -154,18 +154,15 @@ def read_in_mode(
     return readings
 
 
-def _score(found: EvalSet, index: int, text: str, seconds: float, looped: bool = False) -> PageScore:
-    expected = found[index]["messages"][-1]["content"]
-    return score_page(found.ids[index], found.tiers[index], expected, text, seconds, found.fold_case, looped)
-
-
 def _read_with(peer: Peer, found: EvalSet, progress: Progress) -> list[PageScore]:
     pages = []
-    for index in range(len(found)):
-        picture = to_rgb(found[index]["images"][0])
+    for index, (name, tier) in enumerate(zip(found.ids, found.tiers)):
+        item = found[index]  # once: drawn documents are drawn anew each time they are asked for
+        picture, expected = to_rgb(item["images"][0]), item["messages"][-1]["content"]
         started = time.perf_counter()
         text = peer.read(picture, found.cut_lines)
-        pages.append(_score(found, index, text, time.perf_counter() - started))
+        seconds = time.perf_counter() - started
+        pages.append(score_page(name, tier, expected, text, seconds, found.fold_case))
         progress(peer.name, index + 1, len(found))
     return pages
 
@@ -180,7 +177,7 @@ def per_cent(figure: Estimate | None) -> str:
 def wide_console() -> Console:
     """The terminal, or, where there is none, as many columns as a row needs."""
     console = Console()
-    return console if console.is_terminal else Console(width=160)
+    return console if console.is_terminal else Console(width=200)
 
 
 TierFigures = Mapping[str, Estimate | None]
@@ -204,6 +201,8 @@ def _words(figures: TierFigures) -> str:
 SECONDS = ("s a picture", _plainly("seconds", "{:.3f}"))
 READING = (
     ("characters wrong", _with_interval("cer")),
+    ("of which order", _plainly("order", "{:.1%}")),
+    ("values right", _plainly("values", "{:.1%}")),
     ("words wrong", _plainly("wer", "{:.1%}")),
     ("words P / R / F1, %", _words),
     ("1 - edit distance", _plainly("similarity", "{:.1%}")),

@@ -10,8 +10,12 @@ character. Case counts, but not for the sets whose references are in capitals wh
 of SROIE).
 """
 
+import heapq
+import re
 import unicodedata
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from itertools import groupby, pairwise, takewhile
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +24,16 @@ from rapidfuzz.distance import Levenshtein
 CHARTQA_TOLERANCE = 0.05
 LOOP_REPEATS = 4  # so often the same characters, one after the other, are a loop
 _AS_TYPED = str.maketrans("“”„‘’‚–", "\"\"\"'''-")
+VALUES = ("amounts", "dates", "codes")
+LEAST_CODE = 4  # letters and digits of a code
+_AMOUNT = re.compile(r"\d{1,3}(?:[,.']?\d{3})*[.,]\d{2}")
+_MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
+_DATE = re.compile(
+    r"(?<![\w./-])(?:\d{1,4}([./-])\d{1,2}\1\d{1,4}"
+    rf"|\d{{1,2}}\.?[ -]{_MONTH},?[ -]\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})(?![\w/-])",
+    re.IGNORECASE,
+)
+_AROUND = "()[]{}<>\"'`.,:;!?*=~|#$€£¥+-"  # signs around an amount or a code that are no part of it
 LOOP_CHARS = 20  # if they are so many more than the reference itself repeats (rules of dashes)
 
 
@@ -61,6 +75,104 @@ def normalised_edit_similarity(output: str, reference: str) -> float:
     One minus the normalised edit distance of OmniDocBench's tables.
     """
     return Levenshtein.normalized_similarity(output, reference)
+
+
+class _Run(NamedTuple):
+    """Words that two texts share, one after the other. Sorted, the longest run comes first, then the least moved."""
+
+    minus_length: int
+    moved: float
+    found: int
+    """index of its first word in the output"""
+    wanted: int
+    """index of its first word in the reference"""
+
+
+def _common_runs(found: list[str], wanted: list[str]) -> list[_Run]:
+    """Runs of words that both texts share, the longest first; each word belongs to one run at most."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for j, word in enumerate(wanted):
+        places[word].append(j)
+    free = [True] * len(found), [True] * len(wanted)
+
+    def stretches(i: int, j: int, length: int) -> Iterator[_Run]:
+        """The parts of a run whose words are still free on both sides."""
+        for usable, group in groupby(range(length), lambda k: free[0][i + k] and free[1][j + k]):
+            first, *rest = group
+            if usable:
+                moved = abs((i + first) / len(found) - (j + first) / len(wanted))
+                yield _Run(-1 - len(rest), moved, i + first, j + first)
+
+    waiting: list[_Run] = []
+    for i, word in enumerate(found):
+        for j in places[word]:
+            if i == 0 or j == 0 or found[i - 1] != wanted[j - 1]:  # here a longest run begins
+                same = zip(found[i:], wanted[j:])
+                waiting += stretches(i, j, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], same)))
+    heapq.heapify(waiting)
+    runs = []
+    while waiting:
+        run = heapq.heappop(waiting)
+        left = list(stretches(run.found, run.wanted, -run.minus_length))
+        if left == [run]:
+            for k in range(-run.minus_length):
+                free[0][run.found + k] = free[1][run.wanted + k] = False
+            runs.append(run)
+        else:
+            for part in left:
+                heapq.heappush(waiting, part)
+    return runs
+
+
+def order_errors(output: str, reference: str) -> int:
+    """How many of the characters that are wrong are so because of the order of the text alone.
+
+    Levenshtein distance of the output minus that of the output in the reference's order, at least 0. To put it in that
+    order, it is cut at the runs of words that it shares with the reference (the longest first, each word once); words
+    that belong to none stay with the longer one of their neighbours. White space between words counts as one space.
+    """
+    found, wanted = output.split(), reference.split()
+    output, reference = " ".join(found), " ".join(wanted)
+    errors = Levenshtein.distance(output, reference)
+    runs = sorted(_common_runs(found, wanted), key=lambda run: run.found)
+    if errors == 0 or not runs:
+        return 0
+    starts = [0]
+    for before, run in pairwise(runs):  # the words between two runs go with the longer one
+        starts.append(run.found if before.minus_length <= run.minus_length else before.found - before.minus_length)
+    pieces = [found[a:b] for a, b in zip(starts, [*starts[1:], len(found)])]
+    ordered = sorted(zip(runs, pieces), key=lambda pair: pair[0].wanted)
+    text = " ".join(word for _, piece in ordered for word in piece)
+    return max(0, errors - Levenshtein.distance(text, reference))
+
+
+def find_values(text: str) -> dict[str, list[str]]:
+    """The values in a text whose every character counts, by kind, as VALUES names them.
+
+    dates: 12.03.2025, 2025-03-12, 3/12/25, 12 Mar 2025, March 12, 2025. Of the other words, signs around them left out,
+    amounts: numbers with two decimals, such as 9.00 or 1,234.50; codes: at least four letters or digits with two digits
+    among them, such as INV-2031, 555-0142 or 08:47.
+    """
+    dates = [match[0].lower() for match in _DATE.finditer(text)]
+    words = [word.strip(_AROUND) for word in _DATE.sub(" ", text).split()]
+    amounts = [word for word in words if _AMOUNT.fullmatch(word)]
+    codes = [
+        word
+        for word in words
+        if not _AMOUNT.fullmatch(word)
+        and sum(map(str.isalnum, word)) >= LEAST_CODE
+        and sum(map(str.isdigit, word)) >= 2
+    ]
+    return dict(zip(VALUES, (amounts, dates, codes)))
+
+
+def values_right(output: str, reference: str) -> dict[str, tuple[int, int]]:
+    """Of each kind of `find_values`: how many values of the reference the output has exactly, and how many there are.
+
+    Order does not count; a value that stands in the reference twice must stand in the output twice.
+    """
+    found, wanted = find_values(output), find_values(reference)
+    return {kind: ((Counter(found[kind]) & Counter(wanted[kind])).total(), len(wanted[kind])) for kind in VALUES}
 
 
 def word_precision_recall_f1(output: str, reference: str) -> WordScores:

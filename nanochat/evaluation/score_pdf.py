@@ -103,7 +103,10 @@ def worsen(picture: Image.Image, strength: float, seed: int) -> Image.Image:
 
 
 Scored = dict[str, list[ModeReading]]  # mode -> its readings, page by page
-HEADINGS = ("mode", "pages", "vision tokens a page", "characters wrong", "words wrong", "word F1", "loops", "s a page")
+HEADINGS = (
+    *("mode", "pages", "vision tokens a page", "characters wrong", "of which order", "words wrong", "word F1"),
+    *("values right", "loops", "s a page"),
+)
 
 
 def score_rows(scored: Scored) -> list[list[str]]:
@@ -113,7 +116,7 @@ def score_rows(scored: Scored) -> list[list[str]]:
         found = summarise_pages([r.score for r in readings])
         tokens = sum(r.vision_tokens for r in readings) / len(readings)
         seconds = found["seconds"]
-        figures = [per_cent(found[name]) for name in ("cer", "wer", "f1", "looping")]
+        figures = [per_cent(found[name]) for name in ("cer", "order", "wer", "f1", "values", "looping")]
         rows.append([mode, str(len(readings)), f"{tokens:.0f}", *figures, f"{seconds.value:.2f}" if seconds else ""])
     return rows
 

@@ -70,7 +70,8 @@ def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, Pag
     for reader, found in readers:
         marked = mark_differences(found.expected, found.read)[1]
         loop = ", looped" if found.looping else ""
-        texts.append((f"Read by {reader}: {found.errors} of {found.characters} characters wrong{loop}", marked))
+        order = f", {found.order_errors} by the order of the text alone" if found.order_errors else ""
+        texts.append((f"Read by {reader}: {found.errors} of {found.characters} characters wrong{order}{loop}", marked))
     columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
     return (
         f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2><p class="figures">{escape(about)}</p>'

@@ -11,11 +11,14 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.evaluation.metrics import (
+    VALUES,
     exact_match,
     is_looping,
     normalise_text,
     normalised_edit_similarity,
+    order_errors,
     relaxed_accuracy,
+    values_right,
     word_precision_recall_f1,
 )
 
@@ -35,6 +38,8 @@ class PageScore:
     seconds: float
     errors: int
     """characters to add, drop or change; all counts after `metrics.normalise_text`"""
+    order_errors: int
+    """how many of these are due to the order of the text alone, `metrics.order_errors`"""
     characters: int
     """of the expected text"""
     word_errors: int
@@ -45,6 +50,8 @@ class PageScore:
     recall: float
     f1: float
     """these three: `metrics.word_precision_recall_f1`"""
+    values: dict[str, tuple[int, int]]
+    """of each kind, amounts, dates and codes: how many were read exactly, and how many there are"""
     exact: bool
     relaxed: bool
     """`metrics.relaxed_accuracy`"""
@@ -88,6 +95,7 @@ def score_page(
         read=read,
         seconds=seconds,
         errors=Levenshtein.distance(found, wanted),
+        order_errors=order_errors(found, wanted),
         characters=len(wanted),
         word_errors=Levenshtein.distance(found.split(), wanted.split()),
         words=len(wanted.split()),
@@ -95,6 +103,7 @@ def score_page(
         precision=words.precision,
         recall=words.recall,
         f1=words.f1,
+        values=values_right(found, wanted),
         exact=exact_match(found, wanted),
         relaxed=relaxed_accuracy(found, wanted),
         looping=looped or is_looping(read, expected),
@@ -121,14 +130,20 @@ def summarise_pages(pages: Sequence[PageScore]) -> dict[str, Estimate | None]:
     """Every figure over at least one page, by name.
 
     cer and wer: errors of all pages over their characters and words, so that a long page weighs more than a short
-    line. The others are means over pages: similarity, precision, recall, f1; exact, relaxed and looping as shares of
-    the pages; characters printed and seconds for each page.
+    line. order: the part of cer that is due to the order of the text alone, so that cer - order is what letters cost.
+    amounts, dates, codes: shares of these values of all pages that were read exactly; values: of all three. The others
+    are means over pages: similarity, precision, recall, f1; exact, relaxed and looping as shares of the pages;
+    characters printed and seconds for each page.
     """
     found = {
         "cer": estimate([p.errors for p in pages], [p.characters for p in pages]),
+        "order": estimate([p.order_errors for p in pages], [p.characters for p in pages]),
         "wer": estimate([p.word_errors for p in pages], [p.words for p in pages]),
         "printed": estimate([len(p.read) for p in pages]),
     }
+    for name, kinds in [("values", VALUES), *((kind, (kind,)) for kind in VALUES)]:
+        right, all_of_them = ([sum(p.values[kind][i] for kind in kinds) for p in pages] for i in (0, 1))
+        found[name] = estimate(right, all_of_them)
     for name in ("similarity", "precision", "recall", "f1", "exact", "relaxed", "looping", "seconds"):
         found[name] = estimate([float(getattr(page, name)) for page in pages])
     return found

@@ -18,6 +18,7 @@ from PIL import Image
 from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
+from nanochat.lines.ground import level_strip
 from nanochat.lines.gutters import runs
 from nanochat.lines.layout import Line
 from nanochat.modes import TOKEN_PIXELS
@@ -27,6 +28,7 @@ TYPE_HEIGHT = 26  # wanted height of the type, ascenders to descenders: the midd
 LEAST_HEIGHT = 19  # a line may be shrunk to this rather than be cut
 MARGIN = 6  # paper left and right of a line in pixels
 ROOM = 0.12  # of the type's height: what is shown above ascenders and below descenders, and twice that at the ends
+WORD_GAP = 0.27  # of the type's height: least gap between words; beside a 1 there may be 0.22 within one
 MOST_ENLARGED = 4.0
 
 
@@ -64,6 +66,8 @@ class Piece:
     """in pixels of the page"""
     course: Course | None = None
     """None of a page without lines, which is shown as if it were one"""
+    goes_on: bool = False
+    """whether its first word began in the piece before: no space is where they were cut"""
 
 
 def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -92,17 +96,18 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 
-def _cuts(strip: np.ndarray, n: int) -> list[int]:
-    """Columns that cut a strip into n parts: in the widest gap near each n-th of it."""
+def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
+    """(column, width of the gap there) of what cuts a strip into n parts: the widest gap near each n-th of it."""
     grey = strip.astype(np.int32).sum(2)
     contrast = np.abs(grey - np.median(grey)).max(0)
     empty = contrast < 0.35 * np.percentile(contrast, 90)
     gaps = runs(empty)
-    width, cuts = strip.shape[1], []
+    width, cuts = strip.shape[1], list[tuple[int, int]]()
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3
         near = [(b - a, -abs((a + b) / 2 - wanted), (a + b) // 2) for a, b in gaps if abs((a + b) / 2 - wanted) < reach]
-        cuts.append(int(max(near)[2] if near else wanted))
+        gap, _, column = max(near) if near else (0, 0, int(wanted))
+        cuts.append((column, gap))
     return cuts
 
 
@@ -123,18 +128,21 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     if most < length * scale and most / length * height >= LEAST_HEIGHT:
         scale = 0.999 * most / length
     strip, middles = _straight(page, segment, scale)
-    n, edges = ceil(strip.shape[1] / most), [0, strip.shape[1]]
+    strip = level_strip(strip, round(2 * height * scale))
+    n, edges, cuts = ceil(strip.shape[1] / most), [0, strip.shape[1]], list[tuple[int, int]]()
     while n > 1:
-        edges = [0, *_cuts(strip, n), strip.shape[1]]
+        cuts = _cuts(strip, n)
+        edges = [0, *(column for column, _ in cuts), strip.shape[1]]
         if max(np.diff(edges)) <= most:
             break
         n += 1
     middle = (HEIGHT - len(strip)) // 2 + (ABOVE + ROOM) * height * scale - 0.5
+    goes_on = [False, *(gap < WORD_GAP * height * scale for _, gap in cuts)]
     pieces = []
-    for a, b in pairwise(edges):
+    for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)
         box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
-        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, Course(middles[a:b], scale, middle)))
+        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, Course(middles[a:b], scale, middle), inside))
     return pieces
 
 
@@ -165,8 +173,9 @@ def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:
-    """The page's text: pieces of a line with spaces between them, lines below each other."""
-    rows: dict[int, list[str]] = {}
+    """The page's text: pieces of a line with spaces between them, none where a word was cut, lines below each other."""
+    rows: dict[int, str] = {}
     for text, piece in zip(texts, pieces, strict=True):
-        rows.setdefault(piece.row, []).append(" ".join(text.split()))
-    return "\n".join(" ".join(part for part in row if part) for row in rows.values() if any(row))
+        part, before = " ".join(text.split()), rows.get(piece.row, "")
+        rows[piece.row] = before + ("" if piece.goes_on or not before or not part else " ") + part
+    return "\n".join(row for row in rows.values() if row)

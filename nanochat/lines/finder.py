@@ -5,21 +5,23 @@ its small letters, too thin to touch the next line's), and how tall the type is.
 the middle of the letters, and a height. It works at any size, on sheets that are tilted, curled or lie on a desk.
 """
 
+import os
+import sys
 from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
-import torch
-import torch.nn as nn
-import torch.nn.functional as F
 from PIL import Image
-from safetensors.torch import load_file
-from torch import Tensor
 
-from nanochat.image_process import paper_colour, to_tensor
+from nanochat.errors import UserError
+from nanochat.files import models_folder
+from nanochat.image_process import paper_colour, to_array
 from nanochat.lines.boxes import Box, union
+from nanochat.lines.ground import level_page
+from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
 STRIDE = 32  # px: sides are filled up to multiples of it
@@ -33,72 +35,64 @@ LEAST_CELLS = 3  # of a band
 LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
 LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
+SMALLER, LEAST_SHOWN = 4, 48  # times smaller a picture is shown to find large type, while its shorter side has these px
+LARGE_TYPE = 48.0  # px of the type above which it is taken from that look
+COVERED = 0.35  # share of large type that small lines may cover: they are bits of its letters; what more do is no type
+WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
-WEIGHTS = Path(__file__).parents[2] / "models" / "lines" / "model.safetensors"
+WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
-def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
-    return nn.Sequential(
-        nn.Conv2d(inside, outside, 3, stride, 1, bias=False), nn.BatchNorm2d(outside), nn.ReLU(inplace=True)
-    )
+Answers = tuple[np.ndarray, np.ndarray]
+"""probability of a line's core, and height of the type in px, (h, w) each"""
+Finder = Any
+"""a `LineFinder`, or a function of pixels (1, 3, H, W), float32 in [-1, 1], that answers as it does"""
 
 
-class _Block(nn.Module):
-    """Two convolutions beside a way past them."""
+def _by_torch(weights: Path) -> Finder:
+    import torch  # only here: lines are found without torch too
 
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.first = _conv(width, width)
-        self.second = nn.Sequential(nn.Conv2d(width, width, 3, 1, 1, bias=False), nn.BatchNorm2d(width))
+    from nanochat.lines.network import load_finder
 
-    def forward(self, x: Tensor) -> Tensor:
-        return F.relu(x + self.second(self.first(x)))
+    model = load_finder(weights).eval().requires_grad_(False)
+    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
 
 
-class LineFinder(nn.Module):
-    """A feature pyramid (Lin et al. 2017, arXiv:1612.03144) of four levels with one head at its finest."""
-
-    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2, 2, 2)) -> None:
-        super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, 2), _conv(16, widths[0], 2))
-        self.levels = nn.ModuleList()
-        for i, (width, count) in enumerate(zip(widths, blocks)):
-            down = [_conv(widths[i - 1], width, 2)] if i else []
-            self.levels.append(nn.Sequential(*down, *[_Block(width) for _ in range(count)]))
-        self.across = nn.ModuleList(nn.Conv2d(width, widths[0], 1) for width in widths)
-        self.smooth = nn.ModuleList(_conv(widths[0], widths[0]) for _ in widths[1:])
-        self.head = nn.Conv2d(widths[0], 2, 1)
-
-    def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """(logit of a line's core, natural logarithm of the type's height in units of 16 px), (B, H / 4, W / 4) each.
-
-        pictures: (B, 3, H, W) float, -1 to 1, sides multiples of 32.
-        """
-        x = self.stem(pictures)
-        found = []
-        for level in self.levels:
-            x = level(x)
-            found.append(x)
-        x = self.across[-1](found[-1])
-        for i in reversed(range(len(found) - 1)):
-            x = self.smooth[i](self.across[i](found[i]) + F.interpolate(x, scale_factor=2.0, mode="nearest"))
-        core, height = self.head(x).unbind(1)
-        return core, height
-
-
-def load_finder(weights: Path) -> LineFinder:
-    """A network in float32 from a file of `scripts.line_train`; raises OSError when it is not there."""
-    model = LineFinder()
-    model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()})
-    return model
+def _by_onnx(graph: Path) -> Finder:
+    session = open_graph(graph)
+    return lambda pixels: session.run(None, {"picture": pixels})
 
 
 @cache
-def line_finder(weights: Path = WEIGHTS) -> LineFinder:
-    """The network that comes with the project, ready to answer; raises OSError when its file is not there."""
-    model = load_finder(weights).eval().requires_grad_(False)
-    return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+def _finder(weights: Path, process: int) -> Finder:
+    graph = weights.with_name(LINES)
+    if has_runtime() and graph.is_file():
+        return _by_onnx(graph)
+    if not has_torch():
+        raise UserError(f"finding lines needs ONNX Runtime and {graph}: {EXTRA}")
+    return _by_torch(weights)
+
+
+def line_finder(weights: Path = WEIGHTS) -> Finder:
+    """What finds lines, by these weights: their graph in ONNX Runtime where there is one, else the network in torch.
+
+    Made once for each process. Raises OSError when the weights are not there, UserError when the graph does not belong
+    to them.
+    """
+    return _finder(weights, os.getpid())  # a session does not survive a fork
+
+
+def _answer(finder: Finder, pixels: np.ndarray) -> Answers:
+    if "torch" not in sys.modules or not hasattr(finder, "parameters"):
+        core, tall = finder(pixels)
+    else:
+        import torch
+
+        with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # a worker inherits its trainer's precision
+            found = finder(torch.from_numpy(pixels).contiguous(memory_format=torch.channels_last))
+        core, tall = (part.numpy() for part in found)
+    return 1 / (1 + np.exp(-core[0])), np.exp(tall[0]) * UNIT
 
 
 def text_box(middles: np.ndarray, height: float) -> Box:
@@ -153,7 +147,7 @@ class Segment:
         return text_box(np.stack([x, self.y_at(x)], 1), self.height)
 
 
-def _answers(image: Image.Image, scale: float, finder: LineFinder) -> tuple[np.ndarray, np.ndarray]:
+def _answers(image: Image.Image, scale: float, finder: Finder) -> Answers:
     """(probability of a core, height of the type in px as shown), (h, w) each, of a picture shown at `scale`.
 
     The first cell's corner lies EDGE px left of the picture and above it.
@@ -164,9 +158,7 @@ def _answers(image: Image.Image, scale: float, finder: LineFinder) -> tuple[np.n
     sheet = np.empty((*sides, 3), np.uint8)
     sheet[:] = paper_colour(image)
     sheet[EDGE : EDGE + height, EDGE : EDGE + width] = np.asarray(shown)
-    with torch.inference_mode(), torch.autocast("cpu", enabled=False):  # a worker inherits its trainer's precision
-        core, tall = finder(to_tensor(sheet)[None].contiguous(memory_format=torch.channels_last))
-    return core[0].sigmoid().numpy(), np.exp(tall[0].numpy()) * UNIT
+    return _answer(finder, to_array(sheet)[None])
 
 
 def _bands(core: np.ndarray, tall: np.ndarray) -> list[Segment]:
@@ -188,7 +180,7 @@ def _bands(core: np.ndarray, tall: np.ndarray) -> list[Segment]:
     return found
 
 
-def _look(image: Image.Image, scale: float, finder: LineFinder) -> list[Segment]:
+def _look(image: Image.Image, scale: float, finder: Finder) -> list[Segment]:
     """The segments in px of the picture, seen at one scale."""
     factor = 1 / scale
     return [
@@ -209,13 +201,14 @@ def _body(segments: list[Segment]) -> float:
     return weighted_median([segment.height for segment in segments], [segment.length for segment in segments])
 
 
-def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[Segment]:
+def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segment]:
     """The stretches of text in an RGB picture, in no order; none where there is no text.
 
     Large pictures are looked at smaller. Where the type then turns out very small or very large, the picture is looked
     at once more, at a scale that suits it; where only some of it is small, that part is.
     """
     finder = finder or line_finder()
+    image = Image.fromarray(level_page(np.asarray(image)))
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
@@ -224,11 +217,44 @@ def find_segments(image: Image.Image, finder: LineFinder | None = None) -> list[
     if found and not SMALL <= _body(found) * scale <= LARGE:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         better = min(TYPE / _body(found), max(most, scale))
-        return _look(image, better, finder) or found
-    return _look_at_small_print(image, found, scale, finder)
+        again = _look(image, better, finder) or found
+        return _look_at_large_type(image, again, better, finder) if better > scale else again
+    found = _look_at_small_print(image, found, scale, finder)
+    return _look_at_large_type(image, found, scale, finder)
 
 
-def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: LineFinder) -> list[Segment]:
+def _look_at_large_type(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+    """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
+    smaller = scale / SMALLER
+    while min(image.size) * smaller >= LEAST_SHOWN:
+        least = LARGE_TYPE / (smaller * SMALLER)  # px of the picture
+        for large in _look(image, smaller, finder):
+            if large.height >= least and not _is_known(large, found):
+                found = [s for s in found if not _within(s.box, large.box)]
+                found.append(large)
+        smaller /= SMALLER
+    return found
+
+
+def _is_known(large: Segment, found: list[Segment]) -> bool:
+    """Whether what seems a line of large type is text of smaller type, or was found before, nearly all of it."""
+    inside = [s for s in found if _within(s.box, large.box)]
+    bits = [s for s in inside if s.height < large.height / 2]
+    whole = sum(s.length for s in inside if s.height >= large.height / 2)
+    within = any(_within(large.box, s.box) and s.length > large.length for s in found)
+    return within or whole >= WHOLE * large.length or _covered(large.box, bits) >= COVERED
+
+
+def _covered(box: Box, segments: list[Segment]) -> float:
+    """Share of a box that segments cover."""
+    left, top, right, bottom = box
+    seen = np.zeros((bottom - top, right - left), bool)
+    for other in (segment.box for segment in segments):
+        seen[max(0, other[1] - top) : max(0, other[3] - top), max(0, other[0] - left) : max(0, other[2] - left)] = True
+    return float(seen.mean()) if seen.size else 1.0
+
+
+def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
     """`found` at `scale`, but what is smaller than the finder sees well is looked for again, larger, where it lies.
 
     Lines of small print stand so near each other that their cores touch: some are overlooked, some taken together.
@@ -241,9 +267,7 @@ def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float,
     return kept
 
 
-def _look_larger(
-    image: Image.Image, some: list[Segment], least: float, scale: float, finder: LineFinder
-) -> list[Segment]:
+def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: float, finder: Finder) -> list[Segment]:
     """Segments under `least` px high, looked for again; as they are where they are few or cannot be made larger."""
     if sum(segment.length for segment in some) <= 8 * least:
         return some

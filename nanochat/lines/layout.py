@@ -7,7 +7,7 @@ from PIL import Image
 
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.columns import Placed, Row, in_order
-from nanochat.lines.finder import LineFinder, Segment, find_segments
+from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
 
@@ -66,7 +66,7 @@ def _whole(segments: list[Segment]) -> list[Segment]:
     return found
 
 
-def find_lines(page: Image.Image, finder: LineFinder | None = None) -> list[Line]:
+def find_lines(page: Image.Image, finder: Finder | None = None) -> list[Line]:
     """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
     segments = find_segments(page, finder)
     if not segments:

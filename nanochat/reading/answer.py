@@ -7,20 +7,22 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import Any
 
-import torch
+import numpy as np
 from PIL import Image
 
-from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Generation, Guard
-from nanochat.engine.attended import attended_box, line_attention, lines_of_ink, picture_attention
 from nanochat.engine.generator import Generator
+from nanochat.engine.placing import lines_of_ink
 from nanochat.image_process import ImageViews, expand_image_tokens, native_view, show, view_mode
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import Line
-from nanochat.machine import Precision
+from nanochat.model_config import VisionConfig
+from nanochat.precision import Precision
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.reading.assemble import assemble, token_rows
+from nanochat.reading.blocks import cut_blocks
 from nanochat.reading.ink_audit import room
 from nanochat.reading.page import Page
 from nanochat.reading.reread import PieceAnswer, keep_surer, unsure_pieces
@@ -55,7 +57,7 @@ class Answerer:
     tokenizer: RustBPETokenizer
     vision: VisionConfig
     precision: Precision
-    device: torch.device
+    device: Any
     batch_size: int
     max_vision_tokens: int | None
     """of a picture in mode `native`"""
@@ -70,9 +72,12 @@ class Answerer:
         if mode == "lines":
             pieces = show_in_lines(picture, lines, size)
             return Shown(mode, [native_view(piece.picture, size) for piece in pieces], lines, pieces)
+        if mode == "blocks":
+            blocks = cut_blocks(picture, lines, size)
+            return Shown(mode, [native_view(block.picture, size) for block in blocks], lines, [], blocks)
         budget = self.max_vision_tokens if mode == "native" else None
         how = view_mode(mode, size, self.vision.page, budget)
-        return Shown(mode, [show(picture, how)], lines, [], how)
+        return Shown(mode, [show(picture, how)], lines, [], view_mode=how)
 
     def read(self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask) -> list[Page]:
         """One page for each picture, from one answer about each of its views; all are shown in the same mode."""
@@ -144,15 +149,18 @@ class Answerer:
         assert shown.view_mode is not None
         places = shown.view_mode.places(page.width, page.height)
         ink = [line.box for line in shown.lines]
-        shares = torch.full((len(page.lines), len(places)), 1 / len(places))
+        shares = np.full((len(page.lines), len(places)), 1 / len(places), np.float32)
         if self.locate_lines:
+            from nanochat.engine.attended import attended_box, line_attention, picture_attention  # needs torch
+
             view = shown.views[0]
             (prompt,) = self._prompts(ask, [view])
             with self.precision.autocast(self.device):
                 attention = picture_attention(self.engine.model, prompt, answer.tokens, view)
-            shares = line_attention(attention, [tokens for _, tokens in token_rows(answer, self.tokenizer)])
-            for line, share in zip(page.lines, shares):
+            drawn = line_attention(attention, [tokens for _, tokens in token_rows(answer, self.tokenizer)])
+            for line, share in zip(page.lines, drawn):
                 line.attended = attended_box(share, places)
+            shares = drawn.numpy()
         texts = [line.text for line in page.lines]
         for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.lines))):
             line.box = line.attended if which is None else ink[which]

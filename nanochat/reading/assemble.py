@@ -5,10 +5,13 @@ from collections.abc import Iterable
 from PIL import Image
 
 from nanochat.engine.batching import Generation
+from nanochat.image_process import NOTE
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join
+from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
 from nanochat.reading.grounding import Block, parse_grounding
-from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.page import Page, TextLine
+from nanochat.reading.parts import part_of
 from nanochat.reading.shown import Shown
 from nanochat.reading.state import PageState
 from nanochat.tokenizer import RustBPETokenizer
@@ -24,16 +27,19 @@ def assemble(
     `seconds`: the time the model took for all views. The lines of a whole view have no boxes yet.
     """
     texts = [tokenizer.decode(answer.tokens) for answer in answers]
-    blocks: list[Block] = []
-    unclear = [False] * len(texts)
-    if shown.pieces:
-        unclear = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
-        texts = ["" if left_out else text for text, left_out in zip(texts, unclear)]
-        text = join(texts, shown.pieces)
+    grounded: list[Block] = []
+    unclear = 0
+    if shown.blocks:
+        lines, unclear = block_lines(shown.blocks, answers, tokenizer)
+        text = "\n".join(line.text for line in lines)
+    elif shown.pieces:
+        left_out = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
+        texts = ["" if out else text for text, out in zip(texts, left_out)]
+        text, unclear = join(texts, shown.pieces), sum(left_out)
         lines = piece_lines(shown.pieces, texts, answers)
     else:
-        text, blocks = parse_grounding(texts[0], *picture.size)
-        rows = token_rows(answers[0], tokenizer) if not blocks else []
+        text, grounded = parse_grounding(texts[0], *picture.size)
+        rows = token_rows(answers[0], tokenizer) if not grounded else []
         lines = [_line(row, None, [answers[0].probabilities[i] for i in tokens]) for row, tokens in rows]
     probabilities = [p for answer in answers for p in answer.probabilities]
     stopped = _stopped(answers)
@@ -43,7 +49,8 @@ def assemble(
         stopped=stopped, mode=shown.mode, views=len(shown.views), width=picture.width, height=picture.height,
         status=_status(stopped, answers),
         mean_probability=sum(probabilities) / max(1, len(probabilities)),
-        min_probability=min(probabilities, default=1.0), unclear=sum(unclear), lines=lines, blocks=blocks,
+        min_probability=min(probabilities, default=1.0), unclear=unclear, lines=lines, blocks=grounded,
+        notes=[picture.info[NOTE]] if NOTE in picture.info else [],
     )  # fmt: skip
 
 
@@ -68,10 +75,38 @@ def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]
     for members in rows.values():
         text = join([texts[i] for i in members], [pieces[i] for i in members])
         line = _line(text, None, [p for i in members for p in answers[i].probabilities])
-        line.parts = [Part(" ".join(texts[i].split()), pieces[i].box) for i in members]
+        line.parts = [part_of(pieces[i], texts[i]) for i in members]
         line.box = union(part.box for part in line.parts)
         lines.append(line)
     return lines
+
+
+def block_lines(
+    blocks: list[PageBlock], answers: list[Generation], tokenizer: RustBPETokenizer
+) -> tuple[list[TextLine], int]:
+    """The lines of a page, put together from the rows of its blocks; how many rows were too unclear and left out."""
+    read: dict[int, list[tuple[BlockRow, str, list[float]]]] = {}  # line -> its rows that have a text
+    unclear = 0
+    for block, answer in zip(blocks, answers):
+        said = token_rows(answer, tokenizer)
+        texts: list[list[str]] = [[] for _ in block.rows]
+        sure: list[list[float]] = [[] for _ in block.rows]
+        for (text, tokens), row in zip(said, match_rows([text for text, _ in said], [r.room for r in block.rows])):
+            texts[row].append(text)
+            sure[row] += [answer.probabilities[i] for i in tokens]
+        for block_row, some, probabilities in zip(block.rows, texts, sure):
+            if some and sum(probabilities) / len(probabilities) < LEAST_SURE:
+                unclear += 1
+            elif some:
+                read.setdefault(block_row.line, []).append((block_row, " ".join(some), probabilities))
+    lines = []
+    for rows in read.values():
+        line = _line(" ".join(text for _, text, _ in rows), None, [p for _, _, some in rows for p in some])
+        divided = [(divide_words(text, row.widths), row.pieces) for row, text, _ in rows]
+        line.parts = [part_of(piece, text) for texts, pieces in divided for text, piece in zip(texts, pieces) if text]
+        line.box = union(part.box for part in line.parts)
+        lines.append(line)
+    return lines, unclear
 
 
 def token_rows(answer: Generation, tokenizer: RustBPETokenizer) -> list[tuple[str, list[int]]]:

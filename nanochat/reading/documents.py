@@ -4,6 +4,7 @@ import threading
 from dataclasses import dataclass
 
 import pypdfium2 as pdfium
+import pypdfium2.raw as pdfium_c
 from PIL import Image
 
 from nanochat.errors import PasswordNeeded, UserError
@@ -17,6 +18,9 @@ ONE_PICTURE = {  # formats of which the first picture alone is read, and why
 }
 PDFIUM = threading.Lock()  # pdfium is not to be called by two threads at a time, not even for two documents
 POINTS = 72  # of a PDF's page in an inch
+SCAN_COVERS = 0.6  # share of a page that its one picture covers when the page is a scan
+FEW_OBJECTS = 200  # on a page: of more the pictures are not looked for
+LONGEST_SCAN = 2500  # px: longer side of a page that is drawn larger than asked for, at its scan's resolution
 
 
 class Pictures:
@@ -50,8 +54,25 @@ def _says_encrypted(source: Source) -> bool:
         return b"/Encrypt" in file.read()
 
 
+def _scan_scale(page: pdfium.PdfPage) -> float:
+    """Pixels for a point at which the one picture that covers a PDF's page shows all it has; 0 where there is none."""
+    if pdfium_c.FPDFPage_CountObjects(page) > FEW_OBJECTS:
+        return 0.0
+    width, height = page.get_size()
+    scales = []
+    for picture in page.get_objects(filter=[pdfium_c.FPDF_PAGEOBJ_IMAGE]):
+        left, bottom, right, top = picture.get_bounds()
+        if (right - left) * (top - bottom) >= SCAN_COVERS * width * height > 0:
+            sides = sorted(picture.get_px_size())
+            scales.append(min(side / length for side, length in zip(sides, sorted((right - left, top - bottom)))))
+    return min(scales[0], LONGEST_SCAN / max(width, height)) if len(scales) == 1 else 0.0
+
+
 class PDF:
-    """A PDF, its pages drawn at `dpi`, with what was typed into its forms unless `fields` is False."""
+    """A PDF, its pages drawn at `dpi`, with what was typed into its forms unless `fields` is False.
+
+    A page that is one scan of a higher resolution is drawn at that, until its longer side has LONGEST_SCAN pixels.
+    """
 
     fields = True
 
@@ -81,8 +102,10 @@ class PDF:
                 if width * height * self.scale**2 > most:
                     large = f"{width * self.scale:.0f} x {height * self.scale:.0f} pixels"
                     raise UserError(f"{self.source.name}, page {number}: {large} is over the limit: lower --dpi")
-                bitmap = page.render(scale=self.scale, may_draw_forms=self.fields)
+                scale = max(self.scale, min(_scan_scale(page), (most / max(1e-6, width * height)) ** 0.5))
+                bitmap = page.render(scale=scale, may_draw_forms=self.fields)
                 picture = bitmap.to_pil().convert("RGB").copy()
+                picture.info = {"dpi": (scale * POINTS, scale * POINTS)}
                 bitmap.close()
                 page.close()
             except pdfium.PdfiumError as error:

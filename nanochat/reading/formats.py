@@ -5,25 +5,22 @@ a PDF).
 """
 
 import base64
-import ctypes
 import html
 import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
-from itertools import pairwise
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import pypdfium2 as pdfium
-import pypdfium2.raw as raw
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.lines.boxes import Box, turn_box, turn_size
-from nanochat.reading.documents import PDFIUM, POINTS
+from nanochat.reading.confidence import confidence
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.options import Format
+from nanochat.reading.placed import PlacedText, placed_lines, words_of
+from nanochat.reading.searchable_pdf import write_pdf
 
 SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # of the others: their name
 THUMBNAIL = 900  # pixels: longest side of a page in the report
@@ -31,66 +28,19 @@ Entries = Iterable[dict[str, Any]]
 LoadPage = Callable[[int], Image.Image]
 
 STYLE = Path(__file__).with_name("formats.css")
-UNSURE = 75  # percent: lines of a lower mean probability are marked in the report
+UNSURE = 75  # per cent: lines of which fewer words are likely to be right are marked in the report
+
+
+def page_confidence(result: dict[str, Any]) -> int:
+    """Per cent of a page's words that are likely to be right, rounded down."""
+    words = [(len(line["text"].split()), confidence(line["mean_probability"])) for line in result.get("lines", [])]
+    total = sum(n for n, _ in words)
+    return sum(n * sure for n, sure in words) // total if total else confidence(result["mean_probability"])
 
 
 def page_text(entry: dict[str, Any]) -> str:
     """The text of a page; empty when it was not read."""
     return (entry["result"] or {}).get("text", "")
-
-
-class PlacedText(NamedTuple):
-    """A line of text and where it stands, in pixels of the page."""
-
-    text: str
-    box: Box
-    confidence: int
-    """0 to 100: the mean probability of its tokens"""
-    parts: tuple[tuple[str, Box], ...] = ()
-    """of a line with wide gaps: its stretches of text, and where each stands"""
-    turned: int = 0
-    """degrees clockwise by which the page had to be turned: its letters lie on the page turned so far the other way"""
-
-    def stretches(self) -> tuple[tuple[str, Box], ...]:
-        """The parts, or all of it where it has none."""
-        return self.parts or ((self.text, self.box),)
-
-
-def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[PlacedText]:
-    """All lines of a page whose place is known; a block of several lines is divided into equal heights."""
-    result = entry["result"] or {}
-    found = [PlacedText(line["text"], tuple(line["box"]), round(100 * line["mean_probability"]),
-                    tuple((part["text"], tuple(part["box"])) for part in line.get("parts", [])),
-                    result.get("turned", 0))
-             for line in result.get("lines", []) if line["box"]]  # fmt: skip
-    for block in result.get("blocks", []) if of_blocks else []:
-        rows = (block["text"] or block["label"]).splitlines()
-        for left, top, right, bottom in block["boxes"][:1]:
-            pitch = (bottom - top) / max(1, len(rows))
-            edges = [round(top + i * pitch) for i in range(len(rows) + 1)]
-            boxes = [(left, first, right, last) for first, last in pairwise(edges)]
-            confidence = round(100 * result["mean_probability"])
-            found += [PlacedText(row, box, confidence) for row, box in zip(rows, boxes) if row.strip()]
-    return found
-
-
-def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
-    """(name, box in pixels of the page) of every part of a line and of every box of a block."""
-    result = entry["result"] or {}
-    lines = [stretch for line in placed_lines(entry, of_blocks=False) for stretch in line.stretches()]
-    blocks = [(block["label"], tuple(box)) for block in result.get("blocks", []) for box in block["boxes"]]
-    return lines + blocks
-
-
-def words_of(line: PlacedText) -> Iterator[tuple[str, Box]]:
-    """The words of a line, the length of each of its parts divided among them by their letters."""
-    for text, box in line.stretches():
-        page = box[2:]  # one that just holds it
-        left, top, right, bottom = turn_box(box, line.turned, page)
-        pixels = (right - left) / max(1, len(text))
-        for word in re.finditer(r"\S+", text):
-            upright = round(left + word.start() * pixels), top, round(left + word.end() * pixels), bottom
-            yield word[0], turn_box(upright, -line.turned, turn_size(page, line.turned))
 
 
 def _picture(entry: dict[str, Any], load: LoadPage) -> Image.Image:
@@ -137,7 +87,7 @@ def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
         facts = [entry["state"]]
         if result is not None:
             facts += [f"mode {result['mode']}", f"{result['vision_tokens']} vision tokens"]
-            facts += [f"{result['tokens']} written", f"{result['mean_probability']:.0%} sure"]
+            facts += [f"{result['tokens']} written", f"{page_confidence(result)}% sure"]
         yield f'<section id="page-{page}"><h2>page {page} <small>{html.escape(", ".join(facts))}</small></h2>\n'
         if entry["why"]:
             yield f'<p class="note">{html.escape(entry["why"])}</p>\n'
@@ -169,7 +119,7 @@ def _html_text(result: dict[str, Any]) -> str:
         return html.escape(result["text"])
     rows = []
     for line in lines:
-        sure = round(100 * line["mean_probability"])
+        sure = confidence(line["mean_probability"])
         text = html.escape(line["text"])
         rows.append(f'<mark title="{sure}% sure">{text}</mark>' if sure < UNSURE else text)
     return "\n".join(rows)
@@ -191,7 +141,7 @@ def _xml(text: str) -> str:
 
 
 def _hocr(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
-    """hOCR 1.2 as XHTML: pages, lines, and words with the line's mean probability as their confidence."""
+    """hOCR 1.2 as XHTML: pages, lines, and words, with the confidence of their line."""
     yield HOCR_HEAD.format(_xml(source))
     for entry in entries:
         result = entry["result"] or {"width": 0, "height": 0}
@@ -217,69 +167,6 @@ def _jpeg(picture: Image.Image) -> bytes:
     return stored.getvalue()
 
 
-def _font(document: pdfium.PdfDocument) -> Any:
-    """DejaVu Sans, which knows most alphabets, in the document; it comes with matplotlib."""
-    import matplotlib  # half a second, which only those who write PDFs should wait
-
-    data = (Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf").read_bytes()
-    buffer = (ctypes.c_uint8 * len(data)).from_buffer_copy(data)
-    return raw.FPDFText_LoadFont(document.raw, buffer, len(data), raw.FPDF_FONT_TRUETYPE, True)
-
-
-def _invisible(
-    document: pdfium.PdfDocument, page: Any, font: Any, stretch: tuple[str, Box], turned: int, scale: float, height: int
-) -> None:
-    """Lay text over its place on the page, to be found and copied but not seen.
-
-    turned: degrees clockwise after which it would be upright; scale: points a pixel; height: of the page, px.
-    """
-    text, (left, top, right, bottom) = stretch
-    length, thickness = turn_size((right - left, bottom - top), turned)
-    size = max(1.0, 0.8 * thickness) * scale
-    text_object = raw.FPDFPageObj_CreateTextObj(document.raw, font, size)
-    encoded = (NOT_XML.sub("", text) + "\0").encode("utf-16-le")
-    raw.FPDFText_SetText(text_object, ctypes.cast(ctypes.c_char_p(encoded), ctypes.POINTER(ctypes.c_ushort)))
-    raw.FPDFTextObj_SetTextRenderMode(text_object, raw.FPDF_TEXTRENDERMODE_INVISIBLE)
-    bounds = [ctypes.c_float() for _ in range(4)]
-    raw.FPDFPageObj_GetBounds(text_object, *(ctypes.byref(bound) for bound in bounds))
-    width = bounds[2].value - bounds[0].value
-    wider = length * scale / width if width > 0 else 1.0
-    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned]
-    x, y = {0: (left, bottom), 90: (right, bottom), 180: (right, top), 270: (left, top)}[turned]  # where it begins
-    up = 0.2 * size  # from descenders to the baseline
-    raw.FPDFPageObj_Transform(
-        text_object, wider * cos, wider * sin, -sin, cos, x * scale - up * sin, (height - y) * scale + up * cos
-    )
-    raw.FPDFPage_InsertObject(page.raw, text_object)
-
-
-def write_pdf(path: Path, entries: Entries, load: LoadPage, dpi: int) -> None:
-    """A PDF of the pages' pictures, `dpi` pixels an inch, with their text, invisible, over each line.
-
-    Also of pages that could not be read. pdfium builds it in memory: about the size of the file.
-    """
-    scale = POINTS / dpi
-    with PDFIUM:
-        document = pdfium.PdfDocument.new()
-        font = _font(document)
-    for entry in entries:
-        picture = _picture(entry, load)
-        with PDFIUM:
-            page = document.new_page(picture.width * scale, picture.height * scale)
-            image = pdfium.PdfImage.new(document)
-            image.load_jpeg(io.BytesIO(_jpeg(picture)), inline=True)
-            image.set_matrix(pdfium.PdfMatrix().scale(picture.width * scale, picture.height * scale))
-            page.insert_obj(image)
-            for line in placed_lines(entry):
-                for stretch in line.stretches():
-                    _invisible(document, page, font, stretch, line.turned, scale, picture.height)
-            page.gen_content()
-            page.close()
-    with PDFIUM:
-        document.save(path)
-        document.close()
-
-
 WRITERS: dict[str, Callable[[str, Entries, LoadPage], Iterator[str]]] = {
     "txt": _txt,
     "md": _md,
@@ -297,7 +184,7 @@ def write(path: Path, kind: Format, source: str, entries: Entries, load: LoadPag
     if kind != "json":
         entries = (entry for entry in entries if entry["state"] != "skipped")
     if kind == "pdf":
-        write_pdf(path, entries, load, dpi)
+        write_pdf(path, entries, lambda entry: _picture(entry, load), dpi)
         return
     with open(path, "w", encoding="utf-8", errors="backslashreplace") as file:  # names of files need not be UTF-8
         file.writelines(WRITERS[kind](source, entries, load))

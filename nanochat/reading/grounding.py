@@ -6,10 +6,10 @@ forget one, or nest them: what can be understood is kept, and nothing of the mar
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
 from PIL import Image, ImageDraw, ImageFont
 
+from nanochat.files import FONT
 from nanochat.lines.boxes import Box
 
 MARK = re.compile(r"<\|(/?)(ref|det)\|>")
@@ -120,7 +120,5 @@ def draw_boxes(page: Image.Image, named: list[tuple[str, Box]]) -> Image.Image:
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which knows most alphabets; it comes with matplotlib."""
-    import matplotlib  # half a second, which only those who draw boxes should wait
-
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf", size)
+    """DejaVu Sans, which knows most alphabets."""
+    return ImageFont.truetype(FONT, size)

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from itertools import chain, count
 from pathlib import Path
 
-import torch
 from PIL import Image
 
 from nanochat.errors import UserError
@@ -21,18 +20,20 @@ from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
-from nanochat.reading.formats import SUFFIX, LoadPage, boxes_to_draw, page_text, write
+from nanochat.reading.formats import SUFFIX, LoadPage, page_text, write
 from nanochat.reading.grounding import draw_boxes
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.options import Format
 from nanochat.reading.page import Page
+from nanochat.reading.placed import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"
+UNREADABLE = "probably not readable: other letters than the model knows, or no print; the text may be invented"
 REASONS = {
     "length": "the answer reached --max_tokens",
     "context": "the answer reached the end of the model's context",
@@ -176,7 +177,9 @@ def _check_free(job: Job, names: dict[str, str], known: set[str]) -> None:
 
 def why_it_ended(page: Page) -> str:
     """What is to be said about a page beside its text; empty when all went well."""
-    said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found")]
+    said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found"), *page.notes]
+    if not page.readable:
+        said.append(UNREADABLE)
     if page.turned:
         said.append(f"it was read turned by {page.turned} degrees clockwise")
     if page.status == PageState.REPAIRED:
@@ -187,6 +190,7 @@ def why_it_ended(page: Page) -> str:
         said.append("the page has more ink than the text accounts for")
     if page.ink == "invented":
         said.append("the text has more than the page's ink accounts for")
+    said.append(page.note)
     return "; ".join(part for part in said if part)
 
 
@@ -246,7 +250,7 @@ def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job:
 def _what_happened(error: Exception) -> str:
     if isinstance(error, UserError):
         return str(error)
-    if isinstance(error, torch.OutOfMemoryError):
+    if type(error).__name__ == "OutOfMemoryError":
         return "out of memory on the GPU: lower --batch_size"
     return f"{type(error).__name__}: {error}"
 

@@ -1,7 +1,7 @@
-"""A page that was read line by line as Markdown: paragraphs flow, larger type is a heading, other lines stay lines.
+"""A page that was read line by line as Markdown: paragraphs flow, headings, lists, tables; other lines stay lines.
 
 Whether two lines belong to one paragraph is seen from their places: the second begins where the first does, right below
-it, and its first word had no room left on the first.
+it, and its first word had no room left on the first. Headings are set in larger or bolder type than the text.
 """
 
 import re
@@ -11,19 +11,30 @@ from typing import Any
 
 import numpy as np
 
-from nanochat.lines.boxes import Box, turn_box
+from nanochat.lines.boxes import Box, turn_box, union
+from nanochat.reading.placed import Stretch, stretch_of, words_in
+from nanochat.reading.tables import Row, Table, Word, find_tables
 
+LINE_MODES = ("lines", "blocks", "text-layer")  # in which lines have their places
 PITCH = 1.7  # type heights from one line of a block to the next at most
-ALIKE = 1.3  # times as tall at most, in one block
+LOOSER = 1.4  # times the usual pitch of a block: another begins
+ALIKE = 1.2  # times as tall at most, in one block
+ROUNDING = 1.5  # px by which heights of the same type may differ besides
 EDGE = 0.7  # type heights: how far lines that begin at one place may differ; more is an indent
+OUTSIDE = 2.0  # type heights by which a line that begins left of a block, or ends right of it, is no part of it
 APART = 1.0  # type heights between two stretches of one line: it is a row of a table, and no prose
 NARROW, WIDE = 25, 45  # characters a line of prose in a narrow column, if nearly all are letters; and of any other
 LETTERS = 0.8  # of what prose consists of, spaces left out
-HEADING, TITLE = 1.4, 2.0  # times the type that three quarters of the text do not exceed
+LARGER, LARGE = 1.2, 1.4  # times the type of the text: a heading if it may be one; and whatever it says
+BOLDER = 1.17  # times as thick strokes as the text's: a heading, if it stands alone
+SAME_LEVEL = 1.18  # times as large type: headings of one level
 LONGEST_HEADING = 3  # lines
+DEEPEST = 6  # level of a heading
 
 _OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a heading, a quotation, code, a rule
-_ITEM = re.compile(r"(?:[-*+•]|\d{1,2}[.)]|[a-z]\))\s")  # begins an item of a list
+_ITEM = re.compile(r"([-*+•◦▪])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # begins an item of a list
+_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
+_NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a heading that says its level
 _MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
 
 
@@ -35,6 +46,9 @@ class _Line:
     """with wide gaps in it, as a row of a table"""
     height: float
     """of its stretches: the box around all of a slanting line is taller"""
+    stroke_width: float
+    """in type heights; 0 where that is not known"""
+    words: tuple[Word, ...]
 
     @property
     def middle(self) -> float:
@@ -43,29 +57,71 @@ class _Line:
 
 def _line(read: dict[str, Any], turned: int, size: tuple[int, int]) -> _Line:
     """A line of a page of `size` that is upright when `turned`."""
-    box: Box = turn_box(read["box"], turned, size)
-    boxes = [turn_box(part["box"], turned, size) for part in read.get("parts", [])] or [box]
-    height = float(np.median([bottom - top for _, top, _, bottom in boxes]))
-    is_row = any(b[0] - a[2] > APART * height for a, b in pairwise(boxes))
-    return _Line(read["text"].strip(), box, is_row, height)
+    stretches = [stretch_of(part) for part in read.get("parts", [])] or [Stretch(read["text"], tuple(read["box"]))]
+    boxes = [turn_box(stretch.box, turned, size) for stretch in stretches]
+    words = [(word, turn_box(box, turned, size)) for stretch in stretches for word, box in words_in(stretch, turned)]
+    height = max(1.0, float(np.median([bottom - top for _, top, _, bottom in boxes])))
+    is_row = any(b[0] - a[2] > APART * height for a, b in pairwise(boxes)) or any(
+        b[0] - a[2] > 1.6 * APART * height and not (i == 0 and _LABEL.fullmatch(first))
+        for i, ((first, a), (_, b)) in enumerate(pairwise(words))
+    )
+    strokes = [part.get("stroke_width", 0.0) for part in read.get("parts", [])] or [0.0]
+    box = turn_box(tuple(read["box"]), turned, size)
+    placed = tuple(Word(word, box[0], box[2]) for word, box in words)
+    return _Line(read["text"].strip(), box, is_row, height, float(np.mean(strokes)), placed)
 
 
-def _is_below(above: _Line, line: _Line) -> bool:
-    """Whether a line follows right below another in one block."""
+def _row(line: _Line) -> Row:
+    return Row(line.words, line.middle, line.height)
+
+
+def _is_below(block: list[_Line], line: _Line) -> bool:
+    """Whether a line follows right below a block, as part of it."""
+    above = block[-1]
     low, high = sorted((above.height, line.height))
+    left, _, right, _ = union(one.box for one in block)
     shared = min(above.box[2], line.box[2]) - max(above.box[0], line.box[0])
     narrower = min(above.box[2] - above.box[0], line.box[2] - line.box[0])
-    return high < ALIKE * low and 0 < line.middle - above.middle < PITCH * high and shared > 0.5 * narrower
+    centred = abs(left + right - line.box[0] - line.box[2]) < 2 * high
+    sticks_out = line.box[0] < left - OUTSIDE * high or line.box[2] > right + 2 * OUTSIDE * high
+    strokes = sorted((above.stroke_width, line.stroke_width))
+    return (
+        high < ALIKE * low + ROUNDING
+        and 0 < line.middle - above.middle < PITCH * high
+        and shared > 0.5 * narrower
+        and (centred or not sticks_out or len(block) < 2)
+        and not (strokes[0] > 0 and strokes[1] > BOLDER * strokes[0] and _may_be_heading([above]))
+    )
 
 
 def _blocks(lines: list[_Line]) -> list[list[_Line]]:
     blocks: list[list[_Line]] = []
     for line in lines:
-        if blocks and _is_below(blocks[-1][-1], line):
+        if blocks and _is_below(blocks[-1], line):
             blocks[-1].append(line)
         else:
             blocks.append([line])
-    return blocks
+    return [part for block in blocks for part in _parted(block)]
+
+
+def _parted(block: list[_Line]) -> list[list[_Line]]:
+    """A block, cut where a line lies clearly further from the one above than lines of the block do."""
+    pitches = [b.middle - a.middle for a, b in pairwise(block)]
+    usual = float(np.median(pitches)) if len(pitches) > 2 else float("inf")
+    cuts = [0, *(i for i, pitch in enumerate(pitches, 1) if pitch > LOOSER * usual), len(block)]
+    return [block[a:b] for a, b in pairwise(cuts)]
+
+
+def _may_be_heading(block: list[_Line]) -> bool:
+    """Whether it is short, of letters, and no sentence."""
+    text = " ".join(line.text for line in block)
+    letters = sum(map(str.isalpha, text))
+    return (
+        len(block) <= LONGEST_HEADING
+        and 2 <= letters > 0.5 * len(text.replace(" ", ""))
+        and not any(line.is_row for line in block)
+        and not re.search(r"[.,;:]$", text)
+    )
 
 
 def _flows(above: _Line, line: _Line, left: float, right: float) -> bool:
@@ -125,33 +181,174 @@ def _escaped(text: str) -> str:
     return "\\" + plain if _OWN_LINE.match(text) and plain[0] != "\\" else plain
 
 
-def page_markdown(result: dict[str, Any]) -> str:
-    """A page, as `Page.to_dict` gives it, in Markdown; of one that was shown whole, the text as the model wrote it."""
-    read = [line for line in result.get("lines", []) if line["text"].strip()]
-    if result.get("mode") != "lines" or not read or any(line["box"] is None for line in read):
-        return result.get("text", "")
-    size = result.get("width", 0), result.get("height", 0)
-    lines = [_line(line, result.get("turned", 0), size) for line in read]
-    body = float(np.percentile(np.repeat([line.height for line in lines], [len(line.text) for line in lines]), 75))
+def _with_marks(text: str) -> str:
+    """An item of a list with the mark that Markdown knows; other text as it is."""
+    mark = _ITEM.match(text)
+    if mark is None or not (mark[1] or mark[2]):
+        return _escaped(text)
+    return (f"{mark[2]}{mark[3]} " if mark[2] else "- ") + _escaped(text[mark.end() :])
+
+
+def _items(block: list[_Line]) -> list[str]:
+    """A block that begins with an item of a list: its items, each whole, those further right below the one before."""
     found: list[str] = []
-    unfinished = False  # the paragraph before, at the end of its column
-    for block in _blocks(lines):
-        smallest = min(line.height for line in block)
-        left, right = min(line.box[0] for line in block), float(np.percentile([line.box[2] for line in block], 75))
-        flows = [_flows(a, b, left, right) for a, b in pairwise(block)]
-        goes_on = unfinished and block[0].text[0].islower()
+    lefts: list[float] = []
+    for line in block:
+        if _ITEM.match(line.text):
+            while lefts and line.box[0] < lefts[-1] - EDGE * line.height:
+                lefts.pop()
+            if not lefts or line.box[0] > lefts[-1] + EDGE * line.height:
+                lefts.append(line.box[0])
+            found.append("    " * (len(lefts) - 1) + _with_marks(line.text))
+        elif found:
+            found[-1] = _joined(found[-1], _escaped(line.text))
+        else:
+            found.append(_escaped(line.text))
+    return found
+
+
+def _table(table: Table) -> str:
+    """A table of GitHub's Markdown; one whose first row is no header has an empty one."""
+    rows = [[_escaped(cell).replace("|", "\\|") for cell in row] for row in table.cells]
+    if not table.has_header:
+        rows = [[""] * len(rows[0]), *rows]
+    rule = ["---:" if numeric else "---" for numeric in table.numeric]
+    return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
+
+
+def _introduces(block: list[_Line], below: list[_Line], above: list[_Line], under_heading: bool) -> bool:
+    """Whether a short line stands alone between paragraphs, where they begin."""
+    (line, *more), (left, _, right, _) = block, union(one.box for one in below)
+    return (
+        not more
+        and bool(above)
+        and line.text[0].isupper()
+        and len(below) > 1
+        and _is_prose(below, _flowing(below))
+        and abs(line.box[0] - left) < EDGE * line.height
+        and line.box[2] - line.box[0] < 0.75 * (right - left)
+        and below[0].middle > line.middle
+        and (under_heading or line.middle - above[-1].middle > PITCH * line.height)
+    )
+
+
+@dataclass(frozen=True)
+class _Body:
+    """The type of a page's text."""
+
+    height: float
+    stroke_width: float
+    has_prose: bool
+
+
+def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
+    """The level of each block that is a heading, 1 to 6: by its number, else by the size of its type."""
+    sizes: dict[int, float] = {}
+    for i, block in enumerate(blocks):
+        size = min(line.height for line in block)
+        below = blocks[i + 1] if i + 1 < len(blocks) else []
+        larger = size > LARGER * body.height + ROUNDING / 2
+        bolder = body.stroke_width > 0 and min(line.stroke_width for line in block) > BOLDER * body.stroke_width
+        stands_over_text = bool(below) and not below[0].is_row and body.has_prose and not _ITEM.match(block[0].text)
+        if size > LARGE * body.height and len(block) <= LONGEST_HEADING and not any(line.is_row for line in block):
+            sizes[i] = size
+        if i in sizes or not _may_be_heading(block) or not (larger or stands_over_text):
+            continue
+        numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
+        if larger or bolder or numbered or _introduces(block, below, blocks[i - 1] if i else [], i - 1 in sizes):
+            sizes[i] = max(size, body.height)
+    tallest: list[float] = []  # of each level
+    for size in sorted(sizes.values(), reverse=True):
+        if not tallest or tallest[-1] > SAME_LEVEL * size:
+            tallest.append(size)
+    levels = {}
+    for i, size in sizes.items():
+        number = _NUMBERED.match(blocks[i][0].text)
+        rank = sum(size * SAME_LEVEL < tall for tall in tallest) + 1
+        levels[i] = min(DEEPEST, 2 + number[1].count(".") if number else rank)
+    return levels
+
+
+def _body(lines: list[_Line], blocks: list[list[_Line]]) -> _Body:
+    letters = [len(line.text) for line in lines]
+    height = float(np.percentile(np.repeat([line.height for line in lines], letters), 60))
+    stroke_width = float(np.median(np.repeat([line.stroke_width for line in lines], letters)))
+    return _Body(height, stroke_width, any(_is_prose(block, _flowing(block)) for block in blocks))
+
+
+def _flowing(block: list[_Line]) -> list[bool]:
+    """Of each line but the first whether it goes on with the sentence of the one above."""
+    left, right = min(line.box[0] for line in block), float(np.percentile([line.box[2] for line in block], 75))
+    return [_flows(a, b, left, right) for a, b in pairwise(block)]
+
+
+class _Writer:
+    """Puts the blocks of a page together as Markdown."""
+
+    def __init__(self) -> None:
+        self.found: list[str] = []
+        self.unfinished = False
+        """whether the paragraph before ended, with its column, in the middle of a sentence"""
+        self.in_list = False
+        """whether an item of a list came last"""
+
+    def add(self, text: str) -> None:
+        self.found.append(text)
+        self.unfinished = self.in_list = False
+
+    def add_heading(self, block: list[_Line], level: int) -> None:
+        title = re.sub(r"(?<=\s)#+$", r"\\\g<0>", " ".join(_escaped(line.text) for line in block))
+        self.add("#" * level + " " + title)
+
+    def add_block(self, block: list[_Line]) -> None:
+        """Lines that are neither a heading nor a table."""
+        flows = _flowing(block)
+        goes_on = self.unfinished and block[0].text[0].islower()
         prose = _is_prose(block, flows) or (goes_on and len(block) == 1 and not block[0].is_row)
-        if len(block) <= LONGEST_HEADING and smallest > HEADING * body:
-            title = re.sub(r"(?<=\s)#+$", r"\\\g<0>", " ".join(_escaped(line.text) for line in block))
-            found.append(("# " if smallest > TITLE * body else "## ") + title)
+        if _ITEM.match(block[0].text) and (len(block) == 1 or not prose or any(_ITEM.match(b.text) for b in block[1:])):
+            items = "\n".join(_items(block))
+            if self.in_list:
+                self.found[-1] += "\n" + items
+            else:
+                self.add(items)
+            self.in_list = True
         elif prose:
             first, *rest = _paragraphs(block, flows)
             if goes_on:
-                found[-1] = _joined(found[-1], first)
+                self.found[-1] = _joined(self.found[-1], first)
             else:
-                found.append(_escaped(first))
-            found += [_escaped(text) for text in rest]
+                self.found.append(_escaped(first))
+            self.found += [_escaped(text) for text in rest]
+            self.in_list = False
+            self.unfinished = re.search(r"[\w,-]$", block[-1].text) is not None
         else:
-            found.append("  \n".join(_escaped(line.text) for line in block))
-        unfinished = prose and re.search(r"[\w,-]$", block[-1].text) is not None
-    return "\n\n".join(found)
+            self.add("\\\n".join(_escaped(line.text) for line in block))
+
+
+def page_markdown(result: dict[str, Any]) -> str:
+    """A page, as `Page.to_dict` gives it, in Markdown; of one that was shown whole, the text as the model wrote it."""
+    read = [line for line in result.get("lines", []) if line["text"].strip()]
+    if result.get("mode") not in LINE_MODES or not read or any(line["box"] is None for line in read):
+        return result.get("text", "")
+    size = result.get("width", 0), result.get("height", 0)
+    lines = [_line(line, result.get("turned", 0), size) for line in read]
+    tables = find_tables([_row(line) for line in lines])
+    blocks: list[list[_Line]] = []
+    table_at: dict[int, Table] = {}  # a table's block -> it
+    at = 0
+    for table in tables:
+        blocks += _blocks(lines[at : table.first])
+        table_at[len(blocks)] = table
+        blocks.append(lines[table.first : table.last + 1])
+        at = table.last + 1
+    blocks += _blocks(lines[at:])
+    levels = _heading_levels(blocks, _body(lines, [b for i, b in enumerate(blocks) if i not in table_at]))
+    writer = _Writer()
+    for i, block in enumerate(blocks):
+        if i in table_at:
+            writer.add(_table(table_at[i]))
+        elif i in levels:
+            writer.add_heading(block, levels[i])
+        else:
+            writer.add_block(block)
+    return "\n\n".join(writer.found)

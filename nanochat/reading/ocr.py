@@ -6,41 +6,46 @@ The facade chooses the modes to show a page in and turns pages that lie on their
 
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import closing
 from itertools import islice
 from pathlib import Path
+from statistics import median
 from typing import Any, TypeVar
 
 from PIL import Image
 
-from nanochat.checkpoint import load_model
-from nanochat.common import choose_device
-from nanochat.deepencoder import VisionConfig
 from nanochat.engine import Engine
 from nanochat.engine.generator import Generator
-from nanochat.engine.int8 import to_int8
+from nanochat.engine.loading import load_reader
 from nanochat.errors import UserError
-from nanochat.image_process import ImageViews, open_image, show, view_mode
+from nanochat.files import models_folder
+from nanochat.image_process import ImageViews, PictureSource, open_image, show, view_mode
 from nanochat.lines.layout import Line, find_lines
-from nanochat.machine import choose_precision
+from nanochat.model_config import VisionConfig
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
+from nanochat.reading.documents import open_document
 from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
+from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import TRUSTED
 from nanochat.threads import Threads
 
 PROMPT = PROMPTS["free"]
-HOME = Path(__file__).parents[2] / "models"  # models that come with the project, by name
+HOME = models_folder()  # models that come with the project, by name
 SURE = 0.75  # mean probability under which `auto` looks again
 LADDERS = {  # of `auto`, by how the model was taught
     "square": ("tiny", "small", "base", "large", "gundam"),
     "native": ("native", "lines"),
     "lines": ("lines", "native"),
 }
-READING_MODES = (*MODES, "lines", "auto")
+READABLE = 10.0  # px: type that is lower in its view is not to be relied on
+DENSEST = 12.0  # characters to a vision token: pages of more were not trained on
+CUT = ("lines", "blocks")  # modes that show a page as several small views of its text
+READING_MODES = (*MODES, "lines", "blocks", "auto")
 T = TypeVar("T")
 
 
@@ -61,10 +66,23 @@ def find_model(name: str | Path) -> Path:
     return home
 
 
+def learnt_modes(meta: dict[str, Any], vision: VisionConfig) -> tuple[str, ...]:
+    """The modes in which a checkpoint was taught to read, the best one first, as its meta has them.
+
+    `reading_mode` names the best one and `reading_modes` all of them. Where the meta has neither: lines, and whole
+    pages too after the course of pages, if the training documents were drawn; otherwise the model's own view.
+    """
+    training = meta.get("training", {})
+    taught = tuple(meta.get("reading_modes", ()))
+    if not taught and vision.view == "native" and training.get("synth", False):
+        taught = ("lines", "native", "blocks") if training.get("course") == "pages" else ("lines",)
+    best = meta.get("reading_mode") or (taught or (vision.view,))[0]
+    return tuple(dict.fromkeys((best, *taught)))
+
+
 def learnt_mode(meta: dict[str, Any], vision: VisionConfig) -> str:
-    """What a checkpoint reads best: `reading_mode` of its meta; lines, if it learnt from drawn ones; its view."""
-    drawn = vision.view == "native" and meta.get("training", {}).get("synth", False)
-    return meta.get("reading_mode") or ("lines" if drawn else vision.view)
+    """The mode in which a checkpoint reads best."""
+    return learnt_modes(meta, vision)[0]
 
 
 class OCR:
@@ -77,7 +95,8 @@ class OCR:
 
     `locate_lines`: find the boxes of the lines of whole views, by one more pass over each answer. `reread`: read lines
     that the model was not sure of a second time, larger. `turn`: try the other orientations of pages that may lie on
-    their side or upside down.
+    their side or upside down. `backend`: `torch`; `onnx`, ONNX Runtime on the CPU, which does not heed `locate_lines`;
+    or `auto`, torch on a GPU and else onnx where the checkpoint has graphs. The text is the same.
     """
 
     def __init__(
@@ -92,29 +111,26 @@ class OCR:
         locate_lines: bool = True,
         reread: bool = True,
         turn: bool = True,
+        backend: str = "auto",
     ) -> None:
         self.threads = Threads()
-        self.device = choose_device(device)
-        if int8 and self.device.type != "cpu":
-            raise UserError(f"--int8 is for reading on a CPU, not on {self.device.type}")
-        self.model, self.tokenizer, self.meta = load_model(find_model(checkpoint), self.device)
-        self.precision = choose_precision("auto" if self.device.type == "cuda" else "float32", self.device)
-        self.model.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
-        if int8:
-            to_int8(self.model.gpt)
+        loaded = load_reader(find_model(checkpoint), device, backend, int8)
+        self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
+        self.device, self.precision = loaded.device, loaded.precision
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision
-        self.locate_lines, self.reread, self.turn = locate_lines, reread, turn
+        self.locate_lines = locate_lines and loaded.by_torch  # graphs do not tell where they look
+        self.reread, self.turn = reread, turn
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
-        self.own_mode = learnt_mode(self.meta, self.vision)
+        self.own_mode, *_ = self.taught = learnt_modes(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
 
     @property
     def learnt_modes(self) -> tuple[str, ...]:
         """The modes that the checkpoint was trained for, its own first."""
         trained = {"native": ("native", "auto"), "square": ("base",)}.get(self.vision.view, ())
-        return tuple(dict.fromkeys([self.own_mode, *trained]))
+        return tuple(dict.fromkeys([self.own_mode, *trained, *self.taught]))
 
     def _check_mode(self, mode: str) -> str:
         """Refuse a mode that there is not, warn of one that the checkpoint was not trained for."""
@@ -126,19 +142,41 @@ class OCR:
         if mode in MODES:
             get_mode(mode, self.vision.page, budget)
         if mode not in self.learnt_modes:
-            own = f"views in mode {self.own_mode}"
+            own = f"views in mode {' and '.join(self.taught)}"
             warnings.warn(f"this checkpoint was trained with {own}, not {mode}: expect worse text", stacklevel=3)
         return mode
 
     def read(
-        self, picture: str | Path | bytes | Image.Image, prompt: str = PROMPT, max_tokens: int | None = None
-    ) -> Page:
-        """Read one picture. Raises UserError when it cannot be opened, or the prompt has not one `<image>`."""
-        return next(self.read_many([open_image(picture)], prompt, max_tokens))
+        self,
+        source: PictureSource,
+        prompt: str = PROMPT,
+        max_tokens: int | None = None,
+        *,
+        pages: str = "",
+        dpi: int = 150,
+        password: str = "",
+    ) -> Page | Any:
+        """Read a picture or a PDF: `Page` for a picture, a list of them for a PDF.
+
+        `source`: a path, the bytes of a file, a Pillow image, or an array of pixels as `open_image` takes it.
+        `max_tokens`: longest answer about each view. For a PDF, `pages` ("1-3,7"; by default all) says which pages are
+        read, `dpi` at how many dots per inch they are drawn; `password` opens an encrypted one. Raises UserError when
+        the source cannot be opened, or the prompt has not one `<image>`.
+        """
+        if not _is_pdf(source):
+            return next(self.read_many([open_image(source)], prompt, max_tokens))
+        one_picture(prompt)
+        wanted = Selection(pages)
+        file = Source("the PDF", source) if isinstance(source, bytes) else Source(str(source))
+        with closing(open_document(file, dpi, password)) as document:
+            numbers = [n for n in range(1, document.n_pages + 1) if n in wanted]
+            if not numbers:
+                raise UserError(f"{file.name} has {document.n_pages} pages, none of them among {pages}")
+            return list(self.read_many((document.load(n) for n in numbers), prompt, max_tokens))
 
     def read_many(
         self,
-        pictures: Iterable[Image.Image],
+        pictures: Iterable[PictureSource],
         prompt: str = PROMPT,
         max_tokens: int | None = None,
         seconds: float | None = None,
@@ -169,7 +207,7 @@ class OCR:
         pages = self._climb(pictures, [find_lines(picture) for picture in pictures], ladder, ask)
         if not self.turn:
             return pages
-        doubtful = [i for i, page in enumerate(pages) if page.mode == "lines" and in_doubt(page)]
+        doubtful = [i for i, page in enumerate(pages) if page.mode in CUT and in_doubt(page)]
         turns = find_turns(
             [pictures[i] for i in doubtful],
             [pages[i] for i in doubtful],
@@ -196,11 +234,30 @@ class OCR:
             for i, page in zip(left, answerer.read(shown, [pictures[i] for i in left], ask), strict=True):
                 verdict = audit(lines[i], page.text) if ask.is_for_text else Audit(0, 0)
                 page.ink, page.expected_characters = verdict.verdict, verdict.expected
+                if mode == "native" and ask.is_for_text:
+                    self._doubt_one_view(page, lines[i])
                 pages[i] = _better(pages[i], page) if i in pages else page
         for i, page in pages.items():
             if page.mode != ladder[-1]:
                 page.most_vision_tokens = answerer.show(pictures[i], lines[i], ladder[-1]).n_tokens
         return [pages[i] for i in range(len(pictures))]
+
+    def _doubt_one_view(self, page: Page, lines: list[Line]) -> None:
+        """Note what a page shown in one view is too large or dense for; take away text read where there is none."""
+        if not lines:
+            if page.ink != "ok" or page.mean_probability < SURE:
+                page.text, page.lines, page.ink = "", [], "ok"
+            return
+        mode = view_mode("native", self.vision.image_size, self.vision.page, self.max_vision_tokens)
+        scale = mode.scaled(page.width, page.height)[1] / page.height
+        type_height = scale * median(segment.height for line in lines for segment in line.segments)
+        density = page.expected_characters / mode.layout(page.width, page.height).n_tokens
+        if type_height < READABLE or density > DENSEST:
+            other = next((name for name in self.taught if name in CUT), "lines")
+            page.note = (
+                f"in one view its type is {type_height:.0f} pixels high, with {density:.0f} characters to a vision "
+                f"token: too small or dense to be read well; take --mode {other}"
+            )
 
     def _ladder(self, ask: Ask) -> tuple[str, ...]:
         """The modes to try, in order; a question about the whole page is not asked of its single lines."""
@@ -208,7 +265,20 @@ class OCR:
         if self.mode == "auto":
             kind = "lines" if self.own_mode == "lines" else self.vision.view
             ladder = LADDERS.get(kind, LADDERS["square"])
-        return tuple(dict.fromkeys("native" if mode == "lines" and not ask.is_for_text else mode for mode in ladder))
+        return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
+
+
+def _is_pdf(source: object) -> bool:
+    """Whether a path or the bytes of a file are a PDF, whatever it is called."""
+    if isinstance(source, bytes):
+        return b"%PDF-" in source[:1024]
+    if not isinstance(source, str | Path):
+        return False
+    try:
+        with open(source, "rb") as file:
+            return b"%PDF-" in file.read(1024)
+    except (OSError, ValueError):  # opening it as a picture says what is wrong
+        return False
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:

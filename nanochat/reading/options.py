@@ -8,7 +8,10 @@ from nanochat.prompts import asked
 from nanochat.reading.sources import Selection
 
 Format = Literal["txt", "md", "json", "html", "hocr", "pdf"]
-ReadingMode = Literal["", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "auto"]
+BackendName = Literal["auto", "torch", "onnx"]  # as in engine/loading.py, which is too heavy to import here
+ReadingMode = Literal[
+    "", "tiny", "small", "base", "large", "gundam", "gundam-master", "native", "lines", "blocks", "auto"
+]
 
 
 def check_least(least: int, **options: float | None) -> None:
@@ -31,8 +34,9 @@ class ModelOptions(CheckpointOption):
     """Which model reads, and how pages are shown to it."""
 
     mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), auto
-    (another where the first is in doubt); by default what the model was trained for"""
+    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), blocks
+    (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
+    trained for"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -14,7 +14,7 @@ from nanochat.lines.boxes import Box, turn_box, turn_size
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import Line
 from nanochat.reading.ink_audit import room
-from nanochat.reading.page import Page
+from nanochat.reading.page import Page, Part
 
 CLOCKWISE = {
     90: Image.Transpose.ROTATE_270,
@@ -30,6 +30,7 @@ SURE, SURER = 0.8, 0.08  # mean probability of some of its lines then; more by t
 MORE, SURE_ENOUGH = 3.0, 0.75  # times the characters, which, if not few, need no more than this probability
 NO_LESS = 0.5  # times the characters: fewer are no reason
 SOME = 6  # lines that are read of each way
+STRETCH = 2.0  # type heights: a shorter stretch, of a letter or two, looks much alike whichever way it is turned
 
 
 class Sight(NamedTuple):
@@ -89,7 +90,8 @@ def find_turns(
     for i, picture in enumerate(pictures):
         for degrees in CLOCKWISE:
             turned = turn(picture, degrees)
-            longest = sorted(find_segments(turned), key=lambda s: s.length / s.height, reverse=True)
+            stretches = [s for s in find_segments(turned) if s.length >= STRETCH * s.height]
+            longest = sorted(stretches, key=lambda s: s.length / s.height, reverse=True)
             lines = [Line((segment,)) for segment in longest]
             characters = sum(room(lines))
             if characters >= max(LEAST, NO_LESS * lying[i].characters):
@@ -113,9 +115,9 @@ def turn_back(page: Page, degrees: int) -> Page:
     def back(box: Box | None) -> Any:
         return box and turn_box(box, 360 - degrees, (page.width, page.height))
 
-    lines = [
-        replace(line, box=back(line.box), parts=[replace(part, box=back(part.box)) for part in line.parts])
-        for line in page.lines
-    ]
+    def part_back(part: Part) -> Part:
+        return replace(part, box=back(part.box), word_boxes=[back(box) for box in part.word_boxes])
+
+    lines = [replace(line, box=back(line.box), parts=list(map(part_back, line.parts))) for line in page.lines]
     width, height = turn_size((page.width, page.height), degrees)
     return replace(page, turned=degrees, lines=lines, width=width, height=height)

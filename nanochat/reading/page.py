@@ -7,6 +7,16 @@ from nanochat.reading.grounding import Block
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.state import PageState
 
+READABLE = 0.92
+"""Mean probability under which a page or a line is probably not readable: in an alphabet that the model does not know,
+handwriting, or a type unlike print. Its text may then be invented."""
+ENOUGH = 4  # characters of a text that its probability says something about
+
+
+def is_readable(text: str, mean_probability: float) -> bool:
+    """Whether a text that was read with this mean probability is probably what stands there."""
+    return mean_probability >= READABLE or sum(not c.isspace() for c in text) < ENOUGH
+
 
 @dataclass
 class Part:
@@ -14,6 +24,10 @@ class Part:
 
     text: str
     box: Box
+    word_boxes: list[Box] = field(default_factory=list)
+    """of each word of the text, where they are known"""
+    stroke_width: float = 0.0
+    """how thick its strokes are, in heights of its type: more where it is bold; 0 where that is not known"""
 
 
 @dataclass
@@ -29,6 +43,11 @@ class TextLine:
     """of a view with many lines: the places that the model drew from most while it wrote this one"""
     parts: list[Part] = field(default_factory=list)
     """of a line that was cut into pieces: what was read of each, and its place; they add up to the line"""
+    readable: bool = field(init=False)
+    """whether it is probably what stands there, by `is_readable`"""
+
+    def __post_init__(self) -> None:
+        self.readable = is_readable(self.text, self.mean_probability)
 
 
 @dataclass
@@ -64,9 +83,22 @@ class Page:
     """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
     turned: int = 0
     """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
+    note: str = ""
+    """what speaks against the mode in which the page was shown, such as type that is too small in it"""
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     """of a grounded answer"""
+    notes: list[str] = field(default_factory=list)
+    """what was done with the picture, or left undone, that a reader of the text should know"""
+    readable: bool = field(init=False)
+    """whether the text is probably what stands there, by `is_readable`"""
+
+    def __post_init__(self) -> None:
+        """A page is judged by the lines that were kept, unless most were left out."""
+        lengths = [len(line.text) for line in self.lines]
+        sure = sum(line.mean_probability * n for line, n in zip(self.lines, lengths)) / max(1, sum(lengths))
+        readable = is_readable(self.text, sure if sum(lengths) else self.mean_probability)
+        self.readable = readable and self.unclear <= max(1, len(self.lines))
 
     @property
     def markdown(self) -> str:

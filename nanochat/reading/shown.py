@@ -1,11 +1,12 @@
 """One picture as it is shown to a model in one mode: as a whole, or cut into pieces."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from nanochat.image_process import ImageViews
 from nanochat.lines.cut import Piece
 from nanochat.lines.layout import Line
 from nanochat.modes import Mode
+from nanochat.reading.blocks import PageBlock
 
 
 @dataclass(frozen=True)
@@ -18,6 +19,8 @@ class Shown:
     """all lines found in the picture, whatever the mode"""
     pieces: list[Piece]
     """in mode `lines`, the piece of a line in each view; otherwise empty"""
+    blocks: list[PageBlock] = field(default_factory=list)
+    """in mode `blocks`, the block in each view; otherwise empty"""
     view_mode: Mode | None = None
     """how a picture that is shown as a whole became its view"""
     spare_vision_tokens: int = 0

@@ -18,6 +18,7 @@ from nanochat.lines.boxes import Box, union
 from nanochat.lines.layout import Line
 from nanochat.reading.documents import PDF, PDFIUM
 from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.state import PageState
 
 TextLayerMode = Literal["auto", "only", "never"]
 
@@ -206,6 +207,6 @@ def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -
         texts.append(TextLine(text, box, 1.0, 1.0, parts=[Part(text, box)]))
     return Page(
         text="\n".join(line.text for line in texts), vision_tokens=0, most_vision_tokens=0, tokens=0, seconds=0.0,
-        stopped="end", mode="text-layer", views=0, width=size[0], height=size[1], status="ok", mean_probability=1.0,
-        min_probability=1.0, lines=texts,
+        stopped="end", mode="text-layer", views=0, width=size[0], height=size[1], status=PageState.OK,
+        mean_probability=1.0, min_probability=1.0, lines=texts,
     )  # fmt: skip

@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse, Response
 
 from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.reading.answer import LINE_TOKENS
-from nanochat.reading.ocr import OCR
+from nanochat.reading.ocr import CUT, OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError
@@ -23,7 +23,7 @@ from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
 from nanochat.tokenizer import RustBPETokenizer
 
-IN_PIECES = ("lines", "auto")  # modes that read a page as several views
+IN_PIECES = (*CUT, "auto")  # modes that read a page as several views
 
 
 def is_page_question(ocr: OCR, asked: ChatRequest, question: Question) -> bool:

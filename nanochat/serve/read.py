@@ -274,5 +274,8 @@ async def _whole(events: AsyncIterator[Event], format: str) -> Response:
     between = "\n---\n\n" if format == "md" else "\f"
     text = between.join(page.get("markdown" if format == "md" else "text", "") + "\n" for page in pages)
     kind = "text/markdown" if format == "md" else "text/plain"
-    ended = {"X-Nano-Ocr-Status": ",".join(page["status"] for page in pages)}  # of each page: the text does not tell
+    ended = {  # of each page: the text does not tell
+        "X-Nano-Ocr-Status": ",".join(page["status"] for page in pages),
+        "X-Nano-Ocr-Readable": ",".join(str(page.get("readable", False)).lower() for page in pages),
+    }
     return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8", headers=ended)

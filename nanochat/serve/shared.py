@@ -4,18 +4,21 @@ import copy
 import queue
 from collections.abc import Callable, Sequence
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from nanochat.engine import Guard
 from nanochat.engine.batching import Generation, Prompt, Sampling
-from nanochat.nano_deepseek_ocr import Pixels
 from nanochat.reading.ocr import OCR
 from nanochat.serve.worker import News, Submission, Worker
+
+if TYPE_CHECKING:
+    from nanochat.nano_deepseek_ocr import Pixels
 
 OnNews = Callable[[int, News], None]
 """(number of the view, counted over the request; what is new of it); called in the request's thread"""
 
 
-NO_LIMIT = Guard()
+NO_LIMIT, GREEDY = Guard(), Sampling()
 
 
 class Cancelled(Exception):
@@ -41,15 +44,15 @@ class SharedEngine:
     def generate_batch(
         self,
         prompts: list[list[int]],
-        pixel_values: Pixels | None = None,
+        pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        *,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
-        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [Sampling()], guard))
+        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
         self.readings = []

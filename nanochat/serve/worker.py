@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from nanochat.engine import Engine
 from nanochat.engine.batching import Answer, Generation, Prompt
-from nanochat.machine import Precision
+from nanochat.precision import Precision
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import log
 from nanochat.serve.metrics import Metrics

@@ -1,11 +1,12 @@
-"""Synthetic documents without end: seeded pictures with their exact text and the box of every glyph."""
+"""Endless synthetic documents: pictures drawn from a seed, with their exact text and the box of every glyph."""
 
 from nanochat.synth.document import Document
 from nanochat.synth.draw import SPLITS, draw_document
 from nanochat.synth.fonts import FontSet, find_fonts
-from nanochat.synth.levels import CURRICULUM, LEVELS, ONE_VIEW_TIERS, STRIPS, TEXT, TIERS, Level
+from nanochat.synth.levels import BLOCKS, CURRICULUM, LEVELS, ONE_VIEW_TIERS, STRIPS, TEXT, TIERS, Level
 
 __all__ = [
+    "BLOCKS",
     "CURRICULUM",
     "LEVELS",
     "ONE_VIEW_TIERS",

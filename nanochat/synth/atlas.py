@@ -41,7 +41,8 @@ def _proportions(face: Face) -> tuple[float, float, float, float]:
 def _accents(face: Face) -> float:
     """How far accented letters stand out above all others, over the type's size."""
     px = 64
-    return max(0.0, -_open(face.path, face.index, px).getbbox(LETTERS, anchor="ls")[1] / px - _proportions(face)[0])
+    letters = face.highest or LETTERS
+    return max(0.0, -_open(face.path, face.index, px).getbbox(letters, anchor="ls")[1] / px - _proportions(face)[0])
 
 
 class Atlas(dict[str, Glyph]):
@@ -58,7 +59,7 @@ class Atlas(dict[str, Glyph]):
         top, bottom, x_height, typical = _proportions(face)
         self.ascent = math.ceil(top * px + 0.5)  # rows above the baseline that characters reach; hinting adds up to one
         self.descent = math.ceil(bottom * px + 0.5)  # rows below it
-        self.rise = math.ceil(_accents(face) * px) if face.western else 0
+        self.rise = math.ceil(_accents(face) * px) if face.highest or face.western else 0
         self.x_height = x_height * px
         self.typical_advance = typical * px
 

@@ -1,7 +1,7 @@
-"""What stands alone beside the lines of a document: single letters, which are to be read, and rows of marks.
+"""Single letters and rows of marks beside the lines of a document; the letters are to be read, the rows are not.
 
-Receipts have a column of ones, of colons; a line finder that knows only words overlooks them. Rows of stars, dots and
-dashes part what is printed, or lead from a label to its value: like drawn lines they are no text.
+Receipts have a column of ones or of colons, which a line finder that was trained on words alone overlooks. Rows of
+stars, dots and dashes separate parts of a receipt or lead from a label to its value: like rules they are not text.
 """
 
 import random

@@ -28,9 +28,12 @@ class Canvas:
         return self.image.shape[0]
 
     def write(
-        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, spread: float = 0.0, join: bool = False
-    ) -> None:
+        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, spread: float = 0.0, join: bool = False,
+        pitch: float = 0.0,
+    ) -> None:  # fmt: skip
         """Set `text` with the pen at `x` px on the baseline, `spread` px added to each space.
+
+        With a `pitch` every character, spaces too, stands in the middle of a place that is `pitch` px wide.
 
         Begins a new line of the document's text; with `join` the text goes on in the line before it, after one space
         whose box follows the glyph that was set last (cells of a table, the two ends of a row).
@@ -44,7 +47,13 @@ class Canvas:
             self.rise = max(self.rise, atlas.rise)
         top, bottom = baseline - atlas.ascent, baseline + atlas.descent
         middle = baseline - atlas.x_height / 2
-        for start, end in self.scrap(x, baseline, text, atlas, ink, spread):
+        if pitch:
+            spans = [(x + k * pitch, x + (k + 1) * pitch) for k in range(len(text))]
+            for (start, end), char in zip(spans, text):
+                self.scrap((start + end - atlas[char].advance) / 2, baseline, char, atlas, ink)
+        else:
+            spans = self.scrap(x, baseline, text, atlas, ink, spread)
+        for start, end in spans:
             self._boxes.append((start, top, end, bottom))
             self._centres.append(((start + end) / 2, middle))
 

@@ -1,7 +1,7 @@
-"""Which level of synthetic documents comes next: a step up when the present level is read well enough.
+"""Which level of synthetic documents comes next: one level up when the current one is read well enough.
 
-A clock does not work (it runs ahead of the reader), and a level no longer shown is forgotten, so most batches come
-from the present level, some from every earlier one, a few from the next.
+Levels do not advance by step count, which would run ahead of the model. A level that is no longer shown is forgotten,
+so most batches come from the current level, some from all earlier ones, a few from the next.
 """
 
 from dataclasses import dataclass, field
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from nanochat.plans import FixedPlan
-from nanochat.synth.levels import LEVELS, STRIPS, TEXT
+from nanochat.synth.levels import BLOCKS, LEVELS, STRIPS, TEXT
 
 Key = tuple[str, int]  # level's name, number of the document
 SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
@@ -49,7 +49,7 @@ class Curriculum:
 
     def batch_size(self, name: str) -> int:
         """Documents of one level in a batch, by area."""
-        level = LEVELS[{TEXT: "note", STRIPS: "line256"}.get(name, name)]
+        level = LEVELS[{TEXT: "note", STRIPS: "line256", BLOCKS: "leaf"}.get(name, name)]
         return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
 
     def _level(self, k: int) -> str:

@@ -1,4 +1,4 @@
-"""What print, paper, light, lens and file do to a picture; none of it moves a pixel's content."""
+"""Degradations by print, paper, light, lens and file format; none of them moves the content of the picture."""
 
 import random
 from functools import cache
@@ -7,13 +7,13 @@ import cv2
 import numpy as np
 
 TOLD_APART = 0.6  # share of what is black and white that must be ink and paper, more than by chance
-_BANK = 1280  # px, no sheet is larger: `draw` makes none more than twice as large as its picture
+_BANK, _LARGE_BANK = 1280, 2304  # px; the second is for what does not fit the first, and no sheet is larger
 
 
 @cache
-def _bank(sigma: float) -> np.ndarray:
-    """(1280, 1280) float32 noise of mean 0 and deviation 1, blurred by `sigma` px, the same in every process."""
-    field: np.ndarray = np.random.default_rng(20240611).standard_normal((_BANK, _BANK), np.float32)
+def _bank(sigma: float, side: int) -> np.ndarray:
+    """(side, side) float32 noise of mean 0 and deviation 1, blurred by `sigma` px, the same in every process."""
+    field: np.ndarray = np.random.default_rng(20240611).standard_normal((side, side), np.float32)
     if sigma:
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
     return (field - field.mean()) / field.std()
@@ -22,8 +22,9 @@ def _bank(sigma: float) -> np.ndarray:
 def noise(shape: tuple[int, ...], rng: random.Random, sigma: float = 0) -> np.ndarray:
     """Noise (H, W), or (H, W, 1) for a colour `shape`: a window of one large fixed field, blurred by 0, 1, 3 or 24."""
     height, width = shape[:2]
-    y, x = rng.randrange(_BANK - height + 1), rng.randrange(_BANK - width + 1)
-    window = _bank(sigma)[y : y + height, x : x + width]
+    side = _BANK if max(height, width) <= _BANK else _LARGE_BANK
+    y, x = rng.randrange(side - height + 1), rng.randrange(side - width + 1)
+    window = _bank(sigma, side)[y : y + height, x : x + width]
     return window[:, :, None] if len(shape) == 3 else window
 
 

@@ -9,20 +9,31 @@ from nanochat.synth import geometry
 from nanochat.synth.canvas import Canvas, Ink
 from nanochat.synth.degrade import camera, strokes
 from nanochat.synth.document import Document
-from nanochat.synth.fonts import PLAIN, PRINTED, FontSet, find_fonts
-from nanochat.synth.languages import pick_language
+from nanochat.synth.fonts import PLAIN, PRINTED, FontSet, draws, find_fonts, for_all_letters
+from nanochat.synth.languages import (
+    CENTRAL_LANGUAGES,
+    MARKS,
+    Language,
+    language,
+    pick_language,
+    pick_taught_language,
+)
 from nanochat.synth.layouts import LAYOUTS, Sheet, draw
 from nanochat.synth.layouts.scene import clutter
 from nanochat.synth.layouts.sheet import Faces
 from nanochat.synth.levels import Level
+from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE
 from nanochat.synth.writer import Writer
 
-SPLITS = ("train", "val", "unseen", "hard", "latin")
+SPLITS = ("train", "val", "unseen", "hard", "latin", "central")
 _SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few: glyphs are soon cached
 _LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 _AS_TYPED = str.maketrans(PRINTED + "„‚", PLAIN + "\"'")
 ABROAD = 0.35  # share of the documents of training that are in another language than English
+ELLIPSIS = "…"
+# Shares of the documents of training that are of other kinds than their level's: long strings, combs.
+STRINGS, COMBS = 0.05, 0.03
 EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
 
 
@@ -31,14 +42,20 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
 
     split: "train"; "val", other seeds of the same; "unseen", held-out font families and held-out words alone; "hard",
     trained fonts and words under the heaviest degradations; "latin", other seeds in the other languages of western
-    Europe alone. fonts: those of the machine by default, on which the drawing depends. Raises UserError where no font
-    is usable, or for "unseen" no held-out one.
+    Europe alone; "central", other seeds in those of central Europe, one after another. fonts: those of the machine by
+    default, on which the drawing depends. Raises UserError where no font is usable, or none of those that are needed:
+    held-out ones for "unseen", such as have a language's letters.
+
+    Symbols, other languages than western Europe's and "…" are in "train" and "central" alone: the other sets are
+    measured from one release to the next and stay as they are, pixel for pixel.
     """
     assert split in SPLITS, split
     rng = random.Random(f"{split}/{level.name}/{seed}")
     strength = 1.0 if split == "hard" else level.degrade
     paper, ink = _colours(rng, strength)
     kind = rng.choice(level.kinds)
+    if split == "train":
+        kind = _other_kind(kind, level, rng)
     px = _type_size(level, LAYOUTS[kind].columns, rng)
     if rng.random() < EMPTY_SHARE:
         canvas = Canvas(level.width, level.height, paper)
@@ -47,10 +64,12 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     else:
         wide, tall = _proportions(level, px, kind, rng)
         canvas = Canvas(round(level.width * wide), round(level.height * tall), paper)
-        abroad = split == "latin" or (split == "train" and rng.random() < ABROAD)
-        faces = _faces(fonts or find_fonts(), LAYOUTS[kind].mono, rng, split == "unseen", abroad)
-        language = pick_language(rng) if abroad else None
-        writer = Writer(rng, split == "unseen", faces.plain.extras, language)
+        spoken = _language(split, seed, rng)
+        faces = _faces(fonts or find_fonts(), LAYOUTS[kind].mono, rng, split, spoken)
+        if split == "latin":
+            spoken = pick_language(rng)
+        symbols = _symbols(faces, px) if split == "train" else ""
+        writer = Writer(rng, split == "unseen", faces.plain.extras, spoken, symbols)
         draw(kind, Sheet(canvas, level, faces, round(px * tall), ink, writer))
     boxes, centres, line_ids = canvas.glyphs()
     image = canvas.image
@@ -59,7 +78,47 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     image, boxes, centres = _lay(image, boxes, centres, canvas.rise, level, strength, rng)
     image = camera(image, px, strength, rng)
     text = "\n".join(canvas.lines).translate(_AS_TYPED)
+    if ELLIPSIS in text:
+        boxes, centres, line_ids = _three_dots(text.replace("\n", ""), boxes, centres, line_ids)
+        text = text.replace(ELLIPSIS, "...")
     return Document(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
+
+
+def _three_dots(
+    chars: str, boxes: np.ndarray, centres: np.ndarray, line_ids: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(boxes, centres, line ids) with three places side by side for each character "…", which is read as three dots."""
+    dots = np.array([char == ELLIPSIS for char in chars], bool)
+    times = np.where(dots, 3, 1)
+    third = (boxes[:, 2] - boxes[:, 0]) / 3
+    boxes, centres, line_ids = (np.repeat(field, times, axis=0) for field in (boxes, centres, line_ids))
+    first = np.cumsum(times)[dots] - 3
+    for k in range(3):
+        boxes[first + k, 0] += k * third[dots]
+        boxes[first + k, 2] = boxes[first + k, 0] + third[dots]
+        centres[first + k, 0] += (k - 1) * third[dots]
+    return boxes, centres, line_ids
+
+
+def _language(split: str, seed: int, rng: random.Random) -> Language | None:
+    """The language that is chosen before the type; None for English and, in "latin", where it is chosen after it."""
+    if split == "central":
+        return language(CENTRAL_LANGUAGES[seed % len(CENTRAL_LANGUAGES)])
+    return pick_taught_language(rng) if split == "train" and rng.random() < ABROAD else None
+
+
+def _other_kind(kind: str, level: Level, rng: random.Random) -> str:
+    """`kind`, or now and then one that no level has, where that level has room for it."""
+    form = rng.random()
+    if level.max_chars < 20 or form > STRINGS + COMBS:
+        return kind
+    return "strings" if form < STRINGS else "combs"
+
+
+def _symbols(faces: Faces, px: int) -> str:
+    """The symbols that both faces draw and that can be told apart at `px`."""
+    common = [char for char in faces.plain.symbols if char in faces.bold.symbols]
+    return "".join(char for char in common if px >= LEAST_PX_OF_FINE or char not in FINE)
 
 
 def _type_size(level: Level, columns: int, rng: random.Random) -> int:
@@ -87,14 +146,19 @@ def _proportions(level: Level, px: int, kind: str, rng: random.Random) -> tuple[
     return factor, factor
 
 
-def _faces(fonts: FontSet, mono_share: float, rng: random.Random, held_out: bool, accents: bool) -> Faces:
+def _faces(fonts: FontSet, mono_share: float, rng: random.Random, split: str, spoken: Language | None) -> Faces:
     mono = rng.random() < mono_share
     for _ in range(100):
-        face = fonts.pick(rng, held_out, mono)
+        face = fonts.pick(rng, split == "unseen", mono)
         faces = Faces(face, fonts.bold(face))
-        if not accents or (faces.plain.western and faces.bold.western):
+        if spoken is not None and spoken.letters:
+            marks = "".join({*MARKS} & {*"".join(spoken.quotes)}) + "€"
+            if all(draws(face, spoken.letters, marks) for face in faces):
+                return Faces(*map(for_all_letters, faces))
+        elif (spoken is None and split != "latin") or (faces.plain.western and faces.bold.western):
             return faces
-    raise UserError("no font with the letters of western Europe is installed: run `bash runs/fonts.sh`")
+    letters = f"of {spoken.name}" if spoken is not None and spoken.letters else "of western Europe"
+    raise UserError(f"no font with the letters {letters} is installed: run `bash runs/fonts.sh`")
 
 
 def _lay(

@@ -16,6 +16,26 @@ _REFERENCES = (
     *("99999", "999999", "AA-9999", "A999999", "9999/99", "AA99/9999", "99-9999-A", "#9999", "9999999999"),
     *("999999-A", "999999999999", "AAA99999999", "99999/999/A9999"),
 )
+_LONG = (
+    *(
+        "99999999999999999999",
+        "9999 9999 9999 9999",
+        "9999-9999-9999-9999",
+        "999999-999999-999999-9999",
+        "AAAA-AAAA-AAAA",
+    ),
+    *("9.999.999,99", "9'999'999.99", "99'999.90", "9,999,999.99", "(999,999.99)", "9.999.999.999", "-99,999.99"),
+    *("AA99 9999 9999 9999 9999 99", "AA99AAAA9999999999", "AA999999999", "99A999999999999", "AAAAAAAA999"),
+    *(
+        "9999999999999-9",
+        "99.999.999/9999-99",
+        "99:99:99:99:99:99",
+        "9999-99-99A99:99:99",
+        "A9A9A9A9A9",
+        "AAA-99999-AAA",
+    ),
+)
+_ALIKE = "0O8B6G5S1I2Z0D85B60"  # what till print and dots turn into each other
 _KINDS = {"9": string.digits, "A": string.ascii_uppercase}
 
 
@@ -23,11 +43,14 @@ class Figures:
     """Writes figures from `rng`, all of them with the signs of printable ASCII and those of `extras` alone.
 
     months: the names to write dates with; English ones mostly as their first three letters. abroad: whether sums stand
-    as they do in western Europe outside Britain, the comma before the cents.
+    as they do in Europe outside Britain, the comma before the cents. currencies: what may stand behind a sum abroad;
+    none: those of western Europe.
     """
 
-    def __init__(self, rng: random.Random, extras: str, months: Sequence[str], abroad: bool) -> None:
-        self.rng, self.extras, self.months, self.abroad = rng, extras, months, abroad
+    def __init__(
+        self, rng: random.Random, extras: str, months: Sequence[str], abroad: bool, currencies: Sequence[str] = ()
+    ) -> None:
+        self.rng, self.extras, self.months, self.abroad, self.currencies = rng, extras, months, abroad, currencies
 
     def number(self) -> str:
         """A plain number: grouped, decimal, signed, a percentage, an ordinal or a count."""
@@ -59,10 +82,10 @@ class Figures:
             text = text.translate({ord(","): rng.choice(" ..") if self.abroad else " ", ord("."): ","})
         signs = ["$", "$", "$ ", "USD ", "EUR ", "RM", "RM ", *(sign for sign in self.extras if sign in "£€")]
         if self.abroad:
-            signs = ["€", "€ ", "EUR ", "kr ", "CHF "]
+            signs = ["€", "€ ", "EUR "] if self.currencies else ["€", "€ ", "EUR ", "kr ", "CHF "]
         form = rng.random()
         if self.abroad and form < 0.3:
-            text += rng.choice((" €", " €", "€", " EUR", " kr"))
+            text += rng.choice(self.currencies or (" €", " €", "€", " EUR", " kr"))
         elif form < 0.45:
             text = rng.choice(signs) + text
         elif form < 0.52:
@@ -115,6 +138,51 @@ class Figures:
     def card(self) -> str:
         """The number of a card as tills print it: but for its last four digits hidden, or left out."""
         return self.filled(self.rng.choice(("9999", "****9999", "XXXX9999", "XXXXXXXXXXXX9999", "**** **** **** 9999")))
+
+    def long_string(self, longest: int) -> str:
+        """A string of up to `longest` characters whose every character counts: numbers, hashes, codes of machines."""
+        rng = self.rng
+        form = rng.random()
+        if form < 0.4:
+            return self.filled(rng.choice(_LONG))[:longest].strip()
+        length = rng.randint(min(8, longest), max(min(longest, 40), 1))
+        if form < 0.55:  # what is easily taken for something else
+            return "".join(rng.choices(_ALIKE, k=min(length, 20)))
+        if form < 0.65:  # one digit over and over, with another between
+            digits = [rng.choice("0123456789")] * min(length, 16)
+            digits[rng.randrange(len(digits))] = rng.choice(string.digits)
+            return "".join(digits)
+        if form < 0.75:
+            return "".join(rng.choices("0123456789abcdef", k=length))
+        if form < 0.83:
+            return "".join(rng.choices(string.ascii_letters + string.digits + "-_+/", k=length))
+        if form < 0.92:  # a passport's lines for machines
+            parts = (
+                "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 9))) for _ in range(rng.randint(1, 3))
+            )
+            start = self.filled(rng.choice(("A<AAA", "A9999999<9AAA9999999A", "AAAAA<<", "")))
+            return (start + "".join(part + "<" * rng.choice((1, 1, 2, 3)) for part in parts)).ljust(length, "<")[
+                :longest
+            ]
+        return self._address(longest)
+
+    def _address(self, longest: int) -> str:
+        """A long address on the net, of made-up parts."""
+        rng = self.rng
+        start = rng.choice(("https://", "http://", "www.", "ftp://", "https://www."))
+        parts = ["".join(rng.choices(string.ascii_lowercase + "0123456789", k=rng.randint(2, 9))) for _ in range(5)]
+        text = f"{start}{parts[0]}.{rng.choice(('com', 'org', 'net', 'io', 'co.uk'))}/{parts[1]}"
+        for part in parts[2:]:
+            text += rng.choice(("/", "/", "?id=", "&q=", "-", "_", "#", "%20", ".")) + part
+        return text[:longest]
+
+    def comb_text(self, longest: int) -> str:
+        """What is filled into boxes for one character each, at most `longest` of them: codes and numbers."""
+        rng = self.rng
+        pattern = rng.choice(
+            (*_REFERENCES, "AA99999999999999999999", "99999999", "999999", "99 99 9999", "A99999999", "99999")
+        )
+        return self.filled(pattern)[: max(longest, 0)].strip()
 
     def filled(self, pattern: str) -> str:
         """A pattern with a digit for each 9 and a capital for each A."""

@@ -6,7 +6,8 @@ import random
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
+import unicodedata
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
 from pathlib import Path
 
@@ -15,7 +16,8 @@ from PIL import ImageFont
 
 from nanochat.errors import UserError
 from nanochat.synth.languages import MARKS
-from nanochat.tokenizer import LETTERS
+from nanochat.synth.signs import SIGNS
+from nanochat.tokenizer import CHARACTERS, LETTERS
 
 ASCII = "".join(map(chr, range(33, 127)))
 _SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these as it should draws all of ASCII
@@ -54,9 +56,14 @@ _MONO = re.compile(
 _NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
 
 
+# Letters that stand highest with their accents, of all alphabets of Europe.
+_HIGHEST = LETTERS + "ČĎĚŇŘŠŤŮŽĹĽŔĆŃŚŹŻŐŰĂĞİĄĖŪĪĢЁЙЇҐЂЋΆΈΉΊΪΫ"
+
+
 def capital(char: str) -> str:
-    """The capital of a letter of western Europe; what has none, as it is."""
-    return char.upper() if (char in LETTERS and char != "ß") or char.isascii() else char
+    """The capital of a letter; what has none that is one letter, as it is."""
+    known = char.isascii() or (char in CHARACTERS and char not in "ßµªº")
+    return char.upper() if known and len(char.upper()) == 1 else char
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +76,7 @@ class Face:
     index: int
     extras: str  # the characters of EXTRAS that it can draw besides printable ASCII
     small_capitals: bool = False  # it sets small letters as capitals of a smaller size
+    highest: str = ""  # the letters that show how far accents reach; "": western Europe's, see `for_all_letters`
 
     @cached_property
     def plain(self) -> bool:
@@ -87,6 +95,39 @@ class Face:
         letters = [_ink(font, char) for char in LETTERS + "aceinouACEINOU"]
         drawn = {*letters, *(_ink(font, mark) for mark in MARKS)}
         return not drawn & {b"", _ink(font, _MISSING)} and len({*letters}) == len(letters)
+
+    @cached_property
+    def symbols(self) -> str:
+        """Those of `signs.SIGNS` that it draws, each unlike the digit or letter that it is a small form of."""
+        font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
+        lacking = {b"", _ink(font, _MISSING)}
+        found = []
+        for char in SIGNS:
+            ink, plain = _ink(font, char), unicodedata.normalize("NFKC", char)
+            if ink not in lacking and (plain == char or len(plain) > 1 or ink != _ink(font, plain)):
+                found.append(char)
+        return "".join(found)
+
+
+@cache
+def draws(face: Face, letters: str, marks: str) -> bool:
+    """Whether `face` draws all of both; the letters unlike each other and unlike what they are without accent."""
+    font = ImageFont.truetype(face.path, 24, face.index, layout_engine=ImageFont.Layout.BASIC)
+    drawn = [_ink(font, letter) for letter in letters]
+    bases = {unicodedata.normalize("NFD", letter)[0] for letter in letters}
+    if not {*letters} & {*"αб"}:
+        bases |= {*"dDlLiI"}  # what đ, ł and ı are without their strokes or with a dot
+    plain = {_ink(font, base) for base in bases - {*letters}}
+    lacking = {b"", _ink(font, _MISSING)}
+    return len({*drawn} - plain - lacking) == len(letters) and not lacking & {_ink(font, mark) for mark in marks}
+
+
+@cache
+def for_all_letters(face: Face) -> Face:
+    """`face` with room above its rows for the accents of all of Europe's letters that it draws."""
+    font = ImageFont.truetype(face.path, 24, face.index, layout_engine=ImageFont.Layout.BASIC)
+    lacking = {b"", _ink(font, _MISSING)}
+    return replace(face, highest="".join(char for char in _HIGHEST if _ink(font, char) not in lacking))
 
 
 class FontSet:

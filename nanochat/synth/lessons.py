@@ -7,7 +7,7 @@ runs that they come from.
 from typing import Literal
 
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
-from nanochat.synth.levels import STRIPS, TEXT
+from nanochat.synth.levels import BLOCKS, STRIPS, TEXT
 
 # From easy to hard: lines drawn alone, then such as are cut out of pages; the running loss below which each is left.
 LESSONS = (
@@ -27,13 +27,14 @@ VAL_LEVELS = ("s1", "B", "D", "line256", STRIPS)
 
 # Whole pages, from weights that read lines: one row of text more at a time, then small type and every layout.
 PAGE_LESSONS = (
-    Lesson("rows2", 0.6), Lesson("rows3", 0.6), Lesson("rows4", 0.65), Lesson("rows6", 1.0), Lesson("rows8", 1.0),
-    Lesson("wide8", 1.1), Lesson("block", 1.1), Lesson("rows12", 1.2), Lesson("rows16", 1.3),
-    Lesson("rows24", 1.4), Lesson("note", 1.4), Lesson("leaf", 1.4), Lesson("page", 0.0),
+    Lesson("rows2", 0.6), Lesson("rows3", 0.6), Lesson("rows4", 0.65), Lesson("rows6", 1.0), Lesson("rows8", 1.3),
+    Lesson("wide8", 1.3), Lesson("block", 1.3), Lesson("rows12", 1.4), Lesson("rows16", 1.5),
+    Lesson("rows24", 1.7), Lesson("note", 1.7), Lesson("leaf", 1.7), Lesson("page", 0.0),
 )  # fmt: skip
 PAGE_LAST_LEVELS = (
     *("rows3", "rows4", "rows6", "C", "D", "E", "Ew", "rows8", "wide8", "block", "block", "block", "rows12", "rows16"),
     *("rows24", "note", "note", "leaf", "leaf", "page", "page", "page", "page"),
+    *(BLOCKS,) * 4,
 )
 LINES_BESIDE_PAGES = 0.25  # of the batches: lines are forgotten otherwise
 PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)

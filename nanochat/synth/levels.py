@@ -57,11 +57,13 @@ CURRICULUM = (
     Level("note", 256, 256, (12, 24), 14, 160, _NOTE_KINDS, degrade=0.4),
     Level("leaf", 384, 384, (12, 28), 28, 320, _PAGE_KINDS, degrade=0.4),
     Level("page", 512, 512, (12, 32), 40, 500, _PAGE_KINDS, degrade=0.4),
+    Level("sheet", 768, 1024, (12, 32), 80, 1500, _PAGE_KINDS, degrade=0.4),
 )
 """The levels from easy to hard: each adds text, smaller type or larger pictures to the one before."""
 
 LEVELS = {level.name: level for level in CURRICULUM}
 STRIPS = "strips"  # no level of its own: lines cut out of documents of several, see `strips.py`
+BLOCKS = "blocks"  # likewise: some lines of a page, cut out of it together, see `blocks.py`
 TEXT = "text"  # no level of pictures: the text of a note, to be copied
 
 TIERS = {

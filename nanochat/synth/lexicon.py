@@ -6,10 +6,13 @@ import zlib
 from functools import cache
 from pathlib import Path
 
+from nanochat.errors import UserError, extra
+from nanochat.files import ASSETS
 from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
 from nanochat.synth.wordings import WORDINGS
 
 SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS names another file
+OWN_WORDS = ASSETS / "words.txt"  # the same list, for machines without one
 WORDNET = "/usr/share/wordnet"  # Debian's wordnet-base, likewise; NANO_SENTENCES names a file of lines instead
 HELD_OUT_SHARE = 20  # one word in so many is kept for the set `unseen`
 
@@ -53,24 +56,36 @@ def may_be_taught(word: str) -> bool:
 
 @cache
 def _names() -> tuple[str, ...]:
-    from faker.providers.person.en_US import Provider as Person
+    with extra("train"):
+        from faker.providers.person.en_US import Provider as Person
 
     found = {*Person.first_names, *Person.last_names}
     return tuple(sorted(name for name in found if name.isascii() and name.isalpha()))
 
 
+def word_list() -> Path:
+    """The file of English words, one a line: that of NANO_WORDS, else the system's, else the one of this package.
+
+    Raises UserError when NANO_WORDS names no file.
+    """
+    named = os.environ.get("NANO_WORDS")
+    if named and not Path(named).is_file():
+        raise UserError(f"NANO_WORDS names no file: {named}")
+    system = Path(SYSTEM_WORDS)
+    return Path(named) if named else system if system.is_file() else OWN_WORDS
+
+
 def _read_words() -> set[str]:
-    from faker.providers.address.en_US import Provider as Address
-    from faker.providers.company.en_US import Provider as Company
-    from faker.providers.job.en_US import Provider as Job
-    from faker.providers.lorem.en_US import Provider as Lorem
+    with extra("train"):
+        from faker.providers.address.en_US import Provider as Address
+        from faker.providers.company.en_US import Provider as Company
+        from faker.providers.job.en_US import Provider as Job
+        from faker.providers.lorem.en_US import Provider as Lorem
 
     phrases = [*_names(), *Lorem.word_list, *Address.states, *Address.countries, *Address.street_suffixes, *Job.jobs]
     phrases += [phrase for part in (*Company.bsWords, *Company.catch_phrase_words) for phrase in part]
     words = {word for phrase in phrases for word in re.findall(r"[A-Za-z]{2,}", phrase)}
-    path = Path(os.environ.get("NANO_WORDS", SYSTEM_WORDS))
-    if path.exists():
-        words.update(re.findall(r"^[A-Za-z]?[a-z]+$", path.read_text(encoding="utf-8"), re.MULTILINE))
+    words.update(re.findall(r"^[A-Za-z]?[a-z]+$", word_list().read_text(encoding="utf-8"), re.MULTILINE))
     return {word for word in words if 2 <= len(word) <= 14 and not _UNFIT.search(word)}
 
 

@@ -1,7 +1,7 @@
-"""Drawings beside the text of a document that nobody could read: curls, stars, badges, leaves, codes of squares.
+"""Drawings beside the text, which are not text: curls, stars, badges, leaves, QR-like codes.
 
-Receipts carry the shop's badge, menus a cup with its steam. What finds lines and what reads them must see such things
-to learn that they are no text; the documents they are measured on have none.
+Receipts carry the shop's logo, menus a steaming cup. The line finder and the reader must see such things in training to
+learn that they are not text. The measured documents have none.
 """
 
 import math

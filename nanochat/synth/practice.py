@@ -1,7 +1,7 @@
-"""Documents to learn the finding and reading of lines from, harder than those that are measured.
+"""Training documents that are harder than the measured ones: worn, underlined, crossed out, on coloured grounds.
 
-Small print is among them, small capitals, receipts of tills that print badly, lines that are underlined or
-stand on grey, letters that stand alone, rows of marks and drawings beside the text, and pens across it.
+`draw_practice` is for finding and reading single lines: it also has small print, small capitals and letters that stand
+alone. `draw_used` is for reading whole pages: its text stays in reading order.
 """
 
 import random
@@ -13,9 +13,10 @@ from nanochat.synth.degrade import camera
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
 from nanochat.synth.fonts import Face, FontSet, capital, find_fonts
+from nanochat.synth.grounds import on_colour
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
-from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
+from nanochat.synth.wear import crossed, dotted, scanned_in_black_and_white, shaded, shown_through, underlined, worn
 
 SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents that are set in smaller type, and its sizes, px
 WEAR_OF_SMALL_PRINT = 0.55  # of the wear that larger type has: it must still be readable
@@ -25,6 +26,8 @@ SYMBOLS, SMALL_CAPITALS = 0.08, 0.06  # share thick with symbols; of the evenly 
 ALONE, MARKED = 0.2, 0.12  # share with letters that stand alone, with rows of marks
 DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the text, a pen across, its back's print
 UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share with lines underlined, on grey dots, in black and white
+DOTTED = 0.3  # share of what worn tills print in training that is made of dots one can see
+COLOURED = 0.15  # share of the documents of training with text on bars and boxes of colour
 
 
 def _trained_faces() -> list[Face]:
@@ -62,21 +65,42 @@ def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Do
         document.chars = document.text.replace("\n", "")
     if rng.random() < ALONE:
         with_lone_letters(document, rng)
+    return _used(document, till, level, split, rng)
+
+
+def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
+    """The document of training that `seed` names, of its level's own kinds and type sizes, made harder by `rng`.
+
+    Its text is in reading order, as whole pages need it: `draw_practice` adds letters that stand alone at the end.
+    """
+    till = rng.random() < WORN
     if till:
-        document.image = worn(document.image, document.boxes, rng)
+        level = replace(level, degrade=level.degrade * FLAT)
+    document = draw_document(level, seed, "train", _till_fonts() if till else None)
+    return _used(document, till, level, "train", rng)
+
+
+def _used(document: Document, till: bool, level: Level, split: str, rng: random.Random) -> Document:
+    """`document` with what happens to papers: worn print if a `till` printed it, rules, grounds, drawings, pens."""
+    if till:
+        print_it = dotted if split == "train" and rng.random() < DOTTED else worn
+        document.image = print_it(document.image, document.boxes, rng)
     if rng.random() < UNDERLINED:
         document.image = underlined(document, rng)
     if rng.random() < MARKED:
         document.image = with_rows_of_marks(document.image, document.boxes, rng)
     if rng.random() < SHADED:
         document.image = shaded(document.image, document.boxes, rng)
+    coloured = split == "train" and rng.random() < COLOURED
+    if coloured:
+        document.image = on_colour(document, rng)
     if rng.random() < THROUGH:
         document.image = shown_through(document.image, document.boxes, rng)
     if rng.random() < DECORATED:
         document.image = with_ornaments(document.image, document.boxes, rng)
     if rng.random() < CROSSED:
         document.image = crossed(document.image, document.boxes, rng)
-    if rng.random() < SCANNED:
+    if rng.random() < SCANNED and not coloured:  # two colours would not tell the ink from its ground
         document.image = scanned_in_black_and_white(document.image, document.boxes, rng)
     if till:
         document.image = camera(document.image, level.font_px[0], rng.uniform(0.1, 0.6), rng)

@@ -1,8 +1,8 @@
-"""Lines as they will be read: cut out of drawn documents by the very code that cuts pages, with their text.
+"""Training lines, cut out of drawn documents by the code that cuts pages when reading, with their text.
 
-A line that is drawn alone is clean around its letters. One that is cut out of a page brings along what stood beside it:
-rules, boxes to tick, bullets, drawings, tails of its neighbours, and the blur of being enlarged. A model must see these
-to learn that they are not text.
+A line that is drawn alone is clean around its letters. A line cut out of a page shows what stood beside it too: rules,
+tick boxes, bullets, drawings, the tails of neighbouring lines, and the blur of enlarging. A model must see these to
+learn that they are not text.
 """
 
 import random

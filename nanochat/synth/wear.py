@@ -1,7 +1,7 @@
-"""What happens to printed papers after they are drawn, and to the sets that are measured only in milder forms.
+"""Wear of printed papers, for training; the measured sets have only the milder `degrade`.
 
-Tills: a head that lies askew prints half of its letters on one side, dots of it die, thermal paper fades from its
-thinnest strokes on. Forms: lines are underlined, or stand on grey that is made of dots. Pens cross the text, and the
+Receipts: the print head is tilted, some of its dots are dead, thermal paper fades from the thinnest strokes on, and
+needle printers leave visible dots. Forms: lines are underlined, or stand on a grey raster. Pens cross the text, and the
 print of the back shows through.
 """
 
@@ -17,6 +17,7 @@ from nanochat.synth.ornaments import PEN_MARKS
 
 _FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must be left, and share of letters that may have less
 _TRIES = 6
+SMALLEST_DOTTED = 20.0  # px, ascenders to descenders: smaller letters of dots cannot be read
 
 
 def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.ndarray:
@@ -64,6 +65,32 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
             break
         bar = bar - 0.12
     return with_ink(paper, ink - paper, printed * strength)
+
+
+def dotted(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
+    """The picture of an evenly lit document as a printer of needles prints it: round dots, with gaps between them.
+
+    image: (H, W) or (H, W, 3) uint8; boxes: (N, 4) of its glyphs. Type of less than SMALLEST_DOTTED px, and what would
+    lose its letters, comes back as it is.
+    """
+    type_height = glyph_height(boxes) if len(boxes) else 0.0
+    if type_height < SMALLEST_DOTTED:
+        return image
+    cover, paper, ink = ink_cover(image, type_height)
+    height, width = cover.shape
+    pitch = max(type_height / rng.uniform(12, 17), 1.4)
+    grid = (max(round(width / pitch), 1), max(round(height / pitch), 1))
+    hit = cv2.resize(cover, grid, interpolation=cv2.INTER_AREA) > rng.uniform(0.3, 0.42)
+    rows, columns = (np.arange(n, dtype=np.float32) + 0.5 for n in (height, width))
+    rows, columns = rows * grid[1] / height, columns * grid[0] / width
+    away = np.hypot(*np.meshgrid(rows % 1 - 0.5, columns % 1 - 0.5, indexing="ij"))
+    soft = 1 / pitch  # the edge of a dot takes a pixel
+    dot = np.clip((rng.uniform(0.42, 0.62) - away) / soft + 0.5, 0, 1)
+    printed = (dot * hit[rows.astype(int)][:, columns.astype(int)]).astype(np.float32)
+    left = _ink_left(printed, cover, boxes)
+    if not len(left) or (left < _FAINTEST).mean() > _FEW:
+        return image
+    return with_ink(paper, ink - paper, printed * rng.uniform(0.6, 1.0))
 
 
 def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:

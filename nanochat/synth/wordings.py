@@ -12,6 +12,10 @@ class Wordings:
     months: str
     phrases: tuple[str, ...]  # of shops, letters and forms
     quotes: tuple[str, ...]  # around speech, with what stands between
+    letters: str = ""  # small ones beyond ASCII; "": those of western Europe that stand in the texts above
+    currencies: tuple[str, ...] = ()  # behind a sum of money; (): those of western Europe
+    own_script: bool = False  # not written in Latin letters: `letters` is the whole alphabet
+    spelling: tuple[tuple[str, str], ...] = ()  # what replaces what, in this order, in the words of `locales`
 
 
 WORDINGS = {

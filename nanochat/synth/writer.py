@@ -7,15 +7,18 @@ from collections.abc import Callable
 
 from nanochat.synth.figures import CODES, PHONES, Figures
 from nanochat.synth.fonts import PRINTED
-from nanochat.synth.languages import Language
+from nanochat.synth.languages import Language, lower
 from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
 from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
+from nanochat.synth.signs import sign
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
 _LOOKALIKES = "lI|Oo0`'"  # in a string without sense nothing tells these apart: drawn less often
 _SYMBOLS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _ANY = string.ascii_letters * 2 + string.digits * 5 + _SYMBOLS
+_TWINS = "авекмнорстухіјѕьзбАВЕКМНОРСТУХІЈЅЬЗαικνορτυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ"  # look like Latin letters or digits
+_SIGN_SHARES = (0.0, 0.0, 0.0, 0.02, 0.06, 0.16)  # of the pieces of a text that have symbols, each as often
 
 
 def _capitalised(text: str) -> str:
@@ -29,22 +32,41 @@ class Writer(Figures):
     `extras` are the characters besides printable ASCII that may be used. One writer in two, of those that can, sets
     quotes and dashes as printers do, the others as typewriters. In another `language` than English words, names and
     many phrases are that one's; two words in five have a letter that English lacks, all such letters alike.
+    `symbols`: those of `signs.SIGNS` that may be used; half of the writers that may do.
     """
 
     def __init__(
-        self, rng: random.Random, held_out: bool = False, extras: str = "", language: Language | None = None
-    ) -> None:
-        super().__init__(rng, extras, language.months if language else MONTHS, abroad=language is not None)
+        self, rng: random.Random, held_out: bool = False, extras: str = "", language: Language | None = None,
+        symbols: str = "",
+    ) -> None:  # fmt: skip
+        months, currencies = (language.months, language.currencies) if language else (MONTHS, ())
+        super().__init__(rng, extras, months, abroad=language is not None, currencies=currencies)
         self._language = language
         self._words = language.words if language else words_by_length(held_out)
         self._names = language.names if language else names(held_out)
         self._common = language.common if language else COMMON_WORDS
         self._spoken = language.common if language else SPOKEN
-        self._shop = language.phrases + SHOP[::4] if language else SHOP
+        self._shop = language.phrases + SHOP[:: 40 if language.own_script else 4] if language else SHOP
+        self._own_labels = 0.85 if language and language.letters else 0.3  # share of a form's labels
         self._office = language.phrases if language else OFFICE
         self._english = () if held_out or language else sentences()
         self._accented = tuple(language.having.values()) if language else ()  # words, by letter
         self._printer = set(PRINTED) <= set(extras) and rng.random() < 0.5
+        self._signed = rng.choice(_SIGN_SHARES) if symbols else 0.0
+        self.symbols = symbols if self._signed else ""
+
+    def _sign(self, longest: int) -> str:
+        """Now and then a piece of text with symbols, at most `longest` characters; mostly nothing."""
+        if not self.symbols or self.rng.random() > self._signed:
+            return ""
+        text = sign(self.symbols, self.rng, lambda: self.word(8))
+        return text if len(text) + 2 * text.count("…") <= longest else ""
+
+    def _latin(self, longest: int) -> str:
+        """A word as it stands in addresses and programs: small letters, Latin ones in all languages."""
+        if self._language and self._language.own_script:
+            return self.rng.choice(self._language.latin_words)[:longest]
+        return lower(self.word(longest))
 
     def word(self, longest: int = 14) -> str:
         """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
@@ -95,12 +117,15 @@ class Writer(Figures):
             text = self.filled(rng.choice(CODES if form < 0.7 else PHONES))
             return (text[-longest:] if text[0] == "*" else text[:longest]).strip()  # stars alone say nothing
         ends = rng.choice((".com", ".org", "@x.net", "/a.py", "_id", ".pdf", "=1;", "();", "[0]", "->x"))
-        return (self.word(max(longest - len(ends), 3)).lower() + ends)[:longest]
+        return (self._latin(max(longest - len(ends), 3)) + ends)[:longest]
 
     def char(self) -> str:
         """Any printable character but the space; digits and symbols far above their share, look-alikes below it."""
         if self._language and self.rng.random() < 0.2:
-            char = self.rng.choice([*self._language.having])
+            letters = [*self._language.having]
+            if self._language.own_script:  # nothing tells the others from Latin letters in a string without sense
+                letters = [letter for letter in letters if letter not in _TWINS and letter.upper() not in _TWINS]
+            char = self.rng.choice(letters)
             return char.upper() if self.rng.random() < 0.4 and char != "ß" else char
         while True:
             char = self.rng.choice(_ANY)
@@ -109,6 +134,9 @@ class Writer(Figures):
 
     def token(self, longest: int = 14) -> str:
         """A piece of a line of at most `longest` characters, itself at most a few words: 60% words."""
+        signed = self._sign(longest)
+        if signed:
+            return signed
         kind = self.rng.random()
         if kind < 0.62 and longest >= 2:
             return self.cased(longest)[:longest]
@@ -168,6 +196,8 @@ class Writer(Figures):
         mark = rng.choice("......??!!;:")
         if mark in "?!" and language.name == "Spanish":
             words = {"?": "¿", "!": "¡"}[mark] + words
+        if language.name == "Greek":
+            mark = mark.replace("?", ";")
         text = words + (mark if mark == "." else space + mark)
         return rng.choice(language.quotes).format(text) if rng.random() < 0.15 else text
 
@@ -176,6 +206,10 @@ class Writer(Figures):
         rng = self.rng
         words: list[str] = []
         for _ in range(rng.randint(3, 14)):
+            signed = self._sign(20)
+            if signed:
+                words.append(signed)
+                continue
             draw = rng.random()
             if draw < 0.36:
                 word = rng.choice(self._common if draw < 0.32 else self._spoken)
@@ -228,7 +262,8 @@ class Writer(Figures):
         if form < 0.15:
             first = first[0] + "."
         elif form < 0.25:
-            first += f" {rng.choice(string.ascii_uppercase)}."
+            own = self._language is not None and self._language.own_script
+            first += f" {rng.choice(self._names)[0] if own else rng.choice(string.ascii_uppercase)}."
         return f"{first} {last}".upper() if form > 0.85 else f"{first} {last}"
 
     def company(self) -> str:
@@ -249,18 +284,21 @@ class Writer(Figures):
 
     def email(self) -> str:
         """An address of mail or of the net."""
-        word, host = self.word(8).lower(), self.word(8).lower()
+        word, host = self._latin(8), self._latin(8)
         end = self.rng.choice(("com", "org", "net", "de", "co.uk"))
         return f"{word}@{host}.{end}" if self.rng.random() < 0.6 else f"www.{host}.{end}"
 
     def field(self) -> tuple[str, str]:
         """A label of a form and its value."""
         kind = self.rng.choice(tuple(FIELDS))
-        labels = self._office if self.rng.random() < 0.3 else FIELDS[kind]
+        labels = self._office if self.rng.random() < self._own_labels else FIELDS[kind]
         return self.rng.choice(labels), self.cell(kind)
 
     def cell(self, kind: str) -> str:
         """A value of one kind, as it stands in a form or a table: "word" or a key of the forms' fields."""
+        signed = self._sign(12)
+        if signed:
+            return signed
         if kind == "word":
             return self.item(1)
         if kind == "title":
@@ -272,6 +310,14 @@ class Writer(Figures):
             "phone": self.phone, "email": self.email, "place": self.place,
         }  # fmt: skip
         return write[kind]()
+
+    def comb_text(self, longest: int) -> str:
+        """What is filled into boxes for one character each: in capitals, a name, a word, a number or a code."""
+        rng = self.rng
+        if longest < 3 or rng.random() < 0.45:
+            return super().comb_text(longest)
+        text = rng.choice((lambda: self.word(longest), self.name, lambda: f"{self.word(8)} {self.word(8)}"))()
+        return (text.upper() if rng.random() < 0.85 else text)[:longest].strip()
 
     def phrase(self) -> str:
         """What is printed on receipts everywhere, as it is, with every word capitalised, or in capitals."""
@@ -293,7 +339,7 @@ class Writer(Figures):
         """One line of a receipt, a letterhead or a form, often in capitals."""
         rng = self.rng
         label, value = self.field()
-        choices = (
+        choices: tuple[Callable[[], str], ...] = (
             lambda: f"{label}{rng.choice((':', ': ', ' : ', ' ', '. '))}{value}",
             lambda: f"{self.item(rng.randint(1, 3))} {self.amount()}",
             lambda: f"{rng.randint(1, 20)} {rng.choice(('x', 'X', '@'))} {self.item(1)} {self.amount()}",
@@ -319,13 +365,16 @@ class Writer(Figures):
             lambda: f"{self.title(1)}(s){rng.choice((' ', ': ', ' : '))}{rng.randint(1, 30)}",
             self.amount,
         )
+        signed = self._sign(24)
+        if signed:
+            choices = (lambda: f"{self.item(1)} {signed}", lambda: f"{signed} {self.amount()}", lambda: signed)
         text = self.spaced(self._set(" ".join(rng.choice(choices)().split())))
         return text.upper() if rng.random() < 0.45 else text
 
     def code_line(self, depth: int) -> tuple[str, int]:
         """A line of a program, without its indentation, and by how much the next one is indented more."""
         rng = self.rng
-        a, b, c = (self.word(7).lower() for _ in range(3))
+        a, b, c = (self._latin(7) for _ in range(3))
         n = rng.randrange(rng.choice((10, 100, 1000)))
         if depth < 3 and rng.random() < 0.35:
             openers = (

@@ -11,8 +11,8 @@ from nanochat.tasks.sroie_lines import SroieLines
 from nanochat.tasks.synth_set import SynthSet
 
 NAMES = (
-    "synth-val, synth-unseen, synth-hard, synth-latin, view-val (-unseen, -hard, -latin), sroie-lines, empty, fox, "
-    "omnidocbench, chartqa, folder:DIR"
+    "synth-val, synth-unseen, synth-hard, synth-latin, synth-central, view-val (-unseen, -hard, -latin), "
+    "sroie-lines, empty, fox, omnidocbench, chartqa, folder:DIR"
 )
 
 

@@ -1,15 +1,21 @@
 """Synthetic documents as a task: `<image>\\nFree OCR.` and the exact text, with the glyphs for dense supervision."""
 
+import random
+
 import numpy as np
 from PIL import Image
 
 from nanochat.prompts import PROMPTS
-from nanochat.synth import LEVELS, STRIPS, TEXT, draw_document
+from nanochat.synth import BLOCKS, LEVELS, STRIPS, TEXT, Document, blocks, draw_document
+from nanochat.synth.lessons import PAGE_LESSONS
+from nanochat.synth.practice import draw_used
 from nanochat.synth.strips import TOGETHER, handful
 from nanochat.tasks.common import ENDLESS
 
 PROMPT = PROMPTS["free"]
 COPY = "Copy this text.\n"
+USED = 0.4  # share of the pages of training that are worn, crossed, underlined or on grounds of colour
+_PAGES = frozenset(lesson.level for lesson in PAGE_LESSONS)
 
 
 class SynthDocuments:
@@ -17,8 +23,8 @@ class SynthDocuments:
 
     A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
     "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}. Of the level
-    `strips` the picture is a line that was cut out of a document; of the level `text` there is none: the user says what
-    is to be copied.
+    `strips` the picture is a line that was cut out of a document, of `blocks` some lines of one; of the level `text`
+    there is none: the user says what is to be copied. In the split "train" a share of the pages is worn.
     """
 
     def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
@@ -45,12 +51,21 @@ class SynthDocuments:
                 "images": [strip.picture],
                 "glyphs": (strip.chars, strip.centres, one_line),
             }
-        document = draw_document(LEVELS[level], i, split=self.split)
+        document = self._document(level, i)
         return {
             "messages": conversation(PROMPT, document.text),
             "images": [Image.fromarray(document.image)],
             "glyphs": (document.chars, document.centres, document.line_ids),
         }
+
+    def _document(self, level: str, i: int) -> Document:
+        if level == BLOCKS:
+            return blocks.handful_of_blocks(i // blocks.TOGETHER, self.split)[i % blocks.TOGETHER]
+        if self.split == "train" and level in _PAGES:
+            rng = random.Random(f"used/{level}/{i}")
+            if rng.random() < USED:
+                return draw_used(LEVELS[level], i, rng)
+        return draw_document(LEVELS[level], i, split=self.split)
 
 
 def conversation(user: str, assistant: str) -> list[dict[str, str]]:

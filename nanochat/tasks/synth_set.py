@@ -4,6 +4,7 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.synth import LEVELS, ONE_VIEW_TIERS, SPLITS, TIERS, draw_document
+from nanochat.synth.languages import CENTRAL_LANGUAGES
 from nanochat.tasks.eval_set import EvalSet, reading
 
 MEASURED = tuple(split for split in SPLITS if split != "train")
@@ -13,8 +14,9 @@ class SynthSet(EvalSet):
     """`n` documents of each tier: `line` (its widths in turn), `note`, `page`; with `one_view`: `block`, `page`.
 
     `split`: `val`, trained fonts and words in texts and layouts never shown; `unseen`, held-out fonts and words;
-    `hard`, the heaviest degradations; `latin`, the other languages of western Europe, the rest as in `val`. Raises
-    UserError for another split.
+    `hard`, the heaviest degradations; `latin`, the other languages of western Europe, the rest as in `val`. Of
+    `central` the tiers are the languages of central Europe, `n` lines and notes each. Raises UserError for another
+    split.
     """
 
     def __init__(self, split: str, n: int, one_view: bool = False) -> None:
@@ -22,11 +24,16 @@ class SynthSet(EvalSet):
         if split not in MEASURED:
             kind = "view" if one_view else "synth"
             raise UserError(f"no set {kind}-{split}: there are {', '.join(f'{kind}-{name}' for name in MEASURED)}")
-        self.split, self.accents = split, split == "latin"
+        self.split, self.accents = split, split in ("latin", "central")
         tiers = ONE_VIEW_TIERS if one_view else TIERS
         self.keys = [(levels[i % len(levels)], i) for levels in tiers.values() for i in range(n)]
         self.ids = [f"{level}-{i}" for level, i in self.keys]
         self.tiers = [tier for tier in tiers for _ in range(n)]
+        if split == "central":
+            levels, count = (*TIERS["line"], *TIERS["note"]), len(CENTRAL_LANGUAGES)
+            self.keys = [(levels[i % len(levels)], i * count + k) for k in range(count) for i in range(n)]
+            self.ids = [f"{level}-{i}" for level, i in self.keys]
+            self.tiers = [name for name in CENTRAL_LANGUAGES for _ in range(n)]
 
     def get_example(self, index: int) -> dict:
         level, i = self.keys[index]

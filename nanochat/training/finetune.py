@@ -141,7 +141,10 @@ class HalfOwn(FixedPlan):
 def divide(n: int, seed: int) -> tuple[list[int], list[int]]:
     """Which of `n` scans train and which are held out. Raises UserError where there are fewer than two."""
     if n < 2:
-        raise UserError("fine-tuning needs at least two scans with transcripts: one to train on, one to compare with")
+        raise UserError(
+            f"fine-tuning needs at least two scans whose lines are found in their transcripts, there is {n or 'none'}: "
+            "left_out.txt in --out has what was read"
+        )
     order = np.random.default_rng(seed).permutation(n).tolist()
     held = max(1, round(HELD_OUT * n))
     return sorted(order[held:]), sorted(order[:held])
@@ -156,7 +159,6 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     if config.steps < 1 or config.batch_size < 2:
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
     scans = find_scans(config.folder)
-    train_on, held_out = divide(len(scans), config.seed)
     out = Path(config.out)
     model, tokenizer, meta = load_model(find_model(config.checkpoint), config.device)
     side = model.config.vision.image_size
@@ -164,10 +166,10 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     labelled, left_out = label_scans(scans, engine, tokenizer, side)
     with atomic_path(out / "left_out.txt") as temporary:
         temporary.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
-    own = [line for i in train_on for line in labelled[i]]
-    compared = [line for i in held_out for line in labelled[i]]
-    if not own or not compared:
-        raise UserError(f"{config.folder}: no line was found in its transcript; {out}/left_out.txt has what was read")
+    usable = [lines for lines in labelled if lines]
+    train_on, held_out = divide(len(usable), config.seed)
+    own = [line for i in train_on for line in usable[i]]
+    compared = [line for i in held_out for line in usable[i]]
     print0(f"{len(own)} lines to train on, {len(compared)} held out, {len(left_out)} left out ({out}/left_out.txt)")
     drawn_task = SynthDocuments("val")
     drawn = [

@@ -1,7 +1,8 @@
-"""Floating-point operations of a training step, the vision encoder counted: 2 per multiply-add, backward twice forward.
+"""Floating-point operations of a training step, including the vision encoder.
 
-Formulas: a linear costs 2 x in x out per token; attention 4 x width per query and key it sees (scores and values,
-causal: half of the keys); [PaLM, appendix B, extended by the encoder's parts].
+A multiply-add counts as 2, the backward pass as twice the forward pass. A linear layer costs 2 x in x out per token;
+attention 4 x width per pair of query and key (scores and values; causal: half of the keys) [PaLM, appendix B, extended
+by the parts of the encoder].
 """
 
 from collections.abc import Sequence
@@ -11,7 +12,7 @@ from nanochat.gpt import GPTConfig
 
 
 def gpt_forward_flops(config: GPTConfig, lengths: Sequence[int], supervised: int) -> float:
-    """One forward pass over rows, or packed documents, of `lengths` tokens, the head on `supervised` of all tokens."""
+    """One forward pass over rows or packed documents of `lengths` tokens, with the head on `supervised` tokens."""
     width, kv = config.n_embd, config.n_embd * config.n_kv_head // config.n_head
     linears = 2 * (2 * width * width + 2 * width * kv + 8 * width * width)  # q, output, k, v, MLP of 4x
     attention = sum(4 * width * n * n / 2 for n in lengths)
@@ -23,7 +24,7 @@ def sam_forward_flops(config: VisionConfig, height: int, width: int) -> float:
     sam = config.sam
     h, w = height // sam.patch_size, width // sam.patch_size
     patches = h * w
-    padded = -(-h // sam.window) * -(-w // sam.window) * sam.window**2  # windows hang over the edge
+    padded = -(-h // sam.window) * -(-w // sam.window) * sam.window**2  # windows exceed the edge
     total = 2.0 * patches * 3 * sam.patch_size**2 * sam.width
     for layer in range(sam.n_layer):
         everywhere = layer in sam.global_layers

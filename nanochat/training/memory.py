@@ -1,9 +1,9 @@
-"""How much memory a training step takes, found without the device and without the memory: a step of shapes alone.
+"""Prediction of the memory of a training step, without the device and without allocating it.
 
-The step runs on tensors that have shapes but no values, and every storage that it makes is counted from its birth to
-its death. A CPU is imitated by torch's fake tensors, which take the CPU's own paths. A GPU is imitated by meta
-tensors, which take the other paths, with what CUDA does differently put in their place: fused attention, which keeps
-no scores, and autocast's list of what runs in bfloat16 and what in float32 [torch, ATen/autocast_mode.h].
+The step runs on tensors that have shapes but no values, and every storage is counted from its creation to its release.
+A CPU is simulated with torch's fake tensors, which take the code paths of a CPU. A GPU is simulated with meta tensors,
+which take the other paths, and replacements where CUDA differs: fused attention, which stores no scores, and autocast's
+lists of functions that run in bfloat16 and in float32 [torch, ATen/autocast_mode.h].
 """
 
 import weakref
@@ -36,15 +36,15 @@ BLOCK = {
     "cuda": 512,
     "cpu": 64,
 }  # bytes that the allocator rounds up to [torch, CUDACachingAllocator and CPU alignment]
-RESERVE = 0.08  # share of a GPU left to fragments of its allocator, CUDA's context and kernels' workspaces
+RESERVE = 0.08  # share of a GPU reserved for fragmentation, CUDA's context and workspaces of kernels
 
-# What the model calls, and how CUDA's autocast would: in bfloat16, or in float32.
+# Functions that the model calls, by the dtype in which CUDA's autocast runs them: bfloat16 or float32.
 LOW = ((F, "linear"), (F, "conv2d"), (torch, "bmm"), (torch, "baddbmm"), (torch, "einsum"))
 HIGH = ((F, "layer_norm"), (F, "rms_norm"), (F, "cross_entropy"))
 
 
 class _FusedAttention(torch.autograd.Function):
-    """Attention's memory as fused kernels have it: output and one float32 a query are kept, scores never exist."""
+    """Memory use of fused attention kernels: output and one float32 per query are stored, scores never exist."""
 
     @staticmethod
     def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -61,11 +61,11 @@ class _FusedAttention(torch.autograd.Function):
 
 @contextmanager
 def _like_cuda(bf16: bool) -> Iterator[None]:
-    """Autocast to bfloat16 and fused attention for meta tensors, which torch's own autocast does not know.
+    """Autocast to bfloat16 and fused attention for meta tensors, which torch's own autocast does not support.
 
-    Functions are replaced, because a mode would not reach what a checkpointed region computes again.
+    Functions are replaced, because a dispatch mode would not affect recomputation in a checkpointed region.
     """
-    weights: dict[int, tuple[Tensor, Tensor]] = {}  # each weight is cast once, and kept for the forward pass
+    weights: dict[int, tuple[Tensor, Tensor]] = {}  # each weight is cast once and kept for the forward pass
 
     def to(dtype: torch.dtype, x: Tensor) -> Tensor:
         if not bf16 or not x.is_floating_point() or x.dtype == dtype:
@@ -94,7 +94,7 @@ def _like_cuda(bf16: bool) -> Iterator[None]:
 
 
 class StorageCount(TorchDispatchMode):
-    """Bytes of all storages alive that were made, or were shown to `include`, under this mode; and their peak."""
+    """Bytes of all live storages that were created under this mode or passed to `include`, and their peak."""
 
     def __init__(self, block: int) -> None:
         super().__init__()
@@ -128,7 +128,7 @@ class StorageCount(TorchDispatchMode):
 
 @dataclass(frozen=True)
 class StepShape:
-    """A training step: what its memory depends on. One page of `image_size` in each row, the rest text."""
+    """Properties of a training step that determine its memory. Each row has a page of `image_size` and text."""
 
     stage: Literal[1, 2] = 1
     batch_size: int = 1
@@ -137,29 +137,29 @@ class StepShape:
     optimizer: OptimizerName = "adamw"
     precision: Literal["float32", "bfloat16"] = "bfloat16"
     dense: bool = False
-    """with the head of dense labels, as training on drawn documents has"""
+    """with the head for dense labels, as in training on synthetic documents"""
     recompute: Recompute = "none"
-    """blocks whose insides the backward pass computes again"""
+    """blocks that the backward pass recomputes"""
 
 
 @dataclass
 class MemoryReport:
-    """Bytes of one process."""
+    """Memory of one process, in bytes."""
 
     device: str
     peak: int
     at: str
-    """what ran at the peak"""
+    """the phase of the step with the peak"""
     parts: dict[str, int] = field(default_factory=dict)
-    """weights, gradients, optimizer, and what each part of the forward pass keeps for the backward pass"""
+    """weights, gradients, optimizer, and activations that each part of the forward pass stores for the backward pass"""
 
     def fits(self, capacity: float) -> bool:
-        """Whether a GPU of `capacity` bytes holds it, with its reserve."""
+        """Whether it fits a GPU of `capacity` bytes, including the reserve."""
         return self.peak <= capacity * (1 - RESERVE)
 
 
 def _shapes_only(device: str) -> AbstractContextManager:
-    """Tensors made here have no values, and behave as on `device`."""
+    """Context in which new tensors have no values and behave as on `device`."""
     return FakeTensorMode() if device == "cpu" else torch.device("meta")
 
 
@@ -168,9 +168,10 @@ def _autocast(device: str, bf16: bool) -> AbstractContextManager:
 
 
 def _adamw_state(p: Tensor, eight_bits: bool) -> dict[str, Tensor]:
-    """What a step of AdamW leaves behind, with nothing in between: two averages of each number.
+    """The optimizer state after a step of AdamW: two averages of each parameter.
 
-    At 8 bits a byte for each, and a float32 for each 256; tensors of less than 4,096 stay float32 [bitsandbytes].
+    With 8 bits, one byte each and a float32 per 256; tensors with fewer than 4,096 elements stay float32
+    [bitsandbytes].
     """
     if not eight_bits or p.numel() < 4096:
         return {"exp_avg": torch.zeros_like(p), "exp_avg_sq": torch.zeros_like(p)}
@@ -179,7 +180,7 @@ def _adamw_state(p: Tensor, eight_bits: bool) -> dict[str, Tensor]:
 
 
 class _Step:
-    """One training step of shapes, as `Trainer.train_step` runs it."""
+    """One training step on tensors without values, as `Trainer.train_step` runs it."""
 
     def __init__(self, config: ModelConfig, shape: StepShape, device: str, count: StorageCount) -> None:
         self.shape, self.device, self.count = shape, device, count
@@ -191,7 +192,7 @@ class _Step:
         if shape.dense:
             dense = DenseHead(model.sam_model, model.projector, config.gpt.n_embd)
         self.objective = Objective(model, dense).train()
-        # AdamW at 8 bits differs in its state alone: see `run`
+        # 8-bit AdamW differs only in its state: see `run`
         kind: OptimizerName = "muon" if shape.optimizer == "muon" else "adamw"
         self.optimizers = build_optimizers(self.objective, kind, 1e-3)
         B, side = shape.batch_size, shape.image_size
@@ -204,7 +205,7 @@ class _Step:
         }
 
     def forward(self, kept: dict[str, int]) -> Tensor:
-        """The step's loss; `kept` gets what stays alive after each part."""
+        """The loss of the step; `kept` gets the bytes that stay allocated after each part."""
         model, count = self.objective.model, self.count
 
         def lap(name: str, before: int) -> int:
@@ -229,13 +230,13 @@ class _Step:
         return loss
 
     def run(self) -> dict[str, int]:
-        """Forward, backward and the optimizers; what the forward pass kept, by part."""
+        """Run forward pass, backward pass and optimizers. Returns the bytes that the forward pass stored, by part."""
         kept: dict[str, int] = {}
         bf16 = self.shape.precision == "bfloat16"
         with _autocast(self.device, bf16):
             loss = self.forward(kept)
         self.count.phase = "backward"
-        with _like_cuda(bf16) if self.device == "cuda" else nullcontext():  # torch's own autocast recomputes by itself
+        with _like_cuda(bf16) if self.device == "cuda" else nullcontext():  # torch's own autocast handles recomputation
             loss.backward()
         self.count.phase = "optimizer"
         del loss
@@ -255,9 +256,9 @@ def _bytes(tensors: Iterable[Tensor]) -> int:
 
 
 def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"]) -> MemoryReport:
-    """Peak memory of a process that trains with `shape` on `device`, from its second step on.
+    """Peak memory of a process that trains with `shape` on `device`, from the second step on.
 
-    Raises UserError where the page takes more tokens than `seq_len`.
+    Raises UserError if the page takes more tokens than `seq_len`.
     """
     if ImageLayout((shape.image_size,) * 2).n_tokens >= shape.seq_len:
         raise UserError(f"a page of {shape.image_size} pixels takes more than seq_len {shape.seq_len} tokens")
@@ -265,7 +266,7 @@ def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"
         step = _Step(config, shape, device, count)
         for x in (*step.objective.parameters(), *step.objective.buffers()):
             count.include(x)
-        step.run()  # leaves the optimizers' state behind
+        step.run()  # creates the state of the optimizers
         count.peak = 0
         kept = step.run()
         weights = _bytes([*step.objective.parameters(), *step.objective.buffers()])
@@ -276,7 +277,7 @@ def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"
 
 
 def largest_batch(config: ModelConfig, shape: StepShape, capacity: float) -> int:
-    """The largest batch size whose predicted peak fits a GPU of `capacity` bytes. Raises UserError when 1 does not."""
+    """The largest batch size whose predicted peak fits a GPU of `capacity` bytes. Raises UserError if 1 does not."""
 
     def peak(batch: int) -> MemoryReport:
         return predict(config, replace(shape, batch_size=batch), "cuda")
@@ -284,7 +285,7 @@ def largest_batch(config: ModelConfig, shape: StepShape, capacity: float) -> int
     one = peak(1)
     if not one.fits(capacity):
         raise UserError(f"not even one sample of {shape.seq_len} tokens fits {capacity / GB:.0f} GB: lower --seq-len")
-    a_sample = max(1, peak(2).peak - one.peak)  # memory grows by about as much with each sample
+    a_sample = max(1, peak(2).peak - one.peak)  # each further sample needs about this much
     batch = max(1, 1 + int((capacity * (1 - RESERVE) - one.peak) / a_sample))
     while batch > 1 and not peak(batch).fits(capacity):
         batch -= 1
@@ -296,12 +297,11 @@ def fitting_batch(
 ) -> int:
     """The largest batch size whose training step fits a GPU of `capacity` bytes, for `auto_batch`.
 
-    Where the settings say how many samples a step has, the batch size divides them among `world_size` processes.
-    `dense`: with the head of dense labels. Raises UserError when not even one sample fits, or a step has no whole
-    number of samples for each process.
+    If `total_batch_size` is set, the batch size divides it among `world_size` processes. `dense`: with the head for
+    dense labels. Raises UserError if not even one sample fits, or if a step has no whole number of samples per process.
     """
     if config.total_batch_size % world_size:
-        raise UserError(f"--total-batch-size={config.total_batch_size} is no multiple of {world_size} processes")
+        raise UserError(f"--total-batch-size={config.total_batch_size} is not a multiple of {world_size} processes")
     shape = StepShape(
         stage, 1, config.seq_len, model.vision.image_size, config.optimizer,
         "bfloat16" if config.precision in ("default", "auto", "bfloat16") else "float32", dense, config.recompute,

@@ -1,9 +1,8 @@
-"""Optimizers: AdamW for everything, its state whole or at 8 bits, or Muon for the matrices inside the blocks and AdamW
-for the rest.
+"""Optimizers: AdamW with float32 or 8-bit state, or Muon for the matrices inside the blocks and AdamW for the rest.
 
-torch.optim.Muon always iterates in bfloat16, which some CPUs emulate hundreds of times slower than float32, and takes
-neither convolutions nor fused projections; hence our own, in the dtype that is fast here, batched over matrices of one
-shape.
+torch.optim.Muon always iterates in bfloat16, which some CPUs emulate hundreds of times slower than float32, and it
+supports neither convolutions nor fused projections. This implementation uses the dtype that is fast on the machine and
+batches matrices of equal shape.
 """
 
 from collections import defaultdict
@@ -14,7 +13,7 @@ import torch
 import torch.nn as nn
 from torch import Tensor
 
-from nanochat.errors import UserError
+from nanochat.errors import extra
 from nanochat.shard import is_divided, like
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
@@ -24,10 +23,10 @@ MUON_LR_RATIO = 4.0  # Muon's learning rate over AdamW's
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Nearly the closest semi-orthogonal matrix to each of (n, rows, columns), float32 or bfloat16, by Newton-Schulz.
+    """Approximately the closest semi-orthogonal matrix to each of (n, rows, columns), by Newton-Schulz iteration.
 
-    Each step multiplies X by p(X X^T), p(A) = a + bA + cA^2. For wide matrices the polynomials are gathered on the
-    small side, rows x rows, and X is multiplied once.
+    Each step multiplies X by p(X X^T), p(A) = a + bA + cA^2. For wide matrices the polynomials are accumulated on the
+    small side, rows x rows, and X is multiplied once. Float32 or bfloat16.
     """
     a, b, c = NS_COEFFICIENTS
     transposed = matrices.size(1) > matrices.size(2)
@@ -51,10 +50,10 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum, then the update made orthogonal: 0.2 sqrt(max(rows, columns)) lr, the size of AdamW's [Moonlight].
+    """Momentum with orthogonalised updates of size 0.2 sqrt(max(rows, columns)) lr, similar to AdamW's [Moonlight].
 
-    A group's `matrices` says how many are stacked in each parameter (3 in a fused qkv); convolutions are flattened to
-    (out, in x kernel). The iteration runs in `dtype`; momentum and weights stay as they are.
+    A group's `matrices` is the number stacked in each parameter (3 in a fused qkv); convolutions are flattened to
+    (out, in x kernel). The iteration runs in `dtype`; momentum and weights keep their own dtype.
     """
 
     def __init__(
@@ -75,13 +74,13 @@ class Muon(torch.optim.Optimizer):
                     state["momentum"] = torch.zeros_like(p)
                 momentum = state["momentum"].lerp_(p.grad, 1 - group["momentum"])
                 update = p.grad.lerp(momentum, group["momentum"])  # Nesterov
-                if is_divided(update):  # each process makes the whole of it orthogonal
+                if is_divided(update):  # each process orthogonalises the whole matrix
                     update = update.full_tensor()  # type: ignore[attr-defined]
                 update = update.reshape(group["matrices"], p.size(0) // group["matrices"], -1)
                 by_shape[update.shape].append((p, update))
             for shape, members in by_shape.items():
                 stacked = torch.cat([update for _, update in members])
-                stacked = stacked / (stacked.norm(dim=(1, 2), keepdim=True) + 1e-7)  # before a dtype of less range
+                stacked = stacked / (stacked.norm(dim=(1, 2), keepdim=True) + 1e-7)  # before a cast to less range
                 updates = orthogonalise(stacked.to(self.dtype)).to(stacked.dtype).split(shape[0])
                 scale = 0.2 * max(shape[1:]) ** 0.5
                 for (p, _), update in zip(members, updates):
@@ -103,21 +102,19 @@ def _adamw(
 def _adamw8bit(
     params: list[nn.Parameter], lr: float, betas: tuple[float, float], weight_decay: float
 ) -> torch.optim.Optimizer:
-    """AdamW whose two averages take a byte each, scaled by blocks of 256; small tensors keep float32 [bitsandbytes]."""
-    try:
+    """AdamW with its two averages in 8 bits, scaled in blocks of 256; small tensors keep float32 [bitsandbytes]."""
+    with extra("low-memory"):
         from bitsandbytes.optim import AdamW8bit
-    except ImportError as error:
-        raise UserError("--optimizer=adamw8bit wants bitsandbytes: `uv sync --extra low-memory`") from error
     return AdamW8bit(params, lr=lr, betas=betas, weight_decay=weight_decay)
 
 
 def build_optimizers(
     model: nn.Module, kind: OptimizerName, lr: float, weight_decay: float = 0.0, muon_dtype: torch.dtype = torch.float32
 ) -> list[torch.optim.Optimizer]:
-    """`adamw` or `adamw8bit` alone, or `muon`: Muon at MUON_LR_RATIO x lr for inner matrices, AdamW (0.9, 0.98) else.
+    """AdamW (`adamw`, `adamw8bit`), or Muon at MUON_LR_RATIO x lr for inner matrices and AdamW for the rest (`muon`).
 
-    Each group keeps its own rate as `initial_lr`, which a schedule multiplies. Only parameters that train are taken.
-    Raises UserError where a library is missing.
+    Each group stores its learning rate as `initial_lr`, which a schedule multiplies. Frozen parameters are left out.
+    Raises UserError if a library is missing.
     """
     named = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
     inner = [(name, p) for name, p in named if kind == "muon" and _is_inner_matrix(name, p)]

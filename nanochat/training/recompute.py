@@ -1,4 +1,4 @@
-"""Blocks for less memory or less time: some keep only their input and compute the rest again, all may be compiled."""
+"""Activation checkpointing (less memory) and compilation (less time) of the transformer blocks."""
 
 from collections.abc import Iterator
 from functools import partial
@@ -20,9 +20,9 @@ def blocks(model: NanoDeepseekOCR) -> Iterator[nn.Module]:
 
 
 def recompute_blocks(model: NanoDeepseekOCR, which: Recompute) -> None:
-    """Let blocks be computed again in the backward pass: `sam`, SAM's global blocks, which keep most; `all`: every one.
+    """Recompute blocks in the backward pass: `sam`, SAM's global blocks, which need most memory; `all`, every block.
 
-    Names, weights and gradients stay what they are. Blocks that do not train are left alone.
+    Names, weights and gradients do not change. Frozen blocks are left alone.
     """
     for block in blocks(model):
         chosen = which == "all" or (which == "sam" and getattr(block, "window", None) == 0)
@@ -31,6 +31,6 @@ def recompute_blocks(model: NanoDeepseekOCR, which: Recompute) -> None:
 
 
 def compile_blocks(model: NanoDeepseekOCR) -> None:
-    """Let torch.compile fuse each block; equal blocks share the code. Names and weights stay what they are."""
+    """Compile each block with torch.compile; equal blocks share the code. Names and weights do not change."""
     for block in blocks(model):
         block.compile()

@@ -1,8 +1,8 @@
-"""A frozen SAM's features kept on disk, so that a picture shown again costs a file instead of a pass through SAM.
+"""A disk cache for the features of a frozen SAM, so that a repeated image costs reading a file instead of running SAM.
 
-One file a view, named by a hash of its pixels, in a folder named by a hash of SAM's weights and of the precision that
-they run in: what was made by others is never found. A file opens with a hash of what follows, and one that is broken
-is made anew. Features of two precisions, or two machines' kinds, are apart by their rounding.
+Each view has one file, named by a hash of its pixels, in a folder named by a hash of SAM's weights, the precision and
+the type of device, so features of other weights are never found. A file starts with a hash of its content; a corrupt
+file is written again. Features of different precisions or devices differ by rounding.
 """
 
 from collections.abc import Iterable
@@ -33,14 +33,14 @@ def _bytes(x: Tensor) -> bytes:
 
 
 class SamCache:
-    """Stands for the `forward` of a SAM that does not train, under no-grad: finds features, or computes and keeps them.
+    """Replaces the `forward` of a frozen SAM, under no-grad: looks features up, or computes and stores them.
 
-    Files of all weights together take at most `gigabytes`, a share of it for each rank; what has no more room is
+    The files of all weights together take at most `gigabytes`, divided among the ranks. Features that do not fit are
     computed each time.
     """
 
     def __init__(self, sam: SAM, folder: str | Path, gigabytes: float) -> None:
-        assert not any(p.requires_grad for p in sam.parameters()), "features of a SAM that trains are never the same"
+        assert not any(p.requires_grad for p in sam.parameters()), "the features of a SAM that is trained change"
         self.sam, self.compute, self.folder = sam, sam.forward, Path(folder)
         taken = sum(file.stat().st_size for file in self.folder.glob("*/*"))
         self.room = (gigabytes * GB - taken) / get_dist_info()[3]
@@ -52,7 +52,7 @@ class SamCache:
         self._weights = None
 
     def _place(self, dtype: torch.dtype, device: torch.device) -> Path:
-        """The folder of these weights as they run here and now."""
+        """The folder for these weights, this precision and this type of device."""
         if self._weights is None:
             self._weights = _hash(repr(self.sam.config).encode(), *(_bytes(p) for p in self.sam.parameters()))
         how = f"{device.type} {dtype} {torch.get_float32_matmul_precision()}"
@@ -75,15 +75,15 @@ class SamCache:
         try:
             with atomic_path(path) as temporary:
                 temporary.write_bytes(_hash(content) + content)
-        except UserError as error:  # no reason to stop training
+        except UserError as error:  # not a reason to stop training
             self.room = 0
-            print(f"WARNING: {error}: no more features of SAM are kept", flush=True)
+            print(f"WARNING: {error}: no more features of SAM are stored", flush=True)
         else:
             self.room -= size
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, C, H/64, W/64), as SAM's own."""
+        """(N, 3, H, W) -> (N, C, H/64, W/64), like SAM's `forward`."""
         device = pixels.device
         low = torch.is_autocast_enabled(device.type)
         dtype = torch.get_autocast_dtype(device.type) if low else pixels.dtype
@@ -101,5 +101,5 @@ class SamCache:
 
 
 def keep_features(sam: SAM, folder: str | Path, gigabytes: float) -> None:
-    """Let a frozen SAM look up what it has seen before. Names and weights stay what they are."""
+    """Make a frozen SAM use a cache on disk. Names and weights do not change."""
     sam.forward = SamCache(sam, folder, gigabytes)  # type: ignore[assignment]

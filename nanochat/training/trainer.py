@@ -5,6 +5,7 @@ A step itself is `learner.py`'s.
 
 import math
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -16,7 +17,7 @@ import torch.distributed as dist
 from nanochat.checkpoint import load_into, load_weights, read_meta
 from nanochat.common import get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
-from nanochat.errors import UserError
+from nanochat.errors import UserError, extra
 from nanochat.machine import Precision, Utilisation, choose_precision
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
@@ -136,6 +137,18 @@ def decay_to_zero(warmup: int, last: float) -> Schedule:
     return lambda step, steps: min((step + 1) / max(1, warmup), 1.0, (steps - step) / max(1.0, last * steps))
 
 
+def taught_modes(view: str, shown: Counter[str]) -> list[str]:
+    """The reading modes that training teaches a model whose own view is `view`, the best one first.
+
+    `shown`: how many pictures were as low as one line of text ("lines") and how many were higher ("pages").
+    """
+    if view != "native" or not shown.total():
+        return [view]
+    by_mode = {"lines": shown["lines"], "native": shown["pages"]}
+    often = [mode for mode, n in by_mode.items() if n >= 0.1 * shown.total()]
+    return sorted(often, key=lambda mode: by_mode[mode], reverse=True)
+
+
 @dataclass
 class Stage:
     """What makes a stage: its number, its schedule, and, for training on drawn documents, the dense labels' part."""
@@ -171,6 +184,7 @@ class Trainer:
         self.learner = self._build_learner(precision)
         self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
         self.last: Validation | None = None
+        self.shown: Counter[str] = Counter()  # pictures trained on: lines, pages
         self.steps = self._count_steps()
         self.accumulate = self._accumulation()
         if self.accumulate > 1 and not isinstance(train_loader.plan, FixedPlan):
@@ -252,6 +266,7 @@ class Trainer:
         else:
             self.learner.load_state_dict(load_weights(folder / f"optim_{step}.pt"))
         self.step, self.total_flops = step, meta["total_flops"]
+        self.shown = Counter(meta.get("shown", {}))
         self.best = math.inf if meta["best"] is None else meta["best"]
         if self.config.resume == "auto":
             self.started = meta.get("started", 0.0)
@@ -283,6 +298,8 @@ class Trainer:
                 "validation": asdict(self.last) if self.last else None,
                 "training": asdict(self.config),
             }
+            if not meta["plan"]:  # of drawn documents the course says what is taught
+                meta |= {"shown": self.shown, "reading_modes": taught_modes(self.model.config.vision.view, self.shown)}
             alone = None if self.learner.sharded else resume
             folder = self.config.checkpoint_dir
             self.tokenizer.save(folder)
@@ -299,6 +316,8 @@ class Trainer:
         multiple = self.stage.schedule(self.step, self.steps)
         figures = self.learner.step(batches, multiple, read=self.step >= self.stage.dense_steps)
         self.total_flops += figures["flops"]
+        layouts = [layout for _, _, media in batches for layout in media.layouts]
+        self.shown.update("lines" if layout.view_rows[0] == 1 else "pages" for layout in layouts)
         return {**figures, "lr": self.stage.lr * multiple}
 
     def validate(self) -> Validation:
@@ -365,7 +384,8 @@ def open_log(config: TrainConfig, stage: Stage) -> Callable[[dict[str, float], i
     """wandb's log on the first rank, project nano-deepseek-ocr; silence for --run=dummy and on other ranks."""
     if config.run == "dummy" or get_dist_info()[1] != 0:
         return lambda values, step: None
-    import wandb  # takes a second to import: only for those who use it
+    with extra("train"):
+        import wandb  # takes a second to import: only for those who use it
 
     run = wandb.init(project="nano-deepseek-ocr", name=config.run, config={**asdict(config), "stage": stage.number})
     return lambda values, step: run.log(values, step=step)

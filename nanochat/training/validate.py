@@ -1,7 +1,7 @@
-"""Does the model look? Validation loss with the right pictures, with wrong ones, and how alike different pages seem.
+"""Validation: the loss with the right images and with wrong ones, and the similarity of different pages' features.
 
-A falling loss proves nothing: a decoder can learn to guess text. The image gain (loss with the pictures of the batch
-swapped minus loss with the right ones) and the cosine between different pages' features tell guessing from reading.
+A falling loss proves nothing: a decoder can learn to guess text. The image gain (the loss with the images of the batch
+swapped, minus the loss with the right ones) and the cosine between pages' features tell guessing from reading.
 """
 
 from collections.abc import Iterable
@@ -17,30 +17,30 @@ from nanochat.multimodal_dataloader import Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.shard import sum_over_ranks
 
-MIN_GAIN = 0.05  # nats per token: under it the text does not depend on the picture
-MAX_SIMILARITY = 0.99  # mean raw cosine between pages: over it the encoder has collapsed
-MIN_DIRECTIONS = 1.5  # in which pages differ: under it all that is told of a page is one number
+MIN_GAIN = 0.05  # nats per token: below this, the text does not depend on the image
+MAX_SIMILARITY = 0.99  # mean raw cosine between pages: above this, the encoder has collapsed
+MIN_DIRECTIONS = 1.5  # along which pages differ: below this, a page is described by one number only
 
 
 @dataclass
 class Validation:
-    """What one validation found; gain and similarities are None where no two pictures could be compared."""
+    """The result of one validation; gain and similarities are None if no two images could be compared."""
 
     loss: float
     image_gain: float | None
     similarity: float | None
     """mean cosine between different pages' vision embeddings"""
     centred_similarity: float | None
-    """the same after the mean over pages is taken away"""
+    """the same after subtracting the mean over pages"""
     directions: float | None = None
     """`directions` of the same pages"""
 
     def warnings(self) -> list[str]:
-        """What is wrong, in plain words."""
+        """Descriptions of what is wrong; empty if nothing is."""
         found = []
         if self.image_gain is not None and self.image_gain < MIN_GAIN:
             found.append(
-                f"the model does not look: swapping the pictures changes the loss by {self.image_gain:+.3f} nats only"
+                f"the model does not look: swapping the images changes the loss by only {self.image_gain:+.3f} nats"
             )
         if self.similarity is not None and self.similarity > MAX_SIMILARITY:
             found.append(f"the encoder has collapsed: different pages' features have cosine {self.similarity:.4f}")
@@ -52,12 +52,12 @@ class Validation:
 
 
 def page_vectors(embeds: list[Tensor], layouts: list[ImageLayout]) -> list[Tensor]:
-    """One float32 vector a page: its vision tokens one after the other, without row ends, which all pages share."""
+    """One float32 vector per page: its concatenated vision tokens, without row ends, which are equal in all pages."""
     return [tokens[layout.is_picture().to(tokens.device)].float().flatten() for tokens, layout in zip(embeds, layouts)]
 
 
 def feature_similarity(vectors: Tensor) -> tuple[float, float]:
-    """Mean cosine between different rows of (n, D), n >= 2: as they are, and after the mean row is taken away."""
+    """Mean cosine between different rows of (n, D), n >= 2: raw, and after subtracting the mean row."""
 
     def mean_cosine(rows: Tensor) -> float:
         unit = F.normalize(rows, dim=-1)
@@ -68,10 +68,10 @@ def feature_similarity(vectors: Tensor) -> tuple[float, float]:
 
 
 def directions(vectors: Tensor) -> float:
-    """Along how many directions the rows of (n, D) differ, from 1 to n - 1: the participation ratio of their variances.
+    """Number of directions along which the rows of (n, D) differ, from 1 to n - 1: the participation ratio.
 
-    (sum of variances)^2 / sum of squared variances along the principal axes. It sees a collapse that cosines miss:
-    pages that differ in their brightness alone lie on one line through the origin, and have any cosine.
+    (sum of variances)^2 / sum of squared variances along the principal axes. It detects a collapse that cosines miss:
+    pages that differ only in brightness lie on one line through the origin, and can have any cosine.
     """
     centred = vectors - vectors.mean(0)
     variances = torch.linalg.eigvalsh((centred @ centred.T).cpu().double())  # (n,)
@@ -79,12 +79,12 @@ def directions(vectors: Tensor) -> float:
 
 
 def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Tensor | None]:
-    """For each picture the tokens of another with as many tokens: the one before it, if need be in an earlier batch.
+    """For each image, the tokens of another image with as many tokens: the previous one, maybe of an earlier batch.
 
-    None for a picture without a partner. `last_seen` maps token counts to a picture's tokens and is brought up to date.
+    None for an image without a partner. `last_seen` maps token counts to an image's tokens and is updated.
     """
     previous = dict(last_seen)
-    for tokens in embeds:  # the first of a size takes the last of its size
+    for tokens in embeds:  # the first of a size gets the last of that size
         if sum(len(other) == len(tokens) for other in embeds) > 1:
             previous[len(tokens)] = tokens
     donors = []
@@ -111,7 +111,7 @@ class _Sums:
 
 @torch.no_grad()
 def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precision) -> Validation:
-    """Measure over all batches, which should be the same ones every time; on all ranks together."""
+    """Validate on all batches, which should be the same every time. All ranks must call this together."""
     model.eval()
     sums, pages = _Sums(model.device), list[Tensor]()
     last_seen: dict[int, Tensor] = {}
@@ -119,7 +119,7 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
         for batch in batches:
             inputs, targets, media = to_device(batch, model.device)
             tokens = int((targets != -1).sum())
-            if not len(inputs):  # of the last batch another rank may have taken all
+            if not len(inputs):  # other ranks may have all samples of the last batch
                 continue
             if media.pixel_values is None:
                 sums.add(loss=model(inputs, targets, loss_reduction="sum"), tokens=tokens)
@@ -144,7 +144,7 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
 def compare_pages(pages: list[Tensor]) -> tuple[float | None, float | None, float | None]:
     """(similarity, centred similarity, directions) among the pages of the most frequent size.
 
-    All None when there are not two; directions are None when there are not four, which differ along few in any case.
+    All are None for fewer than two pages; directions are None for fewer than four, which always have few.
     """
     sizes = [len(page) for page in pages]
     commonest = max(set(sizes), key=sizes.count, default=0)

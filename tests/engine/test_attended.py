@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from nanochat import gpt
-from nanochat.engine.attended import attended_box, line_attention, lines_of_ink, picture_attention
+from nanochat.engine.attended import attended_box, line_attention, picture_attention
+from nanochat.engine.placing import lines_of_ink
 from nanochat.image_process import ImageViews
 from nanochat.modes import ImageLayout
 

@@ -5,7 +5,7 @@ import torch
 from helpers.tiny_model import IMAGE, N_TOKENS, pictures, randomise, tiny_model
 from PIL import Image
 
-from nanochat.engine import Engine, Guard
+from nanochat.engine import Engine, Guard, Sampling
 from nanochat.engine.batching import Answer, Scheduler
 from nanochat.errors import UserError
 from nanochat.gpt import KVCache
@@ -166,7 +166,7 @@ def test_image_tokens_are_never_generated(engine: Engine) -> None:
 
 def test_probabilities_are_the_models_own(engine: Engine) -> None:
     """Of the tokens that were chosen, at temperature 1, whatever the temperature was."""
-    [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=8, temperature=0.5, top_k=50, seed=3)
+    [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=8, sampling=Sampling(0.5, 50, 3))
     ids = torch.tensor([PROMPTS[0] + answer.tokens])
     with torch.no_grad():
         logits = engine.model(ids, pixel_values=pictures(1))[0, len(PROMPTS[0]) - 1 : -1]

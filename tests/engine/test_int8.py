@@ -62,6 +62,6 @@ def test_equal_logits_are_not_looked_into():
 
 
 def test_it_is_for_a_cpu(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("nanochat.reading.ocr.choose_device", lambda name: torch.device("cuda"))
+    monkeypatch.setattr("nanochat.common.choose_device", lambda name: torch.device("cuda"))
     with pytest.raises(UserError, match="on a CPU, not on cuda"):
         OCR("nano", int8=True)

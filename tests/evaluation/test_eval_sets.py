@@ -240,3 +240,13 @@ def test_unknown_sets(name):
 def test_at_least_one_picture():
     with pytest.raises(UserError, match="at least one"):
         open_set("empty", 0)
+
+
+def test_the_set_of_central_europe_has_a_tier_for_each_language():
+    found = open_set("synth-central", 2)
+    assert found.accents and len(found) == len(set(found.ids)) == 22
+    assert found.tiers[:4] == ["Polish", "Polish", "Czech", "Czech"]
+    texts = {
+        name: "".join(text_of(item) for item, tier in zip(found, found.tiers) if tier == name) for name in found.tiers
+    }
+    assert sum(not text.isascii() for text in texts.values()) > 8

@@ -3,16 +3,20 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rapidfuzz.distance import Levenshtein
 
 from nanochat.evaluation.metrics import (
     WordScores,
     character_error_rate,
     exact_match,
+    find_values,
     is_looping,
     longest_repetition,
     normalise_text,
     normalised_edit_similarity,
+    order_errors,
     relaxed_accuracy,
+    values_right,
     word_error_rate,
     word_overlap,
     word_precision_recall_f1,
@@ -185,3 +189,68 @@ def test_what_is_repeated_is_found_whatever_stands_around_it(before, unit, times
 )
 def test_is_looping(output, reference, expected):
     assert is_looping(output, reference) is expected
+
+
+COLUMNS = "the first column tells of ships\nand the second one of trains"
+
+
+@pytest.mark.parametrize(
+    ("output", "reference", "errors", "by_order"),
+    [
+        ("one two three", "one two three", 0, 0),
+        ("b a", "a b", 2, 2),  # both letters change places: two substitutions
+        ("cc dd\nxy", "xy\ncc dd", 6, 6),  # "xy " to add in front and " xy" to drop at the end
+        ("cc ed\nxy", "xy\ncc dd", 6, 5),  # the letter costs one in any order
+        ("one two thee", "one two three", 1, 0),
+        ("onetwo three", "one two three", 1, 0),  # a space lost is no matter of order
+        ("", "one two", 7, 0),
+        ("one two", "", 7, 0),
+        ("the the the", "the cat the", 3, 0),
+    ],
+)
+def test_what_order_alone_costs(output, reference, errors, by_order):
+    assert Levenshtein.distance(" ".join(output.split()), " ".join(reference.split())) == errors
+    assert order_errors(output, reference) == by_order
+
+
+def test_columns_read_across_are_an_error_of_order():
+    across = "the first and the second column tells one of of ships trains"
+    assert word_precision_recall_f1(across, COLUMNS).f1 == 1
+    assert order_errors(across, COLUMNS) == Levenshtein.distance(across, " ".join(COLUMNS.split()))
+
+
+@given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=12), st.randoms(use_true_random=False))
+def test_any_other_order_of_the_words_is_an_error_of_order_alone(words, rng):
+    shuffled = rng.sample(words, len(words))
+    output, reference = " ".join(shuffled), " ".join(words)
+    assert order_errors(output, reference) == Levenshtein.distance(output, reference)
+
+
+@given(st.text("ab ", max_size=20), st.text("ab ", max_size=20))
+def test_order_costs_no_more_than_all_errors(output, reference):
+    output, reference = " ".join(output.split()), " ".join(reference.split())
+    assert 0 <= order_errors(output, reference) <= Levenshtein.distance(output, reference)
+
+
+def test_amounts_dates_and_codes_of_a_receipt():
+    text = "Invoice INV-2031, 12 Mar 2025 08:47 (2025-03-12)\nTel 555 0142\n2 Flat white $7.60 TOTAL: 1,234.50 EUR, 12%"
+    assert find_values(text) == {
+        "amounts": ["7.60", "1,234.50"],
+        "dates": ["12 mar 2025", "2025-03-12"],
+        "codes": ["INV-2031", "08:47", "0142"],
+    }
+    assert find_values("Due March 3, 2026 or 3/4/26; 1'234'567.80 and 11111.") == {
+        "amounts": ["1'234'567.80"],
+        "dates": ["march 3, 2026", "3/4/26"],
+        "codes": ["11111"],
+    }
+
+
+def test_a_value_with_one_wrong_digit_is_not_right():
+    reference = "A 9.00 9.00 1.50 on 12.03.2025 code X1234"
+    assert values_right("code X1234 1.50 9.00 A on 12.08.2025 8.00", reference) == {
+        "amounts": (2, 3),  # 9.00 stands in the reference twice and was read once
+        "dates": (0, 1),
+        "codes": (1, 1),
+    }
+    assert values_right("9.00", "") == {"amounts": (0, 0), "dates": (0, 0), "codes": (0, 0)}

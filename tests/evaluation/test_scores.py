@@ -22,6 +22,20 @@ def test_a_page_by_hand():
     assert score.expected == "TOTAL  9.00\nCash"  # what is kept is what was there
 
 
+def test_order_and_values_are_figures_of_their_own():
+    pages = [
+        page("a", "TOTAL 9.00\nCash 10.00", "Cash 10.00\nTOTAL 9.00"),
+        page("b", "12.03.2025 No X1234", "12.08.2025 No X1234"),
+    ]
+    values = {name: figure and figure.value for name, figure in summarise_pages(pages).items()}
+    errors, by_order = pages[0].errors + 1, pages[0].errors
+    assert by_order > 10 and pages[1].order_errors == 0
+    assert values["cer"] == pytest.approx(errors / 40) and values["order"] == pytest.approx(by_order / 40)
+    assert (values["amounts"], values["dates"], values["codes"]) == (1, 0, 1)
+    assert values["values"] == pytest.approx(3 / 4)
+    assert summarise_pages([page("a", "no figures", "no")])["values"] is None
+
+
 def test_case_counts_unless_told_otherwise():
     assert page("a", "TOTAL", "Total").errors == 4
     assert page("a", "TOTAL", "Total", fold_case=True).exact

@@ -4,7 +4,9 @@ import ast
 import importlib
 import re
 import sys
+import tomllib
 from collections.abc import Callable
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -39,14 +41,29 @@ def check_command(words: list[str]) -> None:
             _check_nano_ocr(arguments)
         case ["bash", script, *_]:
             assert TRACKED.fullmatch(script), f"{script} is no script of ours"
+        case ["make", target, *_]:
+            assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"no target {target}"
+        case ["uvx", "--from", _, *rest] | ["uvx", _, "--from", _, *rest]:
+            check_command(rest)
+        case ["pip", "install", *rest] | ["uv", "pip", "install", *rest] | ["uv", "tool", "install", *rest]:
+            _check_extras(" ".join(rest))
         case ["curl", *_] | ["ocrmypdf", *_] | ["docker", "compose", *_]:
             pass
-        case ["pytest", *_] | ["hf", "download", *_] | ["uv", "sync", *_] | ["git", "clone", *_]:
+        case ["pytest", *_] | ["hf", "download", *_] | ["git", "clone", *_] | ["uv", "build" | "venv", *_]:
             pass
+        case ["uv", "sync", *rest]:
+            _check_extras(f"[{','.join(after for flag, after in pairwise(rest) if flag == '--extra')}]")
         case ["cd" | "cp" | "set" | "source", *_]:
             pass
         case _:
             pytest.fail(f"what is `{' '.join(words)}`? Teach it to tests/documented_commands.py")
+
+
+def _check_extras(requirement: str) -> None:
+    """Fail unless the extras in square brackets are ours."""
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    named = [name for found in re.findall(r"\[([\w,-]*)\]", requirement) for name in found.split(",") if name]
+    assert set(named) <= set(known), f"{requirement}: the extras are {', '.join(known)}"
 
 
 def _understand(main: Callable[[], None], name: str, arguments: list[str]) -> None:
@@ -86,6 +103,6 @@ def _check_nano_ocr(arguments: list[str]) -> None:
         patch.setattr("nanochat.cli.read", stop)
         patch.setattr("nanochat.archives.batch.batch", stop)
         patch.setattr("nanochat.evaluation.score_pdf.PdfPages", stop)
-        patch.setattr("scripts.demo.demo", stop)
+        patch.setattr("nanochat.cli.demo", stop)
         patch.setattr("nanochat.serve.app.serve", stop)
         _understand(importlib.import_module("nanochat.cli").main, "nano-ocr", arguments)

@@ -20,6 +20,7 @@ from nanochat.checkpoint import load_model
 from nanochat.hf import export as hf_export
 from nanochat.hf.export import export_hf, fast_tokenizer, remote_code
 from nanochat.image_process import expand_image_tokens, to_rgb, view_function
+from nanochat.reading.answer import Ask
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint
@@ -141,7 +142,9 @@ def test_the_pipeline_reads_as_we_do(folder: Path) -> None:
     content = [{"type": "image", "image": PICTURES[0]}, {"type": "text", "text": "Free OCR."}]
     chat = [{"role": "user", "content": content}]
     (answer,) = reader(text=chat, max_new_tokens=24, return_full_text=False)
-    expected = OCR(folder, "cpu", OCR(folder).vision.view).read(PICTURES[0], max_tokens=24).text
+    ours = OCR(folder, "cpu").answerer()
+    shown = ours.show(PICTURES[0], [], ours.vision.view)
+    expected = ours.read([shown], PICTURES[:1], Ask(PROMPT, 24))[0].text
     assert answer["generated_text"] == expected
     (plain,) = reader(images=PICTURES[0], text=PROMPT, max_new_tokens=24, return_full_text=False)
     assert plain["generated_text"] == expected

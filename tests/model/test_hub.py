@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import huggingface_hub.constants
+import huggingface_hub.hf_api
 import pytest
 from huggingface_hub.utils import filter_repo_objects
 
@@ -60,7 +61,7 @@ def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypa
             (unreachable_hub / wanted).touch()
         return str(unreachable_hub)
 
-    monkeypatch.setattr(hub, "snapshot_download", download)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", download)
     assert hub.fetch("owner/name", name, "dataset") == path
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 

@@ -327,7 +327,7 @@ def test_a_document_is_learnt_from_its_first_token(characters: RustBPETokenizer)
         ([("system", "s"), ("user", "a"), ("assistant", "b"), ("assistant", "c")], "message 4 .* where 'user'"),
         ([("user", "a"), ("system", "late")], "message 2 .* 'system' where 'assistant'"),
         ([("user", "a"), ("tool", "b")], "message 2 .* 'tool' where 'assistant'"),
-        ([("user", "a"), ("assistant", None)], "message 2 .* not a text"),
+        ([("user", "a"), ("assistant", None)], "message 2 .* not a string"),
     ],
 )
 def test_a_wrong_message_is_named(characters: RustBPETokenizer, messages: list, complaint: str):

@@ -5,7 +5,9 @@ import importlib
 import re
 import shlex
 import shutil
+import subprocess
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -15,7 +17,12 @@ from helpers.tiny_model import tiny_model
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint
 
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *sorted((ROOT / "models").glob("*/README.md"))]
+DOCUMENTS = [
+    ROOT / "README.md",
+    ROOT / "CONTRIBUTING.md",
+    *sorted((ROOT / "docs").glob("*.md")),
+    *sorted((ROOT / "models").glob("*/README.md")),
+]
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```", re.MULTILINE | re.DOTALL)
 HEREDOC = re.compile(r"^(.*?) << 'EOF'\n(.*?)^EOF$", re.MULTILINE | re.DOTALL)
 for_each_document = pytest.mark.parametrize("path", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
@@ -53,6 +60,17 @@ def test_commands_name_what_exists(path: Path):
 def test_the_two_commands_come_first():
     read = ["bash", "runs/read.sh", "data/images/receipt_000.png"]
     assert list(commands(ROOT / "README.md"))[:2] == [read, ["bash", "runs/test.sh"]]
+
+
+@for_each_document
+def test_what_commands_write_is_ignored_by_git(path: Path):
+    """So that no document of a user's is committed by `git add .` after trying them."""
+    written = [word.partition("=")[2] or after for words in commands(path) for word, after in pairwise([*words, ""])
+               if re.match(r"--(out|checkpoint[_-]dir|tokenizer[_-]dir)\b", word)]  # fmt: skip
+    for name in written:
+        if not name.startswith(("/", "~", "$")):
+            ignored = subprocess.run(["git", "check-ignore", "-q", "--no-index", f"{name}/page.txt"], cwd=ROOT)
+            assert ignored.returncode == 0, f"{path.name} writes {name}, which .gitignore does not name"
 
 
 @for_each_document

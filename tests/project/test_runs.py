@@ -18,6 +18,7 @@ TOOLS = ("bash", "cat", "chmod", "dirname", "head", "mkdir", "tail", "tee")
 UV = """#!/bin/bash
 printf '%s\\n' "--uv--" "$@" >> "{log}"
 if [ "$1 $2 $3" = "run python -c" ]; then echo 2; fi
+if [ "${{!#}}" = --check ]; then exit {missing}; fi
 """
 # A Python whose pip refuses; its environments get one that installs a stand-in for uv.
 MANAGED_PYTHON = """#!/bin/bash
@@ -30,6 +31,7 @@ case "$2 $3" in
     *) exit 1 ;;
 esac
 """
+SYNC = ["sync", "--quiet", "--inexact"]
 OFFLINE_PYTHON = '#!/bin/bash\necho "ERROR: No matching distribution found for uv" >&2\nexit 1\n'
 
 
@@ -46,7 +48,7 @@ class Machine:
     def __init__(self, folder: Path) -> None:
         self.repository, self.bin, self.log = folder / "a repository", folder / "bin", folder / "uv.log"
         shutil.copytree(ROOT / "runs", self.repository / "runs")
-        self.uv = write_script(folder / "uv", UV.format(log=self.log))
+        self.uv = write_script(folder / "uv", UV.format(log=self.log, missing=1))
         self.bin.mkdir()
         for tool in (*TOOLS, "cp"):
             (self.bin / tool).symlink_to(shutil.which(tool) or pytest.fail(f"no {tool} here"))
@@ -58,9 +60,9 @@ class Machine:
         return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True, timeout=60)
 
     def commands(self) -> list[list[str]]:
-        """What uv was called with."""
-        calls = self.log.read_text().split("--uv--\n")[1:]
-        return [call.splitlines() for call in calls]
+        """What uv was called with, but for its check of what is installed already."""
+        calls = [call.splitlines() for call in self.log.read_text().split("--uv--\n")[1:]]
+        return [call for call in calls if call[-1] != "--check"]
 
 
 @pytest.fixture
@@ -72,14 +74,14 @@ def test_the_demo_syncs_and_runs_from_any_folder(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("demo.sh", "--out", "a folder")
     assert found.returncode == 0, found.stderr
-    assert machine.commands() == [["sync", "--quiet"], ["run", "nano-ocr", "demo", "--out", "a folder"]]
+    assert machine.commands() == [SYNC, ["run", "nano-ocr", "demo", "--out", "a folder"]]
     check_command(["uv", *machine.commands()[1]])
 
 
 def test_the_suite_runs_as_the_readme_says(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     machine.run("test.sh", "-x")
-    assert machine.commands()[-1] == ["run", "pytest", "-x"]
+    assert machine.commands()[-1] == ["run", "--no-sync", "pytest", "-x"]
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "exec bash runs/test.sh"
 
 
@@ -88,7 +90,7 @@ def test_where_pip_refuses_uv_goes_into_a_private_folder(machine: Machine):
     found = machine.run("test.sh")
     assert found.returncode == 0, found.stderr
     assert os.access(machine.repository / ".uv/bin/uv", os.X_OK)
-    assert machine.commands() == [["sync", "--quiet"], ["run", "pytest"]]
+    assert machine.commands() == [SYNC, ["run", "--no-sync", "pytest"]]
 
 
 @pytest.mark.parametrize(
@@ -99,15 +101,16 @@ def test_what_is_missing_is_said_in_one_line(machine: Machine, python: str | Non
         write_script(machine.bin / "python3", python)
     found = machine.run("demo.sh")
     assert found.returncode == 2
-    (line,) = found.stderr.splitlines()
+    *before, line = found.stderr.splitlines()
     assert line.startswith("error: ") and reason in line
+    assert before in ([], ["Getting uv, which installs everything else"])
 
 
 def test_a_failed_sync_is_said_in_one_line(machine: Machine):
     write_script(machine.bin / "uv", '#!/bin/bash\nprintf "error: no route\\n  cause: 1\\n  cause: 2\\n" >&2\nexit 1\n')
     found = machine.run("demo.sh")
     assert found.returncode == 2
-    (line,) = found.stderr.splitlines()
+    _, line = found.stderr.splitlines()
     assert "uv.lock cannot be installed" in line and "no route" in line
 
 
@@ -125,10 +128,20 @@ def test_on_a_cpu_the_scripts_train_as_the_demo_does(machine: Machine):
         assert {name: flags[f"--{name}"] for name in expected} == {name: str(value) for name, value in expected.items()}
 
 
-def test_reading_syncs_and_reads(machine: Machine):
+def test_reading_installs_reading_alone_and_reads(machine: Machine):
+    """And removes nothing of a full environment; nor does `uv run` install the rest."""
     shutil.copy(machine.uv, machine.bin / "uv")
-    machine.run("read.sh", "a page.png", "--format", "md")
-    assert machine.commands() == [["sync", "--quiet"], ["run", "nano-ocr", "read", "a page.png", "--format", "md"]]
+    found = machine.run("read.sh", "a page.png", "--format", "md")
+    reads = ["run", "--no-sync", "nano-ocr", "read", "a page.png", "--format", "md"]
+    assert machine.commands() == [[*SYNC, "--no-default-groups"], reads]
+    assert "Installing what reading needs" in found.stderr and not found.stdout
+
+
+def test_nothing_is_said_or_installed_where_all_is_there(machine: Machine):
+    write_script(machine.bin / "uv", UV.format(log=machine.log, missing=0))
+    found = machine.run("read.sh", "a page.png")
+    assert machine.commands() == [["run", "--no-sync", "nano-ocr", "read", "a page.png"]]
+    assert not found.stderr
 
 
 def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):

@@ -11,12 +11,14 @@ import pytest
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.formats import boxes_to_draw, placed_lines, write
+from nanochat.reading.confidence import confidence
+from nanochat.reading.formats import write
+from nanochat.reading.placed import boxes_to_draw, placed_lines
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 SIZE = (600, 300)
 LINES = [
-    {"text": "Invoice <no> 4711 & Søn", "box": [50, 40, 350, 70], "mean_probability": 0.9, "min_probability": 0.4},
+    {"text": "Invoice <no> 4711 & Søn", "box": [50, 40, 350, 70], "mean_probability": 0.99, "min_probability": 0.4},
     {"text": "Invoice", "box": [50, 100, 150, 130], "mean_probability": 0.5, "min_probability": 0.4},
     {"text": "nowhere", "box": None, "mean_probability": 0.5, "min_probability": 0.4},
 ]
@@ -76,7 +78,8 @@ def test_hocr_is_xml_with_lines_and_words_in_place(tmp_path: Path) -> None:
     assert [word.text for word in words] == ["Invoice", "<no>", "4711", "&", "Søn"]
     boxes = [[int(x) for x in word.attrib["title"].split(";")[0].split()[1:]] for word in words]
     assert boxes[0][0] == 50 and boxes[-1][2] == 350 and all(a[2] < b[0] for a, b in pairwise(boxes))
-    assert words[0].attrib["title"].endswith("x_wconf 90") and second[0].attrib["title"].endswith("x_wconf 50")
+    assert words[0].attrib["title"].endswith(f"x_wconf {confidence(0.99)}")
+    assert second[0].attrib["title"].endswith(f"x_wconf {confidence(0.5)}")
     assert ["".join(line.itertext()) for line in pages[2]] == ["# Bill", "of sale"]
     ids = [x.attrib["id"] for page in pages for x in page.iter() if "id" in x.attrib]
     assert len(ids) == len(set(ids))
@@ -105,15 +108,42 @@ def test_the_pdf_is_found_where_the_text_stands(tmp_path: Path, dpi: int) -> Non
     scale = 72 / dpi
     assert document[0].get_size() == pytest.approx((600 * scale, 300 * scale), abs=0.1)
     text = document[0].get_textpage()
-    assert text.get_text_bounded().splitlines() == ["Invoice <no> 4711 & Søn", "Invoice"]
+    assert [row.strip() for row in text.get_text_bounded().splitlines()] == ["Invoice <no> 4711 & Søn", "Invoice"]
     first = text.get_text_range(0, 7)
     assert first == "Invoice"
     left, bottom, right, top = (x / scale for x in text.get_charbox(0))  # the I
     assert 48 <= left < right <= 75 and 300 - 72 <= bottom < top <= 300 - 38
-    last = text.get_text_range().index("\r")
-    assert text.get_charbox(last - 1)[2] / scale == pytest.approx(350, abs=4)
+    last = text.get_text_range().index("n \r")  # of Søn
+    assert text.get_charbox(last)[2] / scale == pytest.approx(350, abs=4)
     assert document[0].render(scale=1 / scale).to_pil().getpixel((60, 55))[0] in range(36, 45)  # text is not seen
     assert "of sale" in document[2].get_textpage().get_text_bounded()
+
+
+def test_words_stand_where_their_letters_are(tmp_path: Path) -> None:
+    boxes = [[50, 40, 90, 68], [140, 41, 170, 68]]
+    part = {"text": "Rye toast", "box": [50, 40, 170, 68], "word_boxes": boxes}
+    entries = [entry(1, lines=[{**ROW, "text": "Rye toast", "parts": [part]}])]
+    words = ET.parse(written(tmp_path, "hocr", entries)).findall(f".//{XHTML}span[@class='ocrx_word']")
+    assert [word.attrib["title"].split(";")[0] for word in words] == ["bbox 50 40 90 68", "bbox 140 41 170 68"]
+    text = pdfium.PdfDocument(written(tmp_path, "pdf", entries, dpi=72))[0].get_textpage()
+    assert text.get_text_range().split() == ["Rye", "toast"]
+    assert [text.get_charbox(i)[2] for i in (2, 8)] == pytest.approx([90, 170], abs=1)
+
+
+@pytest.mark.parametrize("name", ["data/images/receipt_000.png", "data/images/chart_01.png"])
+def test_the_pdf_is_no_larger_than_its_picture_by_more_than_a_few_kilobytes(tmp_path: Path, name: str) -> None:
+    picture = Image.open(path := Path(__file__).parents[2] / name).convert("RGB")
+    lines = [{"text": "Sphinx of black quartz, judge my vow", "box": [10, 20 * i, 400, 20 * i + 16], "parts": [],
+              "mean_probability": 0.9} for i in range(30)]  # fmt: skip
+    write(out := tmp_path / "out.pdf", "pdf", "a", iter([entry(1, lines=lines)]), lambda page: picture, dpi=150)
+    assert out.stat().st_size < path.stat().st_size + 8_000
+
+
+def test_a_drawing_of_few_colours_is_kept_without_loss(tmp_path: Path) -> None:
+    picture = Image.new("RGB", SIZE, "white")
+    picture.paste((0, 0, 0), (100, 50, 103, 250))
+    write(out := tmp_path / "out.pdf", "pdf", "a", iter([entry(1)]), lambda page: picture, dpi=72)
+    assert pdfium.PdfDocument(out)[0].render(scale=1).to_pil().convert("RGB").tobytes() == picture.tobytes()
 
 
 class Report(HTMLParser):
@@ -145,6 +175,13 @@ def test_the_report_shows_pictures_beside_text_and_says_what_went_wrong(tmp_path
     assert report.unsure == ["Invoice", "nowhere"]
     place = report.places[1]
     assert place["class"] == "unsure" and place["style"] == "left:8.33%;top:33.33%;width:16.67%;height:10.00%"
+
+
+def test_no_page_is_called_certain(tmp_path: Path) -> None:
+    line = {"text": "Invoice 4711", "box": [50, 40, 350, 70], "mean_probability": 0.9999, "min_probability": 0.999}
+    whole = entry(1, lines=[line])
+    whole["result"]["mean_probability"] = 0.9999
+    assert "100%" not in written(tmp_path, "html", [whole]).read_text().partition("</style>")[2]
 
 
 def test_all_boxes_are_drawn_and_each_text_stands_once() -> None:

@@ -1,11 +1,13 @@
 """Reading from Python: the same text in any company, lines with boxes, modes, and models found by name."""
 
+import re
 import subprocess
 import sys
 import unicodedata
 import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 from helpers.drawn_page import draw_page, sentence
 from helpers.tiny_model import tiny_model
@@ -13,7 +15,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.checkpoint import export_model
-from nanochat.deepencoder import position
+from nanochat.deepencoder import VisionConfig, position
 from nanochat.engine.batching import Generation
 from nanochat.errors import UserError
 from nanochat.lines.layout import find_lines
@@ -231,6 +233,57 @@ def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, t
     monkeypatch.setattr(module, "HOME", tmp_path)
     with pytest.raises(UserError, match=r"no model called 'nano' here .*config.json is not there.*--checkpoint"):
         OCR()
+
+
+def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) -> None:
+    reader, page = OCR(folder, mode="lines", reread=False, turn=False), draw_page([sentence(0, 2)], 20, width=300)[0]
+    page.save(picture := tmp_path / "page.png")
+    page.save(pdf := tmp_path / "scan", "PDF", save_all=True, append_images=[Image.new("RGB", (200, 90), "white")])
+    expected = reader.read(page, max_tokens=4).text
+    pixels = np.asarray(page)
+    opaque = np.dstack([pixels, np.full(pixels.shape[:2], 255, np.uint8)])
+    for source in (picture, str(picture), picture.read_bytes(), pixels, pixels / 255, opaque):
+        assert reader.read(source, max_tokens=4).text == expected != ""
+    assert [read.width for read in reader.read(pdf, max_tokens=4, dpi=72)] == [300, 200]
+    assert [read.width for read in reader.read(pdf.read_bytes(), max_tokens=4, pages="2", dpi=144)] == [400]
+    for said, wrong in (
+        ("an array of shape", np.zeros((2, 3, 4, 5), np.uint8)),
+        (r"\(30, 40\) and type int64", np.zeros((30, 40), np.int64)),
+        (r"^42 \(int\): give a path", 42),
+        ("none.png: no such file", tmp_path / "none.png"),
+    ):
+        with pytest.raises(UserError, match=said):
+            reader.read(wrong)
+    with pytest.raises(UserError, match="has 2 pages, none of them among 7"):
+        reader.read(pdf, pages="7")
+
+
+def test_one_view_says_when_it_is_too_small_for_a_page_and_nothing_of_a_blank_one(folder: Path) -> None:
+    reader = OCR(folder, mode="native", locate_lines=False)
+    page = draw_page([sentence(i, 12) for i in range(9)], 20, width=1000)[0]
+    note = reader.read(page, max_tokens=3).note
+    assert re.search(r"its type is [4-7] pixels high.*take --mode lines", note)  # 23 px of 1000, in 256
+    assert note in why_it_ended(reader.read(page, max_tokens=3))
+    fitting = reader.read(draw_page(["Rye toast"], 20, width=200)[0], max_tokens=30)
+    assert fitting.note == "" and fitting.text
+    answerer, blank = reader.answerer(), Image.new("RGB", (200, 200), "white")
+    made_up = answerer.read([answerer.show(blank, [], "native")], [blank], Ask(PROMPTS["free"], 30))[0].text
+    read = reader.read(blank, max_tokens=30)
+    assert made_up.strip() and (read.text, read.lines, read.note) == ("", [], "")
+
+
+@pytest.mark.parametrize(
+    ("meta", "modes"),
+    [
+        ({}, ("native",)),
+        ({"training": {"synth": True}}, ("lines",)),
+        ({"training": {"synth": True, "course": "pages"}}, ("lines", "native", "blocks")),
+        ({"reading_modes": ["lines"], "training": {"synth": False}}, ("lines",)),
+        ({"reading_mode": "blocks", "reading_modes": ["lines", "blocks"]}, ("blocks", "lines")),
+    ],
+)
+def test_a_checkpoint_says_in_which_modes_it_reads(meta: dict, modes: tuple[str, ...]) -> None:
+    assert module.learnt_modes(meta, VisionConfig(view="native")) == modes
 
 
 def test_a_model_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

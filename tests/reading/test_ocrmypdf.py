@@ -16,7 +16,7 @@ from PIL import Image
 from nanochat import ocrmypdf_plugin as plugin
 from nanochat.errors import UserError
 from nanochat.reading.ocr import OCR
-from nanochat.reading.page import Page, TextLine
+from nanochat.reading.page import Page, Part, TextLine
 
 
 @pytest.fixture(autouse=True)
@@ -28,11 +28,6 @@ def tesseract() -> None:
 def ocrmypdf(*arguments: str | Path) -> subprocess.CompletedProcess:
     command = [sys.executable, "-m", "ocrmypdf", "--plugin", "nanochat.ocrmypdf_plugin", *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True)
-
-
-def letters(text: str) -> str:
-    """Without spaces and line ends, which programs that take text from PDFs guess."""
-    return "".join(text.split())
 
 
 def test_a_scan_becomes_searchable(tmp_path: Path) -> None:
@@ -48,8 +43,8 @@ def test_a_scan_becomes_searchable(tmp_path: Path) -> None:
     done = ocrmypdf("--output-type=pdf", "--nano-checkpoint", model, tmp_path / "scan.pdf", out)
     assert done.returncode == 0, done.stderr
     ocr, found = OCR(model, "cpu"), [page.get_textpage().get_text_range() for page in pdfium.PdfDocument(out)]
-    expected = [letters(ocr.read(page).text) for page in pages]
-    assert [letters(text) for text in found] == expected and all(expected) and expected[0] != expected[1]
+    expected = [ocr.read(page).text.split() for page in pages]
+    assert [text.split() for text in found] == expected and all(expected) and expected[0] != expected[1]
 
 
 def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
@@ -86,6 +81,15 @@ def test_lines_and_words_stand_where_they_are(picture: Path, monkeypatch: pytest
     assert (text, element.page_number, element.bbox.right, round(element.dpi)) == ("ab cdef", 3, 300, 150)
     words = [(word.text, word.bbox.left, word.bbox.right) for word in element.children[0].children]
     assert words == [("ab", 100, 120), ("cdef", 130, 170)]
+
+
+def test_words_stand_where_their_letters_are(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    boxes = [(100, 20, 110, 40), (150, 20, 170, 40)]
+    line = TextLine("ab cdef", (100, 20, 170, 40), 0.5, 0.1, parts=[Part("ab cdef", (100, 20, 170, 40), boxes)])
+    monkeypatch.setattr(plugin, "_read", lambda image, options: page("ab cdef", [line]))
+    element, _ = plugin.NanoEngine.generate_ocr(picture, None)
+    words = [(word.text, word.bbox.left, word.bbox.right) for word in element.children[0].children]
+    assert words == [("ab", 100, 110), ("cdef", 150, 170)]
 
 
 def test_text_without_a_place_can_still_be_found(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:

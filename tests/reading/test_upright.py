@@ -14,11 +14,12 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box, turn_box
-from nanochat.reading.formats import PlacedText, placed_lines, words_of, write
+from nanochat.reading.formats import write
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.orientation import CLOCKWISE, Sight, best_turn, turn
 from nanochat.reading.page import Page
+from nanochat.reading.placed import PlacedText, placed_lines, words_of
 
 TEXTS = [
     "Minutes of the meeting", "The board met at nine and", "agreed to paint the harbour", "bridge before the winter.",
@@ -96,7 +97,10 @@ def test_words_stand_over_their_letters_in_every_format(
         start = whole.index(line.text)
         first, last = text.get_charbox(start), text.get_charbox(start + len(line.text) - 1)  # left, bottom, right, top
         found = min(first[0], last[0]), lying.height - max(first[3], last[3]), max(first[2], last[2])
-        assert all(abs(a - b) < 12 for a, b in zip(found, line.box)), "the text lies along the picture's line"
+        left, top, right, bottom = line.box
+        rows, columns = np.nonzero(ink[top:bottom, left:right])
+        letters = left + columns.min(), top + rows.min(), left + columns.max()
+        assert all(abs(a - b) < 12 for a, b in zip(found, letters)), "the text lies over the picture's letters"
 
 
 def test_ways_that_are_not_clearly_better_are_not_taken() -> None:

@@ -229,7 +229,7 @@ def test_unknown_names(place, monkeypatch, capsys):
     one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--image-size=100"), "100")
 
 
-def test_the_demo_without_documents(place, monkeypatch, capsys):
+def test_the_demo_without_documents(place, monkeypatch, capfd):
     shutil.rmtree(place / "data")
-    one_line(run(cli.main, monkeypatch, capsys, "demo"), "data/train.json")
+    one_line(run(cli.main, monkeypatch, capfd, "demo"), "data/train.json")
     assert not (place / "out").exists()

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from nanochat.lines.finder import LineFinder, line_finder
+from nanochat.lines.finder import line_finder
+from nanochat.lines.network import LineFinder
 from nanochat.machine import Precision
 from nanochat.synth.document import Document
 from nanochat.synth.line_targets import segments

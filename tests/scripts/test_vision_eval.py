@@ -10,7 +10,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.evaluation.compression import compression_curve, plot_compression
-from nanochat.evaluation.measure import Measured, read_in_mode, table_rows
+from nanochat.evaluation.measure import Measured, _read_with, read_in_mode, table_rows
 from nanochat.evaluation.scores import score_page
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
@@ -82,6 +82,21 @@ def test_results_of_both_readers(monkeypatch, capsys, folder, tmp_path):
         assert text.split()[0] in page
 
 
+def test_a_peer_reads_each_document_as_it_was_drawn_once(folder):
+    """A drawn document may differ each time it is asked for: picture and text must come from one drawing."""
+
+    class Counted(FolderSet):
+        drawn = 0
+
+        def get_example(self, index: int) -> dict:
+            self.drawn += 1
+            return super().get_example(index)
+
+    found = Counted(folder, 4)
+    pages = _read_with(Echo(), found, lambda reader, done, total: None)
+    assert found.drawn == 4 and [page.expected for page in pages] == [TEXTS[name] for name in found.ids]
+
+
 def test_empty_pictures_are_counted_by_what_is_printed(monkeypatch, capsys, folder, tmp_path):
     out = run(monkeypatch, capsys, folder, tmp_path, "--task=empty", "--n=3")
     results = json.loads((tmp_path / "results.json").read_text())
@@ -109,7 +124,7 @@ def test_each_mode_reads_as_the_command_does(monkeypatch, capsys, folder, tmp_pa
 
 
 def test_a_model_of_lines_is_measured_by_its_lines(monkeypatch, capsys, folder, tmp_path):
-    monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
+    monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2")
     results = json.loads((tmp_path / "results.json").read_text())
     assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # no line on either

@@ -132,7 +132,7 @@ def test_a_line_under_the_pointer_shows_its_place(
     drawn = Image.new("RGB", (400, 300), "white")
     for row in range(5):
         ImageDraw.Draw(drawn).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
-    monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
+    monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
     with tiny_server(checkpoint) as lines:
         page = browser.new_page()

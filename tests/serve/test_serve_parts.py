@@ -239,7 +239,7 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
     page = Image.new("RGB", (400, 300), "white")
     for row in range(5):
         ImageDraw.Draw(page).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
-    monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
+    monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
     expected = OCR(checkpoint, "cpu").read(page)
     assert expected.views >= 5 and len(expected.text) > 100
@@ -274,7 +274,7 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
 def test_a_chat_about_a_document_of_several_pages_is_refused(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr("nanochat.reading.ocr.learnt_mode", lambda meta, vision: "lines")
+    monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     url = "data:application/pdf;base64," + base64.b64encode(write_pdf(tmp_path / "a.pdf", 3).read_bytes()).decode()
     content = [{"type": "image_url", "image_url": {"url": url}}]
     with tiny_server(checkpoint) as server:

@@ -6,21 +6,32 @@ import zlib
 
 import numpy as np
 import pytest
+from fontTools.ttLib import TTFont
 
+from nanochat.errors import UserError
+from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.atlas import get_atlas
 from nanochat.synth.canvas import Canvas
 from nanochat.synth.fonts import find_fonts
-from nanochat.synth.languages import LANGUAGES, language
+from nanochat.synth.languages import CENTRAL_LANGUAGES, LANGUAGES, OWN_SCRIPT_LANGUAGES, language
+from nanochat.synth.layouts.sheet import Faces, Sheet
 from nanochat.synth.lexicon import COMMON_WORDS
 from nanochat.synth.phrases import OFFICE, SHOP
 from nanochat.synth.writer import Writer
-from nanochat.tokenizer import LETTERS
+from nanochat.tokenizer import CHARACTERS, LETTERS
 
 # The letters beyond a to z of each language's alphabet, as its dictionaries have them in words of its own.
 ALPHABETS = {
     "German": "äöüß", "French": "àâçèéêëîïôùûœ", "Spanish": "áéíñóúü", "Italian": "àèéìòù",
     "Portuguese": "àáâãçéêíóôõú", "Dutch": "éëïöü", "Swedish": "åäöé", "Danish": "æøå", "Norwegian": "æøå",
     "Finnish": "äö",
+}  # fmt: skip
+EASTERN = {
+    "Polish": "ąćęłńóśźż", "Czech": "áčďéěíňóřšťúůýž", "Slovak": "áäčďéíĺľňóôŕšťúýž", "Slovene": "čšž",
+    "Croatian": "čćđšž", "Hungarian": "áéíóöőúüű", "Romanian": "ăâîșț", "Turkish": "çğıöşü", "Lithuanian": "ąčęėįšųūž",
+    "Latvian": "āčēģīķļņšūž", "Estonian": "äõöüšž", "Greek": "αβγδεζηθικλμνξοπρςστυφχψωάέήίόύώϊϋ",
+    "Russian": "абвгдеёжзийклмнопрстуфхцчшщъыьэюя", "Ukrainian": "абвгґдеєжзиіїйклмнопрстуфхцчшщьюя",
+    "Bulgarian": "абвгдежзийклмнопрстуфхцчшщъьюя", "Serbian": "абвгдђежзијклљмнњопрстћуфхцчџш",
 }  # fmt: skip
 
 
@@ -35,6 +46,60 @@ def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
     assert set(ALPHABETS[name]) <= {char.lower() for char in letters} and letters <= set(LETTERS)
     accented = sum(map(bool, re.findall(r"[^\W\d_]*[À-ÿœŒ][^\W\d_]*", written)))
     assert 0.15 < accented / len(re.findall(r"[^\W\d_]+", written)) < 0.7, "often enough to be learnt"
+
+
+@pytest.mark.parametrize("name", CENTRAL_LANGUAGES + OWN_SCRIPT_LANGUAGES)
+def test_an_eastern_language_is_written_with_all_of_its_letters_and_with_no_others(name):
+    written = ""
+    for seed in range(60):
+        writer = Writer(random.Random(seed), language=language(name))
+        texts = [writer.sentences(200), writer.line(60), writer.phrase(), writer.name(), writer.date().upper()]
+        written += " ".join([*texts, writer.title(3), writer.entry().upper(), writer.place(), writer.email()])
+    letters = {char for char in written if char.isalpha() and not char.isascii()}
+    alphabet = {*EASTERN[name], *EASTERN[name].upper()} | ({"İ"} if name == "Turkish" else set())
+    assert {*EASTERN[name]} <= letters <= alphabet
+    assert letters <= {*CHARACTERS}, "each is one token"
+    latin = len(re.findall("[A-Za-z]", written)) / len(re.findall(r"[^\W\d_]", written))
+    assert (latin < 0.25) if name in OWN_SCRIPT_LANGUAGES else (latin > 0.6)
+
+
+def test_addresses_of_mail_have_latin_letters_in_every_language():
+    for name in OWN_SCRIPT_LANGUAGES:
+        writer = Writer(random.Random(0), language=language(name))
+        assert all(writer.email().isascii() for _ in range(20))
+
+
+def test_serbian_is_croatian_in_cyrillic_letters():
+    croatian, serbian = (
+        {word.lower() for alike in language(name).words.values() for word in alike} for name in ("Croatian", "Serbian")
+    )
+    assert {"njemačka", "ljubica"} <= croatian and {"њемачка", "љубица"} <= serbian
+
+
+def test_documents_are_drawn_with_faces_that_have_the_letters_of_their_language(monkeypatch):
+    """By the tables of the font files themselves, as fontTools reads them."""
+    used: list[tuple[Faces, str]] = []
+    real = Sheet.__init__
+
+    def spy(self, canvas, level, faces, px, ink, writer):
+        used.append((faces, writer._language.name))
+        real(self, canvas, level, faces, px, ink, writer)
+
+    monkeypatch.setattr(Sheet, "__init__", spy)
+    for seed in range(33):
+        draw_document(LEVELS["line256"], seed, "central")
+    assert {name for _, name in used} == {*CENTRAL_LANGUAGES}
+    for faces, name in used:
+        for face in faces:
+            known = TTFont(face.path, fontNumber=face.index).getBestCmap()
+            assert {ord(letter) for letter in EASTERN[name] + EASTERN[name].upper()} <= {*known}, (name, face.path)
+
+
+def test_a_language_without_a_font_is_named(monkeypatch):
+    monkeypatch.setattr("nanochat.synth.draw.draws", lambda *_: False)
+    with pytest.raises(UserError, match=r"letters of Polish is installed: run `bash runs/fonts\.sh`"):
+        for seed in range(0, 400, len(CENTRAL_LANGUAGES)):
+            draw_document(LEVELS["line256"], seed, "central")
 
 
 def test_words_of_other_languages_that_are_held_out_in_english_are_not_written():

@@ -25,7 +25,7 @@ from nanochat.synth.languages import MARKS
 from nanochat.synth.layouts import LAYOUTS
 from nanochat.synth.layouts.sheet import Sheet
 from nanochat.synth.ornaments import with_ornaments
-from nanochat.tokenizer import LETTERS
+from nanochat.tokenizer import CHARACTERS, LETTERS
 
 ROOT = Path(__file__).parents[2]
 EVERYTHING = Level("everything", 320, 320, (12, 30), 20, 240, tuple(LAYOUTS), degrade=0.5)
@@ -92,7 +92,8 @@ def test_glyphs_spell_the_text_and_lie_in_the_picture(level, seed, split):
     spelled = ["".join(c for c, i in zip(document.chars, document.line_ids) if i == line) for line in range(len(lines))]
     assert spelled == lines and all(line.strip() for line in lines)
     assert count <= level.max_chars and len(lines) <= level.max_lines
-    others = "£€°—" + (LETTERS + MARKS if split in ("train", "latin") else "")
+    others = "£€°—" + {"latin": LETTERS + MARKS, "train": CHARACTERS, "central": CHARACTERS}.get(split, "")
+    assert not {*document.chars} & {*"“”‘’„‚–…"}, "read as the typewriter has them"
     assert all(32 <= ord(char) < 127 or char in others for char in document.chars)
     x0, y0, x1, y1 = document.boxes.T
     assert (x0 >= -0.01).all() and (y0 >= -0.01).all() and (x0 < x1).all() and (y0 < y1).all()

@@ -1,21 +1,27 @@
 """What drawn documents say: words kept for the unseen set, real English, quotes, spaces and figures."""
 
+import hashlib
 import random
 import re
 import zlib
 from functools import cache
+from pathlib import Path
 
 import dateutil.parser
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from nanochat.errors import UserError
+from nanochat.synth import lexicon
 from nanochat.synth.figures import Figures
 from nanochat.synth.fonts import EXTRAS, PLAIN, PRINTED
 from nanochat.synth.lexicon import COMMON_WORDS, sentences, words_by_length
 from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
 from nanochat.synth.wordings import WORDINGS
 from nanochat.synth.writer import Writer
+
+DEBIANS_WORDS = "9f513f1ceadb6a01c5485b7dbdfd5118dc66cd70b59cae2851292112d4066a32"
 
 
 @cache
@@ -30,6 +36,34 @@ def fixed_words() -> set[str]:
 def test_what_every_document_may_say_is_not_held_out():
     held_out = {word.lower() for words in words_by_length(True).values() for word in words}
     assert len(held_out) > 2000 and not held_out & fixed_words()
+
+
+def test_the_packages_own_words_are_those_that_fonts_sh_installs(monkeypatch, tmp_path):
+    """Without a system list the same words are drawn; the package's list is fixed, so that drawn sets stay the same."""
+    monkeypatch.delenv("NANO_WORDS", raising=False)
+    monkeypatch.setattr(lexicon, "SYSTEM_WORDS", str(tmp_path / "words"))
+    assert lexicon.word_list() == lexicon.OWN_WORDS
+    own = lexicon.OWN_WORDS.read_bytes()
+    assert hashlib.sha256(own).hexdigest() == "74e9ad0fc09cfbc2b72ab4872462766fe33ff686063881d6efff192497bb65b5"
+    debian = Path("/usr/share/dict/american-english")  # of wamerican; compared where it is version 2020.12.07
+    if debian.exists() and hashlib.sha256(debian.read_bytes()).hexdigest() == DEBIANS_WORDS:
+        words = set(re.findall(r"^[A-Za-z]?[a-z]+$", debian.read_text(encoding="utf-8"), re.MULTILINE))
+        fit = {word for word in words if 2 <= len(word) <= 14 and not lexicon._UNFIT.search(word)}
+        assert fit == set(own.decode().split())
+
+
+def test_a_word_list_that_is_named_comes_first_then_the_systems(monkeypatch, tmp_path):
+    for name in ("named", "system"):
+        (tmp_path / name).write_text("zyzzyva\n")
+    monkeypatch.setattr(lexicon, "SYSTEM_WORDS", str(tmp_path / "system"))
+    monkeypatch.setenv("NANO_WORDS", str(tmp_path / "named"))
+    assert lexicon.word_list() == tmp_path / "named" and "zyzzyva" in lexicon._read_words()
+    monkeypatch.setenv("NANO_WORDS", str(tmp_path / "missing"))
+    with pytest.raises(UserError, match="NANO_WORDS names no file"):
+        lexicon.word_list()
+    monkeypatch.delenv("NANO_WORDS")
+    assert lexicon.word_list() == tmp_path / "system"
+    assert "zyzzyva" in lexicon._read_words() and "zucchinis" not in lexicon._read_words()
 
 
 @settings(max_examples=40, deadline=None)

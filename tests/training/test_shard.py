@@ -96,7 +96,7 @@ def test_parts_hold_all_of_a_state_and_what_is_not_whole_is_refused(tmp_path: Pa
     second.load_parts(tmp_path / "optim_1", 1)
     torch.testing.assert_close(second.state_dict(), first.state_dict(), rtol=0, atol=0)
 
-    with pytest.raises(UserError, match="1 processes, not of 2"):
+    with pytest.raises(UserError, match="1 processes instead of 2"):
         second.load_parts(tmp_path / "optim_1", 2)
     (part,) = (tmp_path / "optim_1").iterdir()
     part.write_bytes(part.read_bytes()[:-1])

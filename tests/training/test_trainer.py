@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -22,6 +23,7 @@ from nanochat.machine import Precision, Utilisation, matmul_rate
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.prompts import PROMPTS, names_of
+from nanochat.reading.ocr import learnt_mode
 from nanochat.synth.curriculum import Curriculum, Lesson
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
@@ -29,7 +31,15 @@ from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.memory import StepShape, predict
 from nanochat.training.saving import newest_step
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_decay
+from nanochat.training.trainer import (
+    Stage,
+    TrainConfig,
+    Trainer,
+    cosine,
+    decay_to_zero,
+    step_decay,
+    taught_modes,
+)  # fmt: skip
 from nanochat.training.validate import validate
 
 
@@ -46,6 +56,18 @@ def test_it_learns_and_what_it_learns_is_in_the_pictures(tmp_path):
     assert trainer.last is not None and trainer.last.loss < 0.1
     assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats a token
     assert trainer.last.similarity is not None and trainer.last.similarity < 0.99
+
+
+def test_what_a_model_was_shown_says_in_which_modes_it_reads(tmp_path):
+    assert taught_modes("square", Counter(pages=9)) == ["square"] and taught_modes("native", Counter()) == ["native"]
+    assert taught_modes("native", Counter(pages=95, lines=5)) == ["native"]
+    assert taught_modes("native", Counter(pages=20, lines=80)) == ["lines", "native"]
+    write_documents(tmp_path / "data", n=4, side=64)  # as high as a line
+    trainer = tiny_trainer(FolderOfPairs(tmp_path / "data", "train"), tmp_path, steps=2)
+    trainer.model.config.vision.view = "native"
+    trainer.run()
+    meta = read_meta(tmp_path / "step_2.pt")
+    assert meta["reading_modes"] == ["lines"] and learnt_mode(meta, trainer.model.config.vision) == "lines"
 
 
 def test_a_model_that_does_not_look_is_called_so(tmp_path, capsys):

@@ -71,6 +71,8 @@ export class Page {
     if (this.failed) return page.error;
     if (page.status === "looped") return "The model began to repeat itself. The text before that is kept; more may stand on the page.";
     if (page.status === "cut") return `The text is incomplete, ${REASONS[page.stopped] ?? page.stopped}.`;
+    if (page.readable === false) return "Probably not readable: other letters than the model knows, or no print. The text may be invented.";
+    if (page.notes?.length) return `${page.notes.join("; ")}.`;
     if (page.unclear) return `${page.unclear === 1 ? "One piece of a line was" : `${page.unclear} pieces of lines were`} too unclear to read and left out.`;
     if (page.ink === "missing") return "The page has more ink than this text accounts for: something may be unread.";
     if (page.ink === "invented") return "There is more text than ink on the page: some of it may be invented.";

@@ -24,6 +24,8 @@ LAYOUTS = {
     "entry": Layout(prose.entry, mono=0.4),
     "crop": Layout(prose.crop, mono=0.3),
     "symbols": Layout(prose.symbols, mono=0.5),
+    "strings": Layout(prose.strings, mono=0.5),
+    "combs": Layout(business.combs, mono=0.3, columns=16),
     "paragraph": Layout(prose.paragraph, columns=16, more=True),
     "list": Layout(prose.bullets, columns=16, more=True),
     "columns": Layout(prose.columns, mono=0.05, columns=34, more=True),

@@ -1,5 +1,7 @@
 """Papers of trade: receipts, invoices, forms and tables, whose sums add up."""
 
+from itertools import pairwise
+
 from nanochat.synth.layouts.sheet import Cell, Sheet
 
 
@@ -131,6 +133,39 @@ def form(sheet: Sheet) -> None:
         if style == "ticks" and rng.random() < 0.4 and sheet.rows_left() > 0:
             _ticks(sheet)
         sheet.skip(rng.choice((0.15, 0.3)) if style != "plain" else rng.choice((0.0, 0.3)))
+
+
+def combs(sheet: Sheet) -> None:
+    """Fields with one box for each character, which is filled in or printed: the boxes are drawn, not text."""
+    rng, writer = sheet.rng, sheet.writer
+    style = rng.choice(("boxes", "boxes", "comb", "gaps"))
+    labelled = sheet.lines_left > 1 or rng.random() < 0.5
+    for _ in range(rng.randint(1, 12)):
+        label = sheet.fit(writer.field()[0], 0.4 * sheet.width) if labelled and rng.random() < 0.8 else ""
+        x = sheet.left + (sheet.atlas().width(label) + 0.6 * sheet.px if label else rng.uniform(0, sheet.px))
+        pitch = sheet.px * rng.uniform(0.8, 1.4)
+        places = int((sheet.right - x) / pitch)
+        text = writer.comb_text(min(places, sheet.chars_left - len(label) - 1))
+        count = min(places, len(text) + (rng.randint(0, 6) if rng.random() < 0.5 else 0))
+        top, height = sheet.y, sheet.atlas().ascent + sheet.atlas().descent
+        if not sheet.comb(label, text, x, pitch):
+            return
+        _boxes(sheet, style, [x + k * pitch for k in range(count + 1)], top, top + height)
+        sheet.skip(rng.choice((0.15, 0.4)))
+
+
+def _boxes(sheet: Sheet, style: str, edges: list[float], top: float, bottom: float) -> None:
+    """The boxes of one field whose places begin and end at `edges` px; in style "comb" only their lower halves."""
+    line = sheet.shade(sheet.rng.uniform(0.3, 0.9))
+    if style == "gaps":  # each box apart
+        for left, right in pairwise(edges):
+            sheet.canvas.frame(left + 1, top, right - 1, bottom, line)
+        return
+    high = top if style == "boxes" else bottom - 0.35 * (bottom - top)
+    for x in edges:
+        sheet.canvas.fill(x, high, x + 1, bottom, line)
+    for y in (top, bottom) if style == "boxes" else (bottom,):
+        sheet.canvas.rule(edges[0], edges[-1] + 1, y, line)
 
 
 def _ticks(sheet: Sheet) -> None:

@@ -55,6 +55,21 @@ def symbols(sheet: Sheet) -> None:
             break
 
 
+def strings(sheet: Sheet) -> None:
+    """Lines of long numbers, codes, addresses of the net and what machines print, at times behind a label."""
+    rng, writer = sheet.rng, sheet.writer
+    sheet.y += rng.uniform(0, 0.5) * max(sheet.bottom - sheet.y - sheet.row_height(), 0)
+    labelled = rng.random() < 0.4
+    while sheet.rows_left() and sheet.chars_left > 0:
+        room = sheet.typical_chars(sheet.width) - 2
+        label = f"{writer.field()[0]}: " if labelled else ""
+        label = label if len(label) < room / 2 else ""
+        text = sheet.fit(label + writer.long_string(max(room - len(label), 2)), sheet.width)
+        free = max(sheet.width - sheet.atlas().width(text), 0)
+        if not text or not sheet.row(Cell(text, sheet.left + (0.0 if labelled else rng.random() * free))):
+            return
+
+
 def _marked(writer: Writer, rng: random.Random) -> str:
     """A word or a number with the marks that go with it."""
     word, number, digits = writer.word(9), str(rng.randrange(10 ** rng.randint(1, 3))), writer.reference()
@@ -123,7 +138,8 @@ def bullets(sheet: Sheet) -> None:
     rng = sheet.rng
     if rng.random() < 0.5 and sheet.rows_left() > 3:
         heading(sheet)
-    mark = rng.choice(("-", "*", "#.", "#)", "a)", "disc", "box", "+"))
+    marks = ("-", "*", "#.", "#)", "a)", "disc", "box", "+")
+    mark = rng.choice((*marks, "•", "•") if "•" in sheet.writer.symbols else marks)
     number = rng.choice((1, 1, 1, 4, 8, 23))
     inset = sheet.left + rng.uniform(0, 1.5) * sheet.px
     for _ in range(rng.randint(3, 12)):

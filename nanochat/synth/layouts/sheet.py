@@ -91,7 +91,7 @@ class Sheet:
                 continue
             placed.append((x, cell))
             end = x + width + atlas.px * 0.25
-        cost = sum(len(cell.text) for _, cell in placed) + len(placed) - 1
+        cost = sum(len(cell.text) + 2 * cell.text.count("…") for _, cell in placed) + len(placed) - 1
         if not placed or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
             return False
         baseline = round(self.y) + max(self.atlas(scale, cell.bold).ascent for _, cell in placed)
@@ -99,6 +99,25 @@ class Sheet:
             self.canvas.write(
                 x, baseline, cell.text, self.atlas(scale, cell.bold), cell.ink or self.ink, spread, join=index > 0
             )
+        self.y += height
+        self.chars_left -= cost
+        self.lines_left -= 1
+        return True
+
+    def comb(self, label: str, text: str, x: float, pitch: float) -> bool:
+        """Write a label at the left margin and `text` from `x` px on, one character every `pitch` px, as one line.
+
+        False, with nothing written, where there is no room.
+        """
+        atlas, height = self.atlas(), self.row_height()
+        cost = len(label) + bool(label) + len(text)
+        wide = self.left + atlas.width(label) > x or x + pitch * len(text) > self.canvas.width
+        if not text or wide or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
+            return False
+        baseline = round(self.y) + atlas.ascent
+        if label:
+            self.canvas.write(self.left, baseline, label, atlas, self.ink)
+        self.canvas.write(x, baseline, text, atlas, self.ink, join=bool(label), pitch=pitch)
         self.y += height
         self.chars_left -= cost
         self.lines_left -= 1

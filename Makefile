@@ -1,0 +1,29 @@
+# What there is to do here; plain `make` lists it.
+FILE ?= data/images/receipt_000.png
+TESTS ?=
+
+.PHONY: help setup read test lint docs wheel bench
+
+help: ## list these targets
+	@sed -nE 's/^([a-z]+):.*## (.*)/make \1|\2/p' Makefile | awk -F '|' '{ printf "%-12s %s\n", $$1, $$2 }'
+
+setup: ## install everything into .venv
+	@bash -c 'source runs/setup.sh'
+
+read: ## read a picture or PDF (FILE=report.pdf)
+	@bash runs/read.sh $(FILE)
+
+test: ## run the tests (TESTS="tests/model -k cache" for some of them)
+	@bash runs/test.sh $(TESTS)
+
+lint: ## check style, formatting and types
+	@bash runs/lint.sh
+
+docs: ## check that commands, programs and links of the documents name what exists
+	@bash runs/test.sh tests/project/test_readme.py
+
+wheel: ## build the wheel, install it in an empty environment, read with it
+	@bash runs/wheel.sh
+
+bench: ## measure how fast this machine trains and reads
+	@bash -c 'source runs/setup.sh && uv run python -m dev.bench'

@@ -1,0 +1,227 @@
+"""A model run by ONNX Runtime on the CPU, from the graphs that `scripts.export --format=onnx` writes; without torch."""
+
+import json
+import math
+import warnings
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from nanochat.engine.backend import Backend, Cache
+from nanochat.errors import UserError
+from nanochat.image_process import ImageViews
+from nanochat.model_config import GPTConfig, ModelConfig
+from nanochat.modes import ImageLayout
+from nanochat.onnx_files import DECODER, ENCODER, INT8, open_graph
+
+Array = np.ndarray
+GROWTH = 64  # tokens that a cache makes room for at one time, at least
+MOST_PIXELS = 16 * 512 * 512  # of views that are encoded together
+
+
+class ArrayCache:
+    """Keys and values of the tokens that rows hold, in arrays that are written in place and grow as they fill.
+
+    Row b holds `lengths[b]` tokens without gaps; what lies beyond is masked inside of the graph.
+    """
+
+    def __init__(self, config: GPTConfig, rows: int) -> None:
+        self.shape = (config.n_kv_head, config.n_embd // config.n_head)
+        self.lengths = [0] * rows
+        self.arrays = [self._empty(rows, 0) for _ in range(2 * config.n_layer)]
+        """keys and values of each layer in turn, (rows, H, room, D) each, rows that are not in use last"""
+
+    def _empty(self, rows: int, room: int) -> Array:
+        heads, dim = self.shape
+        return np.zeros((rows, heads, room, dim), np.float32)
+
+    def _reserve(self, rows: int, tokens: int) -> None:
+        had_rows, _, had_room, _ = self.arrays[0].shape
+        if rows > had_rows or tokens > had_room:
+            rows = rows if rows <= had_rows else max(rows, had_rows + had_rows // 2)
+            room = tokens if tokens <= had_room else tokens + max(GROWTH, tokens // 4)
+            for i, array in enumerate(self.arrays):
+                self.arrays[i] = self._empty(max(rows, had_rows), max(room, had_room))
+                self.arrays[i][:had_rows, :, :had_room] = array
+
+    def past(self) -> list[Array]:
+        """What the graph reads: (B, H, room, D) each."""
+        return [array[: len(self.lengths)] for array in self.arrays]
+
+    def write(self, new: Sequence[Array], lengths: Sequence[int]) -> None:
+        """Append the first `lengths[b]` tokens of row b of `new`, (B, H, T, D) each, in the order of `arrays`."""
+        self._reserve(len(self.lengths), max(held + n for held, n in zip(self.lengths, lengths)))
+        if set(lengths) == {1}:
+            rows = np.arange(len(lengths))
+            for array, added in zip(self.arrays, new):
+                array[rows, :, self.lengths] = added[:, :, 0]
+        else:
+            for row, (held, n) in enumerate(zip(self.lengths, lengths)):
+                for array, added in zip(self.arrays, new):
+                    array[row, :, held : held + n] = added[row, :, :n]
+        self.lengths = [held + n for held, n in zip(self.lengths, lengths)]
+
+    def join(self, other: Any, sources: Sequence[int] = (0,)) -> None:
+        """New last rows, with what the rows `sources` of `other` hold; places of rows that left are used again."""
+        for source in sources:
+            row, length = len(self.lengths), other.lengths[source]
+            self._reserve(row + 1, length)
+            for mine, theirs in zip(self.arrays, other.arrays):
+                mine[row, :, :length] = theirs[source, :, :length]
+            self.lengths.append(length)
+
+    def leave(self, row: int) -> None:
+        """Drop a row; the last one takes its place. With the last row all room is given back."""
+        last = len(self.lengths) - 1
+        if row < last:
+            length = self.lengths[last]
+            for array in self.arrays:
+                array[row, :, :length] = array[last, :, :length]
+            self.lengths[row] = length
+        del self.lengths[last]
+        if not self.lengths:
+            self.arrays = [self._empty(0, 0) for _ in self.arrays]
+
+
+class OnnxBackend(Backend):
+    """Opens the graphs in a model's folder. `int8`: those at 8 bits; `threads`: 0 takes all cores.
+
+    Raises UserError when ONNX Runtime or a graph is missing, or a graph is damaged or of other weights.
+    """
+
+    device = "cpu"
+
+    def __init__(self, folder: str | Path, config: ModelConfig, int8: bool = False, threads: int = 0) -> None:
+        self.config, self.exact = config, not int8
+        sizes = json.dumps(config.to_dict(), sort_keys=True)
+        names = INT8 if int8 else {name: name for name in (ENCODER, DECODER)}
+        self._encoder = open_graph(Path(folder) / names[ENCODER], threads, sizes)
+        self._decoder = open_graph(Path(folder) / names[DECODER], threads, sizes)
+        self._past = [f"{kind}{layer}" for layer in range(config.gpt.n_layer) for kind in "kv"]
+        self._most_pixels = MOST_PIXELS
+
+    def encode(self, images: Sequence[ImageViews]) -> list[Array]:
+        groups: dict[tuple[int, ...], list[Array]] = defaultdict(list)  # (H, W) -> views of it, (k, 3, H, W)
+        for image in images:
+            view, tiles = image.arrays()
+            for pixels in (view[None], *([] if tiles is None else [tiles])):
+                groups[pixels.shape[2:]].append(pixels)
+        found = {size: iter(self._encode_views(np.concatenate(members))) for size, members in groups.items()}
+        tokens = []
+        for image in images:
+            view, tiles = image.arrays()
+            own = next(found[view.shape[1:]])
+            own_tiles = None if tiles is None else np.stack([next(found[tiles.shape[2:]]) for _ in tiles])
+            tokens.append(self._lay_out(image.layout, own, own_tiles))
+        return tokens
+
+    def _encode_views(self, pixels: Array) -> Array:
+        """(N, 3, H, W) -> (N, H/64, W/64, C). Where memory runs out, half as many at one time, with a warning."""
+        height, width = pixels.shape[2:]
+        page = self.config.vision.page
+        if max(height, width) > page:
+            raise UserError(f"a view of {width} x {height} pixels: exported models read views of up to {page} x {page}")
+        parts, first = [], 0
+        while first < len(pixels):
+            n = max(1, self._most_pixels // (height * width))
+            try:
+                features, self._newline, self._separator = self._encoder.run(
+                    None, {"views": np.ascontiguousarray(pixels[first : first + n], np.float32)}
+                )
+            except Exception as error:
+                n = min(n, len(pixels) - first)
+                if not _no_memory(error) or n == 1:
+                    raise _explained(error, f"a view of {width} x {height} pixels") from error
+                self._most_pixels = n // 2 * height * width
+                warnings.warn(f"not enough memory for {n} views at one time: going on with {n // 2}", stacklevel=2)
+                continue
+            parts.append(features)
+            first += n
+        return np.concatenate(parts)
+
+    def _lay_out(self, layout: ImageLayout, view: Array, tiles: Array | None) -> Array:
+        """As `NanoDeepseekOCR._lay_out`: tiles' rows, the view's rows, the separator: (n_tokens, C)."""
+        grids = [view]
+        if tiles is not None:  # (rows * columns, m, m, C) -> (rows * m, columns * m, C)
+            (rows, columns), (m, _, width) = layout.tile_grid, tiles.shape[1:]
+            grid = tiles.reshape(rows, columns, m, m, width).transpose(0, 2, 1, 3, 4)
+            grids.insert(0, grid.reshape(rows * m, columns * m, width))
+        parts = []
+        for grid in grids:
+            newline = np.broadcast_to(self._newline, (len(grid), 1, len(self._newline)))
+            parts.append(np.concatenate([grid, newline], axis=1).reshape(-1, grid.shape[-1]))
+        return np.concatenate([*parts, self._separator[None]])
+
+    def new_cache(self, rows: int) -> ArrayCache:
+        return ArrayCache(self.config.gpt, rows)
+
+    def read(
+        self, rows: Sequence[Sequence[int]], features: Sequence[Array], cache: Cache | None, skip: int = 0
+    ) -> Array:
+        own = self.new_cache(len(rows)) if cache is None else cache
+        assert isinstance(own, ArrayCache)
+        vision = np.zeros((1, self.config.gpt.n_embd), np.float32)  # a graph wants one row at least
+        if features:
+            vision = np.concatenate([*features, vision])[skip:]
+        longest = max(len(row) for row in rows)
+        tokens = np.array([[*row, *[0] * (longest - len(row))] for row in rows], np.int64)
+        return self._decode(tokens, vision, [len(row) for row in rows], own)
+
+    def step(self, cache: Cache, tokens: Sequence[int]) -> Array:
+        assert isinstance(cache, ArrayCache)
+        vision = np.zeros((1, self.config.gpt.n_embd), np.float32)
+        return self._decode(np.array(tokens, np.int64)[:, None], vision, [1] * len(tokens), cache)
+
+    def _decode(self, tokens: Array, vision: Array, lengths: list[int], cache: ArrayCache) -> Array:
+        inputs = {
+            "tokens": tokens, "vision": vision, "lengths": np.array(cache.lengths, np.int64),
+            "last": np.array(lengths, np.int64) - 1, **dict(zip(self._past, cache.past())),
+        }  # fmt: skip
+        try:
+            logits, *new = self._decoder.run(None, inputs)
+        except Exception as error:
+            raise _explained(error, f"{tokens.size} tokens of {len(tokens)} answers") from error
+        cache.write(new, lengths)
+        return logits
+
+    def copy(self, logits: Array) -> Array:
+        return logits.copy()
+
+    def leads(self, logits: Array) -> list[float]:
+        top = np.partition(logits, -2, axis=-1)[:, -2:]  # (B, 2), the likeliest last
+        least = np.where(np.isinf(logits), np.inf, logits).min(-1)
+        return [float(a - b) if a > low else math.inf for (b, a), low in zip(top, least)]
+
+    def likeliest(self, logits: Array) -> list[int]:
+        return logits.argmax(-1).tolist()
+
+    def probabilities(self, logits: Array, chosen: Sequence[int]) -> list[float]:
+        weights = np.exp(logits - logits.max(-1, keepdims=True))
+        return (weights[np.arange(len(weights)), chosen] / weights.sum(-1)).tolist()
+
+    def random(self, seed: int) -> np.random.Generator:
+        return np.random.default_rng(seed)
+
+    def draw(self, logits: Array, temperature: float, top_k: int | None, random: np.random.Generator) -> int:
+        scaled = logits.astype(np.float64)
+        if top_k and top_k < len(scaled):
+            scaled = np.where(scaled < np.partition(scaled, -top_k)[-top_k], -np.inf, scaled)
+        weights = np.exp((scaled - scaled.max()) / temperature)
+        return int(random.choice(len(weights), p=weights / weights.sum()))
+
+
+def _no_memory(error: Exception) -> bool:
+    text = str(error).lower()
+    return (
+        isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text or "bad allocation" in text
+    )
+
+
+def _explained(error: Exception, what: str) -> Exception:
+    """A UserError where memory has run out; else the error itself."""
+    if not _no_memory(error):
+        return error
+    return UserError(f"not enough memory for {what}: give a smaller --batch_size, or smaller pages")

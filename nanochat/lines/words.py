@@ -1,0 +1,140 @@
+"""What the picture of a line says beside its text: where its words lie, and how thick its strokes are."""
+
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from nanochat.lines.boxes import Box
+from nanochat.lines.cut import MARGIN, ROOM, Piece
+from nanochat.lines.finder import ABOVE, BELOW, text_box
+from nanochat.lines.gutters import runs
+
+# Widths are in mean letters of the line.
+NARROW, BROAD = 0.5, 1.4  # a narrow and a broad letter
+SPACE = 0.6  # between two words
+WIDEST = 1.0  # gaps that are wider count as this
+WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is off, in deviations
+DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
+TOUCHING = 2.0  # cost of a boundary where there is no gap
+RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
+STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
+
+
+def letter_widths(text: str) -> float:
+    """About how wide a text without spaces is, in mean letters."""
+    narrow, broad = sum(text.count(c) for c in "iljtfrI1.,:;'|!()[]`-\""), sum(text.count(c) for c in "mwMWQ@%&—")
+    return len(text) - (1 - NARROW) * narrow + (BROAD - 1) * broad
+
+
+def _contrast(strip: np.ndarray) -> np.ndarray:
+    """How much the pixels of a strip, RGB (H, W, 3), differ from its paper, 0 to 255, (H, W)."""
+    grey = strip.astype(np.float32).mean(2)
+    sides = np.percentile(grey, (10, 90), axis=0)  # (2, W): one is ink, the other paper, and even
+    return np.abs(grey - np.median(sides[int(np.argmin(np.abs(np.diff(sides)).sum(1)))]))
+
+
+def _ink(strip: np.ndarray, top: int, bottom: int) -> np.ndarray:
+    """Whether each column of a strip, RGB (H, W, 3), has ink between two rows, (W,); rules do not count."""
+    contrast = _contrast(strip)
+    threshold = 0.4 * np.percentile(np.sort(contrast[top:bottom], 0)[-2:].mean(0), 85)
+    dark = contrast > threshold
+    upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # with the blur beside it
+    band = dark[top:bottom]
+    band = band[band.mean(1) <= RULE]
+    return band.any(0) & ~upright if len(band) else np.zeros(strip.shape[1], bool)
+
+
+@dataclass(frozen=True)
+class _Strip:
+    """What a piece shows of its line."""
+
+    pixels: np.ndarray
+    """RGB, (H, W, 3), a column for each of the course"""
+    inner: int
+    """rows above the ascenders and below the descenders"""
+    height: float
+    """of the type, px of the page"""
+    type_height: float
+    """of the type, px of the picture"""
+
+
+def _strip(piece: Piece) -> _Strip | None:
+    """The strip of a piece; none where it is not known how the line runs."""
+    if piece.course is None:
+        return None
+    middles, scale, middle = piece.course.middles, piece.course.scale, piece.course.middle
+    height = max(2.0, piece.box[3] - 1 - piece.box[1] - float(np.ptp(middles[:, 1])))
+    picture = np.asarray(piece.picture)[:, MARGIN : MARGIN + len(middles)]
+    type_height = height * scale
+    top = max(0, round(middle - (ABOVE + ROOM) * type_height))
+    bottom = min(len(picture), round(middle + (BELOW + ROOM) * type_height))
+    return _Strip(picture[top:bottom], round(ROOM * type_height), height, type_height)
+
+
+def stroke_width(piece: Piece) -> float:
+    """How thick the strokes of a piece's letters are, in heights of its type: about 0.1, more where it is bold.
+
+    The mean length of the stretches of ink along a row; 0.0 where there is none.
+    """
+    strip = _strip(piece)
+    if strip is None:
+        return 0.0
+    contrast = _contrast(strip.pixels)[strip.inner : len(strip.pixels) - strip.inner]
+    ink = np.clip(contrast / max(1.0, float(np.percentile(contrast, 98))), 0, 1)
+    ink = np.where(ink > 0.15, ink, 0.0)  # grain is none
+    ink = ink[ink.mean(1) <= RULE]
+    edges = np.abs(np.diff(ink, axis=1, prepend=0.0, append=0.0)).sum() / 2
+    return float(ink.sum() / edges / strip.type_height) if edges else 0.0
+
+
+def _boundaries(gaps: list[tuple[int, int]], words: list[str], width: int) -> list[tuple[int, int]]:
+    """The gaps, (first column, column behind the last), that lie between words on `width` columns of ink.
+
+    The best choice of all: words as wide as their letters let expect, wide gaps rather than narrow ones, and a cut
+    without a gap only where words touch.
+    """
+    widths = np.array([letter_widths(word) for word in words])
+    unit = width / (widths.sum() + SPACE * (len(words) - 1))
+    expected = [round(float(x)) for x in unit * (np.cumsum(widths + SPACE)[:-1] - SPACE / 2)]
+    candidates = sorted([*gaps, *((x, x) for x in expected if not any(a <= x <= b for a, b in gaps))])
+    ends, starts = np.array([*candidates, (width, width)]).T  # (M + 1,): where a word ends; where the next one starts
+    worth = np.where(ends == starts, -TOUCHING, WEIGHT * np.minimum((starts - ends) / unit, WIDEST))
+    worth[-1] = 0.0  # the line's end
+    length = ends[None] - np.concatenate([[0], starts[:-1]])[:, None]  # (M + 1, M + 1): from each start to each end
+    cost = np.full(len(candidates) + 1, np.inf)
+    cost[0] = 0.0  # of beginning the next word at each start
+    came: list[np.ndarray] = []
+    for i in range(len(words)):
+        off = (length - unit * widths[i]) / (unit * (DEVIATION[0] + DEVIATION[1] * len(words[i])))
+        total = np.where(length > 0, cost[:, None] + off**2 - worth[None], np.inf)  # start k -> end k'
+        came.append(total.argmin(0))
+        best = total.min(0)
+        cost = np.concatenate([[np.inf], best[:-1]])  # the word after end k' begins at start k' + 1
+    if not np.isfinite(best[-1]):
+        return [(x, x) for x in expected]
+    chosen, at = [], len(candidates)
+    for i in reversed(range(1, len(words))):
+        at = int(came[i][at]) - 1
+        chosen.append((int(ends[at]), int(starts[at])))
+    return chosen[::-1]
+
+
+def word_boxes(piece: Piece, text: str) -> list[Box]:
+    """The box of each word of a piece's text, in px of the page; none where it is not known how the line runs."""
+    words, strip = text.split(), _strip(piece)
+    if piece.course is None or strip is None or not words:
+        return []
+    ink = _ink(strip.pixels, strip.inner, len(strip.pixels) - strip.inner)
+    columns = np.flatnonzero(ink)
+    if len(columns) < len(words):
+        return []
+    start, end = int(columns[0]), int(columns[-1]) + 1
+    gaps = runs(~ink[start:end])
+    cuts = [(0, 0), *_boundaries(gaps, words, end - start), (end - start, end - start)]
+    boxes = []
+    for (_, a), (b, _) in pairwise(cuts):
+        middles = piece.course.middles[start + a : max(start + b, start + a + 1)]
+        left, top, right, bottom = text_box(middles, strip.height)
+        boxes.append((left, top, min(right, piece.box[2]), min(bottom, piece.box[3])))
+    return boxes

@@ -1,0 +1,29 @@
+"""How products are computed, by name; torch is imported only where it is asked for."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+
+@dataclass(frozen=True)
+class Precision:
+    """How products are computed: `float32`; `medium`, float32 whose products may use bfloat16 inside; `bfloat16`."""
+
+    name: str
+
+    def autocast(self, device: Any) -> AbstractContextManager:
+        """The context in which forward passes on a torch.device run; none for float32, on whatever device."""
+        if self.name != "bfloat16":
+            return nullcontext()
+        import torch
+
+        return torch.autocast(device.type, torch.bfloat16)
+
+    def dtype(self) -> "torch.dtype":
+        """The dtype in which activations, and so keys and values, are kept."""
+        import torch
+
+        return torch.bfloat16 if self.name == "bfloat16" else torch.float32

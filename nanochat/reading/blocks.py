@@ -1,0 +1,196 @@
+"""Mode `blocks`: a page cut into paragraphs and columns, each a small view of several lines of text.
+
+The lines come straight from `cut.py`, level and of one type height; here they are stacked in reading order. A new block
+begins where the page begins something new: after a gap, at another size of type, at the top of the next column, and
+where the view would become too high. A line that is too wide for a view takes several rows of its block. The answer
+about a block has one row of text for each row shown, from which the lines of the page are put together again.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from math import ceil
+
+import numpy as np
+from PIL import Image
+
+from nanochat.image_process import paper_colour
+from nanochat.lines.boxes import Box, union
+from nanochat.lines.cut import HEIGHT, MARGIN, TYPE_HEIGHT, Piece, as_one_line, cut_lines
+from nanochat.lines.layout import Line
+from nanochat.modes import TOKEN_PIXELS
+
+ROW = 40  # px from one row to the next: the type of 26 px, and as much paper between rows as documents have
+WIDEST_GAP = 64  # px at most between two pieces of a row
+LOOSE = 2.2  # type heights from one line to the next: more begins a new block
+LARGER = 1.4  # times the type height: a new block
+ADVANCE = 0.5  # of a character, with its share of the spaces, in type heights
+
+
+@dataclass(frozen=True)
+class BlockRow:
+    """One row of a block: a line of the page, or a part of one."""
+
+    line: int
+    """number of the line on the page, from 0"""
+    pieces: tuple[Piece, ...]
+    """from left to right"""
+
+    @property
+    def widths(self) -> list[float]:
+        """Of the text in each piece, in pixels of the picture."""
+        return [float(_width(piece)) for piece in self.pieces]
+
+    @property
+    def room(self) -> float:
+        """About how many characters the row holds."""
+        return sum(self.widths) / (ADVANCE * TYPE_HEIGHT)
+
+
+@dataclass(frozen=True)
+class PageBlock:
+    """A few lines of a page in one picture."""
+
+    picture: Image.Image
+    """RGB, sides multiples of 64, ready to be shown as it is"""
+    rows: tuple[BlockRow, ...]
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around its pieces, in pixels of the page."""
+        return union(piece.box for row in self.rows for piece in row.pieces)
+
+
+def cut_blocks(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[PageBlock]:
+    """The blocks of an RGB page with these lines, in reading order, none with a side over `max_side` pixels.
+
+    A page without lines is one block that shows all of it, as low as a line.
+    """
+    pieces = cut_lines(page, lines, max_side)
+    if not pieces:
+        whole = as_one_line(page, max_side)
+        return [PageBlock(whole.picture, (BlockRow(0, (whole,)),))]
+    heights = [float(np.median([segment.height for segment in line.segments])) for line in lines]
+    rows = _rows(pieces, max_side)
+    groups: list[list[BlockRow]] = [rows[:1]]
+    for last, row in pairwise(rows):
+        full = (len(groups[-1]) + 1) * ROW > max_side
+        new = last.line != row.line and _begins_anew(
+            lines[last.line].box, lines[row.line].box, heights[last.line], heights[row.line]
+        )
+        if full or new:
+            groups.append([])
+        groups[-1].append(row)
+    return [PageBlock(_stacked(group), tuple(group)) for group in groups]
+
+
+def _begins_anew(last: Box, this: Box, last_height: float, height: float) -> bool:
+    """Whether a line does not go on where the line before it ended: a gap, other type, or another column."""
+    low, high = sorted((last_height, height))
+    down = (this[1] + this[3] - last[1] - last[3]) / 2  # px from middle to middle
+    return high > LARGER * low or down > LOOSE * high or down < 0
+
+
+def _width(piece: Piece) -> int:
+    """Of the text on a piece's picture, in pixels."""
+    return len(piece.course.middles) if piece.course is not None else piece.picture.width - 2 * MARGIN
+
+
+def _rows(pieces: Sequence[Piece], max_side: int) -> list[BlockRow]:
+    """Pieces of a line side by side in one row, as long as there is room."""
+    rows: list[list[Piece]] = []
+    right = 0
+    for piece in pieces:
+        begins = not rows or piece.row != rows[-1][0].row
+        gap = 0 if begins else _gap(rows[-1][-1], piece)
+        if begins or right + gap + _width(piece) + MARGIN > max_side:
+            rows.append([])
+            right, gap = MARGIN, 0
+        rows[-1].append(piece)
+        right += gap + _width(piece)
+    return [BlockRow(row[0].row, tuple(row)) for row in rows]
+
+
+def _gap(left: Piece, right: Piece) -> int:
+    """Pixels of paper between two pieces of a row: what the page has at their scale, up to a limit."""
+    scale = right.course.scale if right.course is not None else 1.0
+    return max(0, min(WIDEST_GAP, round((right.box[0] - left.box[2]) * scale)))
+
+
+def _stacked(rows: Sequence[BlockRow]) -> Image.Image:
+    """Rows below each other on paper of the first one's colour; a single row as mode `lines` shows it."""
+    strips = [_strip(row) for row in rows]
+    width = ceil((max(strip.shape[1] for strip in strips) + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
+    above = (HEIGHT - ROW) // 2 if len(rows) == 1 else 0
+    height = ceil(max(HEIGHT, len(rows) * ROW) / TOKEN_PIXELS) * TOKEN_PIXELS
+    view = np.empty((height, width, 3), np.uint8)
+    view[:] = paper_colour(strips[0])
+    for i, strip in enumerate(strips):
+        top = above + i * ROW
+        view[top : top + ROW, MARGIN : MARGIN + strip.shape[1]] = strip
+    return Image.fromarray(view)
+
+
+def _strip(row: BlockRow) -> np.ndarray:
+    """The pieces of a row side by side: uint8 (ROW, W, 3)."""
+    parts: list[np.ndarray] = []
+    top = (HEIGHT - ROW) // 2
+    for i, piece in enumerate(row.pieces):
+        pixels = np.asarray(piece.picture)[top : top + ROW, MARGIN : MARGIN + _width(piece)]
+        if i:
+            paper = np.empty((ROW, _gap(row.pieces[i - 1], piece), 3), np.uint8)
+            paper[:] = paper_colour(pixels)
+            parts.append(paper)
+        parts.append(pixels)
+    return np.concatenate(parts, axis=1)
+
+
+def match_rows(texts: Sequence[str], rooms: Sequence[float]) -> list[int]:
+    """Which row of a block each row of an answer is, both in order: an ascending list of row numbers.
+
+    Rows of equal number are each other's. Otherwise those pairs are taken whose lengths fit best together, and what
+    fits nowhere goes with the row before it.
+    """
+    if len(texts) == len(rooms):
+        return list(range(len(rooms)))
+    n, m = len(texts), len(rooms)
+    fit = [[_fit(len(text), room) for room in rooms] for text in texts]
+    best = [[0.0] * (m + 1) for _ in range(n + 1)]  # of the first rows of each kind
+    for i in range(n):
+        for j in range(m):
+            best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j], best[i][j] + fit[i][j])
+    found: list[int | None] = [None] * n
+    i, j = n, m
+    while i and j:
+        if best[i][j] == best[i - 1][j]:
+            i -= 1
+        elif best[i][j] == best[i][j - 1]:
+            j -= 1
+        else:
+            i, j = i - 1, j - 1
+            found[i] = j
+    last, rows = next((row for row in found if row is not None), 0), []
+    for row in found:
+        last = last if row is None else row
+        rows.append(last)
+    return rows
+
+
+def _fit(length: int, room: float) -> float:
+    """How well a text fits into a row, 0 to 1."""
+    return min(length, room) / max(length, room, 1.0)
+
+
+def divide_words(text: str, rooms: Sequence[float]) -> list[str]:
+    """The words of a row, divided among its pieces so that each gets about as many characters as it has room for."""
+    words = text.split()
+    parts: list[list[str]] = [[] for _ in rooms]
+    total, length, part = sum(rooms) or 1.0, sum(map(len, words)), 0
+    edges = [sum(rooms[: i + 1]) / total * length for i in range(len(rooms))]
+    position = 0.0
+    for word in words:
+        while part < len(rooms) - 1 and position + len(word) / 2 > edges[part]:
+            part += 1
+        parts[part].append(word)
+        position += len(word)
+    return [" ".join(some) for some in parts]

@@ -1,0 +1,147 @@
+"""A PDF of pages' pictures with their text over them, not seen, to be searched and copied.
+
+Each word is stretched over its place, and a space follows it, so that any program that takes the text out finds the
+gap. All words are set in one font of 600 bytes (`dev/invisible_font.py` makes it): its only glyph is one em wide and
+high, and it maps each character code to its Unicode character.
+"""
+
+import ctypes
+import io
+import zlib
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pypdfium2 as pdfium
+import pypdfium2.raw as raw
+from PIL import Image
+
+from nanochat.lines.boxes import Box, turn_box, turn_size, union
+from nanochat.reading.documents import PDFIUM, POINTS
+from nanochat.reading.placed import PlacedText, placed_lines, words_in
+
+FONT = Path(__file__).with_name("invisible.ttf")
+DESCENT = 0.2  # of a character's height: what lies below the baseline
+LEAST = 1.0  # pixels: a word's size at least
+JPEG_QUALITY = 85
+# Character codes are those of UTF-16: ToUnicode maps each to itself.
+TO_UNICODE = b"""/CIDInit /ProcSet findresource begin
+12 dict begin
+begincmap
+/CIDSystemInfo << /Registry (Adobe) /Ordering (UCS) /Supplement 0 >> def
+/CMapName /Adobe-Identity-UCS def
+/CMapType 2 def
+1 begincodespacerange
+<0000> <FFFF>
+endcodespacerange
+1 beginbfrange
+<0000> <FFFF> <0000>
+endbfrange
+endcmap
+CMapName currentdict /CMap defineresource pop
+end
+end
+"""
+
+
+def _font(document: pdfium.PdfDocument) -> Any:
+    """The font, embedded in the document."""
+    data, glyphs = FONT.read_bytes(), bytes(2 * 65_536)  # every code is that of glyph 0; it packs to nothing
+    return raw.FPDFText_LoadCidType2Font(
+        document.raw, _array(ctypes.c_uint8, data), len(data), TO_UNICODE, _array(ctypes.c_uint8, glyphs), len(glyphs)
+    )
+
+
+def _array(kind: Any, values: Any) -> Any:
+    return (kind * len(values))(*values)
+
+
+def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
+    """The printable words of a line, those of one stretch at one height, and their boxes on a page of `size`.
+
+    Programs that take text out sort words by their height first, so that a slanting line would come out backwards. One
+    that slants by more than its own height stays as it is.
+    """
+    found = []
+    for stretch in line.stretches():
+        words = [("".join(filter(str.isprintable, word)), box) for word, box in words_in(stretch, line.turned)]
+        words = [(word, turn_box(box, line.turned, size)) for word, box in words if word]
+        if words:
+            top, bottom = (int(np.median([box[side] for _, box in words])) for side in (1, 3))
+            if np.ptp([box[3] for _, box in words]) <= bottom - top:
+                words = [(word, (box[0], top, box[2], bottom)) for word, box in words]
+            if line.turned == 180:  # pdfium puts words that stand at one height in order from left to right
+                words = [(" ".join(word for word, _ in words), union(box for _, box in words))]
+        found += [(word, turn_box(box, -line.turned, turn_size(size, line.turned))) for word, box in words]
+    return found
+
+
+def _add_word(
+    document: pdfium.PdfDocument, page: Any, font: Any, word: str, box: Box, turned: int, scale: float, height: int
+) -> None:
+    """Lay a word and a space over its place on the page; pdfium overlooks a single character without one.
+
+    box: of the word, px; turned: degrees clockwise after which it would be upright; scale: points a
+    pixel; height: of the page, px.
+    """
+    left, top, right, bottom = box
+    length, thickness = turn_size((right - left, bottom - top), turned)
+    size = max(LEAST, thickness) * scale
+    encoded = f"{word} ".encode("utf-16-le")
+    codes = memoryview(encoded).cast("H").tolist()
+    text = raw.FPDFPageObj_CreateTextObj(document.raw, font, size)
+    raw.FPDFText_SetCharcodes(text, _array(ctypes.c_uint32, codes), len(codes))
+    raw.FPDFTextObj_SetTextRenderMode(text, raw.FPDF_TEXTRENDERMODE_INVISIBLE)
+    wider = max(LEAST, length) * scale / (size * len(word))  # as it is, every character is as wide as high
+    cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned]
+    x, y = {0: (left, bottom), 90: (right, bottom), 180: (right, top), 270: (left, top)}[turned]  # where it begins
+    up = DESCENT * size  # to the baseline
+    raw.FPDFPageObj_Transform(
+        text, wider * cos, wider * sin, -sin, cos, x * scale - up * sin, (height - y) * scale + up * cos
+    )
+    raw.FPDFPage_InsertObject(page.raw, text)
+
+
+def _add_picture(document: pdfium.PdfDocument, page: Any, picture: Image.Image, scale: float) -> None:
+    """The picture over all of the page: as a JPEG, or without loss where that is no larger; grey without colour."""
+    pixels = np.asarray(picture.convert("RGB"))
+    if (pixels == pixels[:, :, :1]).all():
+        picture, pixels = picture.convert("L"), pixels[:, :, 0]
+    else:
+        picture = picture.convert("RGB")
+    stored = io.BytesIO()
+    picture.save(stored, "JPEG", quality=JPEG_QUALITY, optimize=True)
+    image = pdfium.PdfImage.new(document)
+    if len(zlib.compress(pixels.tobytes())) <= len(stored.getvalue()):
+        image.set_bitmap(pdfium.PdfBitmap.from_pil(picture))
+    else:
+        image.load_jpeg(stored, inline=True)
+    image.set_matrix(pdfium.PdfMatrix().scale(picture.width * scale, picture.height * scale))
+    page.insert_obj(image)
+
+
+def write_pdf(
+    path: Path, entries: Iterable[dict[str, Any]], picture_of: Callable[[dict[str, Any]], Image.Image], dpi: int
+) -> None:
+    """Write a PDF of pages (of the ledger) with their pictures, `dpi` pixels an inch, and their text over them.
+
+    pdfium builds it in memory: about the size of the file.
+    """
+    with PDFIUM:
+        document = pdfium.PdfDocument.new()
+        font = _font(document)
+    for entry in entries:
+        picture = picture_of(entry)
+        scale = POINTS / picture.info.get("dpi", (dpi,))[0]  # a scan's page may be drawn at more than was asked for
+        with PDFIUM:
+            page = document.new_page(picture.width * scale, picture.height * scale)
+            _add_picture(document, page, picture, scale)
+            for line in placed_lines(entry):
+                for word, box in _words(line, picture.size):
+                    _add_word(document, page, font, word, box, line.turned, scale, picture.height)
+            page.gen_content()
+            page.close()
+    with PDFIUM:
+        document.save(path)
+        document.close()

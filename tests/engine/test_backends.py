@@ -1,0 +1,236 @@
+"""Both backends compute the same: logits to 1e-4, and equal answers in any company; bad graphs are named."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from helpers.tiny_model import IMAGE, assert_close, pictures, randomise, tiny_config
+
+from nanochat.engine import NO_GUARD, Engine, Sampling
+from nanochat.engine.backend import Backend
+from nanochat.engine.onnx_backend import OnnxBackend
+from nanochat.engine.torch_backend import TorchBackend
+from nanochat.errors import UserError
+from nanochat.image_process import ImageViews
+from nanochat.model_config import ModelConfig
+from nanochat.modes import ImageLayout
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.onnx_export import export_onnx
+from nanochat.tokenizer import RustBPETokenizer
+
+SIZES = [(128, 128), (64, 128), (128, 64), (64, 64)]
+
+
+def small_model(seed: int = 0) -> NanoDeepseekOCR:
+    """The tiny model with position tables that are cropped, as nano's are; its weights exact in half precision."""
+    config = tiny_config(sequence_len=256)
+    config.vision.sam, config.vision.clip = (
+        replace(part, crop_positions=True) for part in (config.vision.sam, config.vision.clip)
+    )
+    model = NanoDeepseekOCR(config).eval()
+    randomise(model, seed)
+    model = model.half().float()
+    model.gpt.init_rotary()  # the tables are not rounded
+    return model
+
+
+def view(number: int, height: int, width: int) -> ImageViews:
+    return ImageViews(ImageLayout((height, width)), pictures(1, height, width, seed=number)[0])
+
+
+def tiled(number: int) -> ImageViews:
+    layout = ImageLayout((64, 128), (1, 2), 64)
+    return ImageViews(layout, pictures(1, 64, 128, seed=number)[0], pictures(2, 64, 64, seed=number + 100))
+
+
+@pytest.fixture(scope="module")
+def model() -> NanoDeepseekOCR:
+    return small_model()
+
+
+@pytest.fixture(scope="module")
+def folder(model: NanoDeepseekOCR, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exported")
+    export_onnx(folder, model, RustBPETokenizer.characters(), {})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def backends(model: NanoDeepseekOCR, folder: Path) -> tuple[Backend, Backend]:
+    return TorchBackend(model), OnnxBackend(folder, model.config)
+
+
+def test_features_of_views_of_every_size_and_of_tiles(backends: tuple[Backend, Backend]) -> None:
+    images = [view(i, *size) for i, size in enumerate(SIZES * 2)] + [tiled(20)]
+    with torch.no_grad():
+        theirs, ours = (backend.encode(images) for backend in backends)
+    for one, other, image in zip(ours, theirs, images, strict=True):
+        assert one.shape == other.shape and len(one) == image.layout.n_tokens
+        assert_close(torch.from_numpy(one), other)
+
+
+def test_logits_of_prompts_chunks_and_steps_in_rows_of_unequal_lengths(backends: tuple[Backend, Backend]) -> None:
+    images = [view(1, 64, 128), view(2, 128, 64)]
+    rows = [[1, *[IMAGE] * 4, 5, 6, 7], [2, *[IMAGE] * 5, 3], [9, 8]]
+    later = [[5, 6, 7], [8], [1, 2]]
+    found = []
+    with torch.no_grad():
+        by_torch = backends[0].encode(images)  # the same for both: random weights amplify every rounding
+    for backend, features in zip(backends, (by_torch, [some.numpy() for some in by_torch])):
+        with torch.no_grad():
+            cache = backend.new_cache(3)
+            said = [backend.read(rows, features, cache)]
+            said.append(backend.read(later, [], cache))  # goes on after what is held
+            cache.leave(0)
+            alone = backend.new_cache(1)
+            said.append(backend.read([[1, IMAGE, IMAGE]], features, alone))
+            said.append(backend.read([[IMAGE, IMAGE, 4]], features, alone, 2))  # a prompt in two pieces
+            cache.join(alone)
+            said += [backend.copy(backend.step(cache, [10 + step, 11, 12])) for step in range(70)]
+            assert cache.lengths == [4 + 70, 8 + 70, 6 + 70]
+            said.append(backend.read([[1, *[IMAGE] * 4, 5]], features[:1], None))
+        found.append([torch.as_tensor(logits) for logits in said])
+    for theirs, ours in zip(*found, strict=True):
+        assert (ours[:, IMAGE] == -torch.inf).all() and (theirs[:, IMAGE] == -torch.inf).all()
+        rest = [token for token in range(ours.size(1)) if token != IMAGE]
+        assert_close(ours[:, rest], theirs[:, rest])
+
+
+def test_equal_answers_alone_and_in_company(model: NanoDeepseekOCR, backends: tuple[Backend, Backend]) -> None:
+    images = [view(i, *SIZES[i % 4]) for i in range(8)]
+    prompts = [[256, 257, *[IMAGE] * image.layout.n_tokens, *range(65, 67 + i)] for i, image in enumerate(images)]
+    tokenizer = RustBPETokenizer.characters()
+    by_torch = Engine(model, tokenizer).generate_batch(prompts, images, 30, guard=NO_GUARD)
+    engine = Engine(backends[1], tokenizer)
+    for at_once in (None, 1, 3):
+        found = engine.generate_batch(prompts, images, 30, guard=NO_GUARD, at_once=at_once)
+        assert [answer.tokens for answer in found] == [answer.tokens for answer in by_torch]
+        for ours, theirs in zip(found, by_torch):
+            assert ours.probabilities == pytest.approx(theirs.probabilities, abs=1e-4)
+    assert len({tuple(answer.tokens) for answer in by_torch}) == 8, "the answers depend on the pictures"
+
+
+def test_drawn_tokens_follow_their_seed_and_the_probabilities(backends: tuple[Backend, Backend]) -> None:
+    onnx_backend = backends[1]
+    logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
+    random = onnx_backend.random(0)
+    drawn = [onnx_backend.draw(logits, 1.0, None, random) for _ in range(4000)]
+    assert np.bincount(drawn, minlength=4) / 4000 == pytest.approx([0.5, 0.3, 0.15, 0.05], abs=0.03)
+    again = onnx_backend.random(0)
+    assert drawn[:50] == [onnx_backend.draw(logits, 1.0, None, again) for _ in range(50)]
+    two = [onnx_backend.draw(logits, 2.0, 2, random) for _ in range(4000)]
+    flat = 0.5**0.5 / (0.5**0.5 + 0.3**0.5)
+    assert np.bincount(two, minlength=4) / 4000 == pytest.approx([flat, 1 - flat, 0, 0], abs=0.03)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_leads_and_probabilities_by_hand(backends: tuple[Backend, Backend], which: int) -> None:
+    rows = np.array([[0.0, 2.0, 1.5, -np.inf], [1.0, 1.0, 1.0, -np.inf], [3.0, 3.0, 0.0, 1.0]], np.float32)
+    logits = torch.from_numpy(rows) if which == 0 else rows
+    assert backends[which].leads(logits) == [0.5, np.inf, 0.0]
+    weights = np.exp(rows[0].astype(float))
+    found = backends[which].probabilities(logits, [1, 0, 0])
+    assert found[0] == pytest.approx(weights[1] / weights.sum(), rel=1e-5) and found[1] == pytest.approx(1 / 3)
+
+
+def test_eight_bits_stay_near(model: NanoDeepseekOCR, tmp_path: Path) -> None:
+    export_onnx(tmp_path, model, RustBPETokenizer.characters(), {}, int8=True)
+    exact, rounded = (OnnxBackend(tmp_path, model.config, int8) for int8 in (False, True))
+    assert exact.exact and not rounded.exact
+    logits = [b.read([[1, *[IMAGE] * 4, 5, 6]], b.encode([view(1, 64, 128)]), None)[0] for b in (exact, rounded)]
+    rest = np.isfinite(logits[0])
+    difference = np.abs(logits[0] - logits[1])[rest].max()
+    assert 1e-5 < difference < 0.25 * logits[0][rest].std()
+
+
+def copy_of(folder: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(folder, tmp_path / "copy"))
+
+
+def test_what_does_not_belong_together_is_refused(model: NanoDeepseekOCR, folder: Path, tmp_path: Path) -> None:
+    own = copy_of(folder, tmp_path)
+    other = ModelConfig.from_dict({**model.config.to_dict(), "image_token_id": 3})
+    with pytest.raises(UserError, match=r"encoder\.onnx is of another model than config\.json"):
+        OnnxBackend(own, other)
+    content = bytearray((own / "model.safetensors").read_bytes())
+    content[-1] ^= 1
+    (own / "model.safetensors").write_bytes(content)
+    with pytest.raises(UserError, match=r"encoder\.onnx and model\.safetensors do not belong together"):
+        OnnxBackend(own, model.config)
+    (own / "model.safetensors").write_bytes(content[:1000])
+    with pytest.raises(UserError, match="damaged"):
+        OnnxBackend(own, model.config)
+    (own / "model.safetensors").unlink()
+    with pytest.raises(UserError, match=r"model\.safetensors is not there"):
+        OnnxBackend(own, model.config)
+
+
+def test_a_damaged_graph_or_one_of_another_version_is_named(
+    model: NanoDeepseekOCR, folder: Path, tmp_path: Path
+) -> None:
+    own = copy_of(folder, tmp_path)
+    whole = (own / "decoder.onnx").read_bytes()
+    (own / "decoder.onnx").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(UserError, match=r"decoder\.onnx: damaged"):
+        OnnxBackend(own, model.config)
+    graph = onnx.load(folder / "decoder.onnx", load_external_data=False)
+    properties = {entry.key: entry.value for entry in graph.metadata_props}
+    onnx.helper.set_model_props(graph, {**properties, "version": "0"})
+    (own / "decoder.onnx").write_bytes(graph.SerializeToString())
+    with pytest.raises(UserError, match=r"decoder\.onnx is of version 0, this program reads 1"):
+        OnnxBackend(own, model.config)
+
+
+def test_a_view_that_the_graph_cannot_take_is_refused(backends: tuple[Backend, Backend]) -> None:
+    with pytest.raises(UserError, match="a view of 192 x 64 pixels: exported models read views of up to 128 x 128"):
+        backends[1].encode([view(1, 64, 192)])
+
+
+class LittleMemory:
+    """A session that runs out of memory over more than `most` views."""
+
+    def __init__(self, session, most: int) -> None:
+        self.session, self.most = session, most
+
+    def run(self, outputs, inputs):
+        if len(inputs["views"]) > self.most:
+            raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
+        return self.session.run(outputs, inputs)
+
+
+def test_where_memory_runs_out_the_batch_is_halved(
+    model: NanoDeepseekOCR, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend, images = OnnxBackend(folder, model.config), [view(i, 64, 64) for i in range(8)]
+    expected = backend.encode(images)
+    session = backend._encoder
+    monkeypatch.setattr(backend, "_encoder", LittleMemory(session, 3))
+    with pytest.warns(UserWarning, match="not enough memory for 4 views at one time: going on with 2"):
+        found = backend.encode(images)
+    for ours, theirs in zip(found, expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    monkeypatch.setattr(backend, "_encoder", LittleMemory(session, 0))
+    with pytest.raises(UserError, match="not enough memory for a view of 64 x 64 pixels"):
+        backend.encode(images)
+
+
+def test_only_models_whose_tables_are_cropped_are_exported(tmp_path: Path) -> None:
+    model = NanoDeepseekOCR(tiny_config())
+    with pytest.raises(UserError, match="crop_positions"):
+        export_onnx(tmp_path, model, RustBPETokenizer.characters(), {})
+
+
+def test_a_step_between_sampling_and_greedy(backends: tuple[Backend, Backend]) -> None:
+    """With `top_k` 1 whatever is drawn is the likeliest."""
+    engine = Engine(backends[1], RustBPETokenizer.characters())
+    greedy = engine.generate_batch([[1, 2]], max_tokens=9, guard=NO_GUARD)[0].tokens
+    prompt = engine.prompt([1, 2], [], 9, [Sampling(0.7, 1)], NO_GUARD)
+    scheduler = engine.scheduler(1)
+    scheduler.submit(prompt)
+    while scheduler.busy:
+        scheduler.step()
+    assert prompt.answers[0].generation.tokens == greedy

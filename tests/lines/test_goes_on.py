@@ -1,0 +1,43 @@
+"""A long word that is cut into several views is put together without a space."""
+
+import numpy as np
+import pytest
+from PIL import ImageFont
+
+from nanochat.lines.cut import Piece, cut_lines, join
+from nanochat.lines.finder import Segment
+from nanochat.lines.layout import Line
+from tests.helpers.drawn_page import FONT, draw_page
+
+HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
+SENTENCE = "the total amount of all the goods sold and paid by card on the second Monday of May"
+
+
+def pieces_of(text: str, size: int = 24) -> list[Piece]:
+    """The views of a page of one line of text."""
+    page, [(left, _, right, _)] = draw_page([text], size=size, width=1600)
+    ascent, descent = ImageFont.truetype(str(FONT), size).getmetrics()
+    height = 0.82 * (ascent + descent)
+    middle = size * 1.5 + ascent - 0.27 * size
+    x = np.arange(left, right + 1.0)
+    return cut_lines(page, [Line((Segment(np.stack([x, np.full_like(x, middle)], 1), height),))])
+
+
+@pytest.mark.parametrize("size", [16, 24, 40])
+def test_the_views_of_one_long_word_go_on(size: int) -> None:
+    pieces = pieces_of(HASH if size < 40 else HASH[:48], size)
+    assert len(pieces) > 1
+    assert [piece.goes_on for piece in pieces] == [False] + [True] * (len(pieces) - 1)
+
+
+@pytest.mark.parametrize("size", [16, 24, 32])
+def test_the_views_of_a_sentence_are_cut_between_words(size: int) -> None:
+    pieces = pieces_of(SENTENCE, size)
+    assert len(pieces) > 1
+    assert not any(piece.goes_on for piece in pieces)
+
+
+def test_what_goes_on_is_joined_without_a_space() -> None:
+    page, _ = draw_page(["a"])
+    pieces = [Piece(page, row, (0, 0, 1, 1), goes_on=on) for row, on in [(0, False), (0, True), (0, False), (1, False)]]
+    assert join(["9f86d0", "81884c", "next", "below"], pieces) == "9f86d081884c next\nbelow"

@@ -1,0 +1,40 @@
+"""A page that is probably not readable says so."""
+
+from nanochat.reading.job import why_it_ended
+from nanochat.reading.page import Page, TextLine
+
+
+def page_of(*lines: tuple[str, float], unclear: int = 0) -> Page:
+    probability = sum(sure for _, sure in lines) / max(1, len(lines))
+    return Page(
+        text="\n".join(text for text, _ in lines), vision_tokens=1, most_vision_tokens=1, tokens=9, seconds=0.1,
+        stopped="end", mean_probability=probability, unclear=unclear,
+        lines=[TextLine(text, (0, 0, 9, 9), sure, sure) for text, sure in lines],
+    )  # fmt: skip
+
+
+def test_invented_text_is_said_to_be_so_in_json_and_note() -> None:
+    page = page_of(("Oxnate no goroopy", 0.86), ("Cymma ua", 0.84))
+    assert page.to_dict()["readable"] is False
+    assert [line["readable"] for line in page.to_dict()["lines"]] == [False, False]
+    assert "probably not readable" in why_it_ended(page)
+
+
+def test_a_known_page_says_nothing() -> None:
+    page = page_of(("Total amount", 0.99), ("12.50", 0.97))
+    assert page.readable
+    assert why_it_ended(page) == ""
+
+
+def test_one_unsure_line_is_marked_and_its_page_is_not() -> None:
+    page = page_of(("A long line of text that is read well", 0.99), ("signature", 0.7))
+    assert page.readable
+    assert [line.readable for line in page.lines] == [True, False]
+
+
+def test_a_page_of_which_most_was_left_out_is_not_readable() -> None:
+    assert not page_of(("Total", 0.97), unclear=5).readable
+
+
+def test_a_blank_page_is_no_page_out_of_depth() -> None:
+    assert page_of().readable

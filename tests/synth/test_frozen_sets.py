@@ -1,0 +1,76 @@
+"""The sets that are measured stay as they are, whatever training learns to draw: their figures are compared over time.
+
+What is compared depends on the libraries of uv.lock alone: matplotlib's own fonts, no words but faker's. Pixels are not
+compared, they differ by one between processors; that a set draws the same random numbers to the last is.
+"""
+
+import hashlib
+import os
+import random
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import matplotlib
+import pytest
+
+from nanochat.synth import LEVELS, draw, draw_document, practice
+from nanochat.synth.strips import handful
+
+ROOT = Path(__file__).parents[2]
+# As of the release before central Europe's languages were drawn. A new one is only right for a set of a new name.
+FROZEN = {
+    "val": "f09b9d2ae832613cf8e7de6d6d1dc952cf5e09f45fe130c9de599f7c3aaec5ff",
+    "unseen": "c33ea2ec20101a70a4b283b1e66a1116790bb63c1c5565925d216d0087290216",
+    "hard": "b7b5b067144111ac41db939b97ad001b87eec934e738da9238e9429f5594ec70",
+    "latin": "5d294b70a7da0df0d455b9f993bcbeff8937012901ac178ba14484d62677ca44",
+}
+
+
+def drawn(split: str) -> str:
+    """A hash of ten documents' texts and of what their random numbers had come to when they were done."""
+    found, used = hashlib.sha256(), []
+
+    class Spied(random.Random):
+        def __init__(self, seed: str) -> None:
+            super().__init__(seed)
+            used.append(self)
+
+    original = vars(draw)["random"]
+    vars(draw)["random"] = SimpleNamespace(Random=Spied)
+    try:
+        for seed in range(10):
+            level = LEVELS[("note", "line384", "page", "leaf", "s1")[seed % 5]]
+            document = draw_document(level, seed, split)
+            found.update(f"{document.text}/{used[-1].random()}/{document.image.shape}".encode())
+    finally:
+        vars(draw)["random"] = original
+    return found.hexdigest()
+
+
+def test_the_measured_sets_are_those_of_before():
+    program = f"from test_frozen_sets import drawn\nfor split in {list(FROZEN)}: print(drawn(split))"
+    fonts = str(Path(matplotlib.get_data_path()) / "fonts/ttf")
+    nothing = {"NANO_FONTS": fonts, "NANO_WORDS": "/dev/null", "NANO_SENTENCES": "/dev/null"}
+    environment = {**os.environ, **nothing, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
+    result = subprocess.run(
+        [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
+    )
+    assert dict(zip(FROZEN, result.stdout.split())) == FROZEN
+
+
+@pytest.mark.parametrize("split", FROZEN)
+def test_what_training_alone_has_is_not_asked_for_by_a_measured_set(split, monkeypatch):
+    def never(*_):
+        raise AssertionError("only training has this")
+
+    for name in ("pick_taught_language", "_symbols", "_other_kind", "_three_dots"):
+        monkeypatch.setattr(draw, name, never)
+    for name in ("on_colour", "dotted"):
+        monkeypatch.setattr(practice, name, never)
+    for seed in range(4):
+        draw_document(LEVELS["note"], seed, split)
+    handful.cache_clear()
+    assert handful(1, split)
+    handful.cache_clear()

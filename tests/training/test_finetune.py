@@ -1,0 +1,64 @@
+"""Fine-tuning on one's own scans: what trains, what is held out, what is kept."""
+
+import json
+from pathlib import Path
+
+import pytest
+from helpers.drawn_page import draw_page, sentence
+
+from nanochat.checkpoint import load_model
+from nanochat.errors import UserError
+from nanochat.reading.ocr import OCR
+from nanochat.synth import STRIPS
+from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, divide, finetune
+
+
+def test_a_fifth_of_the_scans_is_held_out_and_never_trains() -> None:
+    train, held = divide(20, seed=1)
+    assert len(held) == 4 and sorted(train + held) == list(range(20))
+    assert divide(20, seed=1) == (train, held) != divide(20, seed=2)
+    assert [len(part) for part in divide(2, seed=1)] == [1, 1]
+    with pytest.raises(UserError, match="at least two scans"):
+        divide(1, seed=1)
+
+
+def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never_twice() -> None:
+    plan = HalfOwn(n_own=6, batch_size=8, seed=3)
+    keys = [key for k in range(6) for key in plan.batch(k, 0, 1)]
+    own = [i for part, i in keys if part == OWN]
+    drawn = [i for part, i in keys if part == STRIPS]
+    assert len(own) == len(drawn) == 24 and len(set(drawn)) == 24
+    assert all(sorted(own[start : start + 6]) == list(range(6)) for start in range(0, 24, 6))
+
+
+def test_a_run_from_scans_to_a_model_that_reads(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanochat.training.finetune.DRAWN", 8)
+    folder, out = tmp_path / "scans", tmp_path / "model"
+    folder.mkdir()
+    for i in range(3):
+        texts = [sentence(10 * i + k, 4) for k in range(3)]
+        draw_page(texts)[0].save(folder / f"{i}.png")
+        (folder / f"{i}.txt").write_text("\n".join(texts) + ("\nnot on this page" if i else ""), encoding="utf-8")
+    (folder / "broken.png").write_bytes(b"no picture")
+    (folder / "broken.txt").write_text("lost")
+    try:
+        figures = finetune(FinetuneConfig(str(folder), str(out), steps=2, batch_size=4, eval_every=1, lr=1e-6))
+    except UserError as error:  # two tiny steps need not be better than none
+        assert "nothing was kept" in str(error)
+    else:
+        assert figures["after"] < figures["before"]
+        assert OCR(out, "cpu").mode == "lines" and load_model(out)[2]["finetuned"] is True
+    history = json.loads((out / "finetune.json").read_text())
+    assert [found["step"] for found in history] == [0, 1, 2]
+    said = capsys.readouterr().out
+    assert "3 of 3 pieces of lines" in said and "step 2/2 | characters wrong" in said
+    assert "broken.png: " in (out / "left_out.txt").read_text()
+
+
+def test_settings_and_folders_without_meaning_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="at least 1"):
+        finetune(FinetuneConfig(str(tmp_path), steps=0))
+    with pytest.raises(UserError, match="no picture has a transcript"):
+        finetune(FinetuneConfig(str(tmp_path)))
