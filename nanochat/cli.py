@@ -21,20 +21,27 @@ from nanochat.archives.settings import BatchSettings
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError, extra
 from nanochat.files import PACKAGE
-from nanochat.onnx_files import BackendName
 from nanochat.prompts import PROMPTS, asked
 from nanochat.reading.ledger import Ledger
-from nanochat.reading.options import CheckpointOption, Format, ModelOptions, ReadingMode, ReadOptions, check_least
+from nanochat.reading.options import (
+    BackendName,
+    CheckpointOption,
+    Format,
+    ModelOptions,
+    ReadingMode,
+    ReadOptions,
+    check_least,
+)
 from nanochat.reading.sources import Selection, Source, find_sources
 from nanochat.reading.state import READ, PageState
 from nanochat.serve.settings import ServeSettings
 from nanochat.threads import wait_without_spinning
 
+REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
+
 if TYPE_CHECKING:
     from nanochat.reading.documents import InputPage
     from nanochat.reading.ocr import OCR
-
-REPOSITORY = "https://github.com/nano-deepseek-ocr/nano-deepseek-ocr"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -257,10 +264,9 @@ def main() -> None:
             sys.exit(code)
     elif isinstance(command, Serve):
         wait_without_spinning()
-        from nanochat.reading.ocr import OCR
-
         with extra("serve"):
             from nanochat.serve.app import serve
+        from nanochat.reading.ocr import OCR
 
         name = Path(command.checkpoint).stem
         serve(
@@ -269,7 +275,8 @@ def main() -> None:
             lambda: OCR(command.checkpoint, command.device, command.mode, backend=command.backend),
         )
     elif isinstance(command, Batch):
-        from nanochat.archives.files import find_files
+        with extra("archives"):
+            from nanochat.archives.files import find_files
 
         files = find_files(command.sources)
         wait_without_spinning()

@@ -124,8 +124,9 @@ class Threads:
 
     def adapt(self) -> int:
         """Choose anew by the load since the last choice, if that is long enough; returns the number in use."""
-        import torch
-
+        torch = sys.modules.get("torch")
+        if torch is None:  # another library computes, with threads of its own
+            return 1
         if "OMP_NUM_THREADS" in os.environ or self.load.seconds < SHORTEST:
             return torch.get_num_threads()
         chosen = threads_for(usable_cores(), self.load.others())

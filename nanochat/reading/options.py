@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nanochat.errors import UserError
+from nanochat.onnx_files import BackendName as BackendName
 from nanochat.prompts import asked
 from nanochat.reading.sources import Selection
 
@@ -34,8 +35,8 @@ class ModelOptions(CheckpointOption):
 
     mode: ReadingMode = ""
     """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), blocks
-    (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was trained
-    for"""
+    (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
+    trained for"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -46,13 +46,13 @@ class SharedEngine:
         prompts: list[list[int]],
         pixel_values: "Pixels | None" = None,
         max_tokens: int | None = None,
-        *,
+        sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = NO_LIMIT,
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
         """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
-        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [Sampling()], guard))
+        made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
         self.readings = []

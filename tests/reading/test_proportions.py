@@ -9,7 +9,8 @@ import pytest
 from PIL import Image, ImageDraw
 
 from nanochat.image_process import NOTE, open_image
-from nanochat.reading.documents import LONGEST_SCAN, Source, open_document
+from nanochat.reading.documents import LONGEST_SCAN, open_document
+from nanochat.reading.sources import Source
 
 
 def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
