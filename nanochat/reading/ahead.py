@@ -20,9 +20,10 @@ from typing import Any
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.documents import Document, InputPage, open_document
+from nanochat.reading.documents import PDF, Document, InputPage, open_document
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.reading.state import PageState
+from nanochat.reading.text_layer import LAYER, read_layer
 
 Place = tuple[int, int, str]  # a page: which source, its number, and the source's fingerprint
 
@@ -45,6 +46,8 @@ class _Opener:
                 self.document, self.opened = open_document(source, self.dpi, self.password), (which, fingerprint)
                 self._check(source, fingerprint)  # of another file now, which may have fewer pages
             picture = self.document.load(number)
+            if isinstance(self.document, PDF):
+                picture.info[LAYER] = read_layer(self.document, number)
             self._check(source, fingerprint)
         except UserError as error:
             return str(error)

@@ -18,6 +18,7 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
 from nanochat.reading.ahead import read_ahead
+from nanochat.reading.answer import Ask
 from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.formats import SUFFIX, LoadPage, page_text, write
@@ -30,6 +31,7 @@ from nanochat.reading.page import Page
 from nanochat.reading.placed import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
+from nanochat.reading.text_layer import TextLayerMode, own_text
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"
@@ -57,6 +59,8 @@ class Job:
     format: Format = "txt"
     out: Path | None = None
     """folder for one file per input; None: standard output"""
+    text_layer: TextLayerMode = "auto"
+    """whether a PDF page's own text is taken instead of reading its picture"""
     overlay: bool = False
     """also draw the boxes of each page into a picture in `out`"""
 
@@ -190,7 +194,6 @@ def why_it_ended(page: Page) -> str:
         said.append("the page has more ink than the text accounts for")
     if page.ink == "invented":
         said.append("the text has more than the page's ink accounts for")
-    said.append(page.note)
     return "; ".join(part for part in said if part)
 
 
@@ -230,17 +233,15 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
     """What the model makes of each picture; None where it fails, and then `waiting` says why."""
     pages = [page for page in waiting if page.image is not None]
-    """What the model makes of each picture; where all together fail, each alone, so that one cannot spoil the rest."""
-    try:
-        return list(reader.read_many(images, job.prompt, job.max_tokens, job.seconds))
-    except Exception as error:  # also one that nobody thought of must not cost the other pages
-        if len(images) == 1:
-            (page,) = (p for p in waiting if p.image is not None)
-            page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(error)}"
-            return [None]
+    for_text = Ask(job.prompt).is_for_text
+    own = [own_text(reader, image, job.text_layer if for_text else "never") for image in images]
+    to_read = [image for image, text in zip(images, own, strict=True) if not isinstance(text, Page)]
+    read = iter(read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), to_read))
     found: list[Page | None] = []
-    results = read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), images)
-    for page, result in zip(pages, results, strict=True):
+    for page, text in zip(pages, own, strict=True):
+        result = text if isinstance(text, Page) else next(read)
+        if isinstance(result, Page) and isinstance(text, str):
+            result.notes.append(text)
         if isinstance(result, Exception):
             page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(result)}"
         found.append(None if isinstance(result, Exception) else result)

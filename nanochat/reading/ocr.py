@@ -5,7 +5,7 @@ The facade chooses the modes to show a page in and turns pages that lie on their
 """
 
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -191,6 +191,13 @@ class OCR:
                 self.threads.adapt()
             yield from self._read_batch([open_image(picture) for picture in some], ask)
 
+    def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
+        """The text of each of some lines of an RGB picture. Raises UserError for a model that was not taught lines."""
+        if "lines" not in self.taught:
+            raise UserError("this model does not read single lines")
+        pages = self._climb([picture] * len(lines), [[line] for line in lines], ("lines",), Ask(PROMPT))
+        return [page.text for page in pages]
+
     def view(self, picture: Image.Image) -> ImageViews:
         """A whole picture as the model was taught to see it."""
         return show(picture, view_mode(self.vision.view, self.vision.image_size, self.vision.page))
@@ -255,7 +262,7 @@ class OCR:
         density = page.expected_characters / mode.layout(page.width, page.height).n_tokens
         if type_height < READABLE or density > DENSEST:
             other = next((name for name in self.taught if name in CUT), "lines")
-            page.note = (
+            page.notes.append(
                 f"in one view its type is {type_height:.0f} pixels high, with {density:.0f} characters to a vision "
                 f"token: too small or dense to be read well; take --mode {other}"
             )

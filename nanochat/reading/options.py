@@ -14,6 +14,9 @@ ReadingMode = Literal[
 ]
 
 
+TextLayerMode = Literal["auto", "only", "never"]
+
+
 def check_least(least: int, **options: float | None) -> None:
     """Raise UserError for the first option that is given and under `least`."""
     for name, value in options.items():
@@ -55,6 +58,8 @@ class ReadOptions:
     """dots per inch at which PDFs are drawn"""
     password: str = ""
     """of encrypted PDFs"""
+    text_layer: TextLayerMode = "auto"
+    """a PDF page's own text: auto takes it where it agrees with what is seen, else the picture is read; only; never"""
     max_tokens: int | None = None
     """longest answer in tokens, for each view"""
     seconds: float | None = None
@@ -73,6 +78,6 @@ class ReadOptions:
 
     def texts_depend_on(self, checkpoint: str, mode: str, prompt: str) -> dict[str, Any]:
         """What a ledger keeps of a run: it is resumed only with the same."""
-        names = ("max_vision_tokens", "pages", "dpi", "max_tokens", "seconds")
+        names = ("max_vision_tokens", "pages", "dpi", "text_layer", "max_tokens", "seconds")
         own = {name: getattr(self, name) for name in names}
         return {"checkpoint": checkpoint, "mode": mode, "prompt": prompt, **own}

@@ -83,13 +83,13 @@ class Page:
     """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
     turned: int = 0
     """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
-    note: str = ""
-    """what speaks against the mode in which the page was shown, such as type that is too small in it"""
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     """of a grounded answer"""
     notes: list[str] = field(default_factory=list)
-    """what was done with the picture, or left undone, that a reader of the text should know"""
+    """what a reader of the text should know: what was done with the picture, what speaks against the mode"""
+    text_source: str = "read"
+    """read: from the picture; text-layer: the text that a PDF carries itself"""
     readable: bool = field(init=False)
     """whether the text is probably what stands there, by `is_readable`"""
 

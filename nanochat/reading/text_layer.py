@@ -8,19 +8,24 @@ lie on the lines of ink, the lines of ink have words, and a sample of lines read
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING
 
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
+from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.lines.boxes import Box, union
-from nanochat.lines.layout import Line
+from nanochat.lines.layout import Line, find_lines
 from nanochat.reading.documents import PDF, PDFIUM
+from nanochat.reading.options import TextLayerMode
 from nanochat.reading.page import Page, Part, TextLine
-from nanochat.reading.state import PageState
 
-TextLayerMode = Literal["auto", "only", "never"]
+if TYPE_CHECKING:
+    from nanochat.reading.ocr import OCR
+
+LAYER = "text layer"
+"""under this name a page's picture has its layer in `info`"""
 
 BROKEN = 0.02  # share of characters that no text has (replacement, private, control): the encoding is broken
 ON_INK = 0.85  # share of the words that must lie on a line of ink
@@ -153,10 +158,11 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> tuple[dict[int, LayerLine
     return {row: LayerLine(tuple(stretches)) for row, stretches in rows.items()}, stray
 
 
-def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]]) -> Decision:
+def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]] | None) -> Decision:
     """Whether the layer is the text of the page with these lines of ink.
 
-    `read`: gives the text of some lines as they look, and is asked about at most SAMPLE of them.
+    `read`: gives the text of some lines as they look, and is asked about at most SAMPLE of them; without
+    it, places alone decide.
     """
     if not layer.words:
         return Decision(False, "the page carries no text of its own")
@@ -172,7 +178,7 @@ def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], 
     if covered < COVERED:
         return Decision(False, f"its own text leaves {1 - covered:.0%} of the lines out")
     some = _spread([row for row, line in sorted(found.items()) if len(line.text) >= 4], SAMPLE)
-    if not some:
+    if not some or read is None:
         return Decision(True, "its own text lies on its lines")
     wrong = sorted(
         Levenshtein.normalized_distance("".join(seen.split()), "".join(found[row].text.split()))
@@ -207,6 +213,23 @@ def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -
         texts.append(TextLine(text, box, 1.0, 1.0, parts=[Part(text, box)]))
     return Page(
         text="\n".join(line.text for line in texts), vision_tokens=0, most_vision_tokens=0, tokens=0, seconds=0.0,
-        stopped="end", mode="text-layer", views=0, width=size[0], height=size[1], status=PageState.OK,
-        mean_probability=1.0, min_probability=1.0, lines=texts,
+        stopped="end", mode="text-layer", text_source="text-layer", views=0, width=size[0], height=size[1], lines=texts,
     )  # fmt: skip
+
+
+def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page | str | None:
+    """The page that a picture's own text makes, where it is to be used; else why not, or None if there is none.
+
+    `picture`: a page of a PDF as `read_ahead` opens it, with its layer in `info`. Mode `only` takes any layer.
+    """
+    layer: TextLayer | None = picture.info.get(LAYER)
+    if mode == "never" or layer is None:
+        return None
+    if not layer.words:
+        return layer_page(layer, [], picture.size) if mode == "only" else None
+    lines = find_lines(picture)
+    if mode == "only":
+        return layer_page(layer, lines, picture.size)
+    sample = (lambda some: reader.read_lines(picture, some)) if "lines" in reader.taught else None
+    decision = judge(layer, lines, sample)
+    return layer_page(layer, lines, picture.size) if decision.use else f"{decision.why}: the picture was read"

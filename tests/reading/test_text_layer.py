@@ -1,5 +1,6 @@
 """A page's own text: used where it agrees with what is seen, and refused where it does not."""
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +9,10 @@ from helpers.written_pdf import Written, write_text_pdf
 
 from nanochat.lines.layout import Line, find_lines
 from nanochat.reading.documents import PDF
-from nanochat.reading.sources import Source
+from nanochat.reading.job import Job, read_input
+from nanochat.reading.ledger import Ledger
+from nanochat.reading.ocr import OCR, PROMPT
+from nanochat.reading.sources import Source, find_sources
 from nanochat.reading.text_layer import Decision, judge, layer_page, read_layer
 
 TEXT = [
@@ -91,3 +95,20 @@ def test_a_page_without_text_or_with_text_elsewhere_or_in_a_broken_encoding_is_r
     broken = replace(read_layer(document, 1), broken=0.1)
     decision = judge(broken, find_lines(document.load(1)), lambda some: TEXT)
     assert not decision.use and "broken encoding" in decision.why
+
+
+def test_a_pdf_is_read_by_its_own_text_or_by_its_picture_and_says_which(tmp_path: Path) -> None:
+    right = write_text_pdf(tmp_path / "right.pdf", page_of())
+    wrong = write_text_pdf(tmp_path / "wrong.pdf", page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300))
+    reader, pages = OCR("nano", "cpu"), {}
+    for mode in ("auto", "never", "only"):
+        ledger = Ledger(tmp_path / f"{mode}.jsonl", {})
+        with closing(ledger):
+            read_input(lambda: reader, Job(find_sources([str(right), str(wrong)]), PROMPT, text_layer=mode), ledger)
+            for entry in (ledger.entry(source, page) for source, page, _ in list(ledger.pages())):
+                pages[mode, Path(entry["source"]).stem] = entry
+    sources = {key: entry["result"]["text_source"] for key, entry in pages.items()}
+    assert [sources[mode, "right"] for mode in ("auto", "never", "only")] == ["text-layer", "read", "text-layer"]
+    assert [sources[mode, "wrong"] for mode in ("auto", "never", "only")] == ["read", "read", "text-layer"]
+    assert pages["auto", "right"]["result"]["text"] == "\n".join(TEXT)
+    assert "no text is seen" in pages["auto", "wrong"]["why"]
