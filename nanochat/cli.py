@@ -320,9 +320,9 @@ def main() -> None:
             from nanochat.training.finetune import FinetuneConfig, finetune
 
         c = command
-        found = finetune(FinetuneConfig(c.folder, c.out, c.checkpoint, c.steps, seed=c.seed, device=c.device))
+        rates = finetune(FinetuneConfig(c.folder, c.out, c.checkpoint, c.steps, seed=c.seed, device=c.device))
         print(
-            f"held-out scans: {found['before']:.2%} of the characters wrong before, {found['after']:.2%} after; {c.out}"
+            f"held-out scans: {rates['before']:.2%} of the characters wrong before, {rates['after']:.2%} after; {c.out}"
         )
     else:
         code = demo(command.out, command.data_dir)
