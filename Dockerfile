@@ -5,10 +5,9 @@ COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
 WORKDIR /app
 ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 PATH=/app/.venv/bin:$PATH
 
-# The libraries first: they change less often than the code. Only those of reading and serving, and torch for CPUs: the
-# wheels that uv.lock names bring 3 GB of CUDA.
+# The libraries first: they change less often than the code. Only those of reading and serving; ONNX Runtime runs the model.
 COPY pyproject.toml README.md LICENSE ./
-RUN uv venv && uv pip install --torch-backend=cpu -r pyproject.toml --extra serve
+RUN uv venv && uv pip install -r pyproject.toml --extra serve
 COPY nanochat nanochat
 COPY models models
 RUN uv pip install --no-deps -e . && useradd --uid 1000 reader

@@ -16,17 +16,25 @@ ENCODER, DECODER, LINES = "encoder.onnx", "decoder.onnx", "model.onnx"
 INT8 = {ENCODER: "encoder.int8.onnx", DECODER: "decoder.int8.onnx"}
 BackendName = Literal["auto", "torch", "onnx"]
 """what runs the model"""
-EXTRA = 'run `pip install "nano-deepseek-ocr[onnx]"`'
+EXTRA = "run `pip install onnxruntime`"
+TORCH_EXTRA = 'run `pip install "nano-deepseek-ocr[torch]"`'
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except ModuleNotFoundError:  # an import hook refuses it
+        return False
 
 
 def has_runtime() -> bool:
     """Whether ONNX Runtime is installed."""
-    return importlib.util.find_spec("onnxruntime") is not None
+    return _is_installed("onnxruntime")
 
 
 def has_torch() -> bool:
     """Whether PyTorch is installed."""
-    return importlib.util.find_spec("torch") is not None
+    return _is_installed("torch")
 
 
 def has_graphs(folder: Path) -> bool:

@@ -70,7 +70,7 @@ sync=(sync --quiet --inexact)
 parts="all packages (reading, training, serving, tests)" size="3.5 GB on Linux, where torch brings CUDA, 0.5 GB elsewhere"
 if [ "${needs:-}" = reading ]; then
     sync+=(--no-default-groups)
-    parts="what reading needs" size="3.1 GB on Linux, where torch brings CUDA, 0.2 GB elsewhere"
+    parts="what reading needs" size="0.1 GB"
 fi
 if ! uv "${sync[@]}" --check > .uv/sync.log 2>&1; then
     echo "Installing $parts into .venv; to download, unless uv has them: $size" >&2

@@ -8,7 +8,7 @@ from typing import Any
 from nanochat.checkpoint import load_model, peek_meta
 from nanochat.errors import UserError
 from nanochat.model_config import ModelConfig
-from nanochat.onnx_files import EXTRA, INT8, has_graphs, has_runtime, has_torch
+from nanochat.onnx_files import EXTRA, INT8, TORCH_EXTRA, has_graphs, has_runtime, has_torch
 from nanochat.precision import Precision
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -43,7 +43,7 @@ def choose_backend(name: str, checkpoint: Path, device: str = "", int8: bool = F
     if name == "onnx" and not on_cpu:
         raise UserError(f"the onnx backend reads on the CPU, not on {device}")
     if name == "torch" and not has_torch():
-        raise UserError("the torch backend needs PyTorch, which is not installed")
+        raise UserError(f"the torch backend needs PyTorch: {TORCH_EXTRA}")
     if name != "auto":
         return name
     graphs = has_graphs(checkpoint) and (not int8 or all((checkpoint / file).is_file() for file in INT8.values()))
@@ -58,10 +58,10 @@ def choose_backend(name: str, checkpoint: Path, device: str = "", int8: bool = F
     if not has_runtime():
         raise UserError(f"neither ONNX Runtime nor PyTorch is installed: to read, {EXTRA}")
     if not on_cpu:
-        raise UserError(f"device {device} needs PyTorch, which is not installed")
+        raise UserError(f"device {device} needs PyTorch: {TORCH_EXTRA}")
     if not graphs:
         what = "graphs at 8 bits (export with --int8)" if int8 and has_graphs(checkpoint) else "graphs for ONNX Runtime"
-        raise UserError(f"{checkpoint} has no {what}, and PyTorch is not installed")
+        raise UserError(f"{checkpoint} has no {what}, and PyTorch is not installed: {TORCH_EXTRA}")
     return "onnx"
 
 

@@ -13,7 +13,6 @@ from hypothesis import strategies as st
 from PIL import Image
 from torch.utils.data import DataLoader
 
-from nanochat import hub
 from nanochat.errors import UserError
 from nanochat.tasks import finevision, parquet_rows
 from nanochat.tasks.common import BadSample
@@ -282,7 +281,7 @@ def test_an_unreachable_hub_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
     def unreachable(*_, **__):
         raise ConnectionError("Name or service not known\nand more")
 
-    monkeypatch.setattr(hub, "snapshot_download", unreachable)
+    monkeypatch.setattr("huggingface_hub.snapshot_download", unreachable)
     with pytest.raises(UserError, match=r"data/test-\*\.parquet of the hub's dataset HuggingFaceTB/smol") as caught:
         SmolTalk("test")
     assert "\n" not in str(caught.value)

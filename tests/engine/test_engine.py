@@ -201,9 +201,6 @@ def test_rows_stop_at_the_context() -> None:
         ([1] * 6, {}, "6 tokens and the model was made for 6"),
         ([1] * 60, {"max_tokens": 3}, "60 tokens and the model reaches 60"),
         ([1], {"max_tokens": 0}, "max_tokens 0"),
-        ([1], {"temperature": -1.0}, "temperature -1"),
-        ([1], {"temperature": float("nan")}, "temperature nan"),
-        ([1], {"top_k": 0}, "top_k 0"),
         ([IMAGE], {}, "1 image tokens, its pictures take 0"),
     ],
 )
@@ -213,6 +210,21 @@ def test_what_cannot_be_answered_is_refused(prompt: list[int], options: dict, me
         engine.generate_batch([[1], prompt], **options)
     with pytest.raises(UserError, match=message):
         next(engine.generate(prompt, **options))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"temperature": -1.0}, "temperature -1"),
+        ({"temperature": float("nan")}, "temperature nan"),
+        ({"top_k": 0}, "top_k 0"),
+    ],
+)
+def test_a_sampling_without_meaning_is_refused(engine: Engine, options: dict, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Sampling(**options)
+    with pytest.raises(UserError, match=message):
+        next(engine.generate([1], **options))
 
 
 def test_no_prompts_have_no_answers(engine: Engine) -> None:

@@ -243,9 +243,9 @@ def test_at_least_one_picture():
 
 
 def test_the_set_of_central_europe_has_a_tier_for_each_language():
-    found = open_set("synth-central", 2)
-    assert found.accents and len(found) == len(set(found.ids)) == 22
-    assert found.tiers[:4] == ["Polish", "Polish", "Czech", "Czech"]
+    found = open_set("synth-central", 4)
+    assert found.accents and len(found) == len(set(found.ids)) == 44
+    assert found.tiers[:8] == ["Polish"] * 4 + ["Czech"] * 4
     texts = {
         name: "".join(text_of(item) for item, tier in zip(found, found.tiers) if tier == name) for name in found.tiers
     }

@@ -104,6 +104,8 @@ def _check_nano_ocr(arguments: list[str]) -> None:
         patch.setattr("nanochat.archives.batch.batch", stop)
         patch.setattr("nanochat.evaluation.score_pdf.PdfPages", stop)
         patch.setattr("nanochat.cli.demo", stop)
+        patch.setattr("nanochat.cli.find_sources", stop)
+        patch.setattr("nanochat.archives.files.find_files", stop)
         patch.setattr("nanochat.training.finetune.finetune", stop)
         patch.setattr("nanochat.serve.app.serve", stop)
         _understand(importlib.import_module("nanochat.cli").main, "nano-ocr", arguments)

@@ -140,7 +140,7 @@ def test_a_mixed_batch_equals_each_row_alone(kind: Callable) -> None:
     with torch.no_grad():
         losses = model(ids, targets, pixel_values=kind(images), loss_reduction="none")
         logits = model(ids, pixel_values=kind(images))
-        assert logits.shape == (3, 20, 648) and logits.dtype == torch.float32
+        assert logits.shape == (3, 20, 323) and logits.dtype == torch.float32
         for row, n in enumerate(per_row):
             own, images = images[:n], images[n:]
             pixels = kind(own) if own else None

@@ -261,15 +261,15 @@ def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) 
 def test_one_view_says_when_it_is_too_small_for_a_page_and_nothing_of_a_blank_one(folder: Path) -> None:
     reader = OCR(folder, mode="native", locate_lines=False)
     page = draw_page([sentence(i, 12) for i in range(9)], 20, width=1000)[0]
-    note = reader.read(page, max_tokens=3).note
+    (note,) = reader.read(page, max_tokens=3).notes
     assert re.search(r"its type is [4-7] pixels high.*take --mode lines", note)  # 23 px of 1000, in 256
     assert note in why_it_ended(reader.read(page, max_tokens=3))
     fitting = reader.read(draw_page(["Rye toast"], 20, width=200)[0], max_tokens=30)
-    assert fitting.note == "" and fitting.text
+    assert fitting.notes == [] and fitting.text
     answerer, blank = reader.answerer(), Image.new("RGB", (200, 200), "white")
     made_up = answerer.read([answerer.show(blank, [], "native")], [blank], Ask(PROMPTS["free"], 30))[0].text
     read = reader.read(blank, max_tokens=30)
-    assert made_up.strip() and (read.text, read.lines, read.note) == ("", [], "")
+    assert made_up.strip() and (read.text, read.lines, read.notes) == ("", [], [])
 
 
 @pytest.mark.parametrize(

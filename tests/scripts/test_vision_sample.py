@@ -109,6 +109,5 @@ def test_a_model_that_has_learnt_nothing_shows_progress_and_ends(monkeypatch, ca
     monkeypatch.setattr("sys.argv", ["vision_sample", *arguments, f"--json={tmp_path}/found.json"])
     vision_sample.main()
     assert capsys.readouterr().err.splitlines() == ["reading 1 to 2 of 3", "reading 3 to 3 of 3"]
-    tokenizer = RustBPETokenizer.characters()
     read = [d["read"] for d in json.loads((tmp_path / "found.json").read_text())["documents"]]
-    assert all(len(tokenizer.encode(text)) <= 70 for text in read)
+    assert all(len(text) <= 70 for text in read)

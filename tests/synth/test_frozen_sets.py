@@ -49,10 +49,12 @@ def drawn(split: str) -> str:
     return found.hexdigest()
 
 
-def test_the_measured_sets_are_those_of_before():
+def test_the_measured_sets_are_those_of_before(tmp_path):
     program = f"from test_frozen_sets import drawn\nfor split in {list(FROZEN)}: print(drawn(split))"
     fonts = str(Path(matplotlib.get_data_path()) / "fonts/ttf")
-    nothing = {"NANO_FONTS": fonts, "NANO_WORDS": "/dev/null", "NANO_SENTENCES": "/dev/null"}
+    none = tmp_path / "none"
+    none.touch()
+    nothing = {"NANO_FONTS": fonts, "NANO_WORDS": str(none), "NANO_SENTENCES": str(none)}
     environment = {**os.environ, **nothing, "PYTHONPATH": f"{ROOT}:{Path(__file__).parent}"}
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
@@ -71,6 +73,7 @@ def test_what_training_alone_has_is_not_asked_for_by_a_measured_set(split, monke
         monkeypatch.setattr(practice, name, never)
     for seed in range(4):
         draw_document(LEVELS["note"], seed, split)
-    handful.cache_clear()
-    assert handful(1, split)
-    handful.cache_clear()
+    if split != "unseen":  # strips are of the faces to train on
+        handful.cache_clear()
+        assert handful(1, split)
+        handful.cache_clear()

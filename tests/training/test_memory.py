@@ -73,7 +73,7 @@ def test_the_batch_that_is_chosen_divides_the_step():
     assert 1 <= shared < alone + 1 and (alone + 1) % shared == 0
     config.total_batch_size = 2
     assert fitting_batch(config, model, 1, capacity, 2) == 1
-    with pytest.raises(UserError, match="no multiple of 4 processes"):
+    with pytest.raises(UserError, match="not a multiple of 4 processes"):
         fitting_batch(config, model, 1, capacity, 4)
     config.total_batch_size = 0
     assert fitting_batch(config, model, 1, capacity, 1, dense=True) < alone  # its head takes room too

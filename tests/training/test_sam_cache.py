@@ -117,5 +117,5 @@ def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, capsys: p
 def test_it_is_for_pictures_that_come_again_and_weights_that_stay(tmp_path: Path):
     with pytest.raises(UserError, match="--sam-cache"):
         train(Config(model="nano", synth=True, steps=1, sam_cache=str(tmp_path), resume="auto"))
-    with pytest.raises(AssertionError, match="trains"):
+    with pytest.raises(AssertionError, match="is trained"):
         SamCache(SAM(tiny_config().vision.sam), tmp_path, 1.0)
