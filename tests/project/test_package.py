@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pypdfium2
 import pytest
+from helpers.drawn_files import LOCKED
 from packaging.markers import Marker
 from packaging.tags import compatible_tags, cpython_tags, mac_platforms
 from packaging.utils import parse_wheel_filename
@@ -138,6 +139,7 @@ def test_the_wheel_reads_without_extras_and_other_commands_name_theirs(wheel: Pa
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     (tmp_path / "project/scripts").mkdir(parents=True)
     (tmp_path / "project/scripts/__init__.py").touch()
+    shutil.copy(LOCKED, tmp_path / "project/report.pdf")
     extras = [requirement for found in PROJECT["optional-dependencies"].values() for requirement in found]
     hidden = sorted(modules(extras) - modules(PROJECT["dependencies"]))
     assert {"fastapi", "faker", "ray", "matplotlib", "pyarrow"} <= set(hidden)

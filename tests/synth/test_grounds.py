@@ -23,7 +23,7 @@ def test_ink_and_ground_differ_in_brightness_or_in_colour() -> None:
 
 
 def test_letters_keep_their_shape_on_a_ground_and_all_else_stays() -> None:
-    checked = changed = 0
+    changed, alike = 0, []
     for seed in range(25):
         document = draw_document(FLAT, seed, "val")
         if not document.text:
@@ -38,9 +38,9 @@ def test_letters_keep_their_shape_on_a_ground_and_all_else_stays() -> None:
             if away.size < 20 or away.max() < 150 or not touched[y0:y1, x0:x1].all():
                 continue
             steps = np.abs(now - np.median(now, axis=0)).sum(axis=1)
-            checked += 1
-            assert np.corrcoef(away, steps)[0, 1] > 0.7, seed
-    assert changed > 15 and checked > 150
+            alike.append(np.corrcoef(away, steps)[0, 1])
+    assert changed > 15 and len(alike) > 150
+    assert np.median(alike) > 0.95 and np.quantile(alike, 0.05) > 0.6
 
 
 def test_a_sheet_without_text_gets_no_ground() -> None:
