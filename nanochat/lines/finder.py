@@ -35,7 +35,10 @@ LEAST_CELLS = 3  # of a band
 LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
 LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
-SMALLER, LEAST_SHOWN = 4, 48  # times smaller a picture is shown to find large type, while its shorter side has these px
+SMALLER, LEAST_SHOWN = (
+    4,
+    160,
+)  # times smaller a picture is shown to find large type, while its shorter side has these px
 LARGE_TYPE = 48.0  # px of the type above which it is taken from that look
 COVERED = 0.35  # share of large type that small lines may cover: they are bits of its letters; what more do is no type
 WHOLE = 0.85  # share of its length that was found before, if it need not be replaced

@@ -10,6 +10,7 @@ import numpy as np
 
 LIGHT, DARK = 150, 110  # a ground is known if no channel is darker than the first, or none is lighter than the second
 LIGHT_FLAT = 190  # the first for a flat box, in which white text may stand
+COLOURED = 40  # from the darkest to the lightest channel of a ground: under it, it is grey
 PAPER, INK = 245.0, 20.0  # grey values that ground and ink become
 LEAST_CONTRAST = 24.0  # distance from the ground in RGB under which there is no ink but noise
 INKED = 80.0  # percentile of the distances from the ground, of what is no ground, that counts as the ink's
@@ -56,8 +57,11 @@ def level_strip(strip: np.ndarray, reach: int) -> np.ndarray:
     `reach`: columns over which the ground's colour is taken together.
     """
     whole = np.median(strip.reshape(-1, 3), axis=0)
-    if is_known(whole) and not (whole.min() >= LIGHT and _has_lighter_ink(strip, float(whole.mean()))):
+    lighter_ink = _has_lighter_ink(strip, float(whole.mean()))
+    if is_known(whole) and not (whole.min() >= LIGHT and lighter_ink):
         return strip
+    if np.ptp(whole) < COLOURED and not lighter_ink:
+        return strip  # dark ink on grey, as in a shadow
     rows = max(1, len(strip) // 8)
     edges = np.median(np.concatenate([strip[:rows], strip[-rows:]]), axis=0).astype(np.uint8)  # (W, 3)
     window = min(255, 2 * max(1, reach) + 1)

@@ -65,7 +65,14 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
         wide, tall = _proportions(level, px, kind, rng)
         canvas = Canvas(round(level.width * wide), round(level.height * tall), paper)
         spoken = _language(split, seed, rng)
-        faces = _faces(fonts or find_fonts(), LAYOUTS[kind].mono, rng, split, spoken)
+        fonts = fonts or find_fonts()
+        try:
+            faces = _faces(fonts, LAYOUTS[kind].mono, rng, split, spoken)
+        except UserError:
+            if split != "train" or spoken is None:
+                raise
+            spoken = None  # where few fonts are installed, training is in the languages that they draw
+            faces = _faces(fonts, LAYOUTS[kind].mono, rng, split, spoken)
         if split == "latin":
             spoken = pick_language(rng)
         symbols = _symbols(faces, px) if split == "train" else ""

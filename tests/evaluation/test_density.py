@@ -13,7 +13,11 @@ from nanochat.tokenizer import RustBPETokenizer
 
 
 @pytest.mark.parametrize("kind", ["pseudo", "codes"])
-def test_the_same_page_is_drawn_again_and_another_seed_draws_another(kind: str) -> None:
+def test_the_same_page_is_drawn_again_and_another_seed_draws_another(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    some = ("the harbour was quiet before the storm", "nine barges lay along the quay", "a clerk counted them twice")
+    monkeypatch.setattr("nanochat.evaluation.density.sentences", lambda unseen: some)
     page, again, other = draw_page(kind, 256, 24, 1), draw_page(kind, 256, 24, 1), draw_page(kind, 256, 24, 2)
     assert page.text == again.text != other.text
     assert ImageChops.difference(page.image, again.image).getbbox() is None

@@ -73,9 +73,8 @@ def test_the_wheel_is_one_package_with_the_weights_that_read(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     information = f"nano_deepseek_ocr-{PROJECT['version']}.dist-info"
     assert {name.split("/")[0] for name in names} == {"nanochat", information}
-    reads = {str(path.relative_to(ROOT)) for path in (ROOT / "models").glob("*/*")} - {
-        "models/nano/deepencoder.safetensors"
-    }
+    files = [path for name in ("nano", "lines") for path in (ROOT / "models" / name).glob("*")]
+    reads = {str(path.relative_to(ROOT)) for path in files} - {"models/nano/deepencoder.safetensors"}
     assert {name for name in names if "/models/" in name} == {f"nanochat/{name}" for name in reads}
     assert {"LICENSE", "LICENSE.DejaVu", "LICENSE.words"} <= {
         name.split("/")[-1] for name in names if name.startswith(f"{information}/licenses/")

@@ -9,6 +9,7 @@ import numpy as np
 import pypdfium2 as pdfium
 import pytest
 from helpers.drawn_page import FONT, draw_page
+from helpers.shared_data import need_program
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
@@ -134,6 +135,7 @@ def test_a_picture_without_text_stays_as_it_is(reader: OCR) -> None:
 
 @pytest.mark.parametrize("degrees", [90, 180])
 def test_ocrmypdf_turns_pages(tmp_path: Path, degrees: int) -> None:
+    need_program("tesseract", "tesseract-ocr")
     sheet = Image.new("RGB", (620, 800), "white")
     draw = ImageDraw.Draw(sheet)
     for i, text in enumerate(TEXTS):

@@ -153,7 +153,7 @@ def test_boxes_and_centres_follow_the_ink_through_every_geometry(seed, monkeypat
     monkeypatch.setattr(draw, "camera", lambda image, *_: image)
     monkeypatch.setattr(draw, "strokes", lambda image, *_: image)
     monkeypatch.setattr(draw, "clutter", lambda *_: None)
-    document = draw_document(Level("bent", 256, 256, (20, 28), 8, 90, ("lines",), degrade=1.0), seed)
+    document = draw_document(Level("bent", 256, 256, (20, 28), 8, 90, ("lines",), degrade=1.0), seed, "val")
     image = document.image.astype(float) if document.image.ndim == 2 else document.image.mean(axis=2)
     off = []
     for (x, y), square in zip(document.centres, painted):
