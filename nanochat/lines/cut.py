@@ -28,7 +28,7 @@ TYPE_HEIGHT = 26  # wanted height of the type, ascenders to descenders: the midd
 LEAST_HEIGHT = 19  # a line may be shrunk to this rather than be cut
 MARGIN = 6  # paper left and right of a line in pixels
 ROOM = 0.12  # of the type's height: what is shown above ascenders and below descenders, and twice that at the ends
-WORD_GAP = 0.27  # of the type's height: least gap between words; beside a 1 there may be 0.22 within one
+WORD_GAP = 0.25  # of the type's height: least gap between words; beside a 1 there may be 0.22 within one
 MOST_ENLARGED = 4.0
 
 

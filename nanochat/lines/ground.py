@@ -57,16 +57,23 @@ def level_strip(strip: np.ndarray, reach: int) -> np.ndarray:
     `reach`: columns over which the ground's colour is taken together.
     """
     whole = np.median(strip.reshape(-1, 3), axis=0)
-    lighter_ink = _has_lighter_ink(strip, float(whole.mean()))
-    if is_known(whole) and not (whole.min() >= LIGHT and lighter_ink):
+    if not _must_be_levelled(strip, whole):
         return strip
-    if np.ptp(whole) < COLOURED and not lighter_ink:
-        return strip  # dark ink on grey, as in a shadow
     rows = max(1, len(strip) // 8)
     edges = np.median(np.concatenate([strip[:rows], strip[-rows:]]), axis=0).astype(np.uint8)  # (W, 3)
     window = min(255, 2 * max(1, reach) + 1)
     ground = np.stack([cv2.medianBlur(np.ascontiguousarray(edges[None, :, i]), window)[0] for i in range(3)], 1)
     return stretched(strip, ground)
+
+
+def _must_be_levelled(pixels: np.ndarray, ground: np.ndarray) -> bool:
+    """Whether text on this ground, RGB, is of a kind that the networks have not learnt.
+
+    They have learnt dark ink on grey, as in a shadow, and on pale colours.
+    """
+    if _has_lighter_ink(pixels, float(ground.mean())):
+        return bool(ground.max() > DARK)
+    return bool(not is_known(ground) and np.ptp(ground) >= COLOURED and ground.mean() < LIGHT)
 
 
 def _has_lighter_ink(strip: np.ndarray, ground: float) -> bool:
@@ -94,9 +101,11 @@ def level_page(page: np.ndarray) -> np.ndarray:
             shown = inside.astype(bool)
             if not _is_flat(page, alike, inside, (left, top)):
                 continue
+            ground = np.median(page[window][shown & (alike[window] > 0)], axis=0)
+            if not _must_be_levelled(page[window][shown][None], ground):
+                continue
             if levelled is page:
                 levelled = page.copy()
-            ground = np.median(page[window][shown & (alike[window] > 0)], axis=0)
             levelled[window][shown] = stretched(page[window][shown][None], ground)[0]
     return levelled
 
