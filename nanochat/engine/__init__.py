@@ -1,5 +1,5 @@
 """The engine: prompts and pictures in, tokens out, many rows together."""
 
-from nanochat.engine.engine import NO_GUARD, Engine, Generation, Guard, Sampling
+from nanochat.engine.engine import NO_GUARD, Engine, Generation, Guard, Sampling, prompts_about
 
-__all__ = ["NO_GUARD", "Engine", "Generation", "Guard", "Sampling"]
+__all__ = ["NO_GUARD", "Engine", "Generation", "Guard", "Sampling", "prompts_about"]

@@ -21,7 +21,7 @@ from nanochat.engine.batching import Answer, Generation, Prompt, Sampling, Sched
 from nanochat.engine.constraints import Constraint
 from nanochat.engine.loops import LoopGuard
 from nanochat.errors import UserError
-from nanochat.image_process import ImageViews
+from nanochat.image_process import ImageViews, expand_image_tokens
 from nanochat.model_config import check_places
 from nanochat.modes import ImageLayout
 from nanochat.tokenizer import RustBPETokenizer
@@ -50,6 +50,13 @@ class Guard:
 NO_GUARD = Guard(stop_loops=False)
 GREEDY = Sampling()
 KEPT_BUSY = 0.75  # of the rows that may grow together; under it new prompts are read, several in one pass
+
+
+def prompts_about(tokenizer: RustBPETokenizer, prompt: str, views: Sequence[ImageViews]) -> list[list[int]]:
+    """The tokens that ask `prompt`, which has one `<image>`, about each picture, with room for its vision tokens."""
+    ids = tokenizer.render_for_completion({"messages": [{"role": "user", "content": prompt}], "images": [None]})
+    image_token_id = tokenizer.encode_special("<|image|>")
+    return [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for view in views]
 
 
 class Engine:

@@ -15,15 +15,15 @@ import torch
 from PIL import Image, ImageDraw, ImageFont
 from rapidfuzz.distance import Levenshtein
 
-from nanochat.engine import Guard
+from nanochat.engine import Guard, prompts_about
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import cycle
 from nanochat.evaluation.metrics import normalise_text
 from nanochat.evaluation.scores import PageScore, score_page
-from nanochat.image_process import expand_image_tokens, native_view
+from nanochat.image_process import native_view
 from nanochat.modes import TOKEN_PIXELS
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Sample, collate
-from nanochat.reading.ocr import OCR
+from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.synth.fonts import find_fonts
 from nanochat.synth.lexicon import sentences
 from nanochat.tasks.eval_set import reading
@@ -134,8 +134,6 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
     views = [native_view(image, side) for image in shown]
     n_tokens = views[0].layout.n_tokens
     model, tokenizer = ocr.model, ocr.tokenizer
-    image_token = tokenizer.encode_special("<|image|>")
-    ids = tokenizer.render_for_completion(reading(shown[0], ""))
     point = Point(
         pages[0].kind, pages[0].type_px * side / pages[0].image.width, side, n_tokens,
         float(np.mean([len(page.text) for page in pages])),
@@ -145,9 +143,7 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
         embeds = model.encode_images(views)
         point.encoding = (time.perf_counter() - started) / len(views)
         started = time.perf_counter()
-        answers = ocr.engine.generate_batch(
-            [expand_image_tokens(ids, image_token, [n_tokens])] * len(views), views, guard=Guard(retry=False)
-        )
+        answers = ocr.engine.generate_batch(prompts_about(tokenizer, PROMPT, views), views, guard=Guard(retry=False))
         point.decoding = (time.perf_counter() - started) / len(views) - point.encoding
         if controls:
             blank = model.encode_images([native_view(Image.new("RGB", (side, side), "white"), side)])

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from nanochat.engine import Generation, Guard
+from nanochat.engine import Generation, Guard, prompts_about
 from nanochat.engine.generator import Generator
 from nanochat.engine.placing import lines_of_ink
-from nanochat.image_process import ImageViews, expand_image_tokens, native_view, show, view_mode
+from nanochat.image_process import ImageViews, native_view, show, view_mode
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import Line
 from nanochat.model_config import VisionConfig
@@ -98,13 +98,6 @@ class Answerer:
             pages.append(page)
         return pages
 
-    def _prompts(self, ask: Ask, views: Sequence[ImageViews]) -> list[list[int]]:
-        """The prompt's tokens for each view, with as many image tokens as the view has."""
-        conversation = {"messages": [{"role": "user", "content": ask.prompt}], "images": [None]}
-        ids = self.tokenizer.render_for_completion(conversation)
-        image_token_id = self.tokenizer.encode_special("<|image|>")
-        return [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for view in views]
-
     def _ask_about(
         self, views: Sequence[list[ImageViews]], ask: Ask, are_pieces: bool, again: bool = False
     ) -> list[list[Generation]]:
@@ -112,7 +105,7 @@ class Answerer:
         flat = [view for some in views for view in some]
         limit = min(ask.max_tokens or LINE_TOKENS, LINE_TOKENS) if are_pieces else ask.max_tokens
         guard = Guard(retry=True, seconds=ask.seconds)
-        prompts = self._prompts(ask, flat)
+        prompts = prompts_about(self.tokenizer, ask.prompt, flat)
         with self.precision.autocast(self.device):
             found = iter(
                 self.engine.generate_batch(prompts, flat, limit, guard=guard, at_once=self.batch_size, again=again)
@@ -154,7 +147,7 @@ class Answerer:
             from nanochat.engine.attended import attended_box, line_attention, picture_attention  # needs torch
 
             view = shown.views[0]
-            (prompt,) = self._prompts(ask, [view])
+            (prompt,) = prompts_about(self.tokenizer, ask.prompt, [view])
             with self.precision.autocast(self.device):
                 attention = picture_attention(self.engine.model, prompt, answer.tokens, view)
             drawn = line_attention(attention, [tokens for _, tokens in token_rows(answer, self.tokenizer)])

@@ -1,6 +1,6 @@
 """What nano is taught, and in which order: the levels of both stages, each left when it is read well enough.
 
-The thresholds, in nats per character, and the shares are those of the shipped weights; docs/experiments.md has the
+The thresholds, in nats per character, and the shares are those of the shipped weights; dev/LOG.md has the
 runs that they come from.
 """
 

@@ -15,11 +15,11 @@ from rapidfuzz.distance import Levenshtein
 
 from nanochat.checkpoint import export_model, load_model
 from nanochat.common import print0
-from nanochat.engine import Engine, Guard
+from nanochat.engine import Engine, Guard, prompts_about
 from nanochat.errors import UserError
 from nanochat.evaluation.metrics import normalise_text
 from nanochat.files import atomic_path
-from nanochat.image_process import expand_image_tokens, native_view, open_image
+from nanochat.image_process import native_view, open_image
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import find_lines
 from nanochat.multimodal_dataloader import MultimodalLoader, Prepared
@@ -67,11 +67,7 @@ class FinetuneConfig:
 def read_lines(engine: Engine, tokenizer: RustBPETokenizer, pictures: list, side: int) -> list[str]:
     """What the model reads on each picture of a line, greedily."""
     views = [native_view(picture, side) for picture in pictures]
-    ids = tokenizer.render_for_completion(
-        {"messages": [{"role": "user", "content": PROMPTS["free"]}], "images": [None]}
-    )
-    image_token = tokenizer.encode_special("<|image|>")
-    prompts = [expand_image_tokens(ids, image_token, [view.layout.n_tokens]) for view in views]
+    prompts = prompts_about(tokenizer, PROMPTS["free"], views)
     answers = engine.generate_batch(prompts, views, 200, guard=Guard(retry=True), at_once=16)
     return [tokenizer.decode(answer.tokens) for answer in answers]
 
