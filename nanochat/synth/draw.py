@@ -26,7 +26,7 @@ from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE
 from nanochat.synth.writer import Writer
 
 SPLITS = ("train", "val", "unseen", "hard", "latin", "central")
-_SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few, so that cached glyphs are reused
+_SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few, for the glyph cache
 _LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px, before the sheet is scaled down
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 _AS_TYPED = str.maketrans(PRINTED + "„‚", PLAIN + "\"'")

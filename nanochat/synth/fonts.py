@@ -53,7 +53,7 @@ _MONO = re.compile(
     r"mono|courier|code|ocr|hack|inconsolata|agave|hermit|spleen|unifont|3270|tlwg|glass|dotgothic|proggy",
     re.IGNORECASE,
 )
-_NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin letters
+_NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the others repeat Noto Sans's Latin letters
 
 
 # The tallest letters with accents of all European alphabets.
