@@ -40,7 +40,7 @@ def decide(path: Path, read: list[str] | None = None) -> Decision:
     def seen(some: list[Line]) -> list[str]:
         return [said[tops.index(line.box[1])] for line in some]
 
-    return judge(read_layer(document, 1), lines, seen)
+    return judge(read_layer(document, 1, 150), lines, seen)
 
 
 def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -
     assert decide(path).use
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
-    page = layer_page(read_layer(document, 1), find_lines(picture), picture.size)
+    page = layer_page(read_layer(document, 1, 150), find_lines(picture), picture.size)
     assert page.text == "\n".join(TEXT) and page.mode == "text-layer"
     for line, written in zip(page.lines, lines):
         assert line.box is not None
@@ -62,7 +62,7 @@ def test_a_table_keeps_its_cells_apart(tmp_path: Path) -> None:
     cells = [Written(text, x, 500 - 40 * i, 14) for i, row in enumerate(rows) for text, x in zip(row, (40, 300))]
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", cells))), 150, "")
     picture = document.load(1)
-    page = layer_page(read_layer(document, 1), find_lines(picture), picture.size)
+    page = layer_page(read_layer(document, 1, 150), find_lines(picture), picture.size)
     assert [[part.text for part in line.parts] for line in page.lines] == [list(row) for row in rows]
 
 
@@ -77,7 +77,7 @@ def test_an_invisible_layer_that_says_something_else_is_refused(tmp_path: Path, 
 
     def judged(texts: list[str]) -> Decision:
         document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of(False, texts)))), 150, "")
-        layer = read_layer(document, 1)
+        layer = read_layer(document, 1, 150)
         assert layer.hidden
         return judge(layer, lines, lambda some: [TEXT[lines.index(line)] for line in some])
 
@@ -92,7 +92,7 @@ def test_a_page_without_text_or_with_text_elsewhere_or_in_a_broken_encoding_is_r
     elsewhere = page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300)
     assert "no text is seen" in decide(write_text_pdf(tmp_path / "elsewhere.pdf", elsewhere)).why
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 150, "")
-    broken = replace(read_layer(document, 1), broken=0.1)
+    broken = replace(read_layer(document, 1, 150), broken=0.1)
     decision = judge(broken, find_lines(document.load(1)), lambda some: TEXT)
     assert not decision.use and "broken encoding" in decision.why
 
