@@ -143,9 +143,10 @@ def read_ahead(
 ) -> Iterator[InputPage]:
     """Every page of every source, in order, `workers` processes opening at most `ahead` of them in advance.
 
-    With `workers` 0, or where there is one page in all, this process opens them. Pages for which `done(source, number,
-    fingerprint)` holds are not opened. `layers`: give the picture of a PDF's page the page's own text, in `info[LAYER]`. A source that cannot be opened is one failed page; a page that breaks, that
-    brings its process down, or whose file has changed since it was opened, is a failed one too.
+    With `workers` 0, or where there is one page in all, this process opens them. Pages for which `done(source,
+    number, fingerprint)` holds are not opened. `layers`: give the picture of a PDF's page the page's own text, in
+    `info[LAYER]`. A source that cannot be opened is one failed page; a page that breaks, that brings its process
+    down, or whose file has changed since it was opened, is a failed one too.
     """
     waiting: deque[tuple[InputPage, Callable[[], Image.Image | str] | None]] = deque()
     with closing(_Workers(workers, sources, dpi, password, layers)) as pool:

@@ -25,6 +25,7 @@ from nanochat.model_config import VisionConfig
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
+from nanochat.reading.comb import close_combs
 from nanochat.reading.documents import open_document
 from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
@@ -224,7 +225,7 @@ class OCR:
             lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
         )
         turned = {i: degrees for i, degrees in zip(doubtful, turns, strict=True) if degrees}
-        upright = [turn_picture(pictures[i], degrees) for i, degrees in turned.items()]
+        upright = [close_combs(turn_picture(pictures[i], degrees)) for i, degrees in turned.items()]
         again = self._climb(upright, [find_lines(picture) for picture in upright], ladder, ask)
         for (i, degrees), page in zip(turned.items(), again, strict=True):
             page.add_costs(pages[i])
@@ -282,7 +283,7 @@ def _with_lines(source: PictureSource | Lined) -> Lined:
     """A picture, opened, and its lines, found unless they are known. Raises UserError as `open_image` does."""
     if isinstance(source, Lined):
         return source
-    picture = open_image(source)
+    picture = close_combs(open_image(source))
     return Lined(picture, find_lines(picture))
 
 
