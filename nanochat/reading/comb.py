@@ -23,7 +23,7 @@ INSET = 0.08  # of a cell's height along its rules that is not looked at
 LETTER = 0.25  # of a cell's height: what is lower is a comma or dirt
 BROKEN = 0.12  # of a cell's height: widest gap within a letter
 ONE_LETTER = 0.9  # share of filled cells that must have one letter
-BETWEEN, SPACE = 0.2, 0.75  # of the letters' height: paper between two letters, and of an empty cell
+BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: paper between two letters, and of an empty cell
 NEAR = 0.3  # of a cell's height: cells that are nearer to each other in two rows are a table
 
 Cell = tuple[int, int, int, int]

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 from helpers.written_pdf import Written, write_text_pdf
+from PIL import Image
 
 from nanochat.lines.layout import Line, find_lines
+from nanochat.reading import ahead, ocr, text_layer
+from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import PDF
 from nanochat.reading.job import Job, read_input
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR, PROMPT
+from nanochat.reading.options import TextLayerMode
 from nanochat.reading.sources import Source, find_sources
-from nanochat.reading.text_layer import Decision, judge, layer_page, read_layer
+from nanochat.reading.text_layer import LAYER, Decision, judge, layer_page, read_layer
 
 TEXT = [
     "The committee met on Tuesday at nine.",
@@ -112,3 +116,45 @@ def test_a_pdf_is_read_by_its_own_text_or_by_its_picture_and_says_which(tmp_path
     assert [sources[mode, "wrong"] for mode in ("auto", "never", "only")] == ["read", "read", "text-layer"]
     assert pages["auto", "right"]["result"]["text"] == "\n".join(TEXT)
     assert "no text is seen" in pages["auto", "wrong"]["why"]
+
+
+def read_pages(path: Path, mode: TextLayerMode, folder: Path) -> list[dict]:
+    """What reading a file records of its pages, without worker processes."""
+    with closing(Ledger(folder / f"{mode}.jsonl", {})) as ledger:
+        job = Job(find_sources([str(path)]), PROMPT, workers=0, text_layer=mode)
+        read_input(lambda: OCR("nano", "cpu"), job, ledger)
+        return [ledger.entry(source, page) for source, page, _ in list(ledger.pages())]
+
+
+def test_lines_of_a_page_whose_text_is_refused_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def look(picture: Image.Image) -> list[Line]:
+        looked.append(picture.size)
+        return find_lines(picture)
+
+    for module in (text_layer, ocr):
+        monkeypatch.setattr(module, "find_lines", look)
+    wrong = write_text_pdf(tmp_path / "wrong.pdf", page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300))
+    (entry,) = read_pages(wrong, "auto", tmp_path)
+    assert entry["result"]["text_source"] == "read" and len(looked) == 1
+
+
+def test_a_layer_that_is_never_used_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("the layer was read")
+
+    monkeypatch.setattr(ahead, "read_layer", fail)
+    (entry,) = read_pages(write_text_pdf(tmp_path / "a.pdf", page_of()), "never", tmp_path)
+    assert entry["state"] == "ok" and entry["result"]["text_source"] == "read"
+
+
+def test_the_words_of_a_scan_lie_where_its_own_resolution_shows_them(tmp_path: Path) -> None:
+    """A scan of 300 dpi is drawn at 300, whatever was asked for: its layer has to follow."""
+    drawn = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 300, "").load(1)
+    drawn.save(tmp_path / "picture.pdf", resolution=300)
+    scan = write_text_pdf(tmp_path / "scan.pdf", page_of(False), scan=tmp_path / "picture.pdf")
+    (page,) = read_ahead(find_sources([str(scan)]), layers=True, workers=0)
+    assert page.image is not None and page.image.width > 1700
+    decision = judge(page.image.info[LAYER], find_lines(page.image), None)
+    assert decision.use, decision.why
