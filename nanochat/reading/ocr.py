@@ -25,11 +25,13 @@ from nanochat.model_config import VisionConfig
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
+from nanochat.reading.comb import close_combs
 from nanochat.reading.documents import open_document
 from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
+from nanochat.reading.shown import Lined
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import TRUSTED
 from nanochat.threads import Threads
@@ -176,7 +178,7 @@ class OCR:
 
     def read_many(
         self,
-        pictures: Iterable[PictureSource],
+        pictures: Iterable[PictureSource | Lined],
         prompt: str = PROMPT,
         max_tokens: int | None = None,
         seconds: float | None = None,
@@ -189,7 +191,7 @@ class OCR:
         for some in _chunks(pictures, self.batch_size):
             if self.threads is not None:
                 self.threads.adapt()
-            yield from self._read_batch([open_image(picture) for picture in some], ask)
+            yield from self._read_batch([_with_lines(picture) for picture in some], ask)
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
         """The text of each of some lines of an RGB picture. Raises UserError for a model that was not taught lines."""
@@ -209,10 +211,11 @@ class OCR:
             self.max_vision_tokens, self.locate_lines, self.reread,
         )  # fmt: skip
 
-    def _read_batch(self, pictures: list[Image.Image], ask: Ask) -> list[Page]:
-        """One page for each RGB picture; pages that seem to lie on their side are read the right way up."""
+    def _read_batch(self, lined: list[Lined], ask: Ask) -> list[Page]:
+        """One page for each picture; pages that seem to lie on their side are read the right way up."""
         ladder = self._ladder(ask)
-        pages = self._climb(pictures, [find_lines(picture) for picture in pictures], ladder, ask)
+        pictures = [one.picture for one in lined]
+        pages = self._climb(pictures, [one.lines for one in lined], ladder, ask)
         if not self.turn:
             return pages
         doubtful = [i for i, page in enumerate(pages) if page.mode in CUT and in_doubt(page)]
@@ -222,7 +225,7 @@ class OCR:
             lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
         )
         turned = {i: degrees for i, degrees in zip(doubtful, turns, strict=True) if degrees}
-        upright = [turn_picture(pictures[i], degrees) for i, degrees in turned.items()]
+        upright = [close_combs(turn_picture(pictures[i], degrees)) for i, degrees in turned.items()]
         again = self._climb(upright, [find_lines(picture) for picture in upright], ladder, ask)
         for (i, degrees), page in zip(turned.items(), again, strict=True):
             page.add_costs(pages[i])
@@ -274,6 +277,14 @@ class OCR:
             kind = "lines" if self.own_mode == "lines" else self.vision.view
             ladder = LADDERS.get(kind, LADDERS["square"])
         return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
+
+
+def _with_lines(source: PictureSource | Lined) -> Lined:
+    """A picture, opened, and its lines, found unless they are known. Raises UserError as `open_image` does."""
+    if isinstance(source, Lined):
+        return source
+    picture = close_combs(open_image(source))
+    return Lined(picture, find_lines(picture))
 
 
 def _is_pdf(source: object) -> bool:
