@@ -100,13 +100,18 @@ def _page_line(line: ET.Element) -> str:
     return ""
 
 
+def fold_case(text: str) -> str:
+    """`text` without case, character by character, so that places in it stay where they are: ß stays ß, not ss."""
+    return "".join(folded if len(folded := char.casefold()) == 1 else char for char in text)
+
+
 def find_place(reading: str, text: str) -> tuple[int, int] | None:
     """Where `text` says most nearly what was read, as whole words: (start, end); None where nothing is alike."""
     reading = " ".join(reading.split())
     if len(reading.replace(" ", "")) < SHORTEST:
         return None
-    found = fuzz.partial_ratio_alignment(reading.casefold(), text.casefold(), score_cutoff=LEAST_ALIKE)
-    if found is None or found.dest_start == found.dest_end or len(text.casefold()) != len(text):
+    found = fuzz.partial_ratio_alignment(fold_case(reading), fold_case(text), score_cutoff=LEAST_ALIKE)
+    if found is None or found.dest_start == found.dest_end:
         return None
     start, end = found.dest_start, found.dest_end
     if len(reading) > len(text):
@@ -120,10 +125,10 @@ def find_place(reading: str, text: str) -> tuple[int, int] | None:
 
 def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int]:
     """Words are dropped at the ends of a place as long as what is left is more like the reading."""
-    read = reading.casefold()
+    read = fold_case(reading)
 
     def distance(a: int, b: int) -> int:
-        return Levenshtein.distance(read, text[a:b].strip().casefold())
+        return Levenshtein.distance(read, fold_case(text[a:b].strip()))
 
     while True:
         here = distance(start, end)
@@ -158,7 +163,7 @@ def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> 
 def with_case_of(reading: str, said: str) -> str:
     """`said`, in capitals, with the case of the letters in `reading` that it is aligned with."""
     letters = list(said)
-    for edit in Levenshtein.opcodes(reading.casefold(), said.casefold()):
+    for edit in Levenshtein.opcodes(fold_case(reading), fold_case(said)):
         for k in range(min(edit.src_end - edit.src_start, edit.dest_end - edit.dest_start)):
             if reading[edit.src_start + k].islower():
                 letters[edit.dest_start + k] = letters[edit.dest_start + k].lower()

@@ -54,6 +54,11 @@ def test_a_transcript_in_capitals_takes_the_case_of_what_was_read() -> None:
     assert said(["The Old Mill"], "THE OLD MILL 12") == (["The Old Mill"], [])
 
 
+def test_letters_that_fold_to_two_do_not_shift_places() -> None:
+    assert said(["Große Straße l2", "Maß 2.50"], "Große Straße 12\nMaß 2.50") == (["Große Straße 12", "Maß 2.50"], [])
+    assert with_case_of("SUßar TOTAL", "SUGAR TOTAL") == "SUgar TOTAL"
+
+
 PAGE = """<PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"><Page><TextRegion>
 <TextLine><Word><TextEquiv><Unicode>Dear</Unicode></TextEquiv></Word>
 <TextEquiv><Unicode>Dear Sir,</Unicode></TextEquiv></TextLine>
