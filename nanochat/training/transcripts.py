@@ -5,6 +5,7 @@ A folder of pictures, each with a transcript of the same name beside it: `.txt`,
 transcript: what is most like it there is what the line says. Lines without such a place are left out.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from nanochat.lines.cut import Piece
 from nanochat.tasks.folder_set import SUFFIXES
 
 LEAST_ALIKE = 60.0  # rapidfuzz's partial ratio of a reading and its place in the transcript
+MOST_WRONG = 0.4  # edit distance of a reading and its label, for each character of the longer one
 SHORTEST = 2  # characters of a reading that is looked for: shorter ones stand in many places
 
 
@@ -105,6 +107,15 @@ def fold_case(text: str) -> str:
     return "".join(folded if len(folded := char.casefold()) == 1 else char for char in text)
 
 
+def find_exact(reading: str, text: str) -> tuple[int, int] | None:
+    """Where `text` has what was read, as whole words and whatever the case: (start, end); None where it does not."""
+    words = re.escape(" ".join(fold_case(reading).split()))
+    if len(words) < SHORTEST:
+        return None
+    found = re.search(rf"(?<!\S){words}(?!\S)", fold_case(text))
+    return found.span() if found else None
+
+
 def find_place(reading: str, text: str) -> tuple[int, int] | None:
     """Where `text` says most nearly what was read, as whole words: (start, end); None where nothing is alike."""
     reading = " ".join(reading.split())
@@ -120,7 +131,11 @@ def find_place(reading: str, text: str) -> tuple[int, int] | None:
         start -= 1
     while end < len(text) and not text[end].isspace():
         end += 1
-    return _best_words(reading, text, start, end) if text[start:end].strip() else None
+    if not text[start:end].strip():
+        return None
+    start, end = _best_words(reading, text, start, end)
+    label = fold_case(text[start:end].strip())
+    return (start, end) if Levenshtein.normalized_distance(fold_case(reading), label) <= MOST_WRONG else None
 
 
 def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int]:
@@ -144,18 +159,21 @@ def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int
 def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> tuple[list[Labelled], list[str]]:
     """The pieces of a page with what they say by the transcript, and the readings that have no place in it.
 
-    Longer readings choose first, and a place is given once. A transcript without one small letter has lost its case:
-    letters then keep the case in which they were read.
+    Readings that the transcript has word for word choose first, then the others, each time the longer ones first, and a
+    place is given once: a misread amount does not take the place of one that was read right. A transcript without one
+    small letter has lost its case: letters then keep the case in which they were read.
     """
     text = " ".join(transcript.split())
     lost_case = not any(char.islower() for char in text)
     labels: dict[int, str] = {}
-    for i in sorted(range(len(pieces)), key=lambda i: -len(readings[i])):
-        place = find_place(readings[i], text)
-        if place is None or "\n" in (said := text[slice(*place)].strip()):
-            continue
-        text = text[: place[0]] + "\n" * (place[1] - place[0]) + text[place[1] :]  # given once
-        labels[i] = with_case_of(readings[i], said) if lost_case else said
+    longest_first = sorted(range(len(pieces)), key=lambda i: -len(readings[i]))
+    for find in (find_exact, find_place):
+        for i in longest_first:
+            place = None if i in labels else find(readings[i], text)
+            if place is None or "\n" in (said := text[slice(*place)].strip()):
+                continue
+            text = text[: place[0]] + "\n" * (place[1] - place[0]) + text[place[1] :]  # given once
+            labels[i] = with_case_of(readings[i], said) if lost_case else said
     found = [Labelled(pieces[i].picture, labels[i]) for i in sorted(labels)]
     return found, [reading for i, reading in enumerate(readings) if i not in labels and reading.strip()]
 

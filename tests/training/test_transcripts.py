@@ -43,6 +43,14 @@ def test_the_same_words_are_not_given_twice() -> None:
     assert said(["Tea 1.00", "Tea 1.00"], "Tea 1.00 Tea 1.00") == (["Tea 1.00", "Tea 1.00"], [])
 
 
+def test_a_misread_amount_does_not_take_the_place_of_one_that_was_read_right() -> None:
+    assert said(["12.00 SR", "52.00 SR"], "52.00 SR 12.90 SR") == (["12.90 SR", "52.00 SR"], [])
+
+
+def test_what_is_only_partly_alike_is_left_out() -> None:
+    assert said(["TO2"], "DESCRIPTION of 1.00") == ([], ["TO2"])
+
+
 def test_places_are_whole_words() -> None:
     text = "TOTAL AMOUNT 53.55 CASH"
     assert find_place("AM0UNT 53.5", text) == (6, 18)
