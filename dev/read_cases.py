@@ -1,6 +1,6 @@
 """How a folder of cases is read: the character error of each file, and of all.
 
-python -m dev.read_cases CASES
+python -m dev.read_cases --folder=CASES
 
 CASES has a folder for each case: input files (pictures or PDFs) and their text in reading order, `NAME.expected.txt`
 for the file of that name, else `expected.txt` for all files of the folder. The pages of a file are joined.
