@@ -118,7 +118,7 @@ class OCR:
         loaded = load_reader(find_model(checkpoint), device, backend, int8)
         self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
         self.device, self.precision = loaded.device, loaded.precision
-        self.threads = Threads() if loaded.by_torch else None  # ONNX Runtime's are set when its sessions are made
+        self.threads: Threads | None = Threads()  # None: another thread computes, and chooses
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision
