@@ -271,7 +271,7 @@ def bench_threads(config: Config, console: Console) -> list[dict[str, Any]]:
     for case in threads.measure_threads(f"{config.data_dir}/images/receipt_000.png", config.steps):
         cases.append(case)
         console.print(f"{case.way}, {case.cores} cores, {case.busy} busy: {case.over_best:+.0%} over the best")
-    title = f"seconds, the shortest of {config.steps}; start of the process included"
+    title = f"seconds, the median of {config.steps}; start of the process included"
     table = Table("way", "cores", "busy", "other load", *threads.SETTINGS, "chosen over the best", title=title)
     for case in cases:
         seconds = (f"{case.seconds[name]:.2f}" for name in threads.SETTINGS)

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 
 from nanochat.errors import UserError
 from nanochat.threads import Load, usable_cores
@@ -40,8 +41,13 @@ class Case:
     busy: int
     others: float
     """cores that programs other than these used meanwhile, on average, where nothing of ours was busy"""
-    seconds: dict[str, float] = field(default_factory=dict)
-    """by setting, the shortest of all rounds"""
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+    """seconds of each round, by setting"""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The median of the rounds, by setting: beside busy processes the shortest is a matter of luck."""
+        return {name: median(rounds) for name, rounds in self.rounds.items()}
 
     @property
     def over_best(self) -> float:
@@ -111,6 +117,5 @@ def measure_threads(file: str, rounds: int) -> Iterator[Case]:
                     case = Case(way, n, busy, others)
                     for _ in range(rounds):
                         for name, setting in SETTINGS.items():
-                            seconds = read_seconds(way, file, setting, cores)
-                            case.seconds[name] = min(seconds, case.seconds.get(name, seconds))
+                            case.rounds.setdefault(name, []).append(read_seconds(way, file, setting, cores))
                     yield case
