@@ -21,7 +21,8 @@ ALIKE = 0.2  # share by which cells of one comb may differ in height, width and 
 APART = 0.6  # of a cell's width: most between two cells
 INSET = 0.08  # of a cell's height along its rules that is not looked at
 LETTER = 0.25  # of a cell's height: what is lower is a comma or dirt
-BROKEN = 0.03  # of a cell's height: widest gap within a letter
+BROKEN = 0.12  # of a cell's height: widest gap within a letter
+BROAD = 1.4  # width of a letter over its height: more are two
 ONE_LETTER = 0.9  # share of filled cells that must have one letter
 BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: paper between two letters, and of an empty cell
 NEAR = 0.3  # of a cell's height: cells that are nearer to each other in two rows are a table
@@ -110,8 +111,11 @@ def _letter(cell: Cell, ink: np.ndarray) -> tuple[int, int, int, bool] | None:
     columns, rows = np.flatnonzero(inside.any(0)), np.flatnonzero(inside.any(1))
     if inside.sum() < 4 or not columns.size:
         return None
-    one = not columns.size or int(np.diff(columns).max(initial=1)) <= 1 + BROKEN * (bottom - top)
-    return left + inset + int(columns[0]), left + inset + int(columns[-1]) + 1, int(rows[-1] - rows[0] + 1), one
+    width, height = int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+    whole = int(np.diff(columns).max(initial=1)) <= 1 + BROKEN * (bottom - top)
+    narrow = width <= BROAD * height or height < LETTER * (bottom - top)  # a dash is broad
+    start = left + inset + int(columns[0])
+    return start, start + width, height, whole and narrow
 
 
 def _has_letters(comb: Comb, ink: np.ndarray) -> bool:
