@@ -3,7 +3,7 @@
 Libraries start one thread per core, and a thread that has finished its part spins until the others have too. That is
 fastest on an idle machine. When other programs use the same cores, threads spin while the ones they wait for are not
 running, and a page takes several times as long. Therefore threads sleep after a moment (`wait_without_spinning`), and
-there is one thread for each core that no other program uses (`threads_in_use`, `Threads`).
+there is one thread for each core that no other program uses (`threads_in_use`, `adapt_threads`).
 
 If the user has set OMP_NUM_THREADS, that number is used.
 """
@@ -185,21 +185,13 @@ def threads_in_use() -> int:
     return _choice.get()
 
 
-class Threads:
-    """Fits the number of threads to the load. Several objects in one process share the number.
+def adapt_threads() -> int:
+    """Fit the number of threads to the load since the last choice, unless that was less than `HELD` seconds ago.
 
-    torch and OpenCV are set by `adapt`; ONNX graphs ask `threads_in_use` before they run.
+    For the thread that computes, before it begins. Sets torch and OpenCV; ONNX graphs ask `threads_in_use` before they
+    run. Returns the number in use.
     """
-
-    def __init__(self) -> None:
-        _choice.start()
-
-    def adapt(self) -> int:
-        """Choose again by the load since the last choice, unless that was less than `HELD` seconds ago.
-
-        For the thread that computes, before it begins. Returns the number in use.
-        """
-        number = _choice.renew()
-        if "OMP_NUM_THREADS" not in os.environ:
-            _choice.apply(number)
-        return number
+    number = _choice.renew()
+    if "OMP_NUM_THREADS" not in os.environ:
+        _choice.apply(number)
+    return number

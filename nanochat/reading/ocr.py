@@ -34,7 +34,7 @@ from nanochat.reading.page import Page
 from nanochat.reading.shown import Lined
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import TRUSTED
-from nanochat.threads import Threads
+from nanochat.threads import adapt_threads
 
 PROMPT = PROMPTS["free"]
 HOME = models_folder()  # models that come with the project, by name
@@ -118,7 +118,7 @@ class OCR:
         loaded = load_reader(find_model(checkpoint), device, backend, int8)
         self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
         self.device, self.precision = loaded.device, loaded.precision
-        self.threads: Threads | None = Threads()  # None: another thread computes, and chooses
+        self.adapts_threads = True  # False: another thread computes, and chooses
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision
@@ -189,8 +189,8 @@ class OCR:
         """
         ask = Ask(one_picture(prompt), max_tokens, seconds)
         for some in _chunks(pictures, self.batch_size):
-            if self.threads is not None:
-                self.threads.adapt()
+            if self.adapts_threads:
+                adapt_threads()
             yield from self._read_batch([_with_lines(picture) for picture in some], ask)
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:

@@ -80,14 +80,13 @@ from nanochat import threads
 torch.set_num_threads(4)
 threads.SHORTEST = threads.HELD = 0
 threads.usable_cores, threads.own_cores = lambda: 4.0, lambda: 4
-chooser = threads.Threads()
 seen = []
 for others in (3.0, 1.0, 0.0):
     threads.Load.others = lambda self: others
-    seen.append((chooser.adapt(), torch.get_num_threads()))
+    seen.append((threads.adapt_threads(), torch.get_num_threads()))
 os.environ["OMP_NUM_THREADS"] = "3"
 threads.Load.others = lambda self: 9.0
-seen.append((chooser.adapt(), torch.get_num_threads()))
+seen.append((threads.adapt_threads(), torch.get_num_threads()))
 print(seen)"""
     assert run_alone(program) == "[(1, 1), (3, 3), (4, 4), (3, 4)]"
 
