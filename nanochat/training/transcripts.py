@@ -107,19 +107,23 @@ def fold_case(text: str) -> str:
     return "".join(folded if len(folded := char.casefold()) == 1 else char for char in text)
 
 
+def _is_too_short(reading: str) -> bool:
+    return len(reading.replace(" ", "")) < SHORTEST
+
+
 def find_exact(reading: str, text: str) -> tuple[int, int] | None:
     """Where `text` has what was read, as whole words and whatever the case: (start, end); None where it does not."""
-    words = re.escape(" ".join(fold_case(reading).split()))
-    if len(words) < SHORTEST:
+    reading = " ".join(fold_case(reading).split())
+    if _is_too_short(reading):
         return None
-    found = re.search(rf"(?<!\S){words}(?!\S)", fold_case(text))
+    found = re.search(rf"(?<!\S){re.escape(reading)}(?!\S)", fold_case(text))
     return found.span() if found else None
 
 
 def find_place(reading: str, text: str) -> tuple[int, int] | None:
     """Where `text` says most nearly what was read, as whole words: (start, end); None where nothing is alike."""
     reading = " ".join(reading.split())
-    if len(reading.replace(" ", "")) < SHORTEST:
+    if _is_too_short(reading):
         return None
     found = fuzz.partial_ratio_alignment(fold_case(reading), fold_case(text), score_cutoff=LEAST_ALIKE)
     if found is None or found.dest_start == found.dest_end:

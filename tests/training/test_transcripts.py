@@ -47,6 +47,10 @@ def test_a_misread_amount_does_not_take_the_place_of_one_that_was_read_right() -
     assert said(["12.00 SR", "52.00 SR"], "52.00 SR 12.90 SR") == (["12.90 SR", "52.00 SR"], [])
 
 
+def test_a_single_mark_has_no_place_of_its_own() -> None:
+    assert said([".", "-"], "Tea - 1.00 .") == ([], [".", "-"])
+
+
 def test_what_is_only_partly_alike_is_left_out() -> None:
     assert said(["TO2"], "DESCRIPTION of 1.00") == ([], ["TO2"])
 
