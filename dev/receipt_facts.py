@@ -7,7 +7,6 @@ A value is right where the reading has it, whole and exact (white space as one s
 transcript has it. A receipt whose transcript lacks a value does not count for it.
 """
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 
 from nanochat.command import entry_point, parse_args
 from nanochat.evaluation.metrics import normalise_text
+from nanochat.files import read_json
 
 FIELDS = ("company", "date", "total")
 
@@ -56,10 +56,8 @@ def count_right(
 @entry_point
 def main() -> None:
     config = parse_args(Config, description=__doc__)
-    results = json.loads(Path(config.results).read_text(encoding="utf-8"))
-    fields = {
-        name: found["fields"] for name, found in json.loads(Path(config.fields).read_text(encoding="utf-8")).items()
-    }
+    results = read_json(Path(config.results), "scripts.vision_eval writes it")
+    fields = {name: found["fields"] for name, found in read_json(Path(config.fields)).items()}
     for reader, pages in results["pages"].items():
         counts = count_right(pages, fields)
         print(f"{reader}: " + ", ".join(f"{name} {right} of {total}" for name, (right, total) in counts.items()))

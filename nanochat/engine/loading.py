@@ -75,8 +75,6 @@ def load_reader(checkpoint: Path, device: str = "", backend: str = "auto", int8:
         if not checkpoint.is_dir():
             raise UserError(f"{checkpoint}: the onnx backend reads a folder of `scripts.export --format=onnx`")
         meta = peek_meta(checkpoint)
-        if "model" not in meta:
-            raise UserError(f"{checkpoint}/config.json does not describe a model of this project (no field `model`)")
         model = OnnxBackend(checkpoint, ModelConfig.from_dict(meta["model"]), int8)
         tokenizer = RustBPETokenizer.from_directory(checkpoint)
         return Loaded(model, tokenizer, meta, Precision("float32"), "cpu", by_torch=False)

@@ -234,8 +234,7 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
     """What the model makes of each picture; None where it fails, and then `waiting` says why."""
     pages = [page for page in waiting if page.image is not None]
-    for_text = Ask(job.prompt).is_for_text
-    own = [own_text(reader, image, job.text_layer if for_text else "never") for image in images]
+    own = [own_text(reader, image, job.text_layer) for image in images]
     to_read = [
         text.picture if isinstance(text, Refused) else image
         for image, text in zip(images, own, strict=True)
