@@ -225,8 +225,8 @@ class OCR:
             lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
         )
         turned = {i: degrees for i, degrees in zip(doubtful, turns, strict=True) if degrees}
-        upright = [close_combs(turn_picture(pictures[i], degrees)) for i, degrees in turned.items()]
-        again = self._climb(upright, [find_lines(picture) for picture in upright], ladder, ask)
+        upright = [_find_lined(turn_picture(pictures[i], degrees)) for i, degrees in turned.items()]
+        again = self._climb([one.picture for one in upright], [one.lines for one in upright], ladder, ask)
         for (i, degrees), page in zip(turned.items(), again, strict=True):
             page.add_costs(pages[i])
             page.most_vision_tokens += pages[i].most_vision_tokens
@@ -279,12 +279,15 @@ class OCR:
         return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
 
 
+def _find_lined(picture: Image.Image, lines: list[Line] | None = None) -> Lined:
+    """An RGB picture as it is read, with its comb fields closed, and its lines. `lines`: the picture's, if known."""
+    closed = close_combs(picture)
+    return Lined(closed, find_lines(closed) if lines is None or closed is not picture else lines)
+
+
 def _with_lines(source: PictureSource | Lined) -> Lined:
-    """A picture, opened, and its lines, found unless they are known. Raises UserError as `open_image` does."""
-    if isinstance(source, Lined):
-        return source
-    picture = close_combs(open_image(source))
-    return Lined(picture, find_lines(picture))
+    """A picture, opened, and its lines. Raises UserError as `open_image` does."""
+    return _find_lined(source.picture, source.lines) if isinstance(source, Lined) else _find_lined(open_image(source))
 
 
 def _is_pdf(source: object) -> bool:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageDraw, ImageFont
 
+from nanochat.lines.layout import find_lines
 from nanochat.reading.comb import close_combs
 from nanochat.reading.ocr import OCR
+from nanochat.reading.shown import Lined
 from tests.helpers.drawn_page import FONT, draw_page, sentence
 
 ROWS = {"Name": "MARGARET HOLLIS", "Account": "GB29NWBK60161331", "Date": "12111984"}
@@ -34,6 +36,13 @@ def test_all_letters_of_comb_fields_are_read_and_no_rules(gap: int) -> None:
     for label, text in ROWS.items():
         line = next(line for line in read.text.split("\n") if line.startswith(label))
         assert line.removeprefix(label).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_form_whose_lines_are_known_reads_as_without_them() -> None:
+    """A page whose text layer was refused comes with its lines."""
+    reader, form = OCR("nano", "cpu"), draw_form(5)
+    alone, lined = (next(iter(reader.read_many([one]))) for one in (form, Lined(form, find_lines(form))))
+    assert lined.text == alone.text and "GB29" in alone.text.replace(" ", "")
 
 
 def test_nothing_is_moved_on_other_pages() -> None:
