@@ -28,6 +28,8 @@ class SAMConfig:
     """channels of the neck"""
     out_channels: tuple[int, int] = (512, 1024)
     """channels after each of the compressor's convolutions"""
+    last_stride: tuple[int, int] = (2, 2)
+    """stride of the compressor's second convolution, down and across: it determines the shape of a vision token"""
     crop_positions: bool = False
     """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
 
@@ -35,6 +37,8 @@ class SAMConfig:
         self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
         first, second = self.out_channels
         self.out_channels = (first, second)
+        down, across = self.last_stride
+        self.last_stride = (down, across)
         if self.width % self.n_head:
             raise ValueError(f"SAM: width {self.width} is not a multiple of its {self.n_head} heads")
 
@@ -81,6 +85,12 @@ class VisionConfig:
     def page(self) -> int:
         """Side in pixels of the page that the position tables were made for: 1024 for d20, 512 for nano."""
         return self.sam.grid * self.sam.patch_size
+
+    @property
+    def token_size(self) -> tuple[int, int]:
+        """Height and width in pixels of the part of a view that one vision token shows: (64, 64) by default."""
+        down, across = self.sam.last_stride
+        return 2 * self.sam.patch_size * down, 2 * self.sam.patch_size * across
 
 
 @dataclass
@@ -143,7 +153,18 @@ def nano_config() -> ModelConfig:
     return ModelConfig(VisionConfig(sam, clip, image_size=512, view="native"), gpt, image_token_id=265)
 
 
-PRESETS = {"d20": ModelConfig, "nano": nano_config}
+def nano_pages_config() -> ModelConfig:
+    """nano for whole pages: its vision tokens show 32 x 64 pixels instead of 64 x 64, so that each holds one line.
+
+    Two lines in one token are hardly told apart (dev/LOG.md). A page of 512 x 512 pixels takes 145 tokens, not 73.
+    """
+    config = nano_config()
+    config.vision.sam.last_stride = (1, 2)
+    config.vision.clip.grid = 16  # a page has 16 rows of 8 tokens
+    return config
+
+
+PRESETS = {"d20": ModelConfig, "nano": nano_config, "nano-pages": nano_pages_config}
 
 
 def preset(name: str) -> ModelConfig:

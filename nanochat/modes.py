@@ -2,7 +2,8 @@
 
 `Mode.layout(width, height)` chooses the views and `ImageLayout` lays their tokens out: a view of H x W pixels becomes
 r = H/64 rows of c = W/64 vision tokens, each row followed by one `image_newline`; one `view_separator` ends the image.
-Everything that needs the tokens of an image (data loader, model, engine, command line) uses these two.
+`nano-pages` has tokens of 32 x 64 pixels and so twice as many rows. Everything that needs the tokens of an image (data
+loader, model, engine, command line) uses these two.
 
 The sizes are those of DeepSeek-OCR (paper, section 3.2.2) for a model with position tables for pages of 1,024 pixels,
 and proportional for others: nano's pages are 512, so its `base` is 512 and its `gundam` tiles are 320.
@@ -20,7 +21,8 @@ from nanochat.errors import UserError
 if TYPE_CHECKING:
     from torch import Tensor
 
-TOKEN_PIXELS = 64  # one vision token covers 64 x 64 pixels: patches of 16, then two convolutions of stride 2
+SIDE_STEP = 64  # sides of views are multiples of it
+TOKEN_SIZE = (64, 64)  # height and width of a vision token in pixels: patches of 16, two convolutions of stride 2
 PUBLIC_PAGE = 1024  # the page size of the public sizes below
 MAX_TILES = 9
 
@@ -35,23 +37,23 @@ class ImageLayout:
     """rows and columns of tiles; (0, 0): none"""
     tile_size: int = 0
     """side of a tile in pixels"""
+    token_size: tuple[int, int] = TOKEN_SIZE
+    """height and width in pixels that one vision token shows (`VisionConfig.token_size`)"""
 
     def __post_init__(self) -> None:
-        if any(side % TOKEN_PIXELS or side < TOKEN_PIXELS for side in self.view) or self.tile_size % TOKEN_PIXELS:
-            raise UserError(
-                f"view {self.view}, tile {self.tile_size}: sides must be multiples of {TOKEN_PIXELS} pixels"
-            )
+        if any(side % SIDE_STEP or side < SIDE_STEP for side in self.view) or self.tile_size % SIDE_STEP:
+            raise UserError(f"view {self.view}, tile {self.tile_size}: sides must be multiples of {SIDE_STEP} pixels")
 
     @property
     def view_rows(self) -> tuple[int, int]:
         """(rows, vision tokens per row) of the view."""
-        return self.view[0] // TOKEN_PIXELS, self.view[1] // TOKEN_PIXELS
+        return self.view[0] // self.token_size[0], self.view[1] // self.token_size[1]
 
     @property
     def tile_rows(self) -> tuple[int, int]:
         """(rows, vision tokens per row) of all tiles together."""
-        per_side = self.tile_size // TOKEN_PIXELS
-        return self.tile_grid[0] * per_side, self.tile_grid[1] * per_side
+        down, across = (self.tile_size // side for side in self.token_size)
+        return self.tile_grid[0] * down, self.tile_grid[1] * across
 
     def is_picture(self) -> "Tensor":
         """Mask of the tokens that show a part of the image, bool (n_tokens,); the others end a row or the image."""
@@ -96,7 +98,7 @@ def choose_tiles(width: int, height: int, tile: int) -> tuple[int, int]:
 
 
 def _up(side: float) -> int:
-    return ceil(side / TOKEN_PIXELS) * TOKEN_PIXELS
+    return ceil(side / SIDE_STEP) * SIDE_STEP
 
 
 @dataclass(frozen=True)
@@ -112,33 +114,39 @@ class Mode:
     """side of a tile in pixels; 0: no tiles"""
     max_tokens: int | None = None
     """most tokens of one image in native mode; None: limited only by the side"""
+    token_size: tuple[int, int] = TOKEN_SIZE
+    """height and width in pixels that one vision token shows"""
 
     def scaled(self, width: int, height: int) -> tuple[int, int]:
         """Width and height of an image inside a native view: never enlarged, same aspect ratio, within the limits."""
         longest = max(width, height)
         limit: float = self.side
-        if self.max_tokens is not None and self.max_tokens > square_tokens(self.side):
+        if self.max_tokens is not None and self.max_tokens > self._layout(self.side, self.side).n_tokens:
             limit = longest  # a budget above the tokens of a whole page lifts the limit on sides
         scale = min(1.0, limit / longest)
         size = max(1, round(width * scale)), max(1, round(height * scale))
-        if self.max_tokens is None or _native_layout(*size).n_tokens <= self.max_tokens:
+        if self.max_tokens is None or self._layout(*size).n_tokens <= self.max_tokens:
             return size
         small, large = 0, max(size)  # binary search for the longest side: tokens grow with it
         while large - small > 1:
             middle = (small + large) // 2
             scale = middle / longest
             tried = max(1, round(width * scale)), max(1, round(height * scale))
-            small, large = (middle, large) if _native_layout(*tried).n_tokens <= self.max_tokens else (small, middle)
+            small, large = (middle, large) if self._layout(*tried).n_tokens <= self.max_tokens else (small, middle)
         return max(1, round(width * small / longest)), max(1, round(height * small / longest))
 
     def layout(self, width: int, height: int) -> ImageLayout:
         """The views of an image of this size in pixels, which determine its tokens."""
         if self.fit == "native":
-            return _native_layout(*self.scaled(width, height))
+            return self._layout(*self.scaled(width, height))
         if not self.tile:
-            return ImageLayout((self.side, self.side))
+            return self._layout(self.side, self.side)
         rows, columns = choose_tiles(width, height, self.tile)
-        return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0)
+        return ImageLayout((self.side, self.side), (rows, columns), self.tile if rows else 0, self.token_size)
+
+    def _layout(self, width: int, height: int) -> ImageLayout:
+        """One view that an image of this size fits in."""
+        return ImageLayout((_up(height), _up(width)), token_size=self.token_size)
 
     def places(self, width: int, height: int) -> np.ndarray:
         """The part of an image of this size that each of its vision tokens shows, without row ends.
@@ -155,23 +163,20 @@ class Mode:
         if self.fit == "resize":
             found.append(_grid(rows, columns, height / rows, width / columns))
         elif self.fit == "native":
-            found.append(_grid(rows, columns, TOKEN_PIXELS * width / self.scaled(width, height)[0]))
+            shrunk = width / self.scaled(width, height)[0]
+            found.append(_grid(rows, columns, *(side * shrunk for side in self.token_size)))
         else:
             longest = max(width, height)
             corner = np.array([longest - width, longest - height] * 2, np.float32) / 2
-            found.append(_grid(rows, columns, TOKEN_PIXELS * longest / self.side) - corner)
+            found.append(_grid(rows, columns, *(side * longest / self.side for side in self.token_size)) - corner)
         return np.concatenate(found).clip(0, np.array([width, height] * 2, np.float32)).astype(np.float32)
 
 
-def _grid(rows: int, columns: int, height: float, width: float | None = None) -> np.ndarray:
-    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels; square cells if `width` is not given."""
+def _grid(rows: int, columns: int, height: float, width: float) -> np.ndarray:
+    """Boxes (rows x columns, 4) of a grid of cells of this size in pixels."""
     top, left = np.meshgrid(np.arange(rows), np.arange(columns), indexing="ij")
-    size = np.array([width or height, height] * 2, np.float32)
+    size = np.array([width, height] * 2, np.float32)
     return np.stack([left, top, left + 1, top + 1], -1).reshape(-1, 4) * size
-
-
-def _native_layout(width: float, height: float) -> ImageLayout:
-    return ImageLayout((_up(height), _up(width)))
 
 
 # name -> (fit, side, tile) at PUBLIC_PAGE
@@ -187,8 +192,12 @@ _PUBLIC: dict[str, tuple[Literal["resize", "pad", "native"], int, int]] = {
 MODES = tuple(_PUBLIC)
 
 
-def get_mode(name: str, page: int = PUBLIC_PAGE, max_tokens: int | None = None) -> Mode:
+def get_mode(
+    name: str, page: int = PUBLIC_PAGE, max_tokens: int | None = None, token_size: tuple[int, int] = TOKEN_SIZE
+) -> Mode:
     """The mode called `name` for a model with pages of `page` pixels (`VisionConfig.page`: 1024 for d20, 512 for nano).
+
+    `token_size`: height and width in pixels that one of its vision tokens shows (`VisionConfig.token_size`).
 
     Raises UserError for an unknown name, for a `max_tokens` that is too small for any image, and in modes other than
     native for any `max_tokens`.
@@ -198,10 +207,11 @@ def get_mode(name: str, page: int = PUBLIC_PAGE, max_tokens: int | None = None) 
     fit, side, tile = _PUBLIC[name]
     if max_tokens is not None and fit != "native":
         raise UserError(f"--max_vision_tokens is for mode native; {name} always takes the same views")
-    if max_tokens is not None and max_tokens < square_tokens(TOKEN_PIXELS):
-        raise UserError(f"max_vision_tokens {max_tokens}: the smallest picture takes {square_tokens(TOKEN_PIXELS)}")
+    least = ImageLayout((SIDE_STEP, SIDE_STEP), token_size=token_size).n_tokens
+    if max_tokens is not None and max_tokens < least:
+        raise UserError(f"max_vision_tokens {max_tokens}: the smallest picture takes {least}")
 
     def own(public: int) -> int:
-        return max(TOKEN_PIXELS, round(public * page / PUBLIC_PAGE / TOKEN_PIXELS) * TOKEN_PIXELS)
+        return max(SIDE_STEP, round(public * page / PUBLIC_PAGE / SIDE_STEP) * SIDE_STEP)
 
-    return Mode(name, fit, own(side), own(tile) if tile else 0, max_tokens)
+    return Mode(name, fit, own(side), own(tile) if tile else 0, max_tokens, token_size)

@@ -151,7 +151,7 @@ class Prepared(Dataset):
         if "glyphs" in item:
             chars, centres, line_ids = item["glyphs"]
             centres = centres * images[0].scale + images[0].corner
-            sample.labels = dense_labels(chars, centres, line_ids, *images[0].layout.view)
+            sample.labels = dense_labels(chars, centres, line_ids, images[0].layout)
         return truncate(sample, self.image_token_id, self.seq_len + 1)
 
 

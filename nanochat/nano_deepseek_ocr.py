@@ -62,7 +62,10 @@ class NanoDeepseekOCR(nn.Module):
                 part.requires_grad_(True)
 
     def encode_views(self, pixels: Tensor) -> Tensor:
-        """Vision features of views of equal size, on any device: (N, 3, H, W) in [-1, 1] -> (N, H/64, W/64, C)."""
+        """Vision features of views of equal size, on any device: (N, 3, H, W) in [-1, 1] -> (N, r, c, C).
+
+        r and c are the rows and columns of vision tokens: H/64 and W/64 where a token shows 64 x 64 pixels.
+        """
         if not torch.is_grad_enabled():
             per_chunk = max(1, MAX_VIEW_PIXELS // (pixels.shape[-1] * pixels.shape[-2]))
             if len(pixels) > per_chunk:
@@ -92,7 +95,9 @@ class NanoDeepseekOCR(nn.Module):
         together, whichever images they belong to.
         """
         if isinstance(pixel_values, Tensor):
-            layout = ImageLayout((pixel_values.size(-2), pixel_values.size(-1)))
+            layout = ImageLayout(
+                (pixel_values.size(-2), pixel_values.size(-1)), token_size=self.config.vision.token_size
+            )
             return [self._lay_out(layout, view, None) for view in self.encode_views(pixel_values)]
         groups: dict[tuple, list[tuple[tuple[int, str], Tensor]]] = defaultdict(list)  # (H, W) -> whose, (k, 3, H, W)
         for i, image in enumerate(pixel_values):

@@ -3,11 +3,13 @@
 import hashlib
 import importlib
 import importlib.util
+import json
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from nanochat.errors import UserError
+from nanochat.model_config import ModelConfig
 from nanochat.threads import threads_in_use
 
 VERSION = "1"
@@ -81,11 +83,11 @@ class Graph:
         return onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"]), threads
 
 
-def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Graph:
+def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Graph:
     """Open a graph on the CPU whose weights are those of model.safetensors in the same folder.
 
-    `threads`: for one operation; 0: one per free core (`threads_in_use`). `sizes`: the configuration that the model
-    should have, as JSON. Raises UserError when ONNX Runtime is not installed, or the graph or its weights are missing,
+    `threads`: for one operation; 0: one per free core (`threads_in_use`). `config`: the configuration that the model
+    should have. Raises UserError when ONNX Runtime is not installed, or the graph or its weights are missing,
     damaged, or of another version.
     """
     if not has_runtime():
@@ -107,7 +109,7 @@ def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Graph:
         raise UserError(
             f"{path} and {weights.name} do not belong together: one of them is damaged or of another export"
         )
-    if sizes is not None and said.get("sizes") != sizes:
+    if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
     return graph
 

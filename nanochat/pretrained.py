@@ -23,6 +23,7 @@ from nanochat.errors import UserError
 from nanochat.files import read_json
 from nanochat.gpt import GPT
 from nanochat.hub import fetch, fetch_matching
+from nanochat.modes import TOKEN_SIZE
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -49,6 +50,7 @@ CLIP_UNWANTED = (  # the text model, the projections that compare text and image
 )
 CLIP_RULES: Rules = ((r"^vision_model\.", ""), (r"^encoder\.", "transformer."))
 POSITION_IDS = "embeddings.position_ids"  # 0, 1, 2, ...: files of newer versions of transformers leave it out
+CLIP_POSITIONS = "vision_model.embeddings.position_embedding.weight"
 
 GPT_FILES = ("pytorch_model.bin", "model.safetensors", "model.safetensors.index.json", "model_*.pt")
 GPT_RULES: Rules = (
@@ -222,11 +224,31 @@ def load_clip(clip: CLIP, source: str | Path) -> None:
     fill(clip, _fuse_qkv(tensors, path), path, keep=(POSITION_IDS,))
 
 
+def spread_positions(table: Tensor, own: Tensor, token_size: tuple[int, int]) -> Tensor:
+    """CLIP's position table of a model with tokens of 64 x 64 pixels, for one whose tokens show `token_size` pixels.
+
+    table: (1 + g*g, C), own: (1 + G*G, C) with a row for the class token first. A position between two of the old grid
+    gets their weighted mean; what lies beyond the old grid keeps its values from `own`. Returns (1 + G*G, C).
+    """
+    old, new = math.isqrt(len(table) - 1), math.isqrt(len(own) - 1)
+    grid, spread = table[1:].float().view(old, old, -1), own[1:].detach().float().clone().view(new, new, -1)
+    rows, columns = (min(new, old * whole // part) for whole, part in zip(TOKEN_SIZE, token_size))
+    for axis, (n, whole, part) in enumerate(zip((rows, columns), TOKEN_SIZE, token_size)):
+        at = (torch.arange(n) * part / whole).clamp(max=old - 1)
+        low, share = at.long(), at - at.long()
+        share = share.view(-1, 1, 1) if axis == 0 else share.view(1, -1, 1)
+        grid = torch.lerp(grid.index_select(axis, low), grid.index_select(axis, (low + 1).clamp(max=old - 1)), share)
+    spread[:rows, :columns] = grid
+    return torch.cat([table[:1].float(), spread.flatten(0, 1)]).to(table.dtype)
+
+
 def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
     """Load all but the GPT from deepseek-ai/DeepSeek-OCR, a DeepEncoder file of stage 1, or an exported folder, whose
     GPT is ignored.
 
-    Raises UserError if the weights cannot be found, cannot be read, do not fit, or are a complete training checkpoint.
+    A model whose vision tokens are smaller than those of the weights starts with positions spread over its grid
+    (`spread_positions`). Raises UserError if the weights cannot be found, cannot be read, do not fit, or are a complete
+    training checkpoint.
     """
     if source == RANDOM:
         return
@@ -236,6 +258,14 @@ def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
     tensors = rename(read_tensors(folder, path, unwanted), DEEPENCODER_RULES)
     if any(name.startswith("gpt.") for name in tensors):
         raise UserError(f"{path} is a whole checkpoint, not a DeepEncoder: give a deepencoder_N.pt")
+    own = model.vision_model.embeddings.position_embedding.weight
+    if (
+        CLIP_POSITIONS in tensors
+        and tensors[CLIP_POSITIONS].shape != own.shape
+        and model.config.vision.token_size != TOKEN_SIZE
+    ):
+        tensors[CLIP_POSITIONS] = spread_positions(tensors[CLIP_POSITIONS], own, model.config.vision.token_size)
+        tensors.pop(f"vision_model.{POSITION_IDS}", None)
     keep = tuple(name for name in model.state_dict() if name.startswith("gpt."))
     fill(model, tensors, path, keep=(*keep, f"vision_model.{POSITION_IDS}"))
 

@@ -67,7 +67,7 @@ print(json.dumps({
 }))'
     case "$found" in *'"gpu": true'*) gpu=1 ;; *) gpu=0 ;; esac
     cores="$(nproc)"
-    drawn=(-m scripts.vis_tok_train --model=nano --synth=True --optimizer=muon --precision=auto --dense_weight=0
+    drawn=(-m scripts.vis_tok_train --model=nano-pages --synth=True --optimizer=muon --precision=auto --dense_weight=0
         --batch_size="${BATCH:-$((gpu ? 64 : 4))}" --num_workers="${WORKERS:-$((cores > 3 ? cores - 2 : 1))}"
         --pack=False --course=pages --prefix_noise=0.1 --lr=8e-4 --warmup_steps=100 --decay=1.0 --eval_every=0 --tokenizer_dir="$work/tokenizer")
 }

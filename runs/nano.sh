@@ -32,12 +32,13 @@ for leg in 1 2 3; do
 done
 uv run python -m scripts.export --checkpoint="$out/nano-leg3" --average_with="$out/nano-leg2" --out="$out/nano-stage1"
 
-# Whole pages in one view: first with SAM's blocks frozen, which already recognise letters, then with everything trained.
-uv run python -m scripts.vis_tok_train "${common[@]}" --course=pages --freeze_sam_blocks=True --prefix_noise=0.1 \
-    --steps="$pages" --dense_weight=0 --warmup_steps=100 --decay=0.4 --seed=60 --deepencoder="$out/nano-stage1" \
+# Whole pages in one view, by vision tokens of half the height: first with SAM's blocks frozen, which already recognise
+# letters, then with everything trained.
+uv run python -m scripts.vis_tok_train "${common[@]}" --model=nano-pages --course=pages --freeze_sam_blocks=True --prefix_noise=0.1 \
+    --steps="$pages" --dense_weight=0 --warmup_steps=100 --decay=1.0 --seed=60 --deepencoder="$out/nano-stage1" \
     --gpt="$out/nano-stage1" --checkpoint_dir="$out/pages" | tee -a "$out/pages.log"
 uv run python -m scripts.export --checkpoint="$out/pages/step_$pages.pt" --out="$out/nano-pages-frozen"
-uv run python -m scripts.vis_tok_train "${common[@]}" --course=pages --prefix_noise=0.1 --steps="$last" \
+uv run python -m scripts.vis_tok_train "${common[@]}" --model=nano-pages --course=pages --prefix_noise=0.1 --steps="$last" \
     --dense_weight=0 --lr=8e-4 --warmup_steps=100 --decay=1.0 --seed=61 --deepencoder="$out/nano-pages-frozen" \
     --gpt="$out/nano-pages-frozen" --checkpoint_dir="$out/pages-thawed" | tee -a "$out/pages-thawed.log"
 uv run python -m scripts.export --checkpoint="$out/pages-thawed/step_$last.pt" --out="$out/nano-pages"

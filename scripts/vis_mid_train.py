@@ -23,7 +23,7 @@ from nanochat.training.sam_cache import keep_features
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay, step_to_resume
 
-LR = {"d20": 3e-5, "nano": 1e-3}
+LR = {"d20": 3e-5, "nano": 1e-3, "nano-pages": 1e-3}
 TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies text and no picture is shown
 
 

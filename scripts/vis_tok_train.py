@@ -18,7 +18,7 @@ from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
 from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_to_resume
 
-LR = {"d20": 5e-5, "nano": 1e-3}
+LR = {"d20": 5e-5, "nano": 1e-3, "nano-pages": 1e-3}
 
 
 @dataclass

@@ -55,7 +55,7 @@ def measure_data(model: str, image_size: int, data_dir: str, batch_size: int, le
     """Measure on the documents of `data_dir` as `model` sees them, and on drawn ones. Raises UserError without any."""
     vision, tokenizer = preset(model).vision, RustBPETokenizer.characters()
     size = image_size or vision.image_size
-    view, task = view_function(vision.view, size), FolderOfPairs(data_dir, "train")
+    view, task = view_function(vision.view, size, vision.page, vision.token_size), FolderOfPairs(data_dir, "train")
     paths = [task.path.parent / sample["image"] for sample in task.samples]
     n_batches = max(1, len(paths) // batch_size)
     n = n_batches * batch_size

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 
 import torch
 import torch.nn.functional as F
@@ -75,7 +76,7 @@ def products(config: ModelConfig, tokens: int, supervised: int, view_sizes: list
     """The largest linears of each part, at the sizes that a batch gives them."""
     gpt, sam, clip = config.gpt.n_embd, config.vision.sam, config.vision.clip
     patches = sum(h * w // sam.patch_size**2 for h, w in view_sizes)
-    positions = sum(h * w // 64**2 + 1 for h, w in view_sizes)
+    positions = sum(h * w // prod(config.vision.token_size) + 1 for h, w in view_sizes)
     found = [
         Product("SAM's MLP", patches, sam.width, 4 * sam.width),
         Product("CLIP's MLP", positions, clip.width, 4 * clip.width),

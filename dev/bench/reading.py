@@ -81,7 +81,7 @@ def measure_modes(size: str, device: torch.device, modes: Sequence[str] = MODES)
     page = Image.effect_noise(PAGE, 60).convert("RGB")
     found: list[ModeCost] = []
     for name in modes:
-        views = show(page, get_mode(name, vision.page)).to(device)
+        views = show(page, get_mode(name, vision.page, token_size=vision.token_size)).to(device)
         n_tiles, side = 0 if views.tiles is None else len(views.tiles), views.layout.tile_size
         sizes = [views.layout.view, *[(side, side)] * n_tiles]
         flops = sum(

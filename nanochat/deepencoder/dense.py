@@ -2,7 +2,7 @@
 
 At the start of training, a decoder that cannot read gives the encoder no useful gradient; labels at every position of
 the image do. There are two linear readouts: from SAM's patches, the character in each of 8 slots of 8 x 4 pixels; from
-each vision token, the characters of its 64 x 64 pixels in reading order. Neither exists at inference.
+each vision token, the characters of what it shows in reading order. Neither exists at inference.
 """
 
 import numpy as np
@@ -13,29 +13,32 @@ from torch import Tensor
 
 from nanochat.deepencoder.projector import Projector
 from nanochat.deepencoder.sam import SAM
+from nanochat.modes import ImageLayout
 
-PATCH, CELL = 16, 64  # pixels
+PATCH = 16  # pixels
 SLOT_ROWS, SLOT_COLUMNS = 2, 4  # slots of a patch: 8 pixels high, 4 wide
-CELL_LINES, LINE_CHARS = 5, 12  # characters of a cell that are predicted: the first 12 of its first 5 lines
+CELL_LINES, LINE_CHARS = 5, 12  # characters of a token that are predicted: the first 12 of its first 5 lines
 N_CLASSES = 128  # class 0: no character; else the ASCII code
 PATCH_WEIGHTS = {0: 0.1, ord(" "): 0.3}  # nearly all slots are blank
 CELL_WEIGHTS = {0: 0.15}
 
 
-def dense_labels(chars: str, centres: np.ndarray, line_ids: np.ndarray, height: int, width: int) -> dict[str, Tensor]:
-    """Labels of one image from its glyphs (`centres`: (n, 2) x, y in pixels), as int64 classes.
+def dense_labels(chars: str, centres: np.ndarray, line_ids: np.ndarray, layout: ImageLayout) -> dict[str, Tensor]:
+    """Labels of one view from its glyphs (`centres`: (n, 2) x, y in pixels), as int64 classes.
 
-    `patches`: (height/16 * width/16, 8); `cells`: (height/64 * width/64, 60). Non-ASCII characters are ignored.
+    `patches`: (height/16 * width/16, 8); `cells`: (rows * columns of tokens, 60). Non-ASCII characters are ignored.
     """
+    height, width = layout.view
+    cell_height, cell_width = layout.token_size
     slots = np.zeros((height // (PATCH // SLOT_ROWS), width // (PATCH // SLOT_COLUMNS)), dtype=np.int64)
-    cells = np.zeros((height // CELL, width // CELL, CELL_LINES, LINE_CHARS), dtype=np.int64)
+    cells = np.zeros((*layout.view_rows, CELL_LINES, LINE_CHARS), dtype=np.int64)
     lines_of: dict[tuple[int, int], dict[int, int]] = {}  # cell -> {text line: characters of it so far}
     for char, (x, y), line in zip(chars, centres, line_ids):
         code = ord(char)
         if code >= N_CLASSES or not (0 <= x < width and 0 <= y < height):
             continue
         slots[int(y) // (PATCH // SLOT_ROWS), int(x) // (PATCH // SLOT_COLUMNS)] = code
-        cell = (int(y) // CELL, int(x) // CELL)
+        cell = (int(y) // cell_height, int(x) // cell_width)
         lines = lines_of.setdefault(cell, {})
         k = lines.setdefault(int(line), 0)
         lines[int(line)] += 1

@@ -170,7 +170,7 @@ class Block(nn.Module):
 
 
 class SAM(nn.Module):
-    """Turns pixels into a feature map that is 64 times smaller on each side."""
+    """Turns pixels into a feature map: one position for each vision token, by default 64 times smaller on each side."""
 
     def __init__(self, config: SAMConfig) -> None:
         super().__init__()
@@ -187,7 +187,7 @@ class SAM(nn.Module):
         )
         first, second = config.out_channels
         self.net_2 = nn.Conv2d(config.neck, first, kernel_size=3, stride=2, padding=1, bias=False)
-        self.net_3 = nn.Conv2d(first, second, kernel_size=3, stride=2, padding=1, bias=False)
+        self.net_3 = nn.Conv2d(first, second, kernel_size=3, stride=config.last_stride, padding=1, bias=False)
         self._positions = TableCache()
         if not self.pos_embed.is_meta:
             self.init_weights()
@@ -212,7 +212,10 @@ class SAM(nn.Module):
         nn.init.normal_(self.pos_embed, std=0.02)
 
     def forward(self, pixel_values: torch.Tensor) -> torch.Tensor:
-        """(B, 3, H, W) in [-1, 1], sides multiples of 64 -> (B, out_channels[-1], H/64, W/64)."""
+        """(B, 3, H, W) in [-1, 1], sides multiples of 64 -> (B, out_channels[-1], h, w).
+
+        h = H/64 and w = W/64 where a vision token shows 64 x 64 pixels.
+        """
         height, width = pixel_values.shape[2:]
         stride = 4 * self.config.patch_size
         assert height % stride == 0 and width % stride == 0, f"sides {height} x {width} are no multiples of {stride}"

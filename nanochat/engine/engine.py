@@ -115,7 +115,7 @@ class Engine:
         """Several prompts, whose pictures come one after the other, in `order`, each made when it is asked for: its
         time begins then. Raises UserError as `prompt` does."""
         guards = [guard] * len(prompts) if isinstance(guard, Guard) else guard
-        divided = self._divide(prompts, _views(pixel_values))
+        divided = self._divide(prompts, self._views(pixel_values))
         for i in range(len(prompts)) if order is None else order:
             yield self.prompt(prompts[i], divided[i], max_tokens, samplings, guards[i])
 
@@ -136,7 +136,7 @@ class Engine:
         from seed + i.
         """
         samplings = [Sampling(temperature, top_k, seed + i) for i in range(num_samples)]
-        prompt = self.prompt(tokens, _views(pixel_values), max_tokens, samplings, NO_GUARD)
+        prompt = self.prompt(tokens, self._views(pixel_values), max_tokens, samplings, NO_GUARD)
         scheduler = self.scheduler(num_samples)
         scheduler.submit(prompt)
         live = [1] * num_samples
@@ -236,11 +236,11 @@ class Engine:
         room = reach - len(prompt)
         return (max_tokens, "length") if max_tokens <= room else (room, "context")
 
-
-def _views(pixel_values: "Pixels | None") -> Sequence[ImageViews]:
-    """Pictures as a list of views; a tensor (N, 3, H, W) is one view an image."""
-    if pixel_values is None:
-        return []
-    if isinstance(pixel_values, Sequence):
-        return pixel_values
-    return [ImageViews(ImageLayout((view.shape[-2], view.shape[-1])), view) for view in pixel_values]
+    def _views(self, pixel_values: "Pixels | None") -> Sequence[ImageViews]:
+        """Pictures as a list of views; a tensor (N, 3, H, W) is one view an image."""
+        if pixel_values is None:
+            return []
+        if isinstance(pixel_values, Sequence):
+            return pixel_values
+        token_size = self.model.config.vision.token_size
+        return [ImageViews(ImageLayout((v.shape[-2], v.shape[-1]), token_size=token_size), v) for v in pixel_values]

@@ -1,6 +1,5 @@
 """A model run by ONNX Runtime on the CPU, from the graphs that `scripts.export --format=onnx` writes; without torch."""
 
-import json
 import math
 import warnings
 from collections import defaultdict
@@ -96,10 +95,9 @@ class OnnxBackend(Backend):
 
     def __init__(self, folder: str | Path, config: ModelConfig, int8: bool = False, threads: int = 0) -> None:
         self.config, self.exact = config, not int8
-        sizes = json.dumps(config.to_dict(), sort_keys=True)
         names = INT8 if int8 else {name: name for name in (ENCODER, DECODER)}
-        self._encoder = open_graph(Path(folder) / names[ENCODER], threads, sizes)
-        self._decoder = open_graph(Path(folder) / names[DECODER], threads, sizes)
+        self._encoder = open_graph(Path(folder) / names[ENCODER], threads, config)
+        self._decoder = open_graph(Path(folder) / names[DECODER], threads, config)
         self._past = [f"{kind}{layer}" for layer in range(config.gpt.n_layer) for kind in "kv"]
         self._most_pixels = MOST_PIXELS
 

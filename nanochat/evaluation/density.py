@@ -20,8 +20,8 @@ from nanochat.errors import UserError
 from nanochat.evaluation.losses import cycle
 from nanochat.evaluation.metrics import normalise_text
 from nanochat.evaluation.scores import PageScore, score_page
-from nanochat.image_process import native_view
-from nanochat.modes import TOKEN_PIXELS
+from nanochat.image_process import native_view, view_function
+from nanochat.modes import SIDE_STEP
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Sample, collate
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.synth.fonts import find_fonts
@@ -131,7 +131,8 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
         page.image if page.image.width == side else page.image.resize((side, side), Image.Resampling.LANCZOS)
         for page in pages
     ]
-    views = [native_view(image, side) for image in shown]
+    token_size = ocr.vision.token_size
+    views = [native_view(image, side, token_size) for image in shown]
     n_tokens = views[0].layout.n_tokens
     model, tokenizer = ocr.model, ocr.tokenizer
     point = Point(
@@ -146,7 +147,7 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
         answers = ocr.engine.generate_batch(prompts_about(tokenizer, PROMPT, views), views, guard=Guard(retry=False))
         point.decoding = (time.perf_counter() - started) / len(views) - point.encoding
         if controls:
-            blank = model.encode_images([native_view(Image.new("RGB", (side, side), "white"), side)])
+            blank = model.encode_images([native_view(Image.new("RGB", (side, side), "white"), side, token_size)])
             items = [reading(image, page.text) for image, page in zip(shown, pages)]
             point.losses = {
                 "own picture": _loss(ocr, items, side, embeds),
@@ -172,9 +173,8 @@ def _without_picture(item: dict) -> dict:
 
 def _loss(ocr: OCR, items: list[dict], side: int, embeds: Sequence[torch.Tensor] | None) -> float:
     """Mean loss of the true texts' tokens, nats, with these tokens in place of the pictures."""
-    prepared = Prepared(
-        items, ocr.tokenizer, lambda image: native_view(image, side), 10 * ocr.model.config.gpt.sequence_len
-    )
+    view = view_function("native", side, token_size=ocr.vision.token_size)
+    prepared = Prepared(items, ocr.tokenizer, view, 10 * ocr.model.config.gpt.sequence_len)
     samples = [prepared[i] for i in range(len(items))]
     assert all(isinstance(sample, Sample) for sample in samples)
     inputs, targets, _ = collate(samples, ocr.tokenizer.get_bos_token_id())
@@ -213,8 +213,8 @@ def study(
     """
     most = ocr.vision.image_size
     for size in budgets:
-        if size % TOKEN_PIXELS or not 0 < size <= most:
-            raise UserError(f"a view of {size} pixels: give multiples of {TOKEN_PIXELS} up to this model's {most}")
+        if size % SIDE_STEP or not 0 < size <= most:
+            raise UserError(f"a view of {size} pixels: give multiples of {SIDE_STEP} up to this model's {most}")
     points = []
     for kind in kinds:
         for type_px in type_sizes:

@@ -42,7 +42,12 @@ def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer,
         suppress_tokens=[model.config.image_token_id],
         max_new_tokens=LINE_TOKENS if lines else model.config.gpt.sequence_len,
     ).save_pretrained(folder)  # fmt: skip
-    processor = {"view": vision.view, "image_size": vision.image_size, "page": vision.page}
+    processor = {
+        "view": vision.view,
+        "image_size": vision.image_size,
+        "page": vision.page,
+        "token_size": vision.token_size,
+    }
     processor |= {"lines": lines, "least_sure": LEAST_SURE if lines else 0.0}
     processor |= {
         "processor_class": CODE["processing"],

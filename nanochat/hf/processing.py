@@ -1,6 +1,7 @@
 """What transformers hands to the model: prompts as token ids, pictures as pixels."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from nanochat.image_process import open_image, to_rgb, view_function
 from nanochat.lines.cut import HEIGHT, Piece, join, show_in_lines
 from nanochat.lines.finder import line_finder
 from nanochat.lines.layout import find_lines
+from nanochat.modes import TOKEN_SIZE
 
 FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
@@ -33,7 +35,7 @@ CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in
 
 
 class NanoDeepseekOcrProcessor(ProcessorMixin):
-    """`view`, `image_size` and `page`: how the model was taught to see a page (`VisionConfig`).
+    """`view`, `image_size`, `page` and `token_size`: how the model was taught to see a page (`VisionConfig`).
 
     `lines`: it was taught lines of text, one in a picture; `least_sure`: the mean probability under which a line that
     it reads is left out.
@@ -44,10 +46,11 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
 
     def __init__(
         self, tokenizer: Any, view: str = "square", image_size: int = 1024, page: int = 1024, lines: bool = False,
-        least_sure: float = 0.0, chat_template: str | None = None, **kwargs: Any,
+        least_sure: float = 0.0, token_size: Sequence[int] = TOKEN_SIZE,
+        chat_template: str | None = None, **kwargs: Any,
     ) -> None:  # fmt: skip
         self.view, self.image_size, self.page = view, image_size, page
-        self.lines, self.least_sure = lines, least_sure
+        self.lines, self.least_sure, self.token_size = lines, least_sure, (token_size[0], token_size[1])
         super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
     def __call__(self, images: Any = None, text: str | list[str] = "", **kwargs: Any) -> BatchFeature:
@@ -57,7 +60,7 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         Raises UserError unless there are as many pictures as places for them, and for a picture of more than one
         line if the model reads lines.
         """
-        show = view_function(self.view, self.image_size, self.page)
+        show = view_function(self.view, self.image_size, self.page, self.token_size)
         shown = [show(_picture(picture)) for picture in _flat(images)]
         if any(view.tiles is not None for view in shown):
             raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")

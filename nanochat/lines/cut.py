@@ -21,9 +21,9 @@ from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
 from nanochat.lines.ground import level_strip
 from nanochat.lines.gutters import runs
 from nanochat.lines.layout import Line
-from nanochat.modes import TOKEN_PIXELS
+from nanochat.modes import SIDE_STEP
 
-HEIGHT = TOKEN_PIXELS  # of a view in pixels
+HEIGHT = SIDE_STEP  # of a view in pixels
 TYPE_HEIGHT = 26  # wanted height of the type, ascenders to descenders: the middle of what nano learns (15 to 40)
 LEAST_HEIGHT = 19  # a line may be shrunk to this rather than be cut
 MARGIN = 6  # paper left and right of a line in pixels
@@ -113,7 +113,7 @@ def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
 
 def _on_paper(strip: np.ndarray) -> Image.Image:
     """A strip in the middle of a view's height, a margin from its left, on paper of its own colour."""
-    width = ceil((strip.shape[1] + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
+    width = ceil((strip.shape[1] + 2 * MARGIN) / SIDE_STEP) * SIDE_STEP
     view = np.empty((HEIGHT, width, 3), np.uint8)
     view[:] = paper_colour(strip)
     above = (HEIGHT - strip.shape[0]) // 2

@@ -18,7 +18,7 @@ from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import HEIGHT, MARGIN, TYPE_HEIGHT, Piece, as_one_line, cut_lines
 from nanochat.lines.layout import Line
-from nanochat.modes import TOKEN_PIXELS
+from nanochat.modes import SIDE_STEP
 
 ROW = 40  # px from one row to the next: the type of 26 px, and as much paper between rows as documents have
 WIDEST_GAP = 64  # px at most between two pieces of a row
@@ -120,9 +120,9 @@ def _gap(left: Piece, right: Piece) -> int:
 def _stacked(rows: Sequence[BlockRow]) -> Image.Image:
     """Rows below each other on paper of the first one's colour; a single row as mode `lines` shows it."""
     strips = [_strip(row) for row in rows]
-    width = ceil((max(strip.shape[1] for strip in strips) + 2 * MARGIN) / TOKEN_PIXELS) * TOKEN_PIXELS
+    width = ceil((max(strip.shape[1] for strip in strips) + 2 * MARGIN) / SIDE_STEP) * SIDE_STEP
     above = (HEIGHT - ROW) // 2 if len(rows) == 1 else 0
-    height = ceil(max(HEIGHT, len(rows) * ROW) / TOKEN_PIXELS) * TOKEN_PIXELS
+    height = ceil(max(HEIGHT, len(rows) * ROW) / SIDE_STEP) * SIDE_STEP
     view = np.empty((height, width, 3), np.uint8)
     view[:] = paper_colour(strips[0])
     for i, strip in enumerate(strips):

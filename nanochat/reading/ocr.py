@@ -45,7 +45,7 @@ LADDERS = {  # of `auto`, by how the model was taught
     "lines": ("lines", "native"),
 }
 READABLE = 10.0  # px: type that is lower in its view is not to be relied on
-DENSEST = 12.0  # characters to a vision token: pages of more were not trained on
+DENSEST = 12.0  # characters to 64 x 64 pixels of a view: denser pages were not trained on
 CUT = ("lines", "blocks")  # modes that show a page as several small views of its text
 READING_MODES = (*MODES, "lines", "blocks", "auto")
 T = TypeVar("T")
@@ -142,7 +142,7 @@ class OCR:
         if budget is not None and mode != "native":
             raise UserError(f"--max_vision_tokens is for mode native, not {mode}")
         if mode in MODES:
-            get_mode(mode, self.vision.page, budget)
+            get_mode(mode, self.vision.page, budget, self.vision.token_size)
         if mode not in self.learnt_modes:
             own = f"views in mode {' and '.join(self.taught)}"
             warnings.warn(f"this checkpoint was trained with {own}, not {mode}: expect worse text", stacklevel=3)
@@ -202,7 +202,8 @@ class OCR:
 
     def view(self, picture: Image.Image) -> ImageViews:
         """A whole picture as the model was taught to see it."""
-        return show(picture, view_mode(self.vision.view, self.vision.image_size, self.vision.page))
+        vision = self.vision
+        return show(picture, view_mode(vision.view, vision.image_size, vision.page, token_size=vision.token_size))
 
     def answerer(self) -> Answerer:
         """The part that reads pictures in one given mode, with the present settings."""
@@ -259,15 +260,17 @@ class OCR:
             if page.ink != "ok" or page.mean_probability < SURE:
                 page.text, page.lines, page.ink = "", [], "ok"
             return
-        mode = view_mode("native", self.vision.image_size, self.vision.page, self.max_vision_tokens)
+        vision = self.vision
+        mode = view_mode("native", vision.image_size, vision.page, self.max_vision_tokens, vision.token_size)
         scale = mode.scaled(page.width, page.height)[1] / page.height
         type_height = scale * median(segment.height for line in lines for segment in line.segments)
-        density = page.expected_characters / mode.layout(page.width, page.height).n_tokens
+        height, width = mode.layout(page.width, page.height).view
+        density = page.expected_characters * 64**2 / (height * width)
         if type_height < READABLE or density > DENSEST:
             other = next((name for name in self.taught if name in CUT), "lines")
             page.notes.append(
-                f"in one view its type is {type_height:.0f} pixels high, with {density:.0f} characters to a vision "
-                f"token: too small or dense to be read well; take --mode {other}"
+                f"in one view its type is {type_height:.0f} pixels high, with {density:.0f} characters to 64 x 64 "
+                f"pixels: too small or dense to be read well; take --mode {other}"
             )
 
     def _ladder(self, ask: Ask) -> tuple[str, ...]:

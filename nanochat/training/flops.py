@@ -34,12 +34,13 @@ def sam_forward_flops(config: VisionConfig, height: int, width: int) -> float:
         total += patches * 16 * sam.width**2
     first, second = sam.out_channels
     total += 2 * patches * (sam.width * sam.neck + 9 * sam.neck**2)
-    return total + 2 * (patches / 4 * 9 * sam.neck * first + patches / 16 * 9 * first * second)
+    down, across = sam.last_stride
+    return total + 2 * (patches / 4 * 9 * sam.neck * first + patches / (4 * down * across) * 9 * first * second)
 
 
 def clip_forward_flops(config: VisionConfig, height: int, width: int, gpt_width: int) -> float:
     """One forward pass of CLIP and the projector over one view."""
-    clip, positions = config.clip, (height // 64) * (width // 64)
+    clip, positions = config.clip, (height // config.token_size[0]) * (width // config.token_size[1])
     tokens = positions + 1
     block = tokens * (24 * clip.width**2 + 4 * clip.width * tokens)
     return clip.n_layer * block + 2 * positions * (clip.width + config.sam.out_channels[-1]) * gpt_width

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import partial
+from math import prod
 from typing import Any, Literal
 
 import torch
@@ -198,10 +199,11 @@ class _Step:
         B, side = shape.batch_size, shape.image_size
         self.pixels = torch.empty(B, 3, side, side)
         self.ids = torch.zeros(B, shape.seq_len, dtype=torch.long)
-        self.n_text = B * max(1, shape.seq_len - ImageLayout((side, side)).n_tokens)
+        layout = ImageLayout((side, side), token_size=config.vision.token_size)
+        self.n_text = B * max(1, shape.seq_len - layout.n_tokens)
         self.labels = {
             "patches": torch.zeros(B * (side // 16) ** 2, 8, dtype=torch.long),
-            "cells": torch.zeros(B * (side // 64) ** 2, 60, dtype=torch.long),
+            "cells": torch.zeros(B * prod(layout.view_rows), 60, dtype=torch.long),
         }
 
     def forward(self, kept: dict[str, int]) -> Tensor:
@@ -260,7 +262,7 @@ def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"
 
     Raises UserError if the page takes more tokens than `seq_len`.
     """
-    if ImageLayout((shape.image_size,) * 2).n_tokens >= shape.seq_len:
+    if ImageLayout((shape.image_size,) * 2, token_size=config.vision.token_size).n_tokens >= shape.seq_len:
         raise UserError(f"a page of {shape.image_size} pixels takes more than seq_len {shape.seq_len} tokens")
     with _shapes_only(device), StorageCount(BLOCK[device]) as count:
         step = _Step(config, shape, device, count)

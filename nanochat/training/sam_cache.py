@@ -83,12 +83,13 @@ class SamCache:
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> Tensor:
-        """(N, 3, H, W) -> (N, C, H/64, W/64), like SAM's `forward`."""
+        """(N, 3, H, W) -> (N, C, h, w), like SAM's `forward`."""
         device = pixels.device
         low = torch.is_autocast_enabled(device.type)
         dtype = torch.get_autocast_dtype(device.type) if low else pixels.dtype
-        place, stride = self._place(dtype, device), 4 * self.sam.config.patch_size
-        shape = (self.sam.config.out_channels[-1], pixels.shape[2] // stride, pixels.shape[3] // stride)
+        place, config = self._place(dtype, device), self.sam.config
+        down, across = (2 * config.patch_size * stride for stride in config.last_stride)
+        shape = (config.out_channels[-1], pixels.shape[2] // down, pixels.shape[3] // across)
         size = repr(tuple(pixels.shape[1:])).encode()
         paths = [place / _hash(size, _bytes(view)).hex() for view in pixels]
         found = [self._read(path, shape, dtype) for path in paths]

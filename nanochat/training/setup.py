@@ -32,6 +32,7 @@ class Sources:
 SOURCES = {
     "d20": Sources("facebook/sam-vit-base", "openai/clip-vit-large-patch14", "nanochat-students/base-d20"),
     "nano": Sources(),
+    "nano-pages": Sources(),
 }
 
 
@@ -49,7 +50,7 @@ def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
 
     Each checkpoint has its tokenizer beside it. Raises UserError when the file is missing or belongs to another size.
     """
-    if config.model == "nano":
+    if config.model in ("nano", "nano-pages"):
         return RustBPETokenizer.characters()
     expected = preset(config.model).gpt.vocab_size
     tokenizer = RustBPETokenizer.from_directory(config.tokenizer_dir)
@@ -121,7 +122,7 @@ def make_loaders(
     """
     _, rank, _, world_size = get_dist_info()
     vision = setup.model.config.vision
-    view = view_function(vision.view, vision.image_size, vision.page)
+    view = view_function(vision.view, vision.image_size, vision.page, vision.token_size)
     on_gpu = setup.device.type == "cuda"
     workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
 

@@ -41,7 +41,7 @@ class TrainConfig:
     """The settings that both stages share."""
 
     model: str = "d20"
-    """size: d20 or nano"""
+    """size: d20, nano, or nano-pages (nano with smaller vision tokens, for whole pages)"""
     image_size: int = 0
     """side of a page in pixels, a multiple of 64; 0: the size's own (1024 for d20, 512 for nano)"""
     data_dir: str = "data"

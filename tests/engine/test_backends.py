@@ -64,6 +64,19 @@ def backends(model: NanoDeepseekOCR, folder: Path) -> tuple[Backend, Backend]:
     return TorchBackend(model), OnnxBackend(folder, model.config)
 
 
+def test_features_of_tokens_of_half_the_height(tmp_path: Path) -> None:
+    model = small_model()
+    model.config.vision.sam.last_stride = (1, 2)
+    flat = NanoDeepseekOCR(model.config).eval()
+    flat.load_state_dict(model.state_dict())
+    export_onnx(tmp_path, flat, RustBPETokenizer.characters(), {})
+    views = [ImageViews(ImageLayout((64, 128), token_size=(32, 64)), pictures(1, 64, 128, seed=n)[0]) for n in (0, 1)]
+    expected, found = (backend.encode(views) for backend in (TorchBackend(flat), OnnxBackend(tmp_path, flat.config)))
+    for want, have in zip(expected, found, strict=True):
+        assert len(have) == views[0].layout.n_tokens == 7
+        assert_close(torch.as_tensor(have), torch.as_tensor(want))
+
+
 def test_features_of_views_of_every_size_and_of_tiles(backends: tuple[Backend, Backend]) -> None:
     images = [view(i, *size) for i, size in enumerate(SIZES * 2)] + [tiled(20)]
     with torch.no_grad():

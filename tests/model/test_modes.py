@@ -71,6 +71,26 @@ def test_a_budget_is_kept_and_nearly_used(width: int, height: int, budget: int) 
         assert rows * (columns + 1) + 1 > budget
 
 
+@pytest.mark.parametrize("name", MODES)
+def test_tokens_of_half_the_height_are_twice_as_many_rows(name: str) -> None:
+    plain, flat = get_mode(name, 512), get_mode(name, 512, token_size=(32, 64))
+    whole, half = plain.layout(700, 1100), flat.layout(700, 1100)
+    assert (half.view, half.tile_grid) == (whole.view, whole.tile_grid)
+    assert half.view_rows == (2 * whole.view_rows[0], whole.view_rows[1])
+    assert half.is_picture().sum() == 2 * whole.is_picture().sum() and len(half.is_picture()) == half.n_tokens
+    boxes, halves = plain.places(700, 1100), flat.places(700, 1100)
+    assert len(halves) == 2 * len(boxes) == half.is_picture().sum()
+    area = ((halves[:, 2] - halves[:, 0]) * (halves[:, 3] - halves[:, 1])).sum()
+    assert area == pytest.approx(700 * 1100 * (1 + bool(half.tile_size)), rel=1e-3)  # tiles show all of it once more
+
+
+def test_a_budget_counts_tokens_of_their_own_size() -> None:
+    layout = get_mode("native", 512, 73, (32, 64)).layout(512, 512)
+    assert layout.n_tokens <= 73 and layout.view[0] < 512
+    with pytest.raises(UserError, match="smallest picture takes 5"):
+        get_mode("native", 512, 4, (32, 64))
+
+
 def test_nano_has_the_same_modes_at_half_the_size() -> None:
     for name in MODES:
         whole, half = get_mode(name), get_mode(name, 512)

@@ -47,7 +47,16 @@ def test_nano_is_about_ten_million() -> None:
         assert 8e6 < count(NanoDeepseekOCR(nano_config()).parameters()) < 12e6
 
 
-@pytest.mark.parametrize("name", ["d20", "nano"])
+def test_tokens_of_half_the_height_are_as_many_as_their_layout_says() -> None:
+    model, views = NanoDeepseekOCR(preset("nano-pages")).eval(), torch.rand(2, 3, 128, 192)
+    with torch.inference_mode():
+        features, tokens = model.encode_views(views), model.encode_images(views)
+    layout = ImageLayout((128, 192), token_size=(32, 64))
+    assert features.shape == (2, 4, 3, 256) and layout.view_rows == (4, 3)
+    assert [len(image) for image in tokens] == [layout.n_tokens] * 2 == [17, 17]
+
+
+@pytest.mark.parametrize("name", ["d20", "nano", "nano-pages"])
 def test_a_configuration_survives_json(name: str) -> None:
     config = preset(name)
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config

@@ -17,8 +17,8 @@ from nanochat.checkpoint import export_model
 from nanochat.deepencoder import CLIP, SAM, CLIPConfig, SAMConfig, VisionConfig
 from nanochat.errors import UserError
 from nanochat.gpt import GPT, GPTConfig
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, build_nano_deepseek_ocr
-from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, build_nano_deepseek_ocr, preset
+from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam, spread_positions
 from nanochat.tokenizer import RustBPETokenizer
 
 SMALL_SAM = SAMConfig(
@@ -236,6 +236,17 @@ def test_our_own_deepencoder_file_and_a_whole_checkpoint(deepseek: NanoDeepseekO
     pixels = torch.randn(1, 3, 128, 128)
     with torch.no_grad():
         assert torch.equal(model.encode_images(pixels)[0], deepseek.encode_images(pixels)[0])
+
+
+def test_a_model_with_smaller_tokens_starts_from_positions_spread_over_its_grid():
+    whole, half = NanoDeepseekOCR(preset("nano")), NanoDeepseekOCR(preset("nano-pages"))
+    table = whole.vision_model.embeddings.position_embedding.weight.detach()
+    own = half.vision_model.embeddings.position_embedding.weight.detach()
+    spread = spread_positions(table, own, half.config.vision.token_size)
+    grid, finer = table[1:].view(8, 8, -1), spread[1:].view(16, 16, -1)
+    assert spread[0].equal(table[0]) and finer[::2, :8].equal(grid)  # each second row shows where a row was before
+    assert finer[1:15:2, :8].allclose((grid[:-1] + grid[1:]) / 2, atol=1e-6)
+    assert finer[:, 8:].equal(own[1:].view(16, 16, -1)[:, 8:])
 
 
 def test_an_exported_folder_gives_its_encoder(deepseek: NanoDeepseekOCR, tmp_path: Path):

@@ -38,6 +38,15 @@ def cached(folder: Path, seed: int = 0, gigabytes: float = 1.0) -> tuple[SAM, Co
     return sam, counted
 
 
+def test_features_of_smaller_tokens_keep_their_shape(tmp_path: Path):
+    config = tiny_config().vision.sam
+    config.last_stride = (1, 2)
+    sam = SAM(config).requires_grad_(False)
+    expected = sam(pictures(2))
+    keep_features(sam, tmp_path, 1.0)
+    assert sam(pictures(2)).equal(expected) and sam(pictures(2)).equal(expected)  # computed, then looked up
+
+
 def test_losses_are_the_same_and_in_the_second_epoch_sam_rests(tmp_path: Path):
     data, n = write_documents(tmp_path / "data"), 6
 
