@@ -15,10 +15,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanochat.engine import Engine, Generation
+from nanochat.engine import Engine, Generation, conversation_tokens
 from nanochat.errors import UserError
 from nanochat.evaluation.metrics import character_error_rate, word_overlap
-from nanochat.image_process import ImageViews, expand_image_tokens
+from nanochat.image_process import ImageViews
 from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, ViewFunction, collate, to_device
 from nanochat.tasks.common import Task
@@ -96,13 +96,7 @@ class _Reader:
         """The model's answers to all conversations together; `views` are the pictures of each."""
         if not self.read:
             return [Generation([])] * len(items)
-        image_token_id = self.tokenizer.encode_special("<|image|>")
-        prompts = [
-            expand_image_tokens(
-                self.tokenizer.render_for_completion(item), image_token_id, [v.layout.n_tokens for v in own]
-            )
-            for item, own in zip(items, views)
-        ]
+        prompts = [conversation_tokens(self.tokenizer, item, own) for item, own in zip(items, views)]
         return self.engine.generate_batch(prompts, [view for own in views for view in own], self.max_tokens)
 
     def losses(self, items: list[dict], embeds: list[list[Tensor]]) -> list[float]:

@@ -10,9 +10,9 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from nanochat.engine import Guard
+from nanochat.engine import Guard, conversation_tokens
 from nanochat.engine.batching import Prompt, Sampling
-from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image
+from nanochat.image_process import MAX_PIXELS, open_image
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
@@ -171,15 +171,17 @@ def make_prompt(
     guard: Guard,
     most_pixels: int = MAX_PIXELS,
 ) -> Prompt:
-    """Decode, show as the model was trained to see pages, and lay out; for a thread, since it takes a while.
+    """The prompt for the next answer in a conversation, with its images shown as the model was trained to see pages.
 
-    Raises UserError for what cannot be read, a picture of over `most_pixels` among it.
+    It decodes the images, which takes time, so call it from a worker thread. Raises UserError if a picture cannot be
+    decoded or has more than `most_pixels` pixels, if the turns of the conversation are out of order, or if the prompt
+    is too long.
     """
-    ids = ocr.tokenizer.render_for_completion({"messages": messages, "images": pictures})
+    conversation = {"messages": messages, "images": pictures}
+    ocr.tokenizer.render_for_completion(conversation)  # refuses a bad conversation before its images are decoded
     views = []
     for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
         image = open_image(picture, f"picture {number}", most_pixels)
         views.append(ocr.view(image))
-    image_token_id = ocr.tokenizer.encode_special("<|image|>")
-    tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])
+    tokens = conversation_tokens(ocr.tokenizer, conversation, views)
     return ocr.engine.prompt(tokens, views, max_tokens, samplings, guard)
