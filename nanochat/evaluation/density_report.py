@@ -12,8 +12,8 @@ from nanochat.evaluation.scores import Estimate, estimate
 from nanochat.files import atomic_path
 
 PUBLIC_TOKENIZER = "cl100k_base"
-"""A public tokenizer (tiktoken). Counted in its own tokens, characters, nano would seem to compress four times as
-much."""
+"""a public tokenizer (tiktoken); counted in its own tokens, characters, nano would seem to compress four times as
+much"""
 
 
 def count_public_tokens(texts: Sequence[str]) -> float | None:
@@ -37,7 +37,7 @@ def error_rate(point: Point) -> Estimate:
 
 
 def study_table(points: Sequence[Point], public: float | None) -> str:
-    """A Markdown table with a row for each point. `public`: characters per token of PUBLIC_TOKENIZER, None if unknown."""
+    """A Markdown table with a row for each point. `public`: characters per token of PUBLIC_TOKENIZER, or None."""
     named = f"{PUBLIC_TOKENIZER} tokens / vision token"
     head = [
         *("text", "type px", "vision tokens", "characters / vision token", named, "n", "characters wrong"),
