@@ -1,11 +1,13 @@
-"""Files of a run: weights anyone can load, what describes them, and what resumes it; whole or absent, never half.
+"""The files of a checkpoint. Each is written completely or not at all.
 
-`step_N.pt` is a plain state dict, `optim_N.pt` the optimizers and the random states of each rank, `meta_N.json`
-(written last: where it is, the others are whole) the configuration and the position in the data. Where training is
-divided among processes, `optim_N` is a folder to which each writes its part, by torch.distributed.checkpoint.
-`tokenizer.pkl` lies beside them. `deepencoder_N.pt` is stage 1's encoder: the state dict without `gpt.`.
+- `step_N.pt`: a plain state dict.
+- `optim_N.pt`: state of the optimizers and the random number generators of each rank. If training is sharded, `optim_N`
+  is a folder into which each process writes its part with torch.distributed.checkpoint.
+- `meta_N.json`: configuration and position in the data. It is written last: if it exists, the other files are complete.
+- `deepencoder_N.pt`: the encoder of stage 1, the state dict without `gpt.`.
+- `tokenizer.pkl`, next to them.
 
-For others: a folder with `config.json` (what `meta_N.json` holds), `model.safetensors` in half precision, and
+An exported folder has `config.json` (the contents of `meta_N.json`), `model.safetensors` in half precision, and
 `tokenizer.pkl`.
 """
 
@@ -27,9 +29,9 @@ if TYPE_CHECKING:  # functions that need torch import it themselves: what descri
 
 
 def model_of(config: ModelConfig, state: "State", path: str | Path = "the state dict") -> "NanoDeepseekOCR":
-    """A model in eval mode on the CPU whose weights are `state`, not copied.
+    """A model in eval mode on the CPU that uses the tensors of `state` as its weights, without copying them.
 
-    Raises UserError, which names `path`, where they are not this model's.
+    Raises UserError, which names `path`, if the weights do not fit a model of this configuration.
     """
     import torch
 
@@ -43,7 +45,10 @@ def model_of(config: ModelConfig, state: "State", path: str | Path = "the state 
 
 
 def load_weights(path: str | Path) -> "State":
-    """A state dict, tensors only (`weights_only`). Raises UserError when the file is missing, truncated or no dict."""
+    """Load a state dict; only tensors are unpickled (`weights_only`).
+
+    Raises UserError if the file is missing or truncated or does not contain a state dict.
+    """
     import torch
 
     path = Path(path)
@@ -60,9 +65,9 @@ def load_weights(path: str | Path) -> "State":
 
 
 def load_into(model: "NanoDeepseekOCR", path: str | Path) -> None:
-    """Load a whole model's state dict, every key accounted for.
+    """Load the state dict of a whole model into `model`; every key must match.
 
-    Raises UserError for a DeepEncoder file, or for weights of another size.
+    Raises UserError if the file is a DeepEncoder checkpoint, or its weights are of another size.
     """
     _fill(model, load_weights(path), path)
 
@@ -81,7 +86,7 @@ def _fill(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bo
 
 
 def read_meta(path: str | Path) -> dict:
-    """meta_N.json beside step_N.pt. Raises UserError when there is none, or it is broken."""
+    """Read the meta_N.json that belongs to step_N.pt. Raises UserError if it is missing or broken."""
     path = Path(path)
     if path.name.startswith("deepencoder"):
         raise UserError(f"{path} holds an encoder without a GPT: it cannot read alone; train stage 2 from it")
@@ -92,7 +97,7 @@ def read_meta(path: str | Path) -> dict:
 
 
 def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBPETokenizer, meta: dict) -> None:
-    """Write a folder that `load_model` reads: weights as float16, the tokenizer, and last config.json."""
+    """Write a folder that `load_model` reads: weights as float16, the tokenizer, and, last, config.json with `meta`."""
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -135,9 +140,10 @@ def _read_folder(folder: Path) -> "State":
 def load_model(
     path: str | Path, device: "str | torch.device" = "cpu"
 ) -> tuple["NanoDeepseekOCR", RustBPETokenizer, dict]:
-    """Rebuild (float32 model in eval mode on `device`, its tokenizer, its meta) from a path alone.
+    """Rebuild a model from a checkpoint alone. Returns (model, tokenizer, metadata).
 
-    `path`: step_N.pt, or an exported folder. Raises UserError when a file is missing, broken, or of another size.
+    The model is float32, in eval mode, on `device`. `path`: step_N.pt or an exported folder. Raises UserError if a file
+    is missing, broken or of another size.
     """
     import torch
 
@@ -152,9 +158,10 @@ def load_model(
 
 
 def average_into(model: "NanoDeepseekOCR", other: "NanoDeepseekOCR") -> None:
-    """Put the mean of both models' weights into the first; for legs of one training, of which the second began with the
-    weights of the first. Such models lie in one basin, and their mean errs less than either (Wortsman et al. 2022,
-    "Model soups", arXiv:2203.05482). Raises UserError when they are not of one shape.
+    """Replace the weights of `model` by the mean of its weights and those of `other`, both from one training run.
+
+    Averages of models with a common history have a lower error than each of them (Wortsman et al. 2022, "Model soups",
+    arXiv:2203.05482). Raises UserError if the two configurations differ.
     """
     if model.config != other.config:
         raise UserError("the two models are not of one shape: their weights have no mean")

@@ -1,4 +1,4 @@
-"""Which samples make each batch: plans that a run can take up again at any batch."""
+"""Batch plans: which samples make up each batch, so that a run can be resumed at any batch."""
 
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -7,22 +7,26 @@ import numpy as np
 
 
 class BatchPlan(Protocol):
-    """Which samples make each batch. Batch k depends on k alone, so that a run can go on from any of them."""
+    """Which samples make up each batch.
+
+    A run can be resumed at any batch k, since `batch` depends only on k and on the state in `state_dict`.
+    """
 
     def batch(self, k: int, rank: int, world_size: int) -> list[Any] | None:
-        """Keys of this rank's share of batch k; None when there is no batch k on any rank."""
+        """Keys of the samples of batch k that rank `rank` of `world_size` reads; None if batch k does not exist."""
 
     def observe(self, k: int, loss: float) -> bool:
-        """Hear the loss of batch k; True when the plan has changed, and what was read ahead is stale."""
+        """Report the training loss of batch k. Returns True if this made prefetched batches invalid."""
 
     def state_dict(self) -> dict:
-        """What a resumed run must know beyond the number of the next batch; JSON."""
+        """State, besides the number of the next batch, that a resumed run needs. Must be serialisable as JSON."""
 
-    def load_state_dict(self, state: dict) -> None: ...
+    def load_state_dict(self, state: dict) -> None:
+        """Restore what `state_dict` returned."""
 
 
 class FixedPlan:
-    """A plan that no loss changes."""
+    """A batch plan that does not depend on the loss and has no state."""
 
     def observe(self, k: int, loss: float) -> bool:
         return False
@@ -36,14 +40,18 @@ class FixedPlan:
 
 @dataclass
 class ShuffledBatches(FixedPlan):
-    """An endless stream of epochs, each a new permutation: batch k holds the k-th `batch_size * world_size` samples.
+    """An endless stream of epochs over `n` samples, each in a new order.
 
-    The ranks' shares are disjoint, and together they are what one process with the whole batch would read.
+    Batch k consists of the k-th `batch_size * world_size` samples of the stream. The ranks read disjoint parts of it;
+    together they read what a single process with the whole batch would.
     """
 
     n: int
+    """number of samples"""
     batch_size: int
+    """samples in a batch, for each rank"""
     seed: int = 42
+    """seed of the orders"""
     _epoch: tuple[int, np.ndarray] | None = field(default=None, init=False, repr=False)
 
     def _sample(self, position: int) -> int:
@@ -59,10 +67,12 @@ class ShuffledBatches(FixedPlan):
 
 @dataclass
 class OrderedBatches(FixedPlan):
-    """Every sample once, in order, for validation; a rank's share of the last batch may be short or empty."""
+    """Every sample once, in order, for validation. The part of a rank in the last batch may be shorter or empty."""
 
     n: int
+    """number of samples"""
     batch_size: int
+    """samples in a batch, for each rank"""
 
     def batch(self, k: int, rank: int, world_size: int) -> list[int] | None:
         if k * world_size * self.batch_size >= self.n:

@@ -196,7 +196,7 @@ def bench_decode(config: Config, device: torch.device, console: Console) -> dict
     if report.unrecorded_tokens_per_second:
         table.add_row("the same without a CUDA graph", f"{report.unrecorded_tokens_per_second:,.0f}")
     table.add_row("MBU: bytes moved over a copy's", f"{report.mbu:.1%} of {report.copy_bytes / 1e9:.0f} GB/s")
-    table.add_row("choices made again from a row alone", f"{report.second_looks} of {batch * (config.tokens + 1)}")
+    table.add_row("choices made again from a row alone", f"{report.rechecks} of {batch * (config.tokens + 1)}")
     if report.naive_tokens_per_second:
         table.add_row("the naive way", f"{report.naive_tokens_per_second:,.0f}, equal: {report.equal_to_naive}")
     if theirs:

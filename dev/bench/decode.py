@@ -51,7 +51,7 @@ class DecodeReport:
     ours_with_prompt_tokens_per_second: float
     equal_to_transformers: float | None
     """share of tokens that are the same"""
-    second_looks: int
+    rechecks: int
     """choices of ours that were made again from a row's whole text (`batching.py`); their time is counted"""
 
 
@@ -132,7 +132,7 @@ def measure_decode(
                 scheduler.fill()
             while scheduler.busy:
                 scheduler.decode()
-        return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.second_looks
+        return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.rechecks
 
     def again_and_again() -> Tensor:
         with precision.autocast(device):
@@ -151,7 +151,7 @@ def measure_decode(
         to_int8(gpt)
     answer(4)
     seconds, found = _take_turns(runs, device)
-    ours, second_looks = found["ours"]
+    ours, rechecks = found["ours"]
     n, decoding = batch * (tokens + 1), seconds["ours"] - seconds["first"]
     unrecorded = seconds["unrecorded"] - seconds["first unrecorded"] if "unrecorded" in seconds else None
     moved = bytes_per_step(gpt, precision, batch, prompt + tokens / 2)
@@ -167,7 +167,7 @@ def measure_decode(
         transformers_tokens_per_second=n / seconds["theirs"] if theirs else None,
         ours_with_prompt_tokens_per_second=n / seconds["ours"],
         equal_to_transformers=float((found["theirs"] == ours).float().mean()) if theirs else None,
-        second_looks=second_looks,
+        rechecks=rechecks,
     )  # fmt: skip
 
 

@@ -1,1 +1,1 @@
-"""Archives: any number of documents, anywhere, read by many processes on one machine or a cluster."""
+"""Archives: any number of documents, local or remote, read by many processes on one machine or a cluster."""

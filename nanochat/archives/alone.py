@@ -1,4 +1,4 @@
-"""Reading a small archive in this process: starting Ray and a model in each of its processes would take longer."""
+"""Reading a small archive in this process, which is faster than starting Ray and loading a model in each process."""
 
 import time
 from collections.abc import Iterator, Sequence
@@ -18,10 +18,10 @@ MANY = 1000  # pages for which processes are started in any case: one that dies 
 
 
 def is_small(files: Sequence[File], settings: BatchSettings) -> bool:
-    """Whether reading in this process is expected to end sooner than with Ray.
+    """Whether reading in this process is expected to be faster than with Ray.
 
-    Never where processes were asked for (a cluster, a number of workers, GPUs), and for no container or remote file,
-    of which it is not known how much they hold.
+    False if the settings ask for processes (a cluster, a number of workers, GPUs), and if a file is remote or a
+    container, since its number of pages is unknown.
     """
     if settings.address or settings.model_workers is not None or settings.gpus is not None:
         return False
@@ -37,7 +37,7 @@ def is_small(files: Sequence[File], settings: BatchSettings) -> bool:
 
 
 def pages_that_pay(workers: int) -> float:
-    """From how many pages on that many processes are quicker, their start included."""
+    """The number of pages above which that many worker processes are faster, including the time to start them."""
     saved = 1 - 1 / max(1, workers)  # share of the reading time
     return min(MANY, RAY_SECONDS / PAGE_SECONDS / saved) if saved else MANY
 
@@ -45,9 +45,10 @@ def pages_that_pay(workers: int) -> float:
 def rows_of_this_process(
     files: list[dict[str, str]], settings: BatchSettings, checkpoint: str, mode: str, job: Job, most: int | None
 ) -> Iterator[Rows]:
-    """Rows of the ledger as Ray's processes would make them, in order. Raises UserError when there is no model.
+    """Yield the rows that Ray's processes would produce, in order.
 
-    `spent` has the opening of pages too: nobody else opens them meanwhile.
+    `most`: read at most this many pages of each file; None: all. `spent` of a row includes opening the page, since no
+    other process does that. Raises UserError if the model cannot be loaded.
     """
     opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
     reader = Reader(checkpoint, "", mode, settings.max_vision_tokens, job)

@@ -1,8 +1,8 @@
-"""`nano-ocr batch`: an archive from files to the ledger, and from the ledger to the results.
+"""`nano-ocr batch`: reads an archive into a ledger, and writes the results from the ledger.
 
-A large archive is read by Ray's processes (`cluster.py`), a small one by this process, which then need not start any
-(`alone.py`). Both give the same rows. This process alone writes the ledger, a page at a time and each page once, so
-whatever is killed, this process too, the job goes on from there.
+A large archive is read by processes of Ray (`cluster.py`), a small one in this process (`alone.py`). Both produce the
+same rows. Only this process writes the ledger, one page at a time and each page once. Whichever process is killed, even
+this one, the job can be resumed.
 """
 
 import json
@@ -35,16 +35,23 @@ OnPage = Callable[[InputPage, PageState], None]
 
 @dataclass
 class Tally:
-    """What a job has done."""
+    """Counts of what a job has done."""
 
     clock: Clock = field(default_factory=Clock)
+    """measures the time"""
     pages: int = 0
+    """pages read or failed"""
     tokens: int = 0
+    """tokens of the answers"""
     looped: int = 0
+    """pages whose answer repeated itself"""
     workers: int = 1
+    """processes with a model"""
     failures: Counter[str] = field(default_factory=Counter)
+    """kind of error -> failed pages"""
 
     def add(self, page: InputPage, result: dict[str, Any] | None) -> None:
+        """Count a page. `result`: what was read, as `Page.to_dict`; None if nothing was."""
         self.pages += page.state != PageState.SKIPPED
         if result is None:
             if page.state == PageState.FAILED:
@@ -54,7 +61,7 @@ class Tally:
         self.looped += page.state in (PageState.LOOPED, PageState.REPAIRED)
 
     def report(self, settings: BatchSettings) -> str:
-        """Pages a minute, failures by kind, loops caught, and what it took beside what was expected."""
+        """Pages per minute, failures by kind, repetitions, and the actual cost, next to the estimated one if any."""
         if not self.pages:
             return "nothing was left to read"
         hours = self.clock.seconds() / 3600
@@ -67,12 +74,12 @@ class Tally:
         return "\n".join(lines)
 
     def figures(self, hours: float, price: float) -> CostEstimate:
-        """What it took, counted as an estimate counts."""
+        """The actual cost in the format of an estimate. `hours`: duration; `price`: of one worker per hour."""
         return CostEstimate(self.pages, self.tokens, hours, self.workers, price, self.clock.starting() / 3600)
 
 
 def _kind(page: InputPage) -> str:
-    """What a page failed of, without its name and numbers."""
+    """The kind of error of a failed page: its message without names and numbers."""
     why = page.why.removeprefix(page.source.name).removeprefix(f", page {page.number}")
     return why.partition("(")[0].strip(" :")
 
@@ -84,17 +91,19 @@ def _job(settings: BatchSettings) -> Job:
 
 @dataclass
 class _Crew:
-    """Who reads: how many models, and how to have files read and their pages counted."""
+    """The processes that read: their number, and functions that read files and count pages with them."""
 
     n: int
+    """number of models"""
     rows: Callable[[list[dict[str, str]], int | None], Iterator[Rows]]
-    """of the ledger, as they are ready, from files to do and the most pages of each; see `Opening`, `Reader`"""
+    """(files to read, most pages of each) -> rows of the ledger as they arrive; see `Opening` and `Reader`"""
     count: Callable[[list[File]], int]
+    """files -> number of pages"""
 
 
 @contextmanager
 def _crew(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> Iterator[_Crew]:
-    """This process for few pages, else Ray's. Raises UserError when Ray cannot be started."""
+    """This process for a small archive, otherwise processes of Ray. Raises UserError if Ray cannot be started."""
     job, selection = _job(settings), Selection(settings.pages)
 
     def count(some: list[File]) -> int:
@@ -122,7 +131,10 @@ def _crew(files: list[File], settings: BatchSettings, checkpoint: str, mode: str
 
 
 def _to_do(files: Sequence[File], ledger: Ledger) -> list[dict[str, str]]:
-    """The files that have pages to read, each with those pages that need no reading."""
+    """The files that have pages to read, as arguments of `Opening`.
+
+    Each has `address`, `fingerprint` and `done`, a JSON list of the pages that the ledger has already.
+    """
     done: dict[str, list[tuple[str, int]]] = defaultdict(list)
     known = {file.address: file.fingerprint for file in files}
     for source, page, _ in ledger.pages():
@@ -137,7 +149,7 @@ def _to_do(files: Sequence[File], ledger: Ledger) -> list[dict[str, str]]:
 
 
 def _record(row: Rows, ledger: Ledger, tally: Tally, on_page: OnPage) -> None:
-    """Write down one page, unless it is there: a task that was done again may bring it twice."""
+    """Write a page to the ledger, unless it is there already: if Ray repeats a task, pages can arrive twice."""
     source, number, last, state, why, fingerprint = (row[key] for key in KEYS)
     if ledger.done(source, number, fingerprint):
         return
@@ -149,7 +161,7 @@ def _record(row: Rows, ledger: Ledger, tally: Tally, on_page: OnPage) -> None:
 
 
 def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> CostEstimate:
-    """What the whole archive will take, from a sample that is read as the job reads."""
+    """The cost of the whole archive, extrapolated from a sample that is read as the job would."""
     clock = Clock()
     with _crew(files, settings, checkpoint, mode) as crew:
 
@@ -163,7 +175,7 @@ def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode:
 def _read_all(
     files: list[File], settings: BatchSettings, checkpoint: str, mode: str, ledger: Ledger, on_page: OnPage
 ) -> Tally:
-    """Read what the ledger does not have."""
+    """Read all pages that are not in the ledger."""
     tally, to_do = Tally(), _to_do(files, ledger)
     addresses = {one["address"] for one in to_do}
     if to_do:
@@ -176,7 +188,10 @@ def _read_all(
 
 
 def batch(files: list[File], settings: BatchSettings, checkpoint: str, mode: str, on_page: OnPage) -> int:
-    """Read an archive, or estimate it from a sample; returns the exit code, as `nano-ocr read` does."""
+    """Read an archive, or estimate its cost from a sample. Returns the exit code, the same as `nano-ocr read`.
+
+    `on_page` is called for each page. Raises UserError if the checkpoint is missing or a worker fails.
+    """
     if not find_model(checkpoint).exists():
         raise UserError(f"{checkpoint}: no such checkpoint")
     if settings.estimate:

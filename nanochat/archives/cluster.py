@@ -1,6 +1,6 @@
-"""Reading an archive with Ray Data, on this machine or a cluster: tasks open pages, actors read them with a model.
+"""Reading an archive with Ray Data, on this machine or a cluster: tasks open pages, and actors read them with a model.
 
-What waits between them is bounded, and what a process that dies had in hand is done again by another.
+The number of opened pages in memory is bounded. If a process dies, another repeats its current work.
 """
 
 import logging
@@ -24,19 +24,22 @@ BLOCK_BYTES = 32 * 2**20  # of opened pages that are handed on together
 
 @dataclass
 class Workers:
-    """What the processes are, once the machines are known."""
+    """Number and resources of the processes."""
 
     n: int
+    """number of processes with a model"""
     device: str
+    """device of the models: cuda or cpu"""
     cpus: float
+    """CPU cores of each process with a model"""
     gpus: float
-    """of each model worker"""
+    """GPUs of each process with a model"""
     opening_cpus: float
-    """of each task that opens pages"""
+    """CPU cores of each task that opens pages"""
 
 
 def _check_answers(address: str) -> None:
-    """Raise UserError unless something listens at HOST:PORT: Ray itself tries for many minutes."""
+    """Raise UserError unless HOST:PORT accepts connections; Ray itself would retry for many minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
         return  # `auto` or nothing, which Ray knows at once
@@ -48,7 +51,10 @@ def _check_answers(address: str) -> None:
 
 @contextmanager
 def ray_running(address: str) -> Iterator[None]:
-    """Ray, on this machine or a cluster; quiet. Raises UserError when it is not installed or not there."""
+    """Context manager that starts Ray on this machine, or connects to a cluster, with little logging.
+
+    Raises UserError if Ray is not installed or cannot be started, or the cluster cannot be reached.
+    """
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers take this environment as it is
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
@@ -76,7 +82,10 @@ def ray_running(address: str) -> Iterator[None]:
 
 
 def plan_workers(settings: BatchSettings) -> Workers:
-    """How many model workers of what kind: what was asked for, else what the machines have."""
+    """Number and resources of the processes: those in the settings, otherwise by the resources of the machines.
+
+    Raises UserError if there are not enough GPUs.
+    """
     import ray
 
     there = ray.cluster_resources()
@@ -99,7 +108,10 @@ def rows_of_ray(
     workers: Workers,
     most: int | None,
 ) -> Iterator[Rows]:
-    """Rows of the ledger, as they are ready. Raises UserError when Ray gives up."""
+    """Yield rows of the ledger as they become available.
+
+    `most`: read at most this many pages of each file; None: all. Raises UserError if the workers fail.
+    """
     import ray
 
     opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
@@ -123,7 +135,7 @@ def rows_of_ray(
 
 
 def _cause(error: BaseException) -> str:
-    """The last line of the first error that says something, which Ray wraps in its own with the whole way to it."""
+    """The last line of the original error, which Ray wraps in errors that contain the whole traceback."""
     lines: list[str] = []
     wrapped: BaseException | None = error
     while wrapped is not None:

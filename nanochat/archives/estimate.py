@@ -1,4 +1,4 @@
-"""What an archive takes: pages, tokens, hours and cost, estimated from a sample, and what it was in the end."""
+"""The cost of an archive in pages, tokens, hours and money: estimated from a sample, and measured after reading."""
 
 import json
 import time
@@ -16,38 +16,40 @@ MILLION = 1_000_000
 
 
 class Clock:
-    """Seconds of a job, and how many of them went by before its first page was being read."""
+    """Measures the time of a job, and the part of it before its first page is read."""
 
     def __init__(self) -> None:
         self.started = time.monotonic()
         self.first: float | None = None
 
     def saw(self, row: dict[str, Any]) -> None:
-        """Note a row that is ready; the first that a model has read began its `call` seconds ago."""
+        """Note a row that has arrived. The first page was read from `call` seconds before its row arrived."""
         if self.first is None and row["call"]:
             self.first = max(self.started, time.monotonic() - row["call"])
 
     def seconds(self) -> float:
+        """Seconds since the start."""
         return time.monotonic() - self.started
 
     def starting(self) -> float:
+        """Seconds from the start until the first page was being read."""
         return 0.0 if self.first is None else self.first - self.started
 
 
 @dataclass(frozen=True)
 class CostEstimate:
-    """What reading an archive takes, or took."""
+    """The estimated or measured cost of reading an archive."""
 
     pages: int
     tokens: int
-    """of the answers"""
+    """tokens of the answers"""
     hours: float
-    """with all workers together"""
+    """duration, with all workers in parallel"""
     workers: int
     price: float
-    """of one worker in an hour"""
+    """of one worker per hour"""
     starting: float = 0.0
-    """of the hours those before the first page: a larger archive has them once, so a million pages leave them out"""
+    """the part of `hours` before the first page; it does not grow with the archive, so costs per page exclude it"""
 
     def __str__(self) -> str:
         per_million = (self.hours - self.starting) * self.workers * MILLION / max(1, self.pages)
@@ -61,7 +63,7 @@ class CostEstimate:
 
 
 def choose_sample(files: Sequence[File]) -> list[File]:
-    """Files at equal distances through the archive."""
+    """Files at equal distances in the list."""
     n = min(SAMPLE, len(files))
     return [files[i * len(files) // n] for i in range(n)]
 
@@ -75,11 +77,11 @@ def estimate(
     out: Path,
     clock: Clock,
 ) -> CostEstimate:
-    """Figures of a whole archive from a sample, also kept in `out` for the end to compare with.
+    """Estimate the cost of an archive from a sample. Also writes it to the folder `out`, for comparison after reading.
 
-    `count(files)`: their pages; `read(files, most)`: rows of at most so many pages of each, as a job gets them. What
-    a page takes is the time that a worker was busy with it (`spent`), not the model's seconds alone: the job's hours
-    have it all. `clock` was started with the command. Raises UserError when no page of the sample can be read.
+    `count(files)`: their number of pages. `read(files, most)`: rows of at most that many pages of each file, as in the
+    job. The cost of a page is the time that a worker was busy with it (`spent`), which is more than the time of the
+    model alone. `clock`: started with the command. Raises UserError if no page of the sample can be read.
     """
     sample = choose_sample(files)
     rows: list[dict[str, Any]] = []
@@ -101,6 +103,6 @@ def estimate(
 
 
 def read_estimate(out: Path) -> CostEstimate | None:
-    """The figures that `estimate` left in a folder."""
+    """The estimate that `estimate` wrote to a folder; None if there is none."""
     path = out / "estimate.json"
     return CostEstimate(**json.loads(path.read_text())) if path.is_file() else None

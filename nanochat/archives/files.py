@@ -1,7 +1,7 @@
-"""The files of an archive, wherever they lie, and the documents in them: pictures, PDFs, tar shards, rows of parquet.
+"""The files of an archive, local or remote, and the documents in them: images, PDFs, tar shards, rows of parquet files.
 
-An address is a path, a pattern, or whatever fsspec knows: s3://, gs://, hf://, https://. A document inside a container
-is called `shard.tar!/page.png` or `part.parquet!/12`.
+An address is a path, a pattern, or an address that fsspec supports: s3://, gs://, hf://, https://. A document in a
+container is named `shard.tar!/page.png` or `part.parquet!/12`.
 """
 
 import tarfile
@@ -25,25 +25,27 @@ CHANGES = ("etag", "ETag", "mtime", "updated", "LastModified", "last_commit")  #
 
 @dataclass(frozen=True)
 class File:
-    """One file of an archive."""
+    """A file of an archive."""
 
     address: str
     """a path, or an address with its scheme"""
     fingerprint: str
-    """changes when the file does"""
+    """changes when the file changes"""
 
     @property
     def is_container(self) -> bool:
+        """Whether it is a tar or parquet file, which holds many documents."""
         return self.address.lower().endswith((*TARS, ".parquet"))
 
     @property
     def is_local(self) -> bool:
+        """Whether it is a path on this machine."""
         return "://" not in self.address
 
 
 @contextmanager
 def _explained(address: str) -> Iterator[None]:
-    """Turn whatever a store raises into one clear line that names the address."""
+    """Context manager that turns any error of a storage library into a UserError that names the address."""
     try:
         yield
     except (UserError, MemoryError):
@@ -58,9 +60,10 @@ def _explained(address: str) -> Iterator[None]:
 
 
 def find_files(addresses: Sequence[str]) -> list[File]:
-    """All files that addresses name, each once; of a folder or bucket those that can hold documents, sorted.
+    """All files of the given addresses, each once.
 
-    Raises UserError for an address that is not there, cannot be reached, or holds no document, and for no address.
+    For a folder or bucket: the files in it that can contain documents, sorted. Raises UserError if there is no address,
+    or if one does not exist, cannot be reached, or contains no document.
     """
     if not addresses:
         raise UserError("nothing to read: nano-ocr batch SOURCE... --out DEST")
@@ -80,7 +83,7 @@ def find_files(addresses: Sequence[str]) -> list[File]:
 
 
 def _matching(fs: Any, path: str) -> list[dict[str, Any]]:
-    """What a store says of the files under a path: the file itself, a folder's, or a pattern's."""
+    """Information on the files of a path: the file itself, those in a folder, or those that match a pattern."""
     if any(sign in path for sign in "*?[") and not fs.exists(path):
         found = fs.glob(path, detail=True)
         if not found:
@@ -94,9 +97,9 @@ def _matching(fs: Any, path: str) -> list[dict[str, Any]]:
 
 
 def documents_in(file: File) -> Iterator[Source]:
-    """The documents of a file: itself, or what a container holds, one at a time in memory.
+    """The documents of a file: itself, or those in a container, one at a time in memory.
 
-    Raises UserError when the file cannot be read, or no further.
+    Raises UserError if the file cannot be read, also in the middle.
     """
     with _explained(file.address):
         if not file.is_container:
@@ -122,7 +125,7 @@ def _tar_members(address: str) -> Iterator[Source]:
 
 
 def _parquet_rows(address: str) -> Iterator[Source]:
-    """The first column of bytes, plain or as data sets of pictures have it: {"bytes": ..., "path": ...}."""
+    """The first column of bytes, either plain or in the format of image datasets: {"bytes": ..., "path": ...}."""
     import pyarrow.parquet as pq
 
     with fsspec.open(address, "rb") as stream:
@@ -139,7 +142,7 @@ def _parquet_rows(address: str) -> Iterator[Source]:
 
 
 def _holds_bytes(kind: Any) -> bool:
-    """Whether a pyarrow type is bytes, or a struct with a field of them."""
+    """Whether a pyarrow type is bytes, or a struct with such a field."""
     import pyarrow as pa
 
     if pa.types.is_struct(kind):

@@ -1,4 +1,4 @@
-"""The pages of an archive's files, opened one at a time."""
+"""The pages of the files of an archive, opened one at a time."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -16,9 +16,10 @@ IsDone = Callable[[str, int], bool]  # name of a document, number of its page
 def pages_in(
     file: File, selection: Selection, dpi: int, password: str, done: IsDone = lambda name, number: False
 ) -> Iterator[InputPage]:
-    """Every page of every document in a file but those that are done; what cannot be read is a failed page.
+    """Every page of every document in a file, except those for which `done(name, number)` is true.
 
-    All carry the file's own fingerprint, which is known before it is opened.
+    What cannot be opened is yielded as a failed page. All pages have the fingerprint of the file, since it is known
+    before the file is opened.
     """
     documents = _until_it_breaks(file)
     for document in documents:
@@ -38,7 +39,7 @@ def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
 
 
 def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:
-    """Pages to be read of all documents in a file; one that cannot be opened counts as the one row that it will be."""
+    """The number of selected pages of all documents in a file. A document that cannot be opened counts as one."""
     n_pages = 0
     for document in _until_it_breaks(file):
         try:

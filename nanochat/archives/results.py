@@ -1,6 +1,6 @@
-"""The results of a batch: a row for each page, from the ledger, as parquet or JSON lines.
+"""The results of a batch: one row for each page, from the ledger, as parquet or JSON lines.
 
-Both have the columns of SCHEMA, which is made from the fields of `Page`: a field that is new there is new here.
+Both have the columns of SCHEMA, which is derived from the fields of `Page`.
 """
 
 import json
@@ -23,7 +23,7 @@ ROWS = 1000  # in memory at one time
 
 
 def _arrow(kind: Any) -> pa.DataType:
-    """The type of a column that holds values of a Python type; of a dataclass, as `asdict` gives it."""
+    """The pyarrow type of a column with values of a Python type. A dataclass becomes a struct, as with `asdict`."""
     simple = {int: pa.int32(), float: pa.float32(), str: pa.string(), bool: pa.bool_(), PageState: pa.string()}
     if kind in simple:
         return simple[kind]
@@ -41,14 +41,17 @@ SCHEMA = pa.schema({name: _arrow(kind) for name, kind in {**ENDED, **get_type_hi
 
 
 def rows(ledger: Ledger) -> Iterator[dict[str, Any]]:
-    """Every page, in the order in which they came, with every column of SCHEMA; None where nothing was read."""
+    """Every page of the ledger, in order of arrival, with all columns of SCHEMA. Values that do not exist are None."""
     for source, page, _ in list(ledger.pages()):
         found = {"source": source, **page_record(ledger.entry(source, page))}
         yield {name: found.get(name) for name in SCHEMA.names}
 
 
 def write_results(ledger: Ledger, folder: Path, kind: str) -> Path:
-    """Write pages.parquet or pages.jsonl, whole or not at all; returns its path. Raises UserError on a full disk."""
+    """Write pages.parquet or pages.jsonl (`kind`), completely or not at all. Returns its path.
+
+    Raises UserError if the disk is full.
+    """
     path, found = folder / f"pages.{kind}", rows(ledger)
     with atomic_path(path) as temporary:
         if kind == "jsonl":

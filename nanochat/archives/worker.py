@@ -1,4 +1,4 @@
-"""What the processes of a batch do: some open pages, others read them with a model. Plain rows go between them."""
+"""The work of the processes of a batch: opening pages, and reading them with a model. They exchange plain rows."""
 
 import json
 import socket
@@ -26,16 +26,22 @@ BROKEN = "broken"  # state of a row that is no page: there is no model where it 
 
 @dataclass(frozen=True)
 class Opening:
-    """How pages are opened, and which are not."""
+    """Opens the pages of files, except those that are done."""
 
     selection: Selection
+    """which pages of each document are opened"""
     dpi: int
+    """resolution at which PDFs are rendered"""
     password: str
+    """of encrypted PDFs"""
     most: int | None = None
-    """pages of each file that are read; None: all"""
+    """most pages of each file; None: all"""
 
     def __call__(self, rows: Rows) -> Iterator[Rows]:
-        """One page after the other, of one file: `address`, `fingerprint`, and as JSON the pages that are `done`."""
+        """Yield the pages of files, one row each.
+
+        `rows`: columns `address`, `fingerprint`, and `done`, a JSON list of (name, page) to leave out.
+        """
         for address, fingerprint, done in zip(rows["address"], rows["fingerprint"], rows["done"]):
             known = {(name, number) for name, number in json.loads(done)}
             file = File(str(address), str(fingerprint))
@@ -69,10 +75,10 @@ def _page(rows: Rows, i: int) -> InputPage:
 
 
 class Reader:
-    """A model that turns opened pages into rows of the ledger; a page that it cannot read is a row that says why.
+    """A model that turns opened pages into rows of the ledger. A page that it cannot read is a row with the reason.
 
-    Where there is no model, because the machine has no such GPU or file, its rows have the state BROKEN and say why:
-    an error would only be found in pages of Ray's own.
+    If the model cannot be loaded, for example because a file is missing on that machine, all rows have the state BROKEN
+    and the reason. An exception would only appear in the logs of Ray.
     """
 
     def __init__(self, checkpoint: str, device: str, mode: str, max_vision_tokens: int | None, job: Job) -> None:
@@ -83,8 +89,11 @@ class Reader:
             self.broken = f"{socket.gethostname()}: {error}"
 
     def __call__(self, rows: Rows) -> Rows:
-        """Columns KEYS, `result` (JSON of what was read, or null), and two of seconds: `call`, of this call, and
-        `spent`, its equal share for each page."""
+        """Read pages. Returns the columns KEYS, `result`, `call` and `spent`.
+
+        `result` is JSON of what was read, or null. `call` is the duration of this call in seconds, and `spent` its
+        equal share for each page.
+        """
         if self.broken:
             values = ("", 0, True, BROKEN, self.broken, "", "", 0.0, 0.0)
             return {key: [value] for key, value in zip((*KEYS, *READ_KEYS), values)}

@@ -1,7 +1,7 @@
-"""Where the model looked while it wrote: the attention of the answer's tokens to those of the picture.
+"""Where on the image the model looked: the attention from the tokens of an answer to the vision tokens.
 
-One more pass over the prompt and the finished answer, all of it at one time, in which each layer's queries and keys
-are taken down: what decoding computed, without slowing it.
+It is computed after decoding, which it does not slow down: one more pass over the prompt and the finished answer
+records the queries and keys of each layer.
 """
 
 import numpy as np
@@ -14,11 +14,11 @@ from nanochat.image_process import ImageViews
 from nanochat.lines.boxes import Box
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 
-CHUNK = 256  # tokens of the answer whose weights exist at one time
+CHUNK = 256  # tokens of the answer whose attention weights are in memory at a time
 
 
 def _listen(model: NanoDeepseekOCR, embeds: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Queries and keys of each layer, (T, heads x D), before they are turned and normed."""
+    """Queries and keys of each layer, (T, heads x D) each, before rotary embeddings and norm. `embeds`: (1, T, C)."""
     heard: list[Tensor] = []
 
     def hear(module: nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -36,10 +36,11 @@ def _listen(model: NanoDeepseekOCR, embeds: Tensor) -> list[tuple[Tensor, Tensor
 
 @torch.inference_mode()
 def picture_attention(model: NanoDeepseekOCR, prompt: list[int], answer: list[int], views: ImageViews) -> Tensor:
-    """How much each token of an answer drew from each token that shows a part of the picture.
+    """Attention weights from each token of an answer to the vision tokens, averaged over layers and heads.
 
-    Float32 (tokens of the answer, tokens that show a part: `layout.is_picture()`), in their order; the mean over all
-    layers and heads of the attention weights. `prompt` has one picture, `views`.
+    `prompt` and `answer`: token ids; the prompt has one image, `views`. Returns float32 (len(answer), P) on the CPU,
+    where P is the number of vision tokens that show a part of the image (`layout.is_picture()`), in their order.
+    Row i is the attention of the position that predicts token i of the answer.
     """
     device, config = model.device, model.config.gpt
     ids = torch.tensor([prompt + answer], device=device)
@@ -62,10 +63,11 @@ def picture_attention(model: NanoDeepseekOCR, prompt: list[int], answer: list[in
 
 
 def line_attention(attention: Tensor, lines: list[list[int]]) -> Tensor:
-    """How much each line of an answer (lists of its tokens) drew from each place: (lines, places), each line sums to 1.
+    """The share of attention of each line of an answer to each place on the image: float32 (L, P), rows sum to 1.
 
-    What all lines look at says nothing about one of them: a place counts by the part of its attention that it gets
-    from this line.
+    `attention`: (tokens, P), from `picture_attention`. `lines`: for each line, the positions of its tokens in the
+    answer. The mean attention a[l, p] of a line is weighted by a[l, p] / sum_l a[l, p], because a place that all lines
+    attend to says nothing about any one of them.
     """
     drawn = torch.stack([attention[tokens].mean(0) for tokens in lines])  # (L, P)
     own = drawn.square() / drawn.sum(0).clamp(min=1e-12)
@@ -73,7 +75,11 @@ def line_attention(attention: Tensor, lines: list[list[int]]) -> Tensor:
 
 
 def attended_box(shares: Tensor, places: Tensor | np.ndarray) -> Box:
-    """The box around the places (P, 4) that one line drew from most: those with over half as much as the first."""
+    """The box (left, top, right, bottom), in pixels, around the places that one line attends to most.
+
+    `shares`: (P,), the row of the line in `line_attention`. `places`: (P, 4), boxes of the places in pixels. The box
+    contains the places with at least half the largest share.
+    """
     places = torch.as_tensor(places)
     chosen = places[shares >= shares.max() / 2]
     left, top = chosen[:, :2].min(0).values.tolist()

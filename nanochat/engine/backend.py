@@ -1,7 +1,9 @@
-"""What the engine asks of whatever runs a model: encode pictures, read tokens, take a step, say what is likely.
+"""`Backend`: the interface between the engine and the library that runs the model (PyTorch or ONNX Runtime).
 
-Above it everything is written once: batching, constraints, loops, near ties, sampling's settings. Features and logits
-are arrays of the backend's own kind, which the engine only hands on, indexes by rows and assigns to.
+A backend encodes images, runs prompts and decoding steps, and samples tokens. Batching, constraints, loop detection
+and the recomputation of near ties are written once, on top of this interface. Features and logits are arrays of the
+backend's own type (a torch tensor or a NumPy array). The engine only passes them on, indexes them by row and assigns
+to rows.
 """
 
 from abc import ABC, abstractmethod
@@ -14,86 +16,90 @@ if TYPE_CHECKING:
     from nanochat.model_config import ModelConfig
 
 Features = Any
-"""of one picture: its tokens, float32 (n_tokens, C)"""
+"""the vision tokens of one image, float32 (n_tokens, C)"""
 Logits = Any
-"""float32 (B, V); row b can be taken and assigned to as `logits[b]`"""
+"""float32 (B, V); `logits[b]` is row b, which can also be assigned to"""
 
 
 class Cache(Protocol):
-    """Keys and values of the tokens that rows hold so far; see `nanochat.gpt.KVCache`."""
+    """A KV cache of several rows, such as `nanochat.gpt.KVCache`."""
 
     lengths: list[int]
+    """number of tokens that each row holds"""
 
-    def join(self, other: Any, sources: Sequence[int] = (0,)) -> None: ...
+    def join(self, other: Any, sources: Sequence[int] = (0,)) -> None:
+        """Append the rows `sources` of another cache of the same backend as new last rows."""
 
-    def leave(self, row: int) -> None: ...
+    def leave(self, row: int) -> None:
+        """Remove a row. The last row moves to its index."""
 
 
 class Backend(ABC):
-    """A model and what runs it. For one thread."""
+    """A model, run by one library on one device. Not thread-safe: all calls must come from one thread."""
 
     config: "ModelConfig"
     device: Any
     """a torch.device, or `cpu`"""
     exact: bool
-    """whether rows that are computed together round so little that near ties can be told: float32"""
+    """whether logits are computed in float32 throughout, so that they differ by only about 1e-5 with the batch"""
 
     def context(self) -> AbstractContextManager:
-        """What the calls of one pass run in, and changes of the logits that they gave."""
+        """Context manager for the calls of one pass and for changes to the logits that they return."""
         return nullcontext()
 
     @abstractmethod
     def encode(self, images: "Sequence[ImageViews]") -> list[Features]:
-        """Each picture's tokens; views of equal size are encoded together."""
+        """Encode images: for each, its vision tokens, float32 (n_tokens, C). Views of one size are encoded together.
+
+        Raises UserError if a view is too large for the model or memory runs out.
+        """
 
     @abstractmethod
     def new_cache(self, rows: int) -> Cache:
-        """An empty cache."""
+        """An empty cache of `rows` rows."""
 
     @abstractmethod
     def read(
         self, rows: Sequence[Sequence[int]], features: Sequence[Features], cache: Cache | None, skip: int = 0
     ) -> Logits:
-        """Read tokens of each row after what the cache holds, which they join: the next logits of each row.
+        """Run the model on several tokens of each row: the logits (B, V) that follow each row's last token.
 
-        Rows of different lengths are padded meanwhile. `features` fill the image tokens in order, but for the first
-        `skip` of their tokens, which were read before. Without a cache each row is read from its beginning, and
-        forgotten.
+        `rows`: token ids, possibly of different lengths (they are padded). With a `cache`, they continue the rows of
+        the cache and are appended to it. Without one, each row is a complete sequence and nothing is kept.
+        `features`: vision tokens of the images, concatenated in order; after leaving out the first `skip` of them,
+        which earlier calls used, they replace the `<|image|>` tokens of `rows`.
         """
 
     @abstractmethod
     def step(self, cache: Cache, tokens: Sequence[int]) -> Logits:
-        """Read one token more of each row of the cache: the next logits of each row."""
+        """Run one decoding step: append `tokens`, one for each row, to the cache and return the next logits (B, V)."""
 
     @abstractmethod
     def copy(self, logits: Logits) -> Logits:
-        """The same logits in memory of their own."""
+        """A copy of the logits that shares no memory with them."""
 
     @abstractmethod
     def leads(self, logits: Logits) -> list[float]:
-        """By how much the likeliest token of each row leads the second; infinite where all possible ones are equal."""
+        """For each row, the largest logit minus the second largest.
+
+        Infinity for a row whose finite logits are all equal: recomputing it could not decide between them.
+        """
 
     @abstractmethod
     def likeliest(self, logits: Logits) -> list[int]:
-        """The likeliest token of each row."""
+        """The id of the token with the largest logit of each row."""
 
     @abstractmethod
     def probabilities(self, logits: Logits, chosen: Sequence[int]) -> list[float]:
-        """What each row gives the token that was chosen for it."""
+        """For each row, the softmax probability of the token id in `chosen`."""
 
     @abstractmethod
     def random(self, seed: int) -> Any:
-        """A source of random numbers, for `draw`."""
+        """A seeded random number generator to pass to `draw`."""
 
     @abstractmethod
     def draw(self, logits: Logits, temperature: float, top_k: int | None, random: Any) -> int:
-        """A token drawn from logits (V,), among the `top_k` likeliest where that is given."""
+        """Sample a token id from softmax(logits / temperature), with logits of shape (V,) and temperature > 0.
 
-
-def backend_of(model: Any) -> Backend:
-    """The backend of an engine's model: itself, or torch's, where it is a NanoDeepseekOCR."""
-    if isinstance(model, Backend):
-        return model
-    from nanochat.engine.torch_backend import TorchBackend  # only here: ONNX graphs are read without torch
-
-    return TorchBackend(model)
+        With `top_k`, only that many tokens with the largest logits can be drawn.
+        """

@@ -1,11 +1,11 @@
-"""Continuous batching: prompts are read a piece at a time, answers grow together, rows come and go between steps.
+"""Continuous batching: prompts are processed in pieces, and rows join and leave the batch between decoding steps.
 
-The same text, always. Rows that are computed together round otherwise than a row by itself, by about 1e-5 of a logit
-in float32. So wherever the two likeliest tokens lie closer than MARGIN, the greedy choice is made again from a pass
-over the row's pictures and whole text by itself, without a cache: what decides then depends on nothing but the row. As
-long as rounding stays under half the margin, an answer at temperature 0 has the same tokens in any company and any
-order, and they are those of `NanoDeepseekOCR.generate`. In bfloat16 and with weights at 8 bits rounding is more, and
-no choice is made again.
+The output does not depend on the batch. In float32, the logits of a row that is computed together with others differ
+from those of the row alone by about 1e-5. So if the two most likely tokens of a row are closer than MARGIN, the greedy
+choice is *rechecked*: made from a pass over the images and the whole text of that row alone, without a cache. As long
+as rounding errors stay below half the margin, an answer at temperature 0 has the same tokens whatever else is in the
+batch, and they are those of `NanoDeepseekOCR.generate`. In bfloat16 and with 8-bit weights rounding errors are larger
+than any useful margin. There no choice is rechecked, and the output may vary with the batch.
 """
 
 import math
@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from nanochat.engine.backend import Backend, Cache, Features, Logits, backend_of
+from nanochat.engine.backend import Backend, Cache, Features, Logits
 from nanochat.engine.constraints import Constraint, Forbid, NoRepeatNgram
 from nanochat.engine.loops import LoopWatch
 from nanochat.errors import UserError
@@ -24,48 +24,51 @@ from nanochat.image_process import ImageViews
 if TYPE_CHECKING:
     from nanochat.engine.fixed_step import FixedStep
 
-CHUNK = 512  # tokens of prompts that are read between two steps of the answers
-PIXELS = 512 * 512  # of pictures, likewise, where there are several
-MARGIN = 1e-3  # of two logits in float32; bfloat16, and weights at 8 bits, round too much for a promise
+CHUNK = 512  # most prompt tokens processed between two decoding steps
+PIXELS = 512 * 512  # most pixels of several prompts' images that are encoded between two decoding steps
+MARGIN = 1e-3  # difference of the two largest logits of a row, in float32, below which the choice is rechecked
 
 
 @dataclass
 class Generation:
-    """What the model answered to one prompt; grows while it is streamed."""
+    """The answer to one prompt. While it is streamed, this object grows."""
 
     tokens: list[int] = field(default_factory=list)
-    """the answer, without the token that ended it; of a loop, its first copy"""
+    """ids of the answer, without the token that ended it; of a repetition that was stopped, only the first copy"""
     probabilities: list[float] = field(default_factory=list)
-    """what the model gave each choice, whatever the temperature; one more than `tokens` when the model ended it"""
+    """probability of each chosen token, at temperature 1 and without constraints; includes the token that ended the
+    answer, if there is one"""
     stopped: str | None = None
-    """None while it grows; `end`: the model ended it; `length`: it has max_tokens; `context`: there is no more room;
-    `loop`: it repeated itself; `time`: its time was over; `cancelled`: nobody wants it any more"""
+    """why the answer ended, or None if it has not: `end`: the model ended it; `length`: it reached max_tokens;
+    `context`: it reached the end of the model's context; `loop`: it repeated itself; `time`: it reached its time limit;
+    `cancelled`: the caller cancelled it"""
     dropped: int = 0
-    """tokens of loops that were said after `tokens` and taken away"""
+    """how many generated tokens were removed because they only repeated earlier ones"""
     repaired: bool = False
-    """it repeated itself once, went on from the text before the loop, and did not do it again"""
+    """whether the answer repeated itself once, was continued from before the repetition, and then did not repeat itself
+    again"""
 
     @property
     def mean_probability(self) -> float:
-        """How sure the model was on average of its choices, the ending included; 1 before the first."""
+        """The mean of `probabilities`; 1 if there are none yet."""
         return sum(self.probabilities) / len(self.probabilities) if self.probabilities else 1.0
 
     @property
     def min_probability(self) -> float:
-        """How sure the model was of its least sure choice; 1 before the first."""
+        """The smallest of `probabilities`; 1 if there are none yet."""
         return min(self.probabilities, default=1.0)
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How the next token is chosen. Raises UserError for values that have no meaning."""
+    """How the next token is chosen. Raises UserError if a value is out of range."""
 
     temperature: float = 0.0
-    """0: the likeliest token; above: drawn, the flatter the higher"""
+    """0: always the most likely token; above 0: sampled from softmax(logits / temperature)"""
     top_k: int | None = None
-    """draw among this many likeliest tokens"""
+    """sample only among this many most likely tokens; None: among all"""
     seed: int = 42
-    """equal seeds draw equal tokens from equal probabilities"""
+    """seed of the random number generator of the answer"""
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
@@ -76,35 +79,35 @@ class Sampling:
 
 @dataclass(eq=False)
 class Answer:
-    """One row of the batch: an answer that grows, and the rules that it grows by."""
+    """One row of the batch: an answer that is being generated, and its settings."""
 
     limit: tuple[int, str]
-    """how many tokens at most, and the reason that ends it there"""
+    """(most tokens of the answer, value of `Generation.stopped` when it has that many)"""
     sampling: Sampling = Sampling()
     constraints: tuple[Constraint, ...] = ()
     watch: LoopWatch | None = None
-    """notices loops; None: they go on"""
+    """detects repetition; None: repetition is not stopped"""
     retry: bool = False
-    """after a loop, go on once from the text before it, without repeated runs of 30 tokens"""
+    """continue once from before a repetition, with `NoRepeatNgram` added to the constraints"""
     deadline: float | None = None
-    """time.monotonic() at which it ends"""
+    """value of time.monotonic() at which generation stops; None: no time limit"""
     cancelled: bool = False
-    """set it from anywhere: the row leaves before the next step"""
+    """set this, from any thread, to stop the answer before the next step"""
     generation: Generation = field(default_factory=Generation)
     last: int = 0
-    """the token chosen last, an ending one included"""
+    """id of the last chosen token, even if it ended the answer"""
 
     def __post_init__(self) -> None:
-        self.random: Any = None  # the backend's, made when the first token is drawn
+        self.random: Any = None  # the backend's random number generator, created when the first token is sampled
 
     @property
     def settled(self) -> int:
-        """How many of its tokens no loop will take away again: what may be shown."""
+        """How many of the tokens are final: loop detection will not remove them, so they can be shown to the user."""
         tokens, watch = self.generation.tokens, self.watch
         return len(tokens) - watch.repeated if watch is not None and self.generation.stopped is None else len(tokens)
 
     def check_clock(self) -> bool:
-        """Whether it is wanted no more or its time is over, which ends it."""
+        """End the answer if it was cancelled or its deadline has passed. Returns whether it has ended at all."""
         if self.generation.stopped is None:
             if self.cancelled:
                 self.generation.stopped = "cancelled"
@@ -113,7 +116,11 @@ class Answer:
         return self.generation.stopped is not None
 
     def extend(self, token: int, probability: float, end_tokens: set[int]) -> bool:
-        """Take the token that was chosen. Returns whether the row stepped back, to go on from before a loop."""
+        """Append a chosen token and its probability, and end the answer if it must end here.
+
+        `end_tokens`: ids that end an answer. Returns True if the answer repeated itself and was reset to the text
+        before the repetition, so that the KV cache must be shortened too.
+        """
         generation, self.last = self.generation, token
         generation.probabilities.append(probability)
         if token in end_tokens:
@@ -147,22 +154,22 @@ class Answer:
 
 @dataclass(eq=False)
 class Prompt:
-    """A text and its pictures, read once for all of its answers."""
+    """A prompt with its images, and the answers to generate for it. It is processed once for all answers."""
 
     tokens: list[int]
     images: Sequence[ImageViews]
     answers: list[Answer]
     request: object = None
-    """whose it is: those that wait are taken in turn, one of each request"""
+    """identifies the request that the prompt belongs to: waiting prompts are taken from the requests in turn"""
 
     def __post_init__(self) -> None:
         self.request = self.request or self
-        self.features: list[Features] = []  # of each picture, encoded by itself
+        self.features: list[Features] = []  # vision tokens of each image, encoded alone
         self.cache: Cache | None = None
 
     @property
     def pixels(self) -> int:
-        """Of all views."""
+        """Number of pixels of all views of all images."""
         layouts = [image.layout for image in self.images]
         return sum(
             layout.view[0] * layout.view[1] + layout.tile_grid[0] * layout.tile_grid[1] * layout.tile_size**2
@@ -170,14 +177,17 @@ class Prompt:
         )
 
     def own_features(self, backend: Backend) -> list[Features]:
-        """Of each of its pictures, encoded by itself, which no other prompt has touched."""
+        """The vision tokens of each image, encoded alone, so that no other prompt influences their rounding."""
         while len(self.features) < len(self.images):
             self.features += backend.encode([self.images[len(self.features)]])
         self.images = []
         return self.features
 
     def read_piece(self, backend: Backend) -> Logits | None:
-        """Read one bounded piece: a picture, or a chunk of tokens. Returns the next logits (1, V) at the end."""
+        """Process the next piece of the prompt: encode one image, or run CHUNK tokens through the model.
+
+        Returns the logits (1, V) of the first token of the answer after the last piece, None before.
+        """
         if len(self.features) < len(self.images):
             self.features += backend.encode([self.images[len(self.features)]])
             return None
@@ -191,24 +201,25 @@ class Prompt:
 
 
 class Scheduler:
-    """Reads prompts and lets their answers grow, together, as many as `max_rows` at a time. For one thread.
+    """Processes prompts and generates up to `max_rows` answers at a time, in one batch. Not thread-safe.
 
-    `model`: a NanoDeepseekOCR, or a backend. With a `fixed` step all rows go through that, else through the backend's.
+    `end_tokens`: ids that end an answer. `fixed`: if given, decoding steps run through it (a recorded CUDA graph)
+    instead of the backend.
     """
 
-    def __init__(self, model: Any, end_tokens: set[int], max_rows: int, fixed: "FixedStep | None" = None) -> None:
-        self.backend, self.end_tokens, self.max_rows, self.fixed = backend_of(model), end_tokens, max_rows, fixed
+    def __init__(self, backend: Backend, end_tokens: set[int], max_rows: int, fixed: "FixedStep | None" = None) -> None:
+        self.backend, self.end_tokens, self.max_rows, self.fixed = backend, end_tokens, max_rows, fixed
         self.waiting: deque[Prompt] = deque()
         self.rows: list[tuple[Prompt, Answer]] = []
-        self.second_looks = 0
-        """greedy choices so far that were made again from the row by itself"""
+        self.rechecks = 0
+        """number of greedy choices so far that were rechecked"""
         self._reading: list[Prompt] = []
         self._cache: Cache | None = None
 
     def submit(self, prompt: Prompt) -> None:
-        """Queue a prompt, in its request's turn, behind those that wait; its answers join the batch together."""
+        """Queue a prompt. Requests take turns: the first waiting prompt of each request, then the second, and so on."""
         assert 0 < len(prompt.answers) <= self.max_rows
-        turns: Counter[object] = Counter()  # how many of each request come before a place
+        turns: Counter[object] = Counter()  # how many prompts of each request come before `place`
         own = sum(other.request is prompt.request for other in self.waiting)
         place = 0
         for other in self.waiting:
@@ -220,21 +231,24 @@ class Scheduler:
 
     @property
     def reading(self) -> bool:
-        """Whether a prompt waits or is being read."""
+        """Whether a prompt is waiting or being processed."""
         return bool(self.waiting or self._reading)
 
     @property
     def busy(self) -> bool:
-        """Whether anything is left to do."""
+        """Whether any prompt or answer is unfinished."""
         return bool(self.reading or self.rows)
 
     def step(self) -> list[Answer]:
-        """A piece of the next prompt, if there is room, and a token for the rows that were there: who changed."""
+        """`decode`, then `fill`: one token for every row, then a piece of the next prompt. Returns changed answers."""
         changed = self.decode()
         return changed + self.fill()
 
     def fill(self) -> list[Answer]:
-        """Read a piece of the next prompts; when it is the last, the answers join. Returns the answers that changed."""
+        """Process a piece of the next prompts, if there is room for them in the batch.
+
+        After the last piece their answers join the batch with their first tokens. Returns the answers that changed.
+        """
         with self.backend.context():
             return self._fill()
 
@@ -265,13 +279,13 @@ class Scheduler:
         return [answer for prompt in prompts for answer in prompt.answers]
 
     def _read_together(self, prompts: list[Prompt]) -> tuple[Cache, Logits]:
-        """Read several short prompts at once: a cache with a row of each, and their next logits (B, V)."""
+        """Process short prompts in one pass. Returns a cache with one row each, and their next logits (B, V)."""
         features = self.backend.encode([image for prompt in prompts for image in prompt.images])
         cache = self.backend.new_cache(len(prompts))
         return cache, self.backend.read([prompt.tokens for prompt in prompts], features, cache)
 
     def _forget(self) -> list[Answer]:
-        """Take out prompts that nobody wants any more or whose time is over; returns their answers."""
+        """Remove prompts all of whose answers have been cancelled or have timed out. Returns those answers."""
         gone = [
             prompt
             for prompt in [*self._reading, *self.waiting]
@@ -283,7 +297,7 @@ class Scheduler:
         return [answer for prompt in gone for answer in prompt.answers]
 
     def _next_prompts(self) -> list[Prompt]:
-        """The next that waits and finds room, and those behind it that are short enough to be read together with it."""
+        """Take the next waiting prompt, if its answers fit the batch, and those behind it that fit the same pass."""
         taken: list[Prompt] = []
         room, pixels, longest = self.max_rows - len(self.rows), PIXELS, 0
         while self.waiting:
@@ -296,7 +310,7 @@ class Scheduler:
         return taken
 
     def decode(self) -> list[Answer]:
-        """One token more for every row; rows that end leave. Returns the answers that changed."""
+        """Generate one token for every row, and remove rows that have ended. Returns the answers that changed."""
         answers = [answer for _, answer in self.rows]
         self._drop([answer.check_clock() for answer in answers])
         if self.rows:
@@ -310,10 +324,10 @@ class Scheduler:
         return answers
 
     def _choose(self, logits: Logits, first: int) -> None:
-        """Choose the next tokens of the rows from `first` on, from their logits (B, V); those that end leave."""
+        """Choose the next token of each row from index `first` on, given their logits (B, V). Removes rows that end."""
         rows, cache, backend = self.rows[first:], self._cache, self.backend
         assert cache is not None
-        own = backend.copy(logits) if any(answer.constraints for _, answer in rows) else logits
+        unconstrained = backend.copy(logits) if any(answer.constraints for _, answer in rows) else logits
         for row, (_, answer) in enumerate(rows):
             self._ban(logits[row], answer)
         chosen, leads = backend.likeliest(logits), backend.leads(logits)
@@ -321,11 +335,11 @@ class Scheduler:
             if answer.sampling.temperature:
                 chosen[row] = self._draw(logits[row], answer)
             elif backend.exact and leads[row] < MARGIN:
-                own[row] = self._look_again(prompt, answer)
-                logits[row] = own[row]
-                self._ban(logits[row], answer)
-                chosen[row] = int(logits[row].argmax())
-        probabilities = backend.probabilities(own, chosen)
+                alone = self._logits_alone(prompt, answer)
+                unconstrained[row] = alone
+                self._ban(alone, answer)
+                chosen[row] = int(alone.argmax())
+        probabilities = backend.probabilities(unconstrained, chosen)
         for row, (token, probability) in enumerate(zip(chosen, probabilities), start=first):
             prompt, answer = self.rows[row]
             if answer.extend(token, probability, self.end_tokens):
@@ -333,7 +347,7 @@ class Scheduler:
         self._drop([answer.generation.stopped is not None for _, answer in self.rows])
 
     def _ban(self, logits: Logits, answer: Answer) -> None:
-        """Make the tokens (V,) impossible that the answer's constraints forbid."""
+        """Set the logits (V,) of tokens that the constraints of the answer ban to -inf, in place."""
         for constraint in answer.constraints:
             banned = constraint.banned(answer.generation.tokens)
             if banned:
@@ -345,14 +359,14 @@ class Scheduler:
             answer.random = self.backend.random(sampling.seed)
         return self.backend.draw(logits, sampling.temperature, sampling.top_k, answer.random)
 
-    def _look_again(self, prompt: Prompt, answer: Answer) -> Logits:
-        """The logits (V,) of a row's next token, from its whole text by itself."""
-        self.second_looks += 1
+    def _logits_alone(self, prompt: Prompt, answer: Answer) -> Logits:
+        """For a recheck: the next logits (V,) of one row, from a pass over its images and whole text alone."""
+        self.rechecks += 1
         tokens = [*prompt.tokens, *answer.generation.tokens]
         return self.backend.read([tokens], prompt.own_features(self.backend), None)[0]
 
     def _drop(self, ended: list[bool]) -> None:
-        """Take the rows that have ended out of the batch; the last row takes the place of each."""
+        """Remove the rows whose flag in `ended` is set. The last row moves to the index of a removed one."""
         assert self._cache is not None or not self.rows
         for row in reversed([row for row, has_ended in enumerate(ended) if has_ended]):
             assert self._cache is not None

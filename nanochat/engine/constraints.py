@@ -1,4 +1,4 @@
-"""What an answer may not say next: small rules that are put together freely, each a function of the answer so far."""
+"""Constraints: rules that ban tokens from coming next, given the answer so far. They can be combined freely."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -6,29 +6,20 @@ from typing import Protocol
 
 
 class Constraint(Protocol):
-    """A rule about the next token."""
+    """A rule that bans tokens from coming next."""
 
     def banned(self, tokens: Sequence[int]) -> Collection[int]:
-        """Tokens that may not follow the answer's `tokens`."""
-
-
-@dataclass(frozen=True)
-class Suppress:
-    """Tokens that are never said."""
-
-    tokens: frozenset[int]
-
-    def banned(self, tokens: Sequence[int]) -> Collection[int]:
-        return self.tokens
+        """Ids that must not come next after the answer so far, `tokens` (ids, without the prompt)."""
 
 
 @dataclass(frozen=True)
 class Forbid:
-    """One token that may not stand at one place; the rest of the answer is free."""
+    """Bans one token at one position of the answer."""
 
     token: int
+    """the banned id"""
     place: int
-    """how many tokens of the answer come before it"""
+    """the position, counted from 0"""
 
     def banned(self, tokens: Sequence[int]) -> Collection[int]:
         return (self.token,) if len(tokens) == self.place else ()
@@ -36,18 +27,20 @@ class Forbid:
 
 @dataclass(frozen=True)
 class NoRepeatNgram:
-    """No run of `size` tokens stands twice within the last `window` tokens of the answer.
+    """Bans every token that would complete a run of `size` tokens that is already among the last `window` tokens.
 
-    The defaults are those of DeepSeek-OCR's own inference [architecture facts, section 3].
+    The default size and window are those of DeepSeek-OCR's inference code.
     """
 
     size: int = 30
+    """length of a run, in tokens"""
     window: int = 90
+    """how many of the last tokens are searched for the run"""
     allowed: frozenset[int] = frozenset()
-    """tokens that are never banned, such as the tags of table cells"""
+    """ids that are never banned, such as the tags of table cells"""
 
     def banned(self, tokens: Sequence[int]) -> Collection[int]:
-        n = self.size - 1  # the run that would be completed by the next token
+        n = self.size - 1  # tokens of a run before the one that completes it
         if len(tokens) < self.size:
             return ()
         if not n:

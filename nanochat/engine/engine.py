@@ -1,13 +1,13 @@
-"""Reading on from a prompt: one pass over it, then one token at a time with a KV cache, many rows together.
+"""`Engine`: generation with a KV cache, one pass over the prompt and then one token at a time, many rows together.
 
-`generate` streams several samples of one prompt, `stream_batch` the answers to many prompts, `generate_batch` waits
-for them, where there are many a bounded number at a time; all three are a `Scheduler` (`batching.py`) with something
-to do. They read the prompt's pictures once, send the last position alone through the head, never emit `<|image|>`, and
-at temperature 0 give the tokens of `NanoDeepseekOCR.generate`.
+`generate` streams several samples of one prompt, `stream_batch` streams the answers to many prompts, and
+`generate_batch` returns the finished answers, with a bounded number of rows at a time. All three use a `Scheduler`
+(`batching.py`). They encode the images of a prompt once, apply the output head to the last position only, never
+generate `<|image|>`, and at temperature 0 produce the tokens of `NanoDeepseekOCR.generate`.
 
-How far a row may go: `max_tokens` further tokens, as long as the rotary tables (ten times the config's sequence_len)
-reach; without `max_tokens`, to sequence_len, the longest text that the model was made for. An answer that repeats
-itself without end is stopped (`loops.py`), but not in `generate`, which is the model as it is.
+Length of an answer: at most `max_tokens`, and prompt plus answer at most the length of the rotary tables (ten times
+the config's sequence_len). Without `max_tokens`, prompt plus answer are at most sequence_len. `stream_batch` and
+`generate_batch` stop an answer that repeats itself without end (`loops.py`); `generate` does not.
 """
 
 import time
@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from nanochat.engine.backend import Backend
 from nanochat.engine.batching import Answer, Generation, Prompt, Sampling, Scheduler
 from nanochat.engine.constraints import Constraint
+from nanochat.engine.loading import backend_of
 from nanochat.engine.loops import LoopGuard
 from nanochat.errors import UserError
 from nanochat.image_process import ImageViews, expand_image_tokens
@@ -34,49 +35,69 @@ __all__ = ["Engine", "Generation", "Guard", "Sampling"]
 
 @dataclass(frozen=True)
 class Guard:
-    """What an answer may not say, and what ends it besides the model and the room."""
+    """Limits of an answer besides its length: banned tokens, repetition, time."""
 
     constraints: tuple[Constraint, ...] = ()
+    """rules for tokens that must not come next"""
     stop_loops: bool = True
-    """stop an answer that repeats itself, and keep the text before the loop"""
+    """stop an answer that repeats itself, and keep only the first copy of what it repeats"""
     rows: int | None = None
-    """how many rows of text the page has, where that is known: more equal rows than these are a loop"""
+    """how many rows of text the page has, if known: more equal rows than that are repetition; None: 100"""
     retry: bool = False
-    """after a loop, go on once from the text before it, without repeated runs of 30 tokens"""
+    """continue an answer once from before its repetition, with `NoRepeatNgram` added to the constraints"""
     seconds: float | None = None
-    """time for the whole answer, waiting included"""
+    """time limit of the answer, including the time that it waits; None: no limit"""
 
 
 NO_GUARD = Guard(stop_loops=False)
 GREEDY = Sampling()
-KEPT_BUSY = 0.75  # of the rows that may grow together; under it new prompts are read, several in one pass
+KEPT_BUSY = 0.75  # share of the rows of a batch; when no more are in use, further prompts are processed together
 
 
 def prompts_about(tokenizer: RustBPETokenizer, prompt: str, views: Sequence[ImageViews]) -> list[list[int]]:
-    """The tokens that ask `prompt`, which has one `<image>`, about each picture, with room for its vision tokens."""
+    """Token ids that ask the same `prompt`, which has one `<image>`, about each image (given by its views).
+
+    `<|image|>` is repeated for each vision token of the image. Raises UserError if `prompt` has no `<image>`.
+    """
     ids = tokenizer.render_for_completion({"messages": [{"role": "user", "content": prompt}], "images": [None]})
     image_token_id = tokenizer.encode_special("<|image|>")
     return [expand_image_tokens(ids, image_token_id, [view.layout.n_tokens]) for view in views]
 
 
+def conversation_tokens(
+    tokenizer: RustBPETokenizer, conversation: dict[str, Any], views: Sequence[ImageViews]
+) -> list[int]:
+    """Token ids of the prompt for the next answer in a conversation; a final message of the assistant is left out.
+
+    `views`: of each image of the conversation, in order. `<|image|>` is repeated for each vision token of its image.
+    Raises UserError if the number of `<image>` placeholders differs from the number of images.
+    """
+    ids = tokenizer.render_for_completion(conversation)
+    return expand_image_tokens(ids, tokenizer.encode_special("<|image|>"), [view.layout.n_tokens for view in views])
+
+
 class Engine:
-    """Generates with a model and its tokenizer, which says which tokens end an answer."""
+    """Generates answers with a model.
+
+    `model`: a NanoDeepseekOCR, or a Backend. `tokenizer`: the tokenizer of the model. The weights must not change
+    while the engine is in use.
+    """
 
     def __init__(self, model: "NanoDeepseekOCR | Backend", tokenizer: RustBPETokenizer) -> None:
         self.model: Any = model
         self.end_tokens = {tokenizer.encode_special("<|assistant_end|>"), tokenizer.get_bos_token_id()}
         self.loops = LoopGuard(tokenizer)
         self.copies: dict[Any, Any] = {}
-        """of the GPT in other dtypes, made when they are first wanted: the weights must not change any more"""
+        """dtype -> copy of the GPT with its linear layers in that dtype, for CUDA graphs; created on first use"""
 
     def scheduler(self, max_rows: int) -> Scheduler:
-        """An empty batch of this model, with room for `max_rows` answers at a time."""
+        """A new, empty Scheduler for this model that generates at most `max_rows` answers at a time."""
         fixed = None
         if getattr(self.model.device, "type", "cpu") == "cuda":
             from nanochat.engine.fixed_step import FixedStep
 
             fixed = FixedStep(self.model, self.copies)
-        return Scheduler(self.model, self.end_tokens, max_rows, fixed)
+        return Scheduler(backend_of(self.model), self.end_tokens, max_rows, fixed)
 
     def prompt(
         self,
@@ -86,9 +107,11 @@ class Engine:
         samplings: Sequence[Sampling],
         guard: Guard,
     ) -> Prompt:
-        """A prompt for a scheduler, with an answer to come for each of `samplings`.
+        """A Prompt to submit to a scheduler, with one answer for each of `samplings`.
 
-        Raises UserError when it is empty, leaves no room for an answer, or has other pictures than places for them.
+        `tokens`: ids of the prompt, with `<|image|>` repeated for each vision token of `images`.
+        Raises UserError if the prompt is empty or leaves no room for an answer, or if its number of `<|image|>` tokens
+        does not match the images.
         """
         limit = self._limit(tokens, max_tokens)
         check_places([tokens.count(self.model.config.image_token_id)], [image.layout.n_tokens for image in images])
@@ -112,8 +135,12 @@ class Engine:
         guard: Guard | Sequence[Guard],
         order: Sequence[int] | None = None,
     ) -> Iterator[Prompt]:
-        """Several prompts, whose pictures come one after the other, in `order`, each made when it is asked for: its
-        time begins then. Raises UserError as `prompt` does."""
+        """Yield a Prompt for each of `prompts`, in `order` (indices; default: as given).
+
+        Each is created only when the iterator reaches it, so that its time limit starts then. `pixel_values`: images of
+        all prompts, in the order of `prompts`. `guard`: one for all prompts, or one for each. Raises UserError as
+        `prompt` does.
+        """
         guards = [guard] * len(prompts) if isinstance(guard, Guard) else guard
         divided = self._divide(prompts, self._views(pixel_values))
         for i in range(len(prompts)) if order is None else order:
@@ -129,11 +156,12 @@ class Engine:
         top_k: int | None = None,
         seed: int = 42,
     ) -> Iterator[tuple[list[int], list[int]]]:
-        """Yield (token column, masks) for each step: the next token of each of `num_samples` answers to one prompt.
+        """Generate `num_samples` answers to one prompt. Yields (next token of each answer, masks) for each step.
 
-        Mask 1: the token was drawn; 0: it was not, because the row has ended and repeats its last token until all have.
-        The token that ends a row (`<|assistant_end|>` or `<|bos|>`) is yielded, once with mask 1. Sample i is drawn
-        from seed + i.
+        A mask is 1 if the token was generated in this step, and 0 if the answer had ended before; then its last token
+        is repeated until all answers have ended. The token that ends an answer (`<|assistant_end|>` or `<|bos|>`) is
+        yielded once with mask 1. Answer i is sampled with seed + i. Raises UserError as `prompt` does, or for a
+        temperature or top_k that is out of range.
         """
         samplings = [Sampling(temperature, top_k, seed + i) for i in range(num_samples)]
         prompt = self.prompt(tokens, self._views(pixel_values), max_tokens, samplings, NO_GUARD)
@@ -153,11 +181,12 @@ class Engine:
         sampling: Sampling = GREEDY,
         guard: Guard | Sequence[Guard] = Guard(),
     ) -> Iterator[list[Generation]]:
-        """Answer prompts of different lengths together; yield the answers, the same growing objects, after each step.
+        """Answer prompts of different lengths in one batch. Yields the answers, in order, after each step.
 
-        `pixel_values` holds the pictures of all prompts in order, as in `NanoDeepseekOCR.forward`; `guard` may be one
-        for each prompt. A row that has ended leaves the batch; one that looped steps back. Raises UserError for an
-        empty prompt or one that leaves no room for an answer.
+        Every step yields the same Generation objects, which grow; they shrink only when repetition is removed.
+        `pixel_values`: images of all prompts, in order, as in `NanoDeepseekOCR.forward`. `guard`: one for all prompts,
+        or one for each. Raises UserError for an empty prompt, one that leaves no room for an answer, or one whose
+        number of `<|image|>` tokens does not match its images.
         """
         if not prompts:
             return
@@ -183,12 +212,13 @@ class Engine:
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
-        """The finished answers of `stream_batch`, one for each prompt, in order.
+        """The finished answer to each prompt, in order. Parameters and errors are those of `stream_batch`.
 
-        `at_once`: how many grow together at most; as some end the next begin, and so does the time of their guards.
-        `again`: what is read was read before; an engine that tells how answers grow keeps these to itself.
+        `at_once`: most answers generated at a time (default: all). When one ends, the next prompt starts, and with it
+        its time limit. `again`: the images were read before and are read a second time. This engine ignores it; the
+        server's worker does not stream such answers to the client.
         """
-        # Longest first: pictures of one size are encoded together, and no long answer is left to grow alone at the end.
+        # Longest first: images of one size are encoded together, and no long answer is left to run alone at the end.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
         made = self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard, order)
         at_once = at_once or max(1, len(prompts))
@@ -204,7 +234,7 @@ class Engine:
         return [answer for _, answer in sorted(zip(order, answers), key=lambda pair: pair[0])]
 
     def _divide(self, prompts: list[list[int]], images: Sequence[ImageViews]) -> list[list[ImageViews]]:
-        """Which of the pictures belong to each prompt. Raises UserError where its image tokens are not theirs."""
+        """Split the images among the prompts by their counts of `<|image|>`. Raises UserError if they do not match."""
         places = [prompt.count(self.model.config.image_token_id) for prompt in prompts]
         check_places(places, [image.layout.n_tokens for image in images])
         remaining, divided = iter(images), []
@@ -217,7 +247,10 @@ class Engine:
         return divided
 
     def _limit(self, prompt: list[int], max_tokens: int | None) -> tuple[int, str]:
-        """How many tokens may follow a prompt, and what it is that stops them there: `length` or `context`."""
+        """(most tokens of the answer to `prompt`, `length` or `context`: why it stops there); as `Answer.limit`.
+
+        Raises UserError if the prompt is empty or leaves no room, or if max_tokens is below 1.
+        """
         config = self.model.config.gpt
         reach = config.reach
         if not prompt:
@@ -237,7 +270,7 @@ class Engine:
         return (max_tokens, "length") if max_tokens <= room else (room, "context")
 
     def _views(self, pixel_values: "Pixels | None") -> Sequence[ImageViews]:
-        """Pictures as a list of views; a tensor (N, 3, H, W) is one view an image."""
+        """Images as a list of their views. A tensor (N, 3, H, W) is N images of one view each."""
         if pixel_values is None:
             return []
         if isinstance(pixel_values, Sequence):

@@ -1,10 +1,10 @@
-"""One decoding step whose shapes and addresses stay the same, so that a GPU can record it and play it again.
+"""A decoding step with fixed shapes and addresses, so that a GPU can record it as a CUDA graph and replay it.
 
-A step of the GPT is some hundreds of small kernels, and starting them one by one takes longer than running them: d20's
-weights pass through an H100 in half a millisecond, Python needs several to start its 20 blocks. A CUDA graph starts all
-of them at one time. It knows addresses, not tensors: so the step computes every row and every place that the KV cache
-has room for, those that are not in use as well, and is recorded anew when the cache has grown. A recording costs as
-much as some steps, so that it waits until the cache has stayed where it is for a few: short answers end before.
+A decoding step consists of a few hundred small kernels, and launching them one by one takes longer than running them:
+an H100 reads the weights of d20 in half a millisecond, but Python needs several milliseconds to launch 20 blocks. A
+CUDA graph launches all of them at once. A graph contains addresses, not tensors. So the step computes every row and
+every position that the KV cache has room for, used or not, and is recorded again when the cache has grown. A recording
+costs as much as several steps, so it is made only after the cache has kept its size for PATIENCE steps.
 """
 
 import copy
@@ -17,12 +17,12 @@ from torch import Tensor
 from nanochat.gpt import GPT, KVCache
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 
-PATIENCE = 8  # steps on the same tensors before they are recorded; not measured on a GPU yet
-WARM_UPS = 3  # runs before a recording, in which kernels are chosen and their workspaces made [torch.cuda.graphs]
+PATIENCE = 8  # steps with the same cache tensors before the step is recorded; not yet tuned on a GPU
+WARM_UPS = 3  # runs before a recording, in which kernels are selected and workspaces allocated (torch.cuda.graphs)
 
 
 class _WholeCache(KVCache):
-    """The tensors of a cache as one step sees them, each row's next token at the place that `positions` says."""
+    """The tensors of a KV cache, all of their rows, for one step that writes each row's token at `positions`."""
 
     def __init__(self, cache: KVCache) -> None:
         self.k, self.v = cache.k, cache.v
@@ -32,25 +32,29 @@ class _WholeCache(KVCache):
         self._keys = torch.arange(cache.k[0].size(2), device=device)
 
     def begin(self, n_new: int) -> Tensor:
-        """The positions (rows, 1) of the new tokens, one a row."""
+        """The positions of the new tokens, int64 (rows, 1), one for each row."""
         assert n_new == 1
         self._mask = (self._keys <= self.positions[:, :, None]).unsqueeze(1)  # (rows, 1, 1, capacity)
         return self.positions
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Write (rows, 1, H, D) at `positions`; all keys and values, and which of them may be attended to."""
+        """Write keys and values (rows, 1, H, D) at `positions`.
+
+        Returns all keys and values, and a mask, bool (rows, 1, 1, capacity), of those that may be attended to.
+        """
         for kept, new in ((self.k[layer], k), (self.v[layer], v)):
             kept.transpose(1, 2)[self._rows, self.positions] = new.to(kept.dtype)
         return self.k[layer], self.v[layer], self._mask
 
     def advance(self, n_new: int) -> None:
-        """Lengths are the cache's own matter."""
+        """Does nothing: `FixedStep` updates the lengths of the cache that this one wraps."""
 
 
 class FixedStep:
-    """Next logits of all rows of a KV cache. On a GPU by a recorded graph; elsewhere the same step, run each time.
+    """A decoding step for all rows of a KV cache: replayed from a CUDA graph on a GPU, run each time elsewhere.
 
-    `copies`: of the GPT by dtype; what is missing is made, so that the steps of other caches find it.
+    `copies`: dtype -> copy of the GPT with its linear layers in that dtype. A missing copy is added, so that several
+    FixedSteps can share the dict.
     """
 
     def __init__(self, model: NanoDeepseekOCR, copies: dict[torch.dtype, GPT]) -> None:
@@ -59,11 +63,14 @@ class FixedStep:
         self._whole: _WholeCache | None = None
         self._gpt: GPT = model.gpt
         self._graph: torch.cuda.CUDAGraph | None = None
-        self._steps = 0  # since the cache's tensors moved
+        self._steps = 0  # since the tensors of the cache were replaced
 
     @torch.inference_mode()
     def logits(self, cache: KVCache, tokens: list[int]) -> Tensor:
-        """Read one token more of each row into the cache: float32 (B, V), valid until the next call."""
+        """Append `tokens`, one for each row, to the cache. Returns the next logits, float32 (B, V).
+
+        The returned tensor is overwritten by the next call.
+        """
         cache.reserve(max(cache.lengths) + 1)
         if self._whole is None or self._whole.k is not cache.k:
             self._whole, self._graph, self._steps = _WholeCache(cache), None, 0
@@ -72,7 +79,7 @@ class FixedStep:
         rows = len(tokens)
         self._tokens[:rows, 0] = torch.tensor(tokens).to(self._tokens.device)
         self._whole.positions[:rows, 0] = torch.tensor(cache.lengths).to(self._tokens.device)
-        if self.records and self._steps == PATIENCE:  # now: what runs before a recording writes into the cache
+        if self.records and self._steps == PATIENCE:  # here, since the warm-up runs write to the cache
             self._graph = self._record()
         if self._graph is None:
             self._logits = self._run()
@@ -85,13 +92,13 @@ class FixedStep:
         assert self._whole is not None
         dtype = self._whole.k[0].dtype
         low = dtype != torch.float32
-        # no cache of casts: it would be emptied while the recording still reads from it
+        # autocast must not cache casts: the cache would be emptied while the recording still reads from it
         with torch.autocast(self.model.device.type, dtype if low else torch.bfloat16, enabled=low, cache_enabled=False):
             hidden = self._gpt.hidden(self._gpt.embed(self._tokens), self._whole)[:, -1]
             return self.model.next_logits(hidden, self._gpt)
 
     def _record(self) -> torch.cuda.CUDAGraph | None:
-        """The step as a graph on the present tensors; None, with a word to the user, where that fails."""
+        """Record the step on the current tensors. If that fails, print a warning and return None."""
         assert self._whole is not None
         dtype = self._whole.k[0].dtype
         if dtype != torch.float32:
@@ -117,7 +124,7 @@ class FixedStep:
 
 
 def _with_linears_in(gpt: GPT, dtype: torch.dtype) -> GPT:
-    """A copy whose linears are of `dtype`, as autocast would cast them in each step; the embedding is shared."""
+    """A copy of the GPT with its linear layers in `dtype`, as autocast would cast them. It shares the embedding."""
     shared = gpt.wte
     low = copy.deepcopy(gpt, {id(shared): shared})
     for part in low.modules():

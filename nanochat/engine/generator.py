@@ -1,4 +1,4 @@
-"""What reading a page asks of whoever runs the model."""
+"""`Generator`: the interface through which pages are read, implemented by `Engine` and by the worker of the server."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -11,10 +11,10 @@ if TYPE_CHECKING:
 
 
 class Generator(Protocol):
-    """Answers prompts about pictures: an `Engine`, or the server's worker, whose batch all requests share."""
+    """Answers prompts with images: an `Engine`, or the server's worker, which batches the prompts of all requests."""
 
     model: Any
-    """the model that answers, for a further look at what it attended to"""
+    """the model that answers; its attention shows where on the page a line is"""
 
     def generate_batch(
         self,

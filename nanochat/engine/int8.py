@@ -1,9 +1,9 @@
-"""A GPT's weights at 8 bits, for reading on a CPU, where the time of a step goes into fetching weights from memory.
+"""8-bit weights of a GPT for a CPU, where a decoding step spends its time loading weights from memory.
 
-Each row of a matrix is rounded to 255 steps of 1/127 of its largest entry. Few rows of activations, a step of
-decoding, are multiplied by PyTorch's kernel for that, a private operator and named nowhere else; it takes them in
-bfloat16. Many, a prompt, set the pace themselves: float32 products with the weights at full width again, a band of
-them at a time, which the processor's cache holds.
+Each row of a weight matrix is rounded to multiples of 1/127 of its largest absolute value. For few rows of activations
+(decoding), PyTorch's int8 kernel is used, with activations in bfloat16; it is a private operator that only this file
+calls. For many rows (a prompt) computation is the bottleneck, so the weights are converted back to float32, BAND rows
+at a time so that they fit the cache of the processor.
 """
 
 import torch
@@ -13,12 +13,15 @@ from torch import Tensor
 
 from nanochat.gpt import GPT
 
-FEW_ROWS = 32  # up to as many the kernel is as fast as a float32 product or faster
-BAND = 256  # rows of W that exist at full width at one time
+FEW_ROWS = 32  # most rows of activations for which the kernel is at least as fast as a float32 product
+BAND = 256  # rows of W that are converted to float32 at a time
 
 
 class Int8Linear(nn.Module):
-    """A linear without bias, x W^T, that holds W as int8 (out, in) and a scale for each of its rows."""
+    """A linear layer without bias, x W^T, with W stored as int8 (out, in) and one scale for each row of W.
+
+    Takes float (..., in) and returns float32 (..., out).
+    """
 
     int8: Tensor
     scale: Tensor
@@ -32,7 +35,7 @@ class Int8Linear(nn.Module):
 
     @property
     def weight(self) -> Tensor:
-        """W at full width, made anew each time: float32 (out, in)."""
+        """W converted to float32 (out, in), computed at each access."""
         return self.int8.float() * self.scale[:, None]
 
     def forward(self, x: Tensor) -> Tensor:
@@ -45,7 +48,7 @@ class Int8Linear(nn.Module):
 
 
 def to_int8(gpt: GPT) -> None:
-    """Put all linears of a GPT, the head among them, at 8 bits, in place; embeddings stay as they are."""
+    """Convert all linear layers of a GPT, including the output head, to 8 bits, in place. Embeddings are unchanged."""
     for module in list(gpt.modules()):
         for name, part in list(module.named_children()):
             if isinstance(part, nn.Linear):

@@ -1,4 +1,4 @@
-"""A model to read with, from a checkpoint: run by torch, or by ONNX Runtime from the graphs beside its weights."""
+"""Loading a model for inference: with PyTorch, or with ONNX Runtime if the checkpoint contains exported graphs."""
 
 import sys
 from dataclasses import dataclass
@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from nanochat.checkpoint import load_model, peek_meta
+from nanochat.engine.backend import Backend
 from nanochat.errors import UserError
 from nanochat.model_config import ModelConfig
 from nanochat.onnx_files import EXTRA, INT8, TORCH_EXTRA, has_graphs, has_runtime, has_torch
@@ -16,27 +17,32 @@ from nanochat.tokenizer import RustBPETokenizer
 
 @dataclass
 class Loaded:
-    """A model, ready for an Engine, and what belongs to it."""
+    """A model to pass to `Engine`, with its tokenizer and metadata."""
 
     model: Any
-    """a NanoDeepseekOCR, or an OnnxBackend"""
+    """a NanoDeepseekOCR or an OnnxBackend"""
     tokenizer: RustBPETokenizer
     meta: dict
+    """contents of `meta_N.json` or `config.json`"""
     precision: Precision
+    """dtype of the computation"""
     device: Any
-    """a torch.device, or `cpu`"""
+    """a torch.device, or `cpu` for ONNX Runtime"""
     by_torch: bool
+    """whether PyTorch runs the model"""
 
 
 def may_have_gpu() -> bool:
-    """Whether it is worth asking torch for a GPU, whose import takes seconds."""
+    """Whether this machine may have a GPU. Faster than asking PyTorch, whose import takes seconds."""
     return sys.platform != "linux" or Path("/dev/kfd").exists() or any(Path("/dev").glob("nvidia[0-9]*"))
 
 
 def choose_backend(name: str, checkpoint: Path, device: str = "", int8: bool = False) -> str:
-    """`torch` or `onnx`. `auto`: torch on a GPU, else onnx where the checkpoint has graphs, else torch.
+    """Choose the backend for a checkpoint: returns `torch` or `onnx`.
 
-    Raises UserError for an unknown name, or where what it needs is not installed.
+    `name`: `torch`, `onnx` or `auto`. `auto` is torch on a GPU; elsewhere onnx if the folder `checkpoint` contains
+    graphs (with `int8`, 8-bit graphs), else torch. `device`: as in `choose_device`; empty to detect it.
+    Raises UserError for an unknown name, or if the packages that the backend needs are not installed.
     """
     if name not in ("auto", "torch", "onnx"):
         raise UserError(f"no backend called {name!r}: choose auto, torch or onnx")
@@ -67,7 +73,12 @@ def choose_backend(name: str, checkpoint: Path, device: str = "", int8: bool = F
 
 
 def load_reader(checkpoint: Path, device: str = "", backend: str = "auto", int8: bool = False) -> Loaded:
-    """Load step_N.pt or a folder to read with. Raises UserError as `choose_backend` does, or for bad files."""
+    """Load a model for inference.
+
+    `checkpoint`: step_N.pt or an exported folder. `device`: cpu, cuda or mps; empty to detect it. `backend`: as in
+    `choose_backend`. `int8`: 8-bit weights in the language model, on a CPU only.
+    Raises UserError if a file is missing or broken, or as `choose_backend` does.
+    """
     wait_without_spinning()  # before torch is imported
     if choose_backend(backend, checkpoint, device, int8) == "onnx":
         from nanochat.engine.onnx_backend import OnnxBackend
@@ -86,8 +97,17 @@ def load_reader(checkpoint: Path, device: str = "", backend: str = "auto", int8:
     if int8 and where.type != "cpu":
         raise UserError(f"--int8 is for reading on a CPU, not on {where.type}")
     own, tokenizer, meta = load_model(checkpoint, where)
-    own.requires_grad_(False)  # position tables of frozen weights are fitted to a size once, not per call
+    own.requires_grad_(False)  # position tables of frozen weights are fitted to an image size once, not in every call
     if int8:
         to_int8(own.gpt)
     precision = choose_precision("auto" if where.type == "cuda" else "float32", where)
     return Loaded(own, tokenizer, meta, precision, where, by_torch=True)
+
+
+def backend_of(model: Any) -> Backend:
+    """The backend that runs `model`: itself if it is a Backend, else a new TorchBackend for a NanoDeepseekOCR."""
+    if isinstance(model, Backend):
+        return model
+    from nanochat.engine.torch_backend import TorchBackend  # here, so that the ONNX backend does not import torch
+
+    return TorchBackend(model)

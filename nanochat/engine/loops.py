@@ -1,35 +1,36 @@
-"""Noticing that an answer repeats itself without end, without taking a table of equal rows for that.
+"""Detecting that an answer repeats itself without end (a loop), without mistaking a table of equal rows for one.
 
-The rule. An answer loops when its tail is one unit of up to 200 tokens (a number, however long, counts as one) at
-least four times in a row, and that goes on for longer than a page can:
+An answer loops if it ends in at least four consecutive copies of a unit of up to 200 tokens (a number counts as one
+token, however long it is), and the copies go on for longer than they can on a page:
 
-- a unit that ends no row: for more than 512 tokens, which is longer than any line of dots or row of empty cells;
-- a unit that ends rows (a line end or `</tr>`): for more rows than a page has (100, or what the caller knows of this
-  page), or more than 4,096 tokens;
-- either, when the answer's room ends in the middle of at least 128 tokens of it.
+- if the unit contains no row end (a newline or `</tr>`): for more than 512 tokens, which is longer than any dotted line
+  or row of empty cells;
+- if it contains row ends: for more rows than a page has (100, or the number that the caller gives), or for more than
+  4,096 tokens;
+- in either case, if the answer reaches its length limit after more than 128 tokens of copies.
 
-Copies are equal when they differ only in numbers that count up by the same step from copy to copy (or stay the same).
-Of a loop the first copy is kept: the text before it, and what may have stood on the page once.
+Numbers in the unit may change from copy to copy if they increase by a constant step. Of a loop, only the first copy is
+kept, because it may be on the page.
 """
 
 import numpy as np
 
 from nanochat.tokenizer import RustBPETokenizer
 
-PERIOD = 200  # longest unit
-COPIES = 4  # fewest copies of a unit that can be a loop
+PERIOD = 200  # longest unit, in tokens
+COPIES = 4  # fewest copies of a unit in a loop
 LINE_TOKENS = 512
 PAGE_ROWS = 100
 PAGE_TOKENS = 4096
 CUT_TOKENS = 128
 EVERY = 8
 LAGS = np.arange(PERIOD, 0, -1)
-NUMBER, NOTHING = -1, -2  # symbols beside the token ids: a number; what lies before the answer
-NUMBER_TOKENS = 9  # longest number in tokens: what is longer is several, so that digits without end are a loop too
+NUMBER, NOTHING = -1, -2  # symbols in addition to token ids: a number; a position before the answer
+NUMBER_TOKENS = 9  # most tokens of a number; more are split, so that endless digits are a loop too
 
 
 class LoopGuard:
-    """What the guards of all answers share: which tokens are digits, and how tokens read as text."""
+    """Loop detection for the answers of one tokenizer: knows which tokens are digits and how to decode tokens."""
 
     def __init__(self, tokenizer: RustBPETokenizer) -> None:
         self.tokenizer = tokenizer
@@ -43,15 +44,15 @@ class LoopGuard:
                 self.digits[token] = text.decode()
 
     def watch(self, rows: int | None = None) -> "LoopWatch":
-        """A guard for one answer; `rows`: how many rows the page has, where that is known."""
+        """A detector for one answer. `rows`: how many rows of text the page has; None: PAGE_ROWS."""
         return LoopWatch(self, PAGE_ROWS if rows is None else rows)
 
 
 class LoopWatch:
-    """Follows one answer token by token; a few operations on 200 numbers each.
+    """Follows one answer token by token, at the cost of a few operations on 200 numbers for each token.
 
-    The answer is held as symbols, one for each token but one for each number. For every lag up to 200 `run` counts how
-    many of the last symbols are what stands that many symbols before them.
+    The answer is stored as symbols: one for each token, except that a number is one symbol. For each lag up to 200,
+    `run` counts how many of the last symbols equal the symbol that many positions before them.
     """
 
     def __init__(self, guard: LoopGuard, rows: int) -> None:
@@ -59,7 +60,7 @@ class LoopWatch:
         self.restart([])
 
     def restart(self, tokens: list[int]) -> None:
-        """Begin again with the answer at `tokens`."""
+        """Reset the detector to an answer that consists of `tokens` (ids)."""
         self.n_tokens, self.tokens = 0, np.zeros(1024, np.int64)
         self.n = 2 * PERIOD  # symbols, with room before the first so that every lag can be looked up
         self.symbols = np.full(1024 + self.n, NOTHING, np.int64)
@@ -69,7 +70,7 @@ class LoopWatch:
         self.waiting = list(tokens)  # not followed yet: several in a row cost less than each between two model steps
 
     def add(self, token: int) -> None:
-        """The answer has one more token."""
+        """Append a token id to the answer."""
         self.waiting.append(token)
 
     def _catch_up(self) -> None:
@@ -105,7 +106,7 @@ class LoopWatch:
         self.n = n + 1
 
     def _close_number(self) -> None:
-        """The last symbol, a number, is complete: at which lags is it what is due?"""
+        """Store the value of the last symbol, a complete number, and end the runs of lags at which it does not fit."""
         n, value = self.n - 1, int(self.number) % 10**15
         self.values[n] = value
         before = self.values[n - PERIOD : n]
@@ -116,15 +117,15 @@ class LoopWatch:
 
     @property
     def repeated(self) -> int:
-        """How many of the last tokens repeat earlier ones at some lag: what a loop would drop is always among them."""
+        """How many of the last tokens repeat earlier ones at some lag. Loop detection never removes any others."""
         self._catch_up()
         longest = int(self.run.max())
         return self.n_tokens - int(self.starts[self.n - longest]) if longest else 0
 
     def loop(self, at_limit: bool = False) -> int | None:
-        """Of an answer that loops, how many tokens to keep; None: it does not. `at_limit`: its room has ended.
+        """If the answer loops, the number of tokens to keep; otherwise None.
 
-        Looks closely at every eighth token only, and at the last.
+        `at_limit`: the answer has reached its length limit. Detection runs only at every eighth token and at the limit.
         """
         if (self.n_tokens + len(self.waiting)) % EVERY and not at_limit:
             return None

@@ -1,4 +1,4 @@
-"""A model run by torch, on any device."""
+"""`TorchBackend`: runs a NanoDeepseekOCR with PyTorch, on any device."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -14,6 +14,8 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, choose_tokens
 
 
 class TorchBackend(Backend):
+    """Runs `model` on the device it is on. Features and logits are torch tensors."""
+
     def __init__(self, model: NanoDeepseekOCR) -> None:
         self.model, self.config = model, model.config
 
@@ -23,7 +25,7 @@ class TorchBackend(Backend):
 
     @property
     def dtype(self) -> torch.dtype:
-        """That of the computation: autocast's where that is on, else the weights'."""
+        """The dtype of the computation: that of autocast if it is enabled, else that of the weights."""
         kind = self.device.type
         return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else self.model.image_newline.dtype
 

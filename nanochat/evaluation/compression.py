@@ -1,7 +1,8 @@
-"""The compression curve: how well a text is read, against how many of its tokens one vision token must hold.
+"""The compression curve: how well text is read, against the number of text tokens per vision token.
 
-DeepSeek-OCR's headline, for our model. Both counts are the model's own: text tokens by its tokenizer (nano's are
-letters; those of DeepSeek-OCR hold about four), vision tokens with row ends and separators.
+This is the main result of the DeepSeek-OCR paper (arXiv:2510.18234), measured for our model. Both counts are those of
+the model: text tokens of its tokenizer (for nano, characters; a token of DeepSeek-OCR is about four), and vision tokens
+including row ends and separators.
 """
 
 import math
@@ -19,21 +20,21 @@ FEWEST = 5  # pages in a bin that is shown
 
 @dataclass(frozen=True)
 class Bin:
-    """The pages with `low` <= text tokens per vision token < `high`, and what was read of them."""
+    """The pages with `low` <= text tokens per vision token < `high`, and how well they were read."""
 
     low: float
     high: float
     pages: int
     precision: Estimate
-    """share of the words printed that are on the page"""
+    """share of the words read that are on the page"""
     similarity: Estimate
     """1 - normalised edit distance"""
 
 
 def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width: float = 1.0) -> list[Bin]:
-    """Pages by text tokens per vision token, in bins of `width`.
+    """Group pages by text tokens per vision token (`ratios`, one for each page), in bins of `width`.
 
-    Pages without text are left out, and so are bins of fewer than FEWEST pages.
+    Pages without text and bins with fewer than FEWEST pages are left out.
     """
     by_bin: dict[int, list[PageScore]] = {}
     for ratio, page in zip(ratios, pages, strict=True):
@@ -48,9 +49,9 @@ def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width
 
 
 def plot_compression(curve: Sequence[Bin], title: str, path: str | Path) -> Path:
-    """Draw the curve as SVG, with its intervals and the number of pages of each bin.
+    """Plot the curve as SVG, with intervals and the number of pages in each bin. Returns the path.
 
-    Raises UserError when the file cannot be written.
+    Raises UserError if the file cannot be written.
     """
     figure = Figure(figsize=(7, 4), layout="constrained")
     axes = figure.subplots()
@@ -70,7 +71,7 @@ def plot_compression(curve: Sequence[Bin], title: str, path: str | Path) -> Path
 
 
 def save_svg(figure: Figure, path: str | Path) -> Path:
-    """Write a figure as SVG on white, with text as text; the same figure gives the same file."""
+    """Write a figure as SVG with a white background and with text as text. Equal figures give equal files."""
     from matplotlib import rc_context
 
     with atomic_path(path) as temporary, rc_context({"svg.hashsalt": "nano", "svg.fonttype": "none"}):

@@ -1,8 +1,8 @@
-"""Pages of known density for the compression curve: how much text one view holds, and how well it is read.
+"""Pages of known text density, to measure how much text a view of a given size can hold.
 
-A page is a square of running text in one face and one size. Two things are kept apart: the height of the type in
-pixels as the model sees it (legibility), and characters per vision token (capacity). The same page is shown at several
-sizes, and so at several budgets of vision tokens.
+A page is a square of running text in one face and size. Two causes of errors are separated: the height of the type in
+pixels as the model sees it (legibility), and the number of characters per vision token (capacity). To do this, the same
+page is shown at several sizes, and so with several numbers of vision tokens.
 """
 
 import random
@@ -29,14 +29,14 @@ from nanochat.synth.lexicon import sentences
 from nanochat.tasks.eval_set import reading
 
 KINDS = ("english", "shuffled", "pseudo", "codes")
-"""Real sentences; their words shuffled; those words with their letters shuffled too; digits and codes."""
+"""Real sentences; their words in random order; those with their letters in random order too; digits and codes."""
 JITTER = 15  # px by which the text is shifted at most, right and down: its grid against the grid of vision tokens
 TENTHS = 10
 
 
 @dataclass(frozen=True)
 class DensePage:
-    """A drawn page of one density."""
+    """A synthetic page with one text density."""
 
     id: str
     kind: str
@@ -44,13 +44,13 @@ class DensePage:
     """lines separated by newlines"""
     image: Image.Image
     type_px: int
-    """size of the type as drawn"""
+    """type size in pixels, as drawn"""
 
 
 def write_words(kind: str, characters: int, rng: random.Random) -> list[str]:
-    """Words of a `kind` of KINDS, about `characters` long with their spaces.
+    """Random words of a `kind` of KINDS, with about `characters` characters including spaces.
 
-    Raises UserError where English is asked for and WordNet, from which it comes, is not installed.
+    Raises UserError if the kind needs English text and WordNet, its source, is not installed.
     """
     words: list[str] = []
     if kind == "codes":
@@ -73,9 +73,9 @@ def write_words(kind: str, characters: int, rng: random.Random) -> list[str]:
 
 
 def draw_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
-    """Draw a page of side x side pixels, filled with text of `kind` whose type is `type_px` high.
+    """Draw a page of side x side pixels, filled with text of `kind` in a type size of `type_px` pixels.
 
-    The same arguments give the same page wherever the same fonts are installed.
+    Equal arguments give equal pages on all machines with the same fonts.
     """
     rng = random.Random(f"{kind}/{side}/{type_px}/{seed}")
     face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # one at all densities
@@ -103,30 +103,36 @@ def draw_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
 
 @dataclass
 class Point:
-    """Pages of one kind and density at one budget, and how they were read."""
+    """Pages of one kind and density at one view size, and how well they were read."""
 
     kind: str
     type_px: float
-    """height of the type in the view"""
+    """type size in pixels in the view"""
     side: int
-    """of the view, px"""
+    """side of the view in pixels"""
     vision_tokens: int
+    """vision tokens of the view"""
     characters: float
-    """a page, on average"""
+    """mean number of characters of a page"""
     pages: list[PageScore] = field(default_factory=list)
     images: list[Image.Image] = field(default_factory=list)
     loops: int = 0
+    """number of answers that repeated themselves"""
     encoding: float = 0.0
-    """seconds a page"""
+    """seconds per page for the encoder"""
     decoding: float = 0.0
+    """seconds per page for the language model"""
     losses: dict[str, float] = field(default_factory=dict)
-    """nats a token of the true text, with its own picture, another page's, a blank one, none"""
+    """loss of the true text, in nats per token, with its own image, another page's, a blank one, and none"""
     wrong_by_tenth: list[float] = field(default_factory=list)
-    """error rate in each tenth of the page's text"""
+    """error rate in each tenth of the text of a page"""
 
 
 def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: bool = True) -> Point:
-    """Read pages of one kind and density, each in one view of side x side pixels, greedily."""
+    """Read pages of one kind and density greedily, each in one view of side x side pixels.
+
+    `controls`: also measure the losses with wrong images.
+    """
     shown = [
         page.image if page.image.width == side else page.image.resize((side, side), Image.Resampling.LANCZOS)
         for page in pages
@@ -172,7 +178,7 @@ def _without_picture(item: dict) -> dict:
 
 
 def _loss(ocr: OCR, items: list[dict], side: int, embeds: Sequence[torch.Tensor] | None) -> float:
-    """Mean loss of the true texts' tokens, nats, with these tokens in place of the pictures."""
+    """Mean loss of the true texts per token, in nats, with the vision tokens `embeds` as those of the images."""
     view = view_function("native", side, token_size=ocr.vision.token_size)
     prepared = Prepared(items, ocr.tokenizer, view, 10 * ocr.model.config.gpt.sequence_len)
     samples = [prepared[i] for i in range(len(items))]
@@ -186,7 +192,7 @@ def _loss(ocr: OCR, items: list[dict], side: int, embeds: Sequence[torch.Tensor]
 def wrong_by_tenth(pairs: Sequence[tuple[str, str]]) -> list[float]:
     """Error rate in each tenth of the expected texts, from pairs (expected, read), after `normalise_text`.
 
-    An edit belongs to the place in the expected text at which it is made, what was added after the end to the last.
+    An edit counts at its position in the expected text. Text that is added at the end counts in the last tenth.
     """
     wrong, characters = np.zeros(TENTHS), np.zeros(TENTHS)
     for expected, read in pairs:
@@ -207,9 +213,10 @@ def study(
     progress: Callable[[Point], None] = lambda point: None,
     kinds: Sequence[str] = KINDS,
 ) -> list[Point]:
-    """Measure `n` pages of each kind and size of type, drawn side x side pixels, at each budget (sides of the view).
+    """Measure `n` pages of each kind and type size, drawn side x side pixels, with each view size in `budgets` (px).
 
-    Raises UserError when a side is no multiple of 64 or over what the model is made for.
+    `progress` is called with each result. Raises UserError if a side is not a multiple of 64 or too large for the
+    model.
     """
     most = ocr.vision.image_size
     for size in budgets:

@@ -1,4 +1,4 @@
-"""The compression curve as a table, a plot and pictures of its worst pages."""
+"""The results of the density study as a table, a plot, and images of the pages with the most errors."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,13 +12,14 @@ from nanochat.evaluation.scores import Estimate, estimate
 from nanochat.files import atomic_path
 
 PUBLIC_TOKENIZER = "cl100k_base"
-"""A tokenizer that anyone can count with (tiktoken): nano's own tokens are letters, which would flatter it by four."""
+"""a public tokenizer (tiktoken); counted in its own tokens, characters, nano would seem to compress four times as
+much"""
 
 
 def count_public_tokens(texts: Sequence[str]) -> float | None:
-    """Characters per token of PUBLIC_TOKENIZER over these texts; None where it is not here and cannot be fetched.
+    """Characters per token of PUBLIC_TOKENIZER over these texts; None if the tokenizer is not available.
 
-    tiktoken fetches it once, or finds it in the folder that TIKTOKEN_CACHE_DIR names.
+    tiktoken downloads it once, or finds it in the folder in TIKTOKEN_CACHE_DIR.
     """
     try:
         encoding = tiktoken.get_encoding(PUBLIC_TOKENIZER)
@@ -29,14 +30,14 @@ def count_public_tokens(texts: Sequence[str]) -> float | None:
 
 
 def error_rate(point: Point) -> Estimate:
-    """Characters wrong over all characters of a point's pages, with its interval."""
+    """Character error rate over all pages of a point, with its interval."""
     found = estimate([p.errors for p in point.pages], [p.characters for p in point.pages])
     assert found is not None
     return found
 
 
 def study_table(points: Sequence[Point], public: float | None) -> str:
-    """A Markdown table, one row a point. `public`: characters per token of PUBLIC_TOKENIZER, None if unknown."""
+    """A Markdown table with a row for each point. `public`: characters per token of PUBLIC_TOKENIZER, or None."""
     named = f"{PUBLIC_TOKENIZER} tokens / vision token"
     head = [
         *("text", "type px", "vision tokens", "characters / vision token", named, "n", "characters wrong"),
@@ -62,7 +63,7 @@ def study_table(points: Sequence[Point], public: float | None) -> str:
 
 
 def plot_study(points: Sequence[Point], path: str | Path, public: float | None) -> Path:
-    """Precision against compression, one panel for each kind of text, one line for each budget, as SVG."""
+    """Plot precision against compression as SVG, with a panel for each kind of text and a line for each view size."""
     kinds = list(dict.fromkeys(point.kind for point in points))
     budgets = sorted({point.vision_tokens for point in points})
     figure = Figure(figsize=(3.2 * len(kinds), 3.6), layout="constrained")
@@ -90,7 +91,7 @@ def plot_study(points: Sequence[Point], path: str | Path, public: float | None) 
 
 
 def write_worst(points: Sequence[Point], n: int, folder: Path) -> None:
-    """The `n` pages with the highest error rate: NAME.png, and NAME.txt with the true text and what was read."""
+    """Write the `n` pages with the highest error rate: NAME.png, and NAME.txt with the true text and the text read."""
     every = [(page, image) for point in points for page, image in zip(point.pages, point.images)]
     every.sort(key=lambda pair: -pair[0].cer)
     for place, (page, image) in enumerate(every[:n], 1):

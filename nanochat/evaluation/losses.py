@@ -1,8 +1,7 @@
-"""Reading documents whose text is known: what the model reads, how sure it is of the right text, and whether it looks.
+"""Reading documents with known text: the text that is read, the loss of the right text, and the image gain.
 
-Beside the loss of the expected text under the right picture stands its loss under another document's picture. Their
-difference, the image gain, is what the picture tells the model; a model that recites by heart what it cannot see has
-none.
+The loss of the expected text is measured with the right image and with that of another document. The difference, the
+image gain, shows how much the model uses the image: a model that only recites text has none.
 """
 
 import math
@@ -15,10 +14,10 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from nanochat.engine import Engine, Generation
+from nanochat.engine import Engine, Generation, conversation_tokens
 from nanochat.errors import UserError
 from nanochat.evaluation.metrics import character_error_rate, word_overlap
-from nanochat.image_process import ImageViews, expand_image_tokens
+from nanochat.image_process import ImageViews
 from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, ViewFunction, collate, to_device
 from nanochat.tasks.common import Task
@@ -31,60 +30,65 @@ THUMBNAIL = (720, 720)
 
 @dataclass
 class Reading:
-    """One document: what stands in it, what was read, and the losses in nats per supervised token."""
+    """One document: its expected text, the text that was read, and losses in nats per supervised token."""
 
     id: str
+    """name of the document"""
     loss: float
+    """the loss of the expected text with the document's own images"""
     wrong_loss: float | None
-    """the loss with another document's picture; None where there is no other document"""
+    """the loss with the images of another document; None if there is no other document"""
     expected: str
+    """the expected text"""
     read: str
+    """the text that was read"""
     overlap: float
-    """share of the expected words that were read, `metrics.word_overlap`"""
+    """share of the expected words that were read (0 to 1), from `metrics.word_overlap`"""
     cer: float
-    """`metrics.character_error_rate`"""
+    """character error rate, from `metrics.character_error_rate`"""
     picture: Image.Image = field(repr=False)
-    """the document's first picture, at most THUMBNAIL in size"""
+    """the first image of the document, scaled down to at most THUMBNAIL"""
     seconds: float = 0.0
-    """of reading, pictures included: its batch's, divided by the documents in it"""
+    """time to read the document, including encoding: that of its batch, divided by the documents in it"""
     vision_tokens: int = 0
-    """tokens that the pictures take"""
+    """number of vision tokens of all its images"""
     text_tokens: int = 0
-    """tokens that the expected text takes"""
+    """number of tokens of the expected text"""
     stopped: str = "end"
-    """end: the model ended its answer; length or context: it was cut"""
+    """why the answer ended, as in `Generation.stopped`: `length` and `context` mean that it was cut"""
     features: Tensor | None = field(default=None, repr=False)
-    """the first picture's vision tokens, one after the other, float32 (D,)"""
+    """vision tokens of the first image as one vector, float32 (D,), see `validate.page_vectors`"""
 
     def to_dict(self) -> dict[str, Any]:
-        """All but the picture and its features, for JSON."""
+        """All fields except the image and its features, for JSON."""
         return {name: value for name, value in vars(self).items() if name not in ("picture", "features")}
 
 
 @dataclass
 class Summary:
-    """Means over documents; losses are means of the documents' own means."""
+    """Means over documents. Losses, in nats, are means of the mean loss of each document."""
 
     documents: int
+    """number of documents"""
     complete: int
-    """documents of which every word was read"""
+    """number of documents all of whose words were read"""
     loss: float
     wrong_loss: float | None
     image_gain: float | None
-    """wrong_loss - loss: what seeing the right picture is worth"""
+    """mean of wrong_loss - loss: how much the right image reduces the loss"""
     overlap: float
     cer: float
     similarity: float | None = None
-    """mean cosine between the features of different pictures of the commonest size"""
+    """mean cosine between the features of different images, among those of the most frequent size"""
     centred_similarity: float | None = None
-    """the same after the mean over pictures is taken away"""
+    """the same after subtracting the mean over the images"""
     directions: float | None = None
-    """along how many directions those features differ, `validate.directions`"""
+    """number of directions along which those features differ, see `validate.directions`"""
 
 
 @dataclass(frozen=True)
 class _Reader:
-    """A model and how it is asked: as in `read_documents`."""
+    """A model with the settings of `read_documents`, for one batch at a time."""
 
     engine: Engine
     tokenizer: RustBPETokenizer
@@ -93,20 +97,18 @@ class _Reader:
     read: bool
 
     def answers(self, items: list[dict], views: list[list[ImageViews]]) -> list[Generation]:
-        """The model's answers to all conversations together; `views` are the pictures of each."""
+        """The answers to all conversations; empty if `read` is false. `views`: the images of each."""
         if not self.read:
             return [Generation([])] * len(items)
-        image_token_id = self.tokenizer.encode_special("<|image|>")
-        prompts = [
-            expand_image_tokens(
-                self.tokenizer.render_for_completion(item), image_token_id, [v.layout.n_tokens for v in own]
-            )
-            for item, own in zip(items, views)
-        ]
+        prompts = [conversation_tokens(self.tokenizer, item, own) for item, own in zip(items, views)]
         return self.engine.generate_batch(prompts, [view for own in views for view in own], self.max_tokens)
 
     def losses(self, items: list[dict], embeds: list[list[Tensor]]) -> list[float]:
-        """Mean loss of the supervised tokens of each conversation, nats; `embeds` are the tokens of its pictures."""
+        """Mean loss over the supervised tokens of each conversation, in nats.
+
+        `embeds`: vision tokens of the images of each conversation, float32 (n_tokens, C) each. Raises UserError for a
+        sample that cannot be used.
+        """
         model = self.engine.model
         prepared = Prepared(items, self.tokenizer, self.view, model.config.gpt.sequence_len)
         samples = [prepared[i] for i in range(len(items))]
@@ -119,7 +121,11 @@ class _Reader:
         return (sums / (targets != IGNORE).sum(1)).tolist()
 
     def readings(self, names: Sequence[str], items: list[dict], other: dict | None) -> list[Reading]:
-        """Read a batch and compare it with what is there; `other` follows it and lends its last row a wrong picture."""
+        """Read a batch of conversations and compare the answers with the expected texts.
+
+        The wrong image of each document is that of the next one. `other`: the conversation after the batch, for the
+        last one.
+        """
         model = self.engine.model
         views = [[self.view(image).to(model.device) for image in item["images"]] for item in items]
         started = time.perf_counter()
@@ -170,13 +176,14 @@ def read_documents(
     read: bool = True,
     on_batch: Callable[[int, int], None] = lambda first, last: None,
 ) -> Iterator[Reading]:
-    """Read each conversation of `task` (named by `ids`) greedily and compare with its last message.
+    """Read each conversation of `task` (named by `ids`) greedily and compare the answer with its last message.
 
-    `view` is how a picture becomes views, `batch_size` how many documents are read together, `max_tokens` ends an
-    answer (default: the model's context does). The wrong picture of a document is that of the next one in `task`.
-    Without `read` the losses alone are measured, as if the model had printed nothing. `on_batch(first, last)` is
-    called before documents `first` to `last`, from 1, are read.
-    Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be read.
+    `view`: the function from an image to its views. `batch_size`: documents that are read at a time. `max_tokens`:
+    length limit of an answer (default: the context of the model). The wrong image of a document is that of the next one
+    in `task`. If `read` is false, only losses are measured, and the text read is empty. `on_batch(first, last)` is
+    called before documents `first` to `last`, counted from 1, are read.
+
+    Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be used.
     """
     assert len(ids) == len(task)
     reader = _Reader(engine, tokenizer, view, max_tokens, read)
@@ -192,7 +199,7 @@ def read_documents(
 
 
 def summarise(readings: Sequence[Reading]) -> Summary:
-    """Means over at least one reading; the wrong loss over those that have one."""
+    """Means over at least one reading. `wrong_loss` and `image_gain` are over those that have a wrong loss."""
 
     def mean(values: list[float]) -> float:
         return sum(values) / len(values)
@@ -215,12 +222,12 @@ def summarise(readings: Sequence[Reading]) -> Summary:
 
 
 def format_share(share: float) -> str:
-    """A share as per cent, rounded down: only a full share reads 100%."""
+    """A share (0 to 1) as a percentage, rounded down, so that only a complete share is shown as 100%."""
     return f"{math.floor(share * 1000) / 10:g}%"
 
 
 def cycle(things: Sequence[T], n: int) -> list[T]:
-    """`n` of the things in order, the first ones again when there are fewer."""
+    """The first `n` elements of `things` repeated endlessly."""
     return [things[i % len(things)] for i in range(n)]
 
 

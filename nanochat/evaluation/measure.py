@@ -1,4 +1,7 @@
-"""Measuring readers on a set: ours and, on the same pictures, others; figures for each tier, as table and as JSON."""
+"""Evaluation on a set: error rates of our model and of other OCR systems on the same images, by tier.
+
+The results are available as a table and as JSON.
+"""
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -28,39 +31,39 @@ Progress = Callable[[str, int, int], None]  # (reader, pictures read, pictures)
 
 @dataclass(frozen=True)
 class ModeReading:
-    """One picture, read in one mode."""
+    """The result for one image in one mode."""
 
     score: PageScore
     vision_tokens: int
-    """of all its views"""
+    """vision tokens of all its views"""
     text_tokens: int
-    """that the expected text takes"""
+    """tokens of the expected text"""
 
 
 @dataclass
 class Measured:
-    """What was found on one set."""
+    """The results on one evaluation set."""
 
     readings: list[Reading]
-    """the losses of each expected text under its picture, shown whole as in training"""
+    """losses of each expected text, with the image shown in one view as in training"""
     pages: dict[str, list[PageScore]]
-    """of each reader, ours first, in the order of the set"""
+    """reader -> score of each image, in the order of the set; our reader comes first"""
     summary: Summary
-    """loss, image gain and similarity of the model"""
+    """means of the losses, image gain and similarity of image features"""
     vision_tokens: list[int]
-    """that each picture takes in our first mode"""
+    """vision tokens of each image in our first mode"""
     curve: list[Bin]
-    """`compression.compression_curve` of the same"""
+    """the compression curve of our first mode"""
 
     def figures(self) -> dict[str, dict[str, dict[str, Estimate | None]]]:
-        """reader -> tier -> figure, as `scores.summarise_pages` names them."""
+        """reader -> tier -> name of a figure -> figure, with the names of `scores.summarise_pages`."""
         return {
             reader: {tier: summarise_pages(found) for tier, found in by_tier(pages).items()}
             for reader, pages in self.pages.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
-        """Everything but the pictures, for JSON."""
+        """All results except images, for JSON."""
         figures = {
             reader: {
                 tier: {"pictures": len(by_tier(self.pages[reader])[tier]), **_plain(found)}
@@ -90,9 +93,10 @@ def measure(
     max_tokens: int | None = None,
     progress: Progress = lambda reader, done, total: None,
 ) -> Measured:
-    """Read every picture of a set with a model in one mode or several, by name, and with the others, one at a time.
+    """Read every image of a set with our model, in one or several modes, and with other OCR systems, one at a time.
 
-    Raises UserError as the set and the readers do.
+    `readers`: our model in each mode, by name. `max_tokens`: length limit of an answer. `progress(reader, done, total)`
+    is called as images are read. Raises UserError if a sample or a reader fails.
     """
     (first, ocr), *_ = readers.items()
     scored = {name: read_in_mode(reader, found, name, progress, max_tokens) for name, reader in readers.items()}
@@ -112,7 +116,7 @@ def measure(
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """A bar for each reader on stderr, gone at the end."""
+    """Context manager that shows a progress bar for each reader on stderr and removes it at the end."""
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
         tasks: dict[str, TaskID] = {}
@@ -132,9 +136,9 @@ def read_in_mode(
     progress: Progress = lambda reader, done, total: None,
     max_tokens: int | None = None,
 ) -> list[ModeReading]:
-    """Read every picture as `nano-ocr read` does, in the mode of the reader, whom `progress` is told as `name`.
+    """Read every image as `nano-ocr read` does, in the mode of the reader `ocr`.
 
-    Seconds are those of a batch, shared out.
+    `name`: what `progress` is told. The seconds of a page are those of its batch, divided by the pages in it.
     """
     readings: list[ModeReading] = []
     for start in range(0, len(found), ocr.batch_size):
@@ -155,6 +159,7 @@ def read_in_mode(
 
 
 def _read_with(peer: Peer, found: EvalSet, progress: Progress) -> list[PageScore]:
+    """Read every image with another OCR system. Each is generated only once, and outside of the measured time."""
     pages = []
     for index, (name, tier) in enumerate(zip(found.ids, found.tiers)):
         item = found[index]  # once: drawn documents are drawn anew each time they are asked for
@@ -168,14 +173,14 @@ def _read_with(peer: Peer, found: EvalSet, progress: Progress) -> list[PageScore
 
 
 def per_cent(figure: Estimate | None) -> str:
-    """`2.1% (1.4-3.0)`, a figure and its interval; nothing where there is no figure."""
+    """A figure (0 to 1) with its interval in per cent, such as `2.1% (1.4-3.0)`; empty if there is no figure."""
     if figure is None:
         return ""
     return f"{100 * figure.value:.1f}% ({100 * figure.low:.1f}-{100 * figure.high:.1f})"
 
 
 def wide_console() -> Console:
-    """The terminal, or, where there is none, as many columns as a row needs."""
+    """A console for stdout; 200 columns wide if stdout is not a terminal."""
     console = Console()
     return console if console.is_terminal else Console(width=200)
 
@@ -184,7 +189,7 @@ TierFigures = Mapping[str, Estimate | None]
 
 
 def _plainly(name: str, pattern: str) -> Callable[[TierFigures], str]:
-    """The figure called `name`, without its interval."""
+    """A function that formats the figure `name` without its interval."""
     return lambda figures: "" if (found := figures[name]) is None else pattern.format(found.value)
 
 
@@ -193,7 +198,7 @@ def _with_interval(name: str) -> Callable[[TierFigures], str]:
 
 
 def _words(figures: TierFigures) -> str:
-    """Precision, recall and F1: precision alone is gamed by reading little."""
+    """Precision, recall and F1 of words, in per cent. Precision alone is high for a reader that reads little."""
     found = [figures[name] for name in ("precision", "recall", "f1")]
     return " / ".join(f"{100 * e.value:.1f}" for e in found if e is not None)
 
@@ -219,7 +224,7 @@ KEEPING_SILENT = (
 
 
 def table_rows(found: EvalSet, measured: Measured) -> tuple[list[str], list[list[str]]]:
-    """Headings and rows, one for each tier and reader, of the figures that mean something on this set."""
+    """(headings, rows) of the figures that apply to this set. There is a row for each tier and reader."""
     columns: Sequence[tuple[str, Callable[[TierFigures], str]]] = READING
     if found.questions:
         columns = ANSWERING

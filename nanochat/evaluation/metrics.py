@@ -1,13 +1,12 @@
-"""How well a text was read: error rates, similarities and shares of words, each a pure function of two texts.
+"""Comparison of two texts: error rates, similarities and shares of words, each as a pure function.
 
 Every function takes the output first and the reference second, and compares them as they are: case, punctuation and
-white space count. A word is what white space parts.
+white space count. Words are separated by white space.
 
-Where results are reported (`scores.py`), both texts pass through `normalise_text` first, and that is all that is done
-to them: a line end is a space like any other, several are one; a printer's quotes and en dashes are what a typewriter
-has in their place, for some references keep them, some do not, and so do readers; a letter and its accent are one
-character. Case counts, but not for the sets whose references are in capitals whatever stands in the picture (receipts
-of SROIE).
+Where results are reported (`scores.py`), both texts first pass through `normalise_text`, and nothing else is changed.
+It turns every run of white space, including newlines, into a single space; replaces typographic quotes and en dashes by
+their ASCII forms, since references and readers differ in which they use; and composes a letter and its accent into one
+character. Case counts, except for sets whose references are in capitals whatever is printed (SROIE receipts).
 """
 
 import heapq
@@ -46,36 +45,41 @@ class WordScores(NamedTuple):
 
 
 def normalise_text(text: str, fold_case: bool = False) -> str:
-    """Every run of white space, line ends included, becomes one space, none at the ends; lower case if asked for.
+    """Replace every run of white space by one space, strip the ends, and convert to lower case if `fold_case` is set.
 
-    Curly quotes become straight, en dashes hyphens; an accent that follows its letter becomes part of it (Unicode's
-    NFC, as text layers of PDFs may not have it).
+    Curly quotes become straight and en dashes become hyphens. An accent that follows its letter is composed with it
+    (Unicode NFC), since text layers of PDFs often are not composed.
     """
     text = unicodedata.normalize("NFC", " ".join(text.split())).translate(_AS_TYPED)
     return text.casefold() if fold_case else text
 
 
 def character_error_rate(output: str, reference: str) -> float:
-    """Levenshtein distance over the reference's length: 0 is perfect, above 1 is possible.
+    """Levenshtein distance divided by the length of the reference: 0 is perfect, values above 1 are possible.
 
-    An empty reference counts as one character long, so that reading n characters where there are none costs n.
+    An empty reference counts as one character long, so that an output of n characters has an error rate of n.
     """
     return Levenshtein.distance(output, reference) / max(1, len(reference))
 
 
 def normalised_edit_similarity(output: str, reference: str) -> float:
-    """1 - Levenshtein distance / length of the longer text: 1 is equal (two empty texts are), 0 nothing in common.
+    """1 - Levenshtein distance / length of the longer text: 1 if the texts are equal, 0 if they have nothing in common.
 
-    One minus the normalised edit distance of OmniDocBench's tables.
+    Two empty texts are equal. This is one minus the normalised edit distance of the OmniDocBench benchmark.
     """
     return Levenshtein.normalized_similarity(output, reference)
 
 
 class _Run(NamedTuple):
-    """Words that two texts share, one after the other. Sorted, the longest run comes first, then the least moved."""
+    """A run of consecutive words that two texts share.
+
+    Runs sort by length, longest first, then by how far they moved, least first.
+    """
 
     minus_length: int
+    """minus the number of words"""
     moved: float
+    """distance between its relative positions in the two texts"""
     found: int
     """index of its first word in the output"""
     wanted: int
@@ -83,7 +87,7 @@ class _Run(NamedTuple):
 
 
 def _common_runs(found: list[str], wanted: list[str]) -> list[_Run]:
-    """Runs of words that both texts share, the longest first; each word belongs to one run at most."""
+    """Runs of words that both texts share, longest first. Each word belongs to at most one run."""
     places: dict[str, list[int]] = defaultdict(list)
     for j, word in enumerate(wanted):
         places[word].append(j)
@@ -119,11 +123,12 @@ def _common_runs(found: list[str], wanted: list[str]) -> list[_Run]:
 
 
 def order_errors(output: str, reference: str) -> int:
-    """How many of the characters that are wrong are so because of the order of the text alone.
+    """How many of the wrong characters are wrong only because the text is in another order.
 
-    Levenshtein distance of the output minus that of the output in the reference's order, at least 0. To put it in that
-    order, it is cut at the runs of words that it shares with the reference (the longest first, each word once); words
-    that belong to none stay with the longer one of their neighbours. White space between words counts as one space.
+    This is the Levenshtein distance of the output minus that of the output rearranged to the order of the reference,
+    and at least 0. To rearrange it, the output is cut into the runs of words that it shares with the reference (longest
+    first, each word once); other words stay with the longer one of their neighbouring runs. White space between words
+    counts as one space.
     """
     found, wanted = output.split(), reference.split()
     output, reference = " ".join(found), " ".join(wanted)
@@ -141,11 +146,11 @@ def order_errors(output: str, reference: str) -> int:
 
 
 def find_values(text: str) -> dict[str, list[str]]:
-    """The values in a text whose every character counts, by kind, as VALUES names them.
+    """The values in a text in which every character matters, by kind; the kinds are those of VALUES.
 
-    dates: 12.03.2025, 2025-03-12, 3/12/25, 12 Mar 2025, March 12, 2025. Of the other words, signs around them left out,
-    amounts: numbers with two decimals, such as 9.00 or 1,234.50; codes: at least four letters or digits with two digits
-    among them, such as INV-2031, 555-0142 or 08:47.
+    - dates: 12.03.2025, 2025-03-12, 3/12/25, 12 Mar 2025, March 12, 2025.
+    - amounts: of the other words, numbers with two decimals, such as 9.00 or 1,234.50. Surrounding symbols are removed.
+    - codes: at least four letters or digits with two digits among them, such as INV-2031, 555-0142 or 08:47.
     """
     dates = [match[0].lower() for match in _DATE.finditer(text)]
     words = [word.strip(_AROUND) for word in _DATE.sub(" ", text).split()]
@@ -161,19 +166,19 @@ def find_values(text: str) -> dict[str, list[str]]:
 
 
 def values_right(output: str, reference: str) -> dict[str, tuple[int, int]]:
-    """Of each kind of `find_values`: how many values of the reference the output has exactly, and how many there are.
+    """For each kind of `find_values`: (number of values read exactly, number of values in the reference).
 
-    Order does not count; a value that stands in the reference twice must stand in the output twice.
+    Order does not matter. A value that is in the reference twice must be in the output twice.
     """
     found, wanted = find_values(output), find_values(reference)
     return {kind: ((Counter(found[kind]) & Counter(wanted[kind])).total(), len(wanted[kind])) for kind in VALUES}
 
 
 def word_precision_recall_f1(output: str, reference: str) -> WordScores:
-    """Precision, recall and F1 over *sets* of words, as the Fox benchmark counts them.
+    """Precision, recall and F1 over the *sets* of words, as the Fox benchmark computes them.
 
-    Order and repetition do not count, and precision alone is easily gamed: an output of one right word scores 1. Give
-    recall beside it. Two empty texts score 1; one empty text scores 0.
+    Order and repetition do not count. Precision alone is misleading, since an output of one right word has a precision
+    of 1. Two empty texts score 1; one empty text scores 0.
     """
     found, wanted = set(output.split()), set(reference.split())
     if not found and not wanted:
@@ -184,10 +189,9 @@ def word_precision_recall_f1(output: str, reference: str) -> WordScores:
 
 
 def word_overlap(output: str, reference: str) -> float:
-    """Share of the reference's words that the output has, a word as often as the reference has it.
+    """Share (0 to 1) of the words of the reference that the output has, counting repeated words.
 
-    The recipe's "Overlap": 1 means that every word is there. Order and superfluous words do not count; an empty
-    reference has all its words.
+    1 means that every word was read. Order and additional words do not matter. An empty reference has an overlap of 1.
     """
     wanted = Counter(reference.split())
     if not wanted:
@@ -196,14 +200,15 @@ def word_overlap(output: str, reference: str) -> float:
 
 
 def exact_match(output: str, reference: str) -> bool:
-    """Are the texts equal but for white space at their ends?"""
+    """Whether the texts are equal, apart from white space at their ends."""
     return output.strip() == reference.strip()
 
 
 def relaxed_accuracy(output: str, reference: str, tolerance: float = CHARTQA_TOLERANCE) -> bool:
-    """ChartQA's rule: a number may be off by `tolerance` of the reference, a text must be equal, whatever its case.
+    """Whether an answer is right by the rule of ChartQA (arXiv:2203.10244).
 
-    "12%" is the number 0.12. A reference of zero has no relative error and is compared as text.
+    A number may differ by `tolerance` relative to the reference; other texts must be equal except for case. "12%" is
+    the number 0.12. A reference of zero is compared as text.
     """
     found, wanted = _number(output), _number(reference)
     if found is not None and wanted:
@@ -212,9 +217,9 @@ def relaxed_accuracy(output: str, reference: str, tolerance: float = CHARTQA_TOL
 
 
 def longest_repetition(text: str) -> int:
-    """How many characters say the same at least LOOP_REPEATS times over: 8 for "x abababab y", 0 for "ababab".
+    """Length in characters of the longest part of a text that repeats a unit LOOP_REPEATS times or more.
 
-    The longest such stretch, of a unit of any length.
+    The unit may have any length. 8 for "x abababab y", 0 for "ababab".
     """
     chars = np.frombuffer(text.encode("utf-32-le"), np.uint32)  # (n,)
     longest = 0
@@ -228,7 +233,7 @@ def longest_repetition(text: str) -> int:
 
 
 def is_looping(output: str, reference: str) -> bool:
-    """Did reading fall into a loop, as decoders do that lose their page? A reference may repeat itself, too."""
+    """Whether the output repeats itself much more than the reference does, as a decoder does that lost its position."""
     return longest_repetition(output) - longest_repetition(reference) >= LOOP_CHARS
 
 

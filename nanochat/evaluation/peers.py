@@ -1,9 +1,9 @@
-"""Other readers to be measured beside ours, on the same pictures: Tesseract 5 and RapidOCR.
+"""Other OCR systems that are measured on the same images: Tesseract 5 and RapidOCR.
 
-Each has its own defaults but for two things. A picture cut tight around one line is announced as such, because finding
-the line would only go wrong (50 lines of receipts: Tesseract 8% of the characters wrong instead of 43%, RapidOCR 2%
-instead of 39%); a line with paper around it is not, because there both do better unannounced. And all take as many
-threads as ours does, so that seconds can be compared.
+Both use their default settings, with two exceptions. An image that is cropped tightly around one line is declared as a
+single line, since detecting the line would only cause errors (on 50 lines of receipts, Tesseract has 8% of the
+characters wrong instead of 43%, RapidOCR 2% instead of 39%). A line with margins is not declared, because both do
+better without. And both use as many threads as our model, so that times can be compared.
 """
 
 import io
@@ -20,9 +20,9 @@ from nanochat.errors import UserError
 
 
 class Peer(Protocol):
-    """A reader: `name` and version, and `read`, from an RGB picture to the text on it, lines parted by line ends.
+    """An OCR system. `name` includes its version; `read` takes an RGB image and returns its lines of text.
 
-    `cut_line`: the picture is cut tight around one line.
+    Lines are separated by newlines. `cut_line`: whether the image is cropped tightly around a single line.
     """
 
     name: str
@@ -31,7 +31,10 @@ class Peer(Protocol):
 
 
 class Tesseract:
-    """Debian's `tesseract-ocr` with the English model that comes with it, or that of all languages in Latin letters."""
+    """Debian's `tesseract-ocr` with the English model, or with `accents` that of all Latin-script languages.
+
+    Raises UserError if the program or the model is not installed, or if it fails.
+    """
 
     def __init__(self, accents: bool = False) -> None:
         program = shutil.which("tesseract")
@@ -63,7 +66,7 @@ class Tesseract:
 
 
 class RapidOCR:
-    """PaddleOCR's models for onnxruntime, as the package `rapidocr` brings them."""
+    """PaddleOCR models run by ONNX Runtime, from the package `rapidocr`. Raises UserError if it is not installed."""
 
     def __init__(self) -> None:
         try:
@@ -87,10 +90,10 @@ class RapidOCR:
 
 
 def open_peers(accents: bool = False) -> list[Peer]:
-    """Both, each having read a picture, so that loading its models is no part of its seconds.
+    """Both systems. Each has already read one image, so that loading its models is not part of its times.
 
-    accents: for texts with other letters than English has; RapidOCR has one model for all. Raises UserError, with the
-    command that installs it, where one is missing.
+    `accents`: use Tesseract's model of all Latin-script languages; RapidOCR has a single model. Raises UserError, with
+    the command that installs it, if one is missing.
     """
     peers: list[Peer] = [Tesseract(accents), RapidOCR()]
     for peer in peers:

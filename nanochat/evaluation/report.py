@@ -1,6 +1,6 @@
-"""One HTML file that shows what a model reads: picture, expected and read text of every document, and the loss curves.
+"""A report as a single HTML file: image, expected text and read text of every document, and loss curves.
 
-Everything is inside the file (pictures as data URIs, curves as SVG), so that it can be kept, mailed or opened offline.
+Images (as data URIs) and curves (as SVG) are inside the file, so it can be sent, archived or opened offline.
 """
 
 import base64
@@ -25,7 +25,7 @@ MAX_POINTS = 400  # a longer curve is thinned out
 
 @dataclass(frozen=True)
 class Curve:
-    """Losses over steps; curves of one `panel` share a frame."""
+    """Losses over steps. Curves with the same `panel` are plotted together."""
 
     panel: str
     name: str
@@ -39,9 +39,10 @@ def write_report(
     curves: Sequence[Curve] = (),
     facts: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write the report to `path` and return it; `facts` are shown on top, beside the means over at least one reading.
+    """Write the report to `path` and return it.
 
-    Raises UserError when the file cannot be written.
+    `readings`: at least one; their means are shown at the top. `facts`: further facts to show there, by name. Raises
+    UserError if the file cannot be written.
     """
     summary = summarise(readings)
     panels = list(dict.fromkeys(curve.panel for curve in curves))
@@ -57,7 +58,7 @@ def write_report(
 
 
 def write_page(path: str | Path, title: str, body: Sequence[str]) -> Path:
-    """Write parts of HTML as one page with the report's looks. Raises UserError when the file cannot be written."""
+    """Write parts of HTML as one page in the style of the report. Raises UserError if the file cannot be written."""
     head = (
         f'<meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">'
         f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
@@ -69,7 +70,7 @@ def write_page(path: str | Path, title: str, body: Sequence[str]) -> Path:
 
 
 def mark_differences(expected: str, read: str) -> tuple[str, str]:
-    """Both texts as HTML: what was not read in <del>, what is not there in <ins>, word by word."""
+    """Both texts as HTML, compared word by word: missing words in <del>, additional ones in <ins>."""
     left, right = _pieces(expected), _pieces(read)
     marked: tuple[list[str], list[str]] = ([], [])
     for step in Levenshtein.opcodes(left, right):
@@ -83,7 +84,7 @@ def mark_differences(expected: str, read: str) -> tuple[str, str]:
 
 
 def _pieces(text: str) -> list[str]:
-    """Words and the single white space characters between them."""
+    """Split a text into words and single white space characters."""
     pieces, word = [], ""
     for character in text:
         if character.isspace():
@@ -104,7 +105,7 @@ def _verdict(summary: Summary) -> str:
 
 
 def _facts(summary: Summary, facts: Mapping[str, str]) -> str:
-    """The means and the run's facts as a list of pairs."""
+    """The means and the facts of the run as a list of pairs."""
     shown = {
         "Word overlap": format_share(summary.overlap),
         "Character error rate": _number(100 * summary.cer, "{:.2f}%"),
@@ -117,13 +118,13 @@ def _facts(summary: Summary, facts: Mapping[str, str]) -> str:
 
 
 def pairs_html(pairs: Mapping[str, str]) -> str:
-    """Names and figures as a row of small cards."""
+    """Names and figures as a row of small cards, as HTML."""
     cards = "".join(f"<div><dt>{escape(name)}</dt><dd>{escape(value)}</dd></div>" for name, value in pairs.items())
     return f'<dl class="facts">{cards}</dl>'
 
 
 def _table(readings: Iterable[Reading]) -> str:
-    """One row a document, linked to its card."""
+    """A table with one row for each document, linked to its card."""
     rows = "".join(
         f'<tr><td><a href="#{escape(r.id)}">{escape(r.id)}</a></td>'
         f"<td>{r.loss:.4f}</td><td>{_number(r.wrong_loss)}</td>"
@@ -139,7 +140,7 @@ def _tick(reading: Reading) -> str:
 
 
 def _document(reading: Reading) -> str:
-    """A card: the picture, and the two texts beside each other."""
+    """A card with the image and both texts side by side."""
     expected, read = mark_differences(reading.expected, reading.read)
     same = '<p class="note">Every character is as expected.</p>' if reading.expected == reading.read else ""
     return (
@@ -152,14 +153,14 @@ def _document(reading: Reading) -> str:
 
 
 def data_uri(picture: Image.Image) -> str:
-    """A picture as a JPEG inside the page."""
+    """A picture as a JPEG in a data URI."""
     buffer = io.BytesIO()
     picture.save(buffer, format="JPEG", quality=82)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _chart(title: str, curves: Sequence[Curve]) -> str:
-    """An SVG of the curves with a logarithmic axis; its colours come from the page's style."""
+    """The curves as SVG with a logarithmic axis. Its colours come from the style of the page."""
     kept = {c.name: _thin([(x, y) for x, y in c.points if math.isfinite(y) and y > 0]) for c in curves}
     points = [point for curve in kept.values() for point in curve]
     if not points:
@@ -194,12 +195,12 @@ def _chart(title: str, curves: Sequence[Curve]) -> str:
 
 
 def _tick_distance(last: int) -> int:
-    """The roundest distance (1, 2 or 5 times a power of ten) that cuts 0 to `last` into at most six."""
+    """The smallest 1, 2 or 5 times a power of ten that divides 0 to `last` into at most six intervals."""
     distances = (digit * 10**power for power in range(12) for digit in (1, 2, 5))
     return next(distance for distance in distances if last <= 6 * distance)
 
 
 def _thin(points: list[tuple[int, float]]) -> list[tuple[int, float]]:
-    """At most about MAX_POINTS of them, the last one kept."""
+    """About MAX_POINTS of the points, always including the last."""
     stride = max(1, len(points) // MAX_POINTS)
     return points if stride == 1 else points[::stride] + points[-1:]

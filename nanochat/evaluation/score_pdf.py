@@ -1,7 +1,7 @@
-"""`nano-ocr score`: how well a model reads one's own documents, by the text that born-digital PDFs carry.
+"""`nano-ocr score`: how well a model reads your own documents, with the text layer of born-digital PDFs as reference.
 
-Each page is drawn as a picture, made worse if asked for, and read; the text layer of the PDF says what stands there.
-It is no perfect truth: its order is the program's that wrote it, and what is drawn as a picture is not in it.
+Each page is rendered, optionally degraded, and read. The text layer is not a perfect reference: its order is that of
+the program that wrote the PDF, and text in images is not part of it.
 """
 
 import json
@@ -34,9 +34,9 @@ SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # pdfium's and Unicode
 
 
 class PdfPages(EvalSet):
-    """The pages of a PDF that have text, drawn at `dpi`, worsened by `degrade` (0 not at all, 1 badly).
+    """The pages of a PDF that have text, rendered at `dpi` and degraded by `degrade` (0: not at all, 1: strongly).
 
-    `without_text` counts the others. Raises UserError when the file is no PDF, or none of its pages has text.
+    `without_text` is the number of other pages. Raises UserError if the file is not a PDF, or no page has text.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class PdfPages(EvalSet):
 
 
 def text_layer(document: PDF, number: int) -> str:
-    """The text of page `number`, from 1: line ends as "\\n", hyphens at line ends as they are seen.
+    """The text layer of page `number`, counted from 1, with newlines between lines and hyphens at line ends as printed.
 
     Raises UserError for a page that is broken.
     """
@@ -84,9 +84,10 @@ def text_layer(document: PDF, number: int) -> str:
 
 
 def worsen(picture: Image.Image, strength: float, seed: int) -> Image.Image:
-    """Turn, blur, grain and JPEG as a cheap scan has them, all growing with `strength`; 0 changes nothing.
+    """Degrade an image like a cheap scan: rotation, blur, grain and JPEG artefacts, all proportional to `strength`.
 
-    At 1: up to 1.5 degrees, a blur of 1.2 pixels, grain of 20 of 255, JPEG quality 30.
+    Strength 1 is up to 1.5 degrees, a blur of 1.2 pixels, grain of 20 of 255 grey levels, and JPEG quality 30; 0
+    changes nothing.
     """
     if strength == 0:
         return picture
@@ -110,7 +111,7 @@ HEADINGS = (
 
 
 def score_rows(scored: Scored) -> list[list[str]]:
-    """One row for each mode, with intervals."""
+    """One row of the results table for each mode."""
     rows = []
     for mode, readings in scored.items():
         found = summarise_pages([r.score for r in readings])
@@ -122,14 +123,14 @@ def score_rows(scored: Scored) -> list[list[str]]:
 
 
 def score_pdf(readers: Sequence[OCR], found: PdfPages, progress: Progress = lambda reader, done, total: None) -> Scored:
-    """Read every page in the mode of each reader."""
+    """Read every page with each reader, in its mode. `progress(mode, done, total)` is called as pages are read."""
     return {reader.mode: read_in_mode(reader, found, reader.mode, progress) for reader in readers}
 
 
 def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts: dict[str, str]) -> None:
-    """results.json, compression_MODE.svg and report.html, page by page.
+    """Write results.json, compression_MODE.svg and report.html, with every page, into `folder`.
 
-    Raises UserError when they cannot be written.
+    Raises UserError if they cannot be written.
     """
     body = [f"<header><h1>{escape(name)}</h1></header>", pairs_html(facts), table_html(HEADINGS, score_rows(scored))]
     modes = {}
@@ -155,14 +156,14 @@ def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts:
 
 
 def score_table(name: str, scored: Scored) -> Table:
-    """The rows for the terminal."""
+    """The results as a table for the terminal."""
     return results_table(name, HEADINGS, score_rows(scored))
 
 
 def score(
     path: str, checkpoint: str, modes: Sequence[str], found: PdfPages, out: Path, device: str, batch_size: int
 ) -> None:
-    """Read the pages in every mode, print the table, write the rest into `out`."""
+    """Read the pages in each of `modes` (default: that of the model), print the table, write a report to `out`."""
     readers = [OCR(checkpoint, device, mode, batch_size=batch_size) for mode in modes or ("",)]
     with bars() as progress:
         scored = score_pdf(readers, found, progress)

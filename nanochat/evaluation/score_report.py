@@ -1,4 +1,4 @@
-"""One HTML page of a measurement: figures of every reader, the compression curve, the worst and the median pictures."""
+"""The results on an evaluation set as an HTML page: figures of every reader, compression curve, example images."""
 
 from collections.abc import Mapping, Sequence
 from html import escape
@@ -22,9 +22,10 @@ def write_score_report(
     facts: Mapping[str, str],
     curve: str = "",
 ) -> Path:
-    """Write the page and return its path; `curve` is an SVG to show, `facts` stand beside the model's own figures.
+    """Write the page and return its path.
 
-    Raises UserError when the file cannot be written.
+    `headings`, `rows`: the table of results. `facts`: shown at the top, after the image gain and feature similarity of
+    the model. `curve`: an SVG to show. Raises UserError if the file cannot be written.
     """
     gain, similarity = measured.summary.image_gain, measured.summary.similarity
     shown = {
@@ -48,14 +49,14 @@ def write_score_report(
 
 
 def table_html(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table of texts."""
+    """A table of texts as HTML."""
     head = "".join(f"<th>{escape(name)}</th>" for name in headings)
     lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
     return f'<section class="table"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></section>'
 
 
 def _card(measured: Measured, place: int) -> str:
-    """A picture, by its place in the set, what is on it, and what each reader read."""
+    """A card for the image at index `place` of the set: its expected text, and what each reader read."""
     reading = measured.readings[place]
     wrong = "-" if reading.wrong_loss is None else f"{reading.wrong_loss:.3f}"
     tokens = measured.vision_tokens[place]
@@ -64,7 +65,10 @@ def _card(measured: Measured, place: int) -> str:
 
 
 def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, PageScore]]) -> str:
-    """A picture, what is on it, and what each reader (name, page) read, what differs marked; `about` stands on top."""
+    """A card with an image, its expected text, and what each reader read, with differences marked.
+
+    `about`: a line shown at the top. `readers`: (name, score) of each.
+    """
     page = readers[0][1]
     texts = [("Expected", mark_differences(page.expected, page.read)[0])]
     for reader, found in readers:
@@ -81,5 +85,5 @@ def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, Pag
 
 
 def plot_html(svg: str) -> str:
-    """A plot inside the page."""
+    """An SVG plot as a section of the page."""
     return f'<section class="table plot">{svg[svg.index("<svg") :]}</section>'

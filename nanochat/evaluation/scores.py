@@ -1,7 +1,7 @@
-"""Scores of many pictures: shares of all their characters and means over them, each with an interval.
+"""Scores over many images: error rates over all characters, and means over images, each with a 95% interval.
 
-The interval is that of a bootstrap: what the figure would have been, in 95 of 100 cases, had other pictures of the same
-kind been drawn.
+The intervals are bootstrap intervals: they estimate how much a figure varies between samples of images of the same
+kind.
 """
 
 from collections.abc import Iterable, Sequence
@@ -28,45 +28,51 @@ ALL = "all"  # the tier of all pictures together
 
 @dataclass(frozen=True)
 class PageScore:
-    """One picture, read by one reader, compared with what is written on it."""
+    """The comparison of the text that one reader read in one image with the expected text."""
 
     id: str
     tier: str
     """the kind of picture, such as `line`, `note` or `page`"""
     expected: str
+    """the expected text"""
     read: str
+    """the text that was read"""
     seconds: float
+    """time to read the image"""
     errors: int
-    """characters to add, drop or change; all counts after `metrics.normalise_text`"""
+    """wrong characters (Levenshtein distance); like all counts, after `metrics.normalise_text`"""
     order_errors: int
-    """how many of these are due to the order of the text alone, `metrics.order_errors`"""
+    """how many of those are wrong only because of the order of the text, `metrics.order_errors`"""
     characters: int
-    """of the expected text"""
+    """characters of the expected text"""
     word_errors: int
+    """Levenshtein distance in words"""
     words: int
+    """words of the expected text"""
     similarity: float
     """`metrics.normalised_edit_similarity`"""
     precision: float
     recall: float
     f1: float
-    """these three: `metrics.word_precision_recall_f1`"""
+    """precision, recall and f1 are those of `metrics.word_precision_recall_f1`"""
     values: dict[str, tuple[int, int]]
-    """of each kind, amounts, dates and codes: how many were read exactly, and how many there are"""
+    """kind (amounts, dates, codes) -> (number read exactly, number expected), from `metrics.values_right`"""
     exact: bool
+    """`metrics.exact_match`"""
     relaxed: bool
     """`metrics.relaxed_accuracy`"""
     looping: bool
-    """`metrics.is_looping`, or the reader itself noticed and stopped"""
+    """whether the text repeats itself, by `metrics.is_looping` or because the reader stopped for it"""
 
     @property
     def cer(self) -> float:
-        """Errors for each expected character; an empty text counts as one."""
+        """The character error rate: errors per expected character; an empty text counts as one character."""
         return self.errors / max(1, self.characters)
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and the ends of its 95% interval."""
+    """A figure with the ends of its 95% interval."""
 
     value: float
     low: float
@@ -82,9 +88,10 @@ def score_page(
     fold_case: bool = False,
     looped: bool = False,
 ) -> PageScore:
-    """Compare what a reader printed with what is there.
+    """Compare the text that was read in one image with the expected text.
 
-    `fold_case`: the expected text has lost its case; `looped`: the reader stopped because it repeated itself.
+    `fold_case`: ignore case, because the expected text does not have the case of the image. `looped`: the reader
+    stopped because its answer repeated itself.
     """
     wanted, found = (normalise_text(text, fold_case) for text in (expected, read))
     words = word_precision_recall_f1(found, wanted)
@@ -111,9 +118,9 @@ def score_page(
 
 
 def estimate(counts: Sequence[float], totals: Sequence[float] | None = None, seed: int = 0) -> Estimate | None:
-    """Sum of `counts` over the sum of `totals` (by default their number), and the interval of a bootstrap over pages.
+    """The sum of `counts` divided by that of `totals` (default: their number), with a bootstrap interval over pages.
 
-    None when there is nothing to divide by.
+    `seed`: of the bootstrap. Returns None if the divisor is zero.
     """
     above = np.asarray(counts, np.float64)  # (pages,)
     below = np.ones_like(above) if totals is None else np.asarray(totals, np.float64)
@@ -127,13 +134,12 @@ def estimate(counts: Sequence[float], totals: Sequence[float] | None = None, see
 
 
 def summarise_pages(pages: Sequence[PageScore]) -> dict[str, Estimate | None]:
-    """Every figure over at least one page, by name.
+    """All figures over at least one page, by name.
 
-    cer and wer: errors of all pages over their characters and words, so that a long page weighs more than a short
-    line. order: the part of cer that is due to the order of the text alone, so that cer - order is what letters cost.
-    amounts, dates, codes: shares of these values of all pages that were read exactly; values: of all three. The others
-    are means over pages: similarity, precision, recall, f1; exact, relaxed and looping as shares of the pages;
-    characters printed and seconds for each page.
+    cer and wer: errors of all pages divided by their characters or words, so that a long page has more weight than a
+    short line. order: the part of cer that is due to the order of the text alone. amounts, dates, codes: share of these
+    values, over all pages, that were read exactly; values: of all three. The others are means over pages: similarity,
+    precision, recall, f1; exact, relaxed and looping (shares of pages); printed (characters) and seconds.
     """
     found = {
         "cer": estimate([p.errors for p in pages], [p.characters for p in pages]),
@@ -150,7 +156,7 @@ def summarise_pages(pages: Sequence[PageScore]) -> dict[str, Estimate | None]:
 
 
 def by_tier(pages: Iterable[PageScore]) -> dict[str, list[PageScore]]:
-    """The pages of each tier in order of appearance; with more than one tier, all of them as a last one."""
+    """Tier -> its pages, in order of appearance; with several tiers, also `all` -> all pages, as the last entry."""
     tiers: dict[str, list[PageScore]] = {}
     for page in pages:
         tiers.setdefault(page.tier, []).append(page)
@@ -160,7 +166,7 @@ def by_tier(pages: Iterable[PageScore]) -> dict[str, list[PageScore]]:
 
 
 def worst_and_median(pages: Sequence[PageScore], n: int) -> tuple[list[PageScore], list[PageScore]]:
-    """The n pages with the highest error rate, worst first, and the n in the middle; no page stands in both."""
+    """(the n pages with the highest error rate, worst first; the n pages around the median). They do not overlap."""
     ranked = sorted(pages, key=lambda page: -page.cer)
     start = max(min(n, len(ranked)), (len(ranked) - n) // 2)
     return ranked[:n], ranked[start : start + n]

@@ -1,7 +1,7 @@
-"""The model as `transformers` knows models: its configuration, its processor, its way to generate.
+"""The model for the `transformers` library: configuration, processor and generation.
 
-Importing this package tells transformers' Auto classes of it, so that no remote code is needed where nanochat is
-installed.
+Importing this package registers them with the Auto classes of transformers, so that no remote code is needed where
+nanochat is installed.
 """
 
 from transformers import AutoConfig, AutoModelForImageTextToText, AutoProcessor

@@ -1,4 +1,4 @@
-"""The configuration as transformers keeps it: the model's own, under `model`."""
+"""The configuration for transformers, which contains that of the model under `model`."""
 
 from typing import Any
 
@@ -8,7 +8,10 @@ from nanochat.nano_deepseek_ocr import ModelConfig
 
 
 class NanoDeepseekOcrConfig(PretrainedConfig):
-    """`model`: what `ModelConfig.to_dict` gives; transformers asks for some of it by its own names."""
+    """`model`: the dict that `ModelConfig.to_dict` returns.
+
+    Some of its values are repeated under the names that transformers uses.
+    """
 
     model_type = "nano_deepseek_ocr"
 

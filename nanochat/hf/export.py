@@ -1,7 +1,8 @@
-"""An exported folder that transformers loads too: its configuration, tokenizer, processor, and our code beside them.
+"""Export of a folder that transformers can load: configuration, tokenizer, processor and code.
 
-The weights are those of the native folder, which stays one: `nano-ocr` and `transformers` read the same files. The
-code is the files of this project that the model needs, side by side as transformers wants them, and nothing else.
+The folder is an exported folder of this project (`checkpoint.export_model`) with additional files, so `nano-ocr` and
+`transformers` use the same weights. The code consists of the files of this project that the model needs, all in one
+folder, as transformers requires.
 """
 
 import ast
@@ -30,7 +31,7 @@ CODE = {"configuration": "NanoDeepseekOcrConfig", "processing": "NanoDeepseekOcr
 
 
 def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict) -> None:
-    """Write the native folder, and beside its files what transformers asks for."""
+    """Write an exported folder of this project, and in it the files that transformers needs."""
     export_model(folder, model, tokenizer, {**meta, **_described()})
     vision, special = model.config.vision, tokenizer.special_tokens
     lines = learnt_mode(meta, vision) == "lines"
@@ -62,7 +63,7 @@ def export_hf(folder: Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer,
 
 
 def _described() -> dict:
-    """What config.json says to transformers."""
+    """Values in config.json that transformers needs."""
     auto = {"AutoConfig": f"configuration.{CODE['configuration']}", "AutoProcessor": f"processing.{CODE['processing']}"}
     auto |= {name: f"modeling.{CODE['modeling']}" for name in ("AutoModelForImageTextToText", "AutoModel")}
     return {
@@ -77,10 +78,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def remote_code() -> dict[str, str]:
-    """File name -> text of all our modules that the three of this package need, as neighbours of each other.
+    """File name -> source of all modules that the three modules of this package import, made for a single folder.
 
-    Raises ValueError when two of these modules have the same last name, since only one of them could be written, and
-    for an import other than `from nanochat.x import y`.
+    Imports are rewritten to relative ones. Raises ValueError if two modules have the same file name, since only one of
+    them could be written, and for an import other than `from nanochat.x import y`.
     """
     found: dict[str, str] = {}
     origin: dict[str, str] = {}  # file name -> module
@@ -109,11 +110,15 @@ def remote_code() -> dict[str, str]:
 
 
 def _neighbour(module: str) -> str:
+    """The file name of a module in the exported folder."""
     return module.split(".")[-1] + ".py"
 
 
 def fast_tokenizer(tokenizer: RustBPETokenizer) -> PreTrainedTokenizerFast:
-    """The same byte-pair encoding as transformers has it, `<|image|>` and the names of special tokens included."""
+    """The tokenizer for transformers, with the same byte-pair encoding and special tokens.
+
+    It is built from the merge ranks of the tiktoken encoding.
+    """
     encoding, letters = tokenizer.encoding, _letters()
     ranks = encoding._mergeable_ranks
     vocabulary = {"".join(letters[byte] for byte in token): rank for token, rank in ranks.items()}
@@ -137,7 +142,10 @@ def fast_tokenizer(tokenizer: RustBPETokenizer) -> PreTrainedTokenizerFast:
 
 
 def _halves(token: bytes, ranks: dict[bytes, int]) -> list[bytes]:
-    """The two tokens whose merge gave this one: what its bytes become by the merges that were learnt before it."""
+    """The two tokens that were merged into `token`.
+
+    They result from applying only merges of lower rank to its bytes. `ranks`: token -> rank.
+    """
     parts = [bytes([byte]) for byte in token]
     while len(parts) > 2:
         pairs = [ranks.get(a + b, len(ranks)) for a, b in pairwise(parts)]
@@ -147,7 +155,10 @@ def _halves(token: bytes, ranks: dict[bytes, int]) -> list[bytes]:
 
 
 def _letters() -> dict[int, str]:
-    """The letter that stands for each byte in a vocabulary of texts: itself where it can be printed, else 256 on."""
+    """The character that stands for each byte in the vocabulary of a byte-level tokenizer (GPT-2's mapping).
+
+    A printable byte stands for itself; the others are mapped to code points from 256 on.
+    """
     printed = [*range(33, 127), *range(161, 173), *range(174, 256)]
     others = [byte for byte in range(256) if byte not in printed]
     return {byte: chr(byte) for byte in printed} | {byte: chr(256 + i) for i, byte in enumerate(others)}

@@ -1,4 +1,4 @@
-"""The model as transformers runs it: its loading, its cache and its `generate` around our own forward pass."""
+"""The model for transformers: our forward pass with the loading, the cache and the `generate` of transformers."""
 
 from typing import Any
 
@@ -17,16 +17,16 @@ from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 
 
 class PaddedCache:
-    """transformers' cache behind what `GPT.hidden` asks of ours; rows are padded on the left.
+    """A cache of transformers with the interface of our KVCache, as `GPT.hidden` uses it. Rows are padded on the left.
 
-    `attention_mask`: (B, past + new), 1 where a token is, 0 where padding is.
+    `attention_mask`: (B, past + new), 1 for tokens and 0 for padding.
     """
 
     def __init__(self, cache: DynamicCache, attention_mask: Tensor) -> None:
         self.cache, self.attention_mask = cache, attention_mask.bool()
 
     def begin(self, n_new: int) -> slice | Tensor:
-        """Positions of the new tokens, padding not counted: a slice, or (B, n_new)."""
+        """Positions of the `n_new` new tokens without counting padding: a slice, or int64 (B, n_new)."""
         past = self.cache.get_seq_length()
         here = self.attention_mask[:, : past + n_new]  # (B, S)
         places = torch.arange(past + n_new, device=here.device)
@@ -40,15 +40,21 @@ class PaddedCache:
         return (here.long().cumsum(1) - 1).clamp(min=0)[:, past:]
 
     def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """As `KVCache.append`: (B, n_new, H, D) in, (B, H, S, D) of all tokens out."""
+        """Append keys and values (B, n_new, H, D) of a layer.
+
+        Returns all keys and values, (B, H, S, D), and a mask, bool (B, 1, n_new, S), of those that may be attended to,
+        or None for plain causal attention.
+        """
         keys, values = self.cache.update(k.transpose(1, 2), v.transpose(1, 2), layer)
         return keys, values, self.mask
 
     def advance(self, n_new: int) -> None:
-        """`update` has counted them."""
+        """Does nothing: `append` has updated the length already."""
 
 
 class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
+    """The model as a class of transformers. `generate` works as for other image-text-to-text models."""
+
     config_class = NanoDeepseekOcrConfig
     base_model_prefix = "model"
     main_input_name = "input_ids"
@@ -62,7 +68,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         self.post_init()
 
     def _init_weights(self, module: nn.Module) -> None:
-        """All weights come from the file, but the rotary tables, which are no weights, are computed."""
+        """Compute the rotary tables, which are not stored in the weights file. All other weights are loaded."""
         if isinstance(module, GPT):
             module.init_rotary()
 
@@ -84,10 +90,11 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         logits_to_keep: int = 0,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
-        """Logits (B, T, V) of token ids (B, T) and pictures in order of appearance, as the processor gives both.
+        """Logits (B, T, V) for token ids (B, T) and images in order of appearance, as the processor returns both.
 
-        `pixel_values`: (N, 3, H, W), each picture in the upper left corner; `image_sizes`: (N, 2), their heights and
-        widths. `labels`: as `input_ids`, -100 is ignored. `logits_to_keep`: of the last positions alone; 0: of all.
+        `pixel_values`: float32 (N, 3, H, W), each image in the upper left corner. `image_sizes`: int64 (N, 2), their
+        heights and widths. `labels`: int64 (B, T), -100 is ignored. `logits_to_keep`: only for this many last
+        positions; 0: for all. Raises UserError if the `<|image|>` tokens do not match the images.
         """
         kept = past_key_values
         if past_key_values is None and (use_cache or attention_mask is not None):
@@ -110,7 +117,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return CausalLMOutputWithPast(loss=loss, logits=logits, past_key_values=kept)
 
     def prepare_inputs_for_generation(self, input_ids: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
-        """Pictures are read with the prompt; what follows finds them in the cache."""
+        """Leave out the images after the first step, since the cache contains them."""
         inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)  # type: ignore[misc]
         past = inputs.get("past_key_values")
         if past is not None and past.get_seq_length() > 0:
@@ -120,7 +127,10 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def _expand_inputs_for_generation(
         self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **others: Any
     ) -> tuple[Any, dict[str, Any]]:
-        """Several answers to a row; its pictures are repeated with it, one after the other."""
+        """Repeat each row and its image `expand_size` times, for beams or several answers.
+
+        Raises UserError unless each row has one image.
+        """
         pictures = others.get("pixel_values")
         if expand_size > 1 and pictures is not None and len(pictures) != len(input_ids):
             raise UserError("beams and several answers are for questions about one picture each")
@@ -130,7 +140,10 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
 def views(
     pixel_values: Tensor | None, image_sizes: Tensor | None, token_size: tuple[int, int]
 ) -> list[ImageViews] | None:
-    """Each picture without the padding that makes all of a batch one tensor; `token_size` as in `VisionConfig`."""
+    """The views of a batch of images (N, 3, H, W) without their padding.
+
+    `image_sizes`: (N, 2), height and width. `token_size`: as in `VisionConfig`.
+    """
     if pixel_values is None:
         return None
     sizes = [pixel_values.shape[-2:]] * len(pixel_values) if image_sizes is None else image_sizes.tolist()

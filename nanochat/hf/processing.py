@@ -1,4 +1,4 @@
-"""What transformers hands to the model: prompts as token ids, pictures as pixels."""
+"""The processor for transformers: prompts to token ids, images to pixel values, and pages cut into lines."""
 
 import shutil
 from collections.abc import Sequence
@@ -35,10 +35,10 @@ CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in
 
 
 class NanoDeepseekOcrProcessor(ProcessorMixin):
-    """`view`, `image_size`, `page` and `token_size`: how the model was taught to see a page (`VisionConfig`).
+    """Prepares prompts and images for the model.
 
-    `lines`: it was taught lines of text, one in a picture; `least_sure`: the mean probability under which a line that
-    it reads is left out.
+    `view`, `image_size`, `page`, `token_size`: how the model sees a page, as in `VisionConfig`. `lines`: whether the
+    model reads images of single lines. `least_sure`: lines that it reads with a lower mean probability are left out.
     """
 
     attributes = ("tokenizer",)
@@ -54,11 +54,12 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         super().__init__(tokenizer, chat_template=chat_template or CHAT_TEMPLATE)
 
     def __call__(self, images: Any = None, text: str | list[str] = "", **kwargs: Any) -> BatchFeature:
-        """`input_ids` and `attention_mask`, padded on the left; with pictures `pixel_values` and `image_sizes`.
+        """Returns `input_ids` and `attention_mask`, (B, T), and for images `pixel_values` and `image_sizes`.
 
-        `<image>` in a text stands for a picture; a text that is no whole conversation is asked as a user's message.
-        Raises UserError unless there are as many pictures as places for them, and for a picture of more than one
-        line if the model reads lines.
+        `images`: paths, URLs, Pillow images, arrays or tensors. `text`: prompts with `<image>` for each image; a text
+        that is not a complete conversation becomes a user message. Rows are padded on the left. `pixel_values` is
+        float32 (N, 3, H, W), `image_sizes` int64 (N, 2), height and width. Raises UserError if the number of images
+        differs from that of `<image>`, or if the model reads single lines and an image has several.
         """
         show = view_function(self.view, self.image_size, self.page, self.token_size)
         shown = [show(_picture(picture)) for picture in _flat(images)]
@@ -89,27 +90,30 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         return BatchFeature(data)
 
     def save_pretrained(self, save_directory: Any, *arguments: Any, **options: Any) -> Any:
-        """As of every processor, and what finds lines."""
+        """Save the processor, and, for a model that reads lines, the line detector."""
         saved = super().save_pretrained(save_directory, *arguments, **options)
         if self.lines:
             shutil.copyfile(self._finder(), Path(save_directory) / FINDER)
         return saved
 
     def _finder(self) -> Path:
+        """Path of the weights of the line detector."""
         return Path(str(cached_file(self.tokenizer.name_or_path, FINDER)))
 
     def cut_page(self, picture: Any) -> list[Piece]:
-        """A page's lines of text, or parts of lines, in reading order: each piece's `picture` is for the model.
+        """Cut a page into lines of text, or parts of lines, in reading order.
 
-        `row` is its line's number, `box` its place in pixels of the page. A page without lines is one piece.
+        Of each piece, `picture` is the image for the model, `row` the number of its line, and `box` its box in pixels
+        of the page. A page without lines is returned as one piece.
         """
         page = to_rgb(_picture(picture))
         return show_in_lines(page, find_lines(page, line_finder(self._finder())), self.image_size)
 
     def join_pieces(self, found: GenerateDecoderOnlyOutput, pieces: list[Piece]) -> str:
-        """The page's text, from the answers to its pieces; those that the model is not sure of are left out.
+        """The text of a page, from the answers to its pieces. Answers below `least_sure` are left out.
 
-        `found`: what `model.generate` gives with `return_dict_in_generate=True, output_logits=True`.
+        `found`: the result of `model.generate` with `return_dict_in_generate=True, output_logits=True`. Raises
+        UserError if it has no logits.
         """
         steps = getattr(found, "logits", None)
         if steps is None:
@@ -130,7 +134,10 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
 
 
 def _expanded(prompt: str, counts: Any) -> str:
-    """A whole conversation, each picture's place as often as it takes tokens."""
+    """A prompt as a complete conversation, with `<|image|>` for each vision token of its images.
+
+    `counts`: iterator over the numbers of vision tokens.
+    """
     if not prompt.startswith("<|bos|>"):
         prompt = f"<|bos|><|user_start|>{prompt}<|user_end|><|assistant_start|>"
     first, *rest = prompt.split(PLACEHOLDER)
@@ -138,7 +145,7 @@ def _expanded(prompt: str, counts: Any) -> str:
 
 
 def _flat(images: Any) -> list[Any]:
-    """All pictures of nested lists, or of a batch in one array, in order."""
+    """All images in nested lists, or in an array with a batch dimension, in order."""
     if images is None:
         return []
     if isinstance(images, list | tuple) or getattr(images, "ndim", 0) == 4:
@@ -147,7 +154,7 @@ def _flat(images: Any) -> list[Any]:
 
 
 def _picture(picture: Any) -> Image.Image:
-    """A picture of any kind that transformers knows: a path or address, Pillow's, an array, a tensor."""
+    """An image as a Pillow image, from any type that transformers accepts: path, URL, Pillow image, array, tensor."""
     if isinstance(picture, Image.Image):
         return picture
     if isinstance(picture, str):

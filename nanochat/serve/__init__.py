@@ -1,1 +1,1 @@
-"""The server: one model, many readers, over the OpenAI protocol, uploads, and a page in the browser."""
+"""The server: one model for many clients, through the OpenAI protocol, uploads, and a page in the browser."""

@@ -1,4 +1,4 @@
-"""The server put together: routes, the gate before them, the page, and the model that is loaded meanwhile."""
+"""The ASGI application: routes, the middleware in front of them, the browser page, and loading the model."""
 
 import asyncio
 import logging
@@ -35,7 +35,7 @@ HEADERS = {
 
 
 class BrowserPage(StaticFiles):
-    """The page's files, with what a browser should hold them to."""
+    """The static files of the browser page, with response headers for security and caching."""
 
     def file_response(self, *args, **kwargs) -> Response:
         response = super().file_response(*args, **kwargs)
@@ -46,7 +46,10 @@ class BrowserPage(StaticFiles):
 def create_app(
     settings: ServeSettings, name: str, load: Callable[[], OCR], on_failure: Callable[[BaseException], None]
 ):
-    """The server as an ASGI app. `load` runs in a thread once it has started; what it raises goes to `on_failure`."""
+    """The server as an ASGI app.
+
+    `load` loads the model; it runs in a thread after startup. If it raises, the exception is passed to `on_failure`.
+    """
     service = Service(settings, name)
 
     async def start() -> None:
@@ -92,9 +95,9 @@ def create_app(
 
 
 def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
-    """Serve until SIGTERM or Ctrl-C; requests that are being answered are finished first.
+    """Run the server until SIGTERM or Ctrl-C. Requests in progress are finished first.
 
-    Raises what `load` raises, and UserError when the port is taken.
+    Raises what `load` raises, and UserError if the port is in use.
     """
     if not settings.is_local and not settings.required_key:
         print(f"warning: {settings.host} can be reached from elsewhere, and no API key is set", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions` and `GET /v1/models`, as the OpenAI protocol has them."""
+"""`POST /v1/chat/completions` and `GET /v1/models` of the OpenAI protocol."""
 
 import json
 import time
@@ -26,7 +26,7 @@ FINISH = {"end": "stop", "stop": "stop"}  # anything else left the text unfinish
 
 @dataclass
 class Choice:
-    """One of the answers, as it becomes text."""
+    """One of the answers to a request, converted from tokens to text as it grows."""
 
     text: TextStream
     stream: Stream
@@ -35,7 +35,7 @@ class Choice:
     stopped: str | None = None
 
     def take(self, news: News) -> str:
-        """Further certain text; sets `stopped` when there will be no more."""
+        """The further final text that `news` brings. Sets `stopped` if there will be no more."""
         if self.stopped is not None:
             return ""
         self.tokens += len(news.tokens)
@@ -48,7 +48,7 @@ class Choice:
         return piece
 
     def ending(self) -> dict[str, Any]:
-        """How it ended, in the protocol's words and in ours."""
+        """Why the answer ended: `finish_reason` of the protocol, and our own, more detailed reason."""
         return {"finish_reason": FINISH.get(self.stopped or "", "length"), "stopped": self.stopped}
 
 
@@ -75,7 +75,7 @@ class Completion:
         return any(choice.stopped is None for choice in self.choices)
 
     async def chunks(self) -> AsyncIterator[dict[str, Any]]:
-        """The answers' pieces as the protocol's chunks, each in the order in which it was read."""
+        """The pieces of the answers as chunks of the protocol, in the order in which they are generated."""
         kind = "chat.completion.chunk"
         for choice in self.choices:
             delta = {"role": "assistant", "content": ""}
@@ -93,7 +93,7 @@ class Completion:
                 return
 
     def whole(self) -> dict[str, Any]:
-        """The finished answers."""
+        """The finished answers as one response of the protocol."""
         choices = [
             {"index": c.number, "message": {"role": "assistant", "content": c.text.text}, **c.ending()}
             for c in self.choices
@@ -102,12 +102,12 @@ class Completion:
 
 
 def never_began(generation: Generation) -> bool:
-    """Whether an answer's time ended in the queue."""
+    """Whether the time limit of an answer passed before its prompt was processed."""
     return generation.stopped == "time" and not generation.probabilities
 
 
 def chat_router(service: Service) -> APIRouter:
-    """The protocol's routes."""
+    """The routes of the OpenAI protocol."""
     router = APIRouter(prefix="/v1")
 
     @router.get("/models")
@@ -161,7 +161,7 @@ async def _begin(service: Service, asked: ChatRequest, question: Question) -> Co
 
 
 async def _events(completion: Completion, asked: ChatRequest, request: Request) -> AsyncIterator[str]:
-    """The chunks as server-sent events, the usage last when it is asked for."""
+    """The chunks as server-sent events, with the usage as the last one if the client asks for it."""
     async with cancelling(request, completion.stream.cancel):
         async for chunk in completion.chunks():
             yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"

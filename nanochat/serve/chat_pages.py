@@ -1,4 +1,7 @@
-"""Chat about a page's whole text, for models that read a page in pieces: the answer is that of `nano-ocr read`."""
+"""Chat requests for the text of a page, to models that read a page in several views.
+
+The answer is the text that `nano-ocr read` gives.
+"""
 
 import json
 import time
@@ -27,8 +30,11 @@ IN_PIECES = (*CUT, "auto")  # modes that read a page as several views
 
 
 def is_page_question(ocr: OCR, asked: ChatRequest, question: Question) -> bool:
-    """Whether a page's text is the answer: to one of the prompts for text with a picture or several and nothing else,
-    likeliest tokens; and to whatever is asked about pictures of a model that was taught nothing but their text."""
+    """Whether a chat request is answered with the text of its images, as pages.
+
+    This is the case if the model reads pages in several views and the request has images, and either the model was
+    trained on reading text only, or the request is a single message with one of the prompts for text, at temperature 0.
+    """
     if ocr.mode not in IN_PIECES or not question.images:
         return False
     if set(taught_tasks(ocr)) <= set(TEXT_TASKS):
@@ -37,7 +43,7 @@ def is_page_question(ocr: OCR, asked: ChatRequest, question: Question) -> bool:
 
 
 def _prompt_for_text(question: Question) -> str | None:
-    """The prompt for text that the last message is, if it is one."""
+    """The prompt for text that the last message consists of, apart from its images; None if it is another text."""
     text = question.messages[-1]["content"].replace("<image>", "").strip()
     return next((PROMPTS[t] for t in TEXT_TASKS if PROMPTS[t].replace("<image>", "").strip() == text), None)
 
@@ -45,7 +51,11 @@ def _prompt_for_text(question: Question) -> str | None:
 async def answer_pages(
     service: Service, asked: ChatRequest, question: Question, request: Request, holds: ExitStack
 ) -> Response:
-    """The pictures read as pages, a blank line between their texts; streamed page by page."""
+    """Read the images as pages. The answer is their texts, separated by blank lines; if streamed, one page at a time.
+
+    `holds`: resources to release after the answer. Raises ApiError or UserError if an image cannot be read or has
+    several pages.
+    """
     pictures = await fetch_all(question.images, service.settings)
     sources = [Source(f"picture {number}", data) for number, data in enumerate(pictures, start=1)]
     documents = await to_thread.run_sync(open_all, sources)
@@ -70,7 +80,7 @@ async def answer_pages(
 
 
 class _PageAnswer:
-    """The answer as it grows by whole pages."""
+    """A chat answer that grows by whole pages."""
 
     def __init__(self, model: str, asked: ChatRequest, tokenizer: RustBPETokenizer) -> None:
         self.frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
@@ -79,7 +89,7 @@ class _PageAnswer:
         self.read, self.written, self.stopped = 0, 0, "end"
 
     def take(self, event: dict[str, Any]) -> str:
-        """The further text that an event brings. Raises ApiError for a page that cannot be read."""
+        """The further text of the answer that an event brings. Raises ApiError if a page cannot be read."""
         if event["event"] == "error" or event.get("status") in (PageState.FAILED, PageState.SKIPPED):
             message = event.get("message") or event["error"]
             raise ApiError(event["status"] if event["event"] == "error" and "status" in event else 400, message)
@@ -96,7 +106,11 @@ class _PageAnswer:
         return self.text[before:]
 
     def _cut(self, before: int) -> None:
-        """Keep to the tokens that were asked for: the page is read line by line, and its lines know only their own."""
+        """Shorten the answer to the number of tokens that the client asked for.
+
+        `before`: length of the text before the last page. The page itself is read line by line with a limit for each
+        line only.
+        """
         most = self.asked.most_tokens
         if most is None:
             return
@@ -125,7 +139,7 @@ class _PageAnswer:
         return f"data: {json.dumps({**self.frame, 'object': 'chat.completion.chunk', 'choices': choices})}\n\n"
 
     async def stream(self, events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
-        """As the protocol's chunks."""
+        """The answer as server-sent events with chunks of the protocol."""
         yield self._chunk(delta={"role": "assistant", "content": ""})
         try:
             async for event in events:

@@ -1,4 +1,4 @@
-"""Errors in the shape of the OpenAI protocol: `{"error": {"message", "type", "param", "code"}}`."""
+"""Errors in the format of the OpenAI protocol: `{"error": {"message", "type", "param", "code"}}`."""
 
 import re
 from http import HTTPStatus
@@ -12,7 +12,11 @@ from nanochat.errors import PasswordNeeded, UserError
 
 
 class ApiError(Exception):
-    """An answer that is an error: its status, a sentence for a person, a word for a program."""
+    """A response that reports an error.
+
+    `status`: HTTP status. `message`: a sentence for people. `code`: a word for programs. `param`: the field that caused
+    it.
+    """
 
     def __init__(
         self,
@@ -38,7 +42,7 @@ class ApiError(Exception):
 
 
 def of_user(error: UserError) -> ApiError:
-    """What the reader's input caused, such as a broken picture or a prompt that is too long."""
+    """The ApiError for an error in the input, such as a broken image or a prompt that is too long."""
     if isinstance(error, PasswordNeeded):
         return ApiError(400, f"{in_fields(error)} (a field of /v1/read)", "password_required", "password")
     code = "context_length_exceeded" if "shorten it" in str(error) else "invalid_input"
@@ -46,12 +50,15 @@ def of_user(error: UserError) -> ApiError:
 
 
 def in_fields(error: UserError) -> str:
-    """What an error says, where a flag of the command line is a field of the same name: `password`, `dpi`, `pages`."""
+    """The message of an error, with command-line flags replaced by the request fields of the same name.
+
+    The fields are `password`, `dpi` and `pages`.
+    """
     return re.sub(r"--([a-z_]+)", r"`\1`", str(error))
 
 
 def install_error_handlers(app: FastAPI) -> None:
-    """Let every error of `app` have the protocol's shape, with no detail of what is our own fault."""
+    """Return all errors of `app` in the format of the protocol, without details of internal errors."""
 
     @app.exception_handler(ApiError)
     async def _(request: Request, error: ApiError) -> JSONResponse:

@@ -1,4 +1,4 @@
-"""What stands before every route: the API key, the size and time of uploads, how many may wait, and the log."""
+"""Middleware in front of all routes: API key, size and duration of uploads, number of waiting requests, log."""
 
 import asyncio
 import hmac
@@ -21,7 +21,7 @@ GUARDED = "/v1/"  # routes that need the key
 
 
 class Gate:
-    """An ASGI middleware; answers what it refuses itself."""
+    """ASGI middleware that checks each request, answers those that it refuses, and logs all of them."""
 
     def __init__(self, app: ASGIApp, settings: ServeSettings, metrics: Metrics) -> None:
         self.app, self.settings, self.metrics = app, settings, metrics
@@ -72,7 +72,7 @@ class Gate:
         log.info(json.dumps(entry))
 
     def _refusal(self, scope: Scope) -> ApiError | None:
-        """Why a request is not let in, by its head alone."""
+        """The error to answer a request with, judged by its headers alone; None if it is allowed."""
         headers = dict(scope["headers"])
         if self.settings.is_local and not self._is_for_us(headers.get(b"host", b"").decode("latin-1")):
             message = "this server answers to localhost alone: give --host to open it to other names"
@@ -88,7 +88,10 @@ class Gate:
         return too_large(self.settings) if too_long else None
 
     def _is_for_us(self, host: str) -> bool:
-        """Whether a local server is called by a local name; a site whose name was pointed here is not (rebinding)."""
+        """Whether a server on localhost is addressed by a local name.
+
+        This prevents DNS rebinding, where a web site lets its own name resolve to localhost.
+        """
         names = [*LOOPBACK, *(urlsplit(origin).hostname for origin in self.settings.allow_origin)]
         try:
             return urlsplit(f"//{host}").hostname in names
@@ -101,7 +104,7 @@ def too_large(settings: ServeSettings) -> ApiError:
 
 
 class Body:
-    """A request's body as it arrives; `refusal` is set when it is too large or comes too slowly."""
+    """The body of a request as it arrives. `refusal` is set if it is too large or arrives too slowly."""
 
     def __init__(self, receive: Receive, settings: ServeSettings) -> None:
         self._receive, self.settings = receive, settings
@@ -110,7 +113,7 @@ class Body:
         self.refusal: ApiError | None = None
 
     async def receive(self) -> Message:
-        """The next message. Raises the refusal."""
+        """The next ASGI message. Raises the refusal, an ApiError, if there is one."""
         if self.complete:  # waiting for the client to hang up takes as long as it takes
             return await self._receive()
         try:
@@ -127,14 +130,14 @@ class Body:
 
 
 class Admission:
-    """Counts the requests that use the model: a bounded queue."""
+    """Limits the number of requests that use the model at the same time, running and waiting."""
 
     def __init__(self, settings: ServeSettings) -> None:
         self.most, self.inside = settings.max_concurrency + settings.max_queue, 0
 
     @contextmanager
     def enter(self) -> Iterator[None]:
-        """One request's stay. Raises ApiError 429 when too many are inside."""
+        """Context manager for the duration of one request. Raises ApiError 429 if too many are inside."""
         if self.inside >= self.most:
             raise ApiError(429, "too many requests wait: try again", "queue_full", headers={"Retry-After": "2"})
         self.inside += 1

@@ -1,4 +1,4 @@
-"""An end to waiting for a request's head: uvicorn itself would wait for ever for one that comes a byte at a time."""
+"""A time limit for the headers of a request. uvicorn alone would wait without limit for headers that arrive slowly."""
 
 import asyncio
 
@@ -9,10 +9,10 @@ HEAD_SECONDS = 20.0
 
 
 class Connection(H11Protocol):
-    """uvicorn's connection, closed when a request's head has not arrived HEAD_SECONDS after it was awaited.
+    """uvicorn's connection, closed if the headers of a request have not arrived after HEAD_SECONDS.
 
-    The wait begins with the connection, and after an answer with the next request's first byte; until that comes
-    uvicorn's own limit holds.
+    The time starts when the connection opens, and after a response with the first byte of the next request. Until that
+    byte, uvicorn's keep-alive timeout applies.
     """
 
     _late: asyncio.TimerHandle | None = None

@@ -1,4 +1,4 @@
-"""What the server counts for Prometheus; no text, no names of files."""
+"""Metrics for Prometheus. They contain no text and no file names."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -9,7 +9,7 @@ ROWS = (0, 1, 2, 4, 8, 16, 32, 64)
 
 
 class Metrics:
-    """Counters and histograms of one server, in a registry of their own."""
+    """Counters and histograms of one server, in their own registry."""
 
     def __init__(self) -> None:
         own = self.registry = CollectorRegistry()
@@ -31,22 +31,22 @@ class Metrics:
         )
 
     def step(self, seconds: float, rows: int, waiting: int) -> None:
-        """The model took a step."""
+        """Record a step of the model: its duration in seconds, rows in the batch, and prompts that wait."""
         self.step_seconds.observe(seconds)
         self.rows.observe(rows)
         self.queue.set(waiting)
 
     def first_token(self, seconds: float) -> None:
-        """The first token of a prompt's answers is there."""
+        """Record the time in seconds from the arrival of a prompt to its first token."""
         self.first.observe(seconds)
 
     def answered(self, generation: Generation) -> None:
-        """An answer has ended."""
+        """Record a finished answer."""
         self.tokens.inc(len(generation.tokens))
         self.stopped.labels(generation.stopped or "").inc()
         if generation.dropped:
             self.loops.inc()
 
     def page(self) -> bytes:
-        """All of it, as Prometheus reads it."""
+        """All metrics in the text format of Prometheus."""
         return generate_latest(self.registry)

@@ -1,4 +1,4 @@
-"""From what a client sends to a prompt of the model: its messages and pictures, with the limits of this server."""
+"""From a chat request to a prompt for the model: validation, messages, images."""
 
 import base64
 import binascii
@@ -10,9 +10,9 @@ from typing import Any, Literal
 from PIL import Image
 from pydantic import BaseModel, Field, field_validator, model_validator
 
-from nanochat.engine import Guard
+from nanochat.engine import Guard, conversation_tokens
 from nanochat.engine.batching import Prompt, Sampling
-from nanochat.image_process import MAX_PIXELS, expand_image_tokens, open_image
+from nanochat.image_process import MAX_PIXELS, open_image
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
@@ -25,7 +25,7 @@ class ImageUrl(BaseModel):
 
 
 class MessagePart(BaseModel):
-    """A piece of a message: text or a picture."""
+    """A part of a message: text or an image."""
 
     type: Literal["text", "image_url"]
     text: str = ""
@@ -33,6 +33,8 @@ class MessagePart(BaseModel):
 
 
 class Message(BaseModel):
+    """A message of a conversation."""
+
     role: Literal["system", "developer", "user", "assistant"]
     content: str | list[MessagePart] = ""
 
@@ -47,7 +49,11 @@ class StreamOptions(BaseModel):
 
 
 class ChatRequest(BaseModel):
-    """What of the protocol this server understands; `unsupported` names what it must refuse rather than ignore."""
+    """A request of the chat protocol.
+
+    It has the fields that the server supports, and those that `check` refuses because ignoring them would be
+    misleading.
+    """
 
     model: str
     messages: list[Message] = Field(min_length=1)
@@ -72,11 +78,14 @@ class ChatRequest(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_not_given(cls, asked: Any) -> Any:
-        """As the protocol has it, and clients send it."""
+        """Treat null as not given, as the protocol does."""
         return {name: value for name, value in asked.items() if value is not None} if isinstance(asked, dict) else asked
 
     def check(self, models: tuple[str, ...], max_rows: int) -> None:
-        """Raise ApiError for a model that is not here and for what would be ignored in silence."""
+        """Raise ApiError for a model that is not available, or for a field that is not supported.
+
+        `models`: names of the model. `max_rows`: most answers at a time.
+        """
         if self.model not in models:
             raise ApiError(404, f"no model called {self.model!r}: here is {models[0]}", "model_not_found", "model")
         if self.n > max_rows:
@@ -100,28 +109,29 @@ class ChatRequest(BaseModel):
 
     @property
     def stops(self) -> list[str]:
-        """Texts that end the answer before themselves."""
+        """Texts before which the answer ends."""
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
     def most_tokens(self) -> int | None:
+        """Length limit of an answer in tokens; None: the context of the model."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens
 
 
 @dataclass
 class Question:
-    """A conversation and the pictures of its user messages, in order."""
+    """A conversation and the images of its user messages, in order."""
 
     messages: list[dict[str, str]]
     images: list[bytes | str]
-    """the file of each, or the http(s) address it is at"""
+    """contents of the image file, or its http(s) address"""
 
 
 def understand(messages: list[Message]) -> Question:
-    """Lay messages out as the model's conversations are: a picture is `<image>`, and a line end follows it.
+    """Convert messages to the conversation format of the model, with `<image>` and a newline in place of an image.
 
-    A picture alone is asked the default prompt. Where the text itself has `<image>`, once for each picture, the
-    pictures stand there. Raises ApiError for broken data URLs, and for pictures elsewhere than with the user.
+    If a message contains `<image>` once for each of its images, the images go there. A message with images and no text
+    gets the default prompt. Raises ApiError for broken data URLs, or for images in messages that are not the user's.
     """
     turns, images = [], []
     for number, message in enumerate(messages):
@@ -171,15 +181,17 @@ def make_prompt(
     guard: Guard,
     most_pixels: int = MAX_PIXELS,
 ) -> Prompt:
-    """Decode, show as the model was trained to see pages, and lay out; for a thread, since it takes a while.
+    """The prompt for the next answer in a conversation, with its images shown as the model was trained to see pages.
 
-    Raises UserError for what cannot be read, a picture of over `most_pixels` among it.
+    It decodes the images, which takes time, so call it from a worker thread. Raises UserError if a picture cannot be
+    decoded or has more than `most_pixels` pixels, if the turns of the conversation are out of order, or if the prompt
+    is too long.
     """
-    ids = ocr.tokenizer.render_for_completion({"messages": messages, "images": pictures})
+    conversation = {"messages": messages, "images": pictures}
+    ocr.tokenizer.render_for_completion(conversation)  # refuses a bad conversation before its images are decoded
     views = []
     for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
         image = open_image(picture, f"picture {number}", most_pixels)
         views.append(ocr.view(image))
-    image_token_id = ocr.tokenizer.encode_special("<|image|>")
-    tokens = expand_image_tokens(ids, image_token_id, [view.layout.n_tokens for view in views])
+    tokens = conversation_tokens(ocr.tokenizer, conversation, views)
     return ocr.engine.prompt(tokens, views, max_tokens, samplings, guard)

@@ -1,4 +1,4 @@
-"""`POST /v1/read`: pictures and PDFs as an upload, read as `nano-ocr read` does, whole or page by page."""
+"""`POST /v1/read`: uploaded images and PDFs, read as `nano-ocr read` does, returned together or page by page."""
 
 import asyncio
 import base64
@@ -9,6 +9,7 @@ import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Annotated, Any, Literal
 
 from anyio import CapacityLimiter, to_thread
@@ -38,19 +39,27 @@ PREVIEW_PIXELS = 1200  # longest side of a page in the browser
 
 @dataclass
 class ReadRequest:
-    """One request: its documents, how they are read, and what has become of them, told event by event."""
+    """One request: its documents, how they are read, and a queue of events about the progress.
+
+    `run` reads in a thread; `events` is read by the event loop. An event is a dict with the key `event`: `begin`,
+    `text`, `page` or `error`.
+    """
 
     service: Service
     documents: "list[Document | Unreadable]"
     prompt: str
     mode: str
+    """reading mode; empty: that of the server"""
     max_tokens: int | None
+    """length limit of the answer about one view"""
     selection: Selection
+    """which pages of each document are read"""
     n_pages: int
+    """number of selected pages of all documents"""
     with_text: bool
-    """tell the text as it grows, not only whole pages"""
+    """also send events with the text of a page as it grows"""
     with_preview: bool
-    """tell how each page looks, as a data URL"""
+    """also send an image of each page, as a data URL"""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:
@@ -62,7 +71,7 @@ class ReadRequest:
         self.lock, self.started = threading.Lock(), False
 
     def let_go(self) -> None:
-        """Nobody listens any more: end as soon as possible; from any thread."""
+        """Stop as soon as possible, because the client is gone. May be called from any thread."""
         self.engine.cancel()
         with self.lock:
             if not self.started:
@@ -89,7 +98,7 @@ class ReadRequest:
             self._tell({"event": "text", "document": document, "page": page, "view": view, "text": piece})
 
     def run(self) -> None:
-        """Read everything and close the documents; for a thread of its own. The last event is None."""
+        """Read all pages and close the documents. Runs in its own thread. The last event is None."""
         with self.lock:
             if self.started:  # let go before it began
                 self._tell(None)
@@ -146,7 +155,7 @@ class ReadRequest:
 
 
 def preview_url(picture: Image.Image) -> str:
-    """A page as a small JPEG in a data URL, for a browser to show."""
+    """A small JPEG of a page as a data URL, for the browser."""
     small = picture.copy()
     small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS))
     file = io.BytesIO()
@@ -155,12 +164,15 @@ def preview_url(picture: Image.Image) -> str:
 
 
 def taught_tasks(ocr: OCR) -> list[str]:
-    """What a checkpoint was taught, if it says so; one that reads lines has seen nothing but text."""
+    """The tasks that a checkpoint was trained on, according to its metadata.
+
+    Without this information: `free` for a model that reads lines, otherwise all tasks.
+    """
     return ocr.meta.get("tasks") or (["free"] if ocr.own_mode == "lines" else list(PROMPTS))
 
 
 def read_router(service: Service) -> APIRouter:
-    """The upload's route."""
+    """The routes for uploads."""
     router = APIRouter(prefix="/v1")
 
     @router.get("/modes")
@@ -192,15 +204,7 @@ def read_router(service: Service) -> APIRouter:
                 message = f"this model was taught {', '.join(taught)}, not {task}"
                 raise ApiError(400, message, "unsupported_task", "task")
             sources = [Source(file.filename or "upload", await file.read()) for file in files]
-
-            def pdf(results: list[dict[str, Any]]) -> bytes:
-                documents = open_all(sources, dpi, password)
-                try:
-                    return searchable_pdf(documents, results, dpi, service.settings.most_pixels)
-                finally:
-                    for document in documents:
-                        document.close()
-
+            pdf = partial(_make_pdf, sources, dpi, password, service.settings.most_pixels)
             if results is not None:  # read before: only the PDF is made
                 found = await to_thread.run_sync(parse_results, await results.read())
                 return Response(await to_thread.run_sync(pdf, found), media_type=PDF_TYPE)
@@ -231,24 +235,24 @@ def read_router(service: Service) -> APIRouter:
 
 @dataclass
 class Unreadable:
-    """A file that was sent and cannot be opened: one page, which fails."""
+    """An uploaded file that cannot be opened. It counts as one page, which fails."""
 
     source: Source
     error: UserError
     n_pages: int = 1
 
     def load(self, number: int, most: int = 0) -> Image.Image:
-        """Raises UserError: there is no page to show."""
+        """Raises UserError, since there is no page."""
         raise self.error
 
     def close(self) -> None:
-        """There is nothing to close."""
+        """Does nothing."""
 
 
 def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[Document | Unreadable]:
-    """Open what was sent; a file that cannot be read does not stop the others.
+    """Open the uploaded files. A file that cannot be opened does not affect the others; it becomes Unreadable.
 
-    Raises UserError when none can be read, or one needs a password, which whoever sent it can give.
+    Raises UserError if none can be opened, or if one needs a password.
     """
     documents: list[Document | Unreadable] = []
     for source in sources:
@@ -268,7 +272,7 @@ def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[
 
 
 async def job_events(job: ReadRequest, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:
-    """What the job's thread, one of `readers`, tells, and a last event of sums."""
+    """Run the job in a thread of `readers` and yield its events, and a last event `done` with the number of tokens."""
     thread = asyncio.create_task(to_thread.run_sync(job.run, limiter=readers))
     tokens = 0
     try:
@@ -284,7 +288,7 @@ async def job_events(job: ReadRequest, request: Request, readers: CapacityLimite
 
 
 async def _whole(events: AsyncIterator[Event]) -> list[Event]:
-    """All pages, once they have been read. Raises ApiError where the job ended with an error."""
+    """All pages, after they have been read. Raises ApiError if the job ended with an error."""
     pages = []
     async for event in events:
         if event["event"] == "error":
@@ -295,6 +299,16 @@ async def _whole(events: AsyncIterator[Event]) -> list[Event]:
     return pages
 
 
+def _make_pdf(sources: list[Source], dpi: int, password: str, most_pixels: int, results: list[dict[str, Any]]) -> bytes:
+    """The uploaded files as one searchable PDF, with the text of earlier results of this route."""
+    documents = open_all(sources, dpi, password)
+    try:
+        return searchable_pdf(documents, results, dpi, most_pixels)
+    finally:
+        for document in documents:
+            document.close()
+
+
 def _text(pages: list[Event], format: str) -> PlainTextResponse:
     between = "\n---\n\n" if format == "md" else "\f"
     text = between.join(page.get("markdown" if format == "md" else "text", "") + "\n" for page in pages)
@@ -303,7 +317,7 @@ def _text(pages: list[Event], format: str) -> PlainTextResponse:
 
 
 def _ended(pages: list[Event]) -> dict[str, str]:
-    """Headers that tell of each page what the text does not."""
+    """Response headers with information on each page that its text does not contain."""
     return {
         "X-Nano-Ocr-Status": ",".join(page["status"] for page in pages),
         "X-Nano-Ocr-Readable": ",".join(str(page.get("readable", False)).lower() for page in pages),

@@ -1,4 +1,7 @@
-"""Pictures at http(s) addresses: only when allowed, never from private networks, each redirect checked again."""
+"""Images at http(s) addresses that a request names.
+
+They are fetched only if this is allowed, never from private networks, and every redirect is checked as well.
+"""
 
 import asyncio
 import http.client
@@ -23,7 +26,7 @@ def _refused(message: str) -> ApiError:
 
 
 def check_address(host: str, port: int) -> str:
-    """An address of `host` to connect to. Raises ApiError unless every one of its addresses is public."""
+    """Resolve `host` to an IP address to connect to. Raises ApiError unless all of its addresses are public."""
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
@@ -37,7 +40,10 @@ def check_address(host: str, port: int) -> str:
 
 
 class _Pinned(http.client.HTTPSConnection):
-    """Speaks to the address that was checked, under the name that was asked for: DNS is not asked twice."""
+    """A connection to an IP address that was checked, without a second DNS query.
+
+    TLS and the Host header use the original host name.
+    """
 
     def __init__(self, parts: SplitResult, address: str, port: int) -> None:
         super().__init__(parts.hostname or "", port, timeout=SECONDS)
@@ -50,7 +56,11 @@ class _Pinned(http.client.HTTPSConnection):
 
 
 def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
-    """What lies at a public address. Raises ApiError when it is private, too large, not there, or takes too long."""
+    """Download from a public address.
+
+    `most_bytes`, `seconds`: limits of size and time. Raises ApiError if the address is private or not reachable, or
+    exceeds a limit.
+    """
     until = time.monotonic() + seconds
     for _ in range(REDIRECTS + 1):
         try:
@@ -86,7 +96,7 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
 
 
 async def fetch_all(images: list[bytes | str], settings: ServeSettings) -> list[bytes]:
-    """The files of pictures, those at addresses fetched. Raises ApiError where that is not allowed, or fails."""
+    """The contents of all image files. Addresses are downloaded. Raises ApiError if this is not allowed, or fails."""
     if any(isinstance(image, str) for image in images) and not settings.allow_remote_images:
         raise _refused("this server fetches no pictures: send them as data:...;base64,...")
     most = int(settings.max_upload_mb * 1e6)

@@ -1,4 +1,4 @@
-"""A searchable PDF as the answer to an upload: pictures of the pages with invisible text over them."""
+"""Searchable PDFs as the response to an upload: images of the pages with their text as an invisible layer."""
 
 import json
 import tempfile
@@ -13,13 +13,13 @@ from nanochat.reading.searchable_pdf import write_pdf
 from nanochat.serve.errors import ApiError
 
 Result = dict[str, Any]
-"""One page as /v1/read answers: `document` and `page`, both from 1, and, if it was read, the fields of `Page`"""
+"""a page in the response of /v1/read: `document` and `page`, from 1, and, if it was read, the fields of `Page`"""
 MALFORMED = (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError)
 FARTHEST = 1e6  # pixels: no coordinate on a page is larger
 
 
 def parse_results(data: bytes) -> list[Result]:
-    """The pages of an earlier answer of /v1/read, `{"pages": [...]}`. Raises ApiError 400 for anything else."""
+    """The pages of an earlier response of /v1/read, `{"pages": [...]}`. Raises ApiError 400 for anything else."""
     try:
         pages = json.loads(data)["pages"]
         for page in pages:
@@ -30,7 +30,7 @@ def parse_results(data: bytes) -> list[Result]:
 
 
 def _check(page: Result) -> None:
-    """Raise one of MALFORMED unless a PDF can be written from a result, which comes from a client."""
+    """Raise one of the exceptions in MALFORMED unless a page sent by a client has all that a PDF needs."""
     if not (isinstance(page["document"], int) and isinstance(page["page"], int)):
         raise TypeError("the place of a page is two integers")
     for line in placed_lines({"result": page}):
@@ -43,9 +43,10 @@ def _check(page: Result) -> None:
 
 
 def searchable_pdf(documents: Sequence[Document | Any], results: Sequence[Result], dpi: int, most_pixels: int) -> bytes:
-    """A PDF with one page for each result, in their order; pages that were skipped or cannot be opened are left out.
+    """A PDF with one page for each result, in their order.
 
-    `dpi`: as when the pages were read. Raises UserError when no page is left.
+    Pages that were skipped or cannot be opened are left out. `dpi`: resolution at which the pages were read.
+    `most_pixels`: size limit of a page. Raises UserError if no page is left.
     """
     shown = 0
 

@@ -1,4 +1,4 @@
-"""What all routes share: the model when it is loaded, its worker, the settings, the figures."""
+"""`Service`: what all routes share, such as the model after it is loaded, its worker, settings and metrics."""
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
@@ -21,11 +21,11 @@ from nanochat.serve.worker import Worker
 
 @dataclass
 class Service:
-    """One model and everything around it."""
+    """One model with its worker, settings and metrics."""
 
     settings: ServeSettings
     name: str
-    """of the model, as clients call it"""
+    """name of the model in the protocol"""
     metrics: Metrics = field(default_factory=Metrics)
     ocr: OCR | None = None
     worker: Worker | None = None
@@ -35,30 +35,31 @@ class Service:
         self.readers = CapacityLimiter(self.settings.max_concurrency)  # threads that read whole pages
 
     def start(self, ocr: OCR) -> None:
-        """Begin to answer, with this model."""
+        """Start answering requests with this model."""
         worker = Worker(ocr.engine, ocr.precision, self.settings.max_concurrency, self.metrics)
         worker.start()
         self.ocr, self.worker = ocr, worker
 
     def stop(self) -> None:
-        """Answer no more."""
+        """Stop the worker."""
         if self.worker is not None:
             self.worker.stop()
         self.ocr = self.worker = None
 
     def ready(self) -> tuple[OCR, Worker]:
-        """The model and its worker. Raises ApiError 503 while it is being loaded."""
+        """The model and its worker. Raises ApiError 503 while the model is being loaded."""
         if self.ocr is None or self.worker is None:
             raise ApiError(503, "the model is being loaded", "not_ready", headers={"Retry-After": "2"})
         return self.ocr, self.worker
 
     def guard(self) -> Guard:
+        """The limits of an answer: the time limit of the settings."""
         return Guard(seconds=self.settings.request_timeout)
 
 
 @asynccontextmanager
 async def cancelling(request: Request, cancel: Callable[[], None]) -> AsyncIterator[None]:
-    """Call `cancel` as soon as the client hangs up while the block runs."""
+    """Context manager that calls `cancel` as soon as the client disconnects."""
 
     async def watch() -> None:
         while (await request.receive())["type"] != "http.disconnect":
@@ -73,7 +74,7 @@ async def cancelling(request: Request, cancel: Callable[[], None]) -> AsyncItera
 
 
 class Streaming(StreamingResponse):
-    """A streamed answer that lets go of what it holds however it ends, even before its first piece."""
+    """A streamed response that releases the resources in `holds` at its end, even if it ends before the first piece."""
 
     def __init__(self, content: AsyncIterator[str], media_type: str, holds: ExitStack) -> None:
         super().__init__(content, media_type=media_type, headers={"Cache-Control": "no-store"})

@@ -1,4 +1,4 @@
-"""An `OCR` whose engine is the server's worker: pages of all requests are read in one batch, each as it is alone."""
+"""An `OCR` that generates with the worker of the server, so that pages of all requests share a batch."""
 
 import copy
 import queue
@@ -15,19 +15,22 @@ if TYPE_CHECKING:
     from nanochat.nano_deepseek_ocr import Pixels
 
 OnNews = Callable[[int, News], None]
-"""(number of the view, counted over the request; what is new of it); called in the request's thread"""
+"""called as (number of the view, counted over the request; change of its answer), in the thread of the request"""
 
 
 NO_LIMIT, GREEDY = Guard(), Sampling()
 
 
 class Cancelled(Exception):
-    """The client has hung up."""
+    """The client has disconnected."""
 
 
 class SharedEngine:
-    """A `Generator` whose answers come from the worker, so that all requests share its batch; for the thread of one
-    request. It has nothing else of an `Engine`: whatever else a model can do belongs to the worker's thread."""
+    """A `Generator` that submits prompts to the worker of the server, so that all requests share its batch.
+
+    Used in the thread of one request. Since the model belongs to the thread of the worker, this class offers nothing
+    else that an `Engine` has.
+    """
 
     def __init__(self, worker: Worker, on_news: OnNews) -> None:
         self.model, self.worker, self.on_news = worker.engine.model, worker, on_news
@@ -36,7 +39,7 @@ class SharedEngine:
         self.views = 0  # so far
 
     def cancel(self) -> None:
-        """End what is being read and read nothing more; from any thread."""
+        """Stop all answers in progress and start no more. May be called from any thread."""
         self.cancelled = True
         for reading in self.readings:
             reading.cancel()
@@ -51,7 +54,11 @@ class SharedEngine:
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
-        """As in `Engine`, but in the order of the prompts. Raises Cancelled once `cancel` was called."""
+        """As `Engine.generate_batch`, except that prompts start in their order.
+
+        While answers grow, `on_news` is called with each change, unless `again` is set. Raises Cancelled after `cancel`
+        was called.
+        """
         made = enumerate(self.worker.engine.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
         news: queue.SimpleQueue[tuple[int, list[News] | BaseException]] = queue.SimpleQueue()
         asked: list[Prompt] = []
@@ -80,7 +87,10 @@ class SharedEngine:
 
 
 def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OCR, SharedEngine]:
-    """The server's OCR for one request: its own mode and place for news, the same model."""
+    """A copy of the OCR of the server for one request, with its own mode and callback, and the same model.
+
+    Raises UserError for an unknown mode.
+    """
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
     own.generator, own.locate_lines = engine, False  # a further pass would be outside the batch
     own.adapts_threads = False  # the worker's thread computes

@@ -1,4 +1,4 @@
-"""Text from tokens as they come: no half characters, and nothing that a stop text will take back."""
+"""Text from tokens as they arrive, without incomplete characters and without text that a stop text removes."""
 
 import codecs
 
@@ -6,7 +6,10 @@ import tiktoken
 
 
 class TextStream:
-    """Turns one answer's tokens into text that is final; the pieces together are the tokenizer's text of the whole."""
+    """Converts the tokens of one answer to final text.
+
+    All pieces together are the text of all tokens, up to the first of the stop texts `stops`.
+    """
 
     def __init__(self, encoding: tiktoken.Encoding, stops: list[str]) -> None:
         self.encoding, self.stops = encoding, stops
@@ -17,7 +20,7 @@ class TextStream:
         """a stop text was met: there is no more"""
 
     def add(self, tokens: list[int], final: bool = False) -> str:
-        """Further tokens; returns the further text that is certain."""
+        """Append tokens. Returns the further text that is final. `final`: these are the last tokens."""
         if self.stopped:
             return ""
         data = b"".join(self.encoding.decode_tokens_bytes(tokens))
@@ -32,5 +35,5 @@ class TextStream:
         return piece
 
     def _begun(self, stop: str) -> int:
-        """How many of the last characters may be the beginning of a stop text."""
+        """How many characters at the end of the text may be the beginning of a stop text."""
         return next((n for n in range(min(len(stop) - 1, len(self.held)), 0, -1) if self.held.endswith(stop[:n])), 0)

@@ -1,4 +1,4 @@
-"""The thread that owns the model: it takes prompts, takes steps, and tells each reader what is new of its answers."""
+"""The thread that runs the model: it takes prompts, runs steps, and reports changes of answers to the requests."""
 
 import asyncio
 import threading
@@ -19,21 +19,24 @@ IDLE_SECONDS = 0.5  # how long the thread sleeps at most before it looks whether
 
 @dataclass(frozen=True)
 class News:
-    """What has become certain of one answer."""
+    """A change of one answer."""
 
     answer: int
-    """which of the prompt's answers"""
+    """index of the answer among those to its prompt"""
     tokens: list[int]
-    """further tokens, which no loop will take away again"""
+    """further final tokens (loop detection will not remove them)"""
     finished: Generation | None
-    """the whole answer, when it has ended"""
+    """the whole answer if it has ended, else None"""
 
 
 Deliver = Callable[[list[News] | BaseException], None]
 
 
 class Submission:
-    """A prompt on its way through the model, and where news of its answers go; called in the model's thread."""
+    """A prompt that was submitted to a worker.
+
+    `deliver` is called in the thread of the worker, with a list of changes or an exception.
+    """
 
     def __init__(self, prompt: Prompt, deliver: Deliver) -> None:
         self.prompt, self.deliver = prompt, deliver
@@ -43,13 +46,16 @@ class Submission:
         self.told: set[int] = set()
 
     def cancel(self) -> None:
-        """Nobody waits for it any more: its rows leave before the next step."""
+        """Cancel all answers: their rows leave the batch before the next step."""
         for answer in self.prompt.answers:
             answer.cancelled = True
 
 
 class Stream:
-    """News of one prompt for an event loop: an asynchronous iterator that ends when all of its answers have."""
+    """The changes of the answers to one prompt, as an asynchronous iterator for an event loop.
+
+    It ends when all answers have ended.
+    """
 
     def __init__(self, worker: "Worker", prompt: Prompt) -> None:
         self.loop, self.prompt = asyncio.get_running_loop(), prompt
@@ -64,6 +70,7 @@ class Stream:
             self.reading.cancel()
 
     def cancel(self) -> None:
+        """Cancel all answers."""
         self.reading.cancel()
 
     def __aiter__(self) -> "Stream":
@@ -80,7 +87,10 @@ class Stream:
 
 
 class Worker:
-    """Runs a scheduler in a thread of its own."""
+    """Runs a Scheduler in its own thread.
+
+    `precision`: of the computation. `max_rows`: most answers at a time.
+    """
 
     def __init__(self, engine: Engine, precision: Precision, max_rows: int, metrics: Metrics) -> None:
         self.engine, self.precision, self.metrics = engine, precision, metrics
@@ -92,17 +102,22 @@ class Worker:
         self._thread = threading.Thread(target=self._run, name="model", daemon=True)
 
     def start(self) -> None:
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """End the thread after the step it is in; what has not ended by then is cancelled."""
+        """End the thread after its current step. Unfinished answers end with an error."""
         with self._wake:
             self._ending = True
             self._wake.notify()
         self._thread.join()
 
     def submit(self, prompt: Prompt, deliver: Deliver) -> Submission:
-        """Queue a prompt; `deliver` is handed its news in the model's thread, and must not wait."""
+        """Queue a prompt.
+
+        `deliver` is called with changes of its answers in the thread of the worker, and must return quickly. Raises
+        ApiError 503 after `stop`.
+        """
         reading = Submission(prompt, deliver)
         with self._wake:
             if self._ending:
@@ -113,11 +128,11 @@ class Worker:
 
     @property
     def waiting(self) -> int:
-        """How many prompts wait for a place in the batch."""
+        """Number of prompts that wait for room in the batch."""
         return len(self._inbox) + len(self.scheduler.waiting)
 
     def _take(self) -> bool:
-        """Move new prompts to the scheduler; wait where there is nothing to do. Returns whether to go on."""
+        """Pass new prompts to the scheduler; wait if there is nothing to do. Returns False if the worker must stop."""
         with self._wake:
             if not self._inbox and not self.scheduler.busy and not self._ending:
                 self._wake.wait(IDLE_SECONDS)
@@ -178,7 +193,7 @@ class Worker:
         return News(number, generation.tokens[sent:settled], None)
 
     def _fail(self, error: Exception) -> None:
-        """A step has failed: no row can go on. Everyone is told, and the model begins anew with an empty batch."""
+        """After a failed step, report the error to all requests in the batch and start again with an empty one."""
         log.error("a step of the model failed", exc_info=error)
         failed, self._readings = list(self._readings.values()), {}
         self.scheduler = self.engine.scheduler(self.scheduler.max_rows)

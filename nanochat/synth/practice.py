@@ -5,8 +5,11 @@
 """
 
 import random
+from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
+
+import numpy as np
 
 from nanochat.synth.beside import with_lone_letters, with_rows_of_marks
 from nanochat.synth.degrade import camera
@@ -28,6 +31,7 @@ DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings; pen stroke
 UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share underlined; with halftone grounds; in black and white
 DOTTED = 0.3  # share of the training receipts printed with visible dots
 COLOURED = 0.15  # share of training documents with text on coloured bars and boxes
+Effect = Callable[[Document, random.Random], np.ndarray]  # returns the changed image of a document
 
 
 def _trained_faces() -> list[Face]:
@@ -80,26 +84,34 @@ def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
     return _used(document, till, level, "train", rng)
 
 
+def _on_boxes(effect: Callable[[np.ndarray, np.ndarray, random.Random], np.ndarray]) -> Effect:
+    """The effect on a document, given one that takes its image and the boxes of its glyphs."""
+    return lambda document, rng: effect(document.image, document.boxes, rng)
+
+
+def _effects(split: str) -> list[tuple[float, Effect]]:
+    """(share of documents, effect), in the order in which the effects are applied to a document of `split`."""
+    return [
+        (UNDERLINED, underlined),
+        (MARKED, _on_boxes(with_rows_of_marks)),
+        (SHADED, _on_boxes(shaded)),
+        *([(COLOURED, on_colour)] if split == "train" else []),
+        (THROUGH, _on_boxes(shown_through)),
+        (DECORATED, _on_boxes(with_ornaments)),
+        (CROSSED, _on_boxes(crossed)),
+    ]
+
+
 def _used(document: Document, till: bool, level: Level, split: str, rng: random.Random) -> Document:
     """`document` with the wear of real papers: worn print if printed by a `till`, rules, grounds, drawings, pens."""
     if till:
         print_it = dotted if split == "train" and rng.random() < DOTTED else worn
         document.image = print_it(document.image, document.boxes, rng)
-    if rng.random() < UNDERLINED:
-        document.image = underlined(document, rng)
-    if rng.random() < MARKED:
-        document.image = with_rows_of_marks(document.image, document.boxes, rng)
-    if rng.random() < SHADED:
-        document.image = shaded(document.image, document.boxes, rng)
-    coloured = split == "train" and rng.random() < COLOURED
-    if coloured:
-        document.image = on_colour(document, rng)
-    if rng.random() < THROUGH:
-        document.image = shown_through(document.image, document.boxes, rng)
-    if rng.random() < DECORATED:
-        document.image = with_ornaments(document.image, document.boxes, rng)
-    if rng.random() < CROSSED:
-        document.image = crossed(document.image, document.boxes, rng)
+    coloured = False
+    for share, effect in _effects(split):
+        if rng.random() < share:
+            document.image = effect(document, rng)
+            coloured = coloured or effect is on_colour
     if rng.random() < SCANNED and not coloured:  # thresholding two colours could lose the text
         document.image = scanned_in_black_and_white(document.image, document.boxes, rng)
     if till:

@@ -1,1 +1,1 @@
-"""Data sets as tasks: sequences of conversations with their pictures."""
+"""Datasets as tasks: sequences of conversations with their images."""

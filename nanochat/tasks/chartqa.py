@@ -1,8 +1,8 @@
-"""ChartQA: questions about charts with short answers, asked by people (human) or made by a program (machine).
+"""ChartQA: questions about charts with short answers, written by people (human) or generated (machine).
 
-The test split of HuggingFaceM4/ChartQA, parquet: {"image": {"bytes": b"...", "path": None}, "query": "How many food
-item is shown in the bar graph?", "label": ["14"], "human_or_machine": 0}; or a folder with `val.json`, whose records
-have a prompt and an answer each (`folder_pairs.py`).
+The test split of HuggingFaceM4/ChartQA as parquet, with rows {"image": {"bytes": b"...", "path": None}, "query": "How
+many food item is shown in the bar graph?", "label": ["14"], "human_or_machine": 0}; or a folder with a `val.json`,
+whose records have a prompt and an answer each (`folder_pairs.py`).
 """
 
 from pathlib import Path
@@ -21,7 +21,10 @@ WHO = ("human", "machine")
 
 
 class ChartQA(EvalSet):
-    """`n` questions, from the hub or from `source`; the tier says who asked. Raises UserError where there are none."""
+    """`n` questions, from the Hugging Face Hub or from the folder `source`. The tier is who wrote the question.
+
+    Raises UserError if there is no such data, and BadSample for a question without an image or an answer.
+    """
 
     questions = True
 

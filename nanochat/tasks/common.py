@@ -1,7 +1,7 @@
-"""What every data set is: a `Task`, a sequence of conversations that can be sliced, and mixtures of several.
+"""The base class of every dataset, `Task`: a sequence of conversations that can be sliced; and mixtures of tasks.
 
 A conversation: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
-"TOTAL 9.00"}], "images": [PIL.Image]}; `images` is empty for text alone.
+"TOTAL 9.00"}], "images": [PIL.Image]}. For text without images, `images` is empty.
 """
 
 from collections.abc import Iterator, Sequence
@@ -15,13 +15,14 @@ ENDLESS = 1_000_000_000  # length of a task that has no end
 
 
 class BadSample(UserError):
-    """One sample cannot be read; the message names it. A long run may skip it and go on."""
+    """One sample cannot be read; the message names it. A long training run may skip it and continue."""
 
 
 class Task:
-    """A sequence of conversations; `start`, `stop` and `step` choose among the examples as in a slice.
+    """A sequence of conversations. `start`, `stop` and `step` select examples as a slice does.
 
-    A data set defines `num_examples` and `get_example`.
+    A subclass defines `num_examples` and `get_example`. `task[i]` and iteration return conversations, see the module
+    docstring.
     """
 
     def __init__(self, start: int | None = None, stop: int | None = None, step: int | None = None):
@@ -29,15 +30,18 @@ class Task:
 
     @property
     def prompts(self) -> set[str]:
-        """What is asked of its pictures, word for word, where that is known: what a model learns from it."""
+        """The prompts about images that occur in the dataset, if they are known.
+
+        A checkpoint records those that it was trained on.
+        """
         return set()
 
     def num_examples(self) -> int:
-        """How many examples the data set has before the slice."""
+        """Number of examples in the dataset, before slicing."""
         raise NotImplementedError
 
     def get_example(self, index: int) -> dict[str, Any]:
-        """Example `index`, from 0, of the data set before the slice. Raises BadSample when it cannot be read."""
+        """Example `index`, counted from 0 before slicing. Raises BadSample if it cannot be read."""
         raise NotImplementedError
 
     def __len__(self) -> int:
@@ -51,7 +55,10 @@ class Task:
 
 
 class TaskMixture(Task):
-    """All examples of several tasks in one shuffled order, fixed by `seed`; a task given twice counts twice."""
+    """All examples of several tasks in one shuffled order.
+
+    The order is determined by `seed`. A task that is given twice counts twice.
+    """
 
     def __init__(self, tasks: Sequence[Task], seed: int = 42):
         super().__init__()

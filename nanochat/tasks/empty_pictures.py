@@ -1,4 +1,4 @@
-"""Pictures without a letter on them: blank sheets, noise, and pieces of a photograph. A reader should print nothing."""
+"""Images without text: blank sheets, noise, and parts of a photograph. A model should read nothing in them."""
 
 import random
 from functools import cache
@@ -16,7 +16,10 @@ SIZES = ((256, 64), (256, 256), (512, 512))  # width, height: as large as a line
 
 
 def blank(size: tuple[int, int], rng: random.Random) -> np.ndarray:
-    """A sheet of one light or dark tone, as a camera sees it: grain, uneven light, blur, JPEG."""
+    """A sheet of one light or dark tone, usually with the grain, uneven light, blur and JPEG artefacts of a camera.
+
+    `size`: (width, height) in pixels. Returns uint8 (height, width, 3).
+    """
     level = rng.randint(180, 255) if rng.random() < 0.85 else rng.randint(0, 60)
     tone = [max(0, level - rng.randint(0, 30)) for _ in range(3)]
     sheet = np.full((size[1], size[0], 3), tone, np.uint8)
@@ -24,7 +27,10 @@ def blank(size: tuple[int, int], rng: random.Random) -> np.ndarray:
 
 
 def speckle(size: tuple[int, int], rng: random.Random) -> np.ndarray:
-    """Noise of any coarseness and strength around any tone, grey or in three colours."""
+    """Noise of random coarseness and strength around a random tone, in grey or in colour.
+
+    `size`: (width, height) in pixels. Returns uint8 (height, width, 3).
+    """
     channels = [noise((size[1], size[0]), rng, rng.choice((0, 1, 3))) for _ in range(rng.choice((1, 3)))]
     return to_bytes(
         np.dstack([channels[i % len(channels)] for i in range(3)]) * rng.uniform(10, 80) + rng.gauss(128, 40)
@@ -32,7 +38,10 @@ def speckle(size: tuple[int, int], rng: random.Random) -> np.ndarray:
 
 
 def photo(size: tuple[int, int], rng: random.Random) -> np.ndarray:
-    """A piece of a photograph, turned, mirrored, enlarged or made darker, so that no two are the same."""
+    """A random part of a photograph, scaled to `size` and possibly mirrored, with random brightness.
+
+    `size`: (width, height) in pixels. Returns uint8 (height, width, 3).
+    """
     picture = _photograph()
     if rng.random() < 0.5:
         picture = picture[:, ::-1]
@@ -45,13 +54,13 @@ def photo(size: tuple[int, int], rng: random.Random) -> np.ndarray:
 
 @cache
 def _photograph() -> np.ndarray:
-    """The one photograph that comes with matplotlib: a woman in uniform before a flag, without legible text."""
+    """A photograph that is included in matplotlib: a woman in uniform in front of a flag, without legible text."""
     with files("matplotlib").joinpath("mpl-data/sample_data/grace_hopper.jpg").open("rb") as file:
         return np.asarray(Image.open(file).convert("RGB"))
 
 
 class EmptyPictures(EvalSet):
-    """`n` pictures, of each kind alike, in the sizes of a line, a note and a page; the expected text is empty."""
+    """`n` images without text, equally many of each kind in KINDS, in the sizes of a line, a note and a page."""
 
     def __init__(self, n: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""What is measured on: a task whose examples have names and tiers, and which says how its texts are compared."""
+"""Evaluation sets: tasks whose examples have names and tiers, with the rules for comparing their texts."""
 
 import numpy as np
 from PIL import Image
@@ -10,28 +10,30 @@ WHERE = "give the folder of the data with --data"
 
 
 class EvalSet(Task):
-    """A task with `ids`, the name of each example, and `tiers`, the kind of picture that it is (`line`, `page`)."""
+    """A task with a name and a tier (a kind of image, such as `line` or `page`) for each example."""
 
     ids: list[str]
+    """name of each example"""
     tiers: list[str]
+    """tier of each example"""
     fold_case = False
-    """whether the expected texts have lost their case"""
+    """whether case is ignored, because the expected texts do not have the case of the images"""
     cut_lines = False
-    """whether its pictures are cut tight around one line"""
+    """whether its images are cropped tightly around a single line"""
     accents = False
-    """whether its texts have letters that English has not"""
+    """whether its texts have letters that English does not use"""
     questions = False
-    """whether a short answer is asked for instead of all that is written"""
+    """whether the expected text is a short answer to a question, not all text in the image"""
 
     def num_examples(self) -> int:
         return len(self.ids)
 
 
 def choose(total: int, n: int) -> list[int]:
-    """`n` of the numbers below `total`, or all of them, ascending: the same ones every time."""
+    """`n` distinct numbers below `total`, ascending, or all of them if `n` is larger. Always the same ones."""
     return sorted(np.random.default_rng(0).permutation(total)[:n].tolist())
 
 
 def reading(picture: Image.Image, text: str) -> dict:
-    """The conversation in which all that is written on `picture` is asked for."""
+    """The conversation that asks for all text in `picture` and expects `text`."""
     return {"messages": conversation(PROMPT, text), "images": [picture]}

@@ -1,7 +1,7 @@
-"""FineVision: pictures with several questions each, in one schema for some two hundred data sets.
+"""FineVision: images with one or several questions each, in one format for about two hundred datasets.
 
-One row: {"images": [{"bytes": b"...", "path": None}], "texts": [{"user": "What is the highest bar?", "assistant":
-"2015"}, ...], "source": "chartqa", ...}. Its columns stand in another order in some subsets, and may be null.
+A row: {"images": [{"bytes": b"...", "path": None}], "texts": [{"user": "What is the highest bar?", "assistant":
+"2015"}, ...], "source": "chartqa", ...}. The order of the columns differs between subsets, and values may be null.
 """
 
 from pathlib import Path
@@ -19,11 +19,11 @@ VAL_ROWS = 100  # the hub has no validation split: the last rows are kept back, 
 
 
 class FineVision(Task):
-    """A subset such as `chartqa`, or a local parquet file or folder (a path has a `/` or ends in `.parquet`).
+    """A subset such as `chartqa` from the Hugging Face Hub, or a local parquet file or folder.
 
-    A row is one conversation: all its pictures before the first question, then every question with its answer.
-    `split` is `train` or `val`. Raises UserError when the subset or the path cannot be had, BadSample for a row
-    without an answer or with a broken picture.
+    `subset` is taken as a path if it contains a `/` or ends in `.parquet`. `split`: `train` or `val`. A row is one
+    conversation: all its images come before the first question, followed by every question with its answer. Raises
+    UserError if the subset or path cannot be read, and BadSample for a row without an answer or with a broken image.
     """
 
     def __init__(

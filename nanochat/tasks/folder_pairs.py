@@ -1,7 +1,7 @@
-"""A folder of pictures with their texts: `{split}.json` beside the pictures it names.
+"""A folder of images with their texts: `{split}.json`, next to the images that it lists.
 
-One record: {"id": "receipt_000", "image": "images/receipt_000.jpg", "source": "SROIE", "type": "receipt_ocr",
-"prompt": "<image>\\n<|grounding|>OCR this image.", "answer": "BOOK TA .K ..."}; `image` is relative to the folder.
+A record: {"id": "receipt_000", "image": "images/receipt_000.jpg", "source": "SROIE", "type": "receipt_ocr", "prompt":
+"<image>\\n<|grounding|>OCR this image.", "answer": "BOOK TA .K ..."}. `image` is relative to the folder.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ from nanochat.tokenizer import IMAGE_PLACEHOLDER
 
 
 class FolderOfPairs(Task):
-    """The samples of `{data_dir}/{split}.json`, one picture, prompt and answer each; `samples` are the records.
+    """The samples of `{data_dir}/{split}.json`, with one image, prompt and answer each.
 
-    Raises UserError at once when the file or a record of it is wrong; a picture that cannot be read raises BadSample
-    when its sample is asked for.
+    `samples` is the list of records. The constructor raises UserError if the file or one of its records is invalid. An
+    image that cannot be read raises BadSample when its sample is accessed.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class FolderOfPairs(Task):
 
 
 def _read_samples(path: Path) -> list[dict[str, str]]:
-    """The records of a file, each checked. Raises UserError naming the file and the sample."""
+    """The records of a file, after checking each. Raises UserError that names the file and the invalid record."""
     copy = f"cp {path.with_name('overfit_dataset.json')} {path}"
     samples = read_json(path, f"make it with `{copy}`, or give another --data_dir")
     if not isinstance(samples, list) or not samples:

@@ -1,7 +1,7 @@
-"""Anyone's own pictures with their texts: a folder with `val.json`, or with a `.txt` beside each picture.
+"""Your own images with their texts: a folder with `val.json`, or with a `.txt` file next to each image.
 
-`val.json` is the list that training reads (`folder_pairs.py`). Else every picture `page_3.png` with a file
-`page_3.txt` beside it (UTF-8) is an example, in the order of their names.
+`val.json` has the format that training reads (`folder_pairs.py`). Without it, every image `page_3.png` with a file
+`page_3.txt` (UTF-8) is an example, sorted by name.
 """
 
 from pathlib import Path
@@ -15,10 +15,10 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 class FolderSet(EvalSet):
-    """`n` pictures of a folder, or all, each with all that is written on it; their tier is the record's type.
+    """`n` images of a folder, or all if there are fewer, with all text in each. The tier is the `type` of a record.
 
-    Texts without one small letter have lost their case, whatever is printed, so case is then no error. Raises
-    UserError where the folder holds neither, or a text is not UTF-8.
+    If no expected text has a lower-case letter, case is ignored in the comparison. Raises UserError if the folder has
+    neither `val.json` nor images with texts, or if a text is not UTF-8.
     """
 
     def __init__(self, folder: str | Path, n: int) -> None:
@@ -35,7 +35,7 @@ class FolderSet(EvalSet):
 
 
 def _records(folder: Path) -> list[tuple[str, Path, str, str]]:
-    """(name, picture, text, tier) of every example."""
+    """(name, path of the image, text, tier) of every example in the folder."""
     if (folder / "val.json").is_file():
         samples = FolderOfPairs(folder, "val").samples
         return [(s["id"], folder / s["image"], s["answer"], str(s.get("type", "page"))) for s in samples]

@@ -1,8 +1,8 @@
-"""Fox: dense pages to be read whole, 112 in English (ucaslcl/Fox; `focus_benchmark_test.zip` of its data set).
+"""Fox: 112 dense pages in English to be read completely (ucaslcl/Fox; `focus_benchmark_test.zip` of its dataset).
 
-`en_page_ocr.json`, a list of {"image": "en_1.png", "conversations": [{"from": "human", "value": "<image>\\nOCR this
-image: "}, {"from": "gpt", "value": "FREEDOM OF INFORMATION ACT..."}]}, beside the folder `en_pdf_png`. The Chinese
-pages are left out: their words are not parted by white space, and nano knows no Chinese letter.
+`en_page_ocr.json` is a list of {"image": "en_1.png", "conversations": [{"from": "human", "value": "<image>\\nOCR this
+image: "}, {"from": "gpt", "value": "FREEDOM OF INFORMATION ACT..."}]}, next to the folder `en_pdf_png`. The Chinese
+pages are not used: their words are not separated by spaces, and nano has no Chinese characters.
 """
 
 import json
@@ -23,9 +23,9 @@ REPO, ARCHIVE, LIST, PICTURES = (
 
 
 class Fox(EvalSet):
-    """`n` English pages, from the hub or from `source`, the archive or the folder it becomes.
+    """`n` English pages, from the Hugging Face Hub or from `source`: the archive, or the folder that it unpacks to.
 
-    Raises UserError where `source` has no such list, or a record has another form.
+    Raises UserError if `source` does not contain the list of pages, or the list has another format.
     """
 
     def __init__(self, source: str | Path, n: int) -> None:
@@ -53,7 +53,10 @@ class Fox(EvalSet):
 
 
 def _find(path: Path) -> Path | zipfile.Path:
-    """The folder that the list lies in, inside the archive or on disk, at the top or one folder down."""
+    """The folder that contains the list, in an archive or on disk: `path` itself, or a folder in it.
+
+    Raises UserError if there is none.
+    """
     try:
         root: Path | zipfile.Path = zipfile.Path(path) if path.is_file() else path
     except (zipfile.BadZipFile, OSError) as error:

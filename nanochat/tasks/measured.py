@@ -1,4 +1,4 @@
-"""The sets that are measured on, by name: drawn documents, real ones, public benchmarks, anyone's own folder."""
+"""The evaluation sets by name: synthetic documents, real documents, public benchmarks, your own folder."""
 
 from nanochat.errors import UserError
 from nanochat.tasks.chartqa import ChartQA
@@ -17,9 +17,11 @@ NAMES = (
 
 
 def open_set(name: str, n: int, data: str = "") -> EvalSet:
-    """The set called `name` with `n` pictures, of each tier where it is drawn; `data`: where its files lie.
+    """Open the evaluation set `name` (one of NAMES).
 
-    Benchmarks come from the hub without `data`. Raises UserError for an unknown name, or for data of another form.
+    `n`: number of images, at least 1; of synthetic sets, of each tier. `data`: folder of the set's files; without it,
+    benchmarks are downloaded from the Hugging Face Hub. Raises UserError for an unknown name, or if the data is missing
+    or has another format.
     """
     if n < 1:
         raise UserError(f"n = {n}: measure on at least one picture")

@@ -17,10 +17,11 @@ TEXT = {"text_block", "title", "header", "footer"}  # tables and formulas have n
 
 
 class OmniDocBench(EvalSet):
-    """`n` pages, from the hub or from the folder `source`; a page's tier is its language.
+    """`n` pages, from the Hugging Face Hub or from the folder `source`. The tier of a page is its language.
 
-    The text is that of all blocks of text, titles, headers and footers in reading order, those without a place in it
-    last, a blank line between two. Pages without such text are left out. Raises UserError where the list is not such.
+    The expected text consists of the text blocks, titles, headers and footers in reading order, separated by blank
+    lines; blocks without a position come last. Pages without such text are left out. Raises UserError if the list of
+    pages has another format.
     """
 
     def __init__(self, source: str | Path, n: int) -> None:
@@ -43,7 +44,7 @@ class OmniDocBench(EvalSet):
 
 
 def page_text(page: dict) -> str:
-    """A page's text in reading order."""
+    """The text of a page (a record of the list) in reading order, with a blank line between blocks."""
     blocks = [b for b in page["layout_dets"] if b["category_type"] in TEXT and b.get("text") and not b.get("ignore")]
     last = 1 + max((b["order"] for b in blocks if b.get("order") is not None), default=0)
     blocks.sort(key=lambda b: last if b.get("order") is None else b["order"])

@@ -1,4 +1,4 @@
-"""Rows of parquet files by number, read one row group at a time, so that memory stays bounded."""
+"""Rows of parquet files by number, read one row group at a time, so that memory use is bounded."""
 
 from bisect import bisect_right
 from collections import OrderedDict
@@ -17,10 +17,10 @@ CACHE_BYTES = 128 * 2**20  # decoded row groups that are kept; the one in use is
 
 
 class ParquetRows:
-    """The rows of `paths`, one after the other, as dictionaries of `columns` (found by name, other columns unread).
+    """The rows of the files `paths`, in order, as dictionaries of the given `columns`. Other columns are not read.
 
-    Raises UserError when a file is no parquet file or lacks a column. No file stays open between reads, so that the
-    processes a loader forks share nothing.
+    Raises UserError if a file is not a parquet file or lacks a column. No file stays open between reads, so that the
+    worker processes of a data loader share none.
     """
 
     def __init__(self, paths: Sequence[Path], columns: Sequence[str]):
@@ -40,7 +40,7 @@ class ParquetRows:
         return self._read_group(group).slice(row, 1).to_pylist()[0]
 
     def name(self, index: int) -> str:
-        """What to call row `index` in a message: its file and its number there, from 0."""
+        """A name of row `index` for messages: its file and its number in the file, counted from 0."""
         group, row = self._locate(index)
         path, group_in_file = self._groups[group]
         meta = self._metadata[path]
@@ -54,7 +54,7 @@ class ParquetRows:
         return group, index - (self._ends[group - 1] if group else 0)
 
     def _read_group(self, group: int) -> pa.Table:
-        """A row group, from the cache if it is there; what was used longest ago makes room."""
+        """A row group, from the cache if possible. The least recently used row groups are dropped from the cache."""
         if group not in self._cache:
             path, group_in_file = self._groups[group]
             try:
@@ -70,9 +70,10 @@ class ParquetRows:
 
 
 def find_parquet(source: Path, pattern: str = "*.parquet") -> list[Path]:
-    """`source` itself if it is a file, else the files anywhere in the folder whose names match, sorted by path.
+    """`source` itself if it is a file; otherwise all files in the folder and its subfolders that match `pattern`,
+    sorted.
 
-    Raises UserError when there is none.
+    Raises UserError if there is none.
     """
     paths = [source] if source.is_file() else sorted(source.rglob(pattern))
     if not paths:

@@ -1,7 +1,7 @@
-"""SmolTalk: conversations without pictures, which keep a model that learns to read able to talk.
+"""SmolTalk: conversations without images, so that a model keeps its language abilities while it learns to read.
 
-One row: {"messages": [{"content": "What is a barometer?", "role": "user"}, {"content": "It measures ...", "role":
-"assistant"}, ...], "source": "..."}; the first message may be the system's.
+A row: {"messages": [{"content": "What is a barometer?", "role": "user"}, {"content": "It measures ...", "role":
+"assistant"}, ...], "source": "..."}. The first message may be a system message.
 """
 
 from pathlib import Path
@@ -14,9 +14,10 @@ from nanochat.tasks.parquet_rows import ParquetRows, find_parquet
 
 
 class SmolTalk(Task):
-    """The conversations of a split, `train` or `test`, of a hub data set or of a local parquet file or folder.
+    """The conversations of a split, `train` or `test`, of a dataset on the Hugging Face Hub or of local parquet files.
 
-    In a folder, the files whose names begin with the split are read. Raises UserError when they cannot be had.
+    `source`: a dataset id, a parquet file, or a folder, of which the files whose names begin with the split are read.
+    Raises UserError if the data cannot be read, and BadSample for a row with an empty message.
     """
 
     def __init__(

@@ -1,7 +1,7 @@
-"""Single lines cut out of real receipts (SROIE), by the boxes that come with them.
+"""Single lines of real receipts (SROIE), cropped by the boxes of the dataset.
 
-A folder with `images/`, `val.json` (records with `id` and `image`) and `boxes_and_fields.json`: id -> {"boxes":
-[[x0, y0, x1, y1, "TOTAL 9.00"], ...], "fields": {...}} in the picture's pixels.
+A folder with `images/`, `val.json` (records with `id` and `image`) and `boxes_and_fields.json`: id -> {"boxes": [[x0,
+y0, x1, y1, "TOTAL 9.00"], ...], "fields": {...}}, in pixels of the image.
 """
 
 from pathlib import Path
@@ -15,9 +15,10 @@ MARGIN = 0.1  # of the box's height, on all sides: boxes are drawn tight, some t
 
 
 class SroieLines(EvalSet):
-    """`n` lines of the receipts in `val.json`, the same ones every time.
+    """`n` lines of the receipts in `val.json`, always the same ones.
 
-    The texts are in capitals whatever is printed, so case is no error. Raises UserError where the folder is not such.
+    The expected texts are in capitals whatever is printed, so case is ignored. Raises UserError if a file of the folder
+    is missing or has no boxes for a receipt.
     """
 
     fold_case = True

@@ -1,4 +1,4 @@
-"""Synthetic documents as a task: `<image>\\nFree OCR.` and the exact text, with the glyphs for dense supervision."""
+"""Synthetic documents as a task: the prompt "Free OCR." and the exact text, with glyph positions for dense labels."""
 
 import random
 
@@ -19,12 +19,12 @@ _PAGES = frozenset(lesson.level for lesson in PAGE_LESSONS)
 
 
 class SynthDocuments:
-    """Endless: `task[level, i]` draws document `i` of that level; the same key gives the same document everywhere.
+    """Endless: `task[level, i]` generates document `i` of a level; the same key always gives the same document.
 
-    A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
-    "TOTAL 12.50"}], "images": [picture], "glyphs": (chars, centres (n, 2) x, y in pixels, line ids)}. Of the level
-    `strips` the picture is a line that was cut out of a document, of `blocks` some lines of one; of the level `text`
-    there is none: the user says what is to be copied. In the split "train" a share of the pages is worn.
+    A record: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content": "TOTAL
+    12.50"}], "images": [image], "glyphs": (chars, centres (n, 2) as x, y in pixels, line ids)}. For the level `strips`
+    the image is a line cut out of a document, for `blocks` some lines of one. For the level `text` there is no image;
+    the user message contains the text to copy. In the split `train`, some of the pages are worn.
     """
 
     def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
@@ -32,7 +32,7 @@ class SynthDocuments:
 
     @property
     def prompts(self) -> set[str]:
-        """What is asked of its pictures."""
+        """The prompts about images."""
         return {PROMPT}
 
     def __len__(self) -> int:
@@ -69,5 +69,5 @@ class SynthDocuments:
 
 
 def conversation(user: str, assistant: str) -> list[dict[str, str]]:
-    """One question and its answer."""
+    """The messages of a conversation with one user message and its answer."""
     return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]

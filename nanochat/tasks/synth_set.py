@@ -1,4 +1,4 @@
-"""Drawn documents to be measured on: the same ones on every machine that has the same fonts."""
+"""Synthetic documents for evaluation: the same on every machine that has the same fonts."""
 
 from PIL import Image
 
@@ -11,12 +11,12 @@ MEASURED = tuple(split for split in SPLITS if split != "train")
 
 
 class SynthSet(EvalSet):
-    """`n` documents of each tier: `line` (its widths in turn), `note`, `page`; with `one_view`: `block`, `page`.
+    """`n` documents of each tier: `line` (of several widths), `note`, `page`; or with `one_view`: `block`, `page`.
 
-    `split`: `val`, trained fonts and words in texts and layouts never shown; `unseen`, held-out fonts and words;
-    `hard`, the heaviest degradations; `latin`, the other languages of western Europe, the rest as in `val`. Of
-    `central` the tiers are the languages of central Europe, `n` lines and notes each. Raises UserError for another
-    split.
+    `split`: `val` has the fonts and words of training in texts and layouts that training never shows; `unseen` has
+    held-out fonts and words; `hard` has the strongest degradation; `latin` has the other languages of western Europe,
+    and is otherwise like `val`; `central` has the languages of central Europe as its tiers, with `n` lines and `n`
+    notes each. Raises UserError for another split.
     """
 
     def __init__(self, split: str, n: int, one_view: bool = False) -> None:

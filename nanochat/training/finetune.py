@@ -1,9 +1,9 @@
-"""Fine-tuning on one's own scans: from a folder of pictures with transcripts to a model that reads them better.
+"""Fine-tuning on your own scans: from a folder of pictures with transcripts to a model with fewer errors on them.
 
-The lines of each scan are found and read by the present model and labelled by the transcript (`transcripts.py`). Some
-scans are held out. Every batch is half own lines, half lines of drawn documents, so that nothing else is forgotten. The
-weights that read the held-out lines best are kept, among those that read drawn lines no worse than before by more than
-MOST_FORGOTTEN.
+The lines of each scan are detected, read by the current model and labelled from the transcript (`transcripts.py`).
+Some scans are held out. Half of every batch is lines of the scans, the other half lines of synthetic documents, so
+that the model does not forget what it could read. The weights with the lowest error rate on the held-out lines are
+kept, among those whose error rate on synthetic lines has grown by at most MOST_FORGOTTEN.
 """
 
 import json
@@ -35,9 +35,9 @@ from nanochat.training.trainer import Stage, TrainConfig, Trainer, decay_to_zero
 from nanochat.training.transcripts import Labelled, Scan, align, find_scans
 
 HELD_OUT = 0.2  # share of the scans that are never trained on
-MOST_FORGOTTEN = 0.003  # by which the error rate on drawn lines may grow: 0.3 points
-DRAWN = 64  # drawn lines that are read to see what is forgotten
-OWN = "own"  # the first half of a key: a line of one's own, where drawn ones say STRIPS
+MOST_FORGOTTEN = 0.003  # most that the error rate on synthetic lines may grow: 0.3 percentage points
+DRAWN = 64  # synthetic lines on which that error rate is measured
+OWN = "own"  # first part of the key of a line of the user's scans; for synthetic lines it is STRIPS
 
 
 @dataclass
@@ -65,15 +65,15 @@ class FinetuneConfig:
 
 
 def read_lines(engine: Engine, tokenizer: RustBPETokenizer, pictures: list, side: int) -> list[str]:
-    """What the model reads on each picture of a line, greedily."""
-    views = [native_view(picture, side) for picture in pictures]
+    """The text that the model reads in each line image, by greedy decoding. `side`: longest side of a view, in px."""
+    views = [native_view(picture, side, engine.model.config.vision.token_size) for picture in pictures]
     prompts = prompts_about(tokenizer, PROMPTS["free"], views)
     answers = engine.generate_batch(prompts, views, 200, guard=Guard(retry=True), at_once=16)
     return [tokenizer.decode(answer.tokens) for answer in answers]
 
 
 def error_rate(engine: Engine, tokenizer: RustBPETokenizer, lines: list[Labelled], side: int) -> float:
-    """Characters wrong over all characters of the lines."""
+    """The character error rate over all lines: edit distance divided by the number of characters of the labels."""
     read = read_lines(engine, tokenizer, [line.picture for line in lines], side)
     pairs = [(normalise_text(text), normalise_text(line.text)) for text, line in zip(read, lines, strict=True)]
     return sum(Levenshtein.distance(*pair) for pair in pairs) / max(1, sum(len(wanted) for _, wanted in pairs))
@@ -82,7 +82,10 @@ def error_rate(engine: Engine, tokenizer: RustBPETokenizer, lines: list[Labelled
 def label_scans(
     scans: list[Scan], engine: Engine, tokenizer: RustBPETokenizer, side: int
 ) -> tuple[list[list[Labelled]], list[str]]:
-    """The labelled lines of each scan, and what was left out of them, one line each."""
+    """(the labelled lines of each scan, a description of each scan or line that could not be labelled).
+
+    A scan that cannot be opened has no lines and is described. `side`: longest side of a line image, in pixels.
+    """
     labelled: list[list[Labelled]] = []
     left_out: list[str] = []
     for scan in scans:
@@ -103,7 +106,7 @@ def label_scans(
 
 
 class OwnAndDrawn:
-    """A task of two parts: keys (OWN, i) are one's own lines, (STRIPS, i) drawn ones."""
+    """A task with two kinds of samples: key (OWN, i) is line i of the user's scans, (STRIPS, i) a synthetic line."""
 
     def __init__(self, own: list[Labelled]) -> None:
         self.own, self.drawn = own, SynthDocuments("train")
@@ -119,11 +122,17 @@ class OwnAndDrawn:
 
 @dataclass
 class HalfOwn(FixedPlan):
-    """Batches half of which are one's own lines, in an order of their own each epoch, half drawn ones, never twice."""
+    """A batch plan: half of each batch is lines of the user's scans, the other half synthetic lines.
+
+    The former are shuffled anew each epoch; the latter never repeat. Keys are those of `OwnAndDrawn`.
+    """
 
     n_own: int
+    """number of lines of the user's scans"""
     batch_size: int
+    """samples in a batch of one rank"""
     seed: int
+    """seed of the order of the lines"""
 
     def batch(self, k: int, rank: int, world_size: int) -> list[tuple[str, int]]:
         half = max(1, self.batch_size // 2)
@@ -135,7 +144,7 @@ class HalfOwn(FixedPlan):
 
 
 def divide(n: int, seed: int) -> tuple[list[int], list[int]]:
-    """Which of `n` scans train and which are held out. Raises UserError where there are fewer than two."""
+    """(indices of the scans to train on, indices of the held-out scans), of `n`. Raises UserError if `n` is below 2."""
     if n < 2:
         raise UserError(
             f"fine-tuning needs at least two scans whose lines are found in their transcripts, there is {n or 'none'}: "
@@ -146,11 +155,117 @@ def divide(n: int, seed: int) -> tuple[list[int], list[int]]:
     return sorted(order[held:]), sorted(order[:held])
 
 
-def finetune(config: FinetuneConfig) -> dict[str, float]:
-    """Fine-tune and write the best model to `config.out`; the error rates before and after, by name.
+@dataclass(frozen=True)
+class OwnLines:
+    """The labelled lines of the user's scans."""
 
-    A run that was killed goes on where it was when it is started again. Raises UserError for a folder without usable
-    scans, or settings without meaning.
+    train: list[Labelled]
+    held_out: list[Labelled]
+    """lines of the scans that are never trained on"""
+
+
+def prepare_lines(
+    config: FinetuneConfig, scans: list[Scan], engine: Engine, tokenizer: RustBPETokenizer, side: int
+) -> OwnLines:
+    """Label the lines of the scans and hold some of the scans out.
+
+    `side`: longest side of a line image, in pixels. Lines that could not be labelled are listed in left_out.txt in
+    `config.out`. Raises UserError if fewer than two scans have lines with a label.
+    """
+    labelled, left_out = label_scans(scans, engine, tokenizer, side)
+    log = Path(config.out) / "left_out.txt"
+    with atomic_path(log) as temporary:
+        temporary.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
+    usable = [lines for lines in labelled if lines]
+    train, held_out = ([line for i in part for line in usable[i]] for part in divide(len(usable), config.seed))
+    print0(f"{len(train)} lines to train on, {len(held_out)} held out, {len(left_out)} left out ({log})")
+    return OwnLines(train, held_out)
+
+
+def synthetic_lines() -> list[Labelled]:
+    """DRAWN lines of synthetic documents, always the same, on which forgetting is measured."""
+    task = SynthDocuments("val")
+    items = [task[STRIPS, i] for i in range(DRAWN)]
+    return [Labelled(item["images"][0], item["messages"][-1]["content"]) for item in items]
+
+
+@dataclass
+class Comparison:
+    """Error rates of a model on held-out and on synthetic lines during a run, and which step is the best so far."""
+
+    tokenizer: RustBPETokenizer
+    side: int
+    """longest side of a line image, in pixels"""
+    held_out: list[Labelled]
+    synthetic: list[Labelled]
+    log: Path
+    """finetune.json; if it exists, the run that wrote it is continued"""
+
+    def __post_init__(self) -> None:
+        self.history: list[dict] = json.loads(self.log.read_text()) if self.log.is_file() else []
+        """one entry for each comparison: step, and the error rates `held_out` and `drawn` (0 to 1)"""
+
+    def measure(self, step: int, model: NanoDeepseekOCR) -> bool:
+        """Add the error rates after `step` to the history. Returns whether this is the best step so far."""
+        best = self.best["held_out"] if self.history else 0.0
+        model.eval()
+        engine = Engine(model, self.tokenizer)
+        sets = {"held_out": self.held_out, "drawn": self.synthetic}
+        found = {name: error_rate(engine, self.tokenizer, lines, self.side) for name, lines in sets.items()}
+        model.train()
+        self.history.append({"step": step, **found})
+        return self._is_allowed(self.history[-1]) and found["held_out"] < best
+
+    @property
+    def before(self) -> dict:
+        """The entry of the model before training."""
+        return self.history[0]
+
+    @property
+    def best(self) -> dict:
+        """The entry with the lowest error rate on held-out lines, among those whose forgetting is within the limit."""
+        return min(filter(self._is_allowed, self.history), key=lambda entry: entry["held_out"])
+
+    def save(self) -> None:
+        """Write the history to `log`."""
+        with atomic_path(self.log) as temporary:
+            temporary.write_text(json.dumps(self.history, indent=1))
+
+    def _is_allowed(self, entry: dict) -> bool:
+        return entry["drawn"] <= self.before["drawn"] + MOST_FORGOTTEN
+
+
+def make_trainer(
+    config: FinetuneConfig, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict, lines: OwnLines
+) -> Trainer:
+    """The trainer of a fine-tuning run, which resumes from the newest checkpoint in `config.out` if there is one."""
+    side = model.config.vision.image_size
+
+    def view(image):
+        return native_view(image, side, model.config.vision.token_size)
+
+    def loader(task, plan) -> MultimodalLoader:
+        return MultimodalLoader(Prepared(task, tokenizer, view, 4096), plan, 0, 1, num_workers=0, pin=False, pack=True)
+
+    training = TrainConfig(
+        model=str(meta.get("preset", "nano")), checkpoint_dir=str(Path(config.out) / "checkpoints"),
+        steps=config.steps, batch_size=config.batch_size, lr=config.lr, optimizer="muon", eval_every=0,
+        save_every=config.eval_every, resume="auto", device=config.device, seed=config.seed,
+    )  # fmt: skip
+    plan = HalfOwn(len(lines.train), config.batch_size, config.seed)
+    held_out = [reading(line.picture, line.text) for line in lines.held_out]
+    return Trainer(
+        training, Stage(1, decay_to_zero(20, 1.0), config.lr), model, tokenizer, loader(OwnAndDrawn(lines.train), plan),
+        lambda: loader(held_out, OrderedBatches(len(held_out), 16)), model.device,
+    )  # fmt: skip
+
+
+def finetune(config: FinetuneConfig) -> dict[str, float]:
+    """Fine-tune a model and write the best version to `config.out`. If an earlier run was interrupted, it is resumed.
+
+    Returns error rates, 0 to 1: `before` and `after` on held-out lines, `drawn before` and `drawn after` on lines of
+    synthetic documents. Raises UserError if the folder has no usable scans, if a setting is out of range, or if no step
+    was better than the model before training.
     """
     if config.steps < 1 or config.batch_size < 2:
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
@@ -158,67 +273,24 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     out = Path(config.out)
     model, tokenizer, meta = load_model(find_model(config.checkpoint), config.device)
     side = model.config.vision.image_size
-    engine = Engine(model, tokenizer)
-    labelled, left_out = label_scans(scans, engine, tokenizer, side)
-    with atomic_path(out / "left_out.txt") as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
-    usable = [lines for lines in labelled if lines]
-    train_on, held_out = divide(len(usable), config.seed)
-    own = [line for i in train_on for line in usable[i]]
-    compared = [line for i in held_out for line in usable[i]]
-    print0(f"{len(own)} lines to train on, {len(compared)} held out, {len(left_out)} left out ({out}/left_out.txt)")
-    drawn_task = SynthDocuments("val")
-    drawn = [
-        Labelled(item["images"][0], item["messages"][-1]["content"])
-        for item in (drawn_task[STRIPS, i] for i in range(DRAWN))
-    ]
-
-    def measure(model: NanoDeepseekOCR) -> tuple[float, float]:
-        model.eval()
-        engine = Engine(model, tokenizer)
-        found = error_rate(engine, tokenizer, compared, side), error_rate(engine, tokenizer, drawn, side)
-        model.train()
-        return found
-
-    log = out / "finetune.json"
-    history = json.loads(log.read_text()) if log.is_file() else []
-    if not history:
-        history = [{"step": 0, **dict(zip(("held_out", "drawn"), measure(model)))}]
-    before = history[0]
-
-    def view(image):
-        return native_view(image, side)
-
-    def loader(task, plan) -> MultimodalLoader:
-        return MultimodalLoader(Prepared(task, tokenizer, view, 4096), plan, 0, 1, num_workers=0, pin=False, pack=True)
-
-    training = TrainConfig(
-        model=str(meta.get("preset", "nano")), checkpoint_dir=str(out / "checkpoints"), steps=config.steps,
-        batch_size=config.batch_size, lr=config.lr, optimizer="muon", eval_every=0, save_every=config.eval_every,
-        resume="auto", device=config.device, seed=config.seed,
-    )  # fmt: skip
-    stage = Stage(1, decay_to_zero(20, 1.0), config.lr)
-    lent = [reading(line.picture, line.text) for line in compared]
-    trainer = Trainer(
-        training, stage, model, tokenizer, loader(OwnAndDrawn(own), HalfOwn(len(own), config.batch_size, config.seed)),
-        lambda: loader(lent, OrderedBatches(len(lent), 16)), model.device,
-    )  # fmt: skip
+    lines = prepare_lines(config, scans, Engine(model, tokenizer), tokenizer, side)
+    comparison = Comparison(tokenizer, side, lines.held_out, synthetic_lines(), out / "finetune.json")
+    if not comparison.history:
+        comparison.measure(0, model)
+    trainer = make_trainer(config, model, tokenizer, meta, lines)
 
     def on_step(step: int, steps: int, figures: dict[str, float]) -> None:
         if step % config.eval_every and step != steps:
             return
-        held, drawn_error = measure(trainer.model)
-        best = min((h["held_out"] for h in history if _allowed(h, before)), default=1.0)
-        history.append({"step": step, "held_out": held, "drawn": drawn_error})
-        print0(f"step {step}/{steps} | characters wrong: held-out scans {held:.2%}, drawn lines {drawn_error:.2%}")
-        if _allowed(history[-1], before) and held < best:
+        is_best = comparison.measure(step, trainer.model)
+        held, drawn = (comparison.history[-1][name] for name in ("held_out", "drawn"))
+        print0(f"step {step}/{steps} | characters wrong: held-out scans {held:.2%}, drawn lines {drawn:.2%}")
+        if is_best:
             export_model(out, trainer.model, tokenizer, {**meta, "step": step, "finetuned": True})
-        with atomic_path(log) as temporary:
-            temporary.write_text(json.dumps(history, indent=1))
+        comparison.save()
 
     trainer.run(on_step)
-    allowed = [h for h in history if _allowed(h, before)]
-    best = min(allowed, key=lambda h: h["held_out"])
+    before, best = comparison.before, comparison.best
     if best["step"] == 0:
         raise UserError(
             f"no step read the held-out scans better than before ({before['held_out']:.2%}): nothing was kept"
@@ -229,7 +301,3 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         "drawn before": before["drawn"],
         "drawn after": best["drawn"],
     }
-
-
-def _allowed(found: dict, before: dict) -> bool:
-    return found["drawn"] <= before["drawn"] + MOST_FORGOTTEN

@@ -1,8 +1,8 @@
 """Floating-point operations of a training step, including the vision encoder.
 
-A multiply-add counts as 2, the backward pass as twice the forward pass. A linear layer costs 2 x in x out per token;
-attention 4 x width per pair of query and key (scores and values; causal: half of the keys) [PaLM, appendix B, extended
-by the parts of the encoder].
+A multiply-add counts as 2 operations, and the backward pass as twice the forward pass. A linear layer costs 2 x in x
+out per token; attention costs 4 x width per pair of query and key (scores and values; with a causal mask, half of the
+pairs). Formulas: PaLM (arXiv:2204.02311), appendix B, extended to the parts of the encoder.
 """
 
 from collections.abc import Sequence

@@ -1,8 +1,8 @@
-"""What learns, and one optimizer step of it: model and training-only head, optimizers, whole or divided.
+"""`Learner`: model, training-only head and optimizers, and one optimizer step, sharded or not.
 
-A step's loss is the mean over all supervised tokens of all its micro-batches on all ranks, so that it does not depend
-on how samples are spread. Where weights are divided among processes (`shard.py`), every rank takes part in every pass,
-whatever it was given to read.
+The loss of a step is the mean over all supervised tokens of all its micro-batches on all ranks, so it does not depend
+on how samples are distributed. If weights are sharded (`shard.py`), every rank must take part in every forward and
+backward pass, even if its batch contains nothing for a part of the model.
 """
 
 from collections import defaultdict
@@ -27,7 +27,7 @@ from nanochat.training.flops import step_flops
 
 
 class Objective(nn.Module):
-    """Model and training-only head under one roof: what a step differentiates."""
+    """The model and the training-only head for dense labels as one module, whose forward pass returns the losses."""
 
     def __init__(self, model: NanoDeepseekOCR, dense: DenseHead | None) -> None:
         super().__init__()
@@ -42,7 +42,12 @@ class Objective(nn.Module):
         documents: list[int] | None,
         read: bool,
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """(summed text loss, dense losses); without `read` the GPT is left out and the first is zero."""
+        """Returns (sum of the text loss over supervised tokens, dense losses by name).
+
+        `inputs`, `targets`: int64 (B, T), targets -1 where nothing is supervised. `pixels`: views of the images.
+        `labels`: dense labels. `documents`: lengths of packed documents. If `read` is false, the GPT is skipped and the
+        text loss is zero.
+        """
         present = gathered_here(self)
         if read:
             loss = self.model(inputs, targets, pixels, loss_reduction="sum", documents=documents)
@@ -56,7 +61,7 @@ class Objective(nn.Module):
 
 
 class Learner:
-    """An objective with its optimizers: takes steps, and knows what a later run must be given to go on."""
+    """An `Objective` with its optimizers. It runs steps, and provides the state that a resumed run needs."""
 
     def __init__(
         self,
@@ -68,7 +73,7 @@ class Learner:
         grad_clip: float,
         sharded: bool,
     ) -> None:
-        """`dense_weights`: of each dense loss beside the text loss; `sharded`: the objective is a divided one."""
+        """`dense_weights`: weights of the dense losses relative to the text loss. `sharded`: `objective` is sharded."""
         self.objective, self.optimizers, self.precision, self.device = objective, optimizers, precision, device
         self.dense_weights, self.grad_clip, self.sharded = dense_weights, grad_clip, sharded
         _, self.rank, _, self.world_size = get_dist_info()
@@ -76,11 +81,11 @@ class Learner:
     # --- one step -----------------------------------------------------------------------------------------------------
 
     def step(self, batches: list[Batch], multiple: float, read: bool) -> dict[str, float]:
-        """One step over micro-batches at `multiple` of the peak rates; without `read` on dense labels alone.
+        """Run one optimizer step over micro-batches, with all learning rates multiplied by `multiple`.
 
-        The dense labels' weights fall with the rates: they show where to look, and the text has the last word.
-        Returns, over all ranks: `loss`, mean text loss of a token; `dense`, weighted dense loss; `tokens`, those that
-        went in; `flops`.
+        If `read` is false, only the dense losses are used. The weights of the dense losses decrease with the learning
+        rate, so that the text loss decides at the end. Returns figures over all ranks: `loss`, the mean text loss per
+        supervised token; `dense`, the weighted dense loss; `tokens`, the number of input tokens; `flops`.
         """
         tokens = sum(int((targets != IGNORE).sum()) for _, targets, _ in batches)
         (all_tokens,) = sum_over_ranks([tokens], self.device)
@@ -105,9 +110,11 @@ class Learner:
     def forward_backward(
         self, batch: Batch, tokens: float, passes: int, read: bool = True, dense_share: float = 1.0
     ) -> tuple[float, float]:
-        """Gradients of one micro-batch as its part of the whole step's mean; (summed text loss, dense loss).
+        """Add the gradients of one micro-batch, scaled to its part of the mean of the step.
 
-        `dense_share`: of the dense losses' weights, in the gradients; the loss returned has them whole.
+        `tokens`: supervised tokens of the whole step. `passes`: micro-batches of the step over all ranks.
+        `dense_share`: factor of the dense losses in the gradients, but not in the returned loss. Returns (sum of the
+        text loss, weighted dense loss).
         """
         if self.sharded and not len(batch[0]):  # nothing could be used: this rank must take part nevertheless
             batch = torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), IGNORE), batch[2]
@@ -119,7 +126,7 @@ class Learner:
         return float(text.detach()), float(extra.detach())
 
     def update(self, multiple: float = 1.0) -> None:
-        """Clip the gradients, take a step of every optimizer at `multiple` of its peak rate, and forget them."""
+        """Clip gradients, run a step of every optimizer at `multiple` of its peak rate, and reset the gradients."""
         if self.grad_clip:
             params = [p for group in self.optimizers[0].param_groups for p in group["params"]]
             torch.nn.utils.clip_grad_norm_(params, self.grad_clip)
@@ -130,7 +137,7 @@ class Learner:
             optimizer.zero_grad(set_to_none=True)
 
     def _forget_unused(self, batches: list[Batch], read: bool) -> None:
-        """Drop the zeros that stand for the gradients, already summed, of sharded parameters that no rank used."""
+        """Remove the gradients, all zero, of sharded parameters that no rank used in this step."""
         media = [batch[2] for batch in batches]
         counts = [sum(m.pixel_values is not None for m in media), sum(m.labels is not None for m in media)]
         seen, asked = sum_over_ranks(counts, self.device)
@@ -155,18 +162,18 @@ class Learner:
     # --- whole weights and states, whatever is divided ----------------------------------------------------------------
 
     def gathered(self) -> AbstractContextManager:
-        """Weights whole on every rank meanwhile, so that ranks may run the model on what only they have."""
+        """Context manager in which every rank has the whole weights, so that ranks can run the model independently."""
         return gathered(self.objective) if self.sharded else nullcontext()
 
     def whole_model(self) -> NanoDeepseekOCR:
-        """The model with its weights put together; all ranks call it."""
+        """The model with unsharded weights. All ranks must call this."""
         model = self.objective.model
         return model_of(model.config, whole(model.state_dict())) if self.sharded else model
 
     def state_dict(self) -> dict[str, Any]:
-        """What a later run needs beside the weights: optimizers, each rank's random state, dense head; all call it.
+        """State that a resumed run needs besides the weights: optimizers, random state of each rank, dense head.
 
-        Tensors only; divided ones stay so.
+        Contains only tensors; sharded ones stay sharded. All ranks must call this.
         """
         random: list[Any] = [torch.get_rng_state()]
         if dist.is_initialized():
@@ -179,9 +186,9 @@ class Learner:
         return state
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Take up what `state_dict` gave, in a run of any number of processes, divided or not.
+        """Restore what `state_dict` returned, in a run with any number of processes, sharded or not.
 
-        Rates and decay are this run's, not the saved one's.
+        Learning rates and weight decay stay those of this run.
         """
         for optimizer, saved in zip(self.optimizers, state["optimizers"]):
             optimizer.load_state_dict({**optimizer.state_dict(), "state": saved["state"]})
@@ -195,7 +202,10 @@ class Learner:
         torch.set_rng_state(state["random"][self.rank % len(state["random"])])
 
     def load_parts(self, folder: Path, n_files: int) -> None:
-        """Take up what as many processes wrote of `state_dict`; each reads what it now holds, and all call it."""
+        """Restore a `state_dict` that `n_files` processes wrote to `folder`; each rank reads what it needs.
+
+        All ranks must call this.
+        """
         dense = self.objective.dense
         owners = {f"dense.{name}": value for name, value in dense.state_dict().items()} if dense is not None else {}
         for number, optimizer in enumerate(self.optimizers):

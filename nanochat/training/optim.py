@@ -23,10 +23,11 @@ MUON_LR_RATIO = 4.0  # Muon's learning rate over AdamW's
 
 
 def orthogonalise(matrices: Tensor) -> Tensor:
-    """Approximately the closest semi-orthogonal matrix to each of (n, rows, columns), by Newton-Schulz iteration.
+    """Approximate the closest semi-orthogonal matrix to each of `matrices` (n, rows, columns), by Newton-Schulz
+    iteration.
 
-    Each step multiplies X by p(X X^T), p(A) = a + bA + cA^2. For wide matrices the polynomials are accumulated on the
-    small side, rows x rows, and X is multiplied once. Float32 or bfloat16.
+    Each step multiplies X by p(X X^T) with p(A) = a + bA + cA^2. For wide matrices the polynomials are accumulated on
+    the smaller side, rows x rows, and X is multiplied once. The dtype is float32 or bfloat16.
     """
     a, b, c = NS_COEFFICIENTS
     transposed = matrices.size(1) > matrices.size(2)
@@ -50,15 +51,17 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
 
 class Muon(torch.optim.Optimizer):
-    """Momentum with orthogonalised updates of size 0.2 sqrt(max(rows, columns)) lr, similar to AdamW's [Moonlight].
+    """SGD with momentum and orthogonalised updates of size 0.2 sqrt(max(rows, columns)) lr, similar to AdamW's.
 
-    A group's `matrices` is the number stacked in each parameter (3 in a fused qkv); convolutions are flattened to
-    (out, in x kernel). The iteration runs in `dtype`; momentum and weights keep their own dtype.
+    Source: Moonlight (arXiv:2502.16982). `matrices` of a parameter group is the number of matrices stacked in each
+    parameter (3 in a fused qkv); convolutions are flattened to (out, in x kernel). The iteration runs in `dtype`;
+    momentum and weights keep their own dtype.
     """
 
     def __init__(
         self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, dtype: torch.dtype = torch.float32
     ) -> None:
+        """`lr`: learning rate. `momentum`: 0 to 1. `dtype`: of the iteration, float32 or bfloat16."""
         super().__init__(params, {"lr": lr, "momentum": momentum, "matrices": 1})
         self.dtype = dtype
 
@@ -88,7 +91,7 @@ class Muon(torch.optim.Optimizer):
 
 
 def _is_inner_matrix(name: str, parameter: nn.Parameter) -> bool:
-    """Matrices from features to features; not embeddings, tables, readouts or the patch embedding."""
+    """Whether it is a matrix from features to features: not an embedding, table, readout or the patch embedding."""
     outer = ("wte", "lm_head", "embed", "rel_pos", "dense")
     return parameter.ndim >= 2 and not any(word in name for word in outer)
 

@@ -1,4 +1,4 @@
-"""Checkpoints of a run, as they are written: whole or absent, never half, what vouches for the others last."""
+"""Writing the checkpoints of a run. A file is written completely or not at all, and meta_N.json is written last."""
 
 import json
 import platform
@@ -25,14 +25,17 @@ def _save(what: object, path: Path) -> None:
 
 
 def _withdraw(folder: Path, step: int) -> None:
-    """Take away an older run's files, not to be paired with those that follow; first what vouches for them."""
+    """Delete the files of an older run for this step, first meta_N.json, so that they are not mixed with new ones."""
     (folder / f"meta_{step}.json").unlink(missing_ok=True)
     (folder / f"optim_{step}.pt").unlink(missing_ok=True)
     shutil.rmtree(folder / f"optim_{step}", ignore_errors=True)
 
 
 def save_divided(folder: str | Path, step: int, resume: dict) -> None:
-    """Write optim_N/, each rank what it holds of `resume`; all call it, and then the first `save_checkpoint`."""
+    """Write the folder optim_N: each rank writes its part of `resume`.
+
+    All ranks must call this, and then the first one `save_checkpoint`.
+    """
     if get_dist_info()[1] == 0:
         _withdraw(Path(folder), step)
     dist.barrier()
@@ -40,10 +43,10 @@ def save_divided(folder: str | Path, step: int, resume: dict) -> None:
 
 
 def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resume: dict | None, meta: dict) -> Path:
-    """Write step_N.pt, optim_N.pt and, last, meta_N.json; returns the first's path.
+    """Write step_N.pt, optim_N.pt and, last, meta_N.json. Returns the path of step_N.pt.
 
-    `resume`: what optim_N.pt holds; None: `save_divided` has written it.
-    Raises UserError when the disk is full; earlier checkpoints stay as they were.
+    `resume`: the contents of optim_N.pt; None if `save_divided` has written them. `meta`: further contents of
+    meta_N.json. Raises UserError if the disk is full; earlier checkpoints are not affected.
     """
     folder = Path(folder)
     path = folder / f"step_{step}.pt"
@@ -59,17 +62,19 @@ def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resum
 
 
 def save_deepencoder(folder: str | Path, step: int, model: NanoDeepseekOCR) -> Path:
-    """Write deepencoder_N.pt: everything but the GPT."""
+    """Write deepencoder_N.pt, all weights except those of the GPT. Returns its path. Raises UserError if the disk is
+    full.
+    """
     path = Path(folder) / f"deepencoder_{step}.pt"
     _save({name: value for name, value in model.state_dict().items() if not name.startswith("gpt.")}, path)
     return path
 
 
 def newest_step(folder: str | Path, stage: int) -> int:
-    """The step of this stage's newest whole checkpoint in a run's folder; -1 when there is none.
+    """The step of the newest complete checkpoint of this stage in a folder; -1 if there is none.
 
-    Where several runs were started in one folder it is the last one's, however far the others came. Raises UserError
-    for a description that is broken.
+    If several runs were started in the folder, it is that of the run that was started last. Raises UserError if a
+    meta_N.json is broken.
     """
     whole = [read_json(path) for path in Path(folder).glob("meta_[0-9]*.json")]
     mine = [(meta.get("started", 0.0), meta["step"]) for meta in whole if meta["stage"] == stage]

@@ -1,4 +1,4 @@
-"""What both training stages do before their first step: device, tokenizer, a model with random weights, loaders."""
+"""What both training stages do before their first step: device, tokenizer, model with random weights, data loaders."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from nanochat.training.trainer import TrainConfig
 
 @dataclass(frozen=True)
 class Sources:
-    """Where a size's weights come from by default: hub ids, or random."""
+    """Default sources of the weights of a model size: Hugging Face Hub ids, or `random`."""
 
     sam: str = "random"
     clip: str = "random"
@@ -38,7 +38,7 @@ SOURCES = {
 
 @dataclass
 class Setup:
-    """What `start` returns."""
+    """Device, tokenizer and model of a training run, returned by `start`."""
 
     device: torch.device
     tokenizer: RustBPETokenizer
@@ -46,9 +46,9 @@ class Setup:
 
 
 def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
-    """The tokenizer in `tokenizer_dir`, or for nano, whose tokens are characters, one that needs no file.
+    """The tokenizer in `config.tokenizer_dir`; for nano, whose tokens are characters, one that needs no file.
 
-    Each checkpoint has its tokenizer beside it. Raises UserError when the file is missing or belongs to another size.
+    Raises UserError if the file is missing or belongs to another model size.
     """
     if config.model in ("nano", "nano-pages"):
         return RustBPETokenizer.characters()
@@ -63,7 +63,10 @@ def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
 
 
 def start(config: TrainConfig) -> Setup:
-    """Device and ranks, tokenizer, and the model of the preset's size with random weights."""
+    """Initialise device and ranks, load the tokenizer, and build the model of `config.model` with random weights.
+
+    Raises UserError as `get_tokenizer` does, or if `image_size` is not a multiple of 64.
+    """
     device = compute_init(config.device or None, config.seed)[-1]
     tokenizer = get_tokenizer(config)
     model_config = preset(config.model)
@@ -76,9 +79,9 @@ def start(config: TrainConfig) -> Setup:
 
 
 def check_language(config: TrainConfig, setup: Setup, source: str) -> None:
-    """Warn when a GPT that was loaded, not random, does not know English: scrambled heads look like this.
+    """Print the loss of a loaded GPT on a paragraph of English. It is high if the weights were loaded wrongly.
 
-    A size whose GPT begins at random learns to read, and is not asked.
+    `source`: where the weights come from. Does nothing for random weights, or for a size whose GPT starts from scratch.
     """
     if source != "random" and SOURCES[config.model].gpt != "random":
         loss, random_loss = check_knows_english(setup.model.gpt, setup.tokenizer)
@@ -86,17 +89,17 @@ def check_language(config: TrainConfig, setup: Setup, source: str) -> None:
 
 
 def count_parameters(model: NanoDeepseekOCR) -> None:
-    """Print how many parameters train, read from the built model."""
+    """Print the number of trainable parameters and of all parameters of the model."""
     total = sum(p.numel() for p in model.parameters())
     trainable = sum(p.numel() for p in model.parameters() if p.requires_grad)
     print0(f"Parameters: {trainable:,} trainable / {total:,} total")
 
 
 def fit_batch(config: TrainConfig, setup: Setup, dense: bool) -> None:
-    """With `auto_batch`, set the batch size that fits this GPU; call it once it is known what trains.
+    """With `auto_batch`, set `config.batch_size` to the largest that fits the memory of this GPU.
 
-    `dense`: the head of dense labels trains too.
-    Raises UserError on a CPU, or when not even one sample fits.
+    Call it after freezing, since it depends on what is trainable. `dense`: whether the head for dense labels is
+    trained. Raises UserError on a CPU, or if not even one sample fits.
     """
     if not config.auto_batch:
         return
@@ -116,9 +119,10 @@ def make_loaders(
     train_plan: BatchPlan | None = None,
     val_plan: LevelSet | None = None,
 ) -> tuple[MultimodalLoader, Callable[[], MultimodalLoader]]:
-    """An endless loader of training batches, and a function that starts the fixed validation set again.
+    """Returns (an endless loader of training batches, a function that starts a new pass over the validation set).
 
-    Pictures are shown as the model's configuration says.
+    Images are shown as the configuration of the model says. `train_plan`, `val_plan`: batch plans in place of shuffled
+    and ordered batches.
     """
     _, rank, _, world_size = get_dist_info()
     vision = setup.model.config.vision

@@ -1,6 +1,6 @@
-"""One training loop for both stages: what differs between them (what is frozen, schedule, data) is handed to it.
+"""`Trainer`: the training loop of both stages. `learner.py` runs a single step.
 
-A step itself is `learner.py`'s.
+What differs between the stages (what is frozen, the schedule, the data) is passed to the trainer.
 """
 
 import math
@@ -103,9 +103,10 @@ class TrainConfig:
 
 
 def step_to_resume(config: TrainConfig, stage: int) -> int:
-    """The step of the stage's checkpoint in `checkpoint_dir` that the settings resume from; -1: from the first step.
+    """The step of the checkpoint in `config.checkpoint_dir` to resume from, or -1 to start from the beginning.
 
-    Raises UserError when the settings ask for the newest checkpoint and for that of a given step.
+    `stage`: 1 or 2; checkpoints of the other stage are ignored. Raises UserError if the settings ask for both the
+    newest checkpoint and a given step.
     """
     if config.resume == "no":
         return config.resume_step
@@ -117,7 +118,7 @@ def step_to_resume(config: TrainConfig, stage: int) -> int:
 
 
 def cosine(warmup: int) -> Schedule:
-    """Linear warm-up over `warmup` steps, then half a cosine to zero."""
+    """Schedule: linear warm-up over `warmup` steps, then half a cosine down to zero."""
 
     def multiple(step: int, steps: int) -> float:
         if step < warmup:
@@ -128,19 +129,20 @@ def cosine(warmup: int) -> Schedule:
 
 
 def step_decay(warmup: int, every: int, gamma: float) -> Schedule:
-    """Linear warm-up over `warmup` steps, then times `gamma` each `every` steps."""
+    """Schedule: linear warm-up over `warmup` steps, then multiplied by `gamma` every `every` steps."""
     return lambda step, steps: (step + 1) / warmup if step < warmup else gamma ** (step // every)
 
 
 def decay_to_zero(warmup: int, last: float) -> Schedule:
-    """Linear warm-up, constant, then a straight line to zero over the `last` share of the steps."""
+    """Schedule: linear warm-up, then constant, then linear to zero over the share `last` (0 to 1) of the steps."""
     return lambda step, steps: min((step + 1) / max(1, warmup), 1.0, (steps - step) / max(1.0, last * steps))
 
 
 def taught_modes(view: str, shown: Counter[str]) -> list[str]:
-    """The reading modes that training teaches a model whose own view is `view`, the best one first.
+    """The reading modes that a model learns from its training images, the best one first.
 
-    `shown`: how many pictures were as low as one line of text ("lines") and how many were higher ("pages").
+    `view`: the view mode of its vision configuration. `shown`: number of training images by height: "lines" (as low as
+    one line of text) and "pages" (higher).
     """
     if view != "native" or not shown.total():
         return [view]
@@ -151,19 +153,26 @@ def taught_modes(view: str, shown: Counter[str]) -> list[str]:
 
 @dataclass
 class Stage:
-    """What makes a stage: its number, its schedule, and, for training on drawn documents, the dense labels' part."""
+    """What defines a training stage: its number, its learning rate and schedule, and its dense losses."""
 
     number: int
+    """1 or 2"""
     schedule: Schedule
+    """factor of the learning rate at each step"""
     lr: float
+    """default peak learning rate"""
     dense_steps: int = 0
-    """first leg, encoder alone on dense labels"""
+    """number of steps at the start that train the encoder alone, on dense labels"""
     dense_weights: dict[str, float] = field(default_factory=dict)
-    """weight of each dense loss (patches, cells) beside the text loss; empty: none"""
+    """weight of each dense loss (patches, cells) relative to the text loss; empty: no dense losses"""
 
 
 class Trainer:
-    """Runs a stage from its first step, or from where a checkpoint left it, to its last."""
+    """Runs a stage from its first step, or from a checkpoint, to its last step.
+
+    `train_loader`: yields batches without end. `val_loader`: starts a new pass over the validation set. Raises
+    UserError if a setting is out of range or the training data has no usable samples.
+    """
 
     def __init__(
         self,
@@ -192,8 +201,11 @@ class Trainer:
         self.log = open_log(config, stage)
 
     def _choose_precision(self) -> Precision:
-        """The one asked for; where it is to be measured, the first rank's choice on all, and if it can be a resumed
-        run's own."""
+        """The precision that the settings ask for.
+
+        If it is to be measured, all ranks use the choice of the first one, and a resumed run uses that of the original
+        run if possible.
+        """
         before: str | None = None
         name: str = self.config.precision
         if name == "default":
@@ -245,9 +257,9 @@ class Trainer:
     # --- resuming -----------------------------------------------------------------------------------------------------
 
     def resume(self) -> None:
-        """Take up a checkpoint's weights, optimizers, random states and position, when the settings ask for one.
+        """Restore weights, optimizers, random states and position from a checkpoint, if the settings ask for it.
 
-        Raises UserError when it is of another stage, optimizer or kind of data than this run.
+        Raises UserError if the checkpoint is from another stage, optimizer or kind of data.
         """
         folder, step = Path(self.config.checkpoint_dir), self.first_step
         if step < 0:
@@ -278,7 +290,7 @@ class Trainer:
         print0(f"resumed from {folder}/step_{step}.pt")
 
     def save(self) -> None:
-        """Write a checkpoint of this step; all ranks call it. The first writes all but what is divided."""
+        """Write a checkpoint of the current step. All ranks must call this; the first writes all unsharded files."""
         resume = self.learner.state_dict()
         if self.learner.sharded:
             save_divided(self.config.checkpoint_dir, self.step, resume)
@@ -312,7 +324,9 @@ class Trainer:
     # --- the loop -----------------------------------------------------------------------------------------------------
 
     def train_step(self, batches: list[Batch]) -> dict[str, float]:
-        """One optimizer step over micro-batches; `Learner.step`'s figures, and the learning rate as `lr`."""
+        """Run one optimizer step over micro-batches. Returns the figures of `Learner.step`, and the learning rate as
+        `lr`.
+        """
         multiple = self.stage.schedule(self.step, self.steps)
         figures = self.learner.step(batches, multiple, read=self.step >= self.stage.dense_steps)
         self.total_flops += figures["flops"]
@@ -321,7 +335,7 @@ class Trainer:
         return {**figures, "lr": self.stage.lr * multiple}
 
     def validate(self) -> Validation:
-        """Validate over the fixed set, print, log, and warn when the model does not look."""
+        """Validate on the fixed validation set; print and log the result, and warn if the model ignores its images."""
         with self.learner.gathered():
             found = validate(self.model, self.val_loader(), self.learner.precision)
         self.best, self.last = min(self.best, found.loss), found
@@ -340,7 +354,7 @@ class Trainer:
         return found
 
     def run(self, on_step: OnStep | None = None) -> Validation:
-        """Train to the last step; `on_step` is called after each. Returns the last validation."""
+        """Train until the last step, with a call of `on_step` after each. Returns the result of the last validation."""
         if self.config.resume_step >= 0 or self.config.resume == "auto":
             self.resume()
         elif newest_step(self.config.checkpoint_dir, 3 - self.stage.number) >= 0:
@@ -381,7 +395,10 @@ class Trainer:
 
 
 def open_log(config: TrainConfig, stage: Stage) -> Callable[[dict[str, float], int], None]:
-    """wandb's log on the first rank, project nano-deepseek-ocr; silence for --run=dummy and on other ranks."""
+    """A function that logs figures of a step to wandb, in the project nano-deepseek-ocr.
+
+    It does nothing for `--run=dummy`, and on ranks other than the first.
+    """
     if config.run == "dummy" or get_dist_info()[1] != 0:
         return lambda values, step: None
     with extra("train"):

@@ -1,8 +1,8 @@
-"""Scans with their transcripts, and which part of a transcript each line of a scan says.
+"""Labels for the lines of scans: which part of a transcript each line is.
 
-A folder of pictures, each with a transcript of the same name beside it: `.txt`, or `.xml` as transcribers export it
-(PAGE-XML or ALTO). The lines found on a picture are read by the present model, and each reading is looked for in the
-transcript: what is most like it there is what the line says. Lines without such a place are left out.
+The input is a folder of images, each with a transcript of the same name: `.txt`, or `.xml` in PAGE-XML or ALTO, which
+transcription tools export. The lines that are detected in an image are read by the current model, and the most similar
+place in the transcript becomes the label of the line. Lines without a similar place are left out.
 """
 
 import re
@@ -26,25 +26,27 @@ SHORTEST = 2  # characters of a reading that is looked for: shorter ones stand i
 
 @dataclass(frozen=True)
 class Scan:
-    """A picture and all that is written on it."""
+    """An image and the text on it."""
 
     name: str
+    """file name without its suffix"""
     picture: Path
     text: str
+    """the transcript"""
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """A piece of a line as the model is shown it, and what it says."""
+    """The image of a line, or of a part of one, as it is shown to the model, and its text."""
 
     picture: Image.Image
     text: str
 
 
 def find_scans(folder: str | Path) -> list[Scan]:
-    """The pictures of a folder that have a transcript, sorted by name.
+    """The images in a folder that have a transcript, sorted by name.
 
-    Raises UserError when there is none, or one cannot be read.
+    Raises UserError if there is none, or if a transcript cannot be read.
     """
     folder = Path(folder)
     if not folder.is_dir():
@@ -72,9 +74,9 @@ def _read_text(path: Path) -> str:
 
 
 def read_xml(path: Path) -> str:
-    """The lines of a PAGE-XML or ALTO file, one a line, in the order of the file.
+    """The lines of a PAGE-XML or ALTO file, in the order of the file, separated by newlines.
 
-    Raises UserError when it is neither.
+    Raises UserError if it is neither.
     """
     try:
         root = ET.parse(path).getroot()
@@ -95,7 +97,7 @@ def read_xml(path: Path) -> str:
 
 
 def _page_line(line: ET.Element) -> str:
-    """The text of a PAGE-XML line: its own TextEquiv, not those of its words."""
+    """The text of a PAGE-XML line: its own TextEquiv, not that of its words."""
     for own in line:
         if own.tag.endswith("TextEquiv"):
             return next((part.text or "" for part in own if part.tag.endswith("Unicode")), "")
@@ -103,7 +105,7 @@ def _page_line(line: ET.Element) -> str:
 
 
 def fold_case(text: str) -> str:
-    """`text` without case, character by character, so that places in it stay where they are: ß stays ß, not ss."""
+    """`text` in lower case, character by character, so that positions in it do not change: ß stays ß, not ss."""
     return "".join(folded if len(folded := char.casefold()) == 1 else char for char in text)
 
 
@@ -112,7 +114,7 @@ def _is_too_short(reading: str) -> bool:
 
 
 def find_exact(reading: str, text: str) -> tuple[int, int] | None:
-    """Where `text` has what was read, as whole words and whatever the case: (start, end); None where it does not."""
+    """(start, end) of the place where `text` has `reading` as whole words, whatever the case; None if there is none."""
     reading = " ".join(fold_case(reading).split())
     if _is_too_short(reading):
         return None
@@ -121,7 +123,7 @@ def find_exact(reading: str, text: str) -> tuple[int, int] | None:
 
 
 def find_place(reading: str, text: str) -> tuple[int, int] | None:
-    """Where `text` says most nearly what was read, as whole words: (start, end); None where nothing is alike."""
+    """(start, end) of the place in `text` most similar to `reading`, in whole words; None if nothing is similar."""
     reading = " ".join(reading.split())
     if _is_too_short(reading):
         return None
@@ -143,7 +145,7 @@ def find_place(reading: str, text: str) -> tuple[int, int] | None:
 
 
 def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int]:
-    """Words are dropped at the ends of a place as long as what is left is more like the reading."""
+    """Drop words at both ends of a place as long as it becomes more similar to the reading. Returns (start, end)."""
     read = fold_case(reading)
 
     def distance(a: int, b: int) -> int:
@@ -161,11 +163,12 @@ def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int
 
 
 def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> tuple[list[Labelled], list[str]]:
-    """The pieces of a page with what they say by the transcript, and the readings that have no place in it.
+    """Assign a place in the transcript to each piece of a page, given the model's `readings` of the pieces.
 
-    Readings that the transcript has word for word choose first, then the others, each time the longer ones first, and a
-    place is given once: a misread amount does not take the place of one that was read right. A transcript without one
-    small letter has lost its case: letters then keep the case in which they were read.
+    Returns (pieces with their labels, readings without a place). Readings that occur literally in the transcript are
+    assigned first, then the others, longer ones first each time. Each place is assigned once, so a misread amount
+    cannot take the place of one that was read correctly. If the transcript has no lower-case letter, labels keep the
+    case in which they were read.
     """
     text = " ".join(transcript.split())
     lost_case = not any(char.islower() for char in text)
@@ -183,7 +186,7 @@ def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> 
 
 
 def with_case_of(reading: str, said: str) -> str:
-    """`said`, in capitals, with the case of the letters in `reading` that it is aligned with."""
+    """`said`, which is in capitals, with the case of those letters in `reading` that it aligns with."""
     letters = list(said)
     for edit in Levenshtein.opcodes(fold_case(reading), fold_case(said)):
         for k in range(min(edit.src_end - edit.src_start, edit.dest_end - edit.dest_start)):

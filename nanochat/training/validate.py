@@ -27,13 +27,15 @@ class Validation:
     """The result of one validation; gain and similarities are None if no two images could be compared."""
 
     loss: float
+    """mean loss in nats per supervised token"""
     image_gain: float | None
+    """loss with the images of the batch swapped, minus the loss with the right ones, in nats"""
     similarity: float | None
     """mean cosine between different pages' vision embeddings"""
     centred_similarity: float | None
     """the same after subtracting the mean over pages"""
     directions: float | None = None
-    """`directions` of the same pages"""
+    """number of directions along which those pages differ, see the function `directions`"""
 
     def warnings(self) -> list[str]:
         """Descriptions of what is wrong; empty if nothing is."""

@@ -3,11 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat.engine.constraints import Forbid, NoRepeatNgram, Suppress
+from nanochat.engine.constraints import Forbid, NoRepeatNgram
 
 
-def test_suppressed_and_forbidden_tokens() -> None:
-    assert set(Suppress(frozenset({3, 5})).banned([1, 2])) == {3, 5}
+def test_a_token_is_forbidden_at_one_place_only() -> None:
     forbid = Forbid(token=7, place=2)
     assert [list(forbid.banned(range(n))) for n in range(4)] == [[], [], [7], []]
 

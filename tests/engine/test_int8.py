@@ -58,7 +58,7 @@ def test_equal_logits_are_not_looked_into():
     scheduler.submit(prompt)
     while scheduler.busy:
         scheduler.step()
-    assert len(prompt.answers[0].generation.tokens) == 20 and scheduler.second_looks == 0
+    assert len(prompt.answers[0].generation.tokens) == 20 and scheduler.rechecks == 0
 
 
 def test_it_is_for_a_cpu(monkeypatch: pytest.MonkeyPatch):
