@@ -7,7 +7,7 @@
 # goes on from the weights of the call before.
 # OUT=folder of results: a log for each part, with a line of JSON after each step, and weights in shards. They are
 # written as they come: being cut off loses the step that was running, of training half a minute. WORK=folder of
-# everything else, which one call leaves to the next; without it, train starts from FROM=models/nano.
+# everything else, which one call leaves to the next; without it, train starts from FROM=models/nano-pages.
 # LIMIT=seconds a call (520); MODEL=size to measure (d20 on a GPU, nano on a CPU).
 # A rehearsal on a CPU: LIMIT=120 bash runs/gpu_day.sh
 set -uo pipefail
@@ -75,7 +75,7 @@ print(json.dumps({
 # Train nano on synthetic documents for enough steps to measure the time of one, which `train` needs.
 try_drawn() {
     step "drawn documents" 90 "${drawn[@]}" --steps="$((gpu ? 150 : 4))" --save_every=0 --seed=99 \
-        --deepencoder=models/nano --gpt=models/nano --checkpoint_dir="$work/drawn"
+        --deepencoder=models/nano-pages --gpt=models/nano-pages --checkpoint_dir="$work/drawn"
     grep -o 'dt: [0-9.]*' "$work/step.log" | awk '
         { took[NR] = $2 }
         END { for (i = int(NR / 2) + 1; i <= NR; i++) sum += took[i]; if (NR > 1) print sum / (NR - int(NR / 2)) }
@@ -123,7 +123,7 @@ bench() {
 # One leg like the last one in runs/nano.sh, with the learning rate falling to zero at the end of its time. It starts from
 # the newest weights; every checkpoint, saved each half minute, is written as shards at once.
 train() {
-    local leg=1 from="${FROM:-models/nano}" kept="" newest steps every start rc pid
+    local leg=1 from="${FROM:-models/nano-pages}" kept="" newest steps every start rc pid
     while [ -d "$work/leg$leg" ]; do
         newest="$(newest_of "$work/leg$leg")"
         if [ -n "$newest" ]; then
