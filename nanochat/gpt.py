@@ -27,7 +27,8 @@ LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 10
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
     if torch.onnx.is_in_onnx_export():
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps)
+        ones = torch.ones(int(x.size(-1)))  # spelt so that ONNX Runtime makes it one operator
+        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + torch.finfo(x.dtype).eps) * ones
     return F.rms_norm(x, (x.size(-1),))
 
 
@@ -145,6 +146,8 @@ class Attention(nn.Module):
         self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, documents: list[int] | None = None
     ) -> Tensor:
         B, T, C = x.shape
+        if torch.onnx.is_in_onnx_export():  # where one operator does all of this
+            return self.c_proj(cache.attend(self, x))  # type: ignore[union-attr, operator]
         q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
         qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both at once
         q, k = qk.split([self.n_head, self.n_kv_head], dim=2)

@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from nanochat.errors import UserError
 
-VERSION = "1"
+VERSION = "2"
 """of the graphs' inputs and outputs; a graph of another one is refused"""
 WEIGHTS = "model.safetensors"
 ENCODER, DECODER, LINES = "encoder.onnx", "decoder.onnx", "model.onnx"
