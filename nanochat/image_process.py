@@ -276,10 +276,8 @@ def to_array(image: Image.Image | np.ndarray) -> np.ndarray:
     if pixels.ndim == 2:
         pixels = np.broadcast_to(pixels[..., None], (*pixels.shape, 3))
     found = np.empty((3, *pixels.shape[:2]), np.float32)
-    for channel, plane in enumerate(found):  # one after the other: three times as fast as all at once
-        np.divide(np.ascontiguousarray(pixels[..., channel]), np.float32(127.5), out=plane)
-        np.subtract(plane, np.float32(1), out=plane)
-    return found
+    np.divide(pixels.transpose(2, 0, 1), np.float32(127.5), out=found)
+    return np.subtract(found, np.float32(1), out=found)
 
 
 def to_tensor(image: Image.Image | np.ndarray) -> "Tensor":

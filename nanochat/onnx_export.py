@@ -33,6 +33,18 @@ Sizes = dict[str, dict[int, str]]
 """names of the dimensions of inputs and outputs that may have any size"""
 
 
+class _Reshape(torch.autograd.Function):
+    """`x` in a constant shape, in which 0 keeps a dimension and -1 is what is left: one operator, where the tracer would compute the sizes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *shape: int) -> Tensor:
+        return x.reshape([x.size(i) if n == 0 else n for i, n in enumerate(shape)])
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, *shape: int) -> Any:
+        return g.op("Reshape", x, g.op("Constant", value_t=torch.tensor(shape)))
+
+
 class _RotaryTables(torch.autograd.Function):
     """Cosines and sines of all positions (reach, D/2), from frequencies (D/2,) and `reach`.
 
@@ -97,9 +109,11 @@ class _GraphCache:
         """What the tokens (B, T, C) of one layer attend to, (B, T, C)."""
         weight = torch.cat([layer.c_q.weight, layer.c_k.weight, layer.c_v.weight])
         n_head, n_kv_head, D = layer.n_head, layer.n_kv_head, layer.head_dim
-        q, k, v = F.linear(x, weight).split([n_head * D, n_kv_head * D, n_kv_head * D], dim=-1)
+        qk, v = F.linear(x, weight).split([(n_head + n_kv_head) * D, n_kv_head * D], dim=-1)
         # The norm comes before the rotation here, which does not change the length of a vector.
-        q, k = (norm(part.unflatten(-1, (-1, D))).flatten(-2) for part in (q, k))
+        heads = norm(_Reshape.apply(qk, 0, -1, n_head + n_kv_head, D))
+        qk = _Reshape.apply(heads, 0, -1, (n_head + n_kv_head) * D)
+        q, k = qk.split([n_head * D, n_kv_head * D], dim=-1)
         y, *new = _GroupQueryAttention.apply(
             q, k, v, self.k[layer.layer], self.v[layer.layer], self.last, self.longest, self.cos, self.sin,
             n_head, n_kv_head, D,
@@ -127,8 +141,9 @@ class _Decoder(nn.Module):
         self.model = model
 
     def forward(self, tokens: Tensor, vision: Tensor, lengths: Tensor, last: Tensor, *past: Tensor) -> tuple:
-        """Next logits (B, V) after token `last` (B,) of each row of `tokens` (B, T); the cache with the new tokens in it.
+        """Next logits (B, V) of each row of `tokens` (B, T); the cache with the new tokens in it.
 
+        `last` (B,): which of all tokens, counted row by row, is the last of each row.
         `vision` (N, C): features for the image tokens in order, at least one row; `lengths` (B,): how many tokens of
         `past`, each (B, H, S, D), a row holds; S has room for the new ones.
         """
@@ -137,8 +152,7 @@ class _Decoder(nn.Module):
         which = (places.flatten().to(torch.int64).cumsum(0) - 1).clamp(min=0).view(tokens.shape)
         embeds = torch.where(places.unsqueeze(-1), vision[which], gpt.embed(tokens))  # (B, T, C)
         cache = _GraphCache(lengths, tokens.size(1), gpt, past)
-        hidden = gpt.hidden(embeds, cache)  # type: ignore[arg-type]
-        hidden = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.size(2)))[:, 0]
+        hidden = gpt.hidden(embeds, cache, at=last)  # type: ignore[arg-type]
         return (self.model.next_logits(hidden), *cache.new)
 
 
@@ -174,7 +188,7 @@ def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
     rows, new, room, image = 3, 5, 12, model.config.image_token_id
     tokens = torch.tensor([[1, image, 2, 3, 4], [1, 2, 3, image, 4], [1, 2, 3, 4, 5]])
     example = (
-        tokens, torch.zeros(2, gpt.n_embd), torch.tensor([3, 7, 5]), torch.tensor([4, 2, 3]),
+        tokens, torch.zeros(2, gpt.n_embd), torch.tensor([3, 7, 5]), torch.tensor([4, 7, 13]),
         *[torch.zeros(rows, gpt.n_kv_head, room, gpt.n_embd // gpt.n_head) for _ in past],
     )  # fmt: skip
     assert tokens.shape == (rows, new)

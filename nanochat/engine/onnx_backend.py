@@ -173,7 +173,7 @@ class OnnxBackend(Backend):
         cache.reserve(len(tokens), max(cache.lengths) + tokens.shape[1])
         inputs = {
             "tokens": tokens, "vision": vision, "lengths": np.array(cache.lengths, np.int64),
-            "last": np.array(lengths, np.int64) - 1,
+            "last": np.arange(len(tokens)) * tokens.shape[1] + np.array(lengths, np.int64) - 1,
         }  # fmt: skip
         session = self._decoder.fitting_session()
         binding = session.io_binding()
