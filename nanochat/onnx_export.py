@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import torch
 import torch.nn as nn
@@ -26,9 +27,12 @@ from nanochat.gpt import GPT, Attention, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.onnx_files import DECODER, ENCODER, INT8, LINES, VERSION, WEIGHTS, weights_hash
+from nanochat.onnx_simplify import simplify
 from nanochat.tokenizer import RustBPETokenizer
 
 OPSET = 18
+PROBES = (1, 1, 1), (2, 1, 3), (3, 3, 1), (5, 2, 1), (2, 5, 3), (1, 4, 7), (3, 1, 2), (1, 6, 5), (2, 2, 2), (1, 1, 8)
+"""(views, rows and columns of tokens) at which the shapes of an encoder's tensors are compared"""
 Sizes = dict[str, dict[int, str]]
 """names of the dimensions of inputs and outputs that may have any size"""
 
@@ -159,8 +163,18 @@ class _Decoder(nn.Module):
 class _Graph:
     """A module being exported: what it is traced with, and what its inputs and outputs are called."""
 
-    def __init__(self, module: nn.Module, example: tuple, inputs: list[str], outputs: list[str], sizes: Sizes) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        example: tuple,
+        inputs: list[str],
+        outputs: list[str],
+        sizes: Sizes,
+        more_examples: Sequence[dict[str, np.ndarray]] = (),
+    ) -> None:
         self.module, self.example, self.inputs, self.outputs, self.sizes = module, example, inputs, outputs, sizes
+        self.more_examples = more_examples
+        """inputs of other sizes, from which `simplify` learns which shapes are always the same"""
 
     def trace(self, path: Path) -> None:
         """Write the graph with all its weights, in float32."""
@@ -171,6 +185,7 @@ class _Graph:
                 input_names=self.inputs, output_names=self.outputs, dynamic_axes=self.sizes,
                 do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,  # weights keep names and values
             )  # fmt: skip
+        simplify(path, self.more_examples)
 
 
 def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
@@ -178,7 +193,9 @@ def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
     page = model.config.vision.page  # the tracer must see a view that takes a part of the tables, in both directions
     example = torch.zeros(2, 3, 64 * max(1, page // 256), 64 * max(1, page // 128 - 1))
     sizes: Sizes = {"views": {0: "n", 2: "height", 3: "width"}, "features": {0: "n", 1: "rows", 2: "columns"}}
-    return _Graph(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes)
+    shapes = [(n, 3, 64 * h, 64 * w) for n, h, w in PROBES if max(h, w) * 64 <= page]
+    more = [{"views": np.zeros(shape, np.float32)} for shape in shapes]
+    return _Graph(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes, more)
 
 
 def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
