@@ -43,13 +43,22 @@ def _share_shapes(model: onnx.ModelProto, examples: Sequence[dict[str, np.ndarra
         found = [session.run(outputs, example) for example in examples]
     first: dict[tuple, str] = {}
     for node, shapes in zip(asked, zip(*found)):
-        attributes = tuple(sorted(attribute.SerializeToString() for attribute in node.attribute))
-        node.input[0] = first.setdefault((attributes, *(tuple(shape.tolist()) for shape in shapes)), node.input[0])
+        node.input[0] = first.setdefault((_attributes(node), *(tuple(shape.tolist()) for shape in shapes)), node.input[0])
+
+
+def _attributes(node: NodeProto) -> tuple[bytes, ...]:
+    """What operators must have alike: their attributes, without the names of constants."""
+    found = []
+    for attribute in node.attribute:
+        own = onnx.AttributeProto()
+        own.CopyFrom(attribute)
+        own.t.ClearField("name")
+        found.append(own.SerializeToString(deterministic=True))
+    return tuple(sorted(found))
 
 
 def _key(node: NodeProto) -> tuple:
-    attributes = sorted(attribute.SerializeToString(deterministic=True) for attribute in node.attribute)
-    return node.domain, node.op_type, tuple(node.input), len(node.output), tuple(attributes)
+    return node.domain, node.op_type, tuple(node.input), len(node.output), _attributes(node)
 
 
 def _share_repeated(model: onnx.ModelProto) -> None:
