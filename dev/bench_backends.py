@@ -111,20 +111,24 @@ def measure_parity(checkpoint: str, pictures: Sequence[Image.Image], console: Co
     expected = read(OCR(checkpoint, device="cpu", backend="torch"), pictures, 16)
     found = Parity(len(pictures), sum(map(len, expected)))
     onnx = OCR(checkpoint, backend="onnx")
-    ways = {f"onnx, {n} at a time": lambda n=n: read(onnx, pictures, n) for n in BATCHES}
-    ways["onnx, alone"] = lambda: [read(onnx, [picture], 1)[0] for picture in pictures]
-    ways["onnx, served"] = lambda: read_served(checkpoint, pictures, CLIENTS)
-    for way, run in ways.items():
-        found.different[way] = sum(a != b for a, b in zip(expected, run(), strict=True))
+
+    def compare(way: str, texts: list[str]) -> None:
+        found.different[way] = sum(a != b for a, b in zip(expected, texts, strict=True))
         console.print(f"{way}: {found.different[way]} of {len(pictures)} differ from torch")
+
+    for n in BATCHES:
+        compare(f"onnx, {n} at a time", read(onnx, pictures, n))
+    compare("onnx, alone", [read(onnx, [picture], 1)[0] for picture in pictures])
+    compare("onnx, served", read_served(checkpoint, pictures, CLIENTS))
     return found
 
 
-def measure_speed(
-    checkpoint: str, pictures: Sequence[Image.Image], rounds: int, int8: bool, console: Console
-) -> Speed:
+def measure_speed(checkpoint: str, pictures: Sequence[Image.Image], rounds: int, int8: bool, console: Console) -> Speed:
     """Read all pictures with each backend in turn; a few before the first round warm both up."""
-    readers = {"torch": OCR(checkpoint, device="cpu", backend="torch"), "onnx": OCR(checkpoint, backend="onnx", int8=int8)}
+    readers = {
+        "torch": OCR(checkpoint, device="cpu", backend="torch"),
+        "onnx": OCR(checkpoint, backend="onnx", int8=int8),
+    }
     found, texts = Speed(len(pictures)), dict[str, list[str]]()
     for reader in readers.values():
         read(reader, pictures[:2], 16)

@@ -38,7 +38,10 @@ Sizes = dict[str, dict[int, str]]
 
 
 class _Reshape(torch.autograd.Function):
-    """`x` in a constant shape, in which 0 keeps a dimension and -1 is what is left: one operator, where the tracer would compute the sizes."""
+    """`x` in a constant shape, in which 0 keeps a dimension and -1 is what is left.
+
+    One operator, where the tracer would compute the sizes.
+    """
 
     @staticmethod
     def forward(ctx: Any, x: Tensor, *shape: int) -> Tensor:
@@ -73,8 +76,8 @@ class _GroupQueryAttention(torch.autograd.Function):
 
     Takes q (B, T, H D), k and v (B, T, H_kv D), the cache's keys and values (B, H_kv, S, D), the index of each row's
     last token (B,) and the length of the longest row, both int32, the tables of cosines and sines, and the numbers of
-    heads and their width. Returns what was attended to (B, T, H D) and the cache's keys and values with the new tokens in them. Where
-    the caller binds outputs to the memory of the inputs, nothing but the new tokens is written.
+    heads and their width. Returns what was attended to (B, T, H D), and the cache's keys and values with the new tokens
+    in them. Where the caller binds outputs to the memory of the inputs, nothing but the new tokens is written.
     """
 
     @staticmethod

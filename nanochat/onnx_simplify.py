@@ -17,7 +17,10 @@ UNLIKE = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLik
 
 
 def simplify(path: Path, examples: Sequence[dict[str, np.ndarray]]) -> None:
-    """Rewrite a graph in place. `examples`: inputs of unlike sizes; without them only what is alike at once is shared."""
+    """Rewrite a graph in place.
+
+    `examples`: inputs of unlike sizes; without them only what is computed alike from the same is shared.
+    """
     model = onnx.load(path)
     if examples:
         _share_shapes(model, examples)
@@ -43,7 +46,9 @@ def _share_shapes(model: onnx.ModelProto, examples: Sequence[dict[str, np.ndarra
         found = [session.run(outputs, example) for example in examples]
     first: dict[tuple, str] = {}
     for node, shapes in zip(asked, zip(*found)):
-        node.input[0] = first.setdefault((_attributes(node), *(tuple(shape.tolist()) for shape in shapes)), node.input[0])
+        node.input[0] = first.setdefault(
+            (_attributes(node), *(tuple(shape.tolist()) for shape in shapes)), node.input[0]
+        )
 
 
 def _attributes(node: NodeProto) -> tuple[bytes, ...]:

@@ -57,8 +57,8 @@ class Backend(ABC):
         """Read tokens of each row after what the cache holds, which they join: the next logits of each row.
 
         Rows of different lengths are padded meanwhile. `features` fill the image tokens in order, but for the first
-        `skip` of their tokens, which were read before. A cache that holds tokens has one row. Without a cache each row is read from its beginning, and
-        forgotten.
+        `skip` of their tokens, which were read before. A cache that holds tokens has one row. Without a cache each row
+        is read from its beginning, and forgotten.
         """
 
     @abstractmethod

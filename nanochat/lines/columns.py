@@ -159,9 +159,9 @@ def _breaks(rows: list[Row]) -> list[list[bool]]:
 
 
 def _blocks(rows: list[Row], breaks: list[list[bool]], reach: float, x: float) -> list[tuple[int, int]]:
-    """Where rows follow each other that do not cross x by `reach` px, by more room or by less: first, one past the last.
+    """Where rows follow each other that do not cross x by `reach` px: first, one past the last.
 
-    `breaks`: of these rows.
+    `breaks`: of these rows, as `_breaks` finds them.
     """
     crosses = [any(s.left < x - reach and s.right > x + reach for s in row) for row in rows]
     found: set[tuple[int, int]] = set()

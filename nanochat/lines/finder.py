@@ -262,10 +262,7 @@ def _look(sheet: _Sheet, scale: float, finder: Finder) -> list[Segment]:
         return []
     factor = 1 / scale
     (core, tall), corner = _answers(sheet, scale, finder)
-    return [
-        Segment((band.points + 0.5) * factor - 0.5, band.height * factor)
-        for band in _bands(core, tall, corner)
-    ]
+    return [Segment((band.points + 0.5) * factor - 0.5, band.height * factor) for band in _bands(core, tall, corner)]
 
 
 def weighted_median(values: list[float], weights: list[float]) -> float:

@@ -1,7 +1,7 @@
 """What was read of a piece of a line, with all that its picture says beside the text."""
 
 from nanochat.lines.cut import Piece
-from nanochat.lines.words import stroke_width, strip_of, word_boxes
+from nanochat.lines.words import strip_of, stroke_width, word_boxes
 from nanochat.reading.page import Part
 
 
