@@ -27,7 +27,8 @@ LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 10
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
     if torch.onnx.is_in_onnx_export():
-        return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + torch.finfo(x.dtype).eps)
+        ones = torch.ones(int(x.size(-1)))  # spelt so that ONNX Runtime makes it one operator
+        return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + torch.finfo(x.dtype).eps) * ones
     return F.rms_norm(x, (x.size(-1),))
 
 
@@ -130,6 +131,11 @@ class KVCache:
         del self.lengths[last]
 
 
+def _chosen(x: Tensor, at: Tensor | None) -> Tensor:
+    """The vectors (N, C) of x (B, T, C) at these places, counted row by row; None: x as it is."""
+    return x if at is None else x.reshape(-1, int(x.size(-1)))[at]
+
+
 class Attention(nn.Module):
     def __init__(self, config: GPTConfig, layer: int) -> None:
         super().__init__()
@@ -142,9 +148,17 @@ class Attention(nn.Module):
         self.c_proj = nn.Linear(config.n_embd, config.n_embd, bias=False)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, documents: list[int] | None = None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        cache: KVCache | None,
+        documents: list[int] | None = None,
+        at: Tensor | None = None,
     ) -> Tensor:
+        """As `Block.forward`."""
         B, T, C = x.shape
+        if torch.onnx.is_in_onnx_export():  # where one operator does all of this
+            return self.c_proj(_chosen(cache.attend(self, x), at))  # type: ignore[union-attr, operator]
         q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
         qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both at once
         q, k = qk.split([self.n_head, self.n_kv_head], dim=2)
@@ -156,7 +170,7 @@ class Attention(nn.Module):
             y = attend(q.transpose(1, 2), k, v, mask, causal=mask is None and T > 1)
         else:
             y = attend_documents(q.transpose(1, 2), k, v, documents)
-        return self.c_proj(y.transpose(1, 2).reshape(B, T, C))
+        return self.c_proj(_chosen(y.transpose(1, 2).reshape(B, T, C), at))
 
 
 class MLP(nn.Module):
@@ -176,9 +190,15 @@ class Block(nn.Module):
         self.mlp = MLP(config)
 
     def forward(
-        self, x: Tensor, rotary: tuple[Tensor, Tensor], cache: KVCache | None, documents: list[int] | None = None
+        self,
+        x: Tensor,
+        rotary: tuple[Tensor, Tensor],
+        cache: KVCache | None,
+        documents: list[int] | None = None,
+        at: Tensor | None = None,
     ) -> Tensor:
-        x = x + self.attn(norm(x), rotary, cache, documents)
+        """(B, T, C) -> (B, T, C); with `at` (N,), only what is at these places, counted row by row: (N, C)."""
+        x = _chosen(x, at) + self.attn(norm(x), rotary, cache, documents, at)
         return x + self.mlp(norm(x))
 
 
@@ -294,10 +314,18 @@ class GPT(nn.Module):
         """Token embeddings (B, T, C) before the first norm."""
         return self.wte(input_ids)
 
-    def hidden(self, embeds: Tensor, kv_cache: KVCache | None = None, documents: list[int] | None = None) -> Tensor:
+    def hidden(
+        self,
+        embeds: Tensor,
+        kv_cache: KVCache | None = None,
+        documents: list[int] | None = None,
+        at: Tensor | None = None,
+    ) -> Tensor:
         """Final normed hidden states (B, T, C) of embeddings (B, T, C), which continue the cached sequence.
 
         `documents`: the lengths of documents packed end to end into one row; each is processed as if it were alone.
+        `at`: int64 (N,), the places, counted row by row, whose states alone are wanted: (N, C). The last block computes
+        no more than these.
         """
         T = embeds.size(1)
         where: slice | Tensor = slice(T)
@@ -307,8 +335,10 @@ class GPT(nn.Module):
             where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions restart
         rotary = self.rotary(where, embeds.dtype)
         x = norm(embeds)
-        for block in self.blocks:
+        *first, last = self.blocks
+        for block in first:
             x = block(x, rotary, kv_cache, documents)
+        x = last(x, rotary, kv_cache, documents, at)
         if kv_cache is not None:
             kv_cache.advance(T)
         return norm(x)

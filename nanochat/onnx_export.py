@@ -8,49 +8,125 @@ graphs; a graph converts them to float32 when it is loaded, and all arithmetic i
 import json
 import tempfile
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import onnx
 import torch
 import torch.nn as nn
+import torch.nn.functional as F
 from onnx import TensorProto, helper
 from torch import Tensor
 
 from nanochat.checkpoint import export_model
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
-from nanochat.gpt import KVCache
+from nanochat.gpt import GPT, Attention, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.onnx_files import DECODER, ENCODER, INT8, LINES, VERSION, WEIGHTS, weights_hash
+from nanochat.onnx_simplify import simplify
 from nanochat.tokenizer import RustBPETokenizer
 
 OPSET = 18
+PROBES = (1, 1, 1), (2, 1, 3), (3, 3, 1), (5, 2, 1), (2, 5, 3), (1, 4, 7), (3, 1, 2), (1, 6, 5), (2, 2, 2), (1, 1, 8)
+"""(views, rows and columns of tokens) at which the shapes of an encoder's tensors are compared"""
 Sizes = dict[str, dict[int, str]]
 """names of the dimensions of inputs and outputs that may have any size"""
 
 
-class _GraphCache(KVCache):
-    """A KV cache inside of a graph: what rows hold already comes in, what joins them goes out."""
+class _Reshape(torch.autograd.Function):
+    """`x` in a constant shape, in which 0 keeps a dimension and -1 is what is left.
 
-    def __init__(self, lengths: Tensor, k: list[Tensor], v: list[Tensor]) -> None:
-        self.past, self.k, self.v = lengths, k, v  # (B,), (B, H, S, D) of each layer
+    One operator, where the tracer would compute the sizes.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, *shape: int) -> Tensor:
+        return x.reshape([x.size(i) if n == 0 else n for i, n in enumerate(shape)])
+
+    @staticmethod
+    def symbolic(g: Any, x: Any, *shape: int) -> Any:
+        return g.op("Reshape", x, g.op("Constant", value_t=torch.tensor(shape)))
+
+
+class _RotaryTables(torch.autograd.Function):
+    """Cosines and sines of all positions (reach, D/2), from frequencies (D/2,) and `reach`.
+
+    The graph computes them once, when it is loaded: in the file they would take more room than all the rest.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, frequencies: Tensor, reach: int) -> tuple:
+        return torch.zeros(reach, len(frequencies)), torch.zeros(reach, len(frequencies))  # shapes for the tracer
+
+    @staticmethod
+    def symbolic(g: Any, frequencies: Any, reach: int) -> tuple:
+        start, stop, step = (g.op("Constant", value_t=torch.tensor(float(x))) for x in (0, reach, 1))
+        column = g.op("Constant", value_t=torch.tensor([1]))
+        positions = g.op("Unsqueeze", g.op("Range", start, stop, step), column)
+        angles = g.op("Mul", positions, frequencies)
+        return g.op("Cos", angles), g.op("Sin", angles)
+
+
+class _GroupQueryAttention(torch.autograd.Function):
+    """ONNX Runtime's operator of this name: rotary embeddings, the KV cache and attention in one.
+
+    Takes q (B, T, H D), k and v (B, T, H_kv D), the cache's keys and values (B, H_kv, S, D), the index of each row's
+    last token (B,) and the length of the longest row, both int32, the tables of cosines and sines, and the numbers of
+    heads and their width. Returns what was attended to (B, T, H D), and the cache's keys and values with the new tokens
+    in them. Where the caller binds outputs to the memory of the inputs, nothing but the new tokens is written.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, q: Tensor, k: Tensor, v: Tensor, past_k: Tensor, past_v: Tensor, *rest: Any) -> tuple:
+        return torch.zeros_like(q), past_k.clone(), past_v.clone()  # shapes for the tracer
+
+    @staticmethod
+    def symbolic(g: Any, q: Any, k: Any, v: Any, past_k: Any, past_v: Any, *rest: Any) -> tuple:
+        *tensors, n_head, n_kv_head, head_dim = rest
+        found = g.op(
+            "com.microsoft::GroupQueryAttention", q, k, v, past_k, past_v, *tensors,
+            num_heads_i=n_head, kv_num_heads_i=n_kv_head, do_rotary_i=1, outputs=3,
+        )  # fmt: skip
+        sizes = [[None, None, n_head * head_dim], *[[None, n_kv_head, None, head_dim]] * 2]  # not the example's
+        for value, its in zip(found, sizes):
+            value.setType(past_k.type().with_sizes(its))
+        return tuple(found)
+
+
+class _GraphCache:
+    """The KV cache of a graph, and what its layers share: a stand-in for `KVCache` while a graph is traced."""
+
+    def __init__(self, lengths: Tensor, n_new: Tensor | int, gpt: GPT, past: Sequence[Tensor]) -> None:
+        total = lengths + n_new  # (B,)
+        self.last, self.longest = (total - 1).to(torch.int32), total.max().to(torch.int32)
+        self.cos, self.sin = _RotaryTables.apply(-gpt.frequencies(), gpt.config.reach)  # it turns the other way
+        self.k, self.v = past[::2], past[1::2]  # (B, H, S, D) of each layer
         self.new: list[Tensor] = []
-        """keys and values of each layer in turn, (B, H, T, D)"""
+        """keys and values of each layer in turn, the new tokens among them"""
 
     def begin(self, n_new: int) -> Tensor:
-        """The positions (B, n_new) of the new tokens."""
-        rows, places, new = self.past.size(0), torch.arange(self.k[0].size(2)), torch.arange(n_new)
-        held = (places < self.past[:, None])[:, None, None].expand(rows, 1, n_new, -1)
-        own = (new <= new[:, None]).expand(rows, 1, -1, -1)
-        self._mask = torch.cat([held, own], dim=-1)  # (B, 1, n_new, S + n_new)
-        return self.past[:, None] + new
+        """The operator finds the positions of the new tokens itself."""
+        return torch.zeros(1)
 
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """All keys and values, the new ones (B, n_new, H, D) last, and which of them may be attended to."""
-        k, v = k.transpose(1, 2), v.transpose(1, 2)
-        self.new += [k, v]
-        return torch.cat([self.k[layer], k], dim=2), torch.cat([self.v[layer], v], dim=2), self._mask
+    def attend(self, layer: Attention, x: Tensor) -> Tensor:
+        """What the tokens (B, T, C) of one layer attend to, (B, T, C)."""
+        weight = torch.cat([layer.c_q.weight, layer.c_k.weight, layer.c_v.weight])
+        n_head, n_kv_head, D = layer.n_head, layer.n_kv_head, layer.head_dim
+        qk, v = F.linear(x, weight).split([(n_head + n_kv_head) * D, n_kv_head * D], dim=-1)
+        # The norm comes before the rotation here, which does not change the length of a vector.
+        heads = norm(_Reshape.apply(qk, 0, -1, n_head + n_kv_head, D))
+        qk = _Reshape.apply(heads, 0, -1, (n_head + n_kv_head) * D)
+        q, k = qk.split([n_head * D, n_kv_head * D], dim=-1)
+        y, *new = _GroupQueryAttention.apply(
+            q, k, v, self.k[layer.layer], self.v[layer.layer], self.last, self.longest, self.cos, self.sin,
+            n_head, n_kv_head, D,
+        )  # fmt: skip
+        self.new += new
+        return y
 
     def advance(self, n_new: int) -> None:
         """Lengths are the caller's own matter."""
@@ -72,26 +148,36 @@ class _Decoder(nn.Module):
         self.model = model
 
     def forward(self, tokens: Tensor, vision: Tensor, lengths: Tensor, last: Tensor, *past: Tensor) -> tuple:
-        """Next logits (B, V) after token `last` (B,) of each row of `tokens` (B, T); keys and values of the new tokens.
+        """Next logits (B, V) of each row of `tokens` (B, T); the cache with the new tokens in it.
 
+        `last` (B,): which of all tokens, counted row by row, is the last of each row.
         `vision` (N, C): features for the image tokens in order, at least one row; `lengths` (B,): how many tokens of
-        `past`, each (B, H, S, D), a row holds.
+        `past`, each (B, H, S, D), a row holds; S has room for the new ones.
         """
         gpt = self.model.gpt
         places = tokens == self.model.config.image_token_id
         which = (places.flatten().to(torch.int64).cumsum(0) - 1).clamp(min=0).view(tokens.shape)
         embeds = torch.where(places.unsqueeze(-1), vision[which], gpt.embed(tokens))  # (B, T, C)
-        cache = _GraphCache(lengths, list(past[::2]), list(past[1::2]))
-        hidden = gpt.hidden(embeds, cache)
-        hidden = hidden.gather(1, last[:, None, None].expand(-1, 1, hidden.size(2)))[:, 0]
+        cache = _GraphCache(lengths, tokens.size(1), gpt, past)
+        hidden = gpt.hidden(embeds, cache, at=last)  # type: ignore[arg-type]
         return (self.model.next_logits(hidden), *cache.new)
 
 
 class _Graph:
     """A module being exported: what it is traced with, and what its inputs and outputs are called."""
 
-    def __init__(self, module: nn.Module, example: tuple, inputs: list[str], outputs: list[str], sizes: Sizes) -> None:
+    def __init__(
+        self,
+        module: nn.Module,
+        example: tuple,
+        inputs: list[str],
+        outputs: list[str],
+        sizes: Sizes,
+        more_examples: Sequence[dict[str, np.ndarray]] = (),
+    ) -> None:
         self.module, self.example, self.inputs, self.outputs, self.sizes = module, example, inputs, outputs, sizes
+        self.more_examples = more_examples
+        """inputs of other sizes, from which `simplify` learns which shapes are always the same"""
 
     def trace(self, path: Path) -> None:
         """Write the graph with all its weights, in float32."""
@@ -102,6 +188,7 @@ class _Graph:
                 input_names=self.inputs, output_names=self.outputs, dynamic_axes=self.sizes,
                 do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,  # weights keep names and values
             )  # fmt: skip
+        simplify(path, self.more_examples)
 
 
 def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
@@ -109,24 +196,26 @@ def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
     page = model.config.vision.page  # the tracer must see a view that takes a part of the tables, in both directions
     example = torch.zeros(2, 3, 64 * max(1, page // 256), 64 * max(1, page // 128 - 1))
     sizes: Sizes = {"views": {0: "n", 2: "height", 3: "width"}, "features": {0: "n", 1: "rows", 2: "columns"}}
-    return _Graph(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes)
+    shapes = [(n, 3, 64 * h, 64 * w) for n, h, w in PROBES if max(h, w) * 64 <= page]
+    more = [{"views": np.zeros(shape, np.float32)} for shape in shapes]
+    return _Graph(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes, more)
 
 
 def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
     """The inputs of `_Decoder.forward`, its past as `k0`, `v0`, `k1` and so on; `logits`, and `new_k0` and so on."""
     gpt = model.config.gpt
     past = [f"{kind}{layer}" for layer in range(gpt.n_layer) for kind in "kv"]
-    rows, new, held, image = 3, 5, 7, model.config.image_token_id
+    rows, new, room, image = 3, 5, 12, model.config.image_token_id
     tokens = torch.tensor([[1, image, 2, 3, 4], [1, 2, 3, image, 4], [1, 2, 3, 4, 5]])
     example = (
-        tokens, torch.zeros(2, gpt.n_embd), torch.tensor([3, 7, 5]), torch.tensor([4, 2, 3]),
-        *[torch.zeros(rows, gpt.n_kv_head, held, gpt.n_embd // gpt.n_head) for _ in past],
+        tokens, torch.zeros(2, gpt.n_embd), torch.tensor([3, 7, 5]), torch.tensor([4, 7, 13]),
+        *[torch.zeros(rows, gpt.n_kv_head, room, gpt.n_embd // gpt.n_head) for _ in past],
     )  # fmt: skip
     assert tokens.shape == (rows, new)
     sizes: Sizes = {"tokens": {0: "rows", 1: "new"}, "vision": {0: "n"}, "lengths": {0: "rows"}, "last": {0: "rows"}}
     sizes["logits"] = {0: "rows"}
     for name in past:
-        sizes[name], sizes[f"new_{name}"] = {0: "rows", 2: "held"}, {0: "rows", 2: "new"}
+        sizes[name], sizes[f"new_{name}"] = {0: "rows", 2: "room"}, {0: "rows", 2: "room"}
     outputs = ["logits", *[f"new_{name}" for name in past]]
     return _Graph(_Decoder(model), example, ["tokens", "vision", "lengths", "last", *past], outputs, sizes)
 
@@ -221,11 +310,14 @@ def export_onnx(
     """Write a folder that is read with torch and without: weights, tokenizer, graphs, and last config.json.
 
     `int8`: graphs at 8 bits as well. Raises UserError for a model whose position tables are squeezed to a picture's
-    size, which no graph of any size can do.
+    size, which no graph of any size can do, or whose heads have a width that ONNX Runtime does not take.
     """
     folder = Path(folder)
     if not (model.config.vision.sam.crop_positions and model.config.vision.clip.crop_positions):
         raise UserError("--format=onnx is for models with crop_positions, such as nano: this one's views have one size")
+    head_dim = model.config.gpt.n_embd // model.config.gpt.n_head
+    if head_dim % 16:
+        raise UserError(f"this model's heads are {head_dim} wide: ONNX Runtime takes multiples of 16")
     for name in (ENCODER, DECODER, *INT8.values()):
         (folder / name).unlink(missing_ok=True)  # an older model's
     export_model(folder, model, tokenizer, meta)

@@ -65,7 +65,8 @@ class Backend(ABC):
         """Run the model on several tokens of each row: the logits (B, V) that follow each row's last token.
 
         `rows`: token ids, possibly of different lengths (they are padded). With a `cache`, they continue the rows of
-        the cache and are appended to it. Without one, each row is a complete sequence and nothing is kept.
+        the cache and are appended to it; a cache that already holds tokens has one row. Without a cache, each row is a
+        complete sequence and nothing is kept.
         `features`: vision tokens of the images, concatenated in order; after leaving out the first `skip` of them,
         which earlier calls used, they replace the `<|image|>` tokens of `rows`.
         """

@@ -22,9 +22,9 @@ MOST_PIXELS = 16 * 512 * 512  # of views that are encoded together
 
 
 class ArrayCache:
-    """Keys and values of the tokens that rows hold, in arrays that are written in place and grow as they fill.
+    """Keys and values of the tokens that rows hold, in arrays that the graph writes into and that grow as they fill.
 
-    Row b holds `lengths[b]` tokens without gaps; what lies beyond is masked inside of the graph.
+    Row b holds `lengths[b]` tokens without gaps; what lies beyond is never attended to.
     """
 
     def __init__(self, config: GPTConfig, rows: int) -> None:
@@ -35,39 +35,32 @@ class ArrayCache:
 
     def _empty(self, rows: int, room: int) -> Array:
         heads, dim = self.shape
-        return np.zeros((rows, heads, room, dim), np.float32)
+        return np.empty((rows, heads, room, dim), np.float32)
 
-    def _reserve(self, rows: int, tokens: int) -> None:
+    def reserve(self, rows: int, tokens: int) -> None:
+        """Make room for so many rows of so many tokens; if there is not enough, the arrays are replaced."""
         had_rows, _, had_room, _ = self.arrays[0].shape
         if rows > had_rows or tokens > had_room:
             rows = rows if rows <= had_rows else max(rows, had_rows + had_rows // 2)
             room = tokens if tokens <= had_room else tokens + max(GROWTH, tokens // 4)
+            held = max(self.lengths, default=0)
             for i, array in enumerate(self.arrays):
                 self.arrays[i] = self._empty(max(rows, had_rows), max(room, had_room))
-                self.arrays[i][:had_rows, :, :had_room] = array
+                self.arrays[i][:had_rows, :, :held] = array[:, :, :held]
 
-    def past(self) -> list[Array]:
-        """What the graph reads: (B, H, room, D) each."""
-        return [array[: len(self.lengths)] for array in self.arrays]
-
-    def write(self, new: Sequence[Array], lengths: Sequence[int]) -> None:
-        """Append the first `lengths[b]` tokens of row b of `new`, (B, H, T, D) each, in the order of `arrays`."""
-        self._reserve(len(self.lengths), max(held + n for held, n in zip(self.lengths, lengths)))
-        if set(lengths) == {1}:
-            rows = np.arange(len(lengths))
-            for array, added in zip(self.arrays, new):
-                array[rows, :, self.lengths] = added[:, :, 0]
-        else:
-            for row, (held, n) in enumerate(zip(self.lengths, lengths)):
-                for array, added in zip(self.arrays, new):
-                    array[row, :, held : held + n] = added[row, :, :n]
-        self.lengths = [held + n for held, n in zip(self.lengths, lengths)]
+    def bind(self, binding: Any, names: Sequence[str]) -> None:
+        """Let the graph read the rows in use from the arrays, and write what it adds into the same memory."""
+        for name, array in zip(names, self.arrays):
+            shape = (len(self.lengths), *array.shape[1:])
+            binding.bind_input(name, "cpu", 0, np.float32, shape, array.ctypes.data)
+            binding.bind_output(f"new_{name}", "cpu", 0, np.float32, shape, array.ctypes.data)
 
     def join(self, other: Any, sources: Sequence[int] = (0,)) -> None:
         """New last rows, with what the rows `sources` of `other` hold; places of rows that left are used again."""
+        longest = max((other.lengths[source] for source in sources), default=0)
+        self.reserve(len(self.lengths) + len(sources), longest)
         for source in sources:
             row, length = len(self.lengths), other.lengths[source]
-            self._reserve(row + 1, length)
             for mine, theirs in zip(self.arrays, other.arrays):
                 mine[row, :, :length] = theirs[source, :, :length]
             self.lengths.append(length)
@@ -174,16 +167,24 @@ class OnnxBackend(Backend):
         return self._decode(np.array(tokens, np.int64)[:, None], vision, [1] * len(tokens), cache)
 
     def _decode(self, tokens: Array, vision: Array, lengths: list[int], cache: ArrayCache) -> Array:
+        assert tokens.shape[1] == 1 or len(tokens) == 1 or not any(cache.lengths)
+        cache.reserve(len(tokens), max(cache.lengths) + tokens.shape[1])
         inputs = {
             "tokens": tokens, "vision": vision, "lengths": np.array(cache.lengths, np.int64),
-            "last": np.array(lengths, np.int64) - 1, **dict(zip(self._past, cache.past())),
+            "last": np.arange(len(tokens)) * tokens.shape[1] + np.array(lengths, np.int64) - 1,
         }  # fmt: skip
+        session = self._decoder.fitting_session()
+        binding = session.io_binding()
+        for name, array in inputs.items():
+            binding.bind_cpu_input(name, array)
+        cache.bind(binding, self._past)
+        binding.bind_output("logits", "cpu")
         try:
-            logits, *new = self._decoder.run(None, inputs)
+            session.run_with_iobinding(binding)
         except Exception as error:
             raise _explained(error, f"{tokens.size} tokens of {len(tokens)} answers") from error
-        cache.write(new, lengths)
-        return logits
+        cache.lengths = [held + n for held, n in zip(cache.lengths, lengths)]
+        return binding.get_outputs()[-1].numpy()  # the logits, which were bound last
 
     def copy(self, logits: Array) -> Array:
         return logits.copy()

@@ -153,15 +153,22 @@ def _apart(last: Row, this: Row, loose: float) -> bool:
     return min(s.y for s in this) - min(s.y for s in last) > loose * max(low, high)
 
 
-def _blocks(rows: list[Row], x: float) -> list[tuple[int, int]]:
-    """Where rows follow each other that do not cross x, by more room or by less: first, one past the last."""
-    reach = REACH * float(np.median([s.height for row in rows for s in row]))
+def _breaks(rows: list[Row]) -> list[list[bool]]:
+    """For more room and for less: whether something new begins with each row."""
+    return [[True, *(_apart(last, this, loose) for last, this in pairwise(rows))] for loose in LOOSE]
+
+
+def _blocks(rows: list[Row], breaks: list[list[bool]], reach: float, x: float) -> list[tuple[int, int]]:
+    """Where rows follow each other that do not cross x by `reach` px: first, one past the last.
+
+    `breaks`: of these rows, as `_breaks` finds them.
+    """
     crosses = [any(s.left < x - reach and s.right > x + reach for s in row) for row in rows]
     found: set[tuple[int, int]] = set()
-    for loose in LOOSE:
+    for new in breaks:
         start = 0
         for i in range(1, len(rows) + 1):
-            if i == len(rows) or crosses[i] or crosses[i - 1] or _apart(rows[i - 1], rows[i], loose):
+            if i == len(rows) or crosses[i] or crosses[i - 1] or new[i]:
                 if not crosses[start]:
                     found.add((start, i))
                 start = i
@@ -182,8 +189,12 @@ def _columns(rows: list[Row], known: Known, prose: Prose = NEAR, share: float = 
     """The most rows, at least this share of them, that stand in columns: first, one past the last, an x between two."""
     best: tuple[int, int, float] | None = None
     least = share * len(rows)
-    for x in _starts(rows):
-        for start, end in _blocks(rows, x):
+    starts = _starts(rows)
+    if not starts:
+        return None
+    breaks, reach = _breaks(rows), REACH * float(np.median([s.height for row in rows for s in row]))
+    for x in starts:
+        for start, end in _blocks(rows, breaks, reach, x):
             if end - start < least:
                 continue
             end = start + len(_above_what_follows(rows[start:end], x, prose))

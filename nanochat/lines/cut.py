@@ -82,17 +82,16 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     middles = chord + bend[:, None] * across
     rows = max(1, round((ABOVE + BELOW + 2 * ROOM) * segment.height * scale))
     offsets = (np.arange(rows) + 0.5) / scale - (ABOVE + ROOM) * segment.height
-    places = middles[None] + offsets[:, None, None] * across  # (rows, columns, 2)
-    low = np.floor(places.reshape(-1, 2).min(0)).astype(int) - 2
-    high = np.ceil(places.reshape(-1, 2).max(0)).astype(int) + 3
-    (left, top), (right, bottom) = np.maximum(low, 0), np.minimum(high, page.shape[1::-1])
+    x, y = (middles[:, axis] + offsets[:, None] * across[axis] for axis in range(2))  # (rows, columns) each
+    left, top = max(0, int(np.floor(x.min())) - 2), max(0, int(np.floor(y.min())) - 2)
+    right, bottom = min(page.shape[1], int(np.ceil(x.max())) + 3), min(page.shape[0], int(np.ceil(y.max())) + 3)
     window = page[top : max(bottom, top + 1), left : max(right, left + 1)]
-    places = places - [left, top]
+    x, y = x - left, y - top
     if scale < 1:  # made smaller first, or fine strokes would fall between the places
         size = max(1, round(window.shape[1] * scale)), max(1, round(window.shape[0] * scale))
-        places = (places + 0.5) * [size[0] / window.shape[1], size[1] / window.shape[0]] - 0.5
+        x, y = (x + 0.5) * (size[0] / window.shape[1]) - 0.5, (y + 0.5) * (size[1] / window.shape[0]) - 0.5
         window = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
-    x, y = np.moveaxis(places.astype(np.float32), 2, 0)
+    x, y = x.astype(np.float32), y.astype(np.float32)
     return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 

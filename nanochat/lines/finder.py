@@ -7,8 +7,9 @@ the middle of the letters, and a height. It works at any size, on sheets that ar
 
 import os
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, cached_property
+from math import ceil
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +45,10 @@ COVERED = 0.35  # share of large type that small lines may cover: they are bits 
 WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
+BLANK = 16  # levels of grey by which neighbouring pixels of blank paper differ less
+BLOCK = 8  # px: side of the squares that are blank or not
+SPECK, STRIPE = 3, 2  # blocks: longest side of a speck, and width of a stripe along the edge of a scan
+AROUND = 64  # px of blank margins that are shown
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
@@ -150,22 +155,90 @@ class Segment:
         return text_box(np.stack([x, self.y_at(x)], 1), self.height)
 
 
-def _answers(image: Image.Image, scale: float, finder: Finder) -> Answers:
-    """(probability of a core, height of the type in px as shown), (h, w) each, of a picture shown at `scale`.
+@dataclass(frozen=True, eq=False)
+class _Sheet:
+    """A picture that lines are looked for in."""
 
-    The first cell's corner lies EDGE px left of the picture and above it.
+    image: Image.Image
+    """RGB"""
+    paper: tuple[int, int, int]
+    """its colour, RGB"""
+    inked: Box
+    """the part, in px, that is looked at: what lies around it is blank"""
+    marked: Box
+    """the part without the specks and scan edges around it"""
+
+
+def _sheet(page: np.ndarray) -> _Sheet:
+    """A page, RGB uint8 (H, W, 3), ready to be looked at."""
+    return _Sheet(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
+
+
+def inked_boxes(page: np.ndarray) -> tuple[Box, Box]:
+    """Boxes in px of an RGB page, uint8 (H, W, 3): around all that is not blank, and around that but for dirt.
+
+    Dirt is a speck, or a narrow stripe along an edge of the page. A box is (0, 0, 0, 0) where there is nothing.
     """
+    height, width = page.shape[:2]
+    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+    differ = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) >= BLANK
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    blocks = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
+    blocks[:height, :width] = differ
+    blocks = blocks.reshape(rows, BLOCK, columns, BLOCK).max((1, 3))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(blocks, connectivity=8)
+    x, y, w, h = stats[1:, :4].T
+    edge = ((w <= STRIPE) & ((x == 0) | (x + w == columns))) | ((h <= STRIPE) & ((y == 0) | (y + h == rows)))
+    marks = (np.maximum(w, h) > SPECK) & ~edge
+    found: list[Box] = []
+    for some in (np.ones(len(x), bool), marks):
+        if some.any():
+            left, top = int(x[some].min()) * BLOCK, int(y[some].min()) * BLOCK
+            right, bottom = int((x + w)[some].max()) * BLOCK, int((y + h)[some].max()) * BLOCK
+            found.append((left, top, min(width, right), min(height, bottom)))
+        else:
+            found.append((0, 0, 0, 0))
+    return found[0], found[1]
+
+
+def _shown_part(sheet: _Sheet, width: int, height: int) -> Box:
+    """Which part of a sheet shown at width x height pixels has anything to find: at whole strides, room around it."""
+    left, top, right, bottom = sheet.inked
+    across, down = width / sheet.image.width, height / sheet.image.height
+    return (
+        max(0, int(left * across - AROUND) // STRIDE * STRIDE),
+        max(0, int(top * down - AROUND) // STRIDE * STRIDE),
+        min(width, ceil(right * across + AROUND)), min(height, ceil(bottom * down + AROUND)),
+    )  # fmt: skip
+
+
+def _answers(sheet: _Sheet, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
+    """What the finder says of a sheet shown at `scale`, and where its first cell's corner lies, x and y in px as shown.
+
+    The answers are (probability of a core, height of the type in px as shown), (h, w) each. Blank margins are left out,
+    EDGE px of paper are around the rest.
+    """
+    image = sheet.image
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    shown = image.resize((width, height), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC)
-    sides = [-(-(side + 2 * EDGE) // STRIDE) * STRIDE for side in (height, width)]
-    sheet = np.empty((*sides, 3), np.uint8)
-    sheet[:] = paper_colour(image)
-    sheet[EDGE : EDGE + height, EDGE : EDGE + width] = np.asarray(shown)
-    return _answer(finder, to_array(sheet)[None])
+    left, top, right, bottom = _shown_part(sheet, width, height)
+    across, down = image.width / width, image.height / height
+    shown = image.resize(
+        (right - left, bottom - top), Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC,
+        box=(left * across, top * down, right * across, bottom * down),
+    )  # fmt: skip
+    rows, columns = (-(-(side + 2 * EDGE) // STRIDE) * STRIDE for side in (bottom - top, right - left))
+    framed = cv2.copyMakeBorder(
+        np.asarray(shown), EDGE, rows - EDGE - shown.height, EDGE, columns - EDGE - shown.width,
+        cv2.BORDER_CONSTANT, value=sheet.paper,
+    )  # fmt: skip
+    return _answer(finder, to_array(framed)[None]), (left - EDGE, top - EDGE)
 
 
-def _bands(core: np.ndarray, tall: np.ndarray) -> list[Segment]:
-    """Connected cells that are sure to be a line's core, as segments in px of what was shown."""
+def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[Segment]:
+    """Connected cells that are sure to be a line's core, as segments in px of what was shown.
+
+    `corner`: where the first cell's corner lies there, x and y.
+    """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((core > SURE).astype(np.uint8), connectivity=4)
     found = []
     for label, (left, top, width, height, cells) in enumerate(stats[1:], 1):
@@ -176,20 +249,20 @@ def _bands(core: np.ndarray, tall: np.ndarray) -> list[Segment]:
         weight = np.where(here, core[window], 0.0)
         x = np.arange(left, left + width)
         y = (weight * np.arange(top, top + height)[:, None]).sum(0) / weight.sum(0)
-        points = np.stack([x, y], 1) * CELL + (CELL - 1) / 2 - EDGE
+        points = np.stack([x, y], 1) * CELL + (CELL - 1) / 2 + corner
         points[0, 0] -= CELL / 2
         points[-1, 0] += CELL / 2
         found.append(Segment(points, float(np.median(tall[window][here]))))
     return found
 
 
-def _look(image: Image.Image, scale: float, finder: Finder) -> list[Segment]:
+def _look(sheet: _Sheet, scale: float, finder: Finder) -> list[Segment]:
     """The segments in px of the picture, seen at one scale."""
+    if sheet.inked[2] == 0:
+        return []
     factor = 1 / scale
-    return [
-        Segment((band.points + 0.5) * factor - 0.5, band.height * factor)
-        for band in _bands(*_answers(image, scale, finder))
-    ]
+    (core, tall), corner = _answers(sheet, scale, finder)
+    return [Segment((band.points + 0.5) * factor - 0.5, band.height * factor) for band in _bands(core, tall, corner)]
 
 
 def weighted_median(values: list[float], weights: list[float]) -> float:
@@ -211,27 +284,28 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     at once more, at a scale that suits it; where only some of it is small, that part is.
     """
     finder = finder or line_finder()
-    image = Image.fromarray(level_page(np.asarray(image)))
+    sheet = _sheet(level_page(np.asarray(image)))
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
     scale = min(1.0, max(LARGEST_SIDE / max(image.size), even))
-    found = _look(image, scale, finder)
+    found = _look(sheet, scale, finder)
     if found and not SMALL <= _body(found) * scale <= LARGE:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         better = min(TYPE / _body(found), max(most, scale))
-        again = _look(image, better, finder) or found
-        return _look_at_large_type(image, again, better, finder) if better > scale else again
-    found = _look_at_small_print(image, found, scale, finder)
-    return _look_at_large_type(image, found, scale, finder)
+        text = [box for box in (sheet.marked, *(segment.box for segment in found)) if box[2]]
+        again = _look(replace(sheet, inked=union(text)), better, finder) or found
+        return _look_at_large_type(sheet, again, better, finder) if better > scale else again
+    found = _look_at_small_print(sheet.image, found, scale, finder)
+    return _look_at_large_type(sheet, found, scale, finder)
 
 
-def _look_at_large_type(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+def _look_at_large_type(sheet: _Sheet, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
     """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
     smaller = scale / SMALLER
-    while min(image.size) * smaller >= LEAST_SHOWN:
+    while min(sheet.image.size) * smaller >= LEAST_SHOWN:
         least = LARGE_TYPE / (smaller * SMALLER)  # px of the picture
-        for large in _look(image, smaller, finder):
+        for large in _look(sheet, smaller, finder):
             if large.height >= least and not _is_known(large, found):
                 found = [s for s in found if not _within(s.box, large.box)]
                 found.append(large)
@@ -278,7 +352,7 @@ def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: f
     while larger > 1.3 * scale:
         part = image.crop(region)
         larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        looked = [Segment(s.points + region[:2], s.height) for s in _look(part, larger, finder)]
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(_sheet(np.asarray(part)), larger, finder)]
         found = [s for s in looked if s.height < 1.15 * least]
         wider = union([region, _around(found or some, 4 * least, image)])
         if wider == region:

@@ -56,7 +56,7 @@ def level_strip(strip: np.ndarray, reach: int) -> np.ndarray:
 
     `reach`: columns over which the ground's colour is taken together.
     """
-    whole = np.median(strip.reshape(-1, 3), axis=0)
+    whole = np.array([np.median(strip[..., channel]) for channel in range(3)])
     if not _must_be_levelled(strip, whole):
         return strip
     rows = max(1, len(strip) // 8)
@@ -78,7 +78,8 @@ def _must_be_levelled(pixels: np.ndarray, ground: np.ndarray) -> bool:
 
 def _has_lighter_ink(strip: np.ndarray, ground: float) -> bool:
     """Whether what stands on a light ground of this mean brightness is lighter still."""
-    lighter, darker = np.percentile(strip.mean(2) - ground, (97, 3)) * (1, -1)
+    sums = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # whole numbers are sorted faster
+    lighter, darker = (np.percentile(sums, (97, 3)) / 3 - ground) * (1, -1)
     return bool(lighter > max(LIGHTER, darker))
 
 
@@ -113,8 +114,8 @@ def level_page(page: np.ndarray) -> np.ndarray:
 def _colours(page: np.ndarray) -> list[np.ndarray]:
     """The commonest colours of a page that are grounds of unknown kinds, RGB each, in int."""
     small = page[::4, ::4]
-    bins = small.astype(np.int64) // BIN
-    keys = (bins[..., 0] * 256 + bins[..., 1]) * 256 + bins[..., 2]  # (h, w)
+    bins = small.astype(np.uint16) // BIN
+    keys = (bins[..., 0] * BIN + bins[..., 1]) * BIN + bins[..., 2]  # (h, w)
     flat = np.zeros(keys.shape, bool)
     flat[1:, 1:] = (keys[1:, 1:] == keys[1:, :-1]) & (keys[1:, 1:] == keys[:-1, 1:])  # the rims of letters are not
     unknown = flat & (small.min(2) < LIGHT_FLAT) & (small.max(2) > DARK)

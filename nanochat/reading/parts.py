@@ -1,10 +1,11 @@
 """What was read of a piece of a line, with all that its picture says beside the text."""
 
 from nanochat.lines.cut import Piece
-from nanochat.lines.words import stroke_width, word_boxes
+from nanochat.lines.words import strip_of, stroke_width, word_boxes
 from nanochat.reading.page import Part
 
 
 def part_of(piece: Piece, text: str) -> Part:
     """The part of a line that a piece shows, its text with single spaces."""
-    return Part(" ".join(text.split()), piece.box, word_boxes(piece, text), round(stroke_width(piece), 3))
+    strip = strip_of(piece)
+    return Part(" ".join(text.split()), piece.box, word_boxes(piece, text, strip), round(stroke_width(strip), 3))

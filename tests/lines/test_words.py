@@ -17,11 +17,18 @@ from PIL import Image, ImageDraw, ImageFont
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, as_one_line, show_in_lines
 from nanochat.lines.layout import find_lines
-from nanochat.lines.words import stroke_width, word_boxes
+from nanochat.lines.words import strip_of, stroke_width
+from nanochat.lines.words import word_boxes as boxes_in
 from nanochat.reading.formats import write
 from nanochat.reading.page import Page, Part, TextLine
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
+
+
+def word_boxes(piece: Piece, text: str) -> list[Box]:
+    return boxes_in(piece, text, strip_of(piece))
+
+
 Drawn = list[tuple[str, Box]]  # words and the boxes of their ink
 # font, size, paper, ink, degrees by which the page is turned, whether in two columns
 SHEETS = [
@@ -153,11 +160,11 @@ def test_bold_strokes_are_thicker() -> None:
     def width(name: str) -> float:
         font, page = ImageFont.truetype(str(FONTS / name), 24), Image.new("RGB", (700, 100), "white")
         ImageDraw.Draw(page).text((40, 30), "Sphinx of black quartz, judge my vow", "black", font)
-        return stroke_width(show_in_lines(page, find_lines(page))[0])
+        return stroke_width(strip_of(show_in_lines(page, find_lines(page))[0]))
 
     for family in ("DejaVuSans", "DejaVuSerif", "DejaVuSansMono"):
         assert width(f"{family}-Bold.ttf") > 1.2 * width(f"{family}.ttf") > 0
-    assert stroke_width(as_one_line(Image.new("RGB", (300, 60), "white"))) == 0
+    assert stroke_width(strip_of(as_one_line(Image.new("RGB", (300, 60), "white")))) == 0
 
 
 def test_a_picture_without_ink_or_course_gives_no_boxes() -> None:

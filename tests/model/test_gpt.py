@@ -211,3 +211,17 @@ def test_weights_bring_their_heads() -> None:
 def test_heads_that_do_not_divide_are_refused(heads: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"divide"):
         GPTConfig(n_head=heads[0], n_kv_head=heads[1], n_embd=32)
+
+
+@pytest.mark.parametrize("held", [0, 3])
+def test_states_at_some_places_are_those_of_all_places(held: int) -> None:
+    gpt, ids = tiny_gpt(), some_ids(3, 5)
+    at = torch.tensor([4, 5, 9, 13])  # counted row by row
+    found = []
+    for places in (None, at):
+        cache = KVCache(gpt.config, 3, "cpu", torch.float32)
+        if held:
+            gpt(some_ids(3, held, seed=2), kv_cache=cache)
+        found.append(gpt.hidden(gpt.embed(ids), cache, at=places))
+        assert cache.lengths == [held + 5] * 3
+    torch.testing.assert_close(found[1], found[0].flatten(0, 1)[at], atol=1e-6, rtol=1e-5)

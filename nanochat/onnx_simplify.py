@@ -1,0 +1,97 @@
+"""Fewer operators in a traced graph, which computes the same.
+
+The tracer computes every size where it is used: of 3,455 operators of nano's encoder, 2,800 only compute sizes. Where
+tensors have the same shape at all of several sizes of the input, the shape of the first one is taken for all; then what
+computes the same from the same is computed once.
+"""
+
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import onnx
+from onnx import NodeProto, helper
+
+UNLIKE = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Dropout")
+
+
+def simplify(path: Path, examples: Sequence[dict[str, np.ndarray]]) -> None:
+    """Rewrite a graph in place.
+
+    `examples`: inputs of unlike sizes; without them only what is computed alike from the same is shared.
+    """
+    model = onnx.load(path)
+    if examples:
+        _share_shapes(model, examples)
+    _share_repeated(model)
+    _drop_unused(model)
+    onnx.save(model, path)
+
+
+def _share_shapes(model: onnx.ModelProto, examples: Sequence[dict[str, np.ndarray]]) -> None:
+    """Let every operator that asks for a shape ask for that of the first tensor with this shape."""
+    import onnxruntime
+
+    asked = [node for node in model.graph.node if node.op_type == "Shape"]
+    probe = onnx.ModelProto()
+    probe.CopyFrom(model)
+    del probe.graph.output[:]
+    outputs = [node.output[0] for node in asked]
+    probe.graph.output.extend(helper.make_tensor_value_info(name, onnx.TensorProto.INT64, None) for name in outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "probe.onnx"
+        onnx.save(probe, file)
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+        found = [session.run(outputs, example) for example in examples]
+    first: dict[tuple, str] = {}
+    for node, shapes in zip(asked, zip(*found)):
+        node.input[0] = first.setdefault(
+            (_attributes(node), *(tuple(shape.tolist()) for shape in shapes)), node.input[0]
+        )
+
+
+def _attributes(node: NodeProto) -> tuple[bytes, ...]:
+    """What operators must have alike: their attributes, without the names of constants."""
+    found = []
+    for attribute in node.attribute:
+        own = onnx.AttributeProto()
+        own.CopyFrom(attribute)
+        own.t.ClearField("name")
+        found.append(own.SerializeToString(deterministic=True))
+    return tuple(sorted(found))
+
+
+def _key(node: NodeProto) -> tuple:
+    return node.domain, node.op_type, tuple(node.input), len(node.output), _attributes(node)
+
+
+def _share_repeated(model: onnx.ModelProto) -> None:
+    """Compute once what several operators compute alike."""
+    first: dict[tuple, NodeProto] = {}
+    names: dict[str, str] = {}
+    kept: list[NodeProto] = []
+    outputs = {output.name for output in model.graph.output}
+    for node in model.graph.node:
+        for i, name in enumerate(node.input):
+            node.input[i] = names.get(name, name)
+        same = first.setdefault(_key(node), node) if node.op_type not in UNLIKE else node
+        if same is node or outputs & set(node.output):
+            kept.append(node)
+        else:
+            names.update(zip(node.output, same.output))
+    nodes = [NodeProto.FromString(node.SerializeToString()) for node in kept]
+    del model.graph.node[:]
+    model.graph.node.extend(nodes)
+
+
+def _drop_unused(model: onnx.ModelProto) -> None:
+    """Take out operators whose results nothing needs."""
+    needed = {output.name for output in model.graph.output}
+    kept = []
+    for node in reversed(model.graph.node):
+        if needed & set(node.output):
+            needed.update(node.input)
+            kept.append(NodeProto.FromString(node.SerializeToString()))
+    del model.graph.node[:]
+    model.graph.node.extend(reversed(kept))
