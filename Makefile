@@ -19,7 +19,8 @@ test: ## run the tests (TESTS="tests/model -k cache" for some of them)
 lint: ## check style, formatting and types
 	@bash runs/lint.sh
 
-docs: ## check that commands, programs and links of the documents name what exists
+docs: ## build the documentation site into site/, and check its links and commands
+	@bash runs/docs.sh
 	@bash runs/test.sh tests/project/test_readme.py
 
 wheel: ## build the wheel, install it in an empty environment, read with it
