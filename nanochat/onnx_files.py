@@ -105,7 +105,7 @@ def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Graph:
         )
     if said.get("weights") != weights_hash(weights):
         raise UserError(
-            f"{path} and {weights.name} do not belong together: one of them is damaged or of another export"
+            f"{path} and {weights.name} do not belong together: one of them is damaged or from another export"
         )
     if sizes is not None and said.get("sizes") != sizes:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")

@@ -98,7 +98,7 @@ def label_scans(
         )
         labelled.append(found)
         left_out += [f"{scan.name}: {reading}" for reading in missed]
-        print0(f"{scan.name}: {len(found)} of {len(pieces)} pieces of lines found in its transcript")
+        print0(f"{scan.name}: {len(found)} of {len(pieces)} pieces of lines occur in its transcript")
     return labelled, left_out
 
 
@@ -138,8 +138,8 @@ def divide(n: int, seed: int) -> tuple[list[int], list[int]]:
     """Which of `n` scans train and which are held out. Raises UserError where there are fewer than two."""
     if n < 2:
         raise UserError(
-            f"fine-tuning needs at least two scans whose lines are found in their transcripts, there is {n or 'none'}: "
-            "left_out.txt in --out has what was read"
+            f"fine-tuning needs at least two scans whose lines occur in their transcripts, but there is {n or 'none'}: "
+            "see left_out.txt in --out"
         )
     order = np.random.default_rng(seed).permutation(n).tolist()
     held = max(1, round(HELD_OUT * n))
@@ -210,7 +210,9 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
         held, drawn_error = measure(trainer.model)
         best = min((h["held_out"] for h in history if _allowed(h, before)), default=1.0)
         history.append({"step": step, "held_out": held, "drawn": drawn_error})
-        print0(f"step {step}/{steps} | characters wrong: held-out scans {held:.2%}, drawn lines {drawn_error:.2%}")
+        print0(
+            f"step {step}/{steps} | character error rate: held-out scans {held:.2%}, synthetic lines {drawn_error:.2%}"
+        )
         if _allowed(history[-1], before) and held < best:
             export_model(out, trainer.model, tokenizer, {**meta, "step": step, "finetuned": True})
         with atomic_path(log) as temporary:
@@ -221,7 +223,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     best = min(allowed, key=lambda h: h["held_out"])
     if best["step"] == 0:
         raise UserError(
-            f"no step read the held-out scans better than before ({before['held_out']:.2%}): nothing was kept"
+            f"the error rate of the held-out scans never fell below {before['held_out']:.2%}: no model was written"
         )
     return {
         "before": before["held_out"],
