@@ -87,7 +87,7 @@ class PDF:
                 if "password" in str(error).lower() and _says_encrypted(source):
                     what = "the password is not right" if password else "it is encrypted: give its --password"
                     raise PasswordNeeded(f"{source.name}: {what}") from error
-                raise UserError(f"{source.name}: damaged, without pages, or not a PDF ({error})") from error
+                raise UserError(f"{source.name}: broken, without pages, or not a PDF ({error})") from error
 
     def skipped(self, number: int) -> str:
         """Why a page is not read; empty when it is."""
@@ -109,7 +109,7 @@ class PDF:
                 bitmap.close()
                 page.close()
             except pdfium.PdfiumError as error:
-                raise UserError(f"{self.source.name}, page {number}: damaged ({error})") from error
+                raise UserError(f"{self.source.name}, page {number}: broken ({error})") from error
         return picture
 
     def close(self) -> None:
