@@ -1,4 +1,4 @@
-# What there is to do here; plain `make` lists it.
+# The common tasks; plain `make` lists them.
 FILE ?= data/images/receipt_000.png
 TESTS ?=
 
@@ -10,7 +10,7 @@ help: ## list these targets
 setup: ## install everything into .venv
 	@bash -c 'source runs/setup.sh'
 
-read: ## read a picture or PDF (FILE=report.pdf)
+read: ## read an image or PDF (FILE=report.pdf)
 	@bash runs/read.sh $(FILE)
 
 test: ## run the tests (TESTS="tests/model -k cache" for some of them)
@@ -19,11 +19,12 @@ test: ## run the tests (TESTS="tests/model -k cache" for some of them)
 lint: ## check style, formatting and types
 	@bash runs/lint.sh
 
-docs: ## check that commands, programs and links of the documents name what exists
+docs: ## build the documentation site, and test its links and commands
+	@bash runs/docs.sh
 	@bash runs/test.sh tests/project/test_readme.py
 
-wheel: ## build the wheel, install it in an empty environment, read with it
+wheel: ## build the wheel and test it in an empty environment
 	@bash runs/wheel.sh
 
-bench: ## measure how fast this machine trains and reads
+bench: ## measure the speed of training and reading
 	@bash -c 'source runs/setup.sh && uv run python -m dev.bench'

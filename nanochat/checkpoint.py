@@ -58,9 +58,9 @@ def load_weights(path: str | Path) -> "State":
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
     except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError or OSError by how it is broken
-        raise UserError(f"{path}: truncated, or not a file of weights ({type(error).__name__})") from error
+        raise UserError(f"{path}: truncated, or not a weights file ({type(error).__name__})") from error
     if not isinstance(state, dict):
-        raise UserError(f"{path}: holds a {type(state).__name__}, not a state dict")
+        raise UserError(f"{path}: contains a {type(state).__name__}, not a state dict")
     return state
 
 
@@ -76,7 +76,7 @@ def _fill(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bo
     from nanochat.shard import like
 
     if not any(name.startswith("gpt.") for name in state):
-        raise UserError(f"{path} holds an encoder without a GPT: it is for --resume-from-deepencoder")
+        raise UserError(f"{path} contains an encoder without a GPT: use it with --resume-from-deepencoder")
     ours = model.state_dict()
     try:
         model.load_state_dict({name: like(value, ours.get(name)) for name, value in state.items()}, assign=assign)
@@ -89,7 +89,7 @@ def read_meta(path: str | Path) -> dict:
     """Read the meta_N.json that belongs to step_N.pt. Raises UserError if it is missing or broken."""
     path = Path(path)
     if path.name.startswith("deepencoder"):
-        raise UserError(f"{path} holds an encoder without a GPT: it cannot read alone; train stage 2 from it")
+        raise UserError(f"{path} contains an encoder without a GPT, which cannot read: train stage 2 from it")
     meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
     if not path.is_file():
         load_weights(path)  # says what is there
@@ -164,7 +164,7 @@ def average_into(model: "NanoDeepseekOCR", other: "NanoDeepseekOCR") -> None:
     arXiv:2203.05482). Raises UserError if the two configurations differ.
     """
     if model.config != other.config:
-        raise UserError("the two models are not of one shape: their weights have no mean")
+        raise UserError("the two models have different shapes, so their weights cannot be averaged")
     for mine, its in zip(model.state_dict().values(), other.state_dict().values()):
         if mine.is_floating_point():
             mine.lerp_(its.to(mine.device), 0.5)

@@ -1,7 +1,7 @@
-"""`nano-ocr`, the command a person types: read pictures and PDFs, serve them, or see all of training in minutes.
+"""The command `nano-ocr`: read images and PDFs, run the server, process archives, score, fine-tune, or train a demo.
 
-What is heavy (torch, the model, web servers, Ray, plots) is imported by the command that needs it, once the command
-line has been understood and the files have been found.
+Heavy packages (torch, web servers, Ray, plots) are imported by the command that needs them, after the command line has
+been parsed and the files have been found.
 """
 
 import io
@@ -46,27 +46,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Read(ReadOptions, ModelOptions):
-    """Read pictures and PDFs: their text goes to stdout, or into one file each with --out."""
+    """Read images and PDFs. The text goes to standard output, or to one file per input with --out."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
-    """pictures, PDFs, folders, patterns such as 'scans/*.png', data: URLs, or - for standard input"""
+    """images, PDFs, folders, patterns such as 'scans/*.png', data: URLs, or - for standard input"""
     format: Format = "txt"
-    """txt, md, json, html (pictures beside text), hocr, or pdf (pictures with invisible text that can be searched); md
-    asks for Markdown where the model was taught it and no --task is given"""
+    """txt, md, json, html (images beside their text), hocr, or pdf (images with invisible text, searchable); md uses
+    the task markdown if the model was trained on it and no --task is given"""
     out: Path | None = None
-    """folder for one file per input, and ledger.jsonl; by default all goes to standard output"""
+    """folder for one file per input, and ledger.jsonl; by default, everything goes to standard output"""
     overlay: bool = False
-    """also draw where each line or block stands, a picture per page (needs --out)"""
+    """also write an image of each page with the boxes of its lines or blocks (needs --out)"""
     batch_size: int = 16
-    """views read at one time; the text does not depend on it"""
+    """number of views read at a time; the text does not depend on it"""
     workers: int = 2
     """processes that open pages ahead of the model; the text does not depend on it"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
     int8: bool = False
-    """on a CPU, the language model's weights at 8 bits, a quarter of their memory; texts may differ a little"""
+    """on a CPU, store the language model's weights in 8 bits: a quarter of the memory, slightly different text"""
     backend: BackendName = "auto"
-    """torch; onnx, ONNX Runtime on the CPU; auto, torch on a GPU and else onnx where the model has graphs"""
+    """torch; onnx: ONNX Runtime on the CPU; auto: torch on a GPU, else onnx if the model has ONNX graphs"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -74,51 +74,51 @@ class Read(ReadOptions, ModelOptions):
             raise UserError("no file to read: nano-ocr read FILE...")
         check_least(1, batch_size=self.batch_size, workers=self.workers)
         if self.out is None and (self.resume or self.retry_failed or self.overlay):
-            raise UserError("--resume, --retry_failed and --overlay work on a folder: give --out DIR")
+            raise UserError("--resume, --retry_failed and --overlay need a folder: give --out DIR")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Serve(ModelOptions):
-    """Answer over HTTP: the OpenAI protocol, uploads of documents, and a page for the browser."""
+    """Run the HTTP server: OpenAI protocol, uploads of documents, and a web page."""
 
     settings: Annotated[ServeSettings, tyro.conf.arg(name="")] = field(default_factory=ServeSettings)
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
     backend: BackendName = "auto"
     """as in `read`"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Batch(ModelOptions):
-    """Read an archive of any size with many processes: a row for each page, on this machine or a Ray cluster."""
+    """Read an archive of any size with many processes, on this machine or a Ray cluster; writes a row for each page."""
 
     sources: tyro.conf.Positional[tuple[str, ...]]
-    """folders, patterns, pictures, PDFs, tar shards, parquet files; paths, or addresses such as s3://BUCKET/scans"""
+    """folders, patterns, images, PDFs, tar shards, parquet files; paths, or URLs such as s3://BUCKET/scans"""
     settings: Annotated[BatchSettings, tyro.conf.arg(name="")]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Score(CheckpointOption):
-    """Say how well a model reads a PDF of yours: its own text layer is the truth; a table, and a page to look at."""
+    """Measure how well a model reads your own PDF, with its text layer as ground truth; writes a table and a report."""
 
     file: tyro.conf.Positional[str]
     """a born-digital PDF"""
     modes: tuple[ReadingMode, ...] = ()
-    """modes to compare, as in `read`; by default what the model was trained for"""
+    """modes to compare, as in `read`; by default the mode that the model was trained for"""
     dpi: int = 150
-    """dots per inch at which pages are drawn"""
+    """resolution at which pages are rendered, in dots per inch"""
     degrade: float = 0.0
-    """how much worse than drawn, 0 to 1: turned, blurred, grainy, JPEG, as a cheap scan"""
+    """degrade the pages like a cheap scan, 0 to 1: rotation, blur, noise, JPEG"""
     pages: str = ""
     """pages such as 1-3,7; by default all"""
     password: str = ""
-    """of an encrypted PDF"""
+    """password of an encrypted PDF"""
     out: Path = Path("out/score")
     """folder for report.html, results.json and the compression curves"""
     batch_size: int = 16
-    """views read at one time"""
+    """number of views read at a time"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
 
     def __post_init__(self) -> None:
         check_least(1, dpi=self.dpi, batch_size=self.batch_size)
@@ -126,26 +126,26 @@ class Score(CheckpointOption):
 
 @dataclass
 class Demo:
-    """Train the nano size in both stages on the ten documents of data/, read them back, and write a report."""
+    """Train nano in both stages on the ten documents in data/, read them, and write a report."""
 
     out: Path = Path("out/demo")
     """folder for checkpoints and report.html"""
     data_dir: Path = Path("data")
-    """documents to learn: train.json, val.json and their pictures"""
+    """documents to train on: train.json, val.json and their images"""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Finetune(CheckpointOption):
-    """Teach a model to read your own scans better, from pictures with their transcripts."""
+    """Train a model further on your own scans and their transcripts."""
 
     folder: tyro.conf.Positional[str]
-    """folder of pictures, each with a .txt or .xml (PAGE-XML, ALTO) of the same name beside it"""
+    """folder of images, each with a .txt or .xml file (PAGE-XML, ALTO) of the same name beside it"""
     out: str = "my-model"
     """folder that the model is written to"""
     steps: int = 300
-    """optimizer steps; minutes on two cores"""
+    """number of optimizer steps; the default takes minutes on two cores"""
     seed: int = 42
-    """of the scans that are held out, and of the order of training"""
+    """random seed of the held-out scans and the training order"""
     device: str = "cpu"
     """cuda, mps or cpu"""
 
@@ -171,7 +171,6 @@ def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, Pa
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     console = Console(stderr=True)
-    told = ("failed",) if n_sources is None else ("failed", *READ)
     told = (PageState.FAILED,) if n_sources is None else (PageState.FAILED, *READ)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn(),
                TextColumn("{task.fields[rate]} pages/min"))  # fmt: skip
@@ -201,7 +200,7 @@ def _prompt(options: Read) -> str:
 
     taught = peek_meta(find_model(options.checkpoint)).get("tasks", [])
     if options.task in PROMPTS and taught and options.task not in taught:
-        told = f"this checkpoint was taught {', '.join(taught)}, not {options.task}: expect worse text"
+        told = f"this model was trained on {', '.join(taught)}, not {options.task}: the text will be worse"
         warnings.warn(told, stacklevel=2)
     return PROMPTS["markdown"] if not options.task and "markdown" in taught else prompt
 
@@ -210,7 +209,9 @@ def _find(options: Read) -> list[Source]:
     """The files to read, before any model is loaded. Raises UserError for what cannot go to standard output."""
     sources = find_sources(options.files, out=options.out)
     if options.out is None and len(sources) > 1 and options.format not in ("txt", "md", "json"):
-        raise UserError(f"--format {options.format} of {len(sources)} inputs is as many files: give --out DIR")
+        raise UserError(
+            f"--format {options.format} writes one file per input, and there are {len(sources)}: give --out DIR"
+        )
     return sources
 
 
@@ -243,7 +244,7 @@ def read(options: Read) -> int:
             try:
                 totals = read_input(make_reader, job, ledger, on_page)
             except KeyboardInterrupt:
-                going_on = f" in {folder}; go on with --resume" if options.out else ""
+                going_on = f" in {folder}; continue with --resume" if options.out else ""
                 print(f"{summary(ledger.counts())}{going_on}", file=sys.stderr)
                 raise
     states = totals.states
@@ -261,8 +262,8 @@ def demo(out: Path, data_dir: Path) -> int:
     """
     checkout = PACKAGE.parent
     if not (checkout / "scripts" / "demo.py").is_file():
-        raise UserError(f"the demo trains with the repository's recipes: git clone --depth 1 {REPOSITORY}, then there "
-                        "bash runs/demo.sh")  # fmt: skip
+        raise UserError(f"the demo needs the repository: git clone --depth 1 {REPOSITORY}, then run "
+                        "bash runs/demo.sh in it")  # fmt: skip
     with extra("train"):
         import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
     flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
@@ -274,7 +275,7 @@ def demo(out: Path, data_dir: Path) -> int:
 
 @entry_point
 def main() -> None:
-    command = parse_args(COMMANDS, __doc__)
+    command = parse_args(COMMANDS, "Read images and PDFs, serve, evaluate and train models.")
     if isinstance(command, Read):
         code = read(command)
         if code:
@@ -321,9 +322,7 @@ def main() -> None:
 
         c = command
         rates = finetune(FinetuneConfig(c.folder, c.out, c.checkpoint, c.steps, seed=c.seed, device=c.device))
-        print(
-            f"held-out scans: {rates['before']:.2%} of the characters wrong before, {rates['after']:.2%} after; {c.out}"
-        )
+        print(f"error rate on the held-out scans: {rates['before']:.2%} before, {rates['after']:.2%} after; {c.out}")
     else:
         code = demo(command.out, command.data_dir)
         if code:

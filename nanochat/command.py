@@ -21,7 +21,7 @@ import tyro
 from nanochat.errors import UserError
 
 T = TypeVar("T")
-_OUT_OF_MEMORY = "out of memory: lower --batch-size, --seq-len or --image-size, or take --model=nano"
+_OUT_OF_MEMORY = "out of memory: lower --batch-size, --seq-len or --image-size, or use --model=nano"
 # Of the operating system's errors those that a user can mend.
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 

@@ -63,7 +63,9 @@ def split_files(split: str, data_dir: str | Path = DATA_DIR) -> list[Path]:
         raise UserError(f"the text has the splits train and val, not {split!r}")
     files = list_parquet_files(data_dir)
     if split == "train" and len(files) == 1:
-        raise UserError(f"only one shard in {files[0].parent}, the last is for validation: get a second with -n 2")
+        raise UserError(
+            f"only one shard in {files[0].parent}, and the last one is for validation: download a second with -n 2"
+        )
     return files[:-1] if split == "train" else files[-1:]
 
 

@@ -277,7 +277,7 @@ def create_multimodal_loader(
     task is empty.
     """
     if len(task) == 0:
-        raise UserError("there is no sample to read: the data set is empty")
+        raise UserError("the dataset is empty")
     if plan is None:
         plan = ShuffledBatches(len(task), batch_size, seed) if shuffle else OrderedBatches(len(task), batch_size)
     data = Prepared(task, tokenizer, view, seq_len, prefix_noise)

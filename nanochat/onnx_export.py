@@ -314,7 +314,9 @@ def export_onnx(
     """
     folder = Path(folder)
     if not (model.config.vision.sam.crop_positions and model.config.vision.clip.crop_positions):
-        raise UserError("--format=onnx is for models with crop_positions, such as nano: this one's views have one size")
+        raise UserError(
+            "--format=onnx is for models with crop_positions, such as nano: the views of this model have one size"
+        )
     head_dim = model.config.gpt.n_embd // model.config.gpt.n_head
     if head_dim % 16:
         raise UserError(f"this model's heads are {head_dim} wide: ONNX Runtime takes multiples of 16")
@@ -333,5 +335,5 @@ def export_lines(folder: str | Path) -> None:
     """Write the graph of the line detector beside its weights: `folder` holds `model.safetensors`."""
     weights = Path(folder) / WEIGHTS
     if not weights.is_file():
-        raise UserError(f"{weights}: no weights of a line detector there")
+        raise UserError(f"{weights}: no weights of a line detector")
     write_graph(lines_graph(load_finder(weights).eval()), Path(folder) / LINES, prefix="")

@@ -113,7 +113,7 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
         )
     if said.get("weights") != weights_hash(weights):
         raise UserError(
-            f"{path} and {weights.name} do not belong together: one of them is damaged or of another export"
+            f"{path} and {weights.name} do not belong together: one of them is damaged or from another export"
         )
     if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")

@@ -325,7 +325,7 @@ def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
     tensors = rename(tensors, GPT_RULES)
     missing = [name for name in (*VOCABULARY, "transformer.h.0.attn.c_k.weight") if name not in tensors]
     if missing:
-        raise UserError(f"{path} is no nanochat GPT: it has no {_some(missing)}, but {_some(tensors)}")
+        raise UserError(f"{path} is not a nanochat GPT: it has no {_some(missing)}, but {_some(tensors)}")
     tensors[HEADS] = torch.tensor(find_heads(folder, path, tensors))
     add_vocabulary(tensors, gpt.config.vocab_size, seed)
     try:
@@ -354,7 +354,7 @@ def check_knows_english(gpt: GPT, tokenizer: RustBPETokenizer) -> tuple[float, f
     if not loss < random_loss / 2:
         warnings.warn(
             f"this GPT does not know English: its loss on a plain paragraph is {loss:.2f} nats per token; a random "
-            f"one has {random_loss:.2f}, a trained one far less. Check that its {gpt.config.n_head} heads and its "
+            f"one has {random_loss:.2f}, a trained one much less. Check that its {gpt.config.n_head} heads and its "
             f"tokenizer are those it was trained with",
             stacklevel=2,
         )

@@ -18,7 +18,7 @@ TEXT_TASKS = ("free", "markdown", "ocr")  # tasks whose answer is the page's tex
 def one_picture(prompt: str) -> str:
     """Return the prompt. Raises UserError unless it has exactly one `<image>`."""
     if prompt.count("<image>") != 1:
-        raise UserError(f"a prompt needs one <image>, where the picture goes; this one has {prompt.count('<image>')}")
+        raise UserError(f"a prompt needs one <image>, where the image goes; this one has {prompt.count('<image>')}")
     return prompt
 
 

@@ -122,7 +122,7 @@ def load_parts(folder: Path, owners: dict[str, Tensor], n_files: int) -> dict[st
 
     reader = dcp.HuggingFaceStorageReader(str(folder))
     if (n_found := len(list(folder.glob("*.safetensors")))) != n_files:
-        raise UserError(f"{folder} holds the parts of {n_found} processes instead of {n_files}")
+        raise UserError(f"{folder} contains the parts of {n_found} processes instead of {n_files}")
     try:
         described: dict[str, Any] = reader.read_metadata().state_dict_metadata  # type: ignore[assignment]
     except Exception as error:  # safetensors raises various errors of its own

@@ -1,4 +1,4 @@
-"""How well a page is read against how much text each of its vision tokens holds: DeepSeek-OCR's curve, with controls.
+"""How the error rate depends on the amount of text per vision token: DeepSeek-OCR's curve, with controls.
 
 python -m scripts.compression_curve --model=models/nano --n=4
 python -m scripts.compression_curve --n=40 --type_px 56 40 28 20 14 --out=out/compression
@@ -27,21 +27,21 @@ class Config:
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
     n: int = 10
-    """pages of each kind, size of type and budget"""
+    """number of pages of each kind, type size and budget"""
     type_px: tuple[int, ...] = (56, 40, 28, 20, 14)
-    """sizes of type to draw, px"""
+    """type sizes to draw, in pixels"""
     side: int = 512
-    """side of the pages as drawn, px"""
+    """side of the pages as drawn, in pixels"""
     budgets: tuple[int, ...] = (256, 384, 512)
-    """sides of the view, px, multiples of 64: each page is read at all of them"""
+    """sides of the view in pixels, multiples of 64; each page is read at all of them"""
     kinds: tuple[str, ...] = KINDS
     """english, shuffled, pseudo, codes"""
     worst: int = 6
-    """pages that are kept as pictures"""
+    """number of the worst pages to save as images"""
     out: str = "out/compression"
-    """folder for what is written"""
+    """folder for the results"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
 
 
 @entry_point
@@ -50,7 +50,7 @@ def main() -> None:
     if config.n < 1:
         raise UserError(f"--n={config.n}: measure on at least one page")
     if unknown := set(config.kinds) - set(KINDS):
-        raise UserError(f"no kind of text called {sorted(unknown)[0]!r}: choose among {', '.join(KINDS)}")
+        raise UserError(f"no kind of text called {sorted(unknown)[0]!r}: choose one of {', '.join(KINDS)}")
     ocr = OCR(config.model, config.device, "native", backend="torch")
 
     def report(point: Point) -> None:

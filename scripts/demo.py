@@ -29,12 +29,12 @@ STEPS = {1: 120, 2: 120}
 
 @dataclass
 class Config:
-    """Train the nano size in both stages on a few documents, read them back, and write a report."""
+    """Train nano in both stages on a few documents, read them, and write a report."""
 
     out: Path = Path("out/demo")
     """folder for checkpoints and report.html"""
     data_dir: Path = Path("data")
-    """documents to learn: train.json, val.json and their pictures"""
+    """documents to train on: train.json, val.json and their images"""
 
 
 def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
@@ -118,7 +118,7 @@ def demo(out: Path, data_dir: Path) -> None:
     started, log = time.perf_counter(), out / "train.log"
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
                TextColumn("loss {task.fields[loss]:.3f}"))  # fmt: skip
-    console.print(f"Training nano from nothing, {torch.get_num_threads()} threads; every line of it in {log}")
+    console.print(f"Training nano from scratch with {torch.get_num_threads()} threads; full log in {log}")
     losses: dict[int, list[float]] = {}
     results: dict[int, tuple[list[Reading], Summary]] = {}
     with Progress(*columns, console=console) as progress:

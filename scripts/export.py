@@ -28,11 +28,11 @@ class ExportConfig:
     out: Path
     """folder to write"""
     average_with: str = ""
-    """another such: what is written is the mean of both models' weights"""
+    """another model: the mean of both models' weights is written"""
     format: Literal["native", "hf", "onnx"] = "native"
-    """native; hf: loaded by transformers too, code included; onnx: read by ONNX Runtime too, without torch"""
+    """native; hf: also for transformers, with its code; onnx: also for ONNX Runtime, without torch"""
     int8: bool = False
-    """with --format=onnx, graphs at 8 bits as well"""
+    """with --format=onnx, also write 8-bit graphs"""
 
 
 @entry_point

@@ -34,22 +34,22 @@ HELD_OUT = 1_000_000  # steps from here on are never trained on
 
 @dataclass
 class Config:
-    """Train the line finder."""
+    """Train the line detector."""
 
     out: str = "out/lines"
-    """folder for model.safetensors and, on the way, state.pt"""
+    """folder for model.safetensors and, during training, state.pt"""
     weights: str = ""
-    """model.safetensors to start from instead of from nothing"""
+    """model.safetensors to start from; by default, training starts from scratch"""
     steps: int = 5600
-    """optimizer steps"""
+    """number of optimizer steps"""
     batch_size: int = 16
-    """windows of 256 x 256 pixels, two out of each document"""
+    """number of windows of 256 x 256 pixels, two from each document"""
     lr: float = 3e-3
-    """peak learning rate of AdamW; half a cosine to zero"""
+    """peak learning rate of AdamW, followed by a cosine decay to zero"""
     save_every: int = 200
-    """steps between two savings and validations"""
+    """save and validate every so many steps"""
     resume: Literal["no", "auto"] = "no"
-    """auto: go on from state.pt, if it is there"""
+    """auto: continue from state.pt, if it exists"""
 
 
 def batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:

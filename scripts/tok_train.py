@@ -22,9 +22,9 @@ HELD_OUT_CHARS = 1_000_000
 @dataclass
 class TokenizerConfig:
     data: Path = DATA_DIR
-    """a parquet file with a column text, a text file, or a folder of them"""
+    """a parquet file with a column named text, a text file, or a folder of such files"""
     vocab_size: int = 65_536
-    """tokens, the nine special ones included; <|image|> comes on top"""
+    """number of tokens, including the nine special ones; <|image|> is added to these"""
     max_chars: int = 2_000_000_000
     """stop reading after this many characters"""
     out: Path = Path("tokenizer")
@@ -63,7 +63,7 @@ def main() -> None:
         n_bytes, n_tokens = sum(len(text.encode()) for text in held_out), sum(map(len, tokenizer.encode(held_out)))
         print(f"compression: {n_bytes / n_tokens:.2f} bytes per token on {len(held_out):,} documents held out")
     else:
-        print(f"compression: not measured, because that takes {HELD_OUT_EVERY} documents")
+        print(f"compression: not measured, because it needs at least {HELD_OUT_EVERY} documents")
     tokenizer.save(config.out)
     print(f"wrote {config.out / 'tokenizer.pkl'}")
 

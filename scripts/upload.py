@@ -69,12 +69,12 @@ print(reader(text=[{{"role": "user", "content": content}}], max_new_tokens=1000,
 @dataclass
 class UploadConfig:
     repo: str
-    """repository on the hub, owner/name; made if it does not exist"""
+    """repository on the hub, owner/name; created if it does not exist"""
     file: Path
-    """checkpoints/step_N.pt, which takes its meta_N.json and tokenizer along, or checkpoints/deepencoder_N.pt, or the
+    """checkpoints/step_N.pt, uploaded with its meta_N.json and tokenizer, or checkpoints/deepencoder_N.pt, or the
     folder that scripts.export wrote"""
     public: bool = False
-    """show a new repository to everyone; one that exists keeps its visibility"""
+    """make a new repository public; an existing one keeps its visibility"""
 
 
 def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
@@ -88,7 +88,7 @@ def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
     state = load_weights(file)
     parts = {name.split(".")[0] for name in state}
     if "sam_model" not in parts:
-        raise UserError(f"{file} holds neither a model nor an encoder: give step_N.pt or deepencoder_N.pt")
+        raise UserError(f"{file} contains neither a model nor an encoder: give step_N.pt or deepencoder_N.pt")
     is_model = "gpt" in parts
     files: dict[str, Path | bytes] = {"model.pt" if is_model else "deepencoder.pt": file}
     if is_model:
@@ -147,7 +147,9 @@ def main() -> None:
     """Upload a checkpoint to the Hugging Face hub."""
     config = parse_args(UploadConfig, description=main.__doc__)
     if get_token() is None:
-        raise UserError("no token for the hub: run `uv run hf auth login`, or set HF_TOKEN to one that may write")
+        raise UserError(
+            "no token for the hub: run `uv run hf auth login`, or set HF_TOKEN to a token with write access"
+        )
     print(f"Uploaded to {upload(config, HfApi())}")
 
 

@@ -29,35 +29,35 @@ TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies 
 
 @dataclass
 class Config(TrainConfig):
-    """Train CLIP, projector and a fresh GPT on what a frozen SAM sees, text mixed in; write step_N.pt."""
+    """Stage 2: train CLIP, projector and a fresh GPT on the features of a frozen SAM; writes step_N.pt."""
 
     resume_from_deepencoder: Annotated[str, tyro.conf.arg(aliases=["--deepencoder"])] = ""
-    """stage 1's encoder, checkpoints/deepencoder_N.pt (or deepseek-ai/DeepSeek-OCR); needed unless resuming"""
+    """stage 1's encoder, checkpoints/deepencoder_N.pt or deepseek-ai/DeepSeek-OCR; required unless resuming"""
     gpt: str = ""
     """the fresh GPT's weights: hub id, file, folder or random; by default nanochat-students/base-d20 for d20"""
     seq_len: int = 8192
-    """longest sequence in tokens, pictures included; 2048 for GPUs of 24 GB"""
+    """maximum sequence length in tokens, including images; 2048 for GPUs of 24 GB"""
     smoltalk: int = 0
-    """conversations of SmolTalk mixed in; 0: none"""
+    """number of SmolTalk conversations to mix in; 0: none"""
     smoltalk_source: str = "HuggingFaceTB/smol-smoltalk"
     """hub id, or a local parquet file or folder"""
     synth: bool = False
-    """train on drawn documents without end, level after level, instead of data_dir, a tenth of the batches text alone;
+    """train on synthetic documents, level by level, instead of data_dir; a tenth of the batches are text only;
     the learning rate falls to zero over the last `decay` of the steps"""
     course: Course = "lines"
-    """with synth: lines, or whole pages, for an encoder that was taught them"""
+    """with synth: lines, or whole pages, for an encoder that was trained on them"""
     decay: float = 0.25
-    """with synth: last share of the steps, over which the learning rate goes to zero"""
+    """with synth: share of the steps, at the end, over which the learning rate falls to zero"""
     sam_cache: str = ""
-    """folder to keep SAM's features of each picture in, for data that are read again; none: SAM runs each time"""
+    """folder to cache SAM's features in, for images that are used repeatedly; by default, SAM runs every time"""
     sam_cache_gb: float = 20.0
-    """what they may take, in GB: a page of d20 takes 1 MB, half of it in bfloat16"""
+    """size limit of the cache in GB; a page of d20 takes 1 MB, or half of that in bfloat16"""
     warmup_steps: int = 100
-    """steps of linear warm-up"""
+    """number of linear warm-up steps"""
     lr_decay_step: int = 2000
-    """steps after which the learning rate is multiplied by lr_decay_gamma, again and again"""
+    """multiply the learning rate by lr_decay_gamma every so many steps"""
     lr_decay_gamma: float = 0.1
-    """what it is multiplied by"""
+    """factor of the learning rate every lr_decay_step steps"""
 
 
 def data(config: Config):
@@ -76,11 +76,11 @@ def data(config: Config):
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
     if config.sam_cache and config.synth:
-        raise UserError("--sam-cache keeps pictures that come again: documents drawn without end never do")
+        raise UserError("--sam-cache is of no use with --synth, which never repeats an image")
     if step_to_resume(config, stage=2) < 0 and not config.resume_from_deepencoder:
         raise UserError("stage 2 needs stage 1's encoder: --resume-from-deepencoder=checkpoints/deepencoder_N.pt")
     if config.lr_decay_step < 1:
-        raise UserError(f"--lr-decay-step={config.lr_decay_step}: it falls after so many steps, 1 or more")
+        raise UserError(f"--lr-decay-step={config.lr_decay_step}: give 1 or more steps")
     setup = start(config)
     source = config.gpt or SOURCES[config.model].gpt
     if config.resume_from_deepencoder:

@@ -23,30 +23,30 @@ LR = {"d20": 5e-5, "nano": 1e-3, "nano-pages": 1e-3}
 
 @dataclass
 class Config(TrainConfig):
-    """Train SAM, CLIP, projector and GPT together; write step_N.pt and deepencoder_N.pt."""
+    """Stage 1: train SAM, CLIP, projector and GPT together; writes step_N.pt and deepencoder_N.pt."""
 
     deepencoder: str = ""
-    """start from a whole encoder in place of sam and clip: deepseek-ai/DeepSeek-OCR, or a DeepEncoder file"""
+    """complete encoder to start from instead of sam and clip: deepseek-ai/DeepSeek-OCR, or a DeepEncoder file"""
     sam: str = ""
     """SAM's weights: hub id, file, folder or random; by default facebook/sam-vit-base for d20, random for nano"""
     clip: str = ""
-    """CLIP's weights, likewise; openai/clip-vit-large-patch14"""
+    """CLIP's weights, as for sam; by default openai/clip-vit-large-patch14 for d20"""
     gpt: str = ""
-    """GPT's weights, likewise; nanochat-students/base-d20"""
+    """GPT's weights, as for sam; by default nanochat-students/base-d20 for d20"""
     warmup_steps: int = 20
-    """steps of linear warm-up"""
+    """number of linear warm-up steps"""
     synth: bool = False
-    """train on drawn documents without end, level after level, instead of data_dir"""
+    """train on synthetic documents, level by level, instead of data_dir"""
     course: Course = "lines"
-    """with synth: lines, from single characters on, or whole pages, from weights that read lines"""
+    """with synth: lines, starting from single characters, or whole pages, for weights that can read lines"""
     freeze_sam_blocks: bool = False
-    """SAM's patch embedding, positions and blocks do not train: half the time a step, for weights that see"""
+    """freeze SAM's patch embedding, positions and blocks, halving the time per step; for an encoder that can see"""
     dense_steps: int = 0
-    """with synth: first leg, the encoder alone on the place of every character"""
+    """with synth: number of steps that first train the encoder alone, on the position of every character"""
     dense_weight: float = 1.0
-    """with synth: weight of those labels beside the text; 0 for a model that reads already"""
+    """with synth: weight of these labels in the loss afterwards; 0 for a model that can already read"""
     decay: float = 0.25
-    """with synth: last share of the steps, over which the learning rate goes to zero"""
+    """with synth: share of the steps, at the end, over which the learning rate falls to zero"""
 
 
 def data(config: Config):
@@ -64,7 +64,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     """The whole stage; returns its trainer, at its last step."""
     dense = config.synth and config.dense_weight != 0
     if config.dense_steps and not dense:
-        raise UserError("--dense-steps learns from the labels of drawn documents: give --synth and a --dense-weight")
+        raise UserError("--dense-steps needs the labels of synthetic documents: give --synth and a --dense-weight")
     step_to_resume(config, stage=1)  # refuses contradictory settings before anything is loaded
     setup = start(config)
     sources = SOURCES[config.model]

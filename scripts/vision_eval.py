@@ -1,4 +1,4 @@
-"""How well a model reads a set of pictures, with intervals, and how well others read the same ones.
+"""Error rates of a model on a set of images, with intervals, and of other OCR systems on the same images.
 
 python -m scripts.vision_eval --task=synth-val --n=100 --peers
 python -m scripts.vision_eval --task=folder:scans --model=checkpoints/step_500.pt
@@ -34,23 +34,23 @@ class Config:
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
     n: int = 100
-    """pictures; of drawn documents so many of each tier"""
+    """number of images; for synthetic documents, of each tier"""
     modes: tuple[str, ...] = ()
-    """modes to compare, as in `nano-ocr read`; by default what the model was trained for"""
+    """modes to compare, as in `nano-ocr read`; by default the mode that the model was trained for"""
     peers: bool = False
-    """read the same pictures with Tesseract and RapidOCR too"""
+    """also read the same images with Tesseract and RapidOCR"""
     data: str = ""
-    """where the files of the set lie; benchmarks are fetched from the hub without it"""
+    """folder with the files of the set; without it, benchmarks are downloaded from the hub"""
     out: str = ""
-    """folder for what is written; by default out/eval/TASK"""
+    """folder for the results; by default out/eval/TASK"""
     batch_size: int = 16
-    """pictures read together; 1 to compare seconds with the others, which read one at a time"""
+    """number of images read together; 1 to compare times with the other systems, which read one at a time"""
     max_tokens: int | None = None
-    """longest answer in tokens; by default what the model's context holds"""
+    """maximum length of the answer in tokens; by default up to the end of the model's context"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
     int8: bool = False
-    """on a CPU, the language model's weights at 8 bits"""
+    """on a CPU, store the language model's weights in 8 bits"""
 
 
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:

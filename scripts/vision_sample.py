@@ -1,4 +1,4 @@
-"""What a checkpoint reads: the loss and the overlap of every document, also with a wrong picture, and the averages.
+"""Evaluate a checkpoint: loss and overlap of every document, the loss with a wrong image, and the averages.
 
 python -m scripts.vision_sample --checkpoint=checkpoints/step_500.pt --data_dir=data
 """
@@ -24,20 +24,20 @@ class Config:
     checkpoint: str
     """step_N.pt, with meta_N.json and tokenizer.pkl beside it"""
     data_dir: str = "data"
-    """folder with the pictures and their texts"""
+    """folder with the images and their texts"""
     split: str = "val"
-    """which list of documents: {split}.json in data_dir"""
+    """list of documents: {split}.json in data_dir"""
     limit: int | None = None
-    """read the first documents only"""
+    """read only the first documents"""
     batch_size: int = 10
-    """documents read together; lower it when memory runs out"""
+    """number of documents read together; lower it if memory runs out"""
     max_tokens: int | None = None
-    """longest answer in tokens; by default twice the longest text of these documents, and 50: what goes on further is
-    wrong, and a model that has learnt nothing never ends by itself"""
+    """maximum length of an answer in tokens; by default twice the longest text of these documents, plus 50, because an
+    untrained model never stops by itself"""
     json: str = ""
     """results file; by default step_N_{split}.json beside the checkpoint"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
 
 
 def print_table(readings: Iterator[Reading], width: int) -> list[Reading]:

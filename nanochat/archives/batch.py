@@ -65,12 +65,12 @@ class Tally:
         if not self.pages:
             return "nothing was left to read"
         hours = self.clock.seconds() / 3600
-        lines = [f"{self.pages / hours / 60:.1f} pages a minute, {self.looped} loops caught"]
+        lines = [f"{self.pages / hours / 60:.1f} pages per minute, {self.looped} loops stopped"]
         lines += [f"{n} failed: {kind}" for kind, n in self.failures.most_common()]
         expected = read_estimate(settings.out)
         if expected is not None:
             lines.append(f"expected: {expected}")
-        lines.append(f"it was: {self.figures(hours, settings.price)}")
+        lines.append(f"actual: {self.figures(hours, settings.price)}")
         return "\n".join(lines)
 
     def figures(self, hours: float, price: float) -> CostEstimate:
@@ -110,7 +110,7 @@ def _crew(files: list[File], settings: BatchSettings, checkpoint: str, mode: str
         return sum(count_pages(file, selection, settings.dpi, settings.password) for file in some)
 
     if is_small(files, settings):
-        print("few pages: they are read in this process; --model_workers N starts N others", file=sys.stderr)
+        print("only a few pages: reading them in this process; --model_workers N starts N workers", file=sys.stderr)
         yield _Crew(1, lambda some, most: rows_of_this_process(some, settings, checkpoint, mode, job, most), count)
         return
     with ray_running(settings.address):

@@ -68,8 +68,8 @@ def ray_running(address: str) -> Iterator[None]:
     except Exception as error:  # also plain ones, where a machine is too busy for Ray to start in time
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         if not address:
-            raise UserError(f"Ray does not start on this machine ({reason})") from error
-        hint = "where it asks for a token, set RAY_AUTH_MODE=token"
+            raise UserError(f"Ray cannot be started on this machine ({reason})") from error
+        hint = "if it requires a token, set RAY_AUTH_MODE=token"
         raise UserError(f"no Ray cluster at {address} ({reason}); {hint}") from error
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     context = ray.data.DataContext.get_current()
@@ -91,7 +91,7 @@ def plan_workers(settings: BatchSettings) -> Workers:
     there = ray.cluster_resources()
     gpus = settings.gpus if settings.gpus is not None else float(there.get("GPU", 0) > 0)
     if gpus > there.get("GPU", 0):
-        raise UserError(f"--gpus {gpus:g}: there are {there.get('GPU', 0):g}")
+        raise UserError(f"--gpus {gpus:g}: only {there.get('GPU', 0):g} available")
     cores = there["CPU"]
     n = settings.model_workers or max(1, int(there["GPU"] / gpus if gpus else cores - 1))
     opening = min(0.99, 0.4 * cores)  # less than models take: Ray makes one stage of two that ask for the same

@@ -90,7 +90,7 @@ def estimate(
         if json.loads(row["result"]) is not None:
             rows.append(row)
     if not rows:
-        raise UserError(f"nothing could be read of a sample of {len(sample)} files: there is nothing to go by")
+        raise UserError(f"no page in a sample of {len(sample)} files could be read, so nothing can be estimated")
     pages = round(count(sample) * len(files) / len(sample))
     tokens = sum(json.loads(row["result"])["tokens"] for row in rows) / len(rows)
     spent = sum(row["spent"] for row in rows) / len(rows)

@@ -74,7 +74,7 @@ def find_files(addresses: Sequence[str]) -> list[File]:
             found = _matching(fs, path)
             wanted = [info for info in found if info["name"].lower().endswith((*DOCUMENTS, *TARS, ".parquet"))]
             if not (wanted or (found and path == found[0]["name"] and (wanted := found))):
-                raise UserError(f"{address}: no picture, PDF, tar or parquet file there")
+                raise UserError(f"{address}: contains no image, PDF, tar or parquet file")
             for info in wanted:
                 name = info["name"] if isinstance(fs, LocalFileSystem) else fs.unstrip_protocol(info["name"])
                 version = next((info[key] for key in CHANGES if info.get(key)), "")
@@ -132,7 +132,9 @@ def _parquet_rows(address: str) -> Iterator[Source]:
         table = pq.ParquetFile(stream)
         column = next((field for field in table.schema_arrow if _holds_bytes(field.type)), None)
         if column is None:
-            raise UserError(f"{address}: no column of bytes; there are {', '.join(table.schema_arrow.names)}")
+            raise UserError(
+                f"{address}: no column contains bytes; the columns are {', '.join(table.schema_arrow.names)}"
+            )
         row = 0
         for batch in table.iter_batches(ROWS, columns=[column.name]):
             for value in batch.column(0).to_pylist():

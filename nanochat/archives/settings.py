@@ -17,18 +17,18 @@ class BatchSettings(ReadOptions):
     format: Literal["parquet", "jsonl"] = "parquet"
     """pages.parquet or pages.jsonl: a row for each page, with its source"""
     model_workers: int | None = None
-    """processes with a model each; by default one for each GPU, or for each CPU core but one"""
+    """number of processes with a model; by default one per GPU, or one per CPU core except one"""
     gpus: float | None = None
-    """GPUs of each model worker, such as 0.5; by default 1 where there are any"""
+    """GPUs per model worker, such as 0.5; by default 1 if there are any"""
     address: str = ""
-    """a Ray cluster that this machine belongs to: auto, or HOST:6379 of its head; by default this machine alone"""
+    """a Ray cluster that this machine belongs to: auto, or HOST:6379 of its head node; by default, this machine only"""
     estimate: bool = False
-    """read a sample only, and say how many pages, tokens and hours the whole will take, and what it costs"""
+    """read only a sample, and estimate the pages, tokens, hours and cost of the whole job"""
     price: float = 0.0
-    """what one model worker costs in an hour, for the cost of a million pages"""
+    """price of one model worker per hour, to compute the cost of a million pages"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_least(1, model_workers=self.model_workers)
         if self.price < 0 or (self.gpus is not None and self.gpus < 0):
-            raise UserError("--price and --gpus: give 0 or more")
+            raise UserError("--price and --gpus must be 0 or more")

@@ -72,9 +72,9 @@ class Sampling:
 
     def __post_init__(self) -> None:
         if not 0 <= self.temperature < float("inf"):
-            raise UserError(f"temperature {self.temperature}: give 0 (the likeliest token) or a positive number")
+            raise UserError(f"temperature {self.temperature}: must be 0 (greedy) or a positive number")
         if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k {self.top_k}: give at least 1, or none to draw among all tokens")
+            raise UserError(f"top_k {self.top_k}: must be at least 1, or none to sample from all tokens")
 
 
 @dataclass(eq=False)

@@ -258,14 +258,14 @@ class Engine:
         if max_tokens is None:
             if len(prompt) >= config.sequence_len:
                 raise UserError(
-                    f"the prompt has {len(prompt)} tokens and the model was made for {config.sequence_len}: shorten it,"
+                    f"the prompt has {len(prompt)} tokens, but the model supports {config.sequence_len}: shorten it,"
                     " or give max_tokens to go further"
                 )
             return config.sequence_len - len(prompt), "context"
         if max_tokens < 1:
             raise UserError(f"max_tokens {max_tokens}: give at least 1")
         if len(prompt) >= reach:
-            raise UserError(f"the prompt has {len(prompt)} tokens and the model reaches {reach}: shorten it")
+            raise UserError(f"the prompt has {len(prompt)} tokens, but the model supports {reach}: shorten it")
         room = reach - len(prompt)
         return (max_tokens, "length") if max_tokens <= room else (room, "context")
 

@@ -107,7 +107,7 @@ class FixedStep:
             return self._capture()
         except RuntimeError as error:
             self.records = False
-            print(f"decoding without a CUDA graph, more slowly: {error}", file=sys.stderr)
+            print(f"decoding without a CUDA graph, which is slower: {error}", file=sys.stderr)
             return None
 
     def _capture(self) -> torch.cuda.CUDAGraph:

@@ -127,7 +127,7 @@ class OnnxBackend(Backend):
                 if not _no_memory(error) or n == 1:
                     raise _explained(error, f"a view of {width} x {height} pixels") from error
                 self._most_pixels = n // 2 * height * width
-                warnings.warn(f"not enough memory for {n} views at one time: going on with {n // 2}", stacklevel=2)
+                warnings.warn(f"not enough memory for {n} views at a time: continuing with {n // 2}", stacklevel=2)
                 continue
             parts.append(features)
             first += n
@@ -223,4 +223,4 @@ def _explained(error: Exception, what: str) -> Exception:
     """A UserError where memory has run out; else the error itself."""
     if not _no_memory(error):
         return error
-    return UserError(f"not enough memory for {what}: give a smaller --batch_size, or smaller pages")
+    return UserError(f"not enough memory for {what}: use a smaller --batch_size or smaller pages")

@@ -46,7 +46,7 @@ class Tesseract:
             known = subprocess.run([program, "--list-langs"], capture_output=True, text=True, check=True).stdout
             if self.model not in known.split():
                 raise UserError(
-                    "tesseract lacks its model of Latin letters: `apt-get install tesseract-ocr-script-latn`"
+                    "tesseract's model for Latin script is not installed: `apt-get install tesseract-ocr-script-latn`"
                 )
         version = subprocess.run([program, "--version"], capture_output=True, text=True, check=True)
         self.name = f"Tesseract {(version.stdout or version.stderr).split()[1]}{', Latin' if accents else ''}"

@@ -57,7 +57,7 @@ class PdfPages(EvalSet):
         self.texts = [texts[n] for n in self.numbers]
         self.without_text = len(wanted) - len(self.numbers)
         if not self.numbers:
-            raise UserError(f"{path}: no text layer on {len(wanted)} pages (scanned?): there is no truth to score by")
+            raise UserError(f"{path}: no text layer on {len(wanted)} pages (scanned?), so there is no ground truth")
         self.ids = [f"page {n}" for n in self.numbers]
         self.tiers = ["page"] * len(self.numbers)
 
@@ -79,7 +79,7 @@ def text_layer(document: PDF, number: int) -> str:
             layer.close()
             page.close()
         except PdfiumError as error:
-            raise UserError(f"page {number} is broken ({error}): leave it out with --pages") from error
+            raise UserError(f"page {number} is damaged ({error}): exclude it with --pages") from error
     return "\n".join(text.translate(str.maketrans(SOFT_HYPHENS)).splitlines())
 
 

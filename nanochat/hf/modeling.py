@@ -133,7 +133,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         pictures = others.get("pixel_values")
         if expand_size > 1 and pictures is not None and len(pictures) != len(input_ids):
-            raise UserError("beams and several answers are for questions about one picture each")
+            raise UserError("beam search and several answers need exactly one image per prompt")
         return super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **others)  # type: ignore[misc]
 
 

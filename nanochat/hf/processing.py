@@ -67,8 +67,8 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
             raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")
         if self.lines and any(view.layout.view[0] > HEIGHT for view in shown):
             raise UserError(
-                "this model reads single lines, and a picture is taller than one: cut the page with processor.cut_page,"
-                " and put the answers together with processor.join_pieces"
+                "this model reads single lines, and an image is taller than a line: cut the page with "
+                "processor.cut_page, and put the answers together with processor.join_pieces"
             )
         prompts = [text] if isinstance(text, str) else list(text)
         if sum(prompt.count(PLACEHOLDER) for prompt in prompts) != len(shown):

@@ -87,7 +87,7 @@ class PDF:
                 if "password" in str(error).lower() and _says_encrypted(source):
                     what = "the password is not right" if password else "it is encrypted: give its --password"
                     raise PasswordNeeded(f"{source.name}: {what}") from error
-                raise UserError(f"{source.name}: broken, without a page, or no PDF ({error})") from error
+                raise UserError(f"{source.name}: broken, without pages, or not a PDF ({error})") from error
 
     def skipped(self, number: int) -> str:
         """Why a page is not read; empty when it is."""

@@ -176,7 +176,7 @@ def _check_free(job: Job, names: dict[str, str], known: set[str]) -> None:
     """Refuse to write over files that are of no earlier run, or of another source of one; `known`: those it read."""
     for source, name in names.items():
         if source not in known and output_path(job, name).exists():
-            raise UserError(f"{output_path(job, name)} is there already, and not from {source}: choose another --out")
+            raise UserError(f"{output_path(job, name)} already exists and is not from {source}: choose another --out")
 
 
 def why_it_ended(page: Page) -> str:

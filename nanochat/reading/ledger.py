@@ -42,7 +42,7 @@ class Ledger:
             path.parent.mkdir(parents=True, exist_ok=True)
             going_on = _has_pages(path)
             if going_on and not (resume or retry_failed):
-                raise UserError(f"{path} is of an earlier run: go on with --resume, or choose another --out")
+                raise UserError(f"{path} is from an earlier run: continue with --resume, or choose another --out")
             self._file = open(path, "r+b" if going_on else "w+b")
             if going_on:
                 self._read(settings)
@@ -74,7 +74,9 @@ class Ledger:
     def _check(self, before: Any, now: dict[str, Any]) -> None:
         if before != now:
             changed = sorted(key for key in now if not isinstance(before, dict) or before.get(key) != now[key])
-            raise UserError(f"{self.path} is of a run with other settings ({', '.join(changed)}): choose another --out")
+            raise UserError(
+                f"{self.path} is from a run with other settings ({', '.join(changed)}): choose another --out"
+            )
 
     def _remember(self, start: int, entry: dict[str, Any]) -> None:
         if entry["state"] not in STATES:

@@ -145,7 +145,7 @@ class OCR:
             get_mode(mode, self.vision.page, budget, self.vision.token_size)
         if mode not in self.learnt_modes:
             own = f"views in mode {' and '.join(self.taught)}"
-            warnings.warn(f"this checkpoint was trained with {own}, not {mode}: expect worse text", stacklevel=3)
+            warnings.warn(f"this model was trained with {own}, not {mode}: the text will be worse", stacklevel=3)
         return mode
 
     def read(
@@ -173,7 +173,7 @@ class OCR:
         with closing(open_document(file, dpi, password)) as document:
             numbers = [n for n in range(1, document.n_pages + 1) if n in wanted]
             if not numbers:
-                raise UserError(f"{file.name} has {document.n_pages} pages, none of them among {pages}")
+                raise UserError(f"{file.name} has {document.n_pages} pages, none of which is in {pages}")
             return list(self.read_many((document.load(n) for n in numbers), prompt, max_tokens))
 
     def read_many(

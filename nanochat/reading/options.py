@@ -21,7 +21,7 @@ def check_least(least: int, **options: float | None) -> None:
     """Raise UserError for the first option that is given and under `least`."""
     for name, value in options.items():
         if value is not None and value < least:
-            raise UserError(f"--{name} {value:g}: give at least {least}")
+            raise UserError(f"--{name} {value:g}: must be at least {least}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,9 +37,9 @@ class ModelOptions(CheckpointOption):
     """Which model reads, and how pages are shown to it."""
 
     mode: ReadingMode = ""
-    """how pages are shown: one of the paper's modes, native (its own shape), lines (cut into lines of text), blocks
-    (cut into paragraphs and columns), auto (another where the first is in doubt); by default what the model was
-    trained for"""
+    """how pages are shown to the model: a mode of the paper, native (one view with the page's aspect ratio), lines (cut
+    into lines), blocks (cut into paragraphs and columns), auto (another mode if the first is in doubt); by default, the
+    mode that the model was trained for"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,34 +47,34 @@ class ReadOptions:
     """What is read of each document, and how; the texts depend on these options. Raises UserError for bad values."""
 
     max_vision_tokens: int | None = None
-    """most tokens that a picture may take in mode native"""
+    """maximum number of vision tokens per image in mode native"""
     task: str = ""
-    """what is asked, by name: free, markdown, ocr, figure, describe, or locate:TEXT; by default free"""
+    """prompt by name: free (the default), markdown, ocr, figure, describe, or locate:TEXT"""
     prompt: str = ""
-    """what is asked in your own words instead; <image> stands for the picture"""
+    """your own prompt instead, with <image> where the image goes"""
     pages: str = ""
-    """pages of each document, such as 1-3,7; by default all"""
+    """pages to read of each document, such as 1-3,7; by default all"""
     dpi: int = 150
-    """dots per inch at which PDFs are drawn"""
+    """resolution at which PDFs are rendered, in dots per inch"""
     password: str = ""
-    """of encrypted PDFs"""
+    """password of encrypted PDFs"""
     text_layer: TextLayerMode = "auto"
-    """a PDF page's own text: auto takes it where it agrees with what is seen, else the picture is read; only; never"""
+    """use the text layer of a PDF page: auto (if it agrees with the image, else read the image), only, or never"""
     max_tokens: int | None = None
-    """longest answer in tokens, for each view"""
+    """maximum length of the answer to a view, in tokens"""
     seconds: float | None = None
-    """longest time for an answer"""
+    """time limit for an answer"""
     resume: bool = False
-    """go on with what --out holds: pages that were read are not read again"""
+    """continue an interrupted run in --out: pages that were read are not read again"""
     retry_failed: bool = False
-    """as --resume, and try pages again that failed, looped or were cut"""
+    """like --resume, and also retry pages that failed, looped or were cut"""
 
     def __post_init__(self) -> None:
         asked(self.task or "free", self.prompt)
         Selection(self.pages)
         check_least(1, dpi=self.dpi, max_tokens=self.max_tokens)
         if self.seconds is not None and self.seconds <= 0:
-            raise UserError(f"--seconds {self.seconds:g}: give more than 0")
+            raise UserError(f"--seconds {self.seconds:g}: must be more than 0")
 
     def texts_depend_on(self, checkpoint: str, mode: str, prompt: str) -> dict[str, Any]:
         """What a ledger keeps of a run: it is resumed only with the same."""

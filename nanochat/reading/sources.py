@@ -98,7 +98,7 @@ def _named(argument: str, n: int, stdin: Callable[[], bytes] | None, out: Path |
     if argument == "-":
         data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None where it is closed
         if not data:
-            raise UserError("-: nothing came on standard input")
+            raise UserError("-: standard input is empty")
         return [Source("stdin", data)]
     if argument.startswith("data:"):
         return [Source(f"data-{n}", _decode_data_url(argument))]
@@ -138,7 +138,7 @@ class Selection:
             except ValueError as error:
                 raise UserError(f"--pages {self.text}: give numbers and ranges such as 1-3,7") from error
             if start < 1 or end < start:
-                raise UserError(f"--pages {self.text}: {part.strip()} is no range of pages (the first is 1)")
+                raise UserError(f"--pages {self.text}: {part.strip()} is not a range of pages (the first page is 1)")
             ranges.append((start, end))
         return ranges
 

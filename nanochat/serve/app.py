@@ -100,7 +100,7 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
     Raises what `load` raises, and UserError if the port is in use.
     """
     if not settings.is_local and not settings.required_key:
-        print(f"warning: {settings.host} can be reached from elsewhere, and no API key is set", file=sys.stderr)
+        print(f"warning: other machines can reach {settings.host}, and no API key is set", file=sys.stderr)
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("nanochat.serve").setLevel(logging.INFO)
     failures: list[BaseException] = []
@@ -118,7 +118,7 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
     try:
         socket = config.bind_socket()
     except SystemExit as error:
-        raise UserError(f"cannot listen on {settings.host}:{settings.port}: give another --port") from error
+        raise UserError(f"cannot listen on {settings.host}:{settings.port}: choose another --port") from error
     if hasattr(tcp, "TCP_USER_TIMEOUT"):  # Linux ends what a client does not take, also after we have closed it
         socket.setsockopt(tcp.IPPROTO_TCP, tcp.TCP_USER_TIMEOUT, int(1000 * settings.request_timeout))
     print(f"nano-ocr: http://{settings.host}:{socket.getsockname()[1]}", file=sys.stderr, flush=True)

@@ -117,7 +117,7 @@ def chat_router(service: Service) -> APIRouter:
     @router.get("/models/{name}")
     async def model(name: str) -> dict[str, Any]:
         if name != service.name:
-            raise ApiError(404, f"no model called {name!r}: here is {service.name}", "model_not_found", "model")
+            raise ApiError(404, f"no model called {name!r}; this server has {service.name}", "model_not_found", "model")
         return _model(name)
 
     @router.post("/chat/completions")
@@ -125,7 +125,9 @@ def chat_router(service: Service) -> APIRouter:
         asked.check((service.name,), service.settings.max_concurrency)
         question = understand(asked.messages)
         if len(question.images) > service.settings.max_pages:
-            raise ApiError(400, f"at most {service.settings.max_pages} pictures", "too_many_pages", "messages")
+            raise ApiError(
+                400, f"at most {service.settings.max_pages} images are allowed", "too_many_pages", "messages"
+            )
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
             if is_page_question(service.ready()[0], asked, question):
@@ -178,7 +180,7 @@ async def _answer(completion: Completion, request: Request) -> JSONResponse:
             pass
     generations = [answer.generation for answer in completion.stream.prompt.answers]
     if all(never_began(generation) for generation in generations):
-        raise ApiError(503, "the answer's time ended in the queue", "overloaded", headers={"Retry-After": "5"})
+        raise ApiError(503, "the request timed out in the queue", "overloaded", headers={"Retry-After": "5"})
     request.state.figures["tokens"] = completion.usage["completion_tokens"]
     return JSONResponse(completion.whole())
 

@@ -69,7 +69,11 @@ async def answer_pages(
             raise document.error
         if document.n_pages > 1 and not document.skipped(2):
             count = f"{document.source.name} has {document.n_pages} pages"
-            raise ApiError(400, f"{count}: a chat reads single pages, POST /v1/read whole documents", "invalid_value")
+            raise ApiError(
+                400,
+                f"{count}: a chat can only read single pages; use POST /v1/read for whole documents",
+                "invalid_value",
+            )
     answer = _PageAnswer(service.name, asked, service.ready()[0].tokenizer)
     events = job_events(job, request, service.readers)
     if asked.stream:

@@ -84,4 +84,4 @@ def install_error_handlers(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     async def _(request: Request, error: Exception) -> JSONResponse:
-        return ApiError(500, "the server made a mistake; its log names it", "internal_error").response()
+        return ApiError(500, "internal server error; see the server's log", "internal_error").response()

@@ -75,13 +75,13 @@ class Gate:
         """The error to answer a request with, judged by its headers alone; None if it is allowed."""
         headers = dict(scope["headers"])
         if self.settings.is_local and not self._is_for_us(headers.get(b"host", b"").decode("latin-1")):
-            message = "this server answers to localhost alone: give --host to open it to other names"
+            message = "this server only accepts requests to localhost: start it with --host to allow other names"
             return ApiError(403, message, "forbidden_host")
         expected = self.settings.required_key.encode()
         if expected and scope["path"].startswith(GUARDED) and scope["method"] != "OPTIONS":
             given = headers.get(b"authorization", b"").removeprefix(b"Bearer ")
             if not hmac.compare_digest(given, expected):
-                message = "give the server's API key as a bearer token"
+                message = "send the server's API key as a bearer token"
                 return ApiError(401, message, "invalid_api_key", headers={"WWW-Authenticate": "Bearer"})
         length = headers.get(b"content-length", b"0")
         too_long = length.isdigit() and int(length) > self.settings.max_upload_mb * 1e6
@@ -100,7 +100,7 @@ class Gate:
 
 
 def too_large(settings: ServeSettings) -> ApiError:
-    return ApiError(413, f"the request is over {settings.max_upload_mb:g} MB", "request_too_large")
+    return ApiError(413, f"the request is larger than {settings.max_upload_mb:g} MB", "request_too_large")
 
 
 class Body:
@@ -139,7 +139,9 @@ class Admission:
     def enter(self) -> Iterator[None]:
         """Context manager for the duration of one request. Raises ApiError 429 if too many are inside."""
         if self.inside >= self.most:
-            raise ApiError(429, "too many requests wait: try again", "queue_full", headers={"Retry-After": "2"})
+            raise ApiError(
+                429, "too many requests are waiting: try again later", "queue_full", headers={"Retry-After": "2"}
+            )
         self.inside += 1
         try:
             yield

@@ -17,14 +17,14 @@ class Metrics:
         self.seconds = Histogram(
             "nano_ocr_request_seconds", "time of a request", ["route"], registry=own, buckets=SECONDS
         )
-        self.prompt_tokens = Counter("nano_ocr_prompt_tokens", "tokens read, those of pictures included", registry=own)
+        self.prompt_tokens = Counter("nano_ocr_prompt_tokens", "prompt tokens, including those of images", registry=own)
         self.tokens = Counter("nano_ocr_generated_tokens", "tokens written", registry=own)
         self.stopped = Counter("nano_ocr_answers", "answers by what ended them", ["stopped"], registry=own)
         self.loops = Counter("nano_ocr_loops", "answers that repeated themselves and were stopped", registry=own)
-        self.queue = Gauge("nano_ocr_queue", "prompts that wait for a place in the batch", registry=own)
+        self.queue = Gauge("nano_ocr_queue", "prompts waiting for a place in the batch", registry=own)
         self.rows = Histogram("nano_ocr_batch_rows", "rows of a step", registry=own, buckets=ROWS)
         self.first = Histogram(
-            "nano_ocr_first_token_seconds", "from asking to the first token", registry=own, buckets=SECONDS
+            "nano_ocr_first_token_seconds", "time from the request to the first token", registry=own, buckets=SECONDS
         )
         self.step_seconds = Histogram(
             "nano_ocr_step_seconds", "a step: a token for every row", registry=own, buckets=(0.001, 0.0025, *SECONDS)

@@ -87,9 +87,13 @@ class ChatRequest(BaseModel):
         `models`: names of the model. `max_rows`: most answers at a time.
         """
         if self.model not in models:
-            raise ApiError(404, f"no model called {self.model!r}: here is {models[0]}", "model_not_found", "model")
+            raise ApiError(
+                404, f"no model called {self.model!r}; this server has {models[0]}", "model_not_found", "model"
+            )
         if self.n > max_rows:
-            raise ApiError(400, f"n is {self.n}: at most {max_rows} answers at a time", "invalid_value", "n")
+            raise ApiError(
+                400, f"n is {self.n}, but at most {max_rows} answers are possible at a time", "invalid_value", "n"
+            )
         text_only = self.response_format is None or self.response_format.get("type") == "text"
         given = {
             "top_p": self.top_p not in (None, 1),
@@ -142,11 +146,11 @@ def understand(messages: list[Message]) -> Question:
         pictures = [_picture(part, f"messages.{number}.content") for part in parts if part.type == "image_url"]
         role = "system" if message.role == "developer" else message.role
         if pictures and role != "user":
-            raise ApiError(400, f"a picture stands in a message of the {role}: only users show them", "invalid_value")
+            raise ApiError(400, f"a message of the {role} contains an image: only user messages can", "invalid_value")
         placed = text.count(IMAGE_PLACEHOLDER) if role == "user" else 0
         if placed not in (0, len(pictures)):
             raise ApiError(
-                400, f"the text has {placed} {IMAGE_PLACEHOLDER} for {len(pictures)} pictures", "invalid_value"
+                400, f"the text contains {IMAGE_PLACEHOLDER} {placed} times for {len(pictures)} images", "invalid_value"
             )
         if pictures and not text.strip():
             text = PROMPT.removeprefix(f"{IMAGE_PLACEHOLDER}\n")
@@ -165,11 +169,11 @@ def _picture(part: MessagePart, param: str) -> bytes | str:
         return url
     head = DATA_URL.match(url[:200])
     if head is None:
-        raise ApiError(400, "a picture's url must be data:...;base64,... or http(s)", "invalid_image_url", param)
+        raise ApiError(400, "the URL of an image must be data:...;base64,... or http(s)", "invalid_image_url", param)
     try:
         return base64.b64decode(url[head.end() :], validate=True)
     except (binascii.Error, ValueError) as error:
-        raise ApiError(400, f"the picture's base64 is broken ({error})", "invalid_base64", param) from error
+        raise ApiError(400, f"the base64 of the image is invalid ({error})", "invalid_base64", param) from error
 
 
 def make_prompt(

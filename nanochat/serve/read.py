@@ -115,9 +115,7 @@ class ReadRequest:
             self._tell({"event": "error", "message": error.message, "status": error.status})
         except Exception as error:
             log.exception("a request to read failed")
-            self._tell(
-                {"event": "error", "message": f"the server made a mistake ({type(error).__name__})", "status": 500}
-            )
+            self._tell({"event": "error", "message": f"internal server error ({type(error).__name__})", "status": 500})
         finally:
             self._close()
             self._tell(None)
@@ -201,7 +199,7 @@ def read_router(service: Service) -> APIRouter:
             holds.enter_context(service.admission.enter())
             selection = Selection(pages)
             if not prompt and task in PROMPTS and task not in (taught := taught_tasks(service.ready()[0])):
-                message = f"this model was taught {', '.join(taught)}, not {task}"
+                message = f"this model was trained on {', '.join(taught)}, not {task}"
                 raise ApiError(400, message, "unsupported_task", "task")
             sources = [Source(file.filename or "upload", await file.read()) for file in files]
             pdf = partial(_make_pdf, sources, dpi, password, service.settings.most_pixels)
@@ -220,7 +218,7 @@ def read_router(service: Service) -> APIRouter:
             holds.callback(job.let_go)
             if n_pages > service.settings.max_pages:
                 most = service.settings.max_pages
-                raise ApiError(400, f"{n_pages} pages: at most {most} at a time", "too_many_pages", "files")
+                raise ApiError(400, f"{n_pages} pages: at most {most} are allowed at a time", "too_many_pages", "files")
             events = job_events(job, request, service.readers)
             if stream:
                 lines = (json.dumps(event, ensure_ascii=False) + "\n" async for event in events)

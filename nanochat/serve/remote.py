@@ -30,12 +30,12 @@ def check_address(host: str, port: int) -> str:
     try:
         found = {str(info[4][0]) for info in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)}
     except (OSError, UnicodeError) as error:
-        raise _refused("the picture's host is not known") from error
+        raise _refused("the host of the image is unknown") from error
     for address in found:
         ip = ipaddress.ip_address(address.partition("%")[0])
         mapped = getattr(ip, "ipv4_mapped", None) or ip
         if not mapped.is_global or mapped.is_multicast:
-            raise _refused("the picture's address is not a public one")
+            raise _refused("the address of the image is not public")
     return sorted(found)[0]
 
 
@@ -69,7 +69,7 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
         except ValueError as error:
             raise _refused("the picture's url is broken") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise _refused("the picture's url must be data:...;base64,... or http(s)")
+            raise _refused("the URL of an image must be data:...;base64,... or http(s)")
         connection = _Pinned(parts, check_address(parts.hostname, port), port)
         try:
             path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
@@ -79,26 +79,26 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
                 url = urljoin(url, response.headers.get("Location", ""))
                 continue
             if response.status != 200:
-                raise _refused(f"the picture's server answers {response.status}")
+                raise _refused(f"the image's server answered {response.status}")
             data = bytearray()
             while len(data) <= most_bytes and (piece := response.read1(65536)):  # a byte now and then is not waited for
                 data += piece
                 if time.monotonic() > until:
-                    raise _refused("the picture's server took too long")
+                    raise _refused("the image's server took too long")
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise _refused(f"the picture cannot be fetched ({type(error).__name__})") from error
+            raise _refused(f"the image cannot be fetched ({type(error).__name__})") from error
         finally:
             connection.close()
         if len(data) > most_bytes:
             raise ApiError(413, "the picture is too large", "request_too_large")
         return bytes(data)
-    raise _refused("the picture's url redirects too often")
+    raise _refused("the image's URL redirects too often")
 
 
 async def fetch_all(images: list[bytes | str], settings: ServeSettings) -> list[bytes]:
     """The contents of all image files. Addresses are downloaded. Raises ApiError if this is not allowed, or fails."""
     if any(isinstance(image, str) for image in images) and not settings.allow_remote_images:
-        raise _refused("this server fetches no pictures: send them as data:...;base64,...")
+        raise _refused("this server does not fetch images: send them as data:...;base64,...")
     most = int(settings.max_upload_mb * 1e6)
 
     async def load(image: bytes | str) -> bytes:

@@ -25,14 +25,14 @@ def parse_results(data: bytes) -> list[Result]:
         for page in pages:
             _check(page)
     except MALFORMED as error:
-        raise ApiError(400, "results: not pages as /v1/read answers", "invalid_value", "results") from error
+        raise ApiError(400, "results: not an answer of /v1/read", "invalid_value", "results") from error
     return pages
 
 
 def _check(page: Result) -> None:
     """Raise one of the exceptions in MALFORMED unless a page sent by a client has all that a PDF needs."""
     if not (isinstance(page["document"], int) and isinstance(page["page"], int)):
-        raise TypeError("the place of a page is two integers")
+        raise TypeError("the position of a page must be two integers")
     for line in placed_lines({"result": page}):
         if line.turned not in (0, 90, 180, 270):
             raise ValueError(f"turned by {line.turned}")

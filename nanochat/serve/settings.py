@@ -14,36 +14,36 @@ class ServeSettings:
     """What a server allows. Raises UserError for what contradicts itself."""
 
     host: str = "127.0.0.1"
-    """address to listen on; 0.0.0.0 for every network, then give an API key"""
+    """address to listen on; 0.0.0.0 for all networks, together with an API key"""
     port: int = 8000
     """port to listen on"""
     api_key: str = ""
-    """what clients must send as a bearer token; better given as the environment's NANO_OCR_API_KEY"""
+    """bearer token that clients must send; preferably set as the environment variable NANO_OCR_API_KEY"""
     max_concurrency: int = 16
-    """answers that grow together"""
+    """number of answers generated at the same time"""
     max_queue: int = 64
-    """further requests that may wait; past them the answer is 429"""
+    """number of further requests that may wait; any more are refused with status 429"""
     request_timeout: float = 300.0
-    """seconds for one answer, waiting included, for the arrival of one upload, and for a client to take what is sent"""
+    """limit in seconds for an answer (including waiting), for an upload, and for a client to read the response"""
     max_upload_mb: float = 50.0
-    """largest request"""
+    """size limit of a request"""
     max_megapixels: float = 64.0
-    """largest page or picture: a small file can unfold into gigabytes"""
+    """size limit of a page or image: a small file can decode to gigabytes"""
     max_pages: int = 500
-    """most pages of one request"""
+    """page limit of a request"""
     allow_origin: tuple[str, ...] = ()
-    """other sites whose pages may call this server (CORS)"""
+    """origins of other sites that may call this server (CORS)"""
     allow_remote_images: bool = False
-    """fetch http(s) pictures that a request names; never from private addresses"""
+    """fetch images from http(s) URLs in requests, but never from private addresses"""
 
     def __post_init__(self) -> None:
         for name in ("max_concurrency", "request_timeout", "max_upload_mb", "max_megapixels", "max_pages"):
             if not getattr(self, name) > 0:
-                raise UserError(f"{name} {getattr(self, name)}: give a positive number")
+                raise UserError(f"{name} {getattr(self, name)}: must be a positive number")
         if not 0 <= self.port <= 65535:
-            raise UserError(f"port {self.port}: give one from 0 to 65535")
+            raise UserError(f"port {self.port}: must be from 0 to 65535")
         if self.max_queue < 0:
-            raise UserError(f"max_queue {self.max_queue}: give 0 or more")
+            raise UserError(f"max_queue {self.max_queue}: must be 0 or more")
 
     @property
     def most_pixels(self) -> int:

@@ -58,7 +58,7 @@ def _read_samples(path: Path) -> list[dict[str, str]]:
     copy = f"cp {path.with_name('overfit_dataset.json')} {path}"
     samples = read_json(path, f"make it with `{copy}`, or give another --data_dir")
     if not isinstance(samples, list) or not samples:
-        raise UserError(f"{path} holds no list of samples")
+        raise UserError(f"{path} contains no list of samples")
     for number, sample in enumerate(samples):
         if not isinstance(sample, dict):
             raise UserError(f"{path}: sample number {number} is not an object with id, image, prompt and answer")
@@ -67,5 +67,5 @@ def _read_samples(path: Path) -> list[dict[str, str]]:
             if not isinstance(sample.get(field), str) or not sample[field].strip():
                 raise UserError(f"{where} has no {field}, or an empty one: fill it in or remove the sample")
         if IMAGE_PLACEHOLDER not in sample["prompt"]:
-            raise UserError(f"{where} has a prompt without {IMAGE_PLACEHOLDER}: write it where the picture stands")
+            raise UserError(f"{where} has a prompt without {IMAGE_PLACEHOLDER}: put it where the image goes")
     return samples

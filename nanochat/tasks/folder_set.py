@@ -41,8 +41,8 @@ def _records(folder: Path) -> list[tuple[str, Path, str, str]]:
         return [(s["id"], folder / s["image"], s["answer"], str(s.get("type", "page"))) for s in samples]
     pictures = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in SUFFIXES and p.with_suffix(".txt").is_file()]
     if not pictures:
-        raise UserError(f"{folder} has neither val.json nor pictures with a .txt of the same name beside them")
+        raise UserError(f"{folder} has neither val.json nor images with a .txt file of the same name beside them")
     try:
         return [(p.stem, p, p.with_suffix(".txt").read_text(encoding="utf-8"), "page") for p in pictures]
     except UnicodeDecodeError as error:
-        raise UserError(f"{folder}: a .txt is not UTF-8 ({error})") from error
+        raise UserError(f"{folder}: a .txt file is not UTF-8 ({error})") from error

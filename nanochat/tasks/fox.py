@@ -48,7 +48,7 @@ class Fox(EvalSet):
         name, text = self.pages[index]
         picture = self.folder / PICTURES / name
         if not picture.is_file():
-            raise UserError(f"{picture}: no such file, though {LIST} names it")
+            raise UserError(f"{picture}: no such file, although {LIST} lists it")
         return reading(open_image(picture.read_bytes(), name=str(picture)), text)
 
 

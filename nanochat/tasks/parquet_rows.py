@@ -77,7 +77,7 @@ def find_parquet(source: Path, pattern: str = "*.parquet") -> list[Path]:
     """
     paths = [source] if source.is_file() else sorted(source.rglob(pattern))
     if not paths:
-        raise UserError(f"no parquet file: {source} is no file, and no folder with a file {pattern}")
+        raise UserError(f"no parquet file: {source} is neither a file nor a folder with a file {pattern}")
     return paths
 
 

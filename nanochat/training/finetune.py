@@ -101,7 +101,7 @@ def label_scans(
         )
         labelled.append(found)
         left_out += [f"{scan.name}: {reading}" for reading in missed]
-        print0(f"{scan.name}: {len(found)} of {len(pieces)} pieces of lines found in its transcript")
+        print0(f"{scan.name}: {len(found)} of {len(pieces)} pieces of lines occur in its transcript")
     return labelled, left_out
 
 
@@ -147,8 +147,8 @@ def divide(n: int, seed: int) -> tuple[list[int], list[int]]:
     """(indices of the scans to train on, indices of the held-out scans), of `n`. Raises UserError if `n` is below 2."""
     if n < 2:
         raise UserError(
-            f"fine-tuning needs at least two scans whose lines are found in their transcripts, there is {n or 'none'}: "
-            "left_out.txt in --out has what was read"
+            f"fine-tuning needs at least two scans whose lines occur in their transcripts, but there is {n or 'none'}: "
+            "see left_out.txt in --out"
         )
     order = np.random.default_rng(seed).permutation(n).tolist()
     held = max(1, round(HELD_OUT * n))
@@ -284,7 +284,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
             return
         is_best = comparison.measure(step, trainer.model)
         held, drawn = (comparison.history[-1][name] for name in ("held_out", "drawn"))
-        print0(f"step {step}/{steps} | characters wrong: held-out scans {held:.2%}, drawn lines {drawn:.2%}")
+        print0(f"step {step}/{steps} | character error rate: held-out scans {held:.2%}, synthetic lines {drawn:.2%}")
         if is_best:
             export_model(out, trainer.model, tokenizer, {**meta, "step": step, "finetuned": True})
         comparison.save()
@@ -293,7 +293,7 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     before, best = comparison.before, comparison.best
     if best["step"] == 0:
         raise UserError(
-            f"no step read the held-out scans better than before ({before['held_out']:.2%}): nothing was kept"
+            f"the error rate of the held-out scans never fell below {before['held_out']:.2%}: no model was written"
         )
     return {
         "before": before["held_out"],

@@ -196,7 +196,7 @@ class Learner:
                 values.update({name: like(value, p) for name, value in values.items()})
         if (dense := self.objective.dense) is not None:
             if "dense" not in state:
-                raise UserError("the checkpoint is of a run without dense labels: give --dense-weight=0")
+                raise UserError("the checkpoint comes from a run without dense labels: give --dense-weight=0")
             ours = dense.state_dict()
             dense.load_state_dict({name: like(value, ours[name]) for name, value in state["dense"].items()})
         torch.set_rng_state(state["random"][self.rank % len(state["random"])])

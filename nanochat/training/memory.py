@@ -263,7 +263,7 @@ def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"
     Raises UserError if the page takes more tokens than `seq_len`.
     """
     if ImageLayout((shape.image_size,) * 2, token_size=config.vision.token_size).n_tokens >= shape.seq_len:
-        raise UserError(f"a page of {shape.image_size} pixels takes more than seq_len {shape.seq_len} tokens")
+        raise UserError(f"a page of {shape.image_size} pixels needs more than seq_len = {shape.seq_len} tokens")
     with _shapes_only(device), StorageCount(BLOCK[device]) as count:
         step = _Step(config, shape, device, count)
         for x in (*step.objective.parameters(), *step.objective.buffers()):

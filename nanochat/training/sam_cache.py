@@ -46,7 +46,7 @@ class SamCache:
         self.room = (gigabytes * GB - taken) / get_dist_info()[3]
         self._weights: bytes | None = None
         sam.register_load_state_dict_post_hook(lambda *_: self._forget_weights())
-        print0(f"Features of SAM in {folder}: {taken / GB:.1f} of {gigabytes:g} GB taken")
+        print0(f"Features of SAM in {folder}: {taken / GB:.1f} of {gigabytes:g} GB used")
 
     def _forget_weights(self) -> None:
         self._weights = None
@@ -77,7 +77,7 @@ class SamCache:
                 temporary.write_bytes(_hash(content) + content)
         except UserError as error:  # not a reason to stop training
             self.room = 0
-            print(f"WARNING: {error}: no more features of SAM are stored", flush=True)
+            print(f"WARNING: {error}: no further SAM features are cached", flush=True)
         else:
             self.room -= size
 

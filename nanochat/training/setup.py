@@ -104,7 +104,7 @@ def fit_batch(config: TrainConfig, setup: Setup, dense: bool) -> None:
     if not config.auto_batch:
         return
     if setup.device.type != "cuda":
-        raise UserError("--auto-batch asks how much fits a GPU, and there is none here: give --batch-size")
+        raise UserError("--auto-batch needs a GPU, and there is none: give --batch-size")
     capacity = torch.cuda.get_device_properties(setup.device).total_memory
     stage: Literal[1, 2] = 1 if setup.model.sam_model.pos_embed.requires_grad else 2
     config.batch_size = fitting_batch(config, setup.model.config, stage, capacity, get_dist_info()[3], dense)

@@ -45,61 +45,61 @@ class TrainConfig:
     image_size: int = 0
     """side of a page in pixels, a multiple of 64; 0: the size's own (1024 for d20, 512 for nano)"""
     data_dir: str = "data"
-    """folder with train.json, val.json and the pictures they name"""
+    """folder with train.json, val.json and the images they list"""
     checkpoint_dir: str = "checkpoints"
     """folder that checkpoints are written to"""
     tokenizer_dir: str = "tokenizer"
     """folder with tokenizer.pkl; nano needs none"""
     steps: int = -1
-    """optimizer steps; -1: as many as num_epochs take"""
+    """number of optimizer steps; -1: as many as num_epochs take"""
     num_epochs: int = 1
-    """passes over the training data when steps is -1"""
+    """number of passes over the training data if steps is -1"""
     batch_size: int = 2
-    """samples a process reads at a time; lower it when memory runs out"""
+    """number of samples per process and forward pass; lower it if memory runs out"""
     auto_batch: bool = False
-    """on a GPU: take the largest batch_size that fits its memory by prediction, in place of the one given"""
+    """on a GPU: replace batch_size by the largest that is predicted to fit into its memory"""
     total_batch_size: int = 0
-    """samples an optimizer step is made of, over all processes, by gradient accumulation; 0: batch_size x processes"""
+    """samples per optimizer step, over all processes, by gradient accumulation; 0: batch_size x processes"""
     seq_len: int = 4096
-    """longest sequence in tokens, pictures included; longer ones are cut"""
+    """maximum sequence length in tokens, including images; longer sequences are cut"""
     pack: bool = True
-    """lay a batch's samples end to end in a row where padding would take over a quarter of it; the loss is the same"""
+    """pack the samples of a batch into one row if padding would take more than a quarter; the loss is the same"""
     lr: float | None = None
-    """peak learning rate; by default the stage's own for d20, 1e-3 for nano"""
+    """peak learning rate; by default that of the stage for d20, 1e-3 for nano"""
     optimizer: OptimizerName = "adamw"
-    """adamw, adamw8bit with a quarter of its state (bitsandbytes), or muon for matrices with adamw for the rest"""
+    """adamw, adamw8bit (bitsandbytes, a quarter of the state), or muon for matrices and adamw for the rest"""
     prefix_noise: float = 0.0
-    """share of the answer's tokens that are shown replaced while it is learnt, targets as they are; 0.1 to 0.2 helps
+    """share of the answer's input tokens that are replaced in training, targets unchanged; 0.1 to 0.2 helps with
     long texts"""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay"""
     grad_clip: float = 1.0
-    """largest norm of AdamW's gradients (Muon's have a norm of their own); 0: no clipping"""
+    """maximum norm of AdamW's gradients (Muon normalises its own); 0: no clipping"""
     eval_every: int = 100
     """validate every so many steps, and at the end"""
     save_every: int = 100
     """write a checkpoint every so many steps, and at the end"""
     resume_step: int = -1
-    """go on from this step's checkpoint; -1: start anew"""
+    """continue from the checkpoint of this step; -1: start from step 0"""
     resume: Literal["no", "auto"] = "no"
-    """auto: go on from the newest whole checkpoint, or start anew when there is none"""
+    """auto: continue from the newest complete checkpoint, or start from step 0 if there is none"""
     run: str = "dummy"
-    """wandb's name of the run; dummy: no wandb"""
+    """name of the wandb run; dummy: no wandb"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
     precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "default"
-    """of matrix products; auto: the fastest that a one-second measurement finds accurate; default: auto on CUDA, else
-    float32"""
+    """precision of matrix products; auto: the fastest that a one-second measurement finds accurate; default: auto on
+    CUDA, else float32"""
     recompute: Recompute = "none"
-    """memory for time, blocks computed again in the backward pass: none, sam (SAM's global ones) or all"""
+    """blocks to recompute in the backward pass, to save memory: none, sam (SAM's global blocks) or all"""
     shard: bool = False
     """with several processes: divide weights, gradients and optimizer state among them (FSDP)"""
     compile: bool = False
-    """let torch.compile fuse each block; a minute to start, then faster steps on a GPU, hardly so on a CPU"""
+    """compile each block with torch.compile: takes a minute at the start; faster steps on a GPU, hardly on a CPU"""
     num_workers: int = -1
-    """processes that prepare data; -1: 4 on a GPU, none on a CPU"""
+    """number of processes that prepare data; -1: 4 on a GPU, none on a CPU"""
     seed: int = 42
-    """of weights and data order"""
+    """random seed of weights and data order"""
 
 
 def step_to_resume(config: TrainConfig, stage: int) -> int:
@@ -197,7 +197,9 @@ class Trainer:
         self.steps = self._count_steps()
         self.accumulate = self._accumulation()
         if self.accumulate > 1 and not isinstance(train_loader.plan, FixedPlan):
-            raise UserError("--total-batch-size: of drawn documents each batch is a step; give --batch-size alone")
+            raise UserError(
+                "--total-batch-size cannot be combined with --synth, where each batch is a step: give only --batch-size"
+            )
         self.log = open_log(config, stage)
 
     def _choose_precision(self) -> Precision:
@@ -228,7 +230,7 @@ class Trainer:
             compile_blocks(model)
         objective = Objective(model, dense).to(self.device).train()
         if config.shard and config.optimizer == "adamw8bit":
-            raise UserError("--shard divides the optimizer's state, and 8-bit state cannot be: take --optimizer=adamw")
+            raise UserError("--shard cannot divide 8-bit optimizer state: use --optimizer=adamw")
         sharded = config.shard and dist.is_initialized()
         if sharded:
             shard(objective, model.gpt.blocks)
@@ -243,14 +245,14 @@ class Trainer:
         per_pass = self.config.batch_size * self.world_size
         total = self.config.total_batch_size or per_pass
         if total % per_pass:
-            raise UserError(f"--total-batch-size={total} is no multiple of --batch-size x processes = {per_pass}")
+            raise UserError(f"--total-batch-size={total} is not a multiple of --batch-size x processes = {per_pass}")
         return total // per_pass
 
     def _count_steps(self) -> int:
         if self.config.steps >= 0:
             return self.config.steps
         if len(self.train_loader.data.task) >= ENDLESS:
-            raise UserError("drawn documents have no end: say how many --steps")
+            raise UserError("--synth needs the number of --steps, because synthetic documents never end")
         total = self.config.total_batch_size or self.config.batch_size * self.world_size
         return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
 
@@ -267,12 +269,16 @@ class Trainer:
             return
         meta = read_meta(folder / f"step_{step}.pt")
         if meta["stage"] != self.stage.number:
-            raise UserError(f"{folder}/step_{step}.pt is stage {meta['stage']}'s, this is stage {self.stage.number}")
+            raise UserError(
+                f"{folder}/step_{step}.pt is from stage {meta['stage']}, but this is stage {self.stage.number}"
+            )
         load_into(self.model, folder / f"step_{step}.pt")
         if bool(meta["plan"]) != bool(self.train_loader.plan.state_dict()):
-            raise UserError(f"{folder}/step_{step}.pt is of a run {'with' if meta['plan'] else 'without'} --synth")
+            raise UserError(f"{folder}/step_{step}.pt comes from a run {'with' if meta['plan'] else 'without'} --synth")
         if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
-            raise UserError(f"{folder}/optim_{step} is of --optimizer={kind}, this run's is {self.config.optimizer}")
+            raise UserError(
+                f"{folder}/optim_{step} was written with --optimizer={kind}, but this run uses {self.config.optimizer}"
+            )
         if (parts := folder / f"optim_{step}").is_dir():
             self.learner.load_parts(parts, meta["world_size"])
         else:
@@ -359,7 +365,8 @@ class Trainer:
             self.resume()
         elif newest_step(self.config.checkpoint_dir, 3 - self.stage.number) >= 0:
             print0(
-                f"WARNING: {self.config.checkpoint_dir} holds the other stage's checkpoints: same steps are replaced"
+                f"WARNING: {self.config.checkpoint_dir} contains checkpoints of the other stage: "
+                "those of the same steps will be replaced"
             )
         started, first = time.perf_counter(), self.step
         batches = iter(self.train_loader)

@@ -36,7 +36,7 @@ def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkey
         return 0, capsys.readouterr().err
 
     code, err = run()
-    assert code == 1 and "read in this process" in err and "9 pages: 8 cut, 1 failed" in err
+    assert code == 1 and "reading them in this process" in err and "9 pages: 8 cut, 1 failed" in err
     rows = {(r["source"], r["page"]): r for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
     ocr = OCR(model)
     for i in range(4):
@@ -50,7 +50,7 @@ def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkey
     again = {(r["source"], r["page"]): r["text"] for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
     assert again == {page: r["text"] for page, r in rows.items()}
     code, err = run("--estimate")
-    assert code == 0 and "read in this process" in err
+    assert code == 0 and "reading them in this process" in err
 
 
 @pytest.mark.parametrize(("workers", "pages"), [(1, 1000), (2, 80), (15, 300 / 7)])
@@ -106,7 +106,7 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         [*command, "--resume=True", "--model-workers=1"], capture_output=True, text=True, env=environment
     )
     assert done.returncode == 1, done.stderr
-    assert "4 failed" in done.stderr and "pages a minute" in done.stderr and "1 failed: an empty file" in done.stderr
+    assert "4 failed" in done.stderr and "pages per minute" in done.stderr and "1 failed: an empty file" in done.stderr
     rows = pq.read_table(out / "pages.parquet").to_pylist()
     assert Counter((row["source"], row["page"]) for row in rows) == Counter(expected)
     assert pages_done() == len(expected)
@@ -122,7 +122,7 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         (("batch", "{in}", "--out", "/dev/full/x"), "cannot write to /dev/full"),
         (("batch", "s3://no-such-bucket-of-ours/x", "--out", "{in}/out"), "s3://no-such-bucket-of-ours/x: "),
         (("batch", "--out", "{in}/out"), "nothing to read"),
-        (("batch", "{in}", "--out", "{in}/out", "--model-workers=0"), "give at least 1"),
+        (("batch", "{in}", "--out", "{in}/out", "--model-workers=0"), "must be at least 1"),
         (("batch", "{in}", "--out", "{in}/out", "--checkpoint=no/such.pt"), "no such checkpoint"),
         (("batch", "{in}", "--out", "{in}/out", "--prompt=Read it."), "a prompt needs one <image>"),
         (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),

@@ -47,7 +47,7 @@ def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:
     found = estimate(files, lambda some: 3 * len(some), lambda *_: iter(rows), 4, 0.9, tmp_path, Clock())
     assert found == CostEstimate(300, 15_000, 300 * 2 / 4 / 3600, 4, 0.9) == read_estimate(tmp_path)
     assert str(found).endswith("a million pages: 556 worker-hours or 500.00 in cost")
-    with pytest.raises(UserError, match="nothing could be read of a sample of 16 files"):
+    with pytest.raises(UserError, match="no page in a sample of 16 files could be read"):
         estimate(files, len, lambda *_: iter([row(1.0, None)]), 1, 0.0, tmp_path, Clock())
 
 
@@ -89,6 +89,6 @@ def test_the_end_says_what_it_was(tmp_path: Path) -> None:
         tally.add(InputPage(Source(name), 1, PageState.FAILED, why), None)
     tally.add(InputPage(Source("c.pdf"), 7, PageState.FAILED, "c.pdf, page 7: broken (bad xref)"), None)
     first, encrypted, broken, expected, was = tally.report(settings).splitlines()
-    assert first == "6.0 pages a minute, 2 loops caught"
+    assert first == "6.0 pages per minute, 2 loops stopped"
     assert (encrypted, broken) == ("2 failed: it is encrypted: give its --password", "1 failed: broken")
-    assert expected.startswith("expected: 4 pages, 28 tokens") and was.startswith("it was: 6 pages, 30 tokens")
+    assert expected.startswith("expected: 4 pages, 28 tokens") and was.startswith("actual: 6 pages, 30 tokens")

@@ -64,5 +64,5 @@ def test_a_place_that_is_not_there(address: str, words: str) -> None:
 
 def test_a_folder_without_documents(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
-    with pytest.raises(UserError, match="no picture, PDF, tar or parquet file there"):
+    with pytest.raises(UserError, match="contains no image, PDF, tar or parquet file"):
         find_files([str(tmp_path)])

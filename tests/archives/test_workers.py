@@ -78,7 +78,7 @@ def test_a_machine_too_busy_for_ray_is_one_line(monkeypatch: pytest.MonkeyPatch)
         raise Exception("The current node timed out during startup.")
 
     monkeypatch.setattr(ray, "init", fail)
-    with pytest.raises(UserError, match=r"Ray does not start on this machine \(The current node timed out"):
+    with pytest.raises(UserError, match=r"Ray cannot be started on this machine \(The current node timed out"):
         with ray_running(""):
             pass
     with pytest.raises(UserError, match=r"no Ray cluster at auto .* RAY_AUTH_MODE"):
@@ -96,4 +96,4 @@ def test_gpus_that_are_not_there_are_one_line(tmp_path: Path, model: Path, monke
     monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments, "--gpus", "1"])
     with pytest.raises(SystemExit) as stop:
         cli.main()
-    assert stop.value.code == 2 and capsys.readouterr().err == "error: --gpus 1: there are 0\n"
+    assert stop.value.code == 2 and capsys.readouterr().err == "error: --gpus 1: only 0 available\n"

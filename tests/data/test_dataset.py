@@ -196,7 +196,7 @@ def test_missing_and_single_and_broken_shards_say_what_to_do(tmp_path: Path):
     with pytest.raises(UserError, match=r"python -m nanochat\.dataset -n 2 -w 2"):
         list_parquet_files(tmp_path)
     write_shards(tmp_path, ["a"])
-    with pytest.raises(UserError, match="get a second with -n 2"):
+    with pytest.raises(UserError, match="download a second with -n 2"):
         list(parquets_iter_batched("train", data_dir=tmp_path))
     with pytest.raises(UserError, match="train and val, not 'test'"):
         list(parquets_iter_batched("test", data_dir=tmp_path))

@@ -221,7 +221,7 @@ def test_where_memory_runs_out_the_batch_is_halved(
     expected = backend.encode(images)
     session = backend._encoder
     monkeypatch.setattr(backend, "_encoder", LittleMemory(session, 3))
-    with pytest.warns(UserWarning, match="not enough memory for 4 views at one time: going on with 2"):
+    with pytest.warns(UserWarning, match="not enough memory for 4 views at a time: continuing with 2"):
         found = backend.encode(images)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)

@@ -198,8 +198,8 @@ def test_rows_stop_at_the_context() -> None:
     ("prompt", "options", "message"),
     [
         ([], {"max_tokens": 3}, "empty prompt"),
-        ([1] * 6, {}, "6 tokens and the model was made for 6"),
-        ([1] * 60, {"max_tokens": 3}, "60 tokens and the model reaches 60"),
+        ([1] * 6, {}, "6 tokens, but the model supports 6"),
+        ([1] * 60, {"max_tokens": 3}, "60 tokens, but the model supports 60"),
         ([1], {"max_tokens": 0}, "max_tokens 0"),
         ([IMAGE], {}, "1 image tokens, its pictures take 0"),
     ],

@@ -58,7 +58,7 @@ def test_the_text_layer_is_the_truth(pdf):
 def test_what_is_no_truth_is_an_error(pdf, tmp_path):
     whole = pdf.read_bytes()
     (tmp_path / "broken.pdf").write_bytes(re.sub(rb"/Kids ?\[ ?(\d+)", rb"/Kids [ 99", whole))
-    with pytest.raises(UserError, match=r"page 1 is broken.*leave it out with --pages"):
+    with pytest.raises(UserError, match=r"page 1 is damaged.*exclude it with --pages"):
         PdfPages(tmp_path / "broken.pdf")
     with pytest.raises(UserError, match="no text layer on 1 pages"):
         PdfPages(pdf, pages=Selection("2"))

@@ -99,7 +99,7 @@ def test_beams_and_samples_keep_their_pictures(folder: Path) -> None:
         alone = processor(images=PICTURES[i], text=PROMPT)
         found = theirs.generate(**alone, num_beams=3, max_new_tokens=10)[:, alone["input_ids"].size(1) :]
         assert found[0].tolist() == together[i].tolist()
-    with pytest.raises(ValueError, match="one picture each"):
+    with pytest.raises(ValueError, match="exactly one image per prompt"):
         theirs.generate(**processor(images=PICTURES[:2], text="<image><image>"), num_beams=2, max_new_tokens=2)
 
 

@@ -159,7 +159,7 @@ def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
         torch.testing.assert_close(weight, ((halves[0] + halves[1]) / 2).half().float(), rtol=1e-3, atol=1e-7)
     wider = copy.deepcopy(first)
     wider.config = dataclasses.replace(first.config, image_token_id=3)
-    with pytest.raises(UserError, match="not of one shape"):
+    with pytest.raises(UserError, match="have different shapes"):
         average_into(first, wider)
 
 

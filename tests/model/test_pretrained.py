@@ -165,7 +165,7 @@ def test_unreadable_sources_end_in_one_line(hub_sam: SamModel, tmp_path: Path, m
 
 
 def test_what_is_no_gpt_is_refused(hub_clip: CLIPModel, tmp_path: Path):
-    with pytest.raises(UserError, match="is no nanochat GPT"):
+    with pytest.raises(UserError, match="is not a nanochat GPT"):
         load_gpt(GPT(GPTConfig(64, 96, 1, 1, 1, 64)), tmp_path / "clip")
 
 

@@ -25,7 +25,7 @@ def rows(*header: str) -> list[list[str]]:
 def floors() -> dict[str, int]:
     """File or folder, from the repository's root -> floor, as the table says."""
     found: dict[str, int] = {}
-    for floor, files, _ in rows("floor"):
+    for floor, files, _ in rows("layer"):
         for name in re.findall(r"`([^`]+)`", files):
             path = name if name in ("scripts/", "dev/") else f"nanochat/{name}"
             assert path not in found, f"{path} stands on two floors"

@@ -88,7 +88,7 @@ def test_links_lead_somewhere(path: Path):
         if "://" in link:
             continue
         target, _, anchor = link.partition("#")
-        file = path.parent / target
+        file = path.parent / target if target else path
         assert file.exists(), f"{path.name} links to {link}"
         if anchor:
             headings = re.findall(r"^#+ (.*)$", file.read_text(encoding="utf-8"), re.MULTILINE)

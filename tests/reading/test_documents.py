@@ -223,7 +223,7 @@ def test_what_a_run_writes_into_a_folder_is_not_read_from_it(tmp_path: Path) -> 
 
 def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
-    with pytest.raises(UserError, match="nothing came on standard input"):
+    with pytest.raises(UserError, match="standard input is empty"):
         find_sources(["-"])
 
 

@@ -254,7 +254,7 @@ def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) 
     ):
         with pytest.raises(UserError, match=said):
             reader.read(wrong)
-    with pytest.raises(UserError, match="has 2 pages, none of them among 7"):
+    with pytest.raises(UserError, match="has 2 pages, none of which is in 7"):
         reader.read(pdf, pages="7")
 
 

@@ -129,7 +129,7 @@ def test_what_makes_no_sense_is_one_line(read, flags: list[str], words: list[str
 def test_no_file_and_no_output(read, monkeypatch: pytest.MonkeyPatch) -> None:
     one_line(read(), "nano-ocr read FILE")
     monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
-    one_line(read("-"), "nothing came on standard input")
+    one_line(read("-"), "standard input is empty")
 
 
 def test_odd_pictures_are_pages_like_others(read) -> None:
@@ -145,7 +145,7 @@ def test_odd_pictures_are_pages_like_others(read) -> None:
 
 def test_a_mode_that_was_not_learnt_is_warned_of(read) -> None:
     code, _, err = read("a.png", "--mode=gundam")
-    assert code == 0 and err.count("warning: this checkpoint was trained with views in mode square, not gundam") == 1
+    assert code == 0 and err.count("warning: this model was trained with views in mode square, not gundam") == 1
 
 
 def test_markdown_is_asked_of_who_was_taught_it(read, checkpoint: Path) -> None:
@@ -161,7 +161,7 @@ def test_markdown_is_asked_of_who_was_taught_it(read, checkpoint: Path) -> None:
         assert asked("taught", "--format=md") == PROMPTS["markdown"]
         assert asked("told", "--format=md", "--task=free") == asked("text") == PROMPTS["free"]
         warned = [read("a.png", f"--task={task}")[2] for task in ("markdown", "figure")]
-        assert ["was taught free, markdown, not figure" in text for text in warned] == [False, True]
+        assert ["was trained on free, markdown, not figure" in text for text in warned] == [False, True]
     finally:
         meta.write_text(before)
 
@@ -209,7 +209,7 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
 
     monkeypatch.setattr("nanochat.reading.ocr.OCR.read_many", interrupt)
     code, _, err = read("a.png", "--out=out")
-    assert code == 130 and "go on with --resume" in err and err.endswith("interrupted\n")
+    assert code == 130 and "continue with --resume" in err and err.endswith("interrupted\n")
 
 
 def test_several_inputs_are_no_one_pdf(read) -> None:

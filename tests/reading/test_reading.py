@@ -204,7 +204,7 @@ def test_another_file_of_the_same_name_is_not_written_over(tmp_path: Path) -> No
         (tmp_path / folder).mkdir()
     first, second = tiff(tmp_path / "one/a.tif", [1]), tiff(tmp_path / "two/a.tif", [2])
     run(tmp_path / "out", [first], Reader())
-    with pytest.raises(UserError, match=r"a\.txt is there already, and not from .*two"):
+    with pytest.raises(UserError, match=r"a\.txt already exists and is not from .*two"):
         run(tmp_path / "out", [second], Reader(), resume=True)
     assert (tmp_path / "out/a.txt").read_text() == "grey 1\n"
 
@@ -229,12 +229,12 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
     file, folder = tiff(tmp_path / "a.tif", [1]), tmp_path / "out"
     folder.mkdir()
     (folder / "a.txt").write_text("mine")
-    with pytest.raises(UserError, match=r"a\.txt is there already"):
+    with pytest.raises(UserError, match=r"a\.txt already exists"):
         run(folder, [file], Reader())
     assert (folder / "a.txt").read_text() == "mine"
     (folder / "a.txt").unlink()
     run(folder, [file], Reader())
-    with pytest.raises(UserError, match="is of an earlier run: go on with --resume"):
+    with pytest.raises(UserError, match="is from an earlier run: continue with --resume"):
         run(folder, [file], Reader())
     with pytest.raises(UserError, match=r"with other settings \(checkpoint\): choose another"):
         Ledger(folder / "ledger.jsonl", {"checkpoint": "other"}, resume=True)

@@ -193,7 +193,7 @@ def test_a_batch_too_large_for_memory(monkeypatch, capsys):
 
 def test_a_checkpoint_of_the_other_stage(place, monkeypatch, capsys):
     nano_checkpoint(place / "checkpoints")
-    one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume_step=5"), "stage 1's, this is stage 2")
+    one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume_step=5"), "but this is stage 2")
 
 
 def test_stage_two_without_an_encoder(place, monkeypatch, capsys):

@@ -92,7 +92,7 @@ def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
     for a, b in zip(whole.model.parameters(), second.model.parameters()):
         assert torch.equal(a, b)
     other = {"adamw": "muon", "adamw8bit": "adamw", "muon": "adamw"}[optimizer]
-    with pytest.raises(UserError, match=f"--optimizer={optimizer}, this run's is {other}"):
+    with pytest.raises(UserError, match=f"--optimizer={optimizer}, but this run uses {other}"):
         tiny_trainer(task, tmp_path / "cut", optimizer=other, resume_step=3).run()
 
 
@@ -192,7 +192,7 @@ def test_state_of_8_bits_learns_as_state_of_32_does_and_is_as_small_as_predicted
 
 
 def test_state_of_8_bits_is_not_divided(tmp_path):
-    with pytest.raises(UserError, match="8-bit state cannot be"):
+    with pytest.raises(UserError, match="cannot divide 8-bit optimizer state"):
         tiny_trainer(documents(tmp_path / "data"), tmp_path, optimizer="adamw8bit", shard=True)
 
 
