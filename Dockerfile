@@ -1,16 +1,29 @@
 # The server on a CPU, with nano's weights inside: docker compose up, then http://localhost:8000
-FROM python:3.12-slim
+FROM python:3.12-slim AS build
 
 COPY --from=ghcr.io/astral-sh/uv:0.9 /uv /usr/local/bin/uv
 WORKDIR /app
-ENV UV_COMPILE_BYTECODE=1 UV_NO_CACHE=1 PATH=/app/.venv/bin:$PATH
+ENV UV_NO_CACHE=1 UV_PYTHON_DOWNLOADS=never
 
-# The libraries first: they change less often than the code. Only those of reading and serving; ONNX Runtime runs the model.
-COPY pyproject.toml README.md LICENSE ./
-RUN uv venv && uv pip install -r pyproject.toml --extra serve
+# The libraries first: they change less often than the code. Only those of reading and serving, as in uv.lock.
+COPY pyproject.toml uv.lock README.md LICENSE CHANGELOG.md ./
+RUN uv sync --frozen --no-default-groups --extra serve --no-install-project
 COPY nanochat nanochat
 COPY models models
-RUN uv pip install --no-deps -e . && useradd --uid 1000 reader
+RUN uv sync --frozen --no-default-groups --extra serve --no-editable
+
+# What the server never opens, 50 MB: tests, tools, headers, and ONNX Runtime's library for C programs.
+RUN cd .venv/lib/python3.12/site-packages \
+    && rm -r onnxruntime/transformers onnxruntime/tools onnxruntime/quantization onnxruntime/datasets \
+             onnxruntime/capi/libonnxruntime.so.* \
+    && find numpy -type d -name tests -prune -exec rm -r {} + \
+    && find . -name '*.pyi' -delete -o -name '*.a' -delete
+
+# What was installed, without uv and the sources.
+FROM python:3.12-slim
+COPY --from=build /app/.venv /app/.venv
+ENV PATH=/app/.venv/bin:$PATH
+RUN useradd --uid 1000 reader
 
 USER reader
 EXPOSE 8000

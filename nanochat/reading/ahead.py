@@ -87,6 +87,16 @@ def _load(place: Place) -> Image.Image | str:
     return _opener.load(place)
 
 
+def _submit(pool: ProcessPoolExecutor, place: Place) -> "Future[Image.Image | str]":
+    """Have a process of the pool open a page.
+
+    Python 3.12 and later warn of forks of a process with threads. A worker takes no lock that a thread may have held.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
+        return pool.submit(_load, place)
+
+
 class _Workers:
     """Processes that open pages; where there are none, pages are opened here, each when it is asked for.
 
@@ -108,10 +118,10 @@ class _Workers:
             return lambda: self.here.load(place)
         self.pool = self.pool or self._start(self.n)
         try:
-            future = self.pool.submit(_load, place)
+            future = _submit(self.pool, place)
         except BrokenProcessPool:
             self.pool = self._start(self.n)
-            future = self.pool.submit(_load, place)
+            future = _submit(self.pool, place)
         return lambda: self._result(future, place)
 
     def _result(self, future: "Future[Image.Image | str]", place: Place) -> Image.Image | str:
@@ -120,7 +130,7 @@ class _Workers:
         except BrokenProcessPool:  # a process died, of this page or of one beside it
             try:
                 with self._start(1) as alone:
-                    return alone.submit(_load, place).result()
+                    return _submit(alone, place).result()
             except BrokenProcessPool:
                 name = self.arguments[0][place[0]].name
                 return f"{name}, page {place[1]}: the process that opened it died (too little memory, or a broken file)"

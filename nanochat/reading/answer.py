@@ -4,7 +4,7 @@
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
 from typing import Any
@@ -26,7 +26,7 @@ from nanochat.reading.blocks import cut_blocks
 from nanochat.reading.ink_audit import room
 from nanochat.reading.page import Page
 from nanochat.reading.reread import PieceAnswer, keep_surer, unsure_pieces
-from nanochat.reading.shown import Shown
+from nanochat.reading.shown import Shown, few_lines, together
 from nanochat.tokenizer import RustBPETokenizer
 
 LINE_TOKENS = 200  # longest answer about one line: twice what 512 pixels hold
@@ -65,6 +65,8 @@ class Answerer:
     """find the boxes of the lines of whole views by one more pass over each answer"""
     reread: bool
     """read lines that the model was not sure of again, larger"""
+    on_lines: Callable[[Shown, list[Generation]], None] | None = None
+    """called with the final answers about every few lines, in their order, of a picture that is read alone"""
 
     def show(self, picture: Image.Image, lines: list[Line], mode: str) -> Shown:
         """The views of an RGB picture with these lines in a mode. Raises UserError as `get_mode` does."""
@@ -84,9 +86,7 @@ class Answerer:
         if not shown:
             return []
         started = time.perf_counter()
-        answers = self._ask_about([which.views for which in shown], ask, bool(shown[0].pieces))
-        if self.reread:
-            shown, answers = self._reread(shown, pictures, answers, ask)
+        shown, answers = self._answers(shown, pictures, ask)
         spent = (time.perf_counter() - started) / max(1, sum(len(which.views) for which in shown))  # for each view
         pages = []
         for which, picture, own in zip(shown, pictures, answers, strict=True):
@@ -97,6 +97,25 @@ class Answerer:
                 page.seconds += time.perf_counter() - started
             pages.append(page)
         return pages
+
+    def _answers(
+        self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask
+    ) -> tuple[list[Shown], list[list[Generation]]]:
+        """What is shown of each picture and the answers about it; of a line that is read twice, the surer reading."""
+        if self.on_lines is not None and len(shown) == 1 and shown[0].pieces:
+            parts = []
+            for few in few_lines(shown[0]):
+                (part,), (own,) = self._answers_together([few], pictures, ask)
+                self.on_lines(part, own)
+                parts.append((part, own))
+            return [together([part for part, _ in parts])], [[answer for _, own in parts for answer in own]]
+        return self._answers_together(shown, pictures, ask)
+
+    def _answers_together(
+        self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask
+    ) -> tuple[list[Shown], list[list[Generation]]]:
+        answers = self._ask_about([which.views for which in shown], ask, bool(shown[0].pieces))
+        return self._reread(shown, pictures, answers, ask) if self.reread else (list(shown), answers)
 
     def _ask_about(
         self, views: Sequence[list[ImageViews]], ask: Ask, are_pieces: bool, again: bool = False

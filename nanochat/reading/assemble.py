@@ -1,6 +1,6 @@
 """A page from the answers about its views: text, lines with boxes, probabilities, and how the reading ended."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
@@ -26,19 +26,17 @@ def assemble(
 
     `seconds`: the time the model took for all views. The lines of a whole view have no boxes yet.
     """
-    texts = [tokenizer.decode(answer.tokens) for answer in answers]
     grounded: list[Block] = []
     unclear = 0
     if shown.blocks:
         lines, unclear = block_lines(shown.blocks, answers, tokenizer)
         text = "\n".join(line.text for line in lines)
     elif shown.pieces:
-        left_out = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
-        texts = ["" if out else text for text, out in zip(texts, left_out)]
-        text, unclear = join(texts, shown.pieces), sum(left_out)
+        texts, unclear = piece_texts(answers, tokenizer)
+        text = join(texts, shown.pieces)
         lines = piece_lines(shown.pieces, texts, answers)
     else:
-        text, grounded = parse_grounding(texts[0], *picture.size)
+        text, grounded = parse_grounding(tokenizer.decode(answers[0].tokens), *picture.size)
         rows = token_rows(answers[0], tokenizer) if not grounded else []
         lines = [_line(row, None, [answers[0].probabilities[i] for i in tokens]) for row, tokens in rows]
     probabilities = [p for answer in answers for p in answer.probabilities]
@@ -63,6 +61,13 @@ def _status(stopped: str, answers: Iterable[Generation]) -> PageState:
     if stopped != "end":
         return PageState.LOOPED if stopped == "loop" else PageState.CUT
     return PageState.REPAIRED if any(answer.repaired for answer in answers) else PageState.OK
+
+
+def piece_texts(answers: Sequence[Generation], tokenizer: RustBPETokenizer) -> tuple[list[str], int]:
+    """(the text of each piece of a line, empty where it is left out as too unclear; how many are left out)."""
+    texts = [tokenizer.decode(answer.tokens) for answer in answers]
+    left_out = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
+    return ["" if out else text for text, out in zip(texts, left_out)], sum(left_out)
 
 
 def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]) -> list[TextLine]:

@@ -22,10 +22,12 @@ ALIKE = 1.2  # times as tall at most, in one block
 ROUNDING = 1.5  # px by which heights of the same type may differ besides
 EDGE = 0.7  # type heights: how far lines that begin at one place may differ; more is an indent
 OUTSIDE = 2.0  # type heights by which a line that begins left of a block, or ends right of it, is no part of it
+WIDEST_INDENT = 3.0  # type heights: of a paragraph's first line
 APART = 1.0  # type heights between two stretches of one line: it is a row of a table, and no prose
 NARROW, WIDE = 25, 45  # characters a line of prose in a narrow column, if nearly all are letters; and of any other
 LETTERS = 0.8  # of what prose consists of, spaces left out
 LARGER, LARGE = 1.2, 1.4  # times the type of the text: a heading if it may be one; and whatever it says
+RATHER_LARGER = 1.15  # times the type of the text: a heading, if it stands alone over text or a table
 BOLDER = 1.17  # times as thick strokes as the text's: a heading, if it stands alone
 SAME_LEVEL = 1.18  # times as large type: headings of one level
 LONGEST_HEADING = 3  # lines
@@ -85,6 +87,11 @@ def _is_below(block: list[_Line], line: _Line) -> bool:
     centred = abs(left + right - line.box[0] - line.box[2]) < 2 * high
     sticks_out = line.box[0] < left - OUTSIDE * high or line.box[2] > right + 2 * OUTSIDE * high
     strokes = sorted((above.stroke_width, line.stroke_width))
+    is_item, are_items = _ITEM.match(line.text) is not None, _ITEM.match(block[0].text) is not None
+    begins_list = is_item and not are_items and line.box[0] > left + EDGE * high
+    ends_list = are_items and not is_item and line.box[0] < left - EDGE * high
+    if begins_list or ends_list:
+        return False
     return (
         high < ALIKE * low + ROUNDING
         and 0 < line.middle - above.middle < PITCH * high
@@ -128,6 +135,8 @@ def _flows(above: _Line, line: _Line, left: float, right: float) -> bool:
     """Whether a line goes on with the sentence of the one above, in a block that reaches from left to right."""
     inset = above.box[0] - left, right - above.box[2]
     centred = min(inset) > EDGE * above.height and abs(inset[0] - inset[1]) < EDGE * above.height
+    if inset[0] < WIDEST_INDENT * above.height and line.box[0] - left < EDGE * above.height:
+        centred = False  # the indented first line of a paragraph
     if (
         above.is_row
         or line.is_row
@@ -241,6 +250,11 @@ class _Body:
     has_prose: bool
 
 
+def _is_apart(above: _Line, line: _Line) -> bool:
+    """Whether a line stands clearly below the one above, or beside it as the top of a column does."""
+    return not 0 < line.middle - above.middle < PITCH * max(above.height, line.height)
+
+
 def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
     """The level of each block that is a heading, 1 to 6: by its number, else by the size of its type."""
     sizes: dict[int, float] = {}
@@ -249,13 +263,18 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
         below = blocks[i + 1] if i + 1 < len(blocks) else []
         larger = size > LARGER * body.height + ROUNDING / 2
         bolder = body.stroke_width > 0 and min(line.stroke_width for line in block) > BOLDER * body.stroke_width
-        stands_over_text = bool(below) and not below[0].is_row and body.has_prose and not _ITEM.match(block[0].text)
+        above = blocks[i - 1] if i else []
+        is_alone = len(block) == 1 and (not above or _is_apart(above[-1], block[0]))
+        stands_over_text = (
+            bool(below) and body.has_prose and not _ITEM.match(block[0].text) and (is_alone or not below[0].is_row)
+        )
         if size > LARGE * body.height and len(block) <= LONGEST_HEADING and not any(line.is_row for line in block):
             sizes[i] = size
         if i in sizes or not _may_be_heading(block) or not (larger or stands_over_text):
             continue
         numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
-        if larger or bolder or numbered or _introduces(block, below, blocks[i - 1] if i else [], i - 1 in sizes):
+        rather_larger = is_alone and size > RATHER_LARGER * body.height + ROUNDING / 2
+        if larger or bolder or rather_larger or numbered or _introduces(block, below, above, i - 1 in sizes):
             sizes[i] = max(size, body.height)
     tallest: list[float] = []  # of each level
     for size in sorted(sizes.values(), reverse=True):

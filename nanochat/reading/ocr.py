@@ -5,7 +5,7 @@ The facade chooses the modes to show a page in and turns pages that lie on their
 """
 
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from PIL import Image
 
-from nanochat.engine import Engine
+from nanochat.engine import Engine, Generation
 from nanochat.engine.generator import Generator
 from nanochat.engine.loading import load_reader
 from nanochat.errors import UserError
@@ -31,7 +31,7 @@ from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
-from nanochat.reading.shown import Lined
+from nanochat.reading.shown import Lined, Shown
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import TRUSTED
 from nanochat.threads import adapt_threads
@@ -124,6 +124,7 @@ class OCR:
         self.vision = self.model.config.vision
         self.locate_lines = locate_lines and loaded.by_torch  # graphs do not tell where they look
         self.reread, self.turn = reread, turn
+        self.on_lines: Callable[[Shown, list[Generation]], None] | None = None  # as in `Answerer`
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
         self.own_mode, *_ = self.taught = learnt_modes(self.meta, self.vision)
         self.mode = self._check_mode(mode or self.own_mode)
@@ -209,7 +210,7 @@ class OCR:
         """The part that reads pictures in one given mode, with the present settings."""
         return Answerer(
             self.generator, self.tokenizer, self.vision, self.precision, self.device, self.batch_size,
-            self.max_vision_tokens, self.locate_lines, self.reread,
+            self.max_vision_tokens, self.locate_lines, self.reread, self.on_lines,
         )  # fmt: skip
 
     def _read_batch(self, lined: list[Lined], ask: Ask) -> list[Page]:

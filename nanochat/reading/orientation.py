@@ -58,9 +58,13 @@ def in_doubt(page: Page) -> bool:
     """Whether it is worth looking at the page the other ways."""
     if page.mean_probability < DOUBT:
         return True
-    boxes = [line.box for line in page.lines if line.box]
+    return covers_little([line.box for line in page.lines if line.box], (page.width, page.height))
+
+
+def covers_little(boxes: list[Box], size: tuple[int, int]) -> bool:
+    """Whether lines with these boxes leave a page of `size` (width, height) nearly empty; False for a small picture."""
     covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
-    return covered < BARE * page.width * page.height and min(page.width, page.height) >= SIDE
+    return covered < BARE * size[0] * size[1] and min(size) >= SIDE
 
 
 def best_turn(lying: Sight, turned: dict[int, Sight]) -> int:

@@ -1,6 +1,7 @@
 """One picture as it is shown to a model in one mode: as a whole, or cut into pieces."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 
 from PIL import Image
 
@@ -9,6 +10,8 @@ from nanochat.lines.cut import Piece
 from nanochat.lines.layout import Line
 from nanochat.modes import Mode
 from nanochat.reading.blocks import PageBlock
+
+FEW_VIEWS = 4  # of lines that are read together where the text is shown as it grows
 
 
 @dataclass(frozen=True)
@@ -42,3 +45,24 @@ class Shown:
     def n_tokens(self) -> int:
         """Vision tokens of all views that were read, kept or not."""
         return sum(view.layout.n_tokens for view in self.views) + self.spare_vision_tokens
+
+
+def few_lines(shown: Shown) -> list[Shown]:
+    """A picture in mode `lines` as parts of a few whole lines each, in their order, with FEW_VIEWS views or more."""
+    starts = [0]
+    for i, (piece, before) in enumerate(zip(shown.pieces[1:], shown.pieces), 1):
+        if piece.row != before.row and i - starts[-1] >= FEW_VIEWS:
+            starts.append(i)
+    ends = [*starts[1:], len(shown.pieces)]
+    return [replace(shown, views=shown.views[a:b], pieces=shown.pieces[a:b]) for a, b in zip(starts, ends)]
+
+
+def together(parts: Sequence[Shown]) -> Shown:
+    """The parts of a picture as one."""
+    return replace(
+        parts[0],
+        views=[view for part in parts for view in part.views],
+        pieces=[piece for part in parts for piece in part.pieces],
+        spare_vision_tokens=sum(part.spare_vision_tokens for part in parts),
+        spare_tokens=sum(part.spare_tokens for part in parts),
+    )

@@ -16,18 +16,27 @@ GUTTER, FINE = 0.55, 0.3  # narrowest paper between two columns, and where it go
 MANY = 6  # lines
 OWN = 0.7  # least gap of a line where it goes from one column to the next,
 NUMBERS = 0.35  # between two numbers,
+NARROW = 0.35  # and between two cells of a row that has wider gaps,
 CLEAR = 0.9  # and from which on it is one also in a line of much wider gaps
 FARTHEST = 3.2  # from one line of a table to the next
 LEVEL = 0.6  # from a line to one beside it, in another column, that counts as the same row
 TIGHT = 1.45  # from one line of a cell to the next
 CLEARER = 1.25  # times as far from row to row as from line to line, where cells have several lines
+SPARSE = 3  # a column has words in one of so many lines at least, or clear gutters
 EXCEPTIONS = 5  # of so many lines one may cross a gutter
 PROSE_LINES, PROSE_WORDS = 6, 6  # of a column that is no column of a table: lines, and words of half of them
 SPACES, WIDEST_UNIT = 2.2, 1.5  # units a space is at least; and heights of the type that a unit is at most
+LARGER = 1.12  # times the type of a table: a line below it is a heading
+SET_APART = (
+    1.2  # times the widest distance between lines of a table: what follows is not part of it, if it looks otherwise
+)
 HEADS = 3  # lines above a table that may belong to it
 SPANNING = 0.7  # of the table's width: what a line without columns between its rows, a subtitle, does not exceed
 
 _NUMBER = re.compile(r"[-+(~<>]*[$€£¥]? ?\d[\d.,'%:/ -]*[)%]?(?: ?[A-Za-z€$£]{1,3})?|[-–—]")
+_DATE = re.compile(r"\d{1,2}[ .-]?[A-Za-z]{3,9}[ .,-]*\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}")  # 3 May 2021, May 3, 2021
+_BULLET = re.compile(r"[-*+•◦▪–]")
+_CURRENCY = re.compile(r"[$€£¥]|EUR|USD|GBP|CHF|CAD|AUD|JPY|RM|Rs\.?|kr\.?")
 ITEM = re.compile(r"(?:[-*+•◦▪–]|\(?\d{1,2}[.)]|\(?[a-z]\))")  # what begins an item of a list
 
 
@@ -96,7 +105,7 @@ class Table:
 
 def is_number(text: str) -> bool:
     """Whether a cell is a number, an amount, a date, or a dash in the place of one."""
-    return _NUMBER.fullmatch(text) is not None
+    return _NUMBER.fullmatch(text) is not None or _DATE.fullmatch(text) is not None
 
 
 Gutter = tuple[float, float]
@@ -117,9 +126,26 @@ def _gutters(rows: list[Row]) -> list[Gutter]:
     least = (FINE if len(rows) >= MANY else GUTTER) * height
     found = [(left + a, left + b) for a, b in edges.reshape(-1, 2) if b - a >= least]
     few = len(rows) // EXCEPTIONS
-    return [
+    used = [
         g for g in found if sum(_uses(row, g) for row in rows) >= 2 and sum(_crosses(row, g) for row in rows) <= few
     ]
+    return _without_stray_columns(rows, used) if len(rows) > 2 else used
+
+
+def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutter]:
+    """Gutters without those that part words of a column by chance: the narrower one beside a column of few words."""
+    kept = list(gutters)
+    height = float(np.median([row.unit or row.height for row in rows]))
+    i = 0
+    while i + 1 < len(kept):
+        (_, left), (right, _) = kept[i : i + 2]
+        n_rows = sum(any(2 * left < word.left + word.right < 2 * right for word in row.words) for row in rows)
+        widths = [b - a for a, b in kept[i : i + 2]]
+        if n_rows > 1 and (n_rows * SPARSE >= len(rows) or min(widths) >= CLEAR * height):
+            i += 1
+        else:
+            del kept[i + widths.index(min(widths))]
+    return kept
 
 
 def _uses(row: Row, gutter: Gutter) -> bool:
@@ -133,6 +159,9 @@ def _uses(row: Row, gutter: Gutter) -> bool:
     gap = (first.left - last.right) / (row.unit or row.height)
     if is_number(last.text) and is_number(first.text):
         return gap >= NUMBERS
+    shared = min(first.left, gutter[1]) - max(last.right, gutter[0])
+    if row.widest_gap >= APART and gap >= NARROW and 2 * shared >= gutter[1] - gutter[0]:
+        return True  # a row whatever this gap is, and the gap is where the other rows have theirs
     return gap >= OWN and (gap >= CLEAR or 2 * gap >= row.widest_gap)
 
 
@@ -146,6 +175,20 @@ def _follows(above: Row, row: Row) -> bool:
     return high < 1.5 * low and -LEVEL * low < row.middle - above.middle < FARTHEST * high
 
 
+def _is_set_apart(rows: list[Row]) -> bool:
+    """Whether the last of three rows or more lies clearly further below the one before than any other does."""
+    pitches = [b.middle - a.middle for a, b in pairwise(rows)]
+    return len(pitches) > 1 and pitches[-1] > SET_APART * max(pitches[:-1])
+
+
+def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> bool:
+    """Whether a row is a heading, or begins another table."""
+    n_stretches = len(_stretches(row))
+    if n_stretches == 1:
+        return row.height > LARGER * float(np.median([member.height for member in members]))
+    return n_stretches > len(gutters) + 1 or len(_gutters([*members, row])) < len(gutters)
+
+
 def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutter]]:
     """(lines with columns, lines without between them, the gutters) of the table that begins with a line."""
     members = [first]
@@ -155,6 +198,12 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
     for i in range(first + 1, len(rows)):
         row = rows[i]
         if not _follows(rows[i - 1], row):
+            break
+        if (
+            gutters
+            and _is_set_apart(rows[first : i + 1])
+            and _looks_otherwise([rows[k] for k in members], row, gutters)
+        ):
             break
         if gutters and not any(_crosses(row, g) for g in gutters) and not any(_uses(row, g) for g in gutters):
             waiting.append(i)  # within one column: more of a cell, or what follows the table
@@ -203,10 +252,11 @@ def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> 
     if pitch < LEVEL and not any(above[i] for i in filled):
         return True
     beneath = all(above[i] for i in filled) and len(filled) < sum(map(bool, above))
-    if not beneath or pitch > TIGHT or any(is_number(cells[i]) and is_number(above[i]) for i in filled):
+    if not beneath or pitch > TIGHT:
         return False
-    text_alone = cells[0] == "" and not any(is_number(cells[i]) for i in filled)
-    return text_alone or pitch * CLEARER < usual
+    if pitch * CLEARER < usual:
+        return True
+    return cells[0] == "" and not any(is_number(cells[i]) for i in filled)
 
 
 def _merged(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
@@ -256,11 +306,21 @@ def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
     return found
 
 
+def _with_mark(row: Row) -> Row:
+    """A row whose first word is the mark of an item of a list, and joined to the next; any other as it is."""
+    mark, *rest = sorted(row.words, key=lambda word: word.left)
+    stretches = _stretches(row)
+    alone = len(stretches) == 2 and ITEM.fullmatch(mark.text) is not None and stretches[0].text == mark.text
+    if not rest or not (alone or (_BULLET.fullmatch(mark.text) and len(stretches[0].text) == 1)):
+        return row
+    return replace(row, words=(Word(f"{mark.text} {rest[0].text}", mark.left, rest[0].right), *rest[1:]))
+
+
 def find_tables(lines: list[Row]) -> list[Table]:
     """The tables among the lines of a page, which are in reading order; those of a table follow one another."""
     spaces = [gap / line.height for line in lines for gap in line.gaps]
     wider = min(WIDEST_UNIT, max(1.0, SPACES * float(np.percentile(spaces, 25)))) if spaces else 1.0
-    level = _level_lines([replace(line, unit=wider * line.height) for line in lines])
+    level = _level_lines([_with_mark(replace(line, unit=wider * line.height)) for line in lines])
     rows = [row for row, _, _ in level]
     found: list[Table] = []
     i = 0
@@ -340,7 +400,7 @@ def _with_currencies(cells: list[list[str]]) -> list[list[str]]:
     columns = [list(column) for column in zip(*cells)]
     for i in reversed(range(len(columns) - 1)):
         filled = [cell for cell in columns[i] if cell]
-        if any(cell in "$€£¥" for cell in filled) and all(len(cell) == 1 for cell in filled):
+        if filled and all(map(_CURRENCY.fullmatch, filled)):
             columns[i + 1] = [f"{sign} {cell}".strip() for sign, cell in zip(columns[i], columns[i + 1])]
             del columns[i]
     return [list(row) for row in zip(*columns)]

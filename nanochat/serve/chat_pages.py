@@ -24,6 +24,7 @@ from nanochat.serve.questions import ChatRequest, Question
 from nanochat.serve.read import ReadRequest, Unreadable, job_events, open_all, taught_tasks
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
+from nanochat.serve.text import StoppedText
 from nanochat.tokenizer import RustBPETokenizer
 
 IN_PIECES = (*CUT, "auto")  # modes that read a page as several views
@@ -51,7 +52,8 @@ def _prompt_for_text(question: Question) -> str | None:
 async def answer_pages(
     service: Service, asked: ChatRequest, question: Question, request: Request, holds: ExitStack
 ) -> Response:
-    """Read the images as pages. The answer is their texts, separated by blank lines; if streamed, one page at a time.
+    """Read the images as pages. The answer is their texts, separated by blank lines; if streamed,
+    line by line where the model reads lines, else page by page.
 
     `holds`: resources to release after the answer. Raises ApiError or UserError if an image cannot be read or has
     several pages.
@@ -62,7 +64,7 @@ async def answer_pages(
     prompt = _prompt_for_text(question) or PROMPTS["free"]
     # what is asked for bounds the whole answer (`_cut`); a line is read to its end, or its text would depend on it
     most = None if asked.most_tokens is None else max(asked.most_tokens, LINE_TOKENS)
-    job = ReadRequest(service, documents, prompt, "", most, Selection("1"), len(documents), False, False)
+    job = ReadRequest(service, documents, prompt, "", most, Selection("1"), len(documents), False, False, asked.stream)
     holds.callback(job.let_go)
     for document in documents:
         if isinstance(document, Unreadable):
@@ -80,16 +82,20 @@ async def answer_pages(
         return Streaming(answer.stream(events), "text/event-stream", holds.pop_all())
     async for event in events:
         answer.take(event)
+    answer.finish()
     return JSONResponse(answer.whole())
 
 
 class _PageAnswer:
-    """A chat answer that grows by whole pages."""
+    """The answer as it grows, line by line where the model reads lines, and else by whole pages."""
 
     def __init__(self, model: str, asked: ChatRequest, tokenizer: RustBPETokenizer) -> None:
         self.frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
         self.asked, self.tokenizer = asked, tokenizer
+        self.growing = StoppedText(asked.stops)
         self.text, self.ended = "", False
+        self.n_pages = 0  # that have been read
+        self.of_page = ""  # what is known of the next one's text
         self.read, self.written, self.stopped = 0, 0, "end"
 
     def take(self, event: dict[str, Any]) -> str:
@@ -97,33 +103,41 @@ class _PageAnswer:
         if event["event"] == "error" or event.get("status") in (PageState.FAILED, PageState.SKIPPED):
             message = event.get("message") or event["error"]
             raise ApiError(event["status"] if event["event"] == "error" and "status" in event else 400, message)
-        if event["event"] != "page" or self.ended:
+        if event["event"] not in ("lines", "page") or (self.ended and not self.of_page):
             return ""
+        between = "\n\n" if self.n_pages and not self.of_page else ""
+        if event["event"] == "lines":
+            self.of_page += event["text"]
+            return self._grow(between + event["text"])
         self.read, self.written = self.read + event["vision_tokens"], self.written + event["tokens"]
-        self.stopped = event["stopped"] if event["stopped"] != "end" else self.stopped
-        before = len(self.text)
-        self.text += ("\n\n" if before else "") + event["text"]
-        found = [place for stop in self.asked.stops if (place := self.text.find(stop)) >= 0]
-        if found:
-            self.text, self.ended, self.stopped = self.text[: max(before, min(found))], True, "stop"
-        self._cut(before)
-        return self.text[before:]
+        if self.asked.most_tokens is not None:
+            self.written = min(self.written, self.asked.most_tokens)
+        if not self.ended and event["stopped"] != "end":
+            self.stopped = event["stopped"]
+        assert event["text"].startswith(self.of_page), "a line that was told has changed"
+        piece = self._grow(between + event["text"][len(self.of_page) :])
+        self.n_pages, self.of_page = self.n_pages + 1, ""
+        return piece
 
-    def _cut(self, before: int) -> None:
-        """Shorten the answer to the number of tokens that the client asked for.
+    def finish(self) -> str:
+        """What was held back, once there is no more."""
+        return self._grow("", final=True)
 
-        `before`: length of the text before the last page. The page itself is read line by line with a limit for each
-        line only.
+    def _grow(self, text: str, final: bool = False) -> str:
+        """Further text up to a stop text, and up to the tokens that were asked for; returns what of it is certain.
+
+        The tokens are counted here: the page is read line by line, and its lines know only their own.
         """
-        most = self.asked.most_tokens
-        if most is None:
-            return
-        room = most - len(self.tokenizer.encode(self.text[:before]))
-        tokens = self.tokenizer.encode(self.text[before:])
-        if len(tokens) > room:
-            kept = self.tokenizer.decode(tokens[: max(0, room)]).rstrip("\ufffd")  # half a character is none
-            self.text, self.ended, self.stopped = self.text[:before] + kept, True, "length"
-        self.written = min(self.written, most)
+        if self.ended:
+            return ""
+        before, most = self.text, self.asked.most_tokens
+        self.text += self.growing.add(text, final)
+        if self.growing.stopped:
+            self.ended, self.stopped = True, "stop"
+        if most is not None and len(tokens := self.tokenizer.encode(self.text)) > most:
+            kept = self.tokenizer.decode(tokens[:most]).rstrip("\ufffd")  # half a character is none
+            self.text, self.ended, self.stopped = before + kept[len(before) :], True, "length"
+        return self.text[len(before) :]
 
     @property
     def usage(self) -> dict[str, int]:
@@ -147,12 +161,13 @@ class _PageAnswer:
         yield self._chunk(delta={"role": "assistant", "content": ""})
         try:
             async for event in events:
-                piece = self.take(event)
-                if piece:
+                if piece := self.take(event):
                     yield self._chunk(delta={"content": piece})
         except ApiError as error:
             yield f"data: {json.dumps(error.body())}\n\n"
             return
+        if piece := self.finish():
+            yield self._chunk(delta={"content": piece})
         yield self._chunk(delta={}, **self.ending)
         if self.asked.stream_options is not None and self.asked.stream_options.include_usage:
             last = {**self.frame, "object": "chat.completion.chunk", "choices": [], "usage": self.usage}

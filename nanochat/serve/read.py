@@ -25,6 +25,7 @@ from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError, in_fields
+from nanochat.serve.line_stream import LineStream
 from nanochat.serve.searchable import parse_results, searchable_pdf
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr
@@ -60,12 +61,15 @@ class ReadRequest:
     """also send events with the text of a page as it grows"""
     with_preview: bool
     """also send an image of each page, as a data URL"""
+    with_lines: bool = False
+    """in mode `lines`, also send events with the lines of a page as soon as they are final"""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:
         self.events: asyncio.Queue[Event | None] = asyncio.Queue()
         ocr, worker = self.service.ready()
         self.ocr, self.engine = shared_ocr(ocr, worker, self.mode, self._on_news)
+        self.turn = self.ocr.turn
         self.texts: dict[int, TextStream] = {}
         self.place = (0, 0)  # document and page, from 1
         self.lock, self.started = threading.Lock(), False
@@ -96,6 +100,10 @@ class ReadRequest:
         if piece:
             document, page = self.place
             self._tell({"event": "text", "document": document, "page": page, "view": view, "text": piece})
+
+    def _on_lines(self, text: str) -> None:
+        document, page = self.place
+        self._tell({"event": "lines", "document": document, "page": page, "text": text})
 
     def run(self) -> None:
         """Read all pages and close the documents. Runs in its own thread. The last event is None."""
@@ -141,6 +149,8 @@ class ReadRequest:
         try:
             picture = document.load(page, self.service.settings.most_pixels)
             yield {**begin, "preview": preview_url(picture)} if self.with_preview else begin
+            if self.with_lines and self.ocr.mode == "lines":
+                self.ocr.turn, self.ocr.on_lines = self.turn, LineStream(self.ocr, picture.size, self._on_lines)
             seconds = self.service.settings.request_timeout
             (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
         except UserError as error:

@@ -1,30 +1,30 @@
 """Text from tokens as they arrive, without incomplete characters and without text that a stop text removes."""
 
 import codecs
+from collections.abc import Sequence
 
 import tiktoken
 
 
-class TextStream:
-    """Converts the tokens of one answer to final text.
+class StoppedText:
+    """Text that grows and ends before the first of the stop texts `stops`.
 
-    All pieces together are the text of all tokens, up to the first of the stop texts `stops`.
+    Text that may be the beginning of a stop text is held back.
     """
 
-    def __init__(self, encoding: tiktoken.Encoding, stops: list[str]) -> None:
-        self.encoding, self.stops = encoding, stops
-        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+    def __init__(self, stops: Sequence[str]) -> None:
+        self.stops = stops
         self.held = ""
         self.text = ""
+        """what is certain so far"""
         self.stopped = False
         """a stop text was met: there is no more"""
 
-    def add(self, tokens: list[int], final: bool = False) -> str:
-        """Append tokens. Returns the further text that is final. `final`: these are the last tokens."""
+    def add(self, text: str, final: bool = False) -> str:
+        """Append text. Returns the further text that is final. `final`: this is the last text."""
         if self.stopped:
             return ""
-        data = b"".join(self.encoding.decode_tokens_bytes(tokens))
-        self.held += self.decoder.decode(data, final)
+        self.held += text
         found = [place for stop in self.stops if (place := self.held.find(stop)) >= 0]
         if found:
             self.stopped, final = True, True
@@ -37,3 +37,29 @@ class TextStream:
     def _begun(self, stop: str) -> int:
         """How many characters at the end of the text may be the beginning of a stop text."""
         return next((n for n in range(min(len(stop) - 1, len(self.held)), 0, -1) if self.held.endswith(stop[:n])), 0)
+
+
+class TextStream:
+    """Converts the tokens of one answer to final text.
+
+    All pieces together are the text of all tokens, up to the first of the stop texts `stops`.
+    """
+
+    def __init__(self, encoding: tiktoken.Encoding, stops: Sequence[str]) -> None:
+        self.encoding, self.so_far = encoding, StoppedText(stops)
+        self.decoder = codecs.getincrementaldecoder("utf-8")("replace")
+
+    @property
+    def text(self) -> str:
+        """What is certain so far."""
+        return self.so_far.text
+
+    @property
+    def stopped(self) -> bool:
+        """A stop text was met: there is no more."""
+        return self.so_far.stopped
+
+    def add(self, tokens: list[int], final: bool = False) -> str:
+        """Append tokens. Returns the further text that is final. `final`: these are the last tokens."""
+        data = b"".join(self.encoding.decode_tokens_bytes(tokens))
+        return self.so_far.add(self.decoder.decode(data, final), final)

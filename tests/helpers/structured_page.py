@@ -1,4 +1,4 @@
-"""Pages whose structure is known: headings, paragraphs, tables, lists; drawn, and read without a mistake."""
+"""Pages whose structure is known: headings, paragraphs, tables; drawn."""
 
 import random
 import textwrap
@@ -11,11 +11,7 @@ from markdown_it import MarkdownIt
 from PIL import Image, ImageDraw, ImageFont
 
 from helpers.drawn_page import WORDS
-from nanochat.lines.boxes import Box, union
-from nanochat.lines.cut import join, show_in_lines
-from nanochat.lines.layout import find_lines
-from nanochat.reading.page import Page, TextLine
-from nanochat.reading.parts import part_of
+from nanochat.lines.boxes import Box
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 WIDTH, HEIGHT, LEFT = 1000, 1300, 80
@@ -136,22 +132,3 @@ def structure_of(markdown: str) -> tuple[list[tuple[int, str]], list[list[list[s
         elif token.type in ("th_open", "td_open"):
             tables[-1][-1].append(inline.content)
     return headings, tables
-
-
-def read_perfectly(picture: Image.Image, words: list[tuple[str, Box]]) -> dict:
-    """The page as `Page.to_dict` gives it, its lines as the line detector finds them, its words as they were drawn."""
-    rows: dict[int, list] = {}
-    for piece in show_in_lines(picture, find_lines(picture)):
-        left, top, right, bottom = piece.box
-        inside = [(w, b) for w, b in words if left <= b[0] + b[2] >> 1 < right and top <= b[1] + b[3] >> 1 < bottom]
-        if inside:
-            text = " ".join(word for word, _ in sorted(inside, key=lambda pair: pair[1][0]))
-            rows.setdefault(piece.row, []).append((piece, text))
-    lines = []
-    for found in rows.values():
-        parts = [part_of(piece, text) for piece, text in found]
-        text = join([text for _, text in found], [piece for piece, _ in found])
-        lines.append(TextLine(text, union(part.box for part in parts), 0.9, 0.9, parts=parts))
-    text = "\n".join(line.text for line in lines)
-    width, height = picture.size
-    return Page(text, 1, 1, 1, 0.1, "end", "lines", width=width, height=height, lines=lines).to_dict()

@@ -6,11 +6,12 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from helpers.structured_page import draw_structure, read_perfectly, structure_of
+from helpers.structured_page import draw_structure, structure_of
 from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
+from dev.structure.reader import read_perfectly
 from nanochat.reading.markdown import page_markdown
 
 LETTER, HEIGHT, PITCH = 8, 16, 20
@@ -186,6 +187,114 @@ def test_headings_have_levels_by_size_weight_and_number() -> None:
     ]  # fmt: skip
     found = [(tag, heading) for tag, heading in shown(page(*lines)) if tag != "p"]
     assert found == [("h1", "The harbour"), ("h2", "What was bought"), ("h3", "By card"), ("h3", "2.1 In cash")]
+
+
+def cells_of(result: dict[str, Any]) -> list[list[list[str]]]:
+    """The cells of each table."""
+    return structure_of(page_markdown(result))[1]
+
+
+SHIPS = [["Year", "Ships", "Tons"], ["1950", "12", "340"], ["1951", "15", "410"]]
+
+
+def ships(y: int) -> list[dict[str, Any]]:
+    """The lines of a table of SHIPS."""
+    return [line(a, 50, y + 24 * i, HEIGHT, (b, 250), (c, 400)) for i, (a, b, c) in enumerate(SHIPS)]
+
+
+def test_a_left_aligned_column_close_to_a_right_aligned_one_is_a_column_of_its_own() -> None:
+    def row(y: int, name: str, count: str, unit: str) -> dict[str, Any]:  # counts end at 400, units begin 12 px later
+        return line(name, 50, y, HEIGHT, (count, 400 - LETTER * len(count)), (unit, 412))
+
+    rows = [("Goods", "Count", "Of"), ("Tea", "12", "tins"), ("Lamp oil", "3400", "barrels"), ("Wire", "7", "rolls")]
+    found = page(*[row(100 + 24 * i, *cells) for i, cells in enumerate(rows)], *wrapped(PROSE, 50, 300, 60))
+    assert cells_of(found) == [list(map(list, rows))]
+
+
+def test_a_longer_amount_does_not_split_its_column() -> None:
+    rows = [["Name", "Paid", "On"], ["Tea", "7.50", "3 May 1951"], ["Oil", "EUR 1,250.00", "01-Apr-1983"],
+            ["Two chairs", "9.10", "May 13, 1958"], ["Wire", "8.00", "2/6/1960"], ["Glass", "4.25", "13 Dec 1974"],
+            ["Nails", "3.20", "9 July 1965"]]  # fmt: skip
+    lines = [
+        line(name, 50, 100 + 24 * i, HEIGHT, *[(word, x) for word, x in words(paid, 400)], (on, 407))
+        for i, (name, paid, on) in enumerate(rows)
+    ]
+    assert cells_of(page(*lines)) == [rows]
+
+
+def words(text: str, right: float) -> list[tuple[str, float]]:
+    """The words of a text that ends at `right`, each with its place."""
+    found = []
+    for word in reversed(text.split()):
+        found.append((word, right - LETTER * len(word)))
+        right -= LETTER * (len(word) + 1)
+    return found[::-1]
+
+
+def test_a_date_that_is_wrapped_stays_in_its_row() -> None:
+    rows = [
+        line("Who", 50, 100, HEIGHT, ("When", 300), ("What", 450)),
+        line("Nora", 50, 150, HEIGHT, ("1970.07.02", 300), ("Lamp oil and", 450)),
+        line("12:54", 300, 170, HEIGHT, ("two chairs", 450)),
+        line("Elwyn", 50, 220, HEIGHT, ("1971.01.09", 300), ("Tea", 450)),
+        line("08:15", 300, 240),
+        line("Hazel", 50, 290, HEIGHT, ("1972.03.30", 300), ("Wire", 450)),
+    ]
+    expected = [["Who", "When", "What"], ["Nora", "1970.07.02 12:54", "Lamp oil and two chairs"],
+                ["Elwyn", "1971.01.09 08:15", "Tea"], ["Hazel", "1972.03.30", "Wire"]]  # fmt: skip
+    assert cells_of(page(*rows)) == [expected]
+
+
+def test_a_heading_or_more_columns_set_apart_begin_another_table() -> None:
+    rows = ("Tea", "7"), ("Oil", "9"), ("Wire", "4")
+    first = [line(name, 50, 100 + 24 * i, HEIGHT, (n, 400)) for i, (name, n) in enumerate(rows)]
+    second = ships(250)
+    two = [list(map(list, rows)), SHIPS]
+    text = wrapped(PROSE, 50, 400, 60)
+    between = line("Of the harbour", 50, 200, 20)
+    found = page(*first, between, *second, *text)
+    assert [[row for row in table if any(row)] for table in cells_of(found)] == two
+    assert [heading for tag, heading in shown(found) if tag[0] == "h"] == ["Of the harbour"]
+    without = page(*first, *second, *text)
+    assert [[row for row in table if any(row)] for table in cells_of(without)] == two
+
+
+def test_a_list_above_a_table_stays_a_list() -> None:
+    items = [
+        line("*", 60, 100 + PITCH * i, HEIGHT, (text, 100))
+        for i, text in enumerate(["Tea in tins", "Lamp oil", "Two chairs"])
+    ]
+    table = ships(180)
+    found = page(*items, *table)
+    assert page_markdown(found).startswith("- Tea in tins\n- Lamp oil\n- Two chairs\n\n| Year |")
+    assert cells_of(found) == [SHIPS]
+
+
+def test_a_list_right_below_a_paragraph_is_a_list_and_what_follows_it_is_text() -> None:
+    text = wrapped(PROSE, 50, 100, 60)
+    y = text[-1]["box"][1] + PITCH
+    items = [line(item, 80, y + PITCH * i) for i, item in enumerate(["- Tea in tins", "- Lamp oil"])]
+    more = wrapped(PROSE, 50, y + 2 * PITCH, 60)
+    assert page_markdown(page(*text, *items, *more)) == f"{PROSE}\n\n- Tea in tins\n- Lamp oil\n\n{PROSE}"
+
+
+def test_a_paragraph_whose_first_line_is_indented_as_far_as_it_ends_early_is_one() -> None:
+    full = "man in possession of a good fortune, must be in want of a"
+    rows = ["It is a truth universally acknowledged, that a bold", full, full, full, "wife."]
+    lines = [line(row, 50 + 24 * (i == 0), 100 + PITCH * i) for i, row in enumerate(rows)]
+    assert lines[1]["box"][2] - lines[0]["box"][2] == 24
+    assert shown(page(*lines)) == [("p", " ".join(rows))]
+
+
+def test_bold_and_rather_larger_lines_alone_over_a_table_are_headings() -> None:
+    def stroke(one: dict[str, Any], width: float) -> dict[str, Any]:
+        return {**one, "parts": [{**part, "stroke_width": width} for part in one["parts"]]}
+
+    table = ships(270)
+    for heading in (stroke(line("By ship", 50, 230), 0.14), stroke(line("By ship", 50, 230, 20), 0.1)):
+        rows = [stroke(one, 0.1) for one in wrapped(PROSE, 50, 60, 60)]
+        found = shown(page(*rows, heading, *[stroke(one, 0.1) for one in table]))
+        assert [text for tag, text in found if tag in ("h1", "h2", "h3")] == ["By ship"]
 
 
 @pytest.mark.parametrize("seed", [100, 101, 102, 103])

@@ -1,0 +1,83 @@
+"""Measure how much of a page's structure its Markdown has.
+
+python -m dev.structure --n=40                # nano, and a reader that makes no mistake, on the same drawn pages
+python -m dev.structure --reader=perfect --worst=5 --out=out/structure
+
+A table for people, then all figures as JSON on the last line.
+"""
+
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from rich.console import Console
+from rich.table import Table
+
+from dev.structure.pages import StructuredPage, draw_page
+from dev.structure.reader import read_perfectly
+from dev.structure.scores import COLUMNS, Scores, structure_of
+from nanochat.command import entry_point, parse_args
+from nanochat.reading.markdown import page_markdown
+from nanochat.reading.ocr import OCR
+
+MEASURED = 1000  # first seed of the pages that published figures are from; what is written is tried on pages before it
+
+
+@dataclass
+class StructureConfig:
+    """Draw pages, read them, and compare the structure of their Markdown with what was drawn."""
+
+    n: int = 40
+    """pages"""
+    seed: int = MEASURED
+    """of the first page; those from 1000 on are for figures that are published"""
+    reader: Literal["both", "nano", "perfect"] = "both"
+    """nano; perfect, the words as they were drawn; or both"""
+    checkpoint: str = "nano"
+    """what reads as `nano`: step_N.pt, an exported folder, or the name of a model"""
+    out: Path | None = None
+    """folder for each page's picture and Markdown"""
+    worst: int = 0
+    """how many of the worst pages of each reader to name"""
+
+
+@entry_point
+def main() -> None:
+    config = parse_args(StructureConfig, __doc__)
+    pages = {seed: draw_page(seed) for seed in range(config.seed, config.seed + config.n)}
+    table = Table("reader", *COLUMNS)
+    figures: dict[str, Any] = {"pages": config.n, "seed": config.seed}
+    for name in ("perfect", "nano") if config.reader == "both" else (config.reader,):
+        ocr = OCR(config.checkpoint) if name == "nano" else None
+        scores, of_pages = Scores(), []
+        for seed, page in pages.items():
+            markdown = _markdown(page, ocr)
+            found = structure_of(markdown)
+            scores.add(page.structure, found)
+            own = Scores()
+            own.add(page.structure, found)
+            of_pages.append((sum(own.teds) - len(own.teds) + own.headings.f1 + own.items.f1 - own.spurious, seed))
+            if config.out is not None:
+                _save(config.out, f"{seed}-{name}", page, markdown)
+        table.add_row(name, *scores.row())
+        figures[name] = asdict(scores)
+        if config.worst:
+            print(f"{name}, worst pages:", ", ".join(str(seed) for _, seed in sorted(of_pages)[: config.worst]))
+    Console().print(table)
+    print(json.dumps(figures))
+
+
+def _markdown(page: StructuredPage, ocr: OCR | None) -> str:
+    result = read_perfectly(page.picture, page.words) if ocr is None else ocr.read(page.picture).to_dict()
+    return page_markdown(result)
+
+
+def _save(folder: Path, name: str, page: StructuredPage, markdown: str) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    page.picture.save(folder / f"{name}.png")
+    (folder / f"{name}.md").write_text(markdown)
+
+
+if __name__ == "__main__":
+    main()
