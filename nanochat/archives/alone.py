@@ -49,7 +49,7 @@ def rows_of_this_process(
 
     `spent` has the opening of pages too: nobody else opens them meanwhile.
     """
-    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
+    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most, job.takes_layers)
     reader = Reader(checkpoint, "", mode, settings.max_vision_tokens, job)
     waiting: list[Rows] = []
     started = time.perf_counter()

@@ -14,18 +14,24 @@ IsDone = Callable[[str, int], bool]  # name of a document, number of its page
 
 
 def pages_in(
-    file: File, selection: Selection, dpi: int, password: str, done: IsDone = lambda name, number: False
+    file: File,
+    selection: Selection,
+    dpi: int,
+    password: str,
+    done: IsDone = lambda name, number: False,
+    layers: bool = False,
 ) -> Iterator[InputPage]:
     """Every page of every document in a file but those that are done; what cannot be read is a failed page.
 
-    All carry the file's own fingerprint, which is known before it is opened.
+    All carry the file's own fingerprint, which is known before it is opened. `layers`: the pictures of PDF pages have
+    the page's own text in `info[LAYER]`.
     """
     documents = _until_it_breaks(file)
     for document in documents:
         if isinstance(document, InputPage):
             yield document
             continue
-        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
+        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n), layers):
             if page.state != PageState.DONE:
                 yield replace(page, fingerprint=file.fingerprint)
 
