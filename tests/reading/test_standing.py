@@ -42,7 +42,7 @@ def test_a_table_on_its_side_under_an_upright_header_is_read_with_it() -> None:
     page = Image.new("RGB", (900, 1200), "#f4f1e8")
     font = ImageFont.truetype(str(FONT), 24)
     ImageDraw.Draw(page).text((60, 40), "Table of goods sold", font=font, fill="#222222")
-    rows = [f"{10 + i} goods of kind {i} paid {12 + i}.50 on Monday by card" for i in range(8)]
+    rows = [f"{10 + i} goods paid {12 + i}.50 on Monday by card" for i in range(8)]
     for i, row in enumerate(rows):
         page.paste(standing(row, 22, 90), (80 + 60 * i, 200))
     text = reader().read(page).text
