@@ -268,7 +268,7 @@ def _beside(large: Segment, lines: list[Segment]) -> list[Segment]:
         if abs(line.box[1] + line.box[3] - large.box[1] - large.box[3]) < large.height / 2:  # not above or below it
             free &= (x < line.points[0, 0]) | (x > line.points[-1, 0])
     stretches = np.split(np.arange(len(x)), np.flatnonzero(np.diff(free.astype(int))) + 1)
-    points = large.points[max((s for s in stretches if free[s[0]]), key=len, default=[])]
+    points = large.points[max((s for s in stretches if free[s[0]]), key=len, default=np.zeros(0, int))]
     return [Segment(points, large.height)] if len(points) > 1 and np.ptp(points[:, 0]) > large.height / 2 else []
 
 

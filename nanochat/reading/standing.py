@@ -107,7 +107,7 @@ def read_standing(
         points = (np.array(flipped.size) - 1 - segment.points)[::-1]
         there.append((flipped, [Line((Segment(points, segment.height),))], 270))
     pages = read([one[0] for one in there], [one[1] for one in there])
-    kept = []
+    kept: list[TextLine] = []
     for one, other in zip(pages[: len(found)], pages[len(found) :], strict=True):
         ways = [(one, 90), (other, 270)]
         page, degrees = max(ways, key=lambda way: way[0].mean_probability if way[0].lines else 0.0)
