@@ -50,7 +50,7 @@ def rows_of_this_process(
     `most`: read at most this many pages of each file; None: all. `spent` of a row includes opening the page, since no
     other process does that. Raises UserError if the model cannot be loaded.
     """
-    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
+    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most, job.takes_layers)
     reader = Reader(checkpoint, "", mode, settings.max_vision_tokens, job)
     waiting: list[Rows] = []
     started = time.perf_counter()

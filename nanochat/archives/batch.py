@@ -86,7 +86,7 @@ def _kind(page: InputPage) -> str:
 
 def _job(settings: BatchSettings) -> Job:
     prompt = asked(settings.task or "free", settings.prompt)
-    return Job([], prompt, max_tokens=settings.max_tokens, seconds=settings.seconds)
+    return Job([], prompt, max_tokens=settings.max_tokens, seconds=settings.seconds, text_layer=settings.text_layer)
 
 
 @dataclass

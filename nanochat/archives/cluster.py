@@ -114,7 +114,7 @@ def rows_of_ray(
     """
     import ray
 
-    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most)
+    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most, job.takes_layers)
     data = ray.data.from_items(files, override_num_blocks=min(len(files), TASKS))
     pages = data.map_batches(opening, batch_size=1, num_cpus=workers.opening_cpus)
     read = pages.map_batches(

@@ -14,19 +14,25 @@ IsDone = Callable[[str, int], bool]  # name of a document, number of its page
 
 
 def pages_in(
-    file: File, selection: Selection, dpi: int, password: str, done: IsDone = lambda name, number: False
+    file: File,
+    selection: Selection,
+    dpi: int,
+    password: str,
+    done: IsDone = lambda name, number: False,
+    layers: bool = False,
 ) -> Iterator[InputPage]:
     """Every page of every document in a file, except those for which `done(name, number)` is true.
 
     What cannot be opened is yielded as a failed page. All pages have the fingerprint of the file, since it is known
     before the file is opened.
+    `layers`: the images of PDF pages have the page's own text in `info[LAYER]`.
     """
     documents = _until_it_breaks(file)
     for document in documents:
         if isinstance(document, InputPage):
             yield document
             continue
-        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n)):
+        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n), layers):
             if page.state != PageState.DONE:
                 yield replace(page, fingerprint=file.fingerprint)
 

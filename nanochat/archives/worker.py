@@ -12,11 +12,13 @@ from PIL import Image
 from nanochat.archives.files import File
 from nanochat.archives.pages import pages_in
 from nanochat.errors import UserError
+from nanochat.image_process import NOTE
 from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, read_together, why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
+from nanochat.reading.text_layer import LAYER, TextLayer
 
 Rows = dict[str, Any]  # column -> values, as Ray hands batches over
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")
@@ -36,6 +38,8 @@ class Opening:
     """of encrypted PDFs"""
     most: int | None = None
     """most pages of each file; None: all"""
+    layers: bool = False
+    """also read the text that PDF pages carry themselves"""
 
     def __call__(self, rows: Rows) -> Iterator[Rows]:
         """Yield the pages of files, one row each.
@@ -45,7 +49,9 @@ class Opening:
         for address, fingerprint, done in zip(rows["address"], rows["fingerprint"], rows["done"]):
             known = {(name, number) for name, number in json.loads(done)}
             file = File(str(address), str(fingerprint))
-            pages = pages_in(file, self.selection, self.dpi, self.password, lambda *page, known=known: page in known)
+            pages = pages_in(
+                file, self.selection, self.dpi, self.password, lambda *page, known=known: page in known, self.layers
+            )
             read = 0
             for page in pages:
                 yield _row(page)
@@ -60,14 +66,32 @@ def _row(page: InputPage) -> Rows:
     return {
         "source": [page.source.name], "page": [page.number], "last": [page.last], "state": [page.state.value],
         "why": [page.why], "fingerprint": [page.fingerprint], "width": [width], "height": [height],
-        "pixels": [b"" if image is None else image.tobytes()],
+        "pixels": [b"" if image is None else image.tobytes()], "info": [_info(image)],
     }  # fmt: skip
+
+
+def _info(image: Image.Image | None) -> str:
+    """What is known of a page beside its pixels, as JSON: a note, and the text that it carries itself."""
+    if image is None:
+        return "{}"
+    layer: TextLayer | None = image.info.get(LAYER)
+    return json.dumps({"note": image.info.get(NOTE), "layer": layer and layer.to_dict()})
+
+
+def _set_info(image: Image.Image, info: str) -> None:
+    """Give a picture what `_info` says of it."""
+    known = json.loads(info)
+    if known.get("note"):
+        image.info[NOTE] = known["note"]
+    if known.get("layer"):
+        image.info[LAYER] = TextLayer.from_dict(known["layer"])
 
 
 def _page(rows: Rows, i: int) -> InputPage:
     image = None
     if rows["state"][i] == PageState.WAITING:
         image = Image.frombytes("RGB", (int(rows["width"][i]), int(rows["height"][i])), rows["pixels"][i])
+        _set_info(image, str(rows["info"][i]))
     return InputPage(
         Source(str(rows["source"][i])), int(rows["page"][i]), PageState(rows["state"][i]), str(rows["why"][i]), image,
         bool(rows["last"][i]), str(rows["fingerprint"][i]),

@@ -36,12 +36,12 @@ LEAST_CELLS = 3  # of a band
 LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
 LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
-SMALLER, LEAST_SHOWN = (
-    4,
-    160,
-)  # times smaller a picture is shown to find large type, while its shorter side has these px
-LARGE_TYPE = 48.0  # px of the type above which it is taken from that look
+SMALLER, AND_SMALLER = 4, 2  # times smaller a picture is shown to find large type, and then again and again
+LEAST_SHOWN = 72  # px of its shorter side then
+LARGE_TYPE = 48.0  # px in the look before: the height above which type is taken from the smaller one
+LARGER = 1.5  # times as high as small type is large type
 COVERED = 0.35  # share of large type that small lines may cover: they are bits of its letters; what more do is no type
+APART, SHORTEST = 0.2, 1.5  # share of small type that large lines may cover; its length in type heights at least
 WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
@@ -284,33 +284,66 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     at once more, at a scale that suits it; where only some of it is small, that part is.
     """
     finder = finder or line_finder()
-    sheet = _sheet(level_page(np.asarray(image)))
+    pixels = np.asarray(image)
+    level = level_page(pixels)
+    sheet = _sheet(level)
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
     scale = min(1.0, max(LARGEST_SIDE / max(image.size), even))
     found = _look(sheet, scale, finder)
-    if found and not SMALL <= _body(found) * scale <= LARGE:
+    body = _body(found) * scale if found else TYPE
+    text = replace(sheet, inked=union([b for b in (sheet.marked, *(s.box for s in found)) if b[2]])) if found else sheet
+    if body > LARGE:
+        smaller = _look(text, TYPE / body * scale, finder) or found
+        beside = [s for s in _look_at_small_print(sheet.image, found, scale, finder) if _is_small_beside(s, smaller)]
+        return [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
+    if body < SMALL:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
-        better = min(TYPE / _body(found), max(most, scale))
-        text = [box for box in (sheet.marked, *(segment.box for segment in found)) if box[2]]
-        again = _look(replace(sheet, inked=union(text)), better, finder) or found
-        return _look_at_large_type(sheet, again, better, finder) if better > scale else again
-    found = _look_at_small_print(sheet.image, found, scale, finder)
-    return _look_at_large_type(sheet, found, scale, finder)
+        scale = min(TYPE / body * scale, max(most, scale))
+        found = _look(text, scale, finder) or found
+    else:
+        found = _look_at_small_print(sheet.image, found, scale, finder)
+    found = _look_at_large_type(sheet, found, scale, finder)
+    # coloured letters as large as buttons may have been levelled as if they were some
+    return found if level is pixels else _look_at_large_type(_sheet(pixels), found, scale, finder)
+
+
+def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
+    """Whether a segment is a line of type much smaller than that of large lines, and is no part of their ink."""
+    larger = [other for other in large if other.height > LARGER * segment.height]
+    apart = _covered(segment.box, larger) < APART
+    return apart and segment.length >= SHORTEST * segment.height and segment.height < _body(large) / 2
 
 
 def _look_at_large_type(sheet: _Sheet, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
     """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
-    smaller = scale / SMALLER
+    before, smaller = scale, scale / SMALLER
     while min(sheet.image.size) * smaller >= LEAST_SHOWN:
-        least = LARGE_TYPE / (smaller * SMALLER)  # px of the picture
         for large in _look(sheet, smaller, finder):
-            if large.height >= least and not _is_known(large, found):
-                found = [s for s in found if not _within(s.box, large.box)]
-                found.append(large)
-        smaller /= SMALLER
+            if large.height * before >= LARGE_TYPE and not _is_known(large, found):
+                found = [s for s in found if not _is_bit(s, large)]
+                found += _beside(large, [s for s in found if _within(s.box, large.box)])
+        before, smaller = smaller, smaller / AND_SMALLER
     return found
+
+
+def _is_bit(segment: Segment, large: Segment) -> bool:
+    """Whether a segment is a part of a line of larger type: of small type as long as a letter is high, it is not."""
+    small_line = segment.height < large.height / LARGER and segment.length > large.height
+    return _within(segment.box, large.box) and not small_line
+
+
+def _beside(large: Segment, lines: list[Segment]) -> list[Segment]:
+    """The longest stretch of a line of large type on which no other line stands; none if it is short."""
+    x = large.points[:, 0]
+    free = np.ones(len(x), bool)
+    for line in lines:
+        if abs(line.box[1] + line.box[3] - large.box[1] - large.box[3]) < large.height / 2:  # not above or below it
+            free &= (x < line.points[0, 0]) | (x > line.points[-1, 0])
+    stretches = np.split(np.arange(len(x)), np.flatnonzero(np.diff(free.astype(int))) + 1)
+    points = large.points[max((s for s in stretches if free[s[0]]), key=len, default=np.zeros(0, int))]
+    return [Segment(points, large.height)] if len(points) > 1 and np.ptp(points[:, 0]) > large.height / 2 else []
 
 
 def _is_known(large: Segment, found: list[Segment]) -> bool:

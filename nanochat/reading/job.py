@@ -64,6 +64,11 @@ class Job:
     overlay: bool = False
     """also draw the boxes of each page into a picture in `out`"""
 
+    @property
+    def takes_layers(self) -> bool:
+        """Whether the text that PDF pages carry themselves may be taken; never for a question about the page."""
+        return self.text_layer != "never" and Ask(self.prompt).is_for_text
+
 
 @dataclass
 class Totals:
@@ -205,8 +210,9 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
 
     reader: OCR | None = None
     waiting: list[InputPage] = []
-    layers = job.text_layer != "never" and Ask(job.prompt).is_for_text
-    pages = read_ahead(job.sources, job.selection, job.dpi, job.password, job.workers, PAGES_TOGETHER, done, layers)
+    pages = read_ahead(
+        job.sources, job.selection, job.dpi, job.password, job.workers, PAGES_TOGETHER, done, job.takes_layers
+    )
     for page in pages:
         waiting.append(page)
         pictures = sum(p.image is not None for p in waiting)

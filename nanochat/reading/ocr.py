@@ -33,6 +33,7 @@ from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
 from nanochat.reading.shown import Lined, Shown
 from nanochat.reading.sources import Selection, Source
+from nanochat.reading.standing import add_lines, lines_given_up, read_standing
 from nanochat.reading.state import TRUSTED
 from nanochat.threads import adapt_threads
 
@@ -232,8 +233,23 @@ class OCR:
         for (i, degrees), page in zip(turned.items(), again, strict=True):
             page.add_costs(pages[i])
             page.most_vision_tokens += pages[i].most_vision_tokens
-            pages[i] = turn_back(page, degrees)
+            back = turn_back(page, degrees)
+            pages[i] = add_lines(back, lines_given_up(pages[i], back), "some lines stand another way: they come last")
+        if ask.is_for_text:
+            for i, page in enumerate(pages):
+                if page.mode in CUT and not page.turned:
+                    pages[i] = self._add_standing(page, lined[i], ask)
         return pages
+
+    def _add_standing(self, page: Page, lined: Lined, ask: Ask) -> Page:
+        """An upright page with the text that stands on end on it."""
+        more, spent = read_standing(
+            lined.picture, lined.lines, lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask)
+        )
+        for other in spent:
+            page.add_costs(other)
+            page.most_vision_tokens += other.most_vision_tokens
+        return add_lines(page, more, "some text stands on end: it comes last")
 
     def _climb(
         self, pictures: list[Image.Image], lines: list[list[Line]], ladder: tuple[str, ...], ask: Ask

@@ -7,7 +7,7 @@ lie on the lines of ink, the lines of ink have words, and a sample of lines read
 
 import unicodedata
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import pypdfium2 as pdfium
@@ -56,6 +56,16 @@ class TextLayer:
     """share of characters that no text has"""
     hidden: bool
     """whether most of the text is invisible, as a scanner's is"""
+
+    def to_dict(self) -> dict:
+        """As it stands in JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, known: dict) -> "TextLayer":
+        """A layer from what `to_dict` made of it, also after JSON."""
+        words = tuple(LayerWord(word["text"], tuple(word["box"])) for word in known["words"])
+        return cls(words, known["broken"], known["hidden"])
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from helpers.drawn_archive import draw_archive, stored
+from helpers.written_pdf import Written, write_text_pdf
 
 from nanochat import cli
 from nanochat.archives.cluster import _cause, ray_running
@@ -34,6 +35,21 @@ def test_what_one_worker_opens_another_reads(tmp_path: Path, model: Path) -> Non
     for i in range(8):
         assert results[f"{i}.png"]["text"] == ocr.read(stored(i), max_tokens=20).text != ""
     assert Counter(read["state"]) == {"cut": 13, "failed": 2, "skipped": 2}
+
+
+@pytest.mark.parametrize(("mode", "source"), [("only", "text-layer"), ("never", "read")])
+def test_a_pdf_gives_its_own_text_where_it_is_asked_for(
+    tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, mode: str, source: str
+) -> None:
+    write_text_pdf(tmp_path / "bill.pdf", [Written("Amount due 184.27", 40, 500), Written("by 3 May", 40, 470)])
+    arguments = ["batch", str(tmp_path / "bill.pdf"), "--out", str(tmp_path / "out"), "--format=jsonl"]
+    arguments += ["--text_layer", mode, "--max_tokens=5", "--checkpoint", str(model)]
+    monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments])
+    cli.main()
+    (entry,) = map(json.loads, (tmp_path / "out/pages.jsonl").read_text().splitlines())
+    (result,) = [json.loads(line) for line in (tmp_path / "out/ledger.jsonl").read_text().splitlines()][1:]
+    assert result["result"]["text_source"] == source
+    assert (entry["text"] == "Amount due 184.27\nby 3 May") is (mode == "only")
 
 
 def test_a_page_that_nobody_thought_of_is_a_row(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,55 @@
+"""Text that stands on end is read: a note in the margin of an upright page, and a table on its side."""
+
+from functools import cache
+
+import pytest
+from helpers.drawn_page import FONT, draw_page, sentence
+from PIL import Image, ImageDraw, ImageFont
+
+from nanochat.lines.layout import find_lines
+from nanochat.reading.ocr import OCR
+from nanochat.reading.standing import standing_ink
+
+NOTE = "Order number 4711"
+
+
+@cache
+def reader() -> OCR:
+    return OCR("nano", "cpu")
+
+
+def standing(text: str, size: int, degrees: int) -> Image.Image:
+    """A text that reads upwards (90) or downwards (270)."""
+    font = ImageFont.truetype(str(FONT), size)
+    picture = Image.new("RGB", (round(font.getlength(text)) + 20, 2 * size), "#f4f1e8")
+    ImageDraw.Draw(picture).text((10, size // 2), text, font=font, fill="#222222")
+    return picture.rotate(degrees, expand=True)
+
+
+@pytest.mark.parametrize("degrees", [90, 270])
+def test_a_note_that_stands_in_the_margin_is_read_at_the_end(degrees: int) -> None:
+    page, _ = draw_page([sentence(i) for i in range(12)], width=800, left=90)
+    note = standing(NOTE, 20, degrees)
+    page.paste(note, (20, 60))
+    found = reader().read(page)
+    assert found.text.splitlines()[-1] == NOTE
+    left, top, right, bottom = found.lines[-1].box
+    assert right <= 70 and bottom - top > 3 * (right - left)
+    assert found.turned == 0 and "some text stands on end: it comes last" in found.notes
+
+
+def test_a_table_on_its_side_under_an_upright_header_is_read_with_it() -> None:
+    page = Image.new("RGB", (900, 1200), "#f4f1e8")
+    font = ImageFont.truetype(str(FONT), 24)
+    ImageDraw.Draw(page).text((60, 40), "Table of goods sold", font=font, fill="#222222")
+    rows = [f"{10 + i} goods paid {12 + i}.50 on Monday by card" for i in range(8)]
+    for i, row in enumerate(rows):
+        page.paste(standing(row, 22, 90), (80 + 60 * i, 200))
+    text = reader().read(page).text
+    assert "Table of goods sold" in text
+    assert all(row in text for row in rows)
+
+
+def test_a_page_whose_ink_is_all_on_lines_is_not_looked_at_again() -> None:
+    page, _ = draw_page([sentence(i) for i in range(12)])
+    assert standing_ink(page, find_lines(page)) == []
