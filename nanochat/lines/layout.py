@@ -68,7 +68,11 @@ def _whole(segments: list[Segment]) -> list[Segment]:
 
 def find_lines(page: Image.Image, finder: Finder | None = None) -> list[Line]:
     """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
-    segments = find_segments(page, finder)
+    return arrange(page, find_segments(page, finder))
+
+
+def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
+    """The lines that the segments of an RGB page make up, in reading order."""
     if not segments:
         return []
     placed, ink = place(segments), Ink(np.asarray(page))
