@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanochat.errors import UserError
-from nanochat.files import atomic_path
+from nanochat.files import atomic_path, read_json
 from nanochat.model_config import ModelConfig
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -88,16 +88,7 @@ def read_meta(path: str | Path) -> dict:
     meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
     if not path.is_file():
         load_weights(path)  # says what is there
-    if not meta.is_file():
-        raise UserError(f"{meta} is not there: {path.name} cannot be rebuilt without it")
-    return described(meta)
-
-
-def described(meta: Path) -> dict:
-    try:
-        return json.loads(meta.read_text())
-    except ValueError as error:
-        raise UserError(f"{meta}: not valid JSON ({error})") from error
+    return read_json(meta, f"{path.name} cannot be rebuilt without it")
 
 
 def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBPETokenizer, meta: dict) -> None:
@@ -114,32 +105,31 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
         temporary.write_text(json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
 
 
-def _read_folder(folder: Path) -> tuple["State", dict]:
-    """Weights and config.json of an exported folder."""
+def peek_meta(path: str | Path) -> dict:
+    """The meta that `load_model` returns, without loading the weights.
+
+    `path`: step_N.pt, or an exported folder. Raises UserError if it is missing or broken, or describes another model.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return read_meta(path)
+    meta = read_json(path / "config.json")
+    if "model" not in meta:
+        raise UserError(f"{path}/config.json does not describe a model of this project (no field `model`)")
+    return meta
+
+
+def _read_folder(folder: Path) -> "State":
+    """The weights of an exported folder. Raises UserError if a file of the folder is missing or broken."""
     from safetensors.torch import load_file
 
     missing = [n for n in ("config.json", "model.safetensors", "tokenizer.pkl") if not (folder / n).is_file()]
     if missing:
-        raise UserError(f"{folder} holds no whole model: {', '.join(missing)} not there")
+        raise UserError(f"{folder} is not a complete model: {', '.join(missing)} missing")
     try:
-        config = json.loads((folder / "config.json").read_text())
-        state = load_file(folder / "model.safetensors")
-    except Exception as error:  # safetensors and json raise their own errors by how a file is broken
-        raise UserError(f"{folder}: config.json or model.safetensors is broken or truncated ({error})") from error
-    if "model" not in config:
-        raise UserError(f"{folder}/config.json does not describe a model of this project (no field `model`)")
-    return state, config
-
-
-def peek_meta(path: str | Path) -> dict:
-    """What `load_model` would give as meta, without the weights. Raises UserError when it is missing or broken."""
-    path = Path(path)
-    if not path.is_dir():
-        return read_meta(path)
-    try:
-        return json.loads((path / "config.json").read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}/config.json: cannot be read as JSON ({error})") from error
+        return load_file(folder / "model.safetensors")
+    except Exception as error:  # safetensors raises its own errors, depending on how the file is broken
+        raise UserError(f"{folder}/model.safetensors is broken or truncated ({error})") from error
 
 
 def load_model(
@@ -152,10 +142,9 @@ def load_model(
     import torch
 
     path = Path(path)
-    if path.is_dir():
-        state, meta = _read_folder(path)
-    else:
-        meta = read_meta(path)
+    state = _read_folder(path) if path.is_dir() else None  # names what is missing, config.json included
+    meta = peek_meta(path)
+    if state is None:
         state = load_weights(path)
     own = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
     model = model_of(ModelConfig.from_dict(meta["model"]), own, path)  # of memory that no file lies behind

@@ -1,9 +1,11 @@
-"""Files: written whole or not at all, and those that come with the package."""
+"""Files: writing them atomically, reading JSON, and the files that are part of the package."""
 
+import json
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
 from nanochat.errors import UserError
 
@@ -16,6 +18,16 @@ def models_folder() -> Path:
     """The folder of the models that come with the project: inside an installed package, else the repository's."""
     installed = PACKAGE / "models"
     return installed if installed.is_dir() else PACKAGE.parent / "models"
+
+
+def read_json(path: Path, if_missing: str = "") -> Any:
+    """The content of a JSON file. Raises UserError if it is missing (`if_missing`: what to do then) or not valid."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise UserError(f"{path}: no such file" + (f"; {if_missing}" if if_missing else "")) from error
+    except (OSError, ValueError) as error:
+        raise UserError(f"{path} cannot be read as JSON: {error}") from error
 
 
 @contextmanager

@@ -137,10 +137,7 @@ class Prepared(Dataset):
         return sample
 
     def _prepare(self, item: dict) -> Sample:
-        if "text" in item:
-            ids, mask = self.tokenizer.render_document(item["text"])
-        else:
-            ids, mask = self.tokenizer.render_conversation(item)
+        ids, mask = self.tokenizer.render_conversation(item)
         images = [self.view(image) for image in item["images"]]
         counts = [image.layout.n_tokens for image in images]
         # the mask grows with the ids: mark supervision by position, then repeat what the ids repeat

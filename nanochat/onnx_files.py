@@ -1,13 +1,14 @@
 """Graphs for ONNX Runtime: where they lie, how they are opened, and whether they belong to the weights beside them."""
 
 import hashlib
+import importlib
 import importlib.util
-import os
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from nanochat.errors import UserError
+from nanochat.threads import threads_in_use
 
 VERSION = "1"
 """of the graphs' inputs and outputs; a graph of another one is refused"""
@@ -54,37 +55,50 @@ def weights_hash(path: Path) -> str:
     return _hash(path, stat.st_size, stat.st_mtime_ns)
 
 
-def usable_cores() -> int:
-    """CPU cores that this process may use; OMP_NUM_THREADS, where it is set, is the most."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    limit = os.environ.get("OMP_NUM_THREADS", "")
-    return min(cores, int(limit)) if limit.isdigit() and int(limit) else cores
+class Graph:
+    """An open graph: `run` as of an `onnxruntime.InferenceSession`, with as many threads as the load allows.
+
+    Sessions have a fixed number of threads, so the graph is opened again when `threads_in_use` changes.
+    """
+
+    def __init__(self, path: Path, threads: int = 0) -> None:
+        self.path, self.threads = path, threads
+        self.session, self._opened_for = self._open()
+
+    def run(self, outputs: list[str] | None, inputs: dict[str, Any]) -> list[Any]:
+        """The graph's outputs; None: all of them."""
+        if not self.threads and threads_in_use() != self._opened_for:
+            self.session, self._opened_for = self._open()
+        return self.session.run(outputs, inputs)
+
+    def _open(self) -> tuple[Any, int]:
+        onnxruntime = importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
+        options = onnxruntime.SessionOptions()
+        threads = options.intra_op_num_threads = self.threads or threads_in_use()
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 4  # what fails is raised
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
+        return onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"]), threads
 
 
-def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Any:
-    """An `onnxruntime.InferenceSession` on the CPU for a graph whose weights are those of model.safetensors beside it.
+def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Graph:
+    """Open a graph on the CPU whose weights are those of model.safetensors in the same folder.
 
-    `threads`: for one operation; 0: as many as the cores that this process may use. `sizes`: the configuration that the
-    model should have, as JSON. Raises UserError when ONNX Runtime
-    is not installed, or the graph or its weights are missing, damaged, or of another version.
+    `threads`: for one operation; 0: one per free core (`threads_in_use`). `sizes`: the configuration that the model
+    should have, as JSON. Raises UserError when ONNX Runtime is not installed, or the graph or its weights are missing,
+    damaged, or of another version.
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
-    onnxruntime = importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
     weights = path.parent / WEIGHTS
     for file in (path, weights):
         if not file.is_file():
             raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or usable_cores()
-    options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised
-    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # idle threads leave the cores to others
     try:
-        session = onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        graph = Graph(path, threads)
     except Exception as error:  # ONNX Runtime raises its own errors by how a file is broken
         raise UserError(f"{path}: damaged, or its weights in {WEIGHTS} are ({_first_line(error)})") from error
-    said = session.get_modelmeta().custom_metadata_map
+    said = graph.session.get_modelmeta().custom_metadata_map
     if said.get("version") != VERSION:
         raise UserError(
             f"{path} is of version {said.get('version', 'unknown')}, this program reads {VERSION}: export it again"
@@ -95,7 +109,7 @@ def open_graph(path: Path, threads: int = 0, sizes: str | None = None) -> Any:
         )
     if sizes is not None and said.get("sizes") != sizes:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
-    return session
+    return graph
 
 
 def _first_line(error: BaseException) -> str:

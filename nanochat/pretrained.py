@@ -6,7 +6,6 @@ as new. Anything else is an error that names the tensor. Files are safetensors, 
 read.
 """
 
-import json
 import math
 import re
 import warnings
@@ -21,6 +20,7 @@ from torch import Tensor, nn
 from nanochat.checkpoint import load_weights
 from nanochat.deepencoder import CLIP, SAM
 from nanochat.errors import UserError
+from nanochat.files import read_json
 from nanochat.gpt import GPT
 from nanochat.hub import fetch, fetch_matching
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
@@ -118,13 +118,6 @@ def locate(source: str | Path, names: tuple[str, ...]) -> tuple[Folder, Path]:
     raise UserError(f"{source} has no weights file: expected {' or '.join(names)}")
 
 
-def _read_json(path: Path) -> dict:
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path}: cannot be read as JSON ({error})") from error
-
-
 def _read_safetensors(path: Path, wanted: Callable[[str], bool]) -> Tensors:
     try:
         with safe_open(path, framework="pt") as file:
@@ -145,7 +138,7 @@ def read_tensors(folder: Folder, path: Path, unwanted: str = r"(?!)") -> Tensors
 
     if path.name.endswith(".index.json"):
         tensors: Tensors = {}
-        for name in sorted({shard for key, shard in _read_json(path).get("weight_map", {}).items() if wanted(key)}):
+        for name in sorted({shard for key, shard in read_json(path).get("weight_map", {}).items() if wanted(key)}):
             shard = folder.find(name)
             if shard is None:
                 raise UserError(f"{path} lists {name}, which {folder.name} does not have")
@@ -268,7 +261,7 @@ def find_heads(folder: Folder, path: Path, tensors: Tensors) -> tuple[int, int]:
     number = re.fullmatch(r"model_(\d+)\.pt", path.name)
     for name in ("config.json", f"meta_{number[1]}.json" if number else "meta_*.json"):
         beside = folder.find(name)
-        heads = _heads_in(_read_json(beside)) if beside else None
+        heads = _heads_in(read_json(beside)) if beside else None
         if heads:
             return heads
     width = tensors[VOCABULARY[0]].shape[1]

@@ -1,11 +1,11 @@
-"""How many threads read on a CPU, and how they wait for each other.
+"""The number of threads that compute on a CPU, and how they wait for each other.
 
-torch takes a thread for every core, and a thread that has finished its part spins until the others have. That is
-quickest on a machine that does nothing else. Where other programs run on the same cores, threads spin while those that
-they wait for are not running, and a page takes many times as long. So threads spin for a moment only
-(`wait_without_spinning`), and there are as many as there are cores that nobody else uses (`Threads`).
+Libraries start one thread per core, and a thread that has finished its part spins until the others have too. That is
+fastest on an idle machine. When other programs use the same cores, threads spin while the ones they wait for are not
+running, and a page takes several times as long. Therefore threads sleep after a moment (`wait_without_spinning`), and
+there is one thread for each core that no other program uses (`threads_in_use`, `adapt_threads`).
 
-Whoever sets OMP_NUM_THREADS has decided: nothing is changed then.
+If the user has set OMP_NUM_THREADS, that number is used.
 """
 
 import os
@@ -14,33 +14,39 @@ import threading
 import time
 from pathlib import Path
 
-MOMENT = "1000"  # rounds of libgomp's waiting loop, about 50 microseconds: what putting a thread to sleep costs
-WAITING = {"GOMP_SPINCOUNT": MOMENT, "KMP_BLOCKTIME": "0"}  # libgomp (Linux), Intel's and LLVM's OpenMP
+MOMENT = "1000"  # iterations of libgomp's waiting loop, about 50 microseconds: the cost of putting a thread to sleep
+WAITING = {"GOMP_SPINCOUNT": MOMENT, "KMP_BLOCKTIME": "0"}  # libgomp (Linux); the OpenMP of Intel and LLVM
 SHORTEST = 0.1  # seconds over which a load can be measured: the system counts in hundredths
-SHARED = 0.4  # share of a core that others may use while it still counts as free
+HELD = 2.0  # seconds for which a number of threads is kept: ONNX graphs are opened again for a new one, 0.2 s
+SHARED = 0.4  # a core counts as free while other programs use less than this share of it
 STAT = Path("/proc/stat")
 CGROUPS = Path("/sys/fs/cgroup")
 
 
 def wait_without_spinning() -> None:
-    """Let OpenMP's threads sleep after a moment; for the beginning of a command, since torch reads this when imported.
+    """Let OpenMP's threads sleep after a moment, and start to measure the load. Call this before torch is imported.
 
-    Sets variables of this process's environment, which its children inherit; none that is set, and none where
-    OMP_WAIT_POLICY says how to wait.
+    Sets environment variables, which child processes inherit. A variable that is set already stays as it is, and
+    nothing is set if OMP_WAIT_POLICY is, or once torch has been imported, which reads the variables only then.
     """
     if "OMP_WAIT_POLICY" not in os.environ and "torch" not in sys.modules:
         for name, value in WAITING.items():
             os.environ.setdefault(name, value)
+    _choice.start()
+
+
+def own_cores() -> int:
+    """Cores that this process may run on (its affinity)."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def usable_cores() -> float:
-    """Cores that this process may use: by its affinity, and by the CPU quota of its container (cgroup)."""
-    affinity = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min([float(affinity), *_quotas()])
+    """Cores whose time this process may use: those of its affinity, limited by the CPU quota of its container."""
+    return min([float(own_cores()), *_quotas()])
 
 
 def _quotas() -> list[float]:
-    """CPU quotas in cores of the control groups that this process is in (version 2), and of a container's (1)."""
+    """CPU quotas in cores, of the control groups that this process is in (version 2) and of a container (version 1)."""
     found = []
     try:
         own = next(line[3:].strip() for line in open("/proc/self/cgroup") if line.startswith("0::"))
@@ -56,27 +62,27 @@ def _quotas() -> list[float]:
 
 
 def _quota(*files: Path) -> float:
-    """`200000 100000`, in one file or two, as cores; 0 where there is no limit."""
+    """Quota divided by period, such as `200000 100000` in one file or two, in cores; 0 without a limit."""
     try:
         quota, period = " ".join(file.read_text() for file in files).split()
         return max(0.0, float(quota) / float(period))
-    except (OSError, ValueError):  # there is no such file, or it says `max`
+    except (OSError, ValueError):  # the file does not exist, or says `max`
         return 0.0
 
 
 class Load:
-    """How much of this process's cores other programs use, from when this is made until it is asked."""
+    """How much of this process's cores other programs have used since this object was created."""
 
     def __init__(self) -> None:
         self.started, self.own, self.busy = time.monotonic(), time.process_time(), _busy_seconds()
 
     @property
     def seconds(self) -> float:
-        """How long it has been measured."""
+        """How long the load has been measured."""
         return time.monotonic() - self.started
 
     def others(self) -> float:
-        """Cores that others have used on average; on a system that does not say, 0."""
+        """Cores that other programs used on average; 0 on a system that does not report it."""
         if self.busy is None:
             return 0.0
         busy = _busy_seconds()
@@ -85,9 +91,9 @@ class Load:
 
 
 def _busy_seconds() -> float | None:
-    """Seconds that this process's cores have computed since the machine was started; None where /proc does not say.
+    """Seconds that this process's cores have computed since the machine was started; None if /proc does not say.
 
-    Time of programs with a lower priority than this one (nice) is not counted: they make way.
+    Time of programs with a lower priority than this one (nice) is not counted, as the system prefers this one.
     """
     try:
         lines = STAT.read_text().splitlines()
@@ -104,59 +110,88 @@ def _busy_seconds() -> float | None:
     return ticks / os.sysconf("SC_CLK_TCK")
 
 
-def threads_for(cores: float, others: float) -> int:
-    """How many threads to use on `cores` of which others use as many as `others`: one for each free core, at least 1.
+def threads_for(quota: float, cores: int, others: float) -> int:
+    """The number of threads: one for each free core, at least 1 and at most `quota`.
 
-    A core that others use for less than `SHARED` of the time counts as free; one thread on a busier core would make
-    all the others wait.
+    `cores`: cores that the process may run on; `others`: how many of them other programs use on average. A core counts
+    as free while others use less than `SHARED` of it, since a thread on a busier core makes all the others wait.
     """
-    return max(1, int(min(cores, cores - others + SHARED)))
+    return max(1, int(min(quota, cores - others + SHARED)))
 
 
-class Threads:
-    """Fits torch's and OpenCV's number of threads to the load; never over torch's own number or the program's.
-
-    `adapt` is called by the thread that computes, before it begins; it costs a fraction of a millisecond.
-    """
-
-    def __init__(self) -> None:
-        self.load = Load()
-
-    def adapt(self) -> int:
-        """Choose anew by the load since the last choice, if that is long enough; returns the number in use."""
-        torch = sys.modules.get("torch")
-        if torch is None:  # another library computes, with threads of its own
-            return 1
-        if "OMP_NUM_THREADS" in os.environ or self.load.seconds < SHORTEST:
-            return torch.get_num_threads()
-        chosen = threads_for(usable_cores(), self.load.others())
-        self.load = Load()
-        return _limits.apply(chosen)
-
-
-class _Limits:
-    """What this process's threads were set to, so that more than one `Threads` can lower and raise them."""
+class _Choice:
+    """The process's number of threads and the load that it was chosen by; one object for all libraries and threads."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.most: int | None = None
-        self.last: int | None = None
+        self.load: Load | None = None
+        self.number: int | None = None
+        self.torch_most: int | None = None
+        self.torch_last: int | None = None
 
-    def apply(self, chosen: int) -> int:
-        import cv2
-        import torch
-
+    def start(self) -> None:
+        """Begin to measure the load, unless that has begun."""
         with self.lock:
-            now = torch.get_num_threads()
-            if now != self.last:  # torch's own number, or what the program has set since
-                self.most = now
-            assert self.most is not None
-            chosen = min(chosen, self.most)
-            if chosen != now:
-                torch.set_num_threads(chosen)
-                cv2.setNumThreads(chosen)
-            self.last = chosen
-            return chosen
+            if self.load is None:
+                self.load = Load()
+
+    def get(self) -> int:
+        """The number in use. The first call chooses it, and waits until the load has been measured for long enough."""
+        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+        if limit.isdigit() and int(limit):
+            return min(own_cores(), int(limit))
+        with self.lock:
+            if self.number is None:
+                if self.load is None:
+                    self.load = Load()
+                time.sleep(max(0.0, SHORTEST - self.load.seconds))
+                self._choose(self.load)
+            assert self.number is not None
+            return self.number
+
+    def renew(self) -> int:
+        """Choose again if the last choice is `HELD` old; returns the number in use."""
+        with self.lock:
+            if self.number is not None and self.load is not None and self.load.seconds >= HELD:
+                self._choose(self.load)
+        return self.get()
+
+    def _choose(self, load: Load) -> None:
+        self.number = threads_for(usable_cores(), own_cores(), load.others())
+        self.load = Load()
+
+    def apply(self, number: int) -> None:
+        """Give torch and OpenCV `number` threads; never more to torch than it had, or than the program gave it."""
+        torch, cv2 = sys.modules.get("torch"), sys.modules.get("cv2")
+        with self.lock:
+            if torch is not None:
+                now = torch.get_num_threads()
+                if now != self.torch_last:  # torch's own number, or what the program has set since
+                    self.torch_most = now
+                assert self.torch_most is not None
+                number = min(number, self.torch_most)
+                if number != now:
+                    torch.set_num_threads(number)
+                self.torch_last = number
+            if cv2 is not None and cv2.getNumThreads() != number:
+                cv2.setNumThreads(number)
 
 
-_limits = _Limits()
+_choice = _Choice()
+
+
+def threads_in_use() -> int:
+    """How many threads an operation should use now. The first call may wait for up to `SHORTEST` seconds."""
+    return _choice.get()
+
+
+def adapt_threads() -> int:
+    """Fit the number of threads to the load since the last choice, unless that was less than `HELD` seconds ago.
+
+    For the thread that computes, before it begins. Sets torch and OpenCV; ONNX graphs ask `threads_in_use` before they
+    run. Returns the number in use.
+    """
+    number = _choice.renew()
+    if "OMP_NUM_THREADS" not in os.environ:
+        _choice.apply(number)
+    return number

@@ -157,11 +157,6 @@ class RustBPETokenizer:
         """The text of `ids`; special tokens appear by name, invalid UTF-8 as U+FFFD."""
         return self.encoding.decode(ids)
 
-    def render_document(self, text: str) -> tuple[list[int], list[int]]:
-        """(ids, mask) of a plain text after `<|bos|>`; the mask is 1 throughout: every token is supervised."""
-        ids = self.encode(text, prepend="<|bos|>")
-        return ids, [1] * len(ids)
-
     def render_conversation(self, conversation: dict[str, Any]) -> tuple[list[int], list[int]]:
         """(ids, mask) of a conversation. The mask is 1 on supervised tokens: assistant text and `<|assistant_end|>`.
 

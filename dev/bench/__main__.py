@@ -6,7 +6,7 @@ python -m dev.bench decode --model=nano --batch_size=8
 python -m dev.bench data
 python -m dev.bench packing --batch_size=8 --seq_len=1024           # chartqa and smoltalk, from the hub or local
 python -m dev.bench parity                                         # a GPU's results against a CPU's
-python -m dev.bench threads --steps=2                              # nano-ocr read, alone and on a busy machine
+python -m dev.bench threads --steps=2                              # reading, alone and on a busy machine
 python -m dev.bench memory --model=d20 --stage=2 --batch_size=4 --seq_len=8192
 
 Tables for people, then all figures as JSON on the last line.
@@ -266,13 +266,18 @@ def bench_memory(config: Config, console: Console) -> list[dict[str, Any]]:
 
 
 def bench_threads(config: Config, console: Console) -> list[dict[str, Any]]:
-    """`nano-ocr read` of one receipt by threads and their waiting, alone and beside busy processes."""
-    cases = threads.measure_threads(f"{config.data_dir}/images/receipt_000.png", config.steps)
-    headings = [f"{case.cores} cores, {case.busy} busy" for case in cases]
-    table = Table("seconds of nano-ocr read", *headings, title=f"the shortest of {config.steps}")
-    for name in threads.SETTINGS:
-        table.add_row(name, *(f"{case.seconds[name]:.2f}" for case in cases))
-    table.add_row("chosen over the best", *(f"{case.over_best:+.0%}" for case in cases), style="bold")
+    """One receipt, read in each way, by the number of threads, alone and beside busy processes."""
+    cases = []
+    for case in threads.measure_threads(f"{config.data_dir}/images/receipt_000.png", config.steps):
+        cases.append(case)
+        console.print(f"{case.way}, {case.cores} cores, {case.busy} busy: {case.over_best:+.0%} over the best")
+    title = f"seconds, the median of {config.steps}; start of the process included"
+    table = Table("way", "cores", "busy", "other load", *threads.SETTINGS, "chosen over the best", title=title)
+    for case in cases:
+        seconds = (f"{case.seconds[name]:.2f}" for name in threads.SETTINGS)
+        table.add_row(
+            case.way, str(case.cores), str(case.busy), f"{case.others:.1f}", *seconds, f"{case.over_best:+.0%}"
+        )
     console.print(table)
     return [{**asdict(case), "over_best": case.over_best} for case in cases]
 

@@ -14,10 +14,10 @@ import torch
 from PIL import Image, ImageDraw
 
 from dev.bench.rates import best_seconds
-from nanochat.engine import Generation, Guard
+from nanochat.engine import Generation, Guard, prompts_about
 from nanochat.engine.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.errors import UserError
-from nanochat.image_process import expand_image_tokens, open_image, show
+from nanochat.image_process import open_image, show
 from nanochat.lines.boxes import Box
 from nanochat.lines.layout import find_lines
 from nanochat.machine import Precision, choose_precision
@@ -211,9 +211,7 @@ class _TimedGuard(LoopGuard):
 def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
     """Read `rows` drawn documents together, with the guard and without, one after the other, `rounds` times."""
     views = [reader.view(Image.fromarray(draw_document(LEVELS["note"], i, "val").image)) for i in range(rows)]
-    ids = reader.tokenizer.render_for_completion({"messages": [{"role": "user", "content": PROMPT}], "images": [None]})
-    image = reader.tokenizer.encode_special("<|image|>")
-    prompts = [expand_image_tokens(ids, image, [view.layout.n_tokens]) for view in views]
+    prompts = prompts_about(reader.tokenizer, PROMPT, views)
     untimed, timed = reader.engine.loops, _TimedGuard(reader.tokenizer)
     found: dict[str, list[float]] = {"off": [], "on": [], "inside": []}
     answers: list[Generation] = []

@@ -1,34 +1,53 @@
-"""How long `nano-ocr read` takes by its number of threads and their way of waiting, beside other busy processes."""
+"""The time of each way to read one picture, by the number of threads, on an idle machine and beside busy processes."""
 
 import os
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from statistics import median
 
 from nanochat.errors import UserError
-from nanochat.threads import usable_cores
+from nanochat.threads import Load, usable_cores
 
 SETTINGS: dict[str, dict[str, str]] = {
     "chosen": {},
     "one thread": {"OMP_NUM_THREADS": "1"},
-    "a thread for each core, spinning": {"OMP_NUM_THREADS": "{cores}", "GOMP_SPINCOUNT": "300000"},
-    "a thread for each core, sleeping": {"OMP_NUM_THREADS": "{cores}", "OMP_WAIT_POLICY": "PASSIVE"},
+    "a thread for each core": {"OMP_NUM_THREADS": "{cores}"},
 }
+OCR_PROGRAM = "import sys; from nanochat import OCR; OCR('nano').read(sys.argv[1])"
+WAYS: dict[str, tuple[str, ...]] = {
+    "nano-ocr read": ("-m", "nanochat.cli", "read", "{file}"),
+    "OCR()": ("-c", OCR_PROGRAM, "{file}"),
+    "nano-ocr batch": ("-m", "nanochat.cli", "batch", "{file}", "--out", "{folder}/batch"),
+    "OCRmyPDF's plugin": (
+        "-m", "ocrmypdf", "--plugin", "nanochat.ocrmypdf_plugin", "--image-dpi", "150", "--output-type", "pdf",
+        "--quiet", "--jobs", "1", "{file}", "{folder}/out.pdf",
+    ),
+}  # fmt: skip
 OURS = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")
 BUSY = "while True: pass"
 
 
 @dataclass
 class Case:
-    """One machine: so many cores, so many busy processes on them."""
+    """One machine: its number of cores, and of busy processes on them."""
 
+    way: str
     cores: int
     busy: int
-    seconds: dict[str, float] = field(default_factory=dict)
-    """by setting, the shortest of all rounds"""
+    others: float
+    """cores that programs other than these used meanwhile, on average, where nothing of ours was busy"""
+    rounds: dict[str, list[float]] = field(default_factory=dict)
+    """seconds of each round, by setting"""
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """The median of the rounds, by setting: beside busy processes the shortest is a matter of luck."""
+        return {name: median(rounds) for name, rounds in self.rounds.items()}
 
     @property
     def over_best(self) -> float:
@@ -51,39 +70,52 @@ def busy_processes(n: int, cores: set[int]) -> Iterator[None]:
             process.wait()
 
 
-def read_seconds(file: str, setting: dict[str, str], cores: set[int]) -> float:
-    """The time of one `nano-ocr read` from its start to its end. Raises UserError when it fails."""
+def read_seconds(way: str, file: str, setting: dict[str, str], cores: set[int]) -> float:
+    """Seconds of one reading from the start of its process to the end. Raises UserError when it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     environment |= {name: value.format(cores=len(cores)) for name, value in setting.items()}
-    started = time.perf_counter()
-    command = [sys.executable, "-m", "nanochat.cli", "read", file]
-    process = subprocess.Popen(
-        command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
-        preexec_fn=lambda: os.sched_setaffinity(0, cores),
-    )  # fmt: skip
-    _, said = process.communicate()
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, *(part.format(file=file, folder=folder) for part in WAYS[way])]
+        started = time.perf_counter()
+        process = subprocess.Popen(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+            preexec_fn=lambda: os.sched_setaffinity(0, cores),
+        )  # fmt: skip
+        _, said = process.communicate()
+        seconds = time.perf_counter() - started
     if process.returncode:
-        raise UserError(f"nano-ocr read {file}: {said.strip()}")
-    return time.perf_counter() - started
+        raise UserError(f"{way} of {file}: {said.strip()}")
+    return seconds
 
 
-def measure_threads(file: str, rounds: int) -> list[Case]:
-    """Every setting on one core and on all, alone and beside a busy process for each core.
+def other_load(cores: set[int], seconds: float = 2.0) -> float:
+    """How many of these cores other programs use now, on average."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        load = Load()
+        time.sleep(seconds)
+        return load.others()
+    finally:
+        os.sched_setaffinity(0, before)
 
-    The settings of a case take turns, so that what else the machine does falls on all alike.
+
+def measure_threads(file: str, rounds: int) -> Iterator[Case]:
+    """Every way and setting on all cores, and `nano-ocr read` on one, with no busy process and with one for each core.
+
+    The settings of a case take turns, so that what else the machine does affects all of them alike.
     """
     if not hasattr(os, "sched_setaffinity"):
         raise UserError("threads are measured on Linux, where processes can be kept to some cores")
     here = sorted(os.sched_getaffinity(0))[: max(1, int(usable_cores()))]
-    found = []
-    for n in sorted({1, len(here)}):
+    for n in sorted({1, len(here)}, reverse=True):
         cores = set(here[:n])
+        others = other_load(cores)
         for busy in (0, n):
-            case = Case(n, busy)
             with busy_processes(busy, cores):
-                for _ in range(rounds):
-                    for name, setting in SETTINGS.items():
-                        seconds = read_seconds(file, setting, cores)
-                        case.seconds[name] = min(seconds, case.seconds.get(name, seconds))
-            found.append(case)
-    return found
+                for way in WAYS if n == len(here) else ("nano-ocr read",):
+                    case = Case(way, n, busy, others)
+                    for _ in range(rounds):
+                        for name, setting in SETTINGS.items():
+                            case.rounds.setdefault(name, []).append(read_seconds(way, file, setting, cores))
+                    yield case

@@ -10,6 +10,7 @@ from nanochat.errors import UserError
 from nanochat.model_config import ModelConfig
 from nanochat.onnx_files import EXTRA, INT8, TORCH_EXTRA, has_graphs, has_runtime, has_torch
 from nanochat.precision import Precision
+from nanochat.threads import wait_without_spinning
 from nanochat.tokenizer import RustBPETokenizer
 
 
@@ -67,14 +68,13 @@ def choose_backend(name: str, checkpoint: Path, device: str = "", int8: bool = F
 
 def load_reader(checkpoint: Path, device: str = "", backend: str = "auto", int8: bool = False) -> Loaded:
     """Load step_N.pt or a folder to read with. Raises UserError as `choose_backend` does, or for bad files."""
+    wait_without_spinning()  # before torch is imported
     if choose_backend(backend, checkpoint, device, int8) == "onnx":
         from nanochat.engine.onnx_backend import OnnxBackend
 
         if not checkpoint.is_dir():
             raise UserError(f"{checkpoint}: the onnx backend reads a folder of `scripts.export --format=onnx`")
         meta = peek_meta(checkpoint)
-        if "model" not in meta:
-            raise UserError(f"{checkpoint}/config.json does not describe a model of this project (no field `model`)")
         model = OnnxBackend(checkpoint, ModelConfig.from_dict(meta["model"]), int8)
         tokenizer = RustBPETokenizer.from_directory(checkpoint)
         return Loaded(model, tokenizer, meta, Precision("float32"), "cpu", by_torch=False)

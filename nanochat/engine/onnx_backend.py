@@ -87,7 +87,7 @@ class ArrayCache:
 
 
 class OnnxBackend(Backend):
-    """Opens the graphs in a model's folder. `int8`: those at 8 bits; `threads`: 0 takes all cores.
+    """Opens the graphs in a model's folder. `int8`: those at 8 bits; `threads`: 0: one for each free core.
 
     Raises UserError when ONNX Runtime or a graph is missing, or a graph is damaged or of other weights.
     """

@@ -63,12 +63,6 @@ def character_error_rate(output: str, reference: str) -> float:
     return Levenshtein.distance(output, reference) / max(1, len(reference))
 
 
-def word_error_rate(output: str, reference: str) -> float:
-    """`character_error_rate` with words in place of characters."""
-    words = reference.split()
-    return Levenshtein.distance(output.split(), words) / max(1, len(words))
-
-
 def normalised_edit_similarity(output: str, reference: str) -> float:
     """1 - Levenshtein distance / length of the longer text: 1 is equal (two empty texts are), 0 nothing in common.
 

@@ -31,8 +31,8 @@ Place = tuple[int, int, str]  # a page: which source, its number, and the source
 class _Opener:
     """Opens pages of an input, with one document open at a time."""
 
-    def __init__(self, sources: Sequence[Source], dpi: int, password: str) -> None:
-        self.sources, self.dpi, self.password = sources, dpi, password
+    def __init__(self, sources: Sequence[Source], dpi: int, password: str, layers: bool) -> None:
+        self.sources, self.dpi, self.password, self.layers = sources, dpi, password, layers
         self.opened: tuple[int, str] | None = None
         self.document: Document | None = None
 
@@ -46,8 +46,8 @@ class _Opener:
                 self.document, self.opened = open_document(source, self.dpi, self.password), (which, fingerprint)
                 self._check(source, fingerprint)  # of another file now, which may have fewer pages
             picture = self.document.load(number)
-            if isinstance(self.document, PDF):
-                picture.info[LAYER] = read_layer(self.document, number)
+            if self.layers and isinstance(self.document, PDF):
+                picture.info[LAYER] = read_layer(self.document, number, picture.info["dpi"][0])
             self._check(source, fingerprint)
         except UserError as error:
             return str(error)
@@ -93,8 +93,8 @@ class _Workers:
     On Linux they are forks, which start in milliseconds and share what the parent has read from standard input.
     """
 
-    def __init__(self, n: int, sources: Sequence[Source], dpi: int, password: str) -> None:
-        self.n, self.arguments = n, (sources, dpi, password)
+    def __init__(self, n: int, sources: Sequence[Source], dpi: int, password: str, layers: bool) -> None:
+        self.n, self.arguments = n, (sources, dpi, password, layers)
         self.here = _Opener(*self.arguments)
         self.pool: ProcessPoolExecutor | None = None
 
@@ -139,15 +139,17 @@ def read_ahead(
     workers: int = 2,
     ahead: int = 8,
     done: Callable[[Source, int, str], bool] = lambda source, number, fingerprint: False,
+    layers: bool = False,
 ) -> Iterator[InputPage]:
     """Every page of every source, in order, `workers` processes opening at most `ahead` of them in advance.
 
-    With `workers` 0, or where there is one page in all, this process opens them. Pages for which `done(source, number,
-    fingerprint)` holds are not opened. A source that cannot be opened is one failed page; a page that breaks, that
-    brings its process down, or whose file has changed since it was opened, is a failed one too.
+    With `workers` 0, or where there is one page in all, this process opens them. Pages for which `done(source,
+    number, fingerprint)` holds are not opened. `layers`: give the picture of a PDF's page the page's own text, in
+    `info[LAYER]`. A source that cannot be opened is one failed page; a page that breaks, that brings its process
+    down, or whose file has changed since it was opened, is a failed one too.
     """
     waiting: deque[tuple[InputPage, Callable[[], Image.Image | str] | None]] = deque()
-    with closing(_Workers(workers, sources, dpi, password)) as pool:
+    with closing(_Workers(workers, sources, dpi, password, layers)) as pool:
         for which, source in enumerate(sources):
             for page in _of_source(source, selection, dpi, password, done):
                 place = which, page.number, page.fingerprint

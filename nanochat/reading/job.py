@@ -31,7 +31,7 @@ from nanochat.reading.page import Page
 from nanochat.reading.placed import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
-from nanochat.reading.text_layer import TextLayerMode, own_text
+from nanochat.reading.text_layer import Refused, TextLayerMode, own_text
 
 PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
 LEFT_OUT = " too unclear to read, left out"
@@ -205,7 +205,8 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
 
     reader: OCR | None = None
     waiting: list[InputPage] = []
-    pages = read_ahead(job.sources, job.selection, job.dpi, job.password, job.workers, PAGES_TOGETHER, done)
+    layers = job.text_layer != "never" and Ask(job.prompt).is_for_text
+    pages = read_ahead(job.sources, job.selection, job.dpi, job.password, job.workers, PAGES_TOGETHER, done, layers)
     for page in pages:
         waiting.append(page)
         pictures = sum(p.image is not None for p in waiting)
@@ -233,15 +234,18 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
     """What the model makes of each picture; None where it fails, and then `waiting` says why."""
     pages = [page for page in waiting if page.image is not None]
-    for_text = Ask(job.prompt).is_for_text
-    own = [own_text(reader, image, job.text_layer if for_text else "never") for image in images]
-    to_read = [image for image, text in zip(images, own, strict=True) if not isinstance(text, Page)]
+    own = [own_text(reader, image, job.text_layer) for image in images]
+    to_read = [
+        text.picture if isinstance(text, Refused) else image
+        for image, text in zip(images, own, strict=True)
+        if not isinstance(text, Page)
+    ]
     read = iter(read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), to_read))
     found: list[Page | None] = []
     for page, text in zip(pages, own, strict=True):
         result = text if isinstance(text, Page) else next(read)
-        if isinstance(result, Page) and isinstance(text, str):
-            result.notes.append(text)
+        if isinstance(result, Page) and isinstance(text, Refused):
+            result.notes.append(text.why)
         if isinstance(result, Exception):
             page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(result)}"
         found.append(None if isinstance(result, Exception) else result)

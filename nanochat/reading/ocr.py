@@ -25,14 +25,16 @@ from nanochat.model_config import VisionConfig
 from nanochat.modes import MODES, get_mode
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
+from nanochat.reading.comb import close_combs
 from nanochat.reading.documents import open_document
 from nanochat.reading.ink_audit import Audit, audit
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
+from nanochat.reading.shown import Lined
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import TRUSTED
-from nanochat.threads import Threads
+from nanochat.threads import adapt_threads
 
 PROMPT = PROMPTS["free"]
 HOME = models_folder()  # models that come with the project, by name
@@ -116,7 +118,7 @@ class OCR:
         loaded = load_reader(find_model(checkpoint), device, backend, int8)
         self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
         self.device, self.precision = loaded.device, loaded.precision
-        self.threads = Threads() if loaded.by_torch else None  # ONNX Runtime's are set when its sessions are made
+        self.adapts_threads = True  # False: another thread computes, and chooses
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision
@@ -176,7 +178,7 @@ class OCR:
 
     def read_many(
         self,
-        pictures: Iterable[PictureSource],
+        pictures: Iterable[PictureSource | Lined],
         prompt: str = PROMPT,
         max_tokens: int | None = None,
         seconds: float | None = None,
@@ -187,9 +189,9 @@ class OCR:
         """
         ask = Ask(one_picture(prompt), max_tokens, seconds)
         for some in _chunks(pictures, self.batch_size):
-            if self.threads is not None:
-                self.threads.adapt()
-            yield from self._read_batch([open_image(picture) for picture in some], ask)
+            if self.adapts_threads:
+                adapt_threads()
+            yield from self._read_batch([_with_lines(picture) for picture in some], ask)
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
         """The text of each of some lines of an RGB picture. Raises UserError for a model that was not taught lines."""
@@ -209,10 +211,11 @@ class OCR:
             self.max_vision_tokens, self.locate_lines, self.reread,
         )  # fmt: skip
 
-    def _read_batch(self, pictures: list[Image.Image], ask: Ask) -> list[Page]:
-        """One page for each RGB picture; pages that seem to lie on their side are read the right way up."""
+    def _read_batch(self, lined: list[Lined], ask: Ask) -> list[Page]:
+        """One page for each picture; pages that seem to lie on their side are read the right way up."""
         ladder = self._ladder(ask)
-        pages = self._climb(pictures, [find_lines(picture) for picture in pictures], ladder, ask)
+        pictures = [one.picture for one in lined]
+        pages = self._climb(pictures, [one.lines for one in lined], ladder, ask)
         if not self.turn:
             return pages
         doubtful = [i for i, page in enumerate(pages) if page.mode in CUT and in_doubt(page)]
@@ -222,8 +225,8 @@ class OCR:
             lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
         )
         turned = {i: degrees for i, degrees in zip(doubtful, turns, strict=True) if degrees}
-        upright = [turn_picture(pictures[i], degrees) for i, degrees in turned.items()]
-        again = self._climb(upright, [find_lines(picture) for picture in upright], ladder, ask)
+        upright = [_find_lined(turn_picture(pictures[i], degrees)) for i, degrees in turned.items()]
+        again = self._climb([one.picture for one in upright], [one.lines for one in upright], ladder, ask)
         for (i, degrees), page in zip(turned.items(), again, strict=True):
             page.add_costs(pages[i])
             page.most_vision_tokens += pages[i].most_vision_tokens
@@ -274,6 +277,17 @@ class OCR:
             kind = "lines" if self.own_mode == "lines" else self.vision.view
             ladder = LADDERS.get(kind, LADDERS["square"])
         return tuple(dict.fromkeys("native" if mode in CUT and not ask.is_for_text else mode for mode in ladder))
+
+
+def _find_lined(picture: Image.Image, lines: list[Line] | None = None) -> Lined:
+    """An RGB picture as it is read, with its comb fields closed, and its lines. `lines`: the picture's, if known."""
+    closed = close_combs(picture)
+    return Lined(closed, find_lines(closed) if lines is None or closed is not picture else lines)
+
+
+def _with_lines(source: PictureSource | Lined) -> Lined:
+    """A picture, opened, and its lines. Raises UserError as `open_image` does."""
+    return _find_lined(source.picture, source.lines) if isinstance(source, Lined) else _find_lined(open_image(source))
 
 
 def _is_pdf(source: object) -> bool:

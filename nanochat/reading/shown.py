@@ -2,11 +2,21 @@
 
 from dataclasses import dataclass, field
 
+from PIL import Image
+
 from nanochat.image_process import ImageViews
 from nanochat.lines.cut import Piece
 from nanochat.lines.layout import Line
 from nanochat.modes import Mode
 from nanochat.reading.blocks import PageBlock
+
+
+@dataclass(frozen=True)
+class Lined:
+    """An upright RGB picture whose lines of text were found before it is read."""
+
+    picture: Image.Image
+    lines: list[Line]
 
 
 @dataclass(frozen=True)

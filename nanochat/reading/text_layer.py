@@ -17,9 +17,10 @@ from rapidfuzz.distance import Levenshtein
 
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.layout import Line, find_lines
-from nanochat.reading.documents import PDF, PDFIUM
+from nanochat.reading.documents import PDF, PDFIUM, POINTS
 from nanochat.reading.options import TextLayerMode
 from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.shown import Lined
 
 if TYPE_CHECKING:
     from nanochat.reading.ocr import OCR
@@ -80,8 +81,12 @@ class LayerLine:
         return union(box for _, box in self.stretches)
 
 
-def read_layer(document: PDF, number: int) -> TextLayer:
-    """The text layer of page `number`, from 1; without words where the page has none, or is broken."""
+def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
+    """The text layer of page `number`, from 1; without words where the page has none, or is broken.
+
+    `dpi`: the resolution at which the page's picture was drawn, in which the boxes of the words are given. It is not
+    always that of the document: a scan is drawn at its own.
+    """
     with PDFIUM:
         try:
             page = document.document[number - 1]
@@ -96,7 +101,7 @@ def read_layer(document: PDF, number: int) -> TextLayer:
                 page.close()
         except pdfium.PdfiumError:
             return TextLayer((), 0.0, False)
-    words, scale = [], document.scale
+    words, scale = [], dpi / POINTS
     start: int | None = None
     for i, character in enumerate([*characters, " "]):
         blank = character.isspace() or character == "\0"
@@ -217,7 +222,15 @@ def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -
     )  # fmt: skip
 
 
-def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page | str | None:
+@dataclass(frozen=True)
+class Refused:
+    """Why a page's own text is not used; `picture` has its lines, so that whoever reads it need not find them again."""
+
+    why: str
+    picture: Lined
+
+
+def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page | Refused | None:
     """The page that a picture's own text makes, where it is to be used; else why not, or None if there is none.
 
     `picture`: a page of a PDF as `read_ahead` opens it, with its layer in `info`. Mode `only` takes any layer.
@@ -232,4 +245,6 @@ def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page |
         return layer_page(layer, lines, picture.size)
     sample = (lambda some: reader.read_lines(picture, some)) if "lines" in reader.taught else None
     decision = judge(layer, lines, sample)
-    return layer_page(layer, lines, picture.size) if decision.use else f"{decision.why}: the picture was read"
+    if decision.use:
+        return layer_page(layer, lines, picture.size)
+    return Refused(f"{decision.why}: the picture was read", Lined(picture, lines))

@@ -24,6 +24,7 @@ from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError, in_fields
+from nanochat.serve.searchable import parse_results, searchable_pdf
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.shared import Cancelled, shared_ocr
 from nanochat.serve.text import TextStream
@@ -31,6 +32,7 @@ from nanochat.serve.worker import News
 
 Event = dict[str, Any]
 log = logging.getLogger("nanochat.serve")
+PDF_TYPE = "application/pdf"
 PREVIEW_PIXELS = 1200  # longest side of a page in the browser
 
 
@@ -177,7 +179,8 @@ def read_router(service: Service) -> APIRouter:
         pages: Annotated[str, Form()] = "",
         dpi: Annotated[int, Form(ge=18, le=600)] = 150,
         password: Annotated[str, Form()] = "",
-        format: Annotated[Literal["json", "txt", "md"], Form()] = "json",
+        format: Annotated[Literal["json", "txt", "md", "pdf"], Form()] = "json",
+        results: UploadFile | None = None,
         stream: Annotated[Literal["", "pages", "text"], Form()] = "",
         preview: Annotated[bool, Form()] = False,
         max_tokens: Annotated[int | None, Form(ge=1)] = None,
@@ -189,6 +192,18 @@ def read_router(service: Service) -> APIRouter:
                 message = f"this model was taught {', '.join(taught)}, not {task}"
                 raise ApiError(400, message, "unsupported_task", "task")
             sources = [Source(file.filename or "upload", await file.read()) for file in files]
+
+            def pdf(results: list[dict[str, Any]]) -> bytes:
+                documents = open_all(sources, dpi, password)
+                try:
+                    return searchable_pdf(documents, results, dpi, service.settings.most_pixels)
+                finally:
+                    for document in documents:
+                        document.close()
+
+            if results is not None:  # read before: only the PDF is made
+                found = await to_thread.run_sync(parse_results, await results.read())
+                return Response(await to_thread.run_sync(pdf, found), media_type=PDF_TYPE)
             question = asked(task, prompt)
             documents = await to_thread.run_sync(open_all, sources, dpi, password)
             n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
@@ -206,7 +221,10 @@ def read_router(service: Service) -> APIRouter:
             if stream:
                 lines = (json.dumps(event, ensure_ascii=False) + "\n" async for event in events)
                 return Streaming(lines, "application/x-ndjson", holds.pop_all())
-            return await _whole(events, format)
+            found = await _whole(events)
+            if format == "pdf":
+                return Response(await to_thread.run_sync(pdf, found), media_type=PDF_TYPE, headers=_ended(found))
+            return JSONResponse({"pages": found}) if format == "json" else _text(found, format)
 
     return router
 
@@ -218,6 +236,10 @@ class Unreadable:
     source: Source
     error: UserError
     n_pages: int = 1
+
+    def load(self, number: int, most: int = 0) -> Image.Image:
+        """Raises UserError: there is no page to show."""
+        raise self.error
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -261,7 +283,8 @@ async def job_events(job: ReadRequest, request: Request, readers: CapacityLimite
         job.let_go()
 
 
-async def _whole(events: AsyncIterator[Event], format: str) -> Response:
+async def _whole(events: AsyncIterator[Event]) -> list[Event]:
+    """All pages, once they have been read. Raises ApiError where the job ended with an error."""
     pages = []
     async for event in events:
         if event["event"] == "error":
@@ -269,13 +292,19 @@ async def _whole(events: AsyncIterator[Event], format: str) -> Response:
             raise ApiError(status, event["message"], "invalid_input" if status == 400 else "internal_error")
         if event["event"] == "page":
             pages.append({name: value for name, value in event.items() if name != "event"})
-    if format == "json":
-        return JSONResponse({"pages": pages})
+    return pages
+
+
+def _text(pages: list[Event], format: str) -> PlainTextResponse:
     between = "\n---\n\n" if format == "md" else "\f"
     text = between.join(page.get("markdown" if format == "md" else "text", "") + "\n" for page in pages)
     kind = "text/markdown" if format == "md" else "text/plain"
-    ended = {  # of each page: the text does not tell
+    return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8", headers=_ended(pages))
+
+
+def _ended(pages: list[Event]) -> dict[str, str]:
+    """Headers that tell of each page what the text does not."""
+    return {
         "X-Nano-Ocr-Status": ",".join(page["status"] for page in pages),
         "X-Nano-Ocr-Readable": ",".join(str(page.get("readable", False)).lower() for page in pages),
     }
-    return PlainTextResponse(text, media_type=f"{kind}; charset=utf-8", headers=ended)

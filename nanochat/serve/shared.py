@@ -83,6 +83,7 @@ def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OC
     """The server's OCR for one request: its own mode and place for news, the same model."""
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
     own.generator, own.locate_lines = engine, False  # a further pass would be outside the batch
+    own.adapts_threads = False  # the worker's thread computes
     if mode:
         own.mode = own._check_mode(mode)
     return own, engine

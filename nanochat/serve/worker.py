@@ -12,7 +12,7 @@ from nanochat.precision import Precision
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import log
 from nanochat.serve.metrics import Metrics
-from nanochat.threads import Threads
+from nanochat.threads import adapt_threads
 
 IDLE_SECONDS = 0.5  # how long the thread sleeps at most before it looks whether it should end
 
@@ -129,13 +129,13 @@ class Worker:
         return not ending
 
     def _run(self) -> None:
-        threads, idle = Threads(), True
+        idle = True
         while self._take():
             if not self.scheduler.busy:
                 idle = True
                 continue
             if idle:
-                threads.adapt()
+                adapt_threads()
                 idle = False
             started = time.perf_counter()
             try:

@@ -1,4 +1,4 @@
-"""Endless synthetic documents: pictures drawn from a seed, with their exact text and the box of every glyph."""
+"""Synthetic documents: images drawn from a seed, with their exact text and a box for every glyph."""
 
 from nanochat.synth.document import Document
 from nanochat.synth.draw import SPLITS, draw_document

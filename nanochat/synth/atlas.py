@@ -1,4 +1,4 @@
-"""Glyphs of one face at one size as numpy arrays: rendered once by FreeType, then only copied."""
+"""The glyphs of one face at one size as numpy arrays. FreeType renders each once; after that it is only copied."""
 
 import math
 from functools import cache, lru_cache
@@ -10,11 +10,11 @@ from PIL import ImageFont
 from nanochat.synth.fonts import ASCII, Face, capital
 from nanochat.tokenizer import LETTERS
 
-_SMALLER = 0.8  # of the type's size: small capitals
+_SMALLER = 0.8  # of the type size, for small capitals
 
 
 class Glyph(NamedTuple):
-    """One rendered character; offsets are from the pen on the baseline, y downwards."""
+    """One rendered character. Offsets are in px from the pen position on the baseline, y downwards."""
 
     ink: np.ndarray  # (h, w) uint8 coverage
     left: int
@@ -22,14 +22,14 @@ class Glyph(NamedTuple):
     advance: float
 
 
-@lru_cache(maxsize=64)  # an open font takes FreeType 100 KB and more; the glyphs rendered from it far less
+@lru_cache(maxsize=64)  # FreeType takes 100 KB or more per open font, far more than its rendered glyphs
 def _open(path: str, index: int, px: int) -> ImageFont.FreeTypeFont:
     return ImageFont.truetype(path, px, index, layout_engine=ImageFont.Layout.BASIC)
 
 
 @cache
 def _proportions(face: Face) -> tuple[float, float, float, float]:
-    """(highest row of any character, lowest row, x-height, advance of a typical letter), over the type's size."""
+    """(highest row of any character, lowest row, x-height, typical advance), as fractions of the type size."""
     px = 64
     font = _open(face.path, face.index, px)
     bounds = font.getbbox(ASCII + face.extras, anchor="ls")
@@ -39,16 +39,17 @@ def _proportions(face: Face) -> tuple[float, float, float, float]:
 
 @cache
 def _accents(face: Face) -> float:
-    """How far accented letters stand out above all others, over the type's size."""
+    """How far accented letters reach above all others, as a fraction of the type size."""
     px = 64
     letters = face.highest or LETTERS
     return max(0.0, -_open(face.path, face.index, px).getbbox(letters, anchor="ls")[1] / px - _proportions(face)[0])
 
 
 class Atlas(dict[str, Glyph]):
-    """The glyphs of one face at one pixel size, by character, rendered when first asked for.
+    """The glyphs of one face at one pixel size, keyed by character and rendered on first use.
 
-    Accented letters reach `rise` rows above the ascent, which is that of the others.
+    `ascent` and `descent` are those of unaccented characters, in px. Accented letters reach `rise` rows above the
+    ascent.
     """
 
     def __init__(self, face: Face, px: int):
@@ -58,7 +59,7 @@ class Atlas(dict[str, Glyph]):
         self._small_capitals = face.small_capitals
         top, bottom, x_height, typical = _proportions(face)
         self.ascent = math.ceil(top * px + 0.5)  # rows above the baseline that characters reach; hinting adds up to one
-        self.descent = math.ceil(bottom * px + 0.5)  # rows below it
+        self.descent = math.ceil(bottom * px + 0.5)  # rows below the baseline
         self.rise = math.ceil(_accents(face) * px) if face.highest or face.western else 0
         self.x_height = x_height * px
         self.typical_advance = typical * px
@@ -71,16 +72,16 @@ class Atlas(dict[str, Glyph]):
         width, height = mask.size
         ink = np.array(mask, np.uint8).reshape(height, width)
         highest = -self.ascent - (0 if char.isascii() else self.rise)
-        ink = ink[max(highest - top, 0) : max(self.descent - top, 0)]  # keeps odd glyphs within their row
+        ink = ink[max(highest - top, 0) : max(self.descent - top, 0)]  # keeps unusual glyphs within their row
         glyph = self[char] = Glyph(ink, left, max(top, highest), font.getlength(drawn))
         return glyph
 
     def width(self, text: str) -> float:
-        """The sum of the advances of `text`, px."""
+        """The sum of the advances of `text` in px."""
         return sum([self[char].advance for char in text])
 
 
 @lru_cache(maxsize=8192)
 def get_atlas(face: Face, px: int) -> Atlas:
-    """The atlas of `face` at `px` pixels; the 8,192 last used are kept."""
+    """The atlas of `face` at `px` pixels. The 8,192 most recently used are cached."""
     return Atlas(face, px)

@@ -1,7 +1,7 @@
-"""Single letters and rows of marks beside the lines of a document; the letters are to be read, the rows are not.
+"""Single letters and rows of marks beside the lines of a document. The letters are text, the rows of marks are not.
 
-Receipts have a column of ones or of colons, which a line finder that was trained on words alone overlooks. Rows of
-stars, dots and dashes separate parts of a receipt or lead from a label to its value: like rules they are not text.
+Receipts have columns of single digits or colons, which a line detector trained on words alone misses. Rows of stars,
+dots and dashes separate parts of a receipt or connect a label with its value. Like rules, they are not transcribed.
 """
 
 import random
@@ -14,16 +14,16 @@ from nanochat.synth.degrade import ink_colour, ink_cover, sheet_colour, with_ink
 from nanochat.synth.document import Document, glyph_height
 from nanochat.synth.fonts import Face, find_fonts
 
-_ALONE = set("0123456789:*#&@$%ABCDEFGHJKLMNPQRSTUVWXYZ")  # what can be told apart without neighbours
-_DIGITS, _COLONS = 0.5, 0.2  # share of lone letters that are such, where a document has them
-_APART = 1.25  # type heights between a lone letter and its neighbours on the line: it is a segment of its own
+_ALONE = set("0123456789:*#&@$%ABCDEFGHJKLMNPQRSTUVWXYZ")  # characters that are unambiguous without neighbours
+_DIGITS, _COLONS = 0.5, 0.2  # share of the single letters that are digits or colons, if the document has any
+_APART = 1.25  # minimum distance to the neighbours, in type heights, so that a letter is a segment of its own
 _MARKS = "****....---==_~#+"
-_LEAST, _MOST = 7, 60  # marks in a row; fewer may be text
-_TRIES = 12  # places looked at for each
+_LEAST, _MOST = 7, 60  # marks in a row; a shorter row could be text
+_TRIES = 12  # positions tried for each
 
 
 def _free(box: np.ndarray, boxes: np.ndarray, shape: tuple[int, ...], apart: float, above: float) -> bool:
-    """Whether a box (4,) lies in a picture, `apart` px from all others sideways and `above` px up and down."""
+    """Whether a box (4,) lies inside the image, `apart` px sideways and `above` px vertically from all others."""
     x0, y0, x1, y1 = box
     if x0 < 2 or y0 < 2 or x1 > shape[1] - 2 or y1 > shape[0] - 2:
         return False
@@ -32,9 +32,10 @@ def _free(box: np.ndarray, boxes: np.ndarray, shape: tuple[int, ...], apart: flo
 
 
 def with_lone_letters(document: Document, rng: random.Random) -> None:
-    """Print one to six of a document's letters once more, each alone, most of them on the row of another line.
+    """Print one to six of a document's letters again, each on its own, most of them on the row of another line.
 
-    They are lines of their own: `text`, `chars`, `boxes`, `centres` and `line_ids` have them at the end.
+    Changes the document in place: `text`, `chars`, `boxes`, `centres` and `line_ids` get one line per letter at the
+    end.
     """
     known = [i for i, char in enumerate(document.chars) if char in _ALONE]
     digits, colons = ([i for i in known if document.chars[i] in some] for some in ("0123456789", ":"))
@@ -64,7 +65,7 @@ def with_lone_letters(document: Document, rng: random.Random) -> None:
         letter = cover[y0:y1, x0:x1]
         edges = np.concatenate([letter[:, [0, -1]].ravel(), letter[[0, -1]].ravel()])
         if max(cover[there].max(), edges.max()) > 0.35 or letter.max() < 0.5:
-            continue  # something is drawn there, its neighbours reach into it, or it can hardly be seen
+            continue  # there is a drawing at this position, a neighbour reaches into it, or the contrast is too low
         added[there] = letter
         wanted -= 1
         char = document.chars[i]
@@ -78,9 +79,9 @@ def with_lone_letters(document: Document, rng: random.Random) -> None:
 
 
 def with_rows_of_marks(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A copy of a document's picture, (H, W) or (H, W, 3) uint8, with one to three rows of marks where no text stands.
+    """A copy of an image, (H, W) or (H, W, 3) uint8, with one to three rows of marks where there is no text.
 
-    boxes: (N, 4) of its glyphs. Half of the rows run on from a line of text.
+    boxes: (N, 4), those of the glyphs. Half of the rows continue a line of text.
     """
     step = ink_colour(image) - sheet_colour(image)
     added = np.zeros(image.shape[:2], np.float32)
@@ -109,7 +110,7 @@ def with_rows_of_marks(image: np.ndarray, boxes: np.ndarray, rng: random.Random)
 
 
 def _row(face: Face, px: int, rng: random.Random) -> np.ndarray:
-    """The coverage (h, w) of a row of one mark, as near to each other as type sets them or wider."""
+    """The coverage (h, w) of a row of one repeated mark, spaced like type or wider."""
     atlas = get_atlas(face, px)
     glyph = atlas[rng.choice(_MARKS)]
     count, pitch = rng.randint(_LEAST, _MOST), max(glyph.advance * rng.choice((1.0, 1.0, 1.0, 1.3, 2.0)), 2.0)

@@ -1,7 +1,7 @@
-"""Blocks of lines cut out of drawn pages: a paragraph, some rows of a table, a part of a receipt.
+"""Blocks of lines cut out of synthetic pages: a paragraph, some rows of a table, part of a receipt.
 
-A larger page is read block by block. A block shows what a page drawn for its own size does not: text that begins and
-ends in the middle of a sentence, close neighbours above and below, and the rules and boxes of the page it came from.
+A larger page is read block by block. A block differs from a page drawn at its size: its text starts and ends in the
+middle of a sentence, other lines are close above and below, and it shows rules and boxes of the page it was cut from.
 """
 
 import random
@@ -15,19 +15,19 @@ from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_used
 
-SHOWN = ("note", "leaf", "page", "page", "page")  # levels that blocks are cut out of
-TOGETHER = 4  # blocks that are taken from one handful of documents
-LEAST_SIDE, MOST_SIDE = 256, 512  # px of a view
+SHOWN = ("note", "leaf", "page", "page", "page")  # levels that blocks are cut from
+TOGETHER = 4  # blocks per call of `handful_of_blocks`
+LEAST_SIDE, MOST_SIDE = 256, 512  # px, sides of a view
 MOST_LINES = 16
-TYPE_HEIGHTS = (17.0, 36.0)  # wanted height of the type in a view, px, ascenders to descenders
-SEEN = 0.15  # of a glyph's height: what may show at an edge of a block of a letter that is not in it
-_TRIES = 6  # blocks looked for in a document
+TYPE_HEIGHTS = (17.0, 36.0)  # px, range of the type height in a view, ascenders to descenders
+SEEN = 0.15  # how much of a foreign letter may be visible at the edge of a block, as a share of the glyph height
+_TRIES = 6  # attempts per document
 
 
 def _columns(boxes: np.ndarray) -> list[tuple[int, int]]:
-    """The first line and the one after the last of each run of lines that stand below each other.
+    """(first, end) of each run of lines that are below one another; `end` is exclusive.
 
-    boxes: (lines, 4), of the lines in reading order.
+    boxes: (n_lines, 4), the lines in reading order.
     """
     follows = (boxes[1:, 1] > boxes[:-1, 1] + 0.4 * (boxes[:-1, 3] - boxes[:-1, 1])) & (
         np.minimum(boxes[1:, 2], boxes[:-1, 2]) > np.maximum(boxes[1:, 0], boxes[:-1, 0])
@@ -37,10 +37,10 @@ def _columns(boxes: np.ndarray) -> list[tuple[int, int]]:
 
 
 def cut_block(document: Document, first: int, count: int, rng: random.Random) -> Document | None:
-    """Lines `first` to `first + count - 1` of a document as one view: what is around them is cut away or left.
+    """Lines `first` to `first + count - 1` of a document as one view, cut tightly or with some of their surroundings.
 
-    The view's sides are multiples of 64 from LEAST_SIDE to MOST_SIDE; the type is scaled to one of TYPE_HEIGHTS as far
-    as that fits. None where other letters lie between those lines, or too close to them to be cut away.
+    The sides of the view are multiples of 64 from LEAST_SIDE to MOST_SIDE. The type is scaled to a height in
+    TYPE_HEIGHTS if that fits. Returns None if other letters lie between these lines or too close to be cut off.
     """
     inside = (document.line_ids >= first) & (document.line_ids < first + count)
     boxes, inked = document.boxes, np.array([char != " " for char in document.chars], bool)
@@ -82,7 +82,7 @@ def cut_block(document: Document, first: int, count: int, rng: random.Random) ->
 
 
 def blocks(document: Document, rng: random.Random) -> list[Document]:
-    """One or two blocks of a drawn document, of two lines and more of one column each where it has such."""
+    """Up to two blocks of a document. Each has at least two lines and lies within one column."""
     if not len(document.boxes):
         return []
     columns = [(start, end) for start, end in _columns(document.line_boxes()) if end - start > 1]
@@ -100,7 +100,7 @@ def blocks(document: Document, rng: random.Random) -> list[Document]:
 
 @lru_cache(maxsize=4)
 def handful_of_blocks(seed: int, split: str = "train") -> list[Document]:
-    """TOGETHER blocks out of drawn documents; the same for the same seed. In "train" half of the documents are worn."""
+    """TOGETHER blocks of synthetic documents; deterministic in `seed`. In "train" half of the documents are worn."""
     rng = random.Random(f"{split}/blocks/{seed}")
     found: list[Document] = []
     number = seed * 1000

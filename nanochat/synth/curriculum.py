@@ -1,7 +1,7 @@
-"""Which level of synthetic documents comes next: one level up when the current one is read well enough.
+"""The curriculum of synthetic documents: move on to the next level once the current one is read well enough.
 
-Levels do not advance by step count, which would run ahead of the model. A level that is no longer shown is forgotten,
-so most batches come from the current level, some from all earlier ones, a few from the next.
+Progress depends on the loss, not on the number of steps, which could run ahead of the model. Levels that are no longer
+shown are forgotten, so most batches come from the current level, some from all earlier ones and a few from the next.
 """
 
 from dataclasses import dataclass, field
@@ -11,16 +11,16 @@ import numpy as np
 from nanochat.plans import FixedPlan
 from nanochat.synth.levels import BLOCKS, LEVELS, STRIPS, TEXT
 
-Key = tuple[str, int]  # level's name, number of the document
-SHARES = (0.65, 0.25, 0.10)  # of batches: present level, earlier ones, the next
-SMOOTHING = 0.97  # of the running loss, per batch of the present level
-MIN_BATCHES = 100  # of the present level before it may be left
-FAR = 1_000_000  # more batches than any run has: by how many the ranks' documents lie apart
+Key = tuple[str, int]  # name of the level, number of the document
+SHARES = (0.65, 0.25, 0.10)  # of the batches: current level, earlier levels, next level
+SMOOTHING = 0.97  # of the running loss, per batch of the current level
+MIN_BATCHES = 100  # batches of the current level before it can be completed
+FAR = 1_000_000  # offset between the document numbers of two ranks, in batches; more than any run has
 
 
 @dataclass(frozen=True)
 class Lesson:
-    """A level, and the running loss (nats per character) below which it is left."""
+    """A level, and the running loss (nats per character) at which it is completed."""
 
     level: str
     leave_below: float
@@ -28,10 +28,12 @@ class Lesson:
 
 @dataclass
 class Curriculum:
-    """A batch plan over levels, between two legs that need no order: the first `dense_steps` batches come from all
-    `dense_levels` alike (labels at every place need no curriculum), those from `last_from` on from all `last_levels`,
-    so that nothing is forgotten while the learning rate falls. `beside`: levels that take a share of the batches in
-    both, whatever the level is, such as TEXT (no pictures) or STRIPS (single lines).
+    """A batch plan over levels.
+
+    The first `dense_steps` batches come from `dense_levels`, drawn uniformly: dense labels need no curriculum. Then the
+    lessons are worked through in order. From batch `last_from` on, batches come from `last_levels`, drawn uniformly, so
+    that nothing is forgotten while the learning rate decays. `beside`: (level, share) of the batches that are taken
+    from other levels in both of the later phases, such as TEXT (no images) or STRIPS (single lines).
     """
 
     lessons: tuple[Lesson, ...]
@@ -48,7 +50,7 @@ class Curriculum:
     batches_here: int = field(default=0, init=False)
 
     def batch_size(self, name: str) -> int:
-        """Documents of one level in a batch, by area."""
+        """Documents in a batch of one level, determined by the image area."""
         level = LEVELS[{TEXT: "note", STRIPS: "line256", BLOCKS: "leaf"}.get(name, name)]
         return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
 
@@ -77,11 +79,11 @@ class Curriculum:
     def batch(self, k: int, rank: int, world_size: int) -> list[Key]:
         name = self._level(k)
         size = self.batch_size(name)
-        first = (k + rank * FAR) * self.max_batch  # never shown twice, also where the number of ranks changes
+        first = (k + rank * FAR) * self.max_batch  # no document is repeated, even if the number of ranks changes
         return [(name, first + i) for i in range(size)]
 
     def observe(self, k: int, loss: float) -> bool:
-        """Hear the loss of batch k; True when a level was left."""
+        """Report the loss of batch k. Returns True if this completed a level."""
         if k < self.dense_steps or self._is_last(k) or self._level(k) != self.lessons[self.now].level:
             return False
         self.batches_here += 1
@@ -106,7 +108,7 @@ class Curriculum:
 
 @dataclass
 class LevelSet(FixedPlan):
-    """A fixed set for validation: the first `per_level` documents of each level, one level a batch."""
+    """A fixed validation set: the first `per_level` documents of each level. Every batch has a single level."""
 
     levels: tuple[str, ...]
     per_level: int

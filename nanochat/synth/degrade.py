@@ -1,4 +1,4 @@
-"""Degradations by print, paper, light, lens and file format; none of them moves the content of the picture."""
+"""Degradations by printing, paper, light, lens and file format. None of them moves the content of the image."""
 
 import random
 from functools import cache
@@ -6,13 +6,13 @@ from functools import cache
 import cv2
 import numpy as np
 
-TOLD_APART = 0.6  # share of what is black and white that must be ink and paper, more than by chance
-_BANK, _LARGE_BANK = 1280, 2304  # px; the second is for what does not fit the first, and no sheet is larger
+TOLD_APART = 0.6  # least difference between mean ink and mean paper of a black-and-white image, as a share of 255
+_BANK, _LARGE_BANK = 1280, 2304  # px; the second is for larger images, and no sheet exceeds it
 
 
 @cache
 def _bank(sigma: float, side: int) -> np.ndarray:
-    """(side, side) float32 noise of mean 0 and deviation 1, blurred by `sigma` px, the same in every process."""
+    """Noise (side, side) float32, mean 0, standard deviation 1, blurred with `sigma` px. The same in every process."""
     field: np.ndarray = np.random.default_rng(20240611).standard_normal((side, side), np.float32)
     if sigma:
         field = np.asarray(cv2.GaussianBlur(field, (0, 0), sigma, borderType=cv2.BORDER_REFLECT))
@@ -20,7 +20,7 @@ def _bank(sigma: float, side: int) -> np.ndarray:
 
 
 def noise(shape: tuple[int, ...], rng: random.Random, sigma: float = 0) -> np.ndarray:
-    """Noise (H, W), or (H, W, 1) for a colour `shape`: a window of one large fixed field, blurred by 0, 1, 3 or 24."""
+    """Noise (H, W), or (H, W, 1) for a colour `shape`, out of a large fixed field. sigma: blur, 0, 1, 3 or 24 px."""
     height, width = shape[:2]
     side = _BANK if max(height, width) <= _BANK else _LARGE_BANK
     y, x = rng.randrange(side - height + 1), rng.randrange(side - width + 1)
@@ -29,24 +29,25 @@ def noise(shape: tuple[int, ...], rng: random.Random, sigma: float = 0) -> np.nd
 
 
 def to_bytes(pixels: np.ndarray) -> np.ndarray:
-    """Float pixels, cut to 0..255, as uint8."""
+    """Float pixels clipped to 0..255, as uint8."""
     return np.clip(pixels, 0, 255).astype(np.uint8)
 
 
 def sheet_colour(image: np.ndarray) -> np.ndarray:
-    """The colour of the sheet, float, (channels,), or a number of a grey one."""
+    """The paper colour: the median, float, (channels,), or a scalar for a grey image."""
     return np.median(image[::4, ::4], axis=(0, 1))
 
 
 def ink_colour(image: np.ndarray) -> np.ndarray:
-    """The colour of what is printed on the sheet, likewise: its darkest hundredth, or its lightest on a dark one."""
+    """The ink colour, same shape as `sheet_colour`: the 1st percentile, or the 99th if the paper is dark."""
     return np.percentile(image, 1 if np.mean(sheet_colour(image)) > 128 else 99, axis=(0, 1))
 
 
 def ink_cover(image: np.ndarray, type_height: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """How much ink lies at each place, float32 (H, W) from 0 to 1; the paper there, float32 as the image; the ink.
+    """(cover, paper, ink): ink coverage at each pixel, float32 (H, W) in [0, 1]; the local paper colour; the ink
+    colour.
 
-    The paper is the median around a place, so that neither a shadow nor a dark band is taken for ink.
+    The paper, float32 with the shape of the image, is the local median, so shadows and dark bands do not count as ink.
     """
     small = cv2.resize(image, None, fx=0.25, fy=0.25, interpolation=cv2.INTER_AREA)
     around = cv2.medianBlur(small, 2 * max(round(type_height / 3), 1) + 1)
@@ -58,12 +59,12 @@ def ink_cover(image: np.ndarray, type_height: float) -> tuple[np.ndarray, np.nda
 
 
 def with_ink(ground: np.ndarray, step: np.ndarray, cover: np.ndarray) -> np.ndarray:
-    """`ground`, (H, W) or (H, W, 3), as uint8, with the `step` from paper to ink added in the share `cover` (H, W)."""
+    """`ground`, (H, W) or (H, W, 3), plus `step` (ink minus paper) times `cover` (H, W), as uint8."""
     return to_bytes(ground + step * (cover[:, :, None] if ground.ndim == 3 else cover))
 
 
 def head_noise(shape: tuple[int, int], rng: random.Random, sigmas: tuple[float, ...], share: float) -> np.ndarray:
-    """Noise (H, W) of a till's print; in a `share` of cases its head's dots alone: one value to a column or a row."""
+    """Noise (H, W) of a receipt printer; in a `share` of cases per dot of its head: one value a column or row."""
     field = noise(shape, rng, rng.choice(sigmas))
     form = rng.random()
     if form >= share:
@@ -72,7 +73,7 @@ def head_noise(shape: tuple[int, int], rng: random.Random, sigmas: tuple[float, 
 
 
 def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
-    """Printed by a till: dots of one darkness in a grid, at least 14 to the type's size, some of them missing."""
+    """Printed as a grid of equal dots, at least 14 per type size, with some missing, as receipt printers do."""
     height, width = image.shape[:2]
     pitch = rng.uniform(1.0, max(px / 14, 1.0))
     grid = (max(round(width / pitch), 1), max(round(height / pitch * rng.uniform(0.8, 1.0)), 1))
@@ -89,11 +90,11 @@ def _dots(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: rand
 
 
 def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: random.Random) -> np.ndarray:
-    """Ink that ran (bolder) or that is thin or worn, before the sheet is photographed; `px` is the type's size."""
+    """Ink that has spread (bolder), or is thin or worn, before the sheet is photographed. px: the type size."""
     if px >= 15 and rng.random() < 0.05 + 0.15 * strength:
         image = _dots(image, dark_ink, px, strength, rng)
     form = rng.random()
-    if form < 0.10 + 0.15 * strength:  # bolder or thinner by part of a pixel: a blend with the fully grown strokes
+    if form < 0.10 + 0.15 * strength:  # bolder or thinner by a fraction of a pixel: a blend with fully grown strokes
         kernel = np.ones((2, 2) if rng.random() < 0.5 else (1, 2), np.uint8)
         bolder = rng.random() < 0.65
         grown = cv2.erode(image, kernel) if bolder == dark_ink else cv2.dilate(image, kernel)
@@ -103,7 +104,7 @@ def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: ra
     if form < 0.16 + 0.35 * strength:  # worn: the ink fades in patches, rows or specks
         paper = sheet_colour(image)
         field = noise(image.shape, rng, rng.choice((0, 1, 3, 24)))
-        if rng.random() < 0.3:  # a thermal head's dead rows
+        if rng.random() < 0.3:  # dead rows of a thermal print head
             field = np.broadcast_to(field[:, :1], image.shape)
         loss = np.clip(field * rng.uniform(0.1, 0.3) + rng.uniform(0, 0.35), 0, 0.35 + 0.35 * strength)
         return to_bytes(image + (paper - image) * loss)
@@ -111,7 +112,7 @@ def strokes(image: np.ndarray, dark_ink: bool, px: int, strength: float, rng: ra
 
 
 def _resolution(pixels: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
-    """Out of focus, moved, or scanned at fewer dots: never below what a person could still read at `px`."""
+    """Out of focus, motion-blurred or scanned at low resolution, but type of `px` px stays readable for a person."""
     form = rng.random()
     height, width = pixels.shape[:2]
     if form < 0.1 + 0.15 * strength:
@@ -132,7 +133,7 @@ def _resolution(pixels: np.ndarray, px: float, strength: float, rng: random.Rand
 
 
 def _light(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarray:
-    """Paper grain, uneven light and shadows, added and multiplied in float32."""
+    """Paper grain, uneven light and shadows, applied in float32."""
     height, width = pixels.shape[:2]
     if rng.random() < 0.15 + 0.25 * strength:
         pixels = pixels + noise(pixels.shape, rng, rng.choice((1, 3, 24))) * rng.uniform(1, 4 + 8 * strength)
@@ -149,7 +150,7 @@ def _light(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarra
 
 
 def _sensor(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarray:
-    """Contrast, grain, specks; returns uint8."""
+    """Contrast, sensor noise and specks. Returns uint8."""
     if rng.random() < 0.3:
         pixels = (np.asarray(pixels, np.float32) - 128) * rng.uniform(1 - 0.25 * strength, 1.2) + 128
         pixels = pixels + rng.uniform(-20, 20) * strength
@@ -166,9 +167,9 @@ def _sensor(pixels: np.ndarray, strength: float, rng: random.Random) -> np.ndarr
 
 
 def fax(pixels: np.ndarray, px: float, bar: float = 0.92) -> np.ndarray:
-    """Black and white alone, each place by its own threshold, as faxes and some scanners have it.
+    """Black and white only, with a local threshold, as produced by fax machines and some scanners.
 
-    bar: what is darker than this share of its surroundings is black; the lower, the thinner the strokes.
+    bar: pixels darker than this share of their surroundings become black; the lower, the thinner the strokes.
     """
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY) if pixels.ndim == 3 else pixels
     middle = float(np.median(grey[::4, ::4]))
@@ -178,16 +179,16 @@ def fax(pixels: np.ndarray, px: float, bar: float = 0.92) -> np.ndarray:
 
 
 def _tells_apart(pixels: np.ndarray, image: np.ndarray, px: float) -> bool:
-    """Whether (H, W) in black and white is mostly of one where `image`, as large, has ink, of the other elsewhere."""
+    """Whether a black-and-white image (H, W) still separates ink from paper, both as in `image`, which has its size."""
     cover, _, _ = ink_cover(image, px)
     ink = cover > 0.5
     return not ink.any() or abs(float(pixels[ink].mean()) - float(pixels[~ink].mean())) > TOLD_APART * 255
 
 
 def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) -> np.ndarray:
-    """All that happens between a flat, sharp, evenly lit picture and the file, each by chance.
+    """Degradations between a flat, sharp, evenly lit sheet and the image file. Each is applied at random.
 
-    strength in [0, 1] sets how likely and how bad; at 0 nothing happens. `px`: the smallest type's size in the picture.
+    strength in [0, 1]: probability and severity; 0 changes nothing. px: the smallest type size in the image.
     """
     if strength <= 0 or rng.random() < 0.12:
         return image
@@ -201,5 +202,5 @@ def camera(image: np.ndarray, px: float, strength: float, rng: random.Random) ->
         )
     elif form > 1 - 0.08 * strength and px >= 16:
         faxed = fax(pixels, px)
-        pixels = faxed if _tells_apart(faxed, image, px) else pixels  # what lies in a shadow can be lost altogether
+        pixels = faxed if _tells_apart(faxed, image, px) else pixels  # text in a shadow can be lost completely
     return pixels

@@ -1,4 +1,4 @@
-"""A drawn document: its picture, its text, and where each glyph of the text lies in the picture."""
+"""A synthetic document: its image, its text, and the position of each glyph in the image."""
 
 from dataclasses import dataclass
 
@@ -7,7 +7,7 @@ import numpy as np
 
 @dataclass
 class Document:
-    """What `draw_document` returns; all positions are in the image's own pixels, after every degradation."""
+    """The result of `draw_document`. All positions are in pixels of `image`, after every degradation."""
 
     image: np.ndarray  # (H, W) grey or (H, W, 3) RGB, uint8; H and W are multiples of 64
     text: str  # the exact text in reading order, lines separated by "\n"
@@ -21,7 +21,7 @@ class Document:
         return _union(self.boxes, self.line_ids)
 
     def word_boxes(self) -> tuple[list[str], np.ndarray]:
-        """The words (runs without a space, never across lines) and their boxes, (number of words, 4) float32."""
+        """The words (separated by spaces or line ends) and their boxes, (n_words, 4) float32."""
         space = np.array([char == " " for char in self.chars], bool)
         starts = np.zeros(len(self.chars), bool)
         if len(starts):
@@ -32,7 +32,7 @@ class Document:
 
 
 def glyph_height(boxes: np.ndarray) -> float:
-    """The height in px that half of the glyphs' boxes (N, 4), N at least 1, stay under."""
+    """The median height of the glyph boxes (N, 4), N at least 1, in px."""
     return float(np.median(boxes[:, 3] - boxes[:, 1]))
 
 

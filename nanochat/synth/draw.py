@@ -1,4 +1,4 @@
-"""One seed, one document: face, colours, layout, then what a camera does to it."""
+"""Draws the document of a seed: face, colours, layout, then the degradations of a camera."""
 
 import random
 
@@ -26,28 +26,28 @@ from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE
 from nanochat.synth.writer import Writer
 
 SPLITS = ("train", "val", "unseen", "hard", "latin", "central")
-_SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few: glyphs are soon cached
-_LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px before a sheet is made smaller
+_SIZES = (8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 20, 22, 24, 26, 28, 30, 32)  # px; few, for the glyph cache
+_LARGE = (12, 14, 18, 24, 28, 32, 40, 48, 56)  # px, before the sheet is scaled down
 _LEAST_CONTRAST = 70  # between paper and ink, of 255, before light and wear
 _AS_TYPED = str.maketrans(PRINTED + "„‚", PLAIN + "\"'")
-ABROAD = 0.35  # share of the documents of training that are in another language than English
+ABROAD = 0.35  # share of the training documents that are not in English
 ELLIPSIS = "…"
-# Shares of the documents of training that are of other kinds than their level's: long strings, combs.
+# Shares of the training documents whose kind is not one of their level's: long strings, and combs.
 STRINGS, COMBS = 0.05, 0.03
-EMPTY_SHARE = 0.02  # pictures without text: the model must learn to say nothing
+EMPTY_SHARE = 0.02  # share of images without text: the model must learn to output nothing
 
 
 def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet | None = None) -> Document:
-    """Draw the document that `seed` names: the same arguments give the same document in any process.
+    """Draw the document of `level` and `seed`. The same arguments give the same document in any process.
 
-    split: "train"; "val", other seeds of the same; "unseen", held-out font families and held-out words alone; "hard",
-    trained fonts and words under the heaviest degradations; "latin", other seeds in the other languages of western
-    Europe alone; "central", other seeds in those of central Europe, one after another. fonts: those of the machine by
-    default, on which the drawing depends. Raises UserError where no font is usable, or none of those that are needed:
-    held-out ones for "unseen", such as have a language's letters.
+    split: "train"; "val", the same with other seeds; "unseen", only held-out font families and words; "hard", the fonts
+    and words of training with the heaviest degradations; "latin", only the other languages of western Europe, with
+    other seeds; "central", only the languages of central Europe, in turn, with other seeds. fonts: by default those
+    installed on this machine, which the drawing depends on. Raises UserError if no font is usable, or none of those
+    required: held-out ones for "unseen", or ones with the letters of a language.
 
-    Symbols, other languages than western Europe's and "…" are in "train" and "central" alone: the other sets are
-    measured from one release to the next and stay as they are, pixel for pixel.
+    Symbols, languages outside western Europe and "…" occur only in "train" and "central": the other splits are measured
+    from release to release and must not change by a single pixel.
     """
     assert split in SPLITS, split
     rng = random.Random(f"{split}/{level.name}/{seed}")
@@ -71,7 +71,7 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
         except UserError:
             if split != "train" or spoken is None:
                 raise
-            spoken = None  # where few fonts are installed, training is in the languages that they draw
+            spoken = None  # with few fonts installed, training uses only the languages that they support
             faces = _faces(fonts, LAYOUTS[kind].mono, rng, split, spoken)
         if split == "latin":
             spoken = pick_language(rng)
@@ -94,7 +94,7 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
 def _three_dots(
     chars: str, boxes: np.ndarray, centres: np.ndarray, line_ids: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(boxes, centres, line ids) with three places side by side for each character "…", which is read as three dots."""
+    """(boxes, centres, line ids) with three entries side by side for each "…", which is transcribed as three dots."""
     dots = np.array([char == ELLIPSIS for char in chars], bool)
     times = np.where(dots, 3, 1)
     third = (boxes[:, 2] - boxes[:, 0]) / 3
@@ -108,14 +108,14 @@ def _three_dots(
 
 
 def _language(split: str, seed: int, rng: random.Random) -> Language | None:
-    """The language that is chosen before the type; None for English and, in "latin", where it is chosen after it."""
+    """The language if it is chosen before the font; None for English, and in "latin", where it is chosen after it."""
     if split == "central":
         return language(CENTRAL_LANGUAGES[seed % len(CENTRAL_LANGUAGES)])
     return pick_taught_language(rng) if split == "train" and rng.random() < ABROAD else None
 
 
 def _other_kind(kind: str, level: Level, rng: random.Random) -> str:
-    """`kind`, or now and then one that no level has, where that level has room for it."""
+    """`kind`, or occasionally one that no level lists, if the level has room for it."""
     form = rng.random()
     if level.max_chars < 20 or form > STRINGS + COMBS:
         return kind
@@ -123,30 +123,30 @@ def _other_kind(kind: str, level: Level, rng: random.Random) -> str:
 
 
 def _symbols(faces: Faces, px: int) -> str:
-    """The symbols that both faces draw and that can be told apart at `px`."""
+    """The symbols that both faces have and that are distinguishable at `px`."""
     common = [char for char in faces.plain.symbols if char in faces.bold.symbols]
     return "".join(char for char in common if px >= LEAST_PX_OF_FINE or char not in FINE)
 
 
 def _type_size(level: Level, columns: int, rng: random.Random) -> int:
-    """Pages mostly take the smaller sizes of their level, single lines all alike; `columns` letters must fit a row."""
+    """Pages mostly use the smaller sizes of their level, single lines any; `columns` letters must fit in a row."""
     low, high = level.font_px
     sizes = [px for px in _SIZES if low <= px <= max(low, min(high, level.width / columns / 0.55))]
     return sizes[int(len(sizes) * rng.random() ** (1.0 if level.max_chars < 100 else 1.8))]
 
 
 def _proportions(level: Level, px: int, kind: str, rng: random.Random) -> tuple[float, float]:
-    """How many times wider and taller the canvas is than the picture it is then scaled to.
+    """(x, y) factors by which the canvas is larger than the final image.
 
-    Wider only: narrow type, as tills print it; narrower: their type of double width. Both: type drawn large and made
-    small, as a scanner does.
+    Wider only: condensed type, as receipt printers produce. Narrower: double-width type. Both: type drawn large and
+    scaled down, as a scanner does.
     """
     form = rng.random()
     if level.degrade == 0 or form < 0.6:
         return 1.0, 1.0
     if form < 0.64:
         return rng.uniform(0.55, 0.9), 1.0
-    if form < 0.85:  # narrow type keeps at least about 5 px a letter
+    if form < 0.85:  # at least about 5 px per letter in condensed type
         most = min(1.6 if kind in ("receipt", "lines", "crop") else 1.25, px / 9)
         return rng.uniform(0.9, max(most, 1.0)), 1.0
     factor = rng.choice([large for large in _LARGE if 1.2 * px <= large <= 2 * px]) / px
@@ -172,9 +172,10 @@ def _lay(
     image: np.ndarray, boxes: np.ndarray, centres: np.ndarray, rise: int, level: Level, strength: float,
     rng: random.Random,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
-    """Lay the sheet on a picture of the level's size: straight, or turned, in perspective, curled, on a desk.
+    """Place the sheet on an image of the level's size: straight, or rotated, in perspective, curled or on a desk.
 
-    `rise`: how far accents reach above the boxes, px; they stay inside the picture too.
+    rise: how far accents reach above the boxes, px; they stay inside the image as well. Returns the image, the boxes
+    (N, 4) and the centres (N, 2), both float32 in px of that image.
     """
     size = (level.width, level.height)
     source = (image.shape[1], image.shape[0])
@@ -205,7 +206,7 @@ def _lay(
 
 
 def _colours(rng: random.Random, strength: float) -> tuple[Ink, Ink]:
-    """(paper, ink): dark on light nine times in ten, grey seven in ten; the more degraded the fainter."""
+    """(paper, ink): dark on light in 90% of cases, grey in 70%; the contrast falls with the strength of degradation."""
     light = rng.randint(int(215 - 45 * strength), 255)
     dark = rng.randint(0, int(40 + 45 * strength)) if rng.random() < 0.6 else rng.randint(0, 30)
     pale: Ink = (light,)

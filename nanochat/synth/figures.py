@@ -1,4 +1,4 @@
-"""Figures as documents print them: numbers, sums of money, dates, telephone numbers, references and codes."""
+"""Figures as they are printed on documents: numbers, amounts, dates, phone numbers, references and codes."""
 
 import random
 import string
@@ -35,16 +35,16 @@ _LONG = (
         "AAA-99999-AAA",
     ),
 )
-_ALIKE = "0O8B6G5S1I2Z0D85B60"  # what till print and dots turn into each other
+_ALIKE = "0O8B6G5S1I2Z0D85B60"  # characters that receipt printers and dot matrices make hard to distinguish
 _KINDS = {"9": string.digits, "A": string.ascii_uppercase}
 
 
 class Figures:
-    """Writes figures from `rng`, all of them with the signs of printable ASCII and those of `extras` alone.
+    """Writes figures with characters from printable ASCII and `extras`; every choice is drawn from `rng`.
 
-    months: the names to write dates with; English ones mostly as their first three letters. abroad: whether sums stand
-    as they do in Europe outside Britain, the comma before the cents. currencies: what may stand behind a sum abroad;
-    none: those of western Europe.
+    months: the names used in dates; English ones are mostly shortened to three letters. abroad: whether amounts follow
+    continental European convention, with a decimal comma. currencies: what may follow an amount abroad; empty for those
+    of western Europe.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Figures:
         return f"{value}{rng.choice(units)}"
 
     def amount(self) -> str:
-        """A sum of money, with or without its currency."""
+        """An amount of money, with or without its currency."""
         rng = self.rng
         value = rng.random() ** 3 * rng.choice((20, 200, 2000, 90000))
         text = f"{value:,.2f}" if rng.random() < 0.7 else f"{value:.2f}"
@@ -117,7 +117,7 @@ class Figures:
         return f"{text} {self._clock()}" if rng.random() < 0.12 else text
 
     def _clock(self) -> str:
-        """A time of day, with 24 hours or with 12."""
+        """A time of day in 24-hour or 12-hour format."""
         rng = self.rng
         form = rng.random()
         minutes = f":{rng.randrange(60):02d}" + (f":{rng.randrange(60):02d}" if form < 0.35 else "")
@@ -132,23 +132,23 @@ class Figures:
         return self.filled(self.rng.choice(PHONES))
 
     def reference(self) -> str:
-        """The number of an order, an invoice, an account."""
+        """The number of an order, invoice or account."""
         return self.filled(self.rng.choice(_REFERENCES))
 
     def card(self) -> str:
-        """The number of a card as tills print it: but for its last four digits hidden, or left out."""
+        """A card number as receipts print it: all but the last four digits masked or omitted."""
         return self.filled(self.rng.choice(("9999", "****9999", "XXXX9999", "XXXXXXXXXXXX9999", "**** **** **** 9999")))
 
     def long_string(self, longest: int) -> str:
-        """A string of up to `longest` characters whose every character counts: numbers, hashes, codes of machines."""
+        """A string of at most `longest` characters that all matter: a long number, a hash or a machine code."""
         rng = self.rng
         form = rng.random()
         if form < 0.4:
             return self.filled(rng.choice(_LONG))[:longest].strip()
         length = rng.randint(min(8, longest), max(min(longest, 40), 1))
-        if form < 0.55:  # what is easily taken for something else
+        if form < 0.55:  # characters that are easily confused
             return "".join(rng.choices(_ALIKE, k=min(length, 20)))
-        if form < 0.65:  # one digit over and over, with another between
+        if form < 0.65:  # one digit repeated, with another one in between
             digits = [rng.choice("0123456789")] * min(length, 16)
             digits[rng.randrange(len(digits))] = rng.choice(string.digits)
             return "".join(digits)
@@ -156,7 +156,7 @@ class Figures:
             return "".join(rng.choices("0123456789abcdef", k=length))
         if form < 0.83:
             return "".join(rng.choices(string.ascii_letters + string.digits + "-_+/", k=length))
-        if form < 0.92:  # a passport's lines for machines
+        if form < 0.92:  # the machine-readable lines of a passport
             parts = (
                 "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 9))) for _ in range(rng.randint(1, 3))
             )
@@ -167,7 +167,7 @@ class Figures:
         return self._address(longest)
 
     def _address(self, longest: int) -> str:
-        """A long address on the net, of made-up parts."""
+        """A long URL of made-up parts."""
         rng = self.rng
         start = rng.choice(("https://", "http://", "www.", "ftp://", "https://www."))
         parts = ["".join(rng.choices(string.ascii_lowercase + "0123456789", k=rng.randint(2, 9))) for _ in range(5)]
@@ -177,7 +177,7 @@ class Figures:
         return text[:longest]
 
     def comb_text(self, longest: int) -> str:
-        """What is filled into boxes for one character each, at most `longest` of them: codes and numbers."""
+        """The content of a comb field (one box per character), at most `longest` characters: a code or number."""
         rng = self.rng
         pattern = rng.choice(
             (*_REFERENCES, "AA99999999999999999999", "99999999", "999999", "99 99 9999", "A99999999", "99999")
@@ -185,5 +185,5 @@ class Figures:
         return self.filled(pattern)[: max(longest, 0)].strip()
 
     def filled(self, pattern: str) -> str:
-        """A pattern with a digit for each 9 and a capital for each A."""
+        """The pattern with each 9 replaced by a random digit and each A by a random capital."""
         return "".join(self.rng.choice(_KINDS.get(char, char)) for char in pattern)

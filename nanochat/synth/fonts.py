@@ -1,4 +1,4 @@
-"""Which font faces documents are drawn with: found on this machine, checked for legibility, some held out for good."""
+"""The font faces that documents are drawn with: found on this machine, checked for legibility, some held out."""
 
 import importlib.util
 import os
@@ -20,15 +20,15 @@ from nanochat.synth.signs import SIGNS
 from nanochat.tokenizer import CHARACTERS, LETTERS
 
 ASCII = "".join(map(chr, range(33, 127)))
-_SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these as it should draws all of ASCII
-PRINTED = "“”‘’–"  # how printers set what is typed as PLAIN, and read as that
+_SAMPLE = "AaBbEeGgKkMmQqRrSsXxZz01489@#$%&~^_{]\\;'"  # a face that draws these correctly draws all of ASCII
+PRINTED = "“”‘’–"  # typographic characters; transcribed as PLAIN, which is what keyboards have
 PLAIN = "\"\"''-"
-EXTRAS = "£€°—" + PRINTED  # drawn only in the faces that have them
-_MISSING = "\U0010fffd"  # no face has it: drawn, it shows what a face draws for what it lacks
-PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file and index of each face
+EXTRAS = "£€°—" + PRINTED  # used only with the faces that have them
+_MISSING = "\U0010fffd"  # missing from every face, so it renders as the face's glyph for missing characters
+PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file name and index of each face
 
-# Families never trained on: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an old-style
-# serif, and two code fonts that share one design (so that the trained twin does not give it away).
+# Families that are never used in training: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an
+# old-style serif, and two code fonts that share one design (so that training does not include its twin).
 HELD_OUT_FAMILIES = (
     "Cabin",
     "DejaVu Sans Mono",
@@ -42,7 +42,7 @@ HELD_OUT_FAMILIES = (
 _UNWANTED = re.compile(
     r"Math|Keyboard|Initials|Caps\b|Smallcaps|Symbol|Unslanted|Upright|Monoisome|Dunhill|Tamil|D050000L|Z003|Music"
     r"|Integrals|NonUnicode|Size.*Sym|Variants|Display$|Hairline|Thin|Extra ?Light|Ultra ?Light|Outline|cm[a-z]+\d+"
-    # variants that would give one design a dozen entries
+    # variants that would add one design a dozen times
     r"|(Semi ?bold|Demi|Extra ?bold|Medium|Light|Heavy|Black) (Italic|Oblique)|Retina|^([5-9]|17) "
     r"|Latin Modern Mono .|Latin Modern (Roman|Sans) (Demi|Slanted|Quotation)|OCRA.|Accanthis.*No\d|Verana Sans ."
     r"|Clear Sans .|Tiresias .* Z$|Unifont-JP|Spleen (6x12|32x64)"
@@ -53,15 +53,15 @@ _MONO = re.compile(
     r"mono|courier|code|ocr|hack|inconsolata|agave|hermit|spleen|unifont|3270|tlwg|glass|dotgothic|proggy",
     re.IGNORECASE,
 )
-_NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the script-specific ones repeat Noto Sans's Latin
+_NOTO = re.compile(r"Noto (?!(Sans|Serif|Mono|Sans Mono)$)")  # the others repeat Noto Sans's Latin letters
 
 
-# Letters that stand highest with their accents, of all alphabets of Europe.
+# The tallest letters with accents of all European alphabets.
 _HIGHEST = LETTERS + "ČĎĚŇŘŠŤŮŽĹĽŔĆŃŚŹŻŐŰĂĞİĄĖŪĪĢЁЙЇҐЂЋΆΈΉΊΪΫ"
 
 
 def capital(char: str) -> str:
-    """The capital of a letter; what has none that is one letter, as it is."""
+    """The capital of a letter. A character without a single-letter capital is returned unchanged."""
     known = char.isascii() or (char in CHARACTERS and char not in "ßµªº")
     return char.upper() if known and len(char.upper()) == 1 else char
 
@@ -74,23 +74,23 @@ class Face:
     style: str
     path: str
     index: int
-    extras: str  # the characters of EXTRAS that it can draw besides printable ASCII
-    small_capitals: bool = False  # it sets small letters as capitals of a smaller size
-    highest: str = ""  # the letters that show how far accents reach; "": western Europe's, see `for_all_letters`
+    extras: str  # the characters of EXTRAS that it has, besides printable ASCII
+    small_capitals: bool = False  # draws lower-case letters as capitals of a smaller size
+    highest: str = ""  # letters that set the height of accents; "": western Europe's, see `for_all_letters`
 
     @cached_property
     def plain(self) -> bool:
-        """Upright and of ordinary weight: what most text is set in."""
+        """Upright and of normal weight, as most text is."""
         return re.search(r"bold|italic|oblique|light|black|heavy|demi|condensed", self.style, re.I) is None
 
     @cached_property
     def mono(self) -> bool:
-        """A typewriter or code face, by its family's name."""
+        """Whether it is a typewriter or code face, judging by its family name."""
         return _MONO.search(self.family) is not None
 
     @cached_property
     def western(self) -> bool:
-        """Whether it draws the letters and marks of all of `languages`, each unlike the letter without its accent."""
+        """Whether it has all letters and marks of the western languages, each accented letter unlike its base."""
         font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
         letters = [_ink(font, char) for char in LETTERS + "aceinouACEINOU"]
         drawn = {*letters, *(_ink(font, mark) for mark in MARKS)}
@@ -98,7 +98,7 @@ class Face:
 
     @cached_property
     def symbols(self) -> str:
-        """Those of `signs.SIGNS` that it draws, each unlike the digit or letter that it is a small form of."""
+        """The characters of `signs.SIGNS` that it has, each unlike the digit or letter that it is a small form of."""
         font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
         lacking = {b"", _ink(font, _MISSING)}
         found = []
@@ -111,12 +111,12 @@ class Face:
 
 @cache
 def draws(face: Face, letters: str, marks: str) -> bool:
-    """Whether `face` draws all of both; the letters unlike each other and unlike what they are without accent."""
+    """Whether `face` has all of both, with every letter distinct from the others and from its unaccented base."""
     font = ImageFont.truetype(face.path, 24, face.index, layout_engine=ImageFont.Layout.BASIC)
     drawn = [_ink(font, letter) for letter in letters]
     bases = {unicodedata.normalize("NFD", letter)[0] for letter in letters}
     if not {*letters} & {*"αб"}:
-        bases |= {*"dDlLiI"}  # what đ, ł and ı are without their strokes or with a dot
+        bases |= {*"dDlLiI"}  # đ, ł and ı without their stroke, or with a dot
     plain = {_ink(font, base) for base in bases - {*letters}}
     lacking = {b"", _ink(font, _MISSING)}
     return len({*drawn} - plain - lacking) == len(letters) and not lacking & {_ink(font, mark) for mark in marks}
@@ -124,14 +124,14 @@ def draws(face: Face, letters: str, marks: str) -> bool:
 
 @cache
 def for_all_letters(face: Face) -> Face:
-    """`face` with room above its rows for the accents of all of Europe's letters that it draws."""
+    """A copy of `face` with room above its rows for the accents of all European letters that it has."""
     font = ImageFont.truetype(face.path, 24, face.index, layout_engine=ImageFont.Layout.BASIC)
     lacking = {b"", _ink(font, _MISSING)}
     return replace(face, highest="".join(char for char in _HIGHEST if _ink(font, char) not in lacking))
 
 
 class FontSet:
-    """The usable faces, by family name in alphabetical order: `trained` and `held_out` share no family."""
+    """The usable faces, grouped by family in alphabetical order. `trained` and `held_out` have no family in common."""
 
     def __init__(self, faces: list[Face]):
         families: dict[str, list[Face]] = {}
@@ -146,10 +146,10 @@ class FontSet:
         }
 
     def pick(self, rng: random.Random, held_out: bool, mono: bool) -> Face:
-        """A face: every family is as likely as any other, then a plain style 6 times in 10, else any style.
+        """A random face: first a family, all equally likely, then with probability 0.6 a plain style, otherwise any.
 
-        `mono`: True for a typewriter or code face, False for any other; ignored where there is none such. Raises
-        UserError where no held-out family is installed and one is asked for.
+        mono: True for a typewriter or code face, False for any other; ignored if there is none of that kind. Raises
+        UserError if no family of the requested group is installed.
         """
         families = self._by_width[held_out, mono]
         if not families:
@@ -160,14 +160,14 @@ class FontSet:
         return rng.choice(plain if plain and rng.random() < 0.6 else faces)
 
     def bold(self, face: Face) -> Face:
-        """The bold face that goes with `face`: its family's, or `face` itself where that has none."""
+        """The bold face of the family of `face`, or `face` itself if there is none."""
         family = self.trained.get(face.family) or self.held_out[face.family]
         found = [other for other in family if re.fullmatch(r"(semi|demi|extra)?\s*bold", other.style, re.I)]
         return found[0] if found else face
 
 
 def _candidates() -> list[tuple[str, str, str, int]]:
-    """(family, style, path, index) of every font on offer, sorted: NANO_FONTS, or fontconfig's and matplotlib's."""
+    """(family, style, path, index) of every available font, sorted: from NANO_FONTS, or fontconfig and matplotlib."""
     folder = os.environ.get("NANO_FONTS")
     if folder:
         if not Path(folder).is_dir():
@@ -175,10 +175,10 @@ def _candidates() -> list[tuple[str, str, str, int]]:
         return _scan(Path(folder))
     found = []
     spec = importlib.util.find_spec("matplotlib")
-    if spec and spec.submodule_search_locations:  # ships DejaVu and STIX: there is always something to draw with
+    if spec and spec.submodule_search_locations:  # includes DejaVu and STIX, so there is always a font
         found += _scan(Path(spec.submodule_search_locations[0]) / "mpl-data/fonts/ttf")
     if shutil.which("fc-list"):
-        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\x1e"  # a name may hold a line's end
+        pattern = "%{family[0]}\t%{style[0]}\t%{file}\t%{index}\x1e"  # a name may contain a line break
         listing = subprocess.run(
             ["fc-list", ":charset=20-7e", "--format", pattern], capture_output=True, text=True, check=True
         ).stdout
@@ -190,7 +190,7 @@ def _candidates() -> list[tuple[str, str, str, int]]:
 
 
 def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
-    """The fonts below a folder, by their own names, or as the list packed with them says (scripts/gpu_day.py)."""
+    """The fonts in a folder, named by themselves, or as listed in the file packed with them (dev/gpu_day.py)."""
     packed = folder / PACKED_FACES
     if packed.is_file():
         rows = (line.split("\t") for line in packed.read_text(encoding="utf-8").splitlines())
@@ -200,19 +200,19 @@ def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
         try:
             family, style = ImageFont.truetype(str(path), 16).getname()
         except OSError:
-            continue  # not a font after all
+            continue  # not a font
         found.append((family or path.stem, style or "Regular", str(path), 0))
     return found
 
 
 def _ink(font: ImageFont.FreeTypeFont, char: str) -> bytes:
-    """What a character looks like, to be compared; nothing for one that leaves no ink."""
+    """The rendering of a character, for comparison; empty if it has no ink."""
     mask = font.getmask(char, "L")
     return bytes([*mask.size]) + np.array(mask, np.uint8).tobytes() if mask.size[0] * mask.size[1] else b""
 
 
 def _check(family: str, style: str, path: str, index: int) -> Face | None:
-    """The face if it draws printable ASCII, one character unlike another, with true lower-case letters; else None."""
+    """The face if it draws printable ASCII with distinct characters and real lower-case letters, otherwise None."""
     try:
         font = ImageFont.truetype(path, 24, index, layout_engine=ImageFont.Layout.BASIC)
     except OSError:
@@ -232,9 +232,9 @@ def _check(family: str, style: str, path: str, index: int) -> Face | None:
 
 @cache
 def find_fonts() -> FontSet:
-    """Every usable face on this machine (or in the folder that NANO_FONTS names), each family and style once.
+    """Every usable face on this machine, or in the folder given by NANO_FONTS; each family and style once.
 
-    Raises UserError when there is none.
+    Raises UserError if there is none.
     """
     faces: dict[tuple[str, str], Face] = {}
     for family, style, path, index in _candidates():

@@ -1,6 +1,6 @@
-"""Where a sheet lies before the camera: homographies and curled pages, which the glyphs' places follow exactly.
+"""The position of a sheet in front of the camera: homographies and curled pages, with exact glyph positions.
 
-Coordinates are continuous: pixel i covers i to i + 1, its middle is i + 0.5.
+Coordinates are continuous: pixel i covers the interval from i to i + 1, its centre is i + 0.5.
 """
 
 import random
@@ -8,22 +8,22 @@ import random
 import cv2
 import numpy as np
 
-_HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # from OpenCV's coordinates, where a pixel's middle is whole
+_HALF = np.array([[1, 0, 0.5], [0, 1, 0.5], [0, 0, 1]])  # from OpenCV's coordinates, where pixel centres are integers
 
 
 def map_points(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
-    """(N, 2) points through a 3 x 3 homography, float32."""
+    """Apply a 3 x 3 homography to points (N, 2). Returns float32 (N, 2)."""
     mapped = points @ matrix[:, :2].T + matrix[:, 2]
     return (mapped[:, :2] / mapped[:, 2:]).astype(np.float32)
 
 
 def corners_of(boxes: np.ndarray) -> np.ndarray:
-    """(N, 4) boxes as (N * 4, 2) corners, clockwise from the top left."""
+    """The corners (N * 4, 2) of boxes (N, 4), clockwise from the top left."""
     return boxes[:, [0, 1, 2, 1, 2, 3, 0, 3]].reshape(-1, 2)
 
 
 def around(corners: np.ndarray) -> np.ndarray:
-    """(N * 4, 2) corners as (N, 4) upright boxes around each four."""
+    """The upright boxes (N, 4) around each four of the corners (N * 4, 2)."""
     corners = corners.reshape(-1, 4, 2)
     return np.concatenate([corners.min(axis=1), corners.max(axis=1)], axis=1)
 
@@ -31,10 +31,10 @@ def around(corners: np.ndarray) -> np.ndarray:
 def random_homography(
     source: tuple[int, int], target: tuple[int, int], inset: float, strength: float, rng: random.Random
 ) -> np.ndarray:
-    """A 3 x 3 matrix that lays a sheet (width, height) on a picture (width, height), nearly straight.
+    """A 3 x 3 homography that maps a sheet (width, height) onto an image (width, height), nearly upright.
 
-    inset: the share of the picture left free on each side. strength in [0, 1]: turned by up to about 4 degrees, each
-    corner moved by up to 4% of the picture's size.
+    inset: the share of the image left free on each side. strength in [0, 1]: rotation by up to about 4 degrees, and
+    each corner moved by up to 4% of the image size.
     """
     width, height = target
     corners = np.array([[inset, inset], [1 - inset, inset], [1 - inset, 1 - inset], [inset, 1 - inset]]) * target
@@ -49,14 +49,14 @@ def random_homography(
 
 
 def keep_inside(matrix: np.ndarray, boxes: np.ndarray, size: tuple[int, int], margin: float) -> np.ndarray:
-    """`matrix` with a shrink and a shift after it, such that all `boxes` (N, 4) land in the picture (width, height)."""
+    """`matrix` followed by scaling down and a shift that bring all boxes (N, 4) into the image (width, height)."""
     if len(boxes) == 0:
         return matrix
     mapped = around(map_points(corners_of(boxes), matrix))
     low, high = mapped[:, :2].min(axis=0), mapped[:, 2:].max(axis=0)
     room = np.array(size) - 2 * margin
     shrink = min(1.0, *(room / np.maximum(high - low, 1e-3)))
-    middle = np.array(size) / 2  # shrink about the middle, then push back what still sticks out
+    middle = np.array(size) / 2  # scale about the centre, then move what still sticks out back in
     low, high = (low - middle) * shrink + middle, (high - middle) * shrink + middle
     shift = np.maximum(margin - low, 0) + np.minimum(np.array(size) - margin - high, 0)
     after = np.eye(3)
@@ -66,9 +66,9 @@ def keep_inside(matrix: np.ndarray, boxes: np.ndarray, size: tuple[int, int], ma
 
 
 def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], backdrop: np.ndarray | None) -> np.ndarray:
-    """`image` through `matrix` onto a picture (width, height): over `backdrop`, or with its own edges drawn out.
+    """`image` mapped with `matrix` onto an image (width, height): over `backdrop`, or with its edge pixels replicated.
 
-    A sheet much larger than its picture is shrunk by area first, so that thin strokes do not break.
+    A sheet much larger than the target is first scaled down by area averaging, so that thin strokes stay intact.
     """
     factor = np.sqrt(abs(np.linalg.det(matrix[:2, :2])))
     if factor < 0.75:
@@ -85,7 +85,7 @@ def warp(image: np.ndarray, matrix: np.ndarray, size: tuple[int, int], backdrop:
 
 
 class Curl:
-    """A page that does not lie flat: every column moves up or down by a sine of its x."""
+    """A curled page: every column is shifted vertically by a sine of its x."""
 
     def __init__(self, size: tuple[int, int], reach: float, rng: random.Random):
         self.reach = reach
@@ -93,15 +93,15 @@ class Curl:
         self._phase = rng.uniform(0, 2 * np.pi)
 
     def lift(self, x: np.ndarray) -> np.ndarray:
-        """By how many pixels the points at `x` move down."""
+        """Vertical shift at `x`, px, positive downwards."""
         return self.reach * np.sin(self._turns * x + self._phase)
 
     def points(self, points: np.ndarray) -> np.ndarray:
-        """(N, 2) points after the curl, float32."""
+        """Points (N, 2) after the curl, float32."""
         return np.stack([points[:, 0], points[:, 1] + self.lift(points[:, 0])], axis=1).astype(np.float32)
 
     def image(self, image: np.ndarray) -> np.ndarray:
-        """The picture after the curl, of the same shape."""
+        """The image after the curl, same shape."""
         height, width = image.shape[:2]
         x = np.arange(width, dtype=np.float32)
         columns = np.broadcast_to(x, (height, width))

@@ -1,7 +1,7 @@
-"""Bars and boxes of colour behind text: headings of bills, cells of tables, buttons and labels.
+"""Coloured bars and boxes behind text: invoice headings, table cells, buttons and labels.
 
-White on orange, black on red, and text whose ground is as bright as itself and differs in colour alone. The sets that
-are measured have no such grounds.
+Examples are white on orange, black on red, and text that has the brightness of its background and differs from it only
+in colour. The evaluation sets have no such backgrounds.
 """
 
 import colorsys
@@ -13,14 +13,14 @@ import numpy as np
 from nanochat.synth.degrade import ink_cover, to_bytes
 from nanochat.synth.document import Document, glyph_height
 
-LEAST_STEP = 60.0  # of 255, in brightness, between a ground and the white or black that is printed on it
-LEAST_DISTANCE = 150.0  # between ink and ground of one brightness, in all three channels together
-_HUES = (0.0, 0.03, 0.07, 0.09, 0.12, 0.15, 0.33, 0.45, 0.52, 0.58, 0.62, 0.75, 0.9, 0.95)  # red to pink, of 1
+LEAST_STEP = 60.0  # brightness difference, of 255, between a background and the white or black printed on it
+LEAST_DISTANCE = 150.0  # Euclidean RGB distance between ink and a background of the same brightness
+_HUES = (0.0, 0.03, 0.07, 0.09, 0.12, 0.15, 0.33, 0.45, 0.52, 0.58, 0.62, 0.75, 0.9, 0.95)  # red to pink, in [0, 1]
 _PATCH_TRIES = 20
 
 
 def _ground(rng: random.Random) -> np.ndarray:
-    """A colour (3,) that is neither light nor dark; one in four is grey."""
+    """A mid-tone colour (3,), RGB in 0..255; one in four is grey."""
     if rng.random() < 0.25:
         return np.full(3, rng.uniform(70, 200))
     hue = (rng.choice(_HUES) + rng.uniform(-0.02, 0.02)) % 1.0
@@ -32,7 +32,7 @@ def _brightness(colour: np.ndarray) -> float:
 
 
 def _pair(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
-    """(ground, ink), each (3,): white or black on a colour, or one colour on another that is about as bright."""
+    """(background, ink), each (3,): white or black on a colour, or one colour on another of the same brightness."""
     for _ in range(_PATCH_TRIES):
         ground = _ground(rng)
         form = rng.random()
@@ -40,7 +40,7 @@ def _pair(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
             ink = np.full(3, rng.uniform(235, 255))
         elif form < 0.8:
             ink = np.full(3, rng.uniform(0, 40))
-        else:  # alike in brightness: what a grey picture of it would not show
+        else:  # of the same brightness: invisible in a greyscale image
             ink = _ground(rng)
             ink = (ink * (_brightness(ground) / max(_brightness(ink), 1.0))).clip(0, 255)
         clear = abs(_brightness(ground) - _brightness(ink)) >= LEAST_STEP
@@ -50,7 +50,7 @@ def _pair(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _places(document: Document, rng: random.Random) -> list[tuple[int, int, int, int]]:
-    """Where grounds lie, x0, y0, x1, y1 in px: behind lines, behind stretches of a line, or behind all of it."""
+    """Boxes x0, y0, x1, y1 of the backgrounds, px: behind lines, parts of a line, or the whole image."""
     height, width = document.image.shape[:2]
     tall = glyph_height(document.boxes)
     form = rng.random()
@@ -68,10 +68,10 @@ def _places(document: Document, rng: random.Random) -> list[tuple[int, int, int,
 
 
 def on_colour(document: Document, rng: random.Random) -> np.ndarray:
-    """The document's picture, (H, W, 3) uint8, with a mid-tone ground behind some of its text, which is printed on it.
+    """The document's image, (H, W, 3) uint8, with mid-tone backgrounds behind some of its text.
 
-    Within a ground the ink has the colour that was chosen for it, however it was printed; outside nothing changes but
-    that the picture has colours. A picture without text comes back as it is.
+    Inside a background the ink has the colour chosen for it; outside, only the number of channels changes. An image
+    without text is returned unchanged.
     """
     if not len(document.boxes):
         return document.image
@@ -87,7 +87,7 @@ def on_colour(document: Document, rng: random.Random) -> np.ndarray:
             ground, ink = _pair(rng)
         part = cover[y0:y1, x0:x1, None]
         grain = np.ones((1, 1, 1), np.float32)
-        if rng.random() < 0.25:  # from one side to the other darker or lighter
+        if rng.random() < 0.25:  # darker or lighter from one side to the other
             slope = np.linspace(1.0, rng.uniform(0.85, 1.1), x1 - x0, dtype=np.float32)
             grain = slope[None, :, None]
         shown[y0:y1, x0:x1] = ground * grain + (ink - ground * grain) * np.clip(part * 1.1 - 0.05, 0, 1)

@@ -1,6 +1,6 @@
-"""The languages of Europe besides English: their words, names, months and usual phrases.
+"""The European languages other than English: their words, names, months and common phrases.
 
-Words and names are faker's; what no dictionary has stands in `wordings.py` and `wordings_east.py`.
+Words and names come from faker; everything else is in `wordings.py` and `wordings_east.py`.
 """
 
 import importlib
@@ -14,47 +14,47 @@ from nanochat.synth.wordings import WORDINGS, Wordings
 from nanochat.synth.wordings_east import CENTRAL, OWN_SCRIPTS
 from nanochat.tokenizer import LETTERS
 
-MARKS = "¡¿«»º°€“”‘’„‚"  # all that may stand there; curly quotes are read as the typewriter's
+MARKS = "¡¿«»º°€“”‘’„‚"  # all that may be used; curly quotes are transcribed as straight ones
 
 
 @dataclass(frozen=True)
 class Language:
-    """What a writer needs to know of one language."""
+    """What the writer of documents needs to know about a language."""
 
     name: str
-    words: dict[int, tuple[str, ...]]  # under their number of letters
-    having: dict[str, tuple[str, ...]]  # those with a letter beyond ASCII, under each such letter
+    words: dict[int, tuple[str, ...]]  # by number of letters
+    having: dict[str, tuple[str, ...]]  # words with a non-ASCII letter, by that letter
     names: tuple[str, ...]  # of people
     common: tuple[str, ...]
     months: tuple[str, ...]
     phrases: tuple[str, ...]
     quotes: tuple[str, ...]
-    letters: str = ""  # those beyond ASCII that a face needs, small and capital; "": those of western Europe
-    currencies: tuple[str, ...] = ()  # behind a sum of money; (): those of western Europe
-    own_script: bool = False  # not written in Latin letters
-    latin_words: tuple[str, ...] = ()  # what stands in addresses of mail, where its own letters may not
+    letters: str = ""  # non-ASCII letters that a face needs, lower case and capitals; "": those of western Europe
+    currencies: tuple[str, ...] = ()  # printed after an amount; (): those of western Europe
+    own_script: bool = False  # not written in the Latin alphabet
+    latin_words: tuple[str, ...] = ()  # for e-mail addresses, in which the own script cannot be used
 
 
 LANGUAGES = tuple(WORDINGS)
-"""The English names of western Europe's languages, which the measured set `latin` is drawn in."""
+"""The English names of the languages of western Europe, which the evaluation set `latin` is drawn in."""
 
 CENTRAL_LANGUAGES, OWN_SCRIPT_LANGUAGES = tuple(CENTRAL), tuple(OWN_SCRIPTS)
-"""The English names of the languages of central Europe and the Baltic, and of those in Greek or Cyrillic letters."""
+"""The English names of the languages of central Europe and the Baltic, and of those written in Greek or Cyrillic."""
 
 _SOURCES = WORDINGS | CENTRAL | OWN_SCRIPTS
 _WESTERN = {*map(chr, range(33, 127)), *LETTERS}
 _LATIN_WORDS = tuple("info mail post shop office data news web online service market home team group travel".split())
 
 LOCALES = tuple(dict.fromkeys(locale for source in _SOURCES.values() for locale in source.locales))
-"""Of faker, from which their words come."""
+"""The locales of faker that provide the words."""
 
-FEWEST = 4000  # words of a language besides western Europe's
-# Of the documents of training that are in another language than English: central Europe's, Greek and Cyrillic.
+FEWEST = 4000  # minimum number of words of a language outside western Europe
+# Shares of the training documents in another language than English: central Europe, and Greek or Cyrillic.
 CENTRAL_SHARE, OWN_SCRIPT_SHARE = 0.33, 0.10
 
 
 def _of_faker(locale: str) -> tuple[set[str], set[str]]:
-    """(words of any kind, names of people) of one of faker's locales; what this version of faker lacks is left out."""
+    """(words, names of people) of one of faker's locales; parts that this version of faker lacks are left out."""
     found: dict[str, set[str]] = {}
     for part in ("person", "lorem", "address", "job"):
         try:
@@ -68,7 +68,7 @@ def _of_faker(locale: str) -> tuple[set[str], set[str]]:
 
 
 def _texts(value: object) -> list[str]:
-    """The texts in one of faker's tables, however deep they lie; patterns to be filled in are none."""
+    """The strings in one of faker's tables, at any depth. Patterns with placeholders are left out."""
     if isinstance(value, str):
         return [] if re.search(r"[{}#%]", value) else [value]
     if isinstance(value, (dict, tuple, list, set, frozenset)):
@@ -77,18 +77,18 @@ def _texts(value: object) -> list[str]:
 
 
 def lower(text: str) -> str:
-    """`text` in small letters; the Turkish capital with a dot becomes an i, not an i and a dot that is added to it."""
+    """`text` in lower case. The Turkish İ becomes i, without the combining dot that `str.lower` adds."""
     return text.replace("İ", "i").lower()
 
 
 def _both_cases(letters: str) -> str:
-    """Letters beyond ASCII, small and capital, each once and none that takes two characters."""
+    """The non-ASCII letters in lower case and as capitals, without duplicates or capitals of two characters."""
     both = [letter for small in letters for letter in (small, small.upper())]
     return "".join(dict.fromkeys(letter for letter in both if len(letter) == 1 and not letter.isascii()))
 
 
 def _spelled(words: set[str], source: Wordings) -> set[str]:
-    """The words as the language writes them, without those that have letters which it lacks."""
+    """The words in the spelling of the language, without those that contain letters it does not have."""
     alphabet = {*_both_cases(source.letters)} | (set() if source.own_script else {*map(chr, range(33, 127))})
     found = set()
     for word in words:
@@ -100,12 +100,12 @@ def _spelled(words: set[str], source: Wordings) -> set[str]:
 
 
 def _may_stand(text: str) -> bool:
-    """Whether none of a wording's words is one of those that English keeps for the set `unseen`."""
+    """Whether no word of a phrase is among the English ones reserved for the set `unseen`."""
     return not any(word.isascii() and is_held_out(word) for word in re.findall(r"[^\W\d_]+", text))
 
 
 def _with_more(words: set[str]) -> set[str]:
-    """Few words with made-up ones beside them, FEWEST in all: the first half of one and the second half of another."""
+    """At least FEWEST words: the given ones, and made-up ones from the first half of one and the second of another."""
     rng, known = random.Random(0), sorted(word for word in words if len(word) > 3)
     found = set(words)
     for _ in range(max(0, 2 * (FEWEST - len(words)))):
@@ -116,9 +116,9 @@ def _with_more(words: set[str]) -> set[str]:
 
 @cache
 def language(name: str) -> Language:
-    """One of Europe's languages with its words, read once; those are left out that a set of English keeps for itself.
+    """A European language with its words, cached. Words reserved for an English evaluation set are left out.
 
-    name: of LANGUAGES, CENTRAL_LANGUAGES or OWN_SCRIPT_LANGUAGES.
+    name: one of LANGUAGES, CENTRAL_LANGUAGES or OWN_SCRIPT_LANGUAGES.
     """
     source = _SOURCES[name]
     words, names = (set().union(*parts) for parts in zip(*map(_of_faker, source.locales)))
@@ -127,7 +127,7 @@ def language(name: str) -> Language:
     phrases = tuple(filter(_may_stand, source.phrases))
     own = " ".join((*common, source.months, *phrases))
     words |= _spelled({*re.findall(r"[^\W\d_]{2,}", own)}, source)
-    words |= {lower(word) for word in words}  # half of faker's are names
+    words |= {lower(word) for word in words}  # half of faker's words are names
     if source.letters:
         words = _with_more(words)
     by_length: dict[int, list[str]] = {}
@@ -138,7 +138,7 @@ def language(name: str) -> Language:
         by_length.setdefault(len(word), []).append(word)
         for letter in {*(lower(word) if letters else word)} & accented:
             having.setdefault(letter, []).append(word)
-    if "İ" in letters:  # of no small letter beyond ASCII
+    if "İ" in letters:  # İ has no non-ASCII lower-case letter
         having["İ"] = [word for word in sorted(words) if "İ" in word]
     return Language(
         name,
@@ -157,12 +157,12 @@ def language(name: str) -> Language:
 
 
 def pick_language(rng: random.Random) -> Language:
-    """Any of western Europe's, each as likely as the others."""
+    """A language of western Europe; all are equally likely."""
     return language(rng.choice(LANGUAGES))
 
 
 def pick_taught_language(rng: random.Random) -> Language:
-    """Any of Europe's besides English, by the shares of its groups."""
+    """A European language other than English, according to the shares of the groups."""
     group = rng.random()
     if group < OWN_SCRIPT_SHARE:
         return language(rng.choice(OWN_SCRIPT_LANGUAGES))

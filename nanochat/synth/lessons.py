@@ -1,7 +1,6 @@
-"""What nano is taught, and in which order: the levels of both stages, each left when it is read well enough.
+"""The training curriculum of nano: levels in order, each with the loss at which it is completed.
 
-The thresholds, in nats per character, and the shares are those of the shipped weights; dev/LOG.md has the
-runs that they come from.
+The thresholds (nats per character) and the shares are those of the shipped weights. dev/LOG.md describes the runs.
 """
 
 from typing import Literal
@@ -9,15 +8,15 @@ from typing import Literal
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
 from nanochat.synth.levels import BLOCKS, STRIPS, TEXT
 
-# From easy to hard: lines drawn alone, then such as are cut out of pages; the running loss below which each is left.
+# From easy to hard: lines drawn alone, then lines cut out of pages. The number is the loss that completes a level.
 LESSONS = (
     Lesson("s1", 1.0), Lesson("s2", 1.2), Lesson("w", 1.0), Lesson("line128", 0.8), Lesson("B", 0.8),
     Lesson("line256", 0.6), Lesson("line384", 0.5), Lesson("line512", 0.4), Lesson(STRIPS, 0.0),
 )  # fmt: skip
-# Of the leg before any reading, the encoder alone, which needs no order.
+# Levels of the phase with dense labels only, in which the encoder is trained alone; it needs no order.
 DENSE_LEVELS = ("D", "D", "line256", "E", "note")
-# Of the last leg, while the learning rate falls: every level, or the easy ones are forgotten, but more than half of it
-# what will be read, lines cut out of pages.
+# Levels while the learning rate decays: all of them, because the easy ones are forgotten otherwise, but more than half
+# of the batches are what will be read, lines cut out of pages.
 LAST_LEVELS = (
     *(STRIPS,) * 24,
     *("s1", "s2", "w", "B", "C", "D", "line128", "line192", "line256", "line256", "line320", "line384", "line384"),
@@ -25,7 +24,7 @@ LAST_LEVELS = (
 )
 VAL_LEVELS = ("s1", "B", "D", "line256", STRIPS)
 
-# Whole pages, from weights that read lines: one row of text more at a time, then small type and every layout.
+# Whole pages, starting from weights that read lines: more rows step by step, then small type and every layout.
 PAGE_LESSONS = (
     Lesson("rows2", 0.6), Lesson("rows3", 0.6), Lesson("rows4", 0.65), Lesson("rows6", 1.0), Lesson("rows8", 1.3),
     Lesson("wide8", 1.3), Lesson("block", 1.3), Lesson("rows12", 1.4), Lesson("rows16", 1.5),
@@ -36,7 +35,7 @@ PAGE_LAST_LEVELS = (
     *("rows24", "note", "note", "leaf", "leaf", "page", "page", "page", "page"),
     *(BLOCKS,) * 4,
 )
-LINES_BESIDE_PAGES = 0.25  # of the batches: lines are forgotten otherwise
+LINES_BESIDE_PAGES = 0.25  # share of the batches with single lines, which are forgotten otherwise
 PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)
 
 Course = Literal["lines", "pages"]
@@ -46,10 +45,10 @@ def lessons(
     batch_size: int, steps: int, decay: float, dense_steps: int = 0, text_share: float = 0.0, seed: int = 42,
     course: Course = "lines",
 ) -> Curriculum:  # fmt: skip
-    """The batches of a run of `steps` steps, the learning rate of whose last `decay` share falls to zero.
+    """The batch plan of a run of `steps` steps, whose learning rate decays to zero over the last `decay` share of them.
 
-    batch_size: pictures of 128 x 128; of other sizes as many as have the same area. text_share: of batches without
-    pictures. course: "lines" from nothing, or "pages" from weights that read lines.
+    batch_size: number of images of 128 x 128; for other sizes, as many as have the same area. text_share: share of
+    batches without images. course: "lines", from scratch, or "pages", from weights that read lines.
     """
     beside: tuple[tuple[str, float], ...] = ((TEXT, text_share),)
     if course == "pages":

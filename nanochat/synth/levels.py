@@ -1,20 +1,20 @@
-"""The levels of difficulty: how large a picture is, how small its type, how much text and of which kinds."""
+"""The levels of difficulty: image size, type size, amount of text and kinds of document."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Level:
-    """One kind of picture to draw; all of a level's pictures have one size, so that they stack into a batch."""
+    """One level. All images of a level have the same size, so that they can be stacked into a batch."""
 
     name: str
     width: int  # px, a multiple of 64
     height: int  # px, a multiple of 64
     font_px: tuple[int, int]  # smallest and largest type size
     max_lines: int
-    max_chars: int  # of the text, newlines not counted
-    kinds: tuple[str, ...] = ("lines",)  # layouts, drawn equally often: a name twice is drawn twice as often
-    degrade: float = 0.3  # 0: clean, 1: as bad as can still be read
+    max_chars: int  # of the text, without line ends
+    kinds: tuple[str, ...] = ("lines",)  # layouts, drawn with equal probability; a name listed twice is twice as likely
+    degrade: float = 0.3  # 0: clean, 1: barely readable
 
 
 _LINE_KINDS = ("lines", "lines", "entry", "crop")
@@ -59,22 +59,22 @@ CURRICULUM = (
     Level("page", 512, 512, (12, 32), 40, 500, _PAGE_KINDS, degrade=0.4),
     Level("sheet", 768, 1024, (12, 32), 80, 1500, _PAGE_KINDS, degrade=0.4),
 )
-"""The levels from easy to hard: each adds text, smaller type or larger pictures to the one before."""
+"""The levels from easy to hard. Each adds text, smaller type or a larger image."""
 
 LEVELS = {level.name: level for level in CURRICULUM}
-STRIPS = "strips"  # no level of its own: lines cut out of documents of several, see `strips.py`
-BLOCKS = "blocks"  # likewise: some lines of a page, cut out of it together, see `blocks.py`
-TEXT = "text"  # no level of pictures: the text of a note, to be copied
+STRIPS = "strips"  # not drawn on its own: lines cut out of documents of several levels, see `strips.py`
+BLOCKS = "blocks"  # not drawn on its own: several lines cut out of a page together, see `blocks.py`
+TEXT = "text"  # no images: the text of a note, to be copied
 
 TIERS = {
     "line": ("line128", "line256", "line384", "line512"),
     "note": ("note",),
     "page": ("page",),
 }
-"""What is reported: one line of any width, a note of 160 characters, a page of 500."""
+"""The tiers of the evaluation sets: a line of any width, a note of 160 characters, a page of 500."""
 
 ONE_VIEW_TIERS = {
     "block": ("block",),
     "page": ("page",),
 }
-"""What is reported of pages read in one view: a block of at most 8 lines and 160 characters, a page of 500."""
+"""The tiers for whole views: a block of at most 8 lines and 160 characters, a page of 500 characters."""

@@ -1,4 +1,4 @@
-"""The words documents are written with, and which of them training never sees."""
+"""The words of synthetic documents, and which of them are held out from training."""
 
 import os
 import re
@@ -11,12 +11,12 @@ from nanochat.files import ASSETS
 from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
 from nanochat.synth.wordings import WORDINGS
 
-SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS names another file
-OWN_WORDS = ASSETS / "words.txt"  # the same list, for machines without one
-WORDNET = "/usr/share/wordnet"  # Debian's wordnet-base, likewise; NANO_SENTENCES names a file of lines instead
-HELD_OUT_SHARE = 20  # one word in so many is kept for the set `unseen`
+SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS overrides it
+OWN_WORDS = ASSETS / "words.txt"  # the same list, for machines without it
+WORDNET = "/usr/share/wordnet"  # Debian's wordnet-base; NANO_SENTENCES, a file of lines, overrides it
+HELD_OUT_SHARE = 20  # one in this many words is reserved for the set `unseen`
 
-# Function words: in every set, so that sentences look as they do in life.
+# Function words, used in every set so that sentences look natural.
 COMMON_WORDS = tuple(
     "the of and to a in is it you that he was for on are with as his they be at one have this from or had by not but "
     "what all were we when your can said there use an each which she do how their if will up other about out many then "
@@ -24,7 +24,7 @@ COMMON_WORDS = tuple(
     "its now did get may".split()
 )
 
-# Words that no set is without, or that training has in another language: they say nothing about words never seen.
+# Words used in every set, or by training in another language: they do not count as unseen.
 _FIXED = (
     *(*COMMON_WORDS, *SPOKEN, *SHOP, *OFFICE, *FIRMS, *STREETS, *SIZES, *MONTHS, *(month[:3] for month in MONTHS)),
     *(label for labels in FIELDS.values() for label in labels),
@@ -32,7 +32,7 @@ _FIXED = (
 )
 _IN_EVERY_SET = set(re.findall(r"[^\W\d_]+", " ".join(_FIXED).lower()))
 
-# Stems of words left out, so that any picture can be shown to anyone.
+# Stems of words that are left out, so that every image is fit for any audience.
 _UNFIT = re.compile(
     r"^(anal|anus|arse|ass|asse[ds]|boob|cum|dildo|fag|homo|nazi|piss|porn|pube|pubic|rape|semen|tit|tits|titty|turd|twat"
     r"|wank|wop|wog|yid|damn)|bastard|bitch|bugger|clit|cock$|cocks$|coon$|coons$|crap|cunt|dyke|ejacul|erotic|faggot|fart"
@@ -44,13 +44,13 @@ _UNFIT = re.compile(
 
 
 def is_held_out(word: str) -> bool:
-    """Whether training must not use `word`: fixed by its letters alone, whatever their case."""
+    """Whether training must not use `word`. Depends only on its letters, ignoring case."""
     word = word.lower()
     return word not in _IN_EVERY_SET and zlib.crc32(word.encode()) % HELD_OUT_SHARE == 0
 
 
 def may_be_taught(word: str) -> bool:
-    """Whether a word, of whatever language, is fit to be shown to anyone and not kept for the set `unseen`."""
+    """Whether a word of any language is fit for any audience and not reserved for the set `unseen`."""
     return not is_held_out(word) and not _UNFIT.search(word)
 
 
@@ -64,9 +64,9 @@ def _names() -> tuple[str, ...]:
 
 
 def word_list() -> Path:
-    """The file of English words, one a line: that of NANO_WORDS, else the system's, else the one of this package.
+    """The file of English words, one per line: NANO_WORDS, else the system's, else the one of this package.
 
-    Raises UserError when NANO_WORDS names no file.
+    Raises UserError if NANO_WORDS is set but is not a file.
     """
     named = os.environ.get("NANO_WORDS")
     if named and not Path(named).is_file():
@@ -99,7 +99,7 @@ def _split_words() -> tuple[dict[int, tuple[str, ...]], dict[int, tuple[str, ...
 
 
 def words_by_length(held_out: bool) -> dict[int, tuple[str, ...]]:
-    """The words of training, or the held-out ones, sorted, under their number of letters."""
+    """The training words or the held-out ones, sorted and grouped by number of letters."""
     return _split_words()[held_out]
 
 
@@ -117,9 +117,9 @@ def _read_sentences() -> list[str]:
 
 @cache
 def sentences(unseen: bool = False) -> tuple[str, ...]:
-    """Pieces of real English of 15 to 120 characters: explanations and examples of WordNet 3.0, without held-out words.
+    """Real English of 15 to 120 characters: definitions and examples from WordNet 3.0, without held-out words.
 
-    With `unseen` those that have one, which training never shows. Empty where WordNet is not installed.
+    With `unseen`: those that contain a held-out word and are never used in training. Empty if WordNet is not installed.
     """
     may_stand = cache(may_be_taught)
     kept = set()
@@ -137,5 +137,5 @@ def sentences(unseen: bool = False) -> tuple[str, ...]:
 
 @cache
 def names(held_out: bool) -> tuple[str, ...]:
-    """First names and family names, of training or the held-out ones, sorted."""
+    """First names and surnames, those of training or the held-out ones, sorted."""
     return tuple(name for name in _names() if is_held_out(name) == held_out)

@@ -1,4 +1,4 @@
-"""What the line finder is taught: bands through the middle of the lines of a drawn document, and their heights."""
+"""Training targets of the line detector: bands along the middle of the lines of a synthetic document, with heights."""
 
 import random
 from dataclasses import replace
@@ -14,28 +14,28 @@ from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
 
-LARGEST_GAP = 1.0  # of the type's height: what stands further apart on a line is another segment
-SHORTEST = 0.7  # of the type's height: the band of a letter that stands alone, as the colon is
-_COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # hardest: two lines with a narrow gap between
+LARGEST_GAP = 1.0  # in type heights; a wider gap on a line starts a new segment
+SHORTEST = 0.7  # in type heights; length of the band of a single letter, such as a colon
+_COLUMNS = replace(LEVELS["page"], name="columns", kinds=("columns",))  # the hardest case: narrow gaps
 _CLOSE = replace(LEVELS["page"], name="close columns", kinds=("close columns",))
-_SIGNS = replace(LEVELS["page"], name="signs", kinds=("scene", "code"))  # and type of any colour on any ground
+_SIGNS = replace(LEVELS["page"], name="signs", kinds=("scene", "code"))  # and type of any colour on any background
 SHOWN = (
     *(LEVELS[name] for name in ("line256", "line512", "E", "Ew", "note", "note", "leaf", "leaf", "page", "page")),
     *(_COLUMNS, _COLUMNS, _COLUMNS, _CLOSE, _CLOSE, _CLOSE, _SIGNS),
 )
-LONELY = 0.25  # share of documents with letters alone, beside those that practice has
-WIDE, SQUEEZED = (0.35, 1.0, 1.9), (0.08, 0.55, 0.85)  # share in wide type, as tills print, in narrow; times as wide
-UPRIGHT = 0.2  # share of documents with a line beside them that is turned by a quarter, as numbers in margins are
-FADED = 0.2  # share with some of the lines in fainter ink
-FAINTEST = 20  # of 255, between ink and paper: what is left at least
-FAXED = 0.06  # share that becomes black and white
-SIDE = 256  # px of what is shown at a time
+LONELY = 0.25  # share of documents with single letters, in addition to those of `draw_practice`
+WIDE, SQUEEZED = (0.35, 1.0, 1.9), (0.08, 0.55, 0.85)  # wide type, narrow type: (share, range of factors)
+UPRIGHT = 0.2  # share of documents with a line beside them that is rotated by 90 degrees, like numbers in margins
+FADED = 0.2  # share of documents with some lines in fainter ink
+FAINTEST = 20  # of 255, the contrast that remains at least
+FAXED = 0.06  # share of documents turned into black and white
+SIDE = 256  # px, side of a training window
 
 
 def segments(document: Document) -> list[tuple[np.ndarray, float]]:
-    """The stretches of text of a document's lines: points (N, 2) x, y through the letters' middle, height in px.
+    """The text segments of a document's lines: points (N, 2) x, y along the middle of the letters, and the height, px.
 
-    The points are OpenCV's, a pixel's middle at a whole number, as the line finder has them.
+    The points use OpenCV's convention, as the line detector does: pixel centres are integers.
     """
     found = []
     inked = np.array([char != " " for char in document.chars], bool)
@@ -59,11 +59,11 @@ def segments(document: Document) -> list[tuple[np.ndarray, float]]:
 
 
 def paint(lines: list[tuple[np.ndarray, float]], width: int, height: int) -> tuple[np.ndarray, np.ndarray]:
-    """(core 0 or 1, logarithm of the height in units of 16 px), float32 (height / 4, width / 4) each."""
+    """(core, 0 or 1; natural logarithm of the height in units of 16 px), each float32 (height / 4, width / 4)."""
     size = (height // CELL, width // CELL)
     core, tall = np.zeros(size, np.float32), np.zeros(size, np.float32)
     for points, type_height in lines:
-        # cells' middles lie at whole numbers; four more bits of precision for the corners
+        # cell centres are integers; four fractional bits for the corners
         dots = np.round(((points + 0.5) / CELL - 0.5) * 16)
         reach = max(CORE * type_height / CELL / 2, 0.5) * 16
         along = np.concatenate([dots - [0, reach], (dots + [0, reach])[::-1]]).astype(np.int32)
@@ -73,7 +73,7 @@ def paint(lines: list[tuple[np.ndarray, float]], width: int, height: int) -> tup
 
 
 def _with_upright_line(image: np.ndarray, seed: int, rng: random.Random) -> np.ndarray:
-    """A picture with a line that stands on its end beside it, on paper of the same colour: it is not to be found."""
+    """The image with a line beside it that is rotated by 90 degrees, on the same paper colour. It is not a target."""
     line = draw_document(LEVELS[rng.choice(("line128", "line256", "line512"))], seed, "train").image
     grey = np.rot90(cv2.cvtColor(line, cv2.COLOR_RGB2GRAY) if line.ndim == 3 else line, rng.choice((1, 3)))
     ink = np.abs(grey - np.median(grey)) / 255
@@ -87,7 +87,7 @@ def _with_upright_line(image: np.ndarray, seed: int, rng: random.Random) -> np.n
 
 
 def _faded(image: np.ndarray, lines: list[tuple[np.ndarray, float]], rng: random.Random) -> np.ndarray:
-    """A picture with a third of its lines in ink of a sixth to a half of its strength: they are still to be found."""
+    """The image with a third of its lines at 1/6 to 1/2 of their contrast. They remain targets."""
     small = cv2.GaussianBlur(cv2.resize(image, None, fx=1 / 8, fy=1 / 8, interpolation=cv2.INTER_AREA), (0, 0), 5)
     paper = cv2.resize(small, image.shape[1::-1]).astype(np.float32)
     share = np.ones(image.shape[:2], np.float32)
@@ -102,7 +102,7 @@ def _faded(image: np.ndarray, lines: list[tuple[np.ndarray, float]], rng: random
 
 
 def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """`count` windows of one drawn document at one scale: (RGB uint8 (256, 256, 3), core, height) each."""
+    """`count` windows of a synthetic document at one scale, each (RGB uint8 (256, 256, 3), core, height)."""
     rng = random.Random(f"lines/{seed}")
     level = replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0))
     document = draw_practice(level, seed, "train", rng)

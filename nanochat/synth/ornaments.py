@@ -1,7 +1,7 @@
-"""Drawings beside the text, which are not text: curls, stars, badges, leaves, QR-like codes.
+"""Drawings beside the text that are not text: curls, stars, badges, leaves, QR-like codes.
 
-Receipts carry the shop's logo, menus a steaming cup. The line finder and the reader must see such things in training to
-learn that they are not text. The measured documents have none.
+Receipts have logos, menus a steaming cup. The line detector and the model must see such drawings in training to learn
+that they are not text. The evaluation sets have none.
 """
 
 import math
@@ -13,14 +13,14 @@ import numpy as np
 from nanochat.synth.degrade import ink_colour
 from nanochat.synth.document import glyph_height
 
-_TRIES = 12  # places looked at for each
-_FINER = 4  # what is drawn is made so many times smaller
+_TRIES = 12  # positions tried for each
+_FINER = 4  # supersampling factor
 
 
 def with_ornaments(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A copy of a document's picture (H, W) or (H, W, 3), uint8, with one to four drawings where no glyph's box lies.
+    """A copy of an image, (H, W) or (H, W, 3) uint8, with one to four drawings where there are no glyph boxes (N, 4).
 
-    They are as strong as the text or half so, up to six times as high, and now and then stand close to it.
+    They have at least half the contrast of the text and up to six times its height, and may be close to it.
     """
     image = image.copy()
     height, width = image.shape[:2]
@@ -49,7 +49,7 @@ def with_ornaments(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> 
 
 
 def _lines(curves: list[np.ndarray], w: int, h: int, stroke: float, fill: bool = False) -> np.ndarray:
-    """Coverage (h, w) of curves, points (N, 2) from 0 to 1 each, drawn `stroke` px thick or filled."""
+    """Coverage (h, w) in [0, 1] of curves, each (N, 2) points in [0, 1], drawn `stroke` px thick or filled."""
     canvas = np.zeros((h * _FINER, w * _FINER), np.uint8)
     for curve in curves:
         points = (curve * [w - 1, h - 1] * _FINER).round().astype(np.int32)
@@ -65,7 +65,7 @@ def _stroke(type_height: float, rng: random.Random) -> float:
 
 
 def _curls(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """Waves side by side, on end like steam or lying like water."""
+    """Parallel waves, vertical like steam or horizontal like water."""
     count, swing, turns = rng.randint(2, 4), rng.uniform(0.03, 0.12), rng.uniform(0.6, 2.0)
     along = np.linspace(0.05, 0.95, 40)
     lying, phase = rng.random() < 0.4, rng.uniform(0, 2 * np.pi)
@@ -78,7 +78,7 @@ def _curls(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray
 
 
 def _star(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """A star, a flower, a wheel or a polygon around the middle, filled or not, perhaps in a ring."""
+    """A star, flower, wheel or polygon around the centre, filled or not, sometimes inside a ring."""
     points, inner = rng.randint(3, 9), rng.uniform(0.3, 1.0)
     angle = np.linspace(0, 2 * np.pi, 2 * points + 1) + rng.uniform(0, np.pi)
     radius = np.where(np.arange(2 * points + 1) % 2, 0.4 * inner, 0.4)
@@ -90,7 +90,7 @@ def _star(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
 
 
 def _ring(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """An ellipse, or several in one another."""
+    """An ellipse, or several concentric ones."""
     angle = np.linspace(0, 2 * np.pi, 60)
     radii = [0.48 * (1 - 0.25 * i) for i in range(rng.randint(1, 3))]
     curves = [0.5 + np.stack([r * np.cos(angle), r * np.sin(angle)], axis=1) for r in radii]
@@ -98,7 +98,7 @@ def _ring(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
 
 
 def _vessel(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """A cup, a bowl or a pot with a handle, steam above it."""
+    """A cup, bowl or pot with a handle and steam above it."""
     top, floor = rng.uniform(0.35, 0.6), 0.95
     half, foot = rng.uniform(0.25, 0.38), rng.uniform(0.1, 0.3)
     body = np.array([[0.45 - half, top], [0.45 - foot, floor], [0.45 + foot, floor], [0.45 + half, top]])
@@ -130,7 +130,7 @@ def _leaf(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
 
 
 def _scrawl(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """A line that wanders: a doodle, a signature, a crease, a hair."""
+    """A random walk: a doodle, a signature, a crease or a hair."""
     at = np.cumsum(np.array([[rng.gauss(0, 1), rng.gauss(0, 1)] for _ in range(rng.randint(4, 14))]), axis=0)
     at = np.repeat(at, 12, axis=0)
     smooth = np.ones(18) / 18
@@ -140,7 +140,7 @@ def _scrawl(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarra
 
 
 def _squares(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """A code of black and white squares with three large ones in its corners, or without."""
+    """A code of black and white squares, with or without the three corner marks of a QR code."""
     side = rng.choice((11, 15, 21, 25))
     grid = np.array([[rng.random() < 0.5 for _ in range(side)] for _ in range(side)], np.uint8)
     if rng.random() < 0.7:
@@ -155,7 +155,7 @@ def _squares(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarr
 
 
 def _blots(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """Spots and flecks, as stains and the leaves of trees in a photograph have them."""
+    """Spots, like stains or foliage in a photograph."""
     coarse = np.array([[rng.gauss(0, 1) for _ in range(12)] for _ in range(12)], np.float32)
     field = cv2.resize(coarse, (w, h), interpolation=cv2.INTER_CUBIC)
     y, x = np.mgrid[-1 : 1 : h * 1j, -1 : 1 : w * 1j]
@@ -163,14 +163,14 @@ def _blots(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray
 
 
 def _tick(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """A tick, as one hooks off what was paid."""
+    """A tick mark."""
     at = rng.uniform(0.2, 0.45)
     curve = np.array([[0.02, rng.uniform(0.4, 0.8)], [at, 0.97], [0.98, 0.03]])
     return _lines([curve], w, h, _stroke(type_height, rng))
 
 
 def _stripe(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarray:
-    """A stroke from one side to the other, nearly straight: what was struck out, underlined or folded."""
+    """A nearly straight stroke from one side to the other: a strike-through, an underline or a fold."""
     along = np.linspace(0, 1, 20)
     middle, slope, bend = rng.uniform(0.2, 0.8), rng.uniform(-0.3, 0.3), rng.uniform(-0.15, 0.15)
     across = middle + slope * (along - 0.5) + bend * np.sin(np.pi * along)
@@ -178,9 +178,9 @@ def _stripe(w: int, h: int, type_height: float, rng: random.Random) -> np.ndarra
 
 
 PEN_MARKS = (_tick, _tick, _stripe, _stripe, _ring, _scrawl)
-"""Drawn across text by `wear.crossed`: each (width, height, type height, rng) -> coverage (h, w)."""
+"""The drawings that `wear.crossed` puts across text: each (width, height, type height, rng) -> coverage (h, w)."""
 
-# Each with its least height in heights of the type: a small ring is an o, a short stroke an l.
+# (function, least height in type heights): a smaller ring would be an o, a shorter stroke an l.
 _KINDS = (
     *((_curls, 1.1), (_curls, 1.1), (_star, 1.5), (_ring, 2.5), (_vessel, 1.5), (_leaf, 1.3)),
     *((_scrawl, 1.8), (_scrawl, 1.8), (_squares, 1.2), (_blots, 0.7)),

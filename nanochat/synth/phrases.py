@@ -1,4 +1,4 @@
-"""The fixed wordings of English documents: what stands on receipts, invoices and forms all over the world."""
+"""Standard phrases of English documents: receipts, invoices, forms, letters."""
 
 SHOP = (
     # greetings and terms
@@ -10,11 +10,11 @@ SHOP = (
     "All prices in USD", "This is a computer generated invoice", "No signature required", "Customer copy",
     "Merchant copy", "Duplicate", "Tell us how we did", "Questions or comments?", "Visit us at", "Open daily",
     "Opening hours", "Free Wi-Fi",
-    # kinds of paper
+    # kinds of document
     "Tax invoice", "Simplified tax invoice", "Receipt", "Cash receipt", "Official receipt", "Sales receipt",
     "Cash bill", "Guest check", "Order slip", "Delivery order", "Parking ticket", "Take away", "Dine in", "Take out",
     "To go",
-    # sums
+    # totals
     "Total", "Subtotal", "Sub total", "Grand total", "Net total", "Total due", "Amount due", "Total amount",
     "Total sales", "Total (incl. GST)", "Total excluding tax", "Total including tax", "Total qty", "Total quantity",
     "Total items", "Item count", "Items sold", "Net amount", "Gross amount", "Taxable amount", "Tax amount",
@@ -28,7 +28,7 @@ SHOP = (
     "Approval code", "Auth code", "Approved", "Terminal ID", "Merchant ID", "Trace No", "Batch No", "Signature",
     "PIN verified", "Contactless", "Gift card", "Voucher", "Coupon", "Loyalty points", "Points earned", "Member",
     "Member No", "Membership",
-    # heads of columns and fields
+    # column headings and field labels
     "Item", "Items", "Item description", "Description", "Article", "Product", "Qty", "Quantity", "Unit price",
     "U/Price", "Price", "Amount", "Disc", "Disc %", "UOM", "Ref", "No.", "Code", "Date", "Time", "Date & time",
     "Invoice date", "Invoice no", "Bill no", "Receipt no", "Doc no", "Order no", "Trans no", "Ticket no", "Slip no",
@@ -38,7 +38,7 @@ SHOP = (
     "Cust. name", "Attention", "Entry time", "Exit time", "Paid time", "Parking fee", "Duration", "Valid until",
     "Vehicle no",
 )  # fmt: skip
-"""Of receipts and tills."""
+"""Phrases of receipts."""
 
 OFFICE = (
     "To whom it may concern", "For office use only", "Please print", "Please sign below", "Please attach a copy",
@@ -60,7 +60,7 @@ OFFICE = (
     "Sincerely", "Yours faithfully", "Best regards", "Enclosure", "Attachment", "Dear Sir or Madam",
     "Thank you for your letter",
 )  # fmt: skip
-"""Of forms, letters and reports."""
+"""Phrases of forms, letters and reports."""
 
 FIELDS = {
     "name": ("Name", "Contact", "Cashier", "Attn", "Manager", "Patient", "Signed", "Applicant", "Buyer"),
@@ -73,25 +73,25 @@ FIELDS = {
     "place": ("City", "Address", "Place", "Ship to", "State"),
     "title": ("Subject", "Project", "Brand", "Product", "Title", "Remarks", "Department", "Type", "Status", "Note"),
 }
-"""Labels of a form's fields, by the kind of value that they ask for."""
+"""Labels of form fields, by the kind of value."""
 
 STREETS = ("St.", "Street", "Ave", "Road", "Lane", "Blvd", "Drive", "Way", "Square")
-"""What streets are called."""
+"""Words for streets."""
 
 FIRMS = ("Ltd", "Inc.", "& Co.", "LLC", "GmbH", "Group", "Stores", "& Sons", "Market", "SDN BHD", "Cafe", "Mart")
-"""What stands behind the name of a firm."""
+"""Suffixes of company names."""
 
 SIZES = ("500g", "1kg", "2L", "330ml", "XL", "12pcs", "A4", "0.5L", "No.2", "(M)", "10%", "2x4", "3in1")
-"""What stands behind a thing for sale."""
+"""Suffixes of items for sale."""
 
 MONTHS = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September", "October", "November",
     "December",
 )  # fmt: skip
-"""Their first three letters stand for them."""
+"""The months. They are abbreviated to their first three letters."""
 
 SPOKEN = (
     *("I", "I", "I", "I", "I", "I", "I'm", "I'll", "I've", "I'd", "it's", "it'll", "don't", "can't", "won't"),
     *("they'll", "you're", "'tis"),
 )
-"""Words of speech, "I" as often as it is said."""
+"""Words of spoken English; "I" is repeated because it is frequent."""

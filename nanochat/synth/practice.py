@@ -1,7 +1,7 @@
-"""Training documents that are harder than the measured ones: worn, underlined, crossed out, on coloured grounds.
+"""Training documents that are harder than the evaluation sets: worn, underlined, crossed out, on coloured grounds.
 
-`draw_practice` is for finding and reading single lines: it also has small print, small capitals and letters that stand
-alone. `draw_used` is for reading whole pages: its text stays in reading order.
+`draw_practice` is for detecting and reading single lines; it also has small print, small capitals and single letters.
+`draw_used` is for reading whole pages: its text stays in reading order.
 """
 
 import random
@@ -18,16 +18,16 @@ from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
 from nanochat.synth.wear import crossed, dotted, scanned_in_black_and_white, shaded, shown_through, underlined, worn
 
-SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of the documents that are set in smaller type, and its sizes, px
-WEAR_OF_SMALL_PRINT = 0.55  # of the wear that larger type has: it must still be readable
-WORN, TILL_KINDS = 0.22, ("receipt", "receipt", "lines")  # share printed by worn tills, and what they print
-FLAT = 0.15  # of the other wear, before the print breaks: what is broken must lie on even paper
-SYMBOLS, SMALL_CAPITALS = 0.08, 0.06  # share thick with symbols; of the evenly printed, set in small capitals
-ALONE, MARKED = 0.2, 0.12  # share with letters that stand alone, with rows of marks
-DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings beside the text, a pen across, its back's print
-UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share with lines underlined, on grey dots, in black and white
-DOTTED = 0.3  # share of what worn tills print in training that is made of dots one can see
-COLOURED = 0.15  # share of the documents of training with text on bars and boxes of colour
+SMALL_PRINT, SMALL_PX = 0.12, (8, 12)  # share of documents in small print, and its range of type sizes, px
+WEAR_OF_SMALL_PRINT = 0.55  # factor on the degradation of small print, which must stay readable
+WORN, TILL_KINDS = 0.22, ("receipt", "receipt", "lines")  # share printed by worn receipt printers, and its kinds
+FLAT = 0.15  # factor on their other degradation before printing: broken print needs even paper
+SYMBOLS, SMALL_CAPITALS = 0.08, 0.06  # share with many symbols; share of the others set in small capitals
+ALONE, MARKED = 0.2, 0.12  # share with single letters; with rows of marks
+DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings; pen strokes; show-through of the back
+UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share underlined; with halftone grounds; in black and white
+DOTTED = 0.3  # share of the training receipts printed with visible dots
+COLOURED = 0.15  # share of training documents with text on coloured bars and boxes
 
 
 def _trained_faces() -> list[Face]:
@@ -36,19 +36,19 @@ def _trained_faces() -> list[Face]:
 
 @cache
 def _till_fonts() -> FontSet:
-    """The typewriter, code and dot faces to train on, or all where there is none such."""
+    """The typewriter, code and dot-matrix faces of training, or all faces if there are none."""
     faces = _trained_faces()
     return FontSet([face for face in faces if face.mono] or faces)
 
 
 @cache
 def _small_capitals() -> FontSet:
-    """The faces to train on, each with smaller capitals for its small letters."""
+    """The faces of training, each with small capitals instead of lower-case letters."""
     return FontSet([replace(face, small_capitals=True) for face in _trained_faces()])
 
 
 def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Document:
-    """The document of `level` that `seed` names, made harder by what `rng` draws, as sets to measure on are not."""
+    """The document of `level` and `seed`, made harder according to `rng`. For training only."""
     till, fonts = rng.random() < WORN, None
     if till:
         kinds = TILL_KINDS if level.max_lines > 1 else level.kinds
@@ -69,9 +69,9 @@ def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Do
 
 
 def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
-    """The document of training that `seed` names, of its level's own kinds and type sizes, made harder by `rng`.
+    """The training document of `level` and `seed`, with its own kinds and type sizes, made harder according to `rng`.
 
-    Its text is in reading order, as whole pages need it: `draw_practice` adds letters that stand alone at the end.
+    Its text stays in reading order, unlike that of `draw_practice`, which appends single letters at the end.
     """
     till = rng.random() < WORN
     if till:
@@ -81,7 +81,7 @@ def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
 
 
 def _used(document: Document, till: bool, level: Level, split: str, rng: random.Random) -> Document:
-    """`document` with what happens to papers: worn print if a `till` printed it, rules, grounds, drawings, pens."""
+    """`document` with the wear of real papers: worn print if printed by a `till`, rules, grounds, drawings, pens."""
     if till:
         print_it = dotted if split == "train" and rng.random() < DOTTED else worn
         document.image = print_it(document.image, document.boxes, rng)
@@ -100,7 +100,7 @@ def _used(document: Document, till: bool, level: Level, split: str, rng: random.
         document.image = with_ornaments(document.image, document.boxes, rng)
     if rng.random() < CROSSED:
         document.image = crossed(document.image, document.boxes, rng)
-    if rng.random() < SCANNED and not coloured:  # two colours would not tell the ink from its ground
+    if rng.random() < SCANNED and not coloured:  # thresholding two colours could lose the text
         document.image = scanned_in_black_and_white(document.image, document.boxes, rng)
     if till:
         document.image = camera(document.image, level.font_px[0], rng.uniform(0.1, 0.6), rng)

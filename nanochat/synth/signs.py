@@ -1,14 +1,14 @@
-"""Pieces of text with the symbols that papers use: units, tolerances, formulas, prices, footnotes, bullets."""
+"""Text with symbols as used in documents: units, tolerances, formulas, prices, footnotes, bullets."""
 
 import random
 from collections.abc import Callable
 from functools import cache
 
 SIGNS = "²³¹⁰⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉½¼¾±×÷≤≥≠≈°µ§©®™¥£€¢•…†→←"
-"""What is written here, each character as itself but for "…", which is read as three full stops."""
+"""The symbols that are drawn. Each is transcribed as itself, except "…", which is three full stops."""
 FINE = "²³¹⁰⁴⁵⁶⁷⁸⁹₀₁₂₃₄₅₆₇₈₉½¼¾®™†"
-"""Those that are much smaller than letters."""
-LEAST_PX_OF_FINE = 15  # type size from which on they can be told apart
+"""The symbols that are much smaller than letters."""
+LEAST_PX_OF_FINE = 15  # px, smallest type size at which these are distinguishable
 
 # n, m: whole numbers; k: a digit; d: a decimal; y: a year; w, W: a word, small or with a capital.
 _FORMS = (
@@ -24,12 +24,12 @@ _FORMS = (
     # law, rights, money
     "§ {n}", "§{n}", "§ {n} ({k})", "§§ {n}, {m}", "© {y}", "© {y} {W}", "{W}®", "{W}™", "{W}® {W}", "¥{n}", "¥ {n}",
     "¥{n},000", "£{n}", "£{d}", "£ {d}", "€{n}", "€ {d}", "{d} €", "{n}¢",
-    # parts
+    # fractions
     "½", "¼", "¾", "{k}½", "{k} ½", "½ {w}", "{k}¼", "¾ l", "{k}¾ kg", "½ kg", "¼ {w}", "1½ x {k}",
-    # footnotes, formulas of chemistry, indices
+    # footnotes, chemical formulas, indices
     "{w}¹", "{w}²", "{w}³", "{w}⁴", "{w}⁵", "{w},¹", "¹ {W} {w}", "² {W}", "³ {W} {w}", "{w}†", "† {W}", "CO₂", "H₂O",
     "O₂", "N₂O", "H₂SO₄", "CH₄", "NO₃", "Fe₂O₃", "C₆H₁₂O₆", "x₁", "x₂, x₃", "V₀", "C₇H₈", "B₁₂", "P₅", "C₉H₂₀",
-    # bullets, pauses, arrows
+    # bullets, ellipses, arrows
     "• {W}", "• {w} {w}", "{W} • {W}", "{W} • {n}", "{w}…", "…{w}", "{w} … {w}", "… {n}", "→ {n}", "{w} → {w}",
     "{n} → {m}", "← {w}",
 )  # fmt: skip
@@ -37,16 +37,16 @@ _FORMS = (
 
 @cache
 def _usable(symbols: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
-    """Each of `symbols` that some form has, with the forms that need no others."""
+    """(symbol, forms with it) for each of `symbols` that has a form which needs no other symbols."""
     forms = [form for form in _FORMS if set(form) & set(SIGNS) <= set(symbols)]
     having = [(sign, tuple(form for form in forms if sign in form)) for sign in SIGNS]
     return tuple((sign, some) for sign, some in having if some)
 
 
 def sign(symbols: str, rng: random.Random, word: Callable[[], str]) -> str:
-    """A piece of text with at least one of `symbols` and with no other symbols, all of them alike often.
+    """A short text with at least one of `symbols` and no others; each is equally likely.
 
-    Empty where no form can be written with `symbols`.
+    Empty if no form can be written with `symbols`.
     """
     usable = _usable(symbols)
     if not usable:

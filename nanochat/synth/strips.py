@@ -1,8 +1,8 @@
-"""Training lines, cut out of drawn documents by the code that cuts pages when reading, with their text.
+"""Training lines cut out of synthetic documents by the code that cuts pages at inference, with their text.
 
-A line that is drawn alone is clean around its letters. A line cut out of a page shows what stood beside it too: rules,
-tick boxes, bullets, drawings, the tails of neighbouring lines, and the blur of enlarging. A model must see these to
-learn that they are not text.
+A line drawn on its own is clean around its letters. A line cut out of a page also shows its surroundings: rules, tick
+boxes, bullets, drawings, the descenders of neighbouring lines, and the blur of enlarging. The model must see these in
+training to learn that they are not text.
 """
 
 import random
@@ -21,18 +21,18 @@ from nanochat.synth.document import Document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
 
-TOGETHER = 8  # strips that are taken from one handful of documents
+TOGETHER = 8  # strips per call of `handful`
 SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
 )
 TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type, most times as tall, least width of a letter in heights
-INSIDE, OUTSIDE = 0.30, 0.62  # of the type's height: a letter whose middle is nearer to the line's is in it, or not
-WHOLE = 0.8  # of a letter's width: if more is seen at a piece's end, it is in it, if more is not, it is not
+INSIDE, OUTSIDE = 0.30, 0.62  # type heights from the line's middle: letters nearer are in it, further not
+WHOLE = 0.8  # of a letter: visible at the end of a piece, more counts as in it, less than 1 - WHOLE as not in it
 
 
 def made_tall(document: Document, rng: random.Random) -> None:
-    """Stretch a document upwards, as tills print what is to be seen, so far that its letters can still be read."""
+    """Stretch a document vertically in place, as receipts print emphasised text, while it stays readable."""
     if not len(document.boxes):
         return
     wide, tall = np.median(document.boxes[:, 2:] - document.boxes[:, :2], axis=0)
@@ -51,17 +51,17 @@ class Strip:
     """A line, or a part of one, cut out of a document."""
 
     picture: Image.Image
-    """RGB, 64 px high, as `lines.Piece` has it"""
+    """RGB, 64 px high, as in `lines.Piece`"""
     text: str
-    """what stands on it, with single spaces"""
+    """its text, with single spaces"""
     chars: str
-    """its glyphs from left to right, spaces among them"""
+    """its glyphs from left to right, spaces included"""
     centres: np.ndarray
-    """(len(chars), 2): x and y of their middles, in px of the picture"""
+    """(len(chars), 2): x and y of their centres, px of the picture"""
 
 
 def cut_strip(piece: Piece, document: Document) -> Strip | None:
-    """A piece of a document with its text; None where letters lie at one of its edges: half in, half out."""
+    """A piece of a document with its text. None if letters at one of its edges are cut in half."""
     assert piece.course is not None
     places, between = piece.course.locate(document.centres)
     widths, heights = ((document.boxes[:, 2:] - document.boxes[:, :2]) * piece.course.scale).T
@@ -80,12 +80,12 @@ def cut_strip(piece: Piece, document: Document) -> Strip | None:
     text = chars[:1]
     for (before, i), char in zip(pairwise(here), chars[1:]):
         neighbours = i == before + 1 and document.line_ids[i] == document.line_ids[before]
-        text += char if neighbours else " " + char  # where others meet, there was a space
+        text += char if neighbours else " " + char  # where two segments meet, there is a space
     return Strip(piece.picture, " ".join(text.split()), chars, places[here])
 
 
 def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HEIGHT) -> list[Strip]:
-    """The lines of a drawn document as mode `lines` shows them, those left out whose letters are cut in half."""
+    """The lines of a synthetic document as mode `lines` cuts them, except those with letters cut in half."""
     page = Image.fromarray(document.image).convert("RGB")
     cut = [cut_strip(piece, document) for piece in cut_lines(page, find_lines(page), max_side, type_height)]
     return [strip for strip in cut if strip is not None]
@@ -102,7 +102,7 @@ def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
 
 @lru_cache(maxsize=4)
 def handful(seed: int, split: str = "train") -> list[Strip]:
-    """TOGETHER strips out of drawn documents, in no order, their type 20 to 34 px high; the same for the same seed."""
+    """TOGETHER strips of synthetic documents, shuffled, type 20 to 34 px high. Deterministic in `seed`."""
     rng = random.Random(f"{split}/strips/{seed}")
     found: list[Strip] = []
     for document in _documents(seed, split, rng):

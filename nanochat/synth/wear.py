@@ -1,8 +1,8 @@
-"""Wear of printed papers, for training; the measured sets have only the milder `degrade`.
+"""Wear of printed papers, for training. The evaluation sets have only the milder `degrade`.
 
-Receipts: the print head is tilted, some of its dots are dead, thermal paper fades from the thinnest strokes on, and
-needle printers leave visible dots. Forms: lines are underlined, or stand on a grey raster. Pens cross the text, and the
-print of the back shows through.
+Receipts: tilted print heads, dead dots, thermal paper that fades from the thinnest strokes on, and the visible dots of
+dot-matrix printers. Forms: underlined lines, halftone backgrounds. Also pen strokes across the text and show-through of
+the back.
 """
 
 import math
@@ -15,13 +15,13 @@ from nanochat.synth.degrade import fax, head_noise, ink_colour, ink_cover, noise
 from nanochat.synth.document import Document, glyph_height
 from nanochat.synth.ornaments import PEN_MARKS
 
-_FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must be left, and share of letters that may have less
+_FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must remain; share of letters that may have less
 _TRIES = 6
-SMALLEST_DOTTED = 20.0  # px, ascenders to descenders: smaller letters of dots cannot be read
+SMALLEST_DOTTED = 20.0  # px, ascenders to descenders; smaller letters of dots are unreadable
 
 
 def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.ndarray:
-    """The share of each glyph's ink that is still there, (glyphs with ink,)."""
+    """The share of each glyph's ink that remains, (n_glyphs_with_ink,)."""
     sums = [cv2.integral(field.astype(np.float64)) for field in (printed, cover)]
     height, width = cover.shape
     x0, x1 = (boxes[:, k].round().astype(int).clip(0, width) for k in (0, 2))
@@ -32,10 +32,10 @@ def _ink_left(printed: np.ndarray, cover: np.ndarray, boxes: np.ndarray) -> np.n
 
 
 def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """The picture of an evenly lit document as a worn till prints it: dots of one darkness, thin, broken and faded.
+    """The image of an evenly lit document as a worn receipt printer prints it: equal dots, thin, broken and faded.
 
-    image: (H, W) or (H, W, 3) uint8; boxes: (N, 4) of its glyphs. Nearly every letter keeps a part of its ink; what
-    would lose more is printed more strongly.
+    image: (H, W) or (H, W, 3) uint8; boxes: (N, 4) of its glyphs. Nearly every letter keeps part of its ink: if too
+    many would lose it, the print is made stronger.
     """
     if not len(boxes):
         return image
@@ -57,7 +57,7 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
     sharp, strength = rng.uniform(2.5, 12), rng.uniform(0.55, 1.0)
     form = rng.choice((cv2.INTER_LINEAR, cv2.INTER_LINEAR, cv2.INTER_CUBIC, cv2.INTER_NEAREST))
     for _ in range(_TRIES):
-        bar = np.maximum(bar, 0.12 + 0.5 / sharp)  # paper without ink stays paper, however hot the head
+        bar = np.maximum(bar, 0.12 + 0.5 / sharp)  # paper without ink stays blank, however hot the head
         heated = np.clip((dots - bar) * sharp + 0.5, 0, 1)
         printed = cv2.resize(heated, (width, height), interpolation=form).clip(0, 1)
         left = _ink_left(printed, cover, boxes)
@@ -68,10 +68,10 @@ def worn(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray
 
 
 def dotted(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """The picture of an evenly lit document as a printer of needles prints it: round dots, with gaps between them.
+    """The image of an evenly lit document as a dot-matrix printer prints it: round dots with gaps between them.
 
-    image: (H, W) or (H, W, 3) uint8; boxes: (N, 4) of its glyphs. Type of less than SMALLEST_DOTTED px, and what would
-    lose its letters, comes back as it is.
+    image: (H, W) or (H, W, 3) uint8; boxes: (N, 4) of its glyphs. Returned unchanged if the type is smaller than
+    SMALLEST_DOTTED px or letters would be lost.
     """
     type_height = glyph_height(boxes) if len(boxes) else 0.0
     if type_height < SMALLEST_DOTTED:
@@ -84,7 +84,7 @@ def dotted(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
     rows, columns = (np.arange(n, dtype=np.float32) + 0.5 for n in (height, width))
     rows, columns = rows * grid[1] / height, columns * grid[0] / width
     away = np.hypot(*np.meshgrid(rows % 1 - 0.5, columns % 1 - 0.5, indexing="ij"))
-    soft = 1 / pitch  # the edge of a dot takes a pixel
+    soft = 1 / pitch  # the edge of a dot is one pixel wide
     dot = np.clip((rng.uniform(0.42, 0.62) - away) / soft + 0.5, 0, 1)
     printed = (dot * hit[rows.astype(int)][:, columns.astype(int)]).astype(np.float32)
     left = _ink_left(printed, cover, boxes)
@@ -94,7 +94,7 @@ def dotted(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
 
 
 def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A copy of a document's picture with one to three strokes of a pen across its text, which stays readable."""
+    """A copy of an image with one to three pen strokes across its text, which stays readable."""
     if not len(boxes):
         return image
     image = image.copy() if image.ndim == 3 else np.repeat(image[:, :, None], 3, axis=2)
@@ -117,9 +117,9 @@ def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndar
 
 
 def underlined(document: Document, rng: random.Random) -> np.ndarray:
-    """A copy of a document's picture with one rule or two close under some of its lines, or a part of them.
+    """A copy of a document's image with single or double rules under some of its lines, or under parts of them.
 
-    They follow the line's slope, touch its tails, and are of its ink.
+    They follow the slope of the line, touch its descenders and have the colour of its ink.
     """
     image = document.image.copy()
     ink = ink_colour(image).reshape(-1).tolist()
@@ -130,11 +130,11 @@ def underlined(document: Document, rng: random.Random) -> np.ndarray:
         if not len(here) or rng.random() > share:
             continue
         height = float(np.median(heights[here]))
-        if rng.random() < 0.4:  # a part
+        if rng.random() < 0.4:  # under a part of the line
             first = rng.randrange(len(here))
             here = here[first : first + rng.randint(1, 25)]
         ends = [(document.boxes[i, k], document.centres[i, 1]) for i in here for k in (0, 2)]
-        course = np.array(ends) + [0, height * rng.uniform(0.24, 0.42)]  # the baseline lies at about 0.22
+        course = np.array(ends) + [0, height * rng.uniform(0.24, 0.42)]  # the baseline is at about 0.22
         thick = max(round(height * rng.uniform(0.03, 0.1)), 1)
         for below in (0.0, height * rng.uniform(0.1, 0.15))[: 1 + (rng.random() < 0.15)]:
             points = ((course + [0, below]) * 16).round().astype(np.int32)
@@ -143,7 +143,7 @@ def underlined(document: Document, rng: random.Random) -> np.ndarray:
 
 
 def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """A copy of a document's picture with bands of grey behind some of its text, made of dots as copiers make it."""
+    """A copy of an image with grey halftone bands behind some of its text, as photocopiers make them."""
     if not len(boxes):
         return image
     type_height = glyph_height(boxes)
@@ -155,7 +155,7 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
         top, bottom = int(y0 - type_height * rng.uniform(0, 0.4)), int(y1 + type_height * rng.uniform(0, 0.4))
         left, right = (0, width) if rng.random() < 0.5 else sorted(rng.randrange(width) for _ in range(2))
         dots[max(top, 0) : max(bottom, 0), left:right] = 1
-    if rng.random() < 0.5:  # in no order
+    if rng.random() < 0.5:  # random dots
         pattern = (noise(cover.shape, rng, rng.choice((0, 1))) > rng.uniform(0.2, 1.2)).astype(np.float32)
     else:
         pitch = rng.uniform(2.2, 4.5)
@@ -163,11 +163,11 @@ def shaded(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarr
         wave = np.sin(2 * np.pi * (x + y) / math.sqrt(2)) + np.sin(2 * np.pi * (x - y) / math.sqrt(2))
         pattern = np.clip(wave * 2 - rng.uniform(0, 2), 0, 1).astype(np.float32)
     pattern = cv2.GaussianBlur(pattern * dots, (0, 0), rng.uniform(0.3, 0.8)) * rng.uniform(0.3, 0.8)
-    return with_ink(image, ink - paper, np.maximum(pattern - cover, 0))  # what is printed there stays
+    return with_ink(image, ink - paper, np.maximum(pattern - cover, 0))  # the text itself stays
 
 
 def scanned_in_black_and_white(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """The picture (H, W) of a document as offices keep it: two colours, finer than what is made of it later."""
+    """The image (H, W) of a document scanned in black and white, thresholded at a higher resolution."""
     type_height = glyph_height(boxes) if len(boxes) else 16.0
     finer = rng.uniform(1.3, 2.5)
     large = cv2.resize(image, None, fx=finer, fy=finer, interpolation=cv2.INTER_CUBIC)
@@ -178,11 +178,11 @@ def scanned_in_black_and_white(image: np.ndarray, boxes: np.ndarray, rng: random
 
 
 def shown_through(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndarray:
-    """The picture of a document with the print of its back, mirrored, blurred and faint, under its own."""
+    """The image of a document with its back showing through: mirrored, blurred and faint, behind its own text."""
     if not len(boxes):
         return image
     cover, paper, ink = ink_cover(image, glyph_height(boxes))
     back = cv2.GaussianBlur(cover[:, ::-1] if rng.random() < 0.7 else cover[::-1], (0, 0), rng.uniform(0.8, 2.0))
     height, width = cover.shape
     back = np.roll(back, (rng.randrange(height), rng.randrange(width)), axis=(0, 1)) * rng.uniform(0.06, 0.25)
-    return with_ink(image, ink - paper, back * (1 - cover))  # what is printed over it hides it
+    return with_ink(image, ink - paper, back * (1 - cover))  # hidden where the front is printed

@@ -1,21 +1,21 @@
-"""What no dictionary has of western Europe's languages: function words, months, the wordings of tills and offices."""
+"""Wordings of the languages of western Europe: function words, months, phrases of receipts and letters."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Wordings:
-    """What one language is written with besides the words of dictionaries, and where those are."""
+    """The wordings of one language, and the faker locales that provide its other words."""
 
     locales: tuple[str, ...]  # of faker
     common: str  # function words
     months: str
     phrases: tuple[str, ...]  # of shops, letters and forms
-    quotes: tuple[str, ...]  # around speech, with what stands between
-    letters: str = ""  # small ones beyond ASCII; "": those of western Europe that stand in the texts above
-    currencies: tuple[str, ...] = ()  # behind a sum of money; (): those of western Europe
-    own_script: bool = False  # not written in Latin letters: `letters` is the whole alphabet
-    spelling: tuple[tuple[str, str], ...] = ()  # what replaces what, in this order, in the words of `locales`
+    quotes: tuple[str, ...]  # around speech, with {} for the text
+    letters: str = ""  # non-ASCII lower-case letters; "": western Europe's letters that occur in the texts above
+    currencies: tuple[str, ...] = ()  # printed after an amount; (): those of western Europe
+    own_script: bool = False  # not written in the Latin alphabet; then `letters` is the whole alphabet
+    spelling: tuple[tuple[str, str], ...] = ()  # replacements in the words of `locales`, applied in order
 
 
 WORDINGS = {
@@ -148,4 +148,4 @@ WORDINGS = {
         ("”{}”", "»{}»", '"{}"'),
     ),
 }  # fmt: skip
-"""By the languages' English names."""
+"""Keyed by the English name of the language."""

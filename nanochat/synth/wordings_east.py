@@ -1,7 +1,7 @@
-"""What no dictionary has of the languages of central, eastern and south-eastern Europe: as `wordings.py` for the west.
+"""Wordings of the languages of central, eastern and south-eastern Europe, in the form of `wordings.py`.
 
-The words of these languages are in training alone: unlike those of `WORDINGS`, they do not change which English words
-the set `unseen` keeps for itself.
+These languages are used only in training. Unlike those of `WORDINGS`, their words do not change which English words are
+reserved for the set `unseen`.
 """
 
 from nanochat.synth.wordings import Wordings
@@ -184,7 +184,7 @@ CENTRAL = {
         (" €", " EUR"),
     ),
 }  # fmt: skip
-"""In Latin letters with accents of their own, by the languages' English names."""
+"""Languages in Latin letters with their own accents, keyed by English name."""
 
 _GAJ = "abvgdđežzijklmnoprstćufhcčš"
 _VUK = "абвгдђежзијклмнопрстћуфхцчш"
@@ -279,4 +279,4 @@ OWN_SCRIPTS = {
         spelling=(*_DIGRAPHS, *zip(_GAJ + _GAJ.upper(), _VUK + _VUK.upper())),
     ),
 }  # fmt: skip
-"""In Greek or Cyrillic letters, likewise."""
+"""Languages in Greek or Cyrillic letters, keyed by English name."""

@@ -1,4 +1,4 @@
-"""What documents say: words, figures and codes of a wanted length, never the same twice."""
+"""Random text for documents: words, figures and codes of a requested length."""
 
 import random
 import re
@@ -14,25 +14,25 @@ from nanochat.synth.signs import sign
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
-_LOOKALIKES = "lI|Oo0`'"  # in a string without sense nothing tells these apart: drawn less often
+_LOOKALIKES = "lI|Oo0`'"  # indistinguishable without context, therefore drawn less often in random strings
 _SYMBOLS = "!\"#$%&'()*+,-./:;<=>?@[\\]^_`{|}~"
 _ANY = string.ascii_letters * 2 + string.digits * 5 + _SYMBOLS
 _TWINS = "авекмнорстухіјѕьзбАВЕКМНОРСТУХІЈЅЬЗαικνορτυχΑΒΕΖΗΙΚΜΝΟΡΤΥΧ"  # look like Latin letters or digits
-_SIGN_SHARES = (0.0, 0.0, 0.0, 0.02, 0.06, 0.16)  # of the pieces of a text that have symbols, each as often
+_SIGN_SHARES = (0.0, 0.0, 0.0, 0.02, 0.06, 0.16)  # of the tokens; one per writer
 
 
 def _capitalised(text: str) -> str:
-    """Every word with a capital; its other letters, and what follows an apostrophe, as they are."""
+    """Capitalise every word. Other letters, and those after an apostrophe, are unchanged."""
     return " ".join(word[0].upper() + word[1:] for word in text.split())
 
 
 class Writer(Figures):
-    """Writes text from `rng`; with `held_out` every dictionary word is one that training never sees, and no English.
+    """Writes text; every choice is drawn from `rng`.
 
-    `extras` are the characters besides printable ASCII that may be used. One writer in two, of those that can, sets
-    quotes and dashes as printers do, the others as typewriters. In another `language` than English words, names and
-    many phrases are that one's; two words in five have a letter that English lacks, all such letters alike.
-    `symbols`: those of `signs.SIGNS` that may be used; half of the writers that may do.
+    held_out: use only held-out dictionary words and no real English sentences. extras: characters besides printable
+    ASCII that may be used; of the writers that can, half use typographic quotes and dashes. language: other than
+    English; words, names and many phrases are from it, and two words in five have a non-ASCII letter, all such letters
+    equally often. symbols: the characters of `signs.SIGNS` that may be used, by half of the writers.
     """
 
     def __init__(
@@ -47,29 +47,29 @@ class Writer(Figures):
         self._common = language.common if language else COMMON_WORDS
         self._spoken = language.common if language else SPOKEN
         self._shop = language.phrases + SHOP[:: 40 if language.own_script else 4] if language else SHOP
-        self._own_labels = 0.85 if language and language.letters else 0.3  # share of a form's labels
+        self._own_labels = 0.85 if language and language.letters else 0.3  # share of form labels in its own language
         self._office = language.phrases if language else OFFICE
         self._english = () if held_out or language else sentences()
-        self._accented = tuple(language.having.values()) if language else ()  # words, by letter
+        self._accented = tuple(language.having.values()) if language else ()  # words, grouped by letter
         self._printer = set(PRINTED) <= set(extras) and rng.random() < 0.5
         self._signed = rng.choice(_SIGN_SHARES) if symbols else 0.0
         self.symbols = symbols if self._signed else ""
 
     def _sign(self, longest: int) -> str:
-        """Now and then a piece of text with symbols, at most `longest` characters; mostly nothing."""
+        """Occasionally a text with symbols, at most `longest` characters; usually empty."""
         if not self.symbols or self.rng.random() > self._signed:
             return ""
         text = sign(self.symbols, self.rng, lambda: self.word(8))
         return text if len(text) + 2 * text.count("…") <= longest else ""
 
     def _latin(self, longest: int) -> str:
-        """A word as it stands in addresses and programs: small letters, Latin ones in all languages."""
+        """A word for addresses and programs: lower-case Latin letters in every language."""
         if self._language and self._language.own_script:
             return self.rng.choice(self._language.latin_words)[:longest]
         return lower(self.word(longest))
 
     def word(self, longest: int = 14) -> str:
-        """A word of at most `longest` letters (or as short as words get), in lower case but for proper names."""
+        """A word of at most `longest` letters (or the shortest there is), in lower case except proper names."""
         rng = self.rng
         if self._language and rng.random() < 0.35:
             word = rng.choice(rng.choice(self._accented))
@@ -86,7 +86,7 @@ class Writer(Figures):
         return rng.choice(self._words[min(length for length in self._words)])
 
     def cased(self, longest: int = 14) -> str:
-        """A word as it stands in running text: sometimes capitalised or in capitals, with a mark after it."""
+        """A word of running text: sometimes capitalised or in capitals, sometimes followed by a punctuation mark."""
         rng = self.rng
         word = self.word(longest)
         if rng.random() < 0.04 and longest >= 5:
@@ -107,7 +107,7 @@ class Writer(Figures):
         return word
 
     def code(self, longest: int = 14) -> str:
-        """A string without sense: a reference, a serial or telephone number, a key, an address of the net."""
+        """A random string: a reference, serial or phone number, a key, a URL."""
         rng = self.rng
         form = rng.random()
         if form < 0.45:
@@ -115,15 +115,15 @@ class Writer(Figures):
             return "".join(self.char() for _ in range(length))
         if form < 0.85:
             text = self.filled(rng.choice(CODES if form < 0.7 else PHONES))
-            return (text[-longest:] if text[0] == "*" else text[:longest]).strip()  # stars alone say nothing
+            return (text[-longest:] if text[0] == "*" else text[:longest]).strip()  # asterisks alone say nothing
         ends = rng.choice((".com", ".org", "@x.net", "/a.py", "_id", ".pdf", "=1;", "();", "[0]", "->x"))
         return (self._latin(max(longest - len(ends), 3)) + ends)[:longest]
 
     def char(self) -> str:
-        """Any printable character but the space; digits and symbols far above their share, look-alikes below it."""
+        """A printable character other than space; digits and symbols are over-, look-alikes under-represented."""
         if self._language and self.rng.random() < 0.2:
             letters = [*self._language.having]
-            if self._language.own_script:  # nothing tells the others from Latin letters in a string without sense
+            if self._language.own_script:  # in a random string the others cannot be told from Latin letters
                 letters = [letter for letter in letters if letter not in _TWINS and letter.upper() not in _TWINS]
             char = self.rng.choice(letters)
             return char.upper() if self.rng.random() < 0.4 and char != "ß" else char
@@ -133,7 +133,7 @@ class Writer(Figures):
                 return char
 
     def token(self, longest: int = 14) -> str:
-        """A piece of a line of at most `longest` characters, itself at most a few words: 60% words."""
+        """A token of a line, at most `longest` characters and a few words; about 60% are words."""
         signed = self._sign(longest)
         if signed:
             return signed
@@ -148,14 +148,14 @@ class Writer(Figures):
         return self.code(longest)
 
     def line(self, longest: int) -> str:
-        """Tokens with spaces between them, at most `longest` characters, often close to it."""
+        """Tokens separated by spaces, at most `longest` characters and often close to it."""
         text = self.english(longest) if self._english and self.rng.random() < 0.2 else self.token(longest)
         while len(text) + 3 <= longest:
             text += " " + self.token(longest - len(text) - 1)
         return self._set(text)
 
     def english(self, longest: int) -> str:
-        """Some words of real English, at most `longest` characters, at times in capitals."""
+        """Some words of real English, at most `longest` characters, sometimes in capitals."""
         rng = self.rng
         words = rng.choice(self._english).split()
         words = words[rng.randrange(len(words)) if rng.random() < 0.5 else 0 :]
@@ -168,7 +168,7 @@ class Writer(Figures):
         return _capitalised(text) if style < 0.25 else text[0].upper() + text[1:] if style < 0.6 else text
 
     def sentences(self, chars: int) -> str:
-        """Running text of about `chars` characters: real English, or words between function words, names, numbers."""
+        """Running text of about `chars` characters: real English, or random words with function words and numbers."""
         english = self._english and self.rng.random() < 0.5
         text = ""
         while len(text) < chars:
@@ -176,7 +176,7 @@ class Writer(Figures):
         return self._set(text.rstrip())
 
     def _sentence(self, words: str) -> str:
-        """Words with a capital in front and a mark at the end, now and then as someone says them."""
+        """The words as a sentence: capitalised, with a final mark, sometimes as direct speech."""
         rng = self.rng
         words = words[0].upper() + words[1:]
         if self._language:
@@ -189,10 +189,10 @@ class Writer(Figures):
         return f"{said} said {rng.choice(self._names)}." if form < 0.25 else f"{said} I said." if form < 0.35 else said
 
     def _said_abroad(self, words: str) -> str:
-        """A sentence with the marks that its language has around questions, calls and speech."""
+        """A sentence with the punctuation that its language uses for questions, exclamations and speech."""
         rng, language = self.rng, self._language
         assert language is not None
-        space = " " if language.name == "French" and rng.random() < 0.6 else ""  # before a mark of two parts
+        space = " " if language.name == "French" and rng.random() < 0.6 else ""  # before marks of two parts
         mark = rng.choice("......??!!;:")
         if mark in "?!" and language.name == "Spanish":
             words = {"?": "¿", "!": "¡"}[mark] + words
@@ -202,7 +202,7 @@ class Writer(Figures):
         return rng.choice(language.quotes).format(text) if rng.random() < 0.15 else text
 
     def _invented(self) -> str:
-        """3 to 14 words between function words, names and numbers, without an end."""
+        """3 to 14 words, mixed with function words, names and numbers, without a final mark."""
         rng = self.rng
         words: list[str] = []
         for _ in range(rng.randint(3, 14)):
@@ -228,7 +228,7 @@ class Writer(Figures):
         return " ".join(words).rstrip(",")
 
     def _set(self, text: str) -> str:
-        """`text` with its quotes and some of its hyphens as a printer sets them, if this writer does."""
+        """`text` with typographic quotes and some en dashes, if this writer uses them."""
         if not self._printer:
             return text
         text = re.sub(r"(?<![^\s(\[—-])\"", "“", text).replace('"', "”")
@@ -236,7 +236,7 @@ class Writer(Figures):
         return re.sub(r"(?<=\d)-(?=\d)| - ", lambda found: found[0].replace("-", "–"), text)
 
     def title(self, count: int) -> str:
-        """A heading of `count` words, capitalised throughout, at the start, or all in capitals, or a usual one."""
+        """A heading of `count` words in title case, sentence case or capitals, or a standard one."""
         if count > 1 and self.rng.random() < 0.12:
             text = self.rng.choice(self._office)
             return text.upper() if self.rng.random() < 0.4 else text
@@ -248,14 +248,14 @@ class Writer(Figures):
         return text.upper() if style < 0.7 else text[0].upper() + text[1:]
 
     def item(self, count: int) -> str:
-        """The name of a thing for sale or on a list: `count` words, at times with a size or a number."""
+        """The name of an article: `count` words, sometimes with a size or a number."""
         text = self.title(count)
         if self.rng.random() < 0.25:
             text += " " + self.rng.choice(SIZES)
         return text
 
     def name(self) -> str:
-        """A person's name, at times with an initial or in capitals."""
+        """A person's name, sometimes with an initial or in capitals."""
         rng = self.rng
         first, last = rng.choice(self._names), rng.choice(self._names)
         form = rng.random()
@@ -267,7 +267,7 @@ class Writer(Figures):
         return f"{first} {last}".upper() if form > 0.85 else f"{first} {last}"
 
     def company(self) -> str:
-        """The name of a firm or shop."""
+        """The name of a company or shop."""
         word = self.rng.choice(self._names) if self.rng.random() < 0.5 else self.word(10).capitalize()
         return f"{word} {self.rng.choice(FIRMS)}" if self.rng.random() < 0.7 else f"{word} {self.word(9).capitalize()}"
 
@@ -278,24 +278,24 @@ class Writer(Figures):
         return f"{rng.randint(1, 999)} {name}" if rng.random() < 0.7 else f"No. {rng.randint(1, 99)}, {name}"
 
     def place(self) -> str:
-        """Town and postcode."""
+        """City and postcode."""
         town, code = self.word(10).capitalize(), f"{self.rng.randrange(100000):05d}"
         return self.rng.choice((f"{town}, {self.rng.choice(('CA', 'NY', 'TX', 'WA'))} {code}", f"{code} {town}", town))
 
     def email(self) -> str:
-        """An address of mail or of the net."""
+        """An e-mail address or a URL."""
         word, host = self._latin(8), self._latin(8)
         end = self.rng.choice(("com", "org", "net", "de", "co.uk"))
         return f"{word}@{host}.{end}" if self.rng.random() < 0.6 else f"www.{host}.{end}"
 
     def field(self) -> tuple[str, str]:
-        """A label of a form and its value."""
+        """The label of a form field and its value."""
         kind = self.rng.choice(tuple(FIELDS))
         labels = self._office if self.rng.random() < self._own_labels else FIELDS[kind]
         return self.rng.choice(labels), self.cell(kind)
 
     def cell(self, kind: str) -> str:
-        """A value of one kind, as it stands in a form or a table: "word" or a key of the forms' fields."""
+        """A value of one kind for a form or table: "word", or a key of `FIELDS`."""
         signed = self._sign(12)
         if signed:
             return signed
@@ -312,7 +312,7 @@ class Writer(Figures):
         return write[kind]()
 
     def comb_text(self, longest: int) -> str:
-        """What is filled into boxes for one character each: in capitals, a name, a word, a number or a code."""
+        """The content of a comb field (one box per character): a name, word, number or code, mostly in capitals."""
         rng = self.rng
         if longest < 3 or rng.random() < 0.45:
             return super().comb_text(longest)
@@ -320,12 +320,12 @@ class Writer(Figures):
         return (text.upper() if rng.random() < 0.85 else text)[:longest].strip()
 
     def phrase(self) -> str:
-        """What is printed on receipts everywhere, as it is, with every word capitalised, or in capitals."""
+        """A standard phrase of receipts: as listed, in title case, or in capitals."""
         text, style = self.rng.choice(self._shop), self.rng.random()
         return text.upper() if style < 0.45 else _capitalised(text) if style < 0.7 else text
 
     def spaced(self, text: str) -> str:
-        """`text` as someone typed it into a till: at times without the spaces around marks, or with more of them."""
+        """`text` as typed into a till: sometimes without the spaces around marks, or with additional ones."""
         form = self.rng.random()
         if form < 0.14:
             return re.sub(r"(?<=[^\W\d])([.,:;]) ", r"\1", text)
@@ -372,7 +372,7 @@ class Writer(Figures):
         return text.upper() if rng.random() < 0.45 else text
 
     def code_line(self, depth: int) -> tuple[str, int]:
-        """A line of a program, without its indentation, and by how much the next one is indented more."""
+        """(a line of a program without indentation, change of the indentation depth for the next line)."""
         rng = self.rng
         a, b, c = (self._latin(7) for _ in range(3))
         n = rng.randrange(rng.choice((10, 100, 1000)))

@@ -1,7 +1,7 @@
 """What every data set is: a `Task`, a sequence of conversations that can be sliced, and mixtures of several.
 
 A conversation: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}, {"role": "assistant", "content":
-"TOTAL 9.00"}], "images": [PIL.Image]}; `images` is empty for text alone. A document has "text" in place of "messages".
+"TOTAL 9.00"}], "images": [PIL.Image]}; `images` is empty for text alone.
 """
 
 from collections.abc import Iterator, Sequence

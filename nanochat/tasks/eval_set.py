@@ -6,6 +6,8 @@ from PIL import Image
 from nanochat.tasks.common import Task
 from nanochat.tasks.synth_documents import PROMPT, conversation
 
+WHERE = "give the folder of the data with --data"
+
 
 class EvalSet(Task):
     """A task with `ids`, the name of each example, and `tiers`, the kind of picture that it is (`line`, `page`)."""

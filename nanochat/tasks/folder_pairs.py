@@ -4,11 +4,11 @@ One record: {"id": "receipt_000", "image": "images/receipt_000.jpg", "source": "
 "prompt": "<image>\\n<|grounding|>OCR this image.", "answer": "BOOK TA .K ..."}; `image` is relative to the folder.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 from nanochat.errors import UserError
+from nanochat.files import read_json
 from nanochat.image_process import open_image
 from nanochat.tasks.common import BadSample, Task
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
@@ -55,13 +55,8 @@ class FolderOfPairs(Task):
 
 def _read_samples(path: Path) -> list[dict[str, str]]:
     """The records of a file, each checked. Raises UserError naming the file and the sample."""
-    try:
-        samples = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        copy = f"cp {path.with_name('overfit_dataset.json')} {path}"
-        raise UserError(f"no such file: {path}; make it with `{copy}`, or give another --data_dir") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}") from error
+    copy = f"cp {path.with_name('overfit_dataset.json')} {path}"
+    samples = read_json(path, f"make it with `{copy}`, or give another --data_dir")
     if not isinstance(samples, list) or not samples:
         raise UserError(f"{path} holds no list of samples")
     for number, sample in enumerate(samples):

@@ -7,10 +7,10 @@ false, ...}], "page_info": {"image_path": "x.jpg", "page_attribute": {"language"
 from pathlib import Path
 
 from nanochat.errors import UserError
+from nanochat.files import read_json
 from nanochat.hub import fetch
 from nanochat.image_process import open_image
-from nanochat.tasks.eval_set import EvalSet, choose, reading
-from nanochat.tasks.sroie_lines import read_json
+from nanochat.tasks.eval_set import WHERE, EvalSet, choose, reading
 
 REPO, LIST = "opendatalab/OmniDocBench", "OmniDocBench.json"
 TEXT = {"text_block", "title", "header", "footer"}  # tables and formulas have no plain text
@@ -28,7 +28,7 @@ class OmniDocBench(EvalSet):
         self.folder = Path(source) if source else None
         path = self.folder / LIST if self.folder else fetch(REPO, LIST, "dataset")
         try:
-            records = [(page["page_info"], page_text(page)) for page in read_json(path)]
+            records = [(page["page_info"], page_text(page)) for page in read_json(path, WHERE)]
             pages = [(info["image_path"], text, info["page_attribute"]["language"]) for info, text in records if text]
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} is not a list of pages as OmniDocBench has it ({error})") from error

@@ -4,13 +4,12 @@ A folder with `images/`, `val.json` (records with `id` and `image`) and `boxes_a
 [[x0, y0, x1, y1, "TOTAL 9.00"], ...], "fields": {...}} in the picture's pixels.
 """
 
-import json
 from pathlib import Path
-from typing import Any
 
 from nanochat.errors import UserError
+from nanochat.files import read_json
 from nanochat.image_process import open_image
-from nanochat.tasks.eval_set import EvalSet, choose, reading
+from nanochat.tasks.eval_set import WHERE, EvalSet, choose, reading
 
 MARGIN = 0.1  # of the box's height, on all sides: boxes are drawn tight, some through the letters
 
@@ -27,8 +26,8 @@ class SroieLines(EvalSet):
     def __init__(self, folder: str | Path, n: int) -> None:
         super().__init__()
         self.folder = Path(folder)
-        self.pictures = {record["id"]: record["image"] for record in read_json(self.folder / "val.json")}
-        boxes = read_json(self.folder / "boxes_and_fields.json")
+        self.pictures = {record["id"]: record["image"] for record in read_json(self.folder / "val.json", WHERE)}
+        boxes = read_json(self.folder / "boxes_and_fields.json", WHERE)
         missing = [name for name in self.pictures if name not in boxes]
         if missing:
             raise UserError(f"{self.folder}/boxes_and_fields.json has no boxes of {missing[0]}")
@@ -45,13 +44,3 @@ class SroieLines(EvalSet):
         margin = max(2, round(MARGIN * (y1 - y0)))
         box = (max(0, x0 - margin), max(0, y0 - margin), min(page.width, x1 + margin), min(page.height, y1 + margin))
         return reading(page.crop(box), text)
-
-
-def read_json(path: Path) -> Any:
-    """The content of a JSON file. Raises UserError, naming it, when it is missing or broken."""
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise UserError(f"{path}: no such file; say where the data lie with --data") from error
-    except (OSError, ValueError) as error:
-        raise UserError(f"{path} cannot be read as JSON: {error}") from error

@@ -9,10 +9,9 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
-from nanochat.checkpoint import described
 from nanochat.common import get_dist_info
 from nanochat.errors import UserError
-from nanochat.files import atomic_path
+from nanochat.files import atomic_path, read_json
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.shard import save_parts
 
@@ -72,6 +71,6 @@ def newest_step(folder: str | Path, stage: int) -> int:
     Where several runs were started in one folder it is the last one's, however far the others came. Raises UserError
     for a description that is broken.
     """
-    whole = [described(path) for path in Path(folder).glob("meta_[0-9]*.json")]
+    whole = [read_json(path) for path in Path(folder).glob("meta_[0-9]*.json")]
     mine = [(meta.get("started", 0.0), meta["step"]) for meta in whole if meta["stage"] == stage]
     return max(mine, default=(0.0, -1))[1]

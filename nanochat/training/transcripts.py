@@ -5,6 +5,7 @@ A folder of pictures, each with a transcript of the same name beside it: `.txt`,
 transcript: what is most like it there is what the line says. Lines without such a place are left out.
 """
 
+import re
 import xml.etree.ElementTree as ET
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,6 +20,7 @@ from nanochat.lines.cut import Piece
 from nanochat.tasks.folder_set import SUFFIXES
 
 LEAST_ALIKE = 60.0  # rapidfuzz's partial ratio of a reading and its place in the transcript
+MOST_WRONG = 0.4  # edit distance of a reading and its label, for each character of the longer one
 SHORTEST = 2  # characters of a reading that is looked for: shorter ones stand in many places
 
 
@@ -100,13 +102,31 @@ def _page_line(line: ET.Element) -> str:
     return ""
 
 
+def fold_case(text: str) -> str:
+    """`text` without case, character by character, so that places in it stay where they are: ß stays ß, not ss."""
+    return "".join(folded if len(folded := char.casefold()) == 1 else char for char in text)
+
+
+def _is_too_short(reading: str) -> bool:
+    return len(reading.replace(" ", "")) < SHORTEST
+
+
+def find_exact(reading: str, text: str) -> tuple[int, int] | None:
+    """Where `text` has what was read, as whole words and whatever the case: (start, end); None where it does not."""
+    reading = " ".join(fold_case(reading).split())
+    if _is_too_short(reading):
+        return None
+    found = re.search(rf"(?<!\S){re.escape(reading)}(?!\S)", fold_case(text))
+    return found.span() if found else None
+
+
 def find_place(reading: str, text: str) -> tuple[int, int] | None:
     """Where `text` says most nearly what was read, as whole words: (start, end); None where nothing is alike."""
     reading = " ".join(reading.split())
-    if len(reading.replace(" ", "")) < SHORTEST:
+    if _is_too_short(reading):
         return None
-    found = fuzz.partial_ratio_alignment(reading.casefold(), text.casefold(), score_cutoff=LEAST_ALIKE)
-    if found is None or found.dest_start == found.dest_end or len(text.casefold()) != len(text):
+    found = fuzz.partial_ratio_alignment(fold_case(reading), fold_case(text), score_cutoff=LEAST_ALIKE)
+    if found is None or found.dest_start == found.dest_end:
         return None
     start, end = found.dest_start, found.dest_end
     if len(reading) > len(text):
@@ -115,15 +135,19 @@ def find_place(reading: str, text: str) -> tuple[int, int] | None:
         start -= 1
     while end < len(text) and not text[end].isspace():
         end += 1
-    return _best_words(reading, text, start, end) if text[start:end].strip() else None
+    if not text[start:end].strip():
+        return None
+    start, end = _best_words(reading, text, start, end)
+    label = fold_case(text[start:end].strip())
+    return (start, end) if Levenshtein.normalized_distance(fold_case(reading), label) <= MOST_WRONG else None
 
 
 def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int]:
     """Words are dropped at the ends of a place as long as what is left is more like the reading."""
-    read = reading.casefold()
+    read = fold_case(reading)
 
     def distance(a: int, b: int) -> int:
-        return Levenshtein.distance(read, text[a:b].strip().casefold())
+        return Levenshtein.distance(read, fold_case(text[a:b].strip()))
 
     while True:
         here = distance(start, end)
@@ -139,18 +163,21 @@ def _best_words(reading: str, text: str, start: int, end: int) -> tuple[int, int
 def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> tuple[list[Labelled], list[str]]:
     """The pieces of a page with what they say by the transcript, and the readings that have no place in it.
 
-    Longer readings choose first, and a place is given once. A transcript without one small letter has lost its case:
-    letters then keep the case in which they were read.
+    Readings that the transcript has word for word choose first, then the others, each time the longer ones first, and a
+    place is given once: a misread amount does not take the place of one that was read right. A transcript without one
+    small letter has lost its case: letters then keep the case in which they were read.
     """
     text = " ".join(transcript.split())
     lost_case = not any(char.islower() for char in text)
     labels: dict[int, str] = {}
-    for i in sorted(range(len(pieces)), key=lambda i: -len(readings[i])):
-        place = find_place(readings[i], text)
-        if place is None or "\n" in (said := text[slice(*place)].strip()):
-            continue
-        text = text[: place[0]] + "\n" * (place[1] - place[0]) + text[place[1] :]  # given once
-        labels[i] = with_case_of(readings[i], said) if lost_case else said
+    longest_first = sorted(range(len(pieces)), key=lambda i: -len(readings[i]))
+    for find in (find_exact, find_place):
+        for i in longest_first:
+            place = None if i in labels else find(readings[i], text)
+            if place is None or "\n" in (said := text[slice(*place)].strip()):
+                continue
+            text = text[: place[0]] + "\n" * (place[1] - place[0]) + text[place[1] :]  # given once
+            labels[i] = with_case_of(readings[i], said) if lost_case else said
     found = [Labelled(pieces[i].picture, labels[i]) for i in sorted(labels)]
     return found, [reading for i, reading in enumerate(readings) if i not in labels and reading.strip()]
 
@@ -158,7 +185,7 @@ def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> 
 def with_case_of(reading: str, said: str) -> str:
     """`said`, in capitals, with the case of the letters in `reading` that it is aligned with."""
     letters = list(said)
-    for edit in Levenshtein.opcodes(reading.casefold(), said.casefold()):
+    for edit in Levenshtein.opcodes(fold_case(reading), fold_case(said)):
         for k in range(min(edit.src_end - edit.src_start, edit.dest_end - edit.dest_start)):
             if reading[edit.src_start + k].islower():
                 letters[edit.dest_start + k] = letters[edit.dest_start + k].lower()

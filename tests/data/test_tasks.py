@@ -130,7 +130,7 @@ def test_the_ten_real_samples_are_read_and_rendered(tmp_path: Path):
 
 
 def test_a_missing_file_says_what_to_copy(tmp_path: Path):
-    with pytest.raises(UserError, match=r"no such file: .*train\.json.* `cp .*overfit_dataset\.json .*train\.json`"):
+    with pytest.raises(UserError, match=r"train\.json: no such file; make it with `cp .*overfit_dataset\.json .*`"):
         FolderOfPairs(tmp_path)
 
 

@@ -17,10 +17,10 @@ from nanochat.evaluation.metrics import (
     order_errors,
     relaxed_accuracy,
     values_right,
-    word_error_rate,
     word_overlap,
     word_precision_recall_f1,
 )
+from nanochat.evaluation.scores import score_page
 
 
 @pytest.mark.parametrize(
@@ -68,7 +68,8 @@ def test_character_error_rate(output, reference, expected):
     ],
 )
 def test_word_error_rate(output, reference, expected):
-    assert word_error_rate(output, reference) == pytest.approx(expected)
+    score = score_page("1", "page", reference, output)
+    assert score.word_errors / max(1, score.words) == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(

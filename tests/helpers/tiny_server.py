@@ -85,6 +85,12 @@ class Running:
             time.sleep(0.01)
 
 
+def upload(server: Running, *files: bytes, **form: str) -> httpx.Response:
+    """The answer of /v1/read to files, called 0.bin, 1.bin and so on."""
+    named = [("files", (f"{number}.bin", data)) for number, data in enumerate(files)]
+    return httpx.post(f"{server.url}/v1/read", files=named, data=form, timeout=60)
+
+
 @contextmanager
 def tiny_server(checkpoint: Path, **settings) -> Iterator[Running]:
     """Serve a checkpoint until the block ends."""

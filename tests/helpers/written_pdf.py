@@ -22,10 +22,12 @@ class Written:
     visible: bool = True
 
 
-def write_text_pdf(path: Path, lines: list[Written], size: tuple[float, float] = (420, 595)) -> Path:
-    """A PDF of one page with these lines, in Helvetica."""
-    document = pdfium.PdfDocument.new()
-    page = document.new_page(*size)
+def write_text_pdf(
+    path: Path, lines: list[Written], size: tuple[float, float] = (420, 595), scan: Path | None = None
+) -> Path:
+    """A PDF of one page with these lines, in Helvetica; `scan`: a PDF on whose page they are written."""
+    document = pdfium.PdfDocument.new() if scan is None else pdfium.PdfDocument(scan)
+    page = document.new_page(*size) if scan is None else document[0]
     for line in lines:
         thing = pdfium_c.FPDFPageObj_NewTextObj(document, b"Helvetica", line.size)
         encoded = (line.text + "\0").encode("utf-16-le")

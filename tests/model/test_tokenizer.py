@@ -313,10 +313,6 @@ def test_completion_asks_for_the_last_answer(characters: RustBPETokenizer):
     assert len(full["messages"]) == 4
 
 
-def test_a_document_is_learnt_from_its_first_token(characters: RustBPETokenizer):
-    assert characters.render_document("<image>") == ([256, *b"<image>"], [1] * 8)
-
-
 @pytest.mark.parametrize(
     ("messages", "complaint"),
     [

@@ -38,3 +38,10 @@ def test_a_page_of_which_most_was_left_out_is_not_readable() -> None:
 
 def test_a_blank_page_is_no_page_out_of_depth() -> None:
     assert page_of().readable
+
+
+def test_a_page_is_judged_more_strictly_than_a_line() -> None:
+    """Pages in other alphabets are read with up to 0.94; of single lines that are read well, some have no more."""
+    russian = ("Iposepka kauectBa TeKcTa Ha cTpaHuue", 0.93)
+    assert not page_of(russian, russian, russian).readable
+    assert page_of(("Tel: 03-7710 2288", 0.93)).readable

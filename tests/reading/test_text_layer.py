@@ -6,14 +6,18 @@ from pathlib import Path
 
 import pytest
 from helpers.written_pdf import Written, write_text_pdf
+from PIL import Image
 
 from nanochat.lines.layout import Line, find_lines
+from nanochat.reading import ahead, ocr, text_layer
+from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import PDF
 from nanochat.reading.job import Job, read_input
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR, PROMPT
+from nanochat.reading.options import TextLayerMode
 from nanochat.reading.sources import Source, find_sources
-from nanochat.reading.text_layer import Decision, judge, layer_page, read_layer
+from nanochat.reading.text_layer import LAYER, Decision, judge, layer_page, read_layer
 
 TEXT = [
     "The committee met on Tuesday at nine.",
@@ -40,7 +44,7 @@ def decide(path: Path, read: list[str] | None = None) -> Decision:
     def seen(some: list[Line]) -> list[str]:
         return [said[tops.index(line.box[1])] for line in some]
 
-    return judge(read_layer(document, 1), lines, seen)
+    return judge(read_layer(document, 1, 150), lines, seen)
 
 
 def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -> None:
@@ -49,7 +53,7 @@ def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -
     assert decide(path).use
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
-    page = layer_page(read_layer(document, 1), find_lines(picture), picture.size)
+    page = layer_page(read_layer(document, 1, 150), find_lines(picture), picture.size)
     assert page.text == "\n".join(TEXT) and page.mode == "text-layer"
     for line, written in zip(page.lines, lines):
         assert line.box is not None
@@ -62,7 +66,7 @@ def test_a_table_keeps_its_cells_apart(tmp_path: Path) -> None:
     cells = [Written(text, x, 500 - 40 * i, 14) for i, row in enumerate(rows) for text, x in zip(row, (40, 300))]
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", cells))), 150, "")
     picture = document.load(1)
-    page = layer_page(read_layer(document, 1), find_lines(picture), picture.size)
+    page = layer_page(read_layer(document, 1, 150), find_lines(picture), picture.size)
     assert [[part.text for part in line.parts] for line in page.lines] == [list(row) for row in rows]
 
 
@@ -77,7 +81,7 @@ def test_an_invisible_layer_that_says_something_else_is_refused(tmp_path: Path, 
 
     def judged(texts: list[str]) -> Decision:
         document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of(False, texts)))), 150, "")
-        layer = read_layer(document, 1)
+        layer = read_layer(document, 1, 150)
         assert layer.hidden
         return judge(layer, lines, lambda some: [TEXT[lines.index(line)] for line in some])
 
@@ -92,7 +96,7 @@ def test_a_page_without_text_or_with_text_elsewhere_or_in_a_broken_encoding_is_r
     elsewhere = page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300)
     assert "no text is seen" in decide(write_text_pdf(tmp_path / "elsewhere.pdf", elsewhere)).why
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 150, "")
-    broken = replace(read_layer(document, 1), broken=0.1)
+    broken = replace(read_layer(document, 1, 150), broken=0.1)
     decision = judge(broken, find_lines(document.load(1)), lambda some: TEXT)
     assert not decision.use and "broken encoding" in decision.why
 
@@ -112,3 +116,45 @@ def test_a_pdf_is_read_by_its_own_text_or_by_its_picture_and_says_which(tmp_path
     assert [sources[mode, "wrong"] for mode in ("auto", "never", "only")] == ["read", "read", "text-layer"]
     assert pages["auto", "right"]["result"]["text"] == "\n".join(TEXT)
     assert "no text is seen" in pages["auto", "wrong"]["why"]
+
+
+def read_pages(path: Path, mode: TextLayerMode, folder: Path) -> list[dict]:
+    """What reading a file records of its pages, without worker processes."""
+    with closing(Ledger(folder / f"{mode}.jsonl", {})) as ledger:
+        job = Job(find_sources([str(path)]), PROMPT, workers=0, text_layer=mode)
+        read_input(lambda: OCR("nano", "cpu"), job, ledger)
+        return [ledger.entry(source, page) for source, page, _ in list(ledger.pages())]
+
+
+def test_lines_of_a_page_whose_text_is_refused_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = []
+
+    def look(picture: Image.Image) -> list[Line]:
+        looked.append(picture.size)
+        return find_lines(picture)
+
+    for module in (text_layer, ocr):
+        monkeypatch.setattr(module, "find_lines", look)
+    wrong = write_text_pdf(tmp_path / "wrong.pdf", page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300))
+    (entry,) = read_pages(wrong, "auto", tmp_path)
+    assert entry["result"]["text_source"] == "read" and len(looked) == 1
+
+
+def test_a_layer_that_is_never_used_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise AssertionError("the layer was read")
+
+    monkeypatch.setattr(ahead, "read_layer", fail)
+    (entry,) = read_pages(write_text_pdf(tmp_path / "a.pdf", page_of()), "never", tmp_path)
+    assert entry["state"] == "ok" and entry["result"]["text_source"] == "read"
+
+
+def test_the_words_of_a_scan_lie_where_its_own_resolution_shows_them(tmp_path: Path) -> None:
+    """A scan of 300 dpi is drawn at 300, whatever was asked for: its layer has to follow."""
+    drawn = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 300, "").load(1)
+    drawn.save(tmp_path / "picture.pdf", resolution=300)
+    scan = write_text_pdf(tmp_path / "scan.pdf", page_of(False), scan=tmp_path / "picture.pdf")
+    (page,) = read_ahead(find_sources([str(scan)]), layers=True, workers=0)
+    assert page.image is not None and page.image.width > 1700
+    decision = judge(page.image.info[LAYER], find_lines(page.image), None)
+    assert decision.use, decision.why

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from pathlib import Path
 
+import pypdfium2 as pdfium
 import pytest
 from helpers.drawn_files import LOCKED
 from helpers.shared_data import absent
@@ -11,7 +12,7 @@ from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from dev.page_shot import find_chromium
-from nanochat.reading.ocr import OCR
+from nanochat.reading.ocr import OCR, find_model
 
 CHROMIUM = find_chromium()
 SHOTS = Path(__file__).parents[2] / "out/page"  # looked at by people, kept by no one
@@ -199,3 +200,41 @@ def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server
         }"""
         assert page.locator(menu).evaluate(needed) <= 0, menu
     context.close()
+
+
+def test_a_searchable_pdf_is_downloaded(browser: Browser) -> None:
+    """With nano: its text is that of the page, and it is made from what was read, not by reading again."""
+    with tiny_server(find_model("nano")) as receipts:
+        page = browser.new_page()
+        page.goto(receipts.url)
+        expect(page.locator("#model")).to_have_text("tiny")
+        page.click("#sample")
+        expect(page.locator("#state")).to_have_text("Read", timeout=60_000)
+        text = page.locator("#text").inner_text()
+        tokens = receipts.service.metrics.prompt_tokens._value.get()
+        with page.expect_download() as download:
+            page.select_option("#download", "pdf")
+        assert download.value.suggested_filename == "sample.pdf"
+        expect(page.locator("#state")).to_have_text("Read")
+        document = pdfium.PdfDocument(download.value.path())
+        words = document[0].get_textpage().get_text_bounded().split()
+        assert len(words) > 20 and words == text.split()
+        assert receipts.service.metrics.prompt_tokens._value.get() == tokens
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "read.png")
+        page.close()
+
+
+def test_a_page_that_cannot_be_opened_is_one_message(browser: Browser, checkpoint: Path) -> None:
+    """Beside the page it is about, and not once more in the box for errors that concern no page."""
+    with tiny_server(checkpoint, max_megapixels=0.001) as small:
+        page = browser.new_page()
+        page.goto(small.url)
+        expect(page.locator("#model")).to_have_text("tiny")
+        give(page, ("large.png", png(noise(1))))
+        expect(page.locator("#note")).to_contain_text("large.png", timeout=30_000)
+        expect(page.locator("#state")).to_have_text("Stopped")
+        expect(page.get_by_role("alert")).to_be_hidden()
+        SHOTS.mkdir(parents=True, exist_ok=True)
+        page.screenshot(path=SHOTS / "error.png")
+        page.close()

@@ -43,6 +43,18 @@ def test_the_same_words_are_not_given_twice() -> None:
     assert said(["Tea 1.00", "Tea 1.00"], "Tea 1.00 Tea 1.00") == (["Tea 1.00", "Tea 1.00"], [])
 
 
+def test_a_misread_amount_does_not_take_the_place_of_one_that_was_read_right() -> None:
+    assert said(["12.00 SR", "52.00 SR"], "52.00 SR 12.90 SR") == (["12.90 SR", "52.00 SR"], [])
+
+
+def test_a_single_mark_has_no_place_of_its_own() -> None:
+    assert said([".", "-"], "Tea - 1.00 .") == ([], [".", "-"])
+
+
+def test_what_is_only_partly_alike_is_left_out() -> None:
+    assert said(["TO2"], "DESCRIPTION of 1.00") == ([], ["TO2"])
+
+
 def test_places_are_whole_words() -> None:
     text = "TOTAL AMOUNT 53.55 CASH"
     assert find_place("AM0UNT 53.5", text) == (6, 18)
@@ -52,6 +64,11 @@ def test_places_are_whole_words() -> None:
 def test_a_transcript_in_capitals_takes_the_case_of_what_was_read() -> None:
     assert with_case_of("The o1d Mill", "THE OLD MILL") == "The oLd Mill"
     assert said(["The Old Mill"], "THE OLD MILL 12") == (["The Old Mill"], [])
+
+
+def test_letters_that_fold_to_two_do_not_shift_places() -> None:
+    assert said(["Große Straße l2", "Maß 2.50"], "Große Straße 12\nMaß 2.50") == (["Große Straße 12", "Maß 2.50"], [])
+    assert with_case_of("SUßar TOTAL", "SUGAR TOTAL") == "SUgar TOTAL"
 
 
 PAGE = """<PcGts xmlns="http://schema.primaresearch.org/PAGE/gts/pagecontent/2019-07-15"><Page><TextRegion>

@@ -32,11 +32,16 @@ export async function modes() {
   return response.json();
 }
 
-/** Upload files and yield what the server tells, event by event. */
-export async function* read(files, options, signal) {
+function upload(files, options) {
   const form = new FormData();
   for (const file of files) form.append("files", file, file.name || "pasted.png");
-  for (const [name, value] of Object.entries({ ...options, stream: "text", preview: "true" })) form.append(name, value);
+  for (const [name, value] of Object.entries(options)) form.append(name, value);
+  return form;
+}
+
+/** Upload files and yield what the server tells, event by event. */
+export async function* read(files, options, signal) {
+  const form = upload(files, { ...options, stream: "text", preview: "true" });
   const response = await fetch("v1/read", { method: "POST", body: form, headers: headers(), signal });
   if (!response.ok) throw await refusal(response);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
@@ -48,4 +53,13 @@ export async function* read(files, options, signal) {
     rest = lines.pop();
     for (const line of lines) yield JSON.parse(line);
   }
+}
+
+/** A searchable PDF of files whose pages have been read already: `results` are those pages. */
+export async function searchablePdf(files, password, results) {
+  const known = new Blob([JSON.stringify({ pages: results })], { type: "application/json" });
+  const form = upload(files, { password, format: "pdf", results: known });
+  const response = await fetch("v1/read", { method: "POST", body: form, headers: headers() });
+  if (!response.ok) throw await refusal(response);
+  return response.blob();
 }

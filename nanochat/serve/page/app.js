@@ -1,10 +1,11 @@
 // The page: files come in, pages and their text appear.
 
-import { modes, NeedsKey, NeedsPassword, read, setKey } from "./api.js";
+import { modes, NeedsKey, NeedsPassword, read, searchablePdf, setKey } from "./api.js";
 import { exported, Page } from "./pages.js";
 
 const $ = (id) => document.getElementById(id);
 let pages = [];
+let given = { files: [], password: "" }; // what the pages are of
 let current = 0;
 let follow = true; // show the page that is being read, until one is chosen
 let running = null; // AbortController of what is being read
@@ -63,6 +64,7 @@ async function start(files, password = "") {
   running?.abort();
   const mine = (running = new AbortController());
   pages = [];
+  given = { files, password };
   current = 0;
   follow = true;
   $("error").hidden = true;
@@ -81,7 +83,7 @@ async function start(files, password = "") {
       const given = await ask(password ? "That password is not right" : "This PDF is locked", "Its password");
       return given ? start(files, given) : reset();
     }
-    show(error);
+    if (!pages.some((page) => page.failed && page.note === error.message)) show(error); // said beside its page already
     pages.length ? finish("Stopped") : reset();
   }
 }
@@ -128,6 +130,7 @@ function draw() {
   $("cancel").hidden = !running;
   $("again").hidden = Boolean(running);
   $("copy").disabled = $("download").disabled = !pages.some((one) => one.text);
+  $("download").querySelector("[value=pdf]").disabled = Boolean(running); // it is of all pages
   $("sheet").classList.toggle("reading", Boolean(running && page && !page.result));
   drawThumbnails();
   if (!page) {
@@ -225,6 +228,28 @@ function choose(i) {
   draw();
 }
 
+// ---- downloads
+
+const KINDS = { txt: "text/plain", md: "text/markdown", json: "application/json" };
+
+async function makePdf() {
+  const [words, of] = [$("state").textContent, pages];
+  $("state").textContent = "Making the PDF";
+  try {
+    return await searchablePdf(given.files, given.password, pages.map((page) => page.result).filter(Boolean));
+  } finally {
+    if (of === pages) $("state").textContent = words;
+  }
+}
+
+function save(blob, format) {
+  const link = document.createElement("a");
+  link.href = URL.createObjectURL(blob);
+  link.download = `${(pages[0]?.name ?? "text").replace(/\.[^.]*$/, "")}.${format}`;
+  link.click();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+}
+
 // ---- what a person does
 
 $("choose").addEventListener("click", () => $("files").click());
@@ -253,16 +278,15 @@ $("copy").addEventListener("click", async () => {
     show(new Error("The browser does not allow copying here: select the text instead."));
   }
 });
-$("download").addEventListener("change", () => {
+$("download").addEventListener("change", async () => {
   const format = $("download").value;
   $("download").value = "";
   if (!format) return;
-  const kind = { txt: "text/plain", md: "text/markdown", json: "application/json" }[format];
-  const link = document.createElement("a");
-  link.href = URL.createObjectURL(new Blob([exported(pages, format)], { type: kind }));
-  link.download = `${(pages[0]?.name ?? "text").replace(/\.[^.]*$/, "")}.${format}`;
-  link.click();
-  setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
+  try {
+    save(format === "pdf" ? await makePdf() : new Blob([exported(pages, format)], { type: KINDS[format] }), format);
+  } catch (error) {
+    show(error instanceof NeedsKey ? new Error("The server asks for its key again: reload this page.") : error);
+  }
 });
 for (const area of [$("text"), $("boxes")]) {
   area.addEventListener("pointerover", (event) => point(event.target.closest("[data-line]")));

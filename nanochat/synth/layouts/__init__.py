@@ -1,4 +1,4 @@
-"""The kinds of document: what stands on a sheet, where, and in what type."""
+"""The kinds of document: their content, arrangement and type."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,12 +11,12 @@ from nanochat.synth.layouts.sheet import Sheet
 
 @dataclass(frozen=True)
 class Layout:
-    """How one kind of document is set, and in what type."""
+    """How one kind of document is drawn."""
 
     draw: Callable[[Sheet], None]
-    mono: float = 0.15  # share of documents in typewriter or code faces
-    columns: int = 1  # letters that a row of the sheet should hold: keeps the type small enough
-    more: bool = False  # whether something else may follow below
+    mono: float = 0.15  # share of documents in a monospaced face
+    columns: int = 1  # letters that should fit in a row: limits the type size
+    more: bool = False  # whether other content may follow below
 
 
 LAYOUTS = {
@@ -42,14 +42,14 @@ LAYOUTS = {
     "pie": Layout(charts.pie, mono=0.02, columns=24, more=True),
     "scene": Layout(scene.scene, mono=0.02, columns=14),
 }
-"""By the names that a level's `kinds` use."""
+"""Keyed by the names used in `Level.kinds`."""
 
 _SIGNED = ("letter", "receipt", "form", "invoice", "paragraph")
 _FILLERS = (prose.paragraph, prose.bullets, business.form, business.table)
 
 
 def draw(kind: str, sheet: Sheet) -> None:
-    """Set a document of `kind` on the sheet, and on a page with room left perhaps something more below it."""
+    """Draw a document of `kind` on the sheet. If space is left, other content may be added below."""
     layout, rng = LAYOUTS[kind], sheet.rng
     if layout.more and rng.random() < 0.15:
         sheet.y += rng.uniform(0, 0.3) * sheet.canvas.height
@@ -62,7 +62,7 @@ def draw(kind: str, sheet: Sheet) -> None:
 
 
 def scribble(sheet: Sheet) -> None:
-    """A signature in the free space below the text: strokes that nobody could read, so they are no text."""
+    """A signature in the free space below the text. It is illegible and therefore not part of the text."""
     rng = sheet.rng
     top, height = sheet.y + sheet.px, min(sheet.bottom - sheet.y - 1.5 * sheet.px, 4.0 * sheet.px)
     left = sheet.left + rng.uniform(0, 0.5) * sheet.width

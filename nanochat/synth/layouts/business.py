@@ -1,4 +1,4 @@
-"""Papers of trade: receipts, invoices, forms and tables, whose sums add up."""
+"""Business documents: receipts, invoices, forms and tables. Their sums are correct."""
 
 from itertools import pairwise
 
@@ -10,7 +10,7 @@ def _money(cents: int, sign: str = "") -> str:
 
 
 def _divider(sheet: Sheet, style: str, left: float, right: float) -> None:
-    """A drawn line across the sheet; it is no text, as in transcripts of real receipts."""
+    """A dividing line across the sheet. It is not text; transcripts of real receipts omit it as well."""
     y = sheet.y + 0.25 * sheet.row_height()
     if style != "none":
         dash = {"dash": max(sheet.px // 3, 2), "dot": max(sheet.px // 8, 1)}.get(style, 0)
@@ -32,9 +32,9 @@ def _barcode(sheet: Sheet, left: float, right: float) -> None:
 
 
 def receipt(sheet: Sheet) -> None:
-    """A shop's name and address, bought items with prices, sums that add up, a greeting."""
+    """A receipt: name and address of the shop, items with prices, correct totals, a greeting."""
     rng, writer = sheet.rng, sheet.writer
-    if rng.random() < 0.5:  # a strip narrower than the sheet
+    if rng.random() < 0.5:  # narrower than the sheet
         slack = sheet.width * rng.uniform(0, 0.35)
         sheet.left, sheet.right = sheet.left + slack * 0.5, sheet.right - slack * 0.5
     left, right, middle = sheet.left, sheet.right, sheet.middle
@@ -79,7 +79,7 @@ def receipt(sheet: Sheet) -> None:
 
 
 def _sums(sheet: Sheet, total: int, sign: str, case) -> None:
-    """Subtotal, tax, total, cash and change, some of them; label left or in the middle, sum right."""
+    """Some of subtotal, tax, total, cash and change; labels on the left or in the middle, amounts on the right."""
     rng = sheet.rng
     rate = rng.choice((0, 0, 5, 6, 8, 10, 19, 20))
     tax = total * rate // 100
@@ -100,7 +100,7 @@ def _sums(sheet: Sheet, total: int, sign: str, case) -> None:
 
 
 def form(sheet: Sheet) -> None:
-    """Labels and values in one or two columns, with colons, dots, lines or boxes to write in."""
+    """A form: labels and values in one or two columns, with colons, dots, rules or boxes."""
     rng, writer = sheet.rng, sheet.writer
     if rng.random() < 0.6 and sheet.rows_left() > 3:
         text = sheet.fit(writer.title(rng.randint(1, 3)), sheet.width, 1.4, True)
@@ -110,7 +110,7 @@ def form(sheet: Sheet) -> None:
     style = rng.choice(("plain", "line", "box", "ticks"))
     bold = rng.random() < 0.4
     pairs = 2 if sheet.width > 26 * sheet.px and rng.random() < 0.5 else 1
-    share = rng.choice((0.0, rng.uniform(0.3, 0.45)))  # 0: the value follows its label
+    share = rng.choice((0.0, rng.uniform(0.3, 0.45)))  # 0: the value directly follows its label
     column = sheet.width / pairs
     for _ in range(rng.randint(3, 16)):
         cells, spans, top = [], [], sheet.y
@@ -136,7 +136,7 @@ def form(sheet: Sheet) -> None:
 
 
 def combs(sheet: Sheet) -> None:
-    """Fields with one box for each character, which is filled in or printed: the boxes are drawn, not text."""
+    """Comb fields, with one box per character. The boxes are not text."""
     rng, writer = sheet.rng, sheet.writer
     style = rng.choice(("boxes", "boxes", "comb", "gaps"))
     labelled = sheet.lines_left > 1 or rng.random() < 0.5
@@ -155,9 +155,9 @@ def combs(sheet: Sheet) -> None:
 
 
 def _boxes(sheet: Sheet, style: str, edges: list[float], top: float, bottom: float) -> None:
-    """The boxes of one field whose places begin and end at `edges` px; in style "comb" only their lower halves."""
+    """The boxes of one field with cell edges at `edges` px. The style "comb" draws only their lower part."""
     line = sheet.shade(sheet.rng.uniform(0.3, 0.9))
-    if style == "gaps":  # each box apart
+    if style == "gaps":  # separate boxes
         for left, right in pairwise(edges):
             sheet.canvas.frame(left + 1, top, right - 1, bottom, line)
         return
@@ -169,7 +169,7 @@ def _boxes(sheet: Sheet, style: str, edges: list[float], top: float, bottom: flo
 
 
 def _ticks(sheet: Sheet) -> None:
-    """A row of boxes to tick, each with its word; boxes and ticks are drawn, not text."""
+    """A row of labelled tick boxes. The boxes and ticks are not text."""
     rng = sheet.rng
     x, side, cells, boxes = sheet.left, 0.6 * sheet.px, [], []
     for _ in range(rng.randint(2, 3)):
@@ -189,7 +189,7 @@ def _ticks(sheet: Sheet) -> None:
 
 
 def table(sheet: Sheet) -> None:
-    """A header and rows of words and numbers, with or without grid, stripes or a filled header."""
+    """A header and rows of words and numbers, with or without a grid, stripes or a filled header."""
     rng = sheet.rng
     if rng.random() < 0.4 and sheet.rows_left() > 4:
         text = sheet.fit(sheet.writer.title(rng.randint(1, 4)), sheet.width, 1.2, True)
@@ -200,7 +200,7 @@ def table(sheet: Sheet) -> None:
 
 
 def grid(sheet: Sheet, n_columns: int, n_rows: int) -> None:
-    """The body of a table: the first column of words, the others mostly of numbers, set to the right."""
+    """The body of a table: words in the first column, mostly right-aligned numbers in the others."""
     rng, writer = sheet.rng, sheet.writer
     weights = [rng.uniform(1.4, 2.4), *(rng.uniform(0.8, 1.3) for _ in range(n_columns - 1))]
     edges = [sheet.left]
@@ -246,7 +246,7 @@ def grid(sheet: Sheet, n_columns: int, n_rows: int) -> None:
 
 
 def invoice(sheet: Sheet) -> None:
-    """Who bills whom, when and under what number, a table of items, sums, terms."""
+    """An invoice: seller, buyer, date, number, a table of items, totals and terms."""
     rng, writer = sheet.rng, sheet.writer
     word = rng.choice(("INVOICE", "Invoice", "TAX INVOICE", "Statement", "Quotation", "DELIVERY NOTE"))
     scale = rng.uniform(1.2, 1.9)
@@ -271,7 +271,7 @@ def invoice(sheet: Sheet) -> None:
 
 
 def _items(sheet: Sheet) -> int:
-    """Description, quantity, price, amount; returns the sum of the amounts in cents."""
+    """The table of items: description, quantity, price, amount. Returns the sum of the amounts in cents."""
     rng, total = sheet.rng, 0
     ends = [sheet.left + share * sheet.width for share in (0.58, 0.78, 1.0)]
     top = sheet.y

@@ -1,4 +1,4 @@
-"""Charts: bars, curves and pies, each with a title, labels and values, read from top to bottom."""
+"""Charts: bars, curves and pies, each with a title, labels and values. The reading order is from top to bottom."""
 
 import numpy as np
 
@@ -34,7 +34,7 @@ def _labels(sheet: Sheet, count: int) -> list[str]:
 
 
 def _axes(sheet: Sheet, most: float, height: float) -> tuple[float, float, float]:
-    """Draw the frame and the values of the y axis, each a line of text; returns left, top and bottom of the plot."""
+    """Draw the frame and the y-axis values, each a line of text. Returns left, top and bottom of the plot, px."""
     rng = sheet.rng
     ticks = max(2, min(rng.randint(2, 6), int(height / (1.6 * sheet.row_height()))))
     texts = [_value(most * index / ticks, most) for index in range(ticks, -1, -1)]
@@ -61,7 +61,7 @@ def _plot_height(sheet: Sheet, rows_below: int) -> float:
 
 
 def _under(sheet: Sheet, labels: list[str], left: float, bottom: float) -> None:
-    """The names of the categories below the plot, one line of text."""
+    """Write the category names below the plot as one line of text."""
     sheet.y = bottom + 4
     step = (sheet.right - left) / len(labels)
     texts = [sheet.fit(label, step - 0.3 * sheet.px) for label in labels]
@@ -69,7 +69,7 @@ def _under(sheet: Sheet, labels: list[str], left: float, bottom: float) -> None:
 
 
 def bars(sheet: Sheet) -> None:
-    """Columns over a y axis, or rows with their name before and their value after them."""
+    """Vertical bars over a y axis, or horizontal bars between their name and their value."""
     rng = sheet.rng
     _title(sheet)
     count = rng.randint(2, max(2, min(9, int(sheet.width / (4.5 * sheet.px)))))
@@ -102,7 +102,7 @@ def bars(sheet: Sheet) -> None:
 
 
 def curves(sheet: Sheet) -> None:
-    """One to three lines over a y axis, with a legend below."""
+    """One to three curves over a y axis, with a legend below."""
     rng = sheet.rng
     _title(sheet)
     count = rng.randint(3, max(3, min(8, int(sheet.width / (4.5 * sheet.px)))))
@@ -127,7 +127,7 @@ def curves(sheet: Sheet) -> None:
 
 
 def pie(sheet: Sheet) -> None:
-    """A disc in slices, and beside or below it a legend with the shares."""
+    """A pie chart, with a legend of the shares beside or below it."""
     rng = sheet.rng
     _title(sheet)
     count = rng.randint(2, 6)

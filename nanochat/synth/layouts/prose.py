@@ -1,4 +1,4 @@
-"""Running text: loose lines, symbols, crops of one line, paragraphs, lists, columns, articles, letters and code."""
+"""Running text: loose lines, symbols, cropped lines, paragraphs, lists, columns, articles, letters and code."""
 
 import random
 import string
@@ -6,11 +6,11 @@ import string
 from nanochat.synth.layouts.sheet import Cell, Sheet
 from nanochat.synth.writer import Writer
 
-FAINTEST = 25  # of 255, between paper and the ink of a comment
+FAINTEST = 25  # of 255, least contrast between paper and the ink of a comment
 
 
 def lines(sheet: Sheet) -> None:
-    """A few lines of unconnected text somewhere on the sheet, flush left, centred or ragged."""
+    """A few unrelated lines somewhere on the sheet: left-aligned, centred or ragged."""
     rng, writer = sheet.rng, sheet.writer
     room = max(sheet.rows_left(), 1)
     count = room if rng.random() < 0.5 else rng.randint(1, room)
@@ -35,7 +35,7 @@ def lines(sheet: Sheet) -> None:
 
 
 def entry(sheet: Sheet) -> None:
-    """One line of a receipt, a letterhead or a form, somewhere on the sheet."""
+    """One line of a receipt, letterhead or form, somewhere on the sheet."""
     rng = sheet.rng
     text = sheet.fit(sheet.writer.entry(), sheet.width)
     sheet.y += rng.uniform(0, max(sheet.bottom - sheet.y - sheet.row_height(), 0))
@@ -43,7 +43,7 @@ def entry(sheet: Sheet) -> None:
 
 
 def symbols(sheet: Sheet) -> None:
-    """Lines thick with what stands between words and numbers on receipts and forms, as many as fit."""
+    """As many lines as fit, dense with the punctuation and symbols that occur on receipts and forms."""
     rng = sheet.rng
     sheet.y += rng.uniform(0, 0.5) * max(sheet.bottom - sheet.y - sheet.row_height(), 0)
     while sheet.rows_left() and sheet.chars_left > 0:
@@ -56,7 +56,7 @@ def symbols(sheet: Sheet) -> None:
 
 
 def strings(sheet: Sheet) -> None:
-    """Lines of long numbers, codes, addresses of the net and what machines print, at times behind a label."""
+    """Lines of long numbers, codes, URLs and machine-printed strings, some with a label."""
     rng, writer = sheet.rng, sheet.writer
     sheet.y += rng.uniform(0, 0.5) * max(sheet.bottom - sheet.y - sheet.row_height(), 0)
     labelled = rng.random() < 0.4
@@ -71,7 +71,7 @@ def strings(sheet: Sheet) -> None:
 
 
 def _marked(writer: Writer, rng: random.Random) -> str:
-    """A word or a number with the marks that go with it."""
+    """A word or a number with its typical punctuation."""
     word, number, digits = writer.word(9), str(rng.randrange(10 ** rng.randint(1, 3))), writer.reference()
     word = word.upper() if rng.random() < 0.5 else word.capitalize() if rng.random() < 0.5 else word
     letters = "".join(rng.choices(string.ascii_uppercase, k=rng.randint(2, 4)))
@@ -93,7 +93,7 @@ def _marked(writer: Writer, rng: random.Random) -> str:
 
 
 def crop(sheet: Sheet) -> None:
-    """One line as cut out of a page: tight, and with the edges of the lines above and below it still in the picture."""
+    """One line, tightly cropped, with the edges of the lines above and below still visible."""
     sheet.lines_left = 1
     sheet.rng.choice((lines, entry))(sheet)
     if not sheet.canvas.lines:
@@ -101,7 +101,7 @@ def crop(sheet: Sheet) -> None:
     boxes = sheet.canvas.glyphs()[0]
     top, bottom = boxes[0, 1], boxes[0, 3]
     atlas = sheet.atlas()
-    # remnants are no text: what shows of them is less than half a line, and nobody could read it
+    # the remnants are not text: less than half a line is visible, which is illegible
     for baseline in (top - atlas.descent + 0.15 * atlas.px, bottom + atlas.ascent - 0.15 * atlas.px):
         visible = baseline + atlas.descent if baseline < top else sheet.canvas.height - (baseline - atlas.ascent)
         if sheet.rng.random() < 0.5 and 0 < visible < 0.45 * (atlas.ascent + atlas.descent):
@@ -109,7 +109,7 @@ def crop(sheet: Sheet) -> None:
 
 
 def heading(sheet: Sheet) -> None:
-    """A title in larger or bolder type, now and then with a rule under it."""
+    """A title in larger or bolder type, sometimes underlined."""
     rng = sheet.rng
     scale, bold = rng.uniform(1.0, 1.7), rng.random() < 0.7
     text = sheet.fit(sheet.writer.title(rng.randint(1, 4)), sheet.width, scale, bold)
@@ -134,7 +134,7 @@ def paragraph(sheet: Sheet) -> None:
 
 
 def bullets(sheet: Sheet) -> None:
-    """A list with drawn or written marks, numbers or letters, perhaps under a heading."""
+    """A list with bullets (drawn or written), numbers or letters, sometimes under a heading."""
     rng = sheet.rng
     if rng.random() < 0.5 and sheet.rows_left() > 3:
         heading(sheet)
@@ -166,7 +166,7 @@ def bullets(sheet: Sheet) -> None:
 
 
 def columns(sheet: Sheet, gutters: tuple[float, float] = (1.0, 2.0)) -> None:
-    """A heading over two columns of text: the left one is read first. gutters: how wide, in sizes of the type."""
+    """Two columns of text, left one first, sometimes under a heading. gutters: range of the gap, in type sizes."""
     rng = sheet.rng
     if rng.random() < 0.6:
         heading(sheet)
@@ -188,7 +188,7 @@ def columns(sheet: Sheet, gutters: tuple[float, float] = (1.0, 2.0)) -> None:
 
 
 def close_columns(sheet: Sheet) -> None:
-    """Two columns with hardly more between them than between words."""
+    """Two columns with hardly more space between them than between words."""
     columns(sheet, gutters=(0.65, 1.2))
 
 
@@ -211,7 +211,7 @@ def article(sheet: Sheet) -> None:
 
 
 def letter(sheet: Sheet) -> None:
-    """Sender, date, address, a paragraph or two, a name at the end."""
+    """A letter: sender, date, address, one or two paragraphs, a name."""
     rng, writer = sheet.rng, sheet.writer
     right = rng.random() < 0.5
     x, align = (sheet.right, "r") if right else (sheet.left, "l")
@@ -227,13 +227,13 @@ def letter(sheet: Sheet) -> None:
 
 
 def code(sheet: Sheet) -> None:
-    """A program: indented lines, perhaps numbered, in a face of one width where there is one."""
+    """A program: indented lines, sometimes numbered, in a monospaced face if there is one."""
     rng, writer = sheet.rng, sheet.writer
     numbers = rng.random() < 0.3
     number = rng.randint(1, 90)
     depth, step = 0, rng.choice((2, 4))
     accent = sheet.tone(20, 110) if sum(sheet.ink) < 240 else sheet.ink
-    if max(abs(a - p) for a, p in zip(accent, sheet.shade(0))) < FAINTEST:  # nobody could read it
+    if max(abs(a - p) for a, p in zip(accent, sheet.shade(0))) < FAINTEST:  # too faint to read
         accent = sheet.ink
     while sheet.rows_left() > 0 and sheet.chars_left > 4:
         statement, deeper = writer.code_line(depth)

@@ -1,4 +1,4 @@
-"""Text in the world: signs, labels and plates over busy ground."""
+"""Text in natural scenes: signs, labels and plates on a busy background."""
 
 import cv2
 import numpy as np
@@ -9,7 +9,7 @@ from nanochat.synth.layouts.sheet import Cell, Sheet
 
 
 def clutter(canvas: Canvas, rng, low: int = 0, high: int = 255) -> None:
-    """Fill the canvas with ground that holds no text: a slope of light, blurred noise, shapes."""
+    """Fill the canvas with a background without text: a gradient, blurred noise, shapes."""
     height, width = canvas.image.shape[:2]
     channels = canvas.image.shape[2:] or (1,)
     corners = np.array([[[rng.randint(low, high) for _ in range(channels[0])] for _ in range(2)] for _ in range(2)])
@@ -30,7 +30,7 @@ def clutter(canvas: Canvas, rng, low: int = 0, high: int = 255) -> None:
 
 
 def scene(sheet: Sheet) -> None:
-    """One or two boards with a few large words on a blurred ground."""
+    """One to three boards with a few large words on a blurred background."""
     rng, canvas = sheet.rng, sheet.canvas
     clutter(canvas, rng)
     boards = rng.randint(1, 3)

@@ -1,4 +1,4 @@
-"""A sheet with margins, a cursor and a budget: what every layout writes its rows on."""
+"""A sheet with margins, a cursor and a text budget, on which layouts write their rows."""
 
 import random
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from nanochat.synth.writer import Writer
 
 
 class Cell(NamedTuple):
-    """A piece of a row: `text` whose left edge, right edge or middle (align "l", "r", "c") is at `x` px."""
+    """Part of a row: `text` with its left edge, right edge or centre (align "l", "r", "c") at `x` px."""
 
     text: str
     x: float
@@ -21,14 +21,14 @@ class Cell(NamedTuple):
 
 
 class Faces(NamedTuple):
-    """A face and the bold one that goes with it (the same where the family has none)."""
+    """A face and its bold counterpart (the same face if its family has none)."""
 
     plain: Face
     bold: Face
 
 
 class Sheet:
-    """Margins, cursor `y` (the top of the next row), the type, and how much text may still be written."""
+    """Margins, the cursor `y` (top of the next row), the type, and how much text may still be written."""
 
     def __init__(self, canvas: Canvas, level: Level, faces: Faces, px: int, ink: Ink, writer: Writer):
         self.canvas, self.faces, self.px, self.ink, self.writer = canvas, faces, px, ink, writer
@@ -40,7 +40,7 @@ class Sheet:
         self.right = canvas.width - rng.uniform(0.015, roomy) * canvas.width
         self.y = rng.uniform(0.015, roomy) * canvas.height
         self.bottom = canvas.height - 1 - rng.uniform(0.005, 0.03) * canvas.height
-        self.leading = rng.uniform(1.0, 1.35)  # of a row's height, over that of its type
+        self.leading = rng.uniform(1.0, 1.35)  # row height over type height
         if writer.abroad:  # room for accents
             self.y += self.atlas().rise
             self.leading += 0.1
@@ -57,28 +57,29 @@ class Sheet:
         return (self.left + self.right) / 2
 
     def atlas(self, scale: float = 1.0, bold: bool = False) -> Atlas:
-        """The sheet's type, `scale` times as large but never above the level's largest size."""
+        """The sheet's face at `scale` times its size, at most the level's largest size."""
         px = max(self.px, min(round(self.px * scale), self.largest_px))
         return get_atlas(self.faces.bold if bold else self.faces.plain, px)
 
     def row_height(self, atlas: Atlas | None = None) -> int:
-        """Pixels from one row's top to the next."""
-        if atlas is None:  # not `atlas or`: one that has set no letter yet is false, as an empty dict is
+        """Distance between the tops of two rows, px."""
+        if atlas is None:  # not `atlas or`: an atlas without glyphs yet is falsy, being an empty dict
             atlas = self.atlas()
         return round((atlas.ascent + atlas.descent) * self.leading) + 1
 
     def rows_left(self) -> int:
-        """How many more rows of plain type fit, by height and by count."""
+        """How many more rows of regular type fit, by height and by line count."""
         return min(int((self.bottom - self.y) // self.row_height()), self.lines_left)
 
     def skip(self, rows: float) -> None:
-        """Leave `rows` rows' height free."""
+        """Leave space of `rows` rows."""
         self.y += rows * self.row_height()
 
     def row(self, *cells: Cell, scale: float = 1.0, spread: float = 0.0) -> bool:
-        """Write the cells, left to right, as one line of the text; False, with nothing written, where there is no room.
+        """Write the cells from left to right as one line of text. Returns False, with nothing written, if there is no
+        room.
 
-        Cells without text are left out, and so is what would stick out of the sheet or run into the cell before.
+        Cells are left out if they are empty, would extend beyond the sheet, or would overlap the previous cell.
         """
         height = self.row_height(self.atlas(scale))
         placed: list[tuple[float, Cell]] = []
@@ -105,9 +106,9 @@ class Sheet:
         return True
 
     def comb(self, label: str, text: str, x: float, pitch: float) -> bool:
-        """Write a label at the left margin and `text` from `x` px on, one character every `pitch` px, as one line.
+        """Write a label at the left margin and `text` from `x` px, one character per `pitch` px, as one line.
 
-        False, with nothing written, where there is no room.
+        Returns False, with nothing written, if there is no room.
         """
         atlas, height = self.atlas(), self.row_height()
         cost = len(label) + bool(label) + len(text)
@@ -124,7 +125,7 @@ class Sheet:
         return True
 
     def fit(self, text: str, width: float, scale: float = 1.0, bold: bool = False) -> str:
-        """As many whole words from the start of `text` as `width` px and the budget allow; at need part of one."""
+        """The longest prefix of whole words that fits `width` px and the text budget; part of a word if necessary."""
         atlas = self.atlas(scale, bold)
         if len(text) <= self.chars_left and atlas.width(text) <= width:
             return text
@@ -138,11 +139,11 @@ class Sheet:
         return text
 
     def typical_chars(self, width: float) -> int:
-        """About how many characters of running text are `width` px wide."""
+        """Approximate number of characters of running text in `width` px."""
         return int(width / self.atlas().typical_advance) + 2
 
     def prose(self, left: float, right: float, chars: int, justify: bool = False, indent: float = 0.0) -> None:
-        """Sentences wrapped between `left` and `right` px until about `chars` characters are written, or no room."""
+        """Write sentences wrapped between `left` and `right` px, about `chars` characters, while there is room."""
         wanted = min(chars, self.chars_left)
         words = self.writer.sentences(wanted).split(" ")
         atlas, line, start = self.atlas(), "", left + indent
@@ -161,11 +162,11 @@ class Sheet:
             line, start = word if atlas.width(word) <= right - left and len(word) <= self.chars_left else "", left
 
     def tone(self, low: int, high: int) -> Ink:
-        """A random grey or colour, as the canvas has it, with values between `low` and `high`."""
+        """A random grey or RGB colour, matching the canvas, with values from `low` to `high`."""
         return tuple(self.rng.randint(low, high) for _ in range(1 if self.canvas.image.ndim == 2 else 3))
 
     def shade(self, share: float) -> Ink:
-        """The paper's tone moved by `share` towards the ink's."""
+        """The paper colour moved by `share` towards the ink colour."""
         paper = self.canvas.image[0, 0].tolist()
         paper = paper if isinstance(paper, list) else [paper]
         return tuple(round(p + (i - p) * share) for p, i in zip(paper, self.ink))

@@ -1,0 +1,150 @@
+"""Comb fields: forms with one letter a box. The boxes are taken away and the letters moved together, as in a word.
+
+The rules between the letters would be read as 1 or |, and a line with letters far apart looks like no print. Only the
+picture that the model sees is changed; the letters stay within their field and at their height.
+"""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+LEAST_CELLS = 5  # of a comb
+LEAST_FILLED = 2  # cells with a letter
+SMALLEST, LARGEST = 12, 160  # px: height of a cell
+NARROW, WIDE = 0.4, 1.6  # width of a cell over its height
+PAPER_SHARE = 0.4  # of a cell's area: the rest is its letter
+FRAMED = 0.9  # share of each side of a cell along which a rule runs
+THICKEST = 4  # px that a rule may lie outside a cell
+ALIKE = 0.2  # share by which cells of one comb may differ in height, width and place
+APART = 0.6  # of a cell's width: most between two cells
+INSET = 0.08  # of a cell's height along its rules that is not looked at
+LETTER = 0.25  # of a cell's height: what is lower is a comma or dirt
+BROKEN = 0.12  # of a cell's height: widest gap within a letter
+BROAD = 1.4  # width of a letter over its height: more are two
+ONE_LETTER = 0.9  # share of filled cells that must have one letter
+BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: paper between two letters, and of an empty cell
+NEAR = 0.3  # of a cell's height: cells that are nearer to each other in two rows are a table
+
+Cell = tuple[int, int, int, int]
+"""left, top, right, bottom, px, without its rules"""
+
+
+@dataclass(frozen=True)
+class Comb:
+    """A row of cells of one size, from left to right."""
+
+    cells: tuple[Cell, ...]
+
+    @property
+    def height(self) -> int:
+        return self.cells[0][3] - self.cells[0][1]
+
+
+def close_combs(picture: Image.Image) -> Image.Image:
+    """An RGB picture whose comb fields are without rules, their letters together; the picture itself without combs."""
+    pixels = np.asarray(picture)
+    grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
+    ink = cv2.adaptiveThreshold(grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, 51, 15)
+    combs = [comb for comb in find_combs(ink) if _has_letters(comb, ink)]
+    if not combs:
+        return picture
+    closed = pixels.copy()
+    for comb in combs:
+        _close(closed, pixels, ink, comb)
+    found = Image.fromarray(closed)
+    found.info = dict(picture.info)
+    return found
+
+
+def find_combs(ink: np.ndarray) -> list[Comb]:
+    """Rows of at least LEAST_CELLS framed cells on a page; ink: uint8 (H, W), 1 where there is ink."""
+    _, _, stats, _ = cv2.connectedComponentsWithStats(1 - ink, connectivity=4)
+    cells = [
+        (int(x), int(y), int(x + w), int(y + h))
+        for x, y, w, h, area in stats[1:]
+        if SMALLEST <= h <= LARGEST and NARROW * h <= w <= WIDE * h and area >= PAPER_SHARE * w * h
+    ]
+    rows: list[list[Cell]] = []
+    for cell in sorted((cell for cell in cells if _is_framed(cell, ink)), key=lambda c: c[0]):
+        row = next((row for row in rows if _goes_on(row[-1], cell)), None)
+        if row is None:
+            rows.append([cell])
+        else:
+            row.append(cell)
+    long = [Comb(tuple(row)) for row in rows if len(row) >= LEAST_CELLS]
+    return [comb for comb in long if not any(_is_table(comb, other) for other in long if other is not comb)]
+
+
+def _is_framed(cell: Cell, ink: np.ndarray) -> bool:
+    """Whether rules run along all four sides of a cell."""
+    left, top, right, bottom = cell
+    if min(left, top) < THICKEST or right + THICKEST > ink.shape[1] or bottom + THICKEST > ink.shape[0]:
+        return False
+    sides = (
+        ink[top - THICKEST : top, left:right].max(0), ink[bottom : bottom + THICKEST, left:right].max(0),
+        ink[top:bottom, left - THICKEST : left].max(1), ink[top:bottom, right : right + THICKEST].max(1),
+    )  # fmt: skip
+    return all(side.mean() >= FRAMED for side in sides)
+
+
+def _goes_on(last: Cell, cell: Cell) -> bool:
+    """Whether a cell is the next one of a comb."""
+    height, width = last[3] - last[1], last[2] - last[0]
+    same = max(abs(last[1] - cell[1]), abs(last[3] - cell[3])) <= ALIKE * height
+    return same and abs(cell[2] - cell[0] - width) <= ALIKE * width + 1 and 0 <= cell[0] - last[2] <= APART * width
+
+
+def _is_table(comb: Comb, other: Comb) -> bool:
+    """Whether two rows of cells stand one right above the other."""
+    gap = max(other.cells[0][1] - comb.cells[0][3], comb.cells[0][1] - other.cells[0][3])
+    shared = min(comb.cells[-1][2], other.cells[-1][2]) - max(comb.cells[0][0], other.cells[0][0])
+    return gap < NEAR * comb.height and shared > 0
+
+
+def _letter(cell: Cell, ink: np.ndarray) -> tuple[int, int, int, bool] | None:
+    """(left, right, height of what stands in a cell, px, and whether it is one letter); None: nothing does."""
+    left, top, right, bottom = cell
+    inset = max(1, round(INSET * (bottom - top)))
+    inside = ink[top + inset : bottom - inset, left + inset : right - inset]
+    columns, rows = np.flatnonzero(inside.any(0)), np.flatnonzero(inside.any(1))
+    if inside.sum() < 4 or not columns.size:
+        return None
+    width, height = int(columns[-1] - columns[0] + 1), int(rows[-1] - rows[0] + 1)
+    whole = int(np.diff(columns).max(initial=1)) <= 1 + BROKEN * (bottom - top)
+    narrow = width <= BROAD * height or height < LETTER * (bottom - top)  # a dash is broad
+    start = left + inset + int(columns[0])
+    return start, start + width, height, whole and narrow
+
+
+def _has_letters(comb: Comb, ink: np.ndarray) -> bool:
+    """Whether letters stand in a comb, one in a cell."""
+    found = [letter for cell in comb.cells if (letter := _letter(cell, ink))]
+    tall = [letter for letter in found if letter[2] >= LETTER * comb.height]
+    return len(tall) >= max(LEAST_FILLED, len(found) / 2) and sum(one for *_, one in found) >= ONE_LETTER * len(found)
+
+
+def _close(closed: np.ndarray, pixels: np.ndarray, ink: np.ndarray, comb: Comb) -> None:
+    """Take a comb's rules out of `closed`, and set its letters side by side."""
+    outside = THICKEST + 2
+    top, bottom = comb.cells[0][1], comb.cells[0][3]
+    left, right = comb.cells[0][0], comb.cells[-1][2]
+    letters = [_letter(cell, ink) for cell in comb.cells]
+    height = max(letter[2] for letter in letters if letter)
+    inset = max(1, round(INSET * comb.height))
+    first = pixels[top:bottom, left : comb.cells[0][2]]
+    paper = np.median(first[ink[top:bottom, left : comb.cells[0][2]] == 0], axis=0)
+    closed[max(0, top - outside) : bottom + outside, max(0, left - outside) : right + outside] = paper
+    x, gap, began = left + inset, 0.0, False
+    for cell, letter in zip(comb.cells, letters):
+        if letter is None:
+            gap = SPACE * height
+            continue
+        a, b = max(cell[0] + 1, letter[0] - 1), min(cell[2] - 1, letter[1] + 1)
+        x += round(gap) if began else 0
+        width = min(b - a, right - x)
+        closed[cell[1] + inset : cell[3] - inset, x : x + width] = pixels[
+            cell[1] + inset : cell[3] - inset, a : a + width
+        ]
+        x, gap, began = x + width, BETWEEN * height, True

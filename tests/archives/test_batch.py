@@ -1,0 +1,140 @@
+"""`nano-ocr batch` as a whole: small archives without Ray, processes that are killed, bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from helpers.drawn_archive import draw_archive, stored
+
+from nanochat import cli
+from nanochat.archives.alone import pages_that_pay
+from nanochat.reading.ocr import OCR
+
+TOKENS = 300  # of an answer: long enough that something can be killed in the middle
+
+
+def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
+    """The same texts, states and ledger as with processes; on resuming only what is missing is read."""
+    draw_archive(tmp_path / "in", pictures=4)
+    for container in ("shard.tar", "bad.tar", "part.parquet"):
+        (tmp_path / "in" / container).unlink()
+    monkeypatch.setitem(sys.modules, "ray", None)  # to import it is an error
+
+    def run(*flags: str) -> tuple[int, str]:
+        arguments = ["batch", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--max_tokens=9", *flags]
+        monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments, "--checkpoint", str(model)])
+        try:
+            cli.main()
+        except SystemExit as stop:
+            return int(stop.code or 0), capsys.readouterr().err
+        return 0, capsys.readouterr().err
+
+    code, err = run()
+    assert code == 1 and "read in this process" in err and "9 pages: 8 cut, 1 failed" in err
+    rows = {(r["source"], r["page"]): r for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
+    ocr = OCR(model)
+    for i in range(4):
+        text = rows[str(tmp_path / f"in/deep/{i}.png"), 1]["text"]
+        assert text == ocr.read(stored(i), max_tokens=9).text != ""
+    ledger = tmp_path / "out/ledger.jsonl"
+    lines = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join(lines[:5]))
+    code, err = run("--resume")
+    assert code == 1 and len(ledger.read_bytes().splitlines()) == len(lines)
+    again = {(r["source"], r["page"]): r["text"] for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
+    assert again == {page: r["text"] for page, r in rows.items()}
+    code, err = run("--estimate")
+    assert code == 0 and "read in this process" in err
+
+
+@pytest.mark.parametrize(("workers", "pages"), [(1, 1000), (2, 80), (15, 300 / 7)])
+def test_where_processes_begin_to_pay(workers: int, pages: float) -> None:
+    """40 seconds to start, one a page: n pages alone take n seconds, with w workers 40 + n / w."""
+    assert pages_that_pay(workers) == pytest.approx(pages)
+
+
+def wait_for(found, seconds: float = 400.0):
+    until = time.monotonic() + seconds
+    while not (value := found()):
+        assert time.monotonic() < until, "it did not come"
+        time.sleep(0.02)
+    return value
+
+
+def model_workers(session: int) -> list[int]:
+    """Processes of a session that hold a model and live."""
+    found = []
+    for place in Path("/proc").glob("[0-9]*"):
+        try:
+            name = (place / "cmdline").read_bytes()
+            if name.startswith(b"ray::MapWorker") and os.getsid(int(place.name)) == session:
+                found.append(int(place.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path) -> None:
+    """Two workers, of which one is killed; then the job itself; then it goes on and ends."""
+    expected = draw_archive(tmp_path / "in", pictures=60)
+    out, ledger = tmp_path / "out", tmp_path / "out/ledger.jsonl"
+    command = [sys.executable, "-m", "nanochat.cli", "batch", str(tmp_path / "in"), "--out", str(out)]
+    command += ["--checkpoint", str(model), "--model-workers=2", f"--max-tokens={TOKENS}"]
+
+    def pages_done() -> int:
+        return ledger.read_bytes().count(b"\n") - 1 if ledger.exists() else 0
+
+    environment = {**os.environ, "RAY_worker_niceness": "0"}  # so that other tests do not starve it
+    job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
+    try:
+        wait_for(lambda: pages_done() >= 1)
+        os.kill(wait_for(lambda: model_workers(job.pid))[0], signal.SIGKILL)
+        before = pages_done()
+        wait_for(lambda: pages_done() > before)
+        assert job.poll() is None, "it ended before it could be killed"
+    finally:
+        job.kill()
+        job.wait()
+    assert pages_done() < len(expected) and not (out / "pages.parquet").exists()
+    done = subprocess.run(
+        [*command, "--resume=True", "--model-workers=1"], capture_output=True, text=True, env=environment
+    )
+    assert done.returncode == 1, done.stderr
+    assert "4 failed" in done.stderr and "pages a minute" in done.stderr and "1 failed: an empty file" in done.stderr
+    rows = pq.read_table(out / "pages.parquet").to_pylist()
+    assert Counter((row["source"], row["page"]) for row in rows) == Counter(expected)
+    assert pages_done() == len(expected)
+    ocr = OCR(model)
+    for i in (0, 5):
+        (text,) = [row["text"] for row in rows if row["source"].endswith(f"deep/{i}.png")]
+        assert text == ocr.read(stored(i), max_tokens=TOKENS).text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("batch", "{in}", "--out", "/dev/full/x"), "cannot write to /dev/full"),
+        (("batch", "s3://no-such-bucket-of-ours/x", "--out", "{in}/out"), "s3://no-such-bucket-of-ours/x: "),
+        (("batch", "--out", "{in}/out"), "nothing to read"),
+        (("batch", "{in}", "--out", "{in}/out", "--model-workers=0"), "give at least 1"),
+        (("batch", "{in}", "--out", "{in}/out", "--checkpoint=no/such.pt"), "no such checkpoint"),
+        (("batch", "{in}", "--out", "{in}/out", "--prompt=Read it."), "a prompt needs one <image>"),
+        (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),
+    ],
+)  # fmt: skip
+def test_bad_input_is_one_line(tmp_path: Path, model: Path, monkeypatch, capsys, arguments, words: str) -> None:
+    (tmp_path / "a.png").write_bytes(stored(1))
+    given = [argument.replace("{in}", str(tmp_path)) for argument in arguments]
+    if not any("checkpoint" in argument for argument in given):
+        given += ["--checkpoint", str(model)]
+    monkeypatch.setattr("sys.argv", ["nano-ocr", *given])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    error = capsys.readouterr().err
+    assert stop.value.code == 2 and error.count("\n") == 1 and words in error, error

@@ -1,0 +1,99 @@
+"""What the processes of a batch do, without the processes, and how their failures are reported."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+from helpers.drawn_archive import draw_archive, stored
+
+from nanochat import cli
+from nanochat.archives.cluster import _cause, ray_running
+from nanochat.archives.files import find_files
+from nanochat.archives.worker import BROKEN, Opening, Reader
+from nanochat.errors import UserError
+from nanochat.prompts import PROMPTS
+from nanochat.reading.job import Job
+from nanochat.reading.ocr import OCR
+from nanochat.reading.sources import Selection
+
+
+def test_what_one_worker_opens_another_reads(tmp_path: Path, model: Path) -> None:
+    """The rows that go between processes, without the processes: texts are those of each picture alone."""
+    draw_archive(tmp_path / "in")
+    files = find_files([str(tmp_path / "in/*.p*"), str(tmp_path / "in/deep")])
+    rows: dict[str, list] = {}
+    asked = {"address": [f.address for f in files], "fingerprint": [f.fingerprint for f in files], "done": ["[]"] * 11}
+    for row in Opening(Selection("1-2"), 150, "")(asked):
+        for key, values in row.items():
+            rows.setdefault(key, []).extend(values)
+    reader = Reader(str(model), "cpu", "", None, Job([], PROMPTS["free"], max_tokens=20))
+    read = reader(rows)
+    results = {Path(name).name: json.loads(r) for name, r, n in zip(read["source"], read["result"], read["page"])}
+    ocr = OCR(model)
+    for i in range(8):
+        assert results[f"{i}.png"]["text"] == ocr.read(stored(i), max_tokens=20).text != ""
+    assert Counter(read["state"]) == {"cut": 13, "failed": 2, "skipped": 2}
+
+
+def test_a_page_that_nobody_thought_of_is_a_row(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_archive(tmp_path / "in")
+    (file,) = find_files([str(tmp_path / "in/a.pdf")])
+    asked = {"address": [file.address], "fingerprint": [""], "done": ["[]"]}
+    pages = list(Opening(Selection(), 72, "")(asked))
+    rows = {key: [page[key][0] for page in pages] for key in pages[0]}
+    rows["pixels"][2] = bytes(len(rows["pixels"][2]))  # a black page, on which something breaks
+    reader = Reader(str(model), "cpu", "", None, Job([], PROMPTS["free"], max_tokens=4))
+    plain = reader.ocr.read_many
+
+    def read_many(images, *options):
+        if not all(image.getbbox() for image in images):
+            raise ZeroDivisionError("something broke")
+        return plain(images, *options)
+
+    monkeypatch.setattr(reader.ocr, "read_many", read_many)
+    read = reader(rows)
+    assert read["state"] == ["cut", "cut", "failed", "cut"] and read["page"] == [1, 2, 3, 4]
+    assert read["why"][2].endswith("a.pdf, page 3: ZeroDivisionError: something broke")
+
+
+def test_a_worker_without_a_model_says_why(tmp_path: Path, model: Path) -> None:
+    """A machine that has no such GPU, no driver for it, or not the file: the job ends, and no page is called failed."""
+    for checkpoint, device, words in ((model, "cuda:99", "device cuda:99 cannot be used here"),
+                                      (tmp_path / "no.pt", "cpu", "no such checkpoint")):  # fmt: skip
+        rows = Reader(str(checkpoint), device, "", None, Job([], PROMPTS["free"]))({"source": ["a.png"]})
+        assert rows["state"] == [BROKEN] and words in rows["why"][0] and "\n" not in rows["why"][0]
+
+
+def test_what_ray_wraps_is_told_in_one_line() -> None:
+    error = RuntimeError("The actor died\nTraceback ...\n  in f\nValueError: no room\n")
+    error.__cause__ = Exception()  # of Ray Data's own, and empty
+    assert _cause(error) == "ValueError: no room"
+
+
+def test_a_machine_too_busy_for_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    import ray
+
+    def fail(*_, **__) -> None:
+        raise Exception("The current node timed out during startup.")
+
+    monkeypatch.setattr(ray, "init", fail)
+    with pytest.raises(UserError, match=r"Ray does not start on this machine \(The current node timed out"):
+        with ray_running(""):
+            pass
+    with pytest.raises(UserError, match=r"no Ray cluster at auto .* RAY_AUTH_MODE"):
+        with ray_running("auto"):
+            pass
+
+
+def test_gpus_that_are_not_there_are_one_line(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
+    import ray
+
+    (tmp_path / "a.png").write_bytes(stored(1))
+    for name, found in (("init", None), ("shutdown", None), ("cluster_resources", {"CPU": 2.0})):
+        monkeypatch.setattr(ray, name, lambda *_, found=found, **__: found)  # a machine of Ray's without a GPU
+    arguments = ["batch", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--checkpoint", str(model)]
+    monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments, "--gpus", "1"])
+    with pytest.raises(SystemExit) as stop:
+        cli.main()
+    assert stop.value.code == 2 and capsys.readouterr().err == "error: --gpus 1: there are 0\n"

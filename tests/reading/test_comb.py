@@ -1,0 +1,58 @@
+"""Forms with one letter a box: every letter is read, and no rule."""
+
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from nanochat.lines.layout import find_lines
+from nanochat.reading.comb import close_combs
+from nanochat.reading.ocr import OCR
+from nanochat.reading.shown import Lined
+from tests.helpers.drawn_page import FONT, draw_page, sentence
+
+ROWS = {"Name": "MARGARET HOLLIS", "Account": "GB29NWBK60161331", "Date": "12111984"}
+
+
+def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
+    """A form with a row of boxes for each of ROWS; `gap`: px between two boxes, under 0 where they share a rule."""
+    form = Image.new("RGB", (900, 300), "white")
+    draw = ImageDraw.Draw(form)
+    font, small = (ImageFont.truetype(str(FONT), size) for size in (24, 18))
+    for row, (label, text) in enumerate(ROWS.items()):
+        y = 30 + 90 * row
+        draw.text((20, y + 20), label, font=small, fill="#774433", anchor="lm")
+        for column, letter in enumerate(text):
+            x = 140 + (38 + gap) * column
+            draw.rectangle((x, y, x + 38, y + 42), outline="#cc7755")
+            shown = letter if one_in_a_box else f"{column % 9}{row}"
+            draw.text((x + 19, y + 21), shown, font=font if one_in_a_box else small, fill="#111133", anchor="mm")
+    return form
+
+
+@pytest.mark.parametrize("gap", (-1, 5))
+def test_all_letters_of_comb_fields_are_read_and_no_rules(gap: int) -> None:
+    read = OCR("nano", "cpu").read(draw_form(gap))
+    assert read.turned == 0
+    for label, text in ROWS.items():
+        line = next(line for line in read.text.split("\n") if line.startswith(label))
+        assert line.removeprefix(label).replace(" ", "") == text.replace(" ", "")
+
+
+def test_a_form_whose_lines_are_known_reads_as_without_them() -> None:
+    """A page whose text layer was refused comes with its lines."""
+    reader, form = OCR("nano", "cpu"), draw_form(5)
+    alone, lined = (next(iter(reader.read_many([one]))) for one in (form, Lined(form, find_lines(form))))
+    assert lined.text == alone.text and "GB29" in alone.text.replace(" ", "")
+
+
+def test_nothing_is_moved_on_other_pages() -> None:
+    page, _ = draw_page([sentence(i) for i in range(6)])
+    assert close_combs(page) is page
+    calendar = draw_form(-1, one_in_a_box=False)
+    assert close_combs(calendar) is calendar
+
+
+def test_letters_stay_in_their_field() -> None:
+    form = draw_form(5)
+    changed = np.asarray(close_combs(form)) != np.asarray(form)
+    assert changed[:, :130].sum() == 0 and changed[20:90].any()
