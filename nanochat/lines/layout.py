@@ -6,10 +6,11 @@ import numpy as np
 from PIL import Image
 
 from nanochat.lines.boxes import Box, union
-from nanochat.lines.columns import Placed, Row, in_order
+from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
+from nanochat.lines.placed import Placed, Row
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
 JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together

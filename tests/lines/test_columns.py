@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines import columns
-from nanochat.lines.columns import Placed
 from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import Ink, word_widths
 from nanochat.lines.layout import Line, find_lines
+from nanochat.lines.placed import Placed
 
 SIZE, PITCH = 20, 26
 

@@ -1,0 +1,181 @@
+"""Whether short lines left and right of a gutter are two stacks, each read to its end, or cells in the rows of a table.
+
+Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index, fields of a
+form, addresses) are told from it by how the two sides go together: the rows of a table begin at one height on both
+sides, and what parts them goes through both.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from nanochat.lines.placed import Row
+from nanochat.lines.rules import Rule
+
+# Distances in heights of the type, unless something else is named.
+LINES = 3  # of a stack at least
+INDENT = 3.0  # at most
+FLUSH = 0.35  # how far from its edge a line of a stack may begin
+LEVEL = 0.2  # how far lines of one row may differ in height
+OUT_OF_STEP = 0.4  # of the lines of the shorter side: not level with one of the other
+BREAK = 1.22  # times the distance between lines: more is a break
+TIER = 1.25  # times the usual distance from row to row: more begins another tier
+SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
+MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
+TURNOVERS = 0.08  # of a list's lines, those that are indented
+SMALLER = 0.9  # times the type of a value: that of the label above it
+CLOSE = 1.45  # from line to line of an address
+LONGEST = 8  # lines of an address
+
+
+class Stack:
+    """The lines next to a gutter, from top to bottom."""
+
+    def __init__(self, rows: list[Row], is_left: bool) -> None:
+        nearest = [row[-1 if is_left else 0] for row in rows]
+        usual = float(np.percentile([s.left for s in nearest], 20))
+        unit = float(np.median([s.height for s in nearest]))
+        self.rows = rows
+        self.lines = [s for s in nearest if is_left or s.left < usual + INDENT * unit]
+        self.unit = unit
+        """height of its type in px"""
+        self.y = np.array([s.y for s in self.lines])
+        self.steps = np.diff(self.y)
+        inside = (np.array([s.left for s in self.lines]) - usual) / unit
+        self.flush = np.abs(inside) < FLUSH
+        self.indents = inside[(inside >= FLUSH) & (inside < INDENT)]
+
+    @property
+    def tight(self) -> float:
+        """Distance between lines that belong together, in px."""
+        steps = self.steps[self.steps > 0.5 * self.unit]
+        return float(np.percentile(steps, 15)) if len(steps) else np.inf
+
+    @property
+    def is_flush(self) -> bool:
+        """Whether nearly all lines begin at its edge or are indented."""
+        return bool(self.flush.mean() >= 0.5 and self.flush.sum() + len(self.indents) >= 0.85 * len(self.lines))
+
+    @property
+    def many_words(self) -> float:
+        """Share of lines that have two words or more."""
+        return float(np.mean([len(s.word_widths) > 1 for s in self.lines]))
+
+
+def _union(a: Stack, b: Stack) -> np.ndarray:
+    """Heights at which a line is on either side, each once."""
+    y = np.sort(np.concatenate([[s.y for row in side.rows for s in row] for side in (a, b)]))
+    return y[np.concatenate([[True], np.diff(y) > 0.3 * a.unit])]
+
+
+def _common_range(a: Stack, b: Stack) -> tuple[float, float]:
+    half = 0.5 * a.unit
+    return max(a.y[0], b.y[0]) - half, min(a.y[-1], b.y[-1]) + half
+
+
+def _are_fields(a: Stack, b: Stack) -> bool:
+    """Whether most rows on both sides begin with a label that ends in a colon: each is complete by itself."""
+    return all(np.mean([row[0].has_label for row in side.rows]) >= MOSTLY for side in (a, b))
+
+
+def _are_labelled_above(a: Stack, b: Stack) -> bool:
+    """Whether most lines on both sides are pairs of a label in small type and a value below it."""
+    for side in (a, b):
+        lines, paired, i = side.lines, 0, 0
+        while i + 1 < len(lines):
+            is_pair = lines[i].height < SMALLER * lines[i + 1].height
+            paired += 2 * is_pair
+            i += 1 + is_pair
+        if paired < MOSTLY * len(lines):
+            return False
+    return True
+
+
+def tiers(rows: list[Row]) -> list[tuple[int, int]]:
+    """Rows parted where more than the usual room is between them: first, one past the last; a heading is no tier."""
+    y = np.array([float(np.mean([s.y for s in row])) for row in rows])
+    steps = np.diff(y)
+    usual = float(np.percentile(steps, 75))
+    cuts = [0, *(np.flatnonzero(steps > TIER * usual) + 1).tolist(), len(rows)]
+    found: list[tuple[int, int]] = []
+    start = 0
+    for end in cuts[1:]:
+        if end - start > 1 or end == len(rows):
+            found.append((start, end))
+            start = end
+    return found
+
+
+def _are_addresses(a: Stack, b: Stack) -> bool:
+    """Whether both sides are blocks of a few lines, set close, of several words each, that begin at one height."""
+    low, high = sorted((len(a.lines), len(b.lines)))
+    if not LINES <= low <= high <= LONGEST or abs(a.y[0] - b.y[0]) > LEVEL * a.unit:
+        return False
+    return all(
+        side.flush.all() and np.max(side.steps) < CLOSE * 1.3 * side.unit and side.tight < CLOSE * side.unit
+        and side.many_words >= MOSTLY
+        for side in (a, b)
+    )  # fmt: skip
+
+
+def _are_turnovers(a: Stack, b: Stack) -> bool:
+    """Whether both sides are lists whose lines are indented alike where they go on: a table's cells are not."""
+    found = []
+    for side in (a, b):
+        few = len(side.lines) < 12
+        if not side.is_flush or len(side.indents) < max(1 if few else 2, TURNOVERS * len(side.lines)):
+            return False
+        if np.std([s.right for s in side.lines]) < 0.5 * side.unit:
+            return False
+        found.append(side.indents)
+    nearest = [np.abs(one[:, None] - other[None]).min(1) for one, other in (found, found[::-1])]
+    return bool(min((n < 0.3).mean() for n in nearest) > 0.6)
+
+
+def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
+    """Whether rules, or breaks in both sides at one height, part the rows of a table."""
+    a, b = Stack(left, True), Stack(right, False)
+    top, low = _common_range(a, b)
+    edge = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
+    crossing = [r.y for r in rules if r.left < edge[0] and r.right > edge[1] and top < r.y < low]
+    y = _union(a, b)
+    if sum(bool(((y > r0) & (y < r1)).any()) for r0, r1 in pairwise(crossing)) >= 1:
+        return True
+    tight = min(a.tight, b.tight)
+    inner = y[(y > top) & (y < low)]
+    shared = int((np.diff(inner) > BREAK * tight).sum())
+    of_sides = [
+        int(((side.steps > BREAK * tight) & (side.y[1:] > top) & (side.y[:-1] < low)).sum()) for side in (a, b)
+    ]
+    return shared >= 2 and shared >= SHARED * min(of_sides)
+
+
+def _are_out_of_step(a: Stack, b: Stack) -> bool:
+    """Whether the lines of the shorter side stand at other heights than those of the other."""
+    if not (a.is_flush and b.is_flush):
+        return False
+    top, low = _common_range(a, b)
+    few, many = sorted((a, b), key=lambda side: len(side.lines))
+    inner = few.y[(few.y > top) & (few.y < low)]
+    if len(inner) < LINES:
+        return False
+    off = np.abs(inner[:, None] - many.y[None]).min(1)
+    return bool((off > LEVEL * few.unit).mean() >= OUT_OF_STEP)
+
+
+def in_tiers(left: list[Row], right: list[Row]) -> bool:
+    """Whether both sides are stacks of fields or of addresses: read to the end of a tier."""
+    if min(len(left), len(right)) < LINES:
+        return False
+    a, b = Stack(left, True), Stack(right, False)
+    return _are_fields(a, b) or _are_labelled_above(a, b) or _are_addresses(a, b)
+
+
+def are_stacks(left: list[Row], right: list[Row]) -> bool:
+    """Whether both sides are stacks that are read to their ends."""
+    if min(len(left), len(right)) < LINES:
+        return False
+    a, b = Stack(left, True), Stack(right, False)
+    if min(len(a.lines), len(b.lines)) < LINES:
+        return False
+    return _are_turnovers(a, b) or _are_out_of_step(a, b)
