@@ -21,6 +21,7 @@ GUTTER = 2.5  # type heights: a narrow one
 BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
 MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
+GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
 
 
@@ -89,6 +90,9 @@ class _Search:
                     if end - first < least:
                         break
                     if parts := self.parts(rows[first:end], x, prose, share > 0):
+                        if len(parts) == 1 and not share:
+                            end = _end_of_longer(rows, first, end, x)
+                            parts = [(0, end - first)]
                         best = _Columns(first, end, x, [(first + a, first + b) for a, b in parts])
                         least = end - first + 1
                         break
@@ -156,6 +160,20 @@ def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
         if _apart(rows[i - 1], rows[i], min(LOOSE)) and not is_running_text(rows[i:], *prose):
             return rows[:i]
     return rows
+
+
+def _end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
+    """One past the last row of the columns' longer one, which may go on, with more room, below the end of the other."""
+    left, right = _split(rows[start:end], x)
+    for i in range(end, len(rows)):
+        below = _split([rows[i]], x)
+        side = left if below[0] else right
+        edge, height = float(np.median([row[0].left for row in side])), rows[i][0].height
+        if all(below) or abs(rows[i][0].left - edge) > height or _apart(rows[i - 1], rows[i], GOES_ON):
+            return i
+        if any(s.left < x < s.right for s in rows[i]):
+            return i
+    return len(rows)
 
 
 def in_order(rows: list[Row], rules: list[Rule] | None = None) -> list[Row]:

@@ -16,15 +16,15 @@ from nanochat.lines.rules import Rule
 LINES = 3  # of a stack at least
 INDENT = 3.0  # at most
 FLUSH = 0.35  # how far from its edge a line of a stack may begin
-LEVEL = 0.2  # how far lines of one row may differ in height
-OUT_OF_STEP = 0.4  # of the lines of the shorter side: not level with one of the other
+LEVEL = 0.25  # how far lines of one row may differ in height
+OUT_OF_STEP = 0.25  # of the lines of the shorter side: not level with one of the other
 BREAK = 1.22  # times the distance between lines: more is a break
 TIER = 1.25  # times the usual distance from row to row: more begins another tier
 SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
 MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
 TURNOVERS = 0.08  # of a list's lines, those that are indented
 SMALLER = 0.9  # times the type of a value: that of the label above it
-CLOSE = 1.45  # from line to line of an address
+CLOSE = 1.6  # from line to line of an address
 LONGEST = 8  # lines of an address
 
 
@@ -33,7 +33,7 @@ class Stack:
 
     def __init__(self, rows: list[Row], is_left: bool) -> None:
         nearest = [row[-1 if is_left else 0] for row in rows]
-        usual = float(np.percentile([s.left for s in nearest], 20))
+        usual = float(np.percentile([s.left for s in nearest], 10, method="higher"))
         unit = float(np.median([s.height for s in nearest]))
         self.rows = rows
         self.lines = [s for s in nearest if is_left or s.left < usual + INDENT * unit]
@@ -54,7 +54,7 @@ class Stack:
     @property
     def is_flush(self) -> bool:
         """Whether nearly all lines begin at its edge or are indented."""
-        return bool(self.flush.mean() >= 0.5 and self.flush.sum() + len(self.indents) >= 0.85 * len(self.lines))
+        return bool(self.flush.mean() >= 0.2 and self.flush.sum() > 1 and self.flush.sum() + len(self.indents) >= 0.85 * len(self.lines))
 
     @property
     def many_words(self) -> float:
@@ -113,7 +113,7 @@ def _are_addresses(a: Stack, b: Stack) -> bool:
         return False
     return all(
         side.flush.all() and np.max(side.steps) < CLOSE * 1.3 * side.unit and side.tight < CLOSE * side.unit
-        and side.many_words >= MOSTLY
+        and side.many_words >= 0.5 and sum(len(s.word_widths) > 1 for s in side.lines[:3]) >= 2
         for side in (a, b)
     )  # fmt: skip
 
@@ -142,12 +142,18 @@ def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
     if sum(bool(((y > r0) & (y < r1)).any()) for r0, r1 in pairwise(crossing)) >= 1:
         return True
     tight = min(a.tight, b.tight)
-    inner = y[(y > top) & (y < low)]
-    shared = int((np.diff(inner) > BREAK * tight).sum())
+    steps = np.diff(y)
+    parts = np.split(y, np.flatnonzero((steps > BREAK * tight) & (y[1:] > top) & (y[:-1] < low)) + 1)
+    both = []
+    for part in parts:
+        inside = [side.y[(side.y >= part[0] - 1) & (side.y <= part[-1] + 1)] for side in (a, b)]
+        if all(map(len, inside)):
+            ends = [(y[0], (y[0] + y[-1]) / 2) for y in inside]
+            both.append(min(abs(one - other) for one, other in zip(*ends)) < LEVEL * a.unit)
     of_sides = [
         int(((side.steps > BREAK * tight) & (side.y[1:] > top) & (side.y[:-1] < low)).sum()) for side in (a, b)
     ]
-    return shared >= 2 and shared >= SHARED * min(of_sides)
+    return len(both) >= 3 and len(both) - 1 >= SHARED * min(of_sides) and np.mean(both) >= 0.8
 
 
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
@@ -160,7 +166,8 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
     if len(inner) < LINES:
         return False
     off = np.abs(inner[:, None] - many.y[None]).min(1)
-    return bool((off > LEVEL * few.unit).mean() >= OUT_OF_STEP)
+    out = off > LEVEL * few.unit
+    return bool(out.sum() > 1 and out.mean() >= OUT_OF_STEP)
 
 
 def in_tiers(left: list[Row], right: list[Row]) -> bool:
