@@ -21,17 +21,24 @@ GUTTER = 2.5  # type heights: a narrow one
 BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
 MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
+APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
 
 
-class _Columns(NamedTuple):
-    """Rows that stand in columns: the first, one past the last, an x between two, where each part of them begins."""
+class _Place(NamedTuple):
+    """Rows that may stand in columns: the first, one past the last, an x between two columns."""
 
     start: int
     end: int
     x: float
-    tiers: list[tuple[int, int]]
+
+
+class _Columns(NamedTuple):
+    """Rows that stand in columns, and their parts (first, one past the last), in each of which columns are read."""
+
+    place: _Place
+    parts: list[tuple[int, int]]
 
 
 class _Search:
@@ -59,54 +66,47 @@ class _Search:
         prose = max(prose, NEAR if gutter < GUTTER * right[0][0].height else FAR)
         return self.is_prose(left, prose) and self.is_prose(right, prose)
 
-    def parts(self, rows: list[Row], x: float, prose: Prose, only_prose: bool) -> list[tuple[int, int]]:
-        """Where rows left and right of x are columns: their parts, each read to its end; else none."""
-        left, right = _split(rows, x)
+    def parts(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool) -> list[tuple[int, int]] | None:
+        """Where rows are columns, their parts, each read to its end; none of what is no table either; None of a table."""
+        here = rows[place.start : place.end]
+        left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
             return []
-        if not only_prose and in_tiers(left, right):
-            return tiers(rows)
+        short = not only_prose and _is_bounded(rows, place)
+        if short and in_tiers(here, left, right):
+            return tiers(here)
         if has_rows(left, right, self.rules):
-            return []
-        if self.beside(left, right, prose) or (not only_prose and are_stacks(left, right)):
-            return [(0, len(rows))]
+            return None
+        if self.beside(left, right, prose) or (short and are_stacks(left, right)):
+            return [(0, len(here))]
         return []
 
     def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
         """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
-        best: _Columns | None = None
-        least = share * len(rows)
-        for x in _starts(rows):
-            for start, end in _blocks(rows, x):
-                if end - start < least:
-                    continue
-                end = start + len(_above_what_follows(rows[start:end], x, prose))
-                left, right = _split(rows[start:end], x)
-                if not left or not right:
-                    continue
-                later = max(left[0][0], right[0][0], key=lambda s: s.y)
-                both = next(i for i in range(start, end) if later in rows[i])
-                for first in sorted({start, min(start + 1, both), both}):  # above the columns a heading may stand
-                    if end - first < least:
-                        break
-                    if parts := self.parts(rows[first:end], x, prose, share > 0):
-                        if len(parts) == 1 and not share:
-                            end = _end_of_longer(rows, first, end, x)
-                            parts = [(0, end - first)]
-                        best = _Columns(first, end, x, [(first + a, first + b) for a, b in parts])
-                        least = end - first + 1
-                        break
-        return best
+        tables: list[_Place] = []
+        for place in _places(rows, prose):
+            if place.end - place.start < share * len(rows):
+                break
+            if any(table.start <= place.start and place.end <= table.end for table in tables):
+                continue
+            parts = self.parts(rows, place, prose, share > 0)
+            if parts is None:
+                tables.append(place)
+            elif len(parts) == 1 and not share:
+                return _Columns(place, [(place.start, _end_of_longer(rows, place))])
+            elif parts:
+                return _Columns(place, [(place.start + a, place.start + b) for a, b in parts])
+        return None
 
     def in_order(self, rows: list[Row]) -> list[Row]:
         """As the function."""
         columns = self.columns(rows) if len(rows) > 1 else None
         if columns is None:
             return rows
-        parts = [rows[: columns.start]]
-        for start, end in columns.tiers:
-            parts += _split(rows[start:end], columns.x)
-        parts.append(rows[columns.end :])
+        parts = [rows[: columns.parts[0][0]]]
+        for start, end in columns.parts:
+            parts += _split(rows[start:end], columns.place.x)
+        parts.append(rows[columns.parts[-1][1] :])
         return [row for part in parts for row in self.in_order(part)]
 
 
@@ -162,8 +162,35 @@ def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
     return rows
 
 
-def _end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
-    """One past the last row of the columns' longer one, which may go on, with more room, below the end of the other."""
+def _places(rows: list[Row], prose: Prose) -> list[_Place]:
+    """Where columns may stand, the most rows first; of as many, the place whose gutter is further left."""
+    found: dict[_Place, None] = {}
+    for x in _starts(rows):
+        for start, end in _blocks(rows, x):
+            end = start + len(_above_what_follows(rows[start:end], x, prose))
+            left, right = _split(rows[start:end], x)
+            if not left or not right:
+                continue
+            later = max(left[0][0], right[0][0], key=lambda s: s.y)
+            both = next(i for i in range(start, end) if later in rows[i])
+            for first in sorted({start, min(start + 1, both), both}):  # above the columns a heading may stand
+                found[_Place(first, end, x)] = None
+    return sorted(found, key=lambda place: place.start - place.end)
+
+
+def _is_bounded(rows: list[Row], place: _Place) -> bool:
+    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column."""
+    start, end, x = place
+    y = [float(np.mean([s.y for s in row])) for row in rows[max(0, start - 1) : end + 1]]
+    steps = np.diff(y)
+    usual = float(np.median(steps))
+    crosses = [i for i in (start - 1, end) if 0 <= i < len(rows) and any(s.left < x < s.right for s in rows[i])]
+    return all(steps[0 if i < start else -1] > APART * usual for i in crosses)
+
+
+def _end_of_longer(rows: list[Row], place: _Place) -> int:
+    """One past the last row of the longer column, which may go on, with more room, below the end of the other."""
+    start, end, x = place
     left, right = _split(rows[start:end], x)
     for i in range(end, len(rows)):
         below = _split([rows[i]], x)

@@ -10,6 +10,7 @@ from itertools import pairwise
 import numpy as np
 
 from nanochat.lines.placed import Row
+from nanochat.lines.prose import is_running_text
 from nanochat.lines.rules import Rule
 
 # Distances in heights of the type, unless something else is named.
@@ -26,6 +27,7 @@ TURNOVERS = 0.08  # of a list's lines, those that are indented
 SMALLER = 0.9  # times the type of a value: that of the label above it
 CLOSE = 1.6  # from line to line of an address
 LONGEST = 8  # lines of an address
+NARROW = 4.0  # lines of an address are wider
 
 
 class Stack:
@@ -106,16 +108,33 @@ def tiers(rows: list[Row]) -> list[tuple[int, int]]:
     return found
 
 
-def _are_addresses(a: Stack, b: Stack) -> bool:
-    """Whether both sides are blocks of a few lines, set close, of several words each, that begin at one height."""
-    low, high = sorted((len(a.lines), len(b.lines)))
-    if not LINES <= low <= high <= LONGEST or abs(a.y[0] - b.y[0]) > LEVEL * a.unit:
-        return False
-    return all(
-        side.flush.all() and np.max(side.steps) < CLOSE * 1.3 * side.unit and side.tight < CLOSE * side.unit
-        and side.many_words >= 0.5 and sum(len(s.word_widths) > 1 for s in side.lines[:3]) >= 2
-        for side in (a, b)
-    )  # fmt: skip
+def _is_address(side: Stack) -> bool:
+    """Whether lines are a few, set close, that begin at one place, and most of them have several words."""
+    several = [len(s.word_widths) > 1 for s in side.lines]
+    widths = [s.width for s in side.lines]
+    return bool(
+        LINES <= len(side.lines) <= LONGEST
+        and side.flush.all()
+        and np.max(side.steps) < CLOSE * 1.3 * side.unit
+        and side.tight < CLOSE * side.unit
+        and np.mean(several) >= 0.5
+        and sum(several[:3]) >= 2
+        and np.median(widths) > NARROW * side.unit
+        and not is_running_text(side.rows, 0.6, 6.0)
+    )
+
+
+def _are_addresses(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
+    """Whether both sides are, in each tier, blocks as addresses are, that begin at one height."""
+    for start, end in tiers(rows):
+        inside = {s for row in rows[start:end] for s in row}
+        sides = [[row for row in side if row[0] in inside] for side in (left, right)]
+        if min(map(len, sides)) < LINES and not (0 in map(len, sides) and start > 0):
+            return False
+        blocks = [Stack(side, is_left) for side, is_left in zip(sides, (True, False)) if side]
+        if abs(blocks[0].y[0] - blocks[-1].y[0]) > LEVEL * blocks[0].unit or not all(map(_is_address, blocks)):
+            return False
+    return True
 
 
 def _are_turnovers(a: Stack, b: Stack) -> bool:
@@ -170,12 +189,12 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
     return bool(out.sum() > 1 and out.mean() >= OUT_OF_STEP)
 
 
-def in_tiers(left: list[Row], right: list[Row]) -> bool:
+def in_tiers(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
     """Whether both sides are stacks of fields or of addresses: read to the end of a tier."""
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)
-    return _are_fields(a, b) or _are_labelled_above(a, b) or _are_addresses(a, b)
+    return _are_fields(a, b) or _are_labelled_above(a, b) or _are_addresses(rows, left, right)
 
 
 def are_stacks(left: list[Row], right: list[Row]) -> bool:
