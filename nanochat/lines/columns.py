@@ -72,12 +72,12 @@ class _Search:
         left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
             return []
-        short = not only_prose and _is_bounded(rows, place)
+        short = not only_prose
         if short and in_tiers(here, left, right):
             return tiers(here)
         if has_rows(left, right, self.rules):
             return None
-        if self.beside(left, right, prose) or (short and are_stacks(left, right)):
+        if self.beside(left, right, prose) or (short and _is_bounded(rows, place) and are_stacks(left, right)):
             return [(0, len(here))]
         return []
 

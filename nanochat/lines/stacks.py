@@ -9,8 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nanochat.lines.placed import Row
-from nanochat.lines.prose import is_running_text
+from nanochat.lines.placed import Placed, Row
 from nanochat.lines.rules import Rule
 
 # Distances in heights of the type, unless something else is named.
@@ -30,15 +29,31 @@ LONGEST = 8  # lines of an address
 NARROW = 4.0  # lines of an address are wider
 
 
+def _nearest_column(rows: list[Row], is_left: bool) -> list[Placed]:
+    """From top to bottom, the stretches next to a gutter on their right (is_left) or left, and what overlaps with them."""
+    stretches = [s for row in rows for s in row]
+    if is_left:
+        stretches.sort(key=lambda s: -s.right)
+        edge, n = stretches[0].left, 1
+        while n < len(stretches) and stretches[n].right > edge:
+            edge, n = min(edge, stretches[n].left), n + 1
+    else:
+        stretches.sort(key=lambda s: s.left)
+        edge, n = stretches[0].right, 1
+        while n < len(stretches) and stretches[n].left < edge:
+            edge, n = max(edge, stretches[n].right), n + 1
+    return sorted(stretches[:n], key=lambda s: s.y)
+
+
 class Stack:
     """The lines next to a gutter, from top to bottom."""
 
     def __init__(self, rows: list[Row], is_left: bool) -> None:
-        nearest = [row[-1 if is_left else 0] for row in rows]
-        usual = float(np.percentile([s.left for s in nearest], 10, method="higher"))
-        unit = float(np.median([s.height for s in nearest]))
+        lines = _nearest_column(rows, is_left)
+        usual = float(np.percentile([s.left for s in lines], 10, method="higher"))
+        unit = float(np.median([s.height for s in lines]))
         self.rows = rows
-        self.lines = [s for s in nearest if is_left or s.left < usual + INDENT * unit]
+        self.lines = lines
         self.unit = unit
         """height of its type in px"""
         self.y = np.array([s.y for s in self.lines])
@@ -120,7 +135,6 @@ def _is_address(side: Stack) -> bool:
         and np.mean(several) >= 0.5
         and sum(several[:3]) >= 2
         and np.median(widths) > NARROW * side.unit
-        and not is_running_text(side.rows, 0.6, 6.0)
     )
 
 
