@@ -21,6 +21,8 @@ GUTTER = 2.5  # type heights: a narrow one
 BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
 MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
+HEADING = 1.35  # times the type of the rows below: that of a heading over them all
+CROSSED = 0.3  # type heights
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
@@ -72,7 +74,7 @@ class _Search:
         left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
             return []
-        short = not only_prose
+        short = not only_prose and not _is_crossed(here, place.x)
         if short and in_tiers(here, left, right):
             return tiers(here)
         if has_rows(left, right, self.rules):
@@ -174,8 +176,20 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
             later = max(left[0][0], right[0][0], key=lambda s: s.y)
             both = next(i for i in range(start, end) if later in rows[i])
             for first in sorted({start, min(start + 1, both), both}):  # above the columns a heading may stand
-                found[_Place(first, end, x)] = None
+                if first > start or not _is_heading(rows, start):
+                    found[_Place(first, end, x)] = None
     return sorted(found, key=lambda place: place.start - place.end)
+
+
+def _is_heading(rows: list[Row], i: int) -> bool:
+    """Whether a row is one stretch of much larger type than the rows below it: it stands over all of them."""
+    below = [s.height for row in rows[i + 1 : i + 4] for s in row]
+    return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * float(np.median(below))
+
+
+def _is_crossed(rows: list[Row], x: float) -> bool:
+    """Whether a stretch lies across x, even by little."""
+    return any(s.left < x - CROSSED * s.height and s.right > x + CROSSED * s.height for row in rows for s in row)
 
 
 def _is_bounded(rows: list[Row], place: _Place) -> bool:

@@ -24,25 +24,31 @@ SHARED = 0.7  # of the breaks of a side: so many go through both sides of a tabl
 MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
 TURNOVERS = 0.08  # of a list's lines, those that are indented
 SMALLER = 0.9  # times the type of a value: that of the label above it
+MOST = 0.6  # of the lines of a table, those of its longest row at most
+FEW = 0.12  # of rows, those that may cross the paper between columns
 CLOSE = 1.6  # from line to line of an address
 LONGEST = 8  # lines of an address
 NARROW = 4.0  # lines of an address are wider
 
 
 def _nearest_column(rows: list[Row], is_left: bool) -> list[Placed]:
-    """From top to bottom, the stretches next to a gutter on their right (is_left) or left, and what overlaps with them."""
-    stretches = [s for row in rows for s in row]
-    if is_left:
-        stretches.sort(key=lambda s: -s.right)
-        edge, n = stretches[0].left, 1
-        while n < len(stretches) and stretches[n].right > edge:
-            edge, n = min(edge, stretches[n].left), n + 1
-    else:
-        stretches.sort(key=lambda s: s.left)
-        edge, n = stretches[0].right, 1
-        while n < len(stretches) and stretches[n].left < edge:
-            edge, n = max(edge, stretches[n].right), n + 1
-    return sorted(stretches[:n], key=lambda s: s.y)
+    """What begins each row of the column next to a gutter, which is on its right (is_left) or left.
+
+    A column is where so much stands one above the other without a gap; a few lines across it do not count.
+    """
+    least = int(np.ceil(FEW * len(rows)))
+    edges = sorted([(s.left, 1) for row in rows for s in row] + [(s.right, -1) for row in rows for s in row])
+    columns: list[list[float]] = []
+    covered = 0
+    for x, more in edges:
+        if covered < least <= covered + more:
+            columns.append([x, x])
+        covered += more
+        if columns and covered < least <= covered - more:
+            columns[-1][1] = x
+    left, right = columns[-1 if is_left else 0]
+    inside = [[s for s in row if s.left < right and s.right > left] for row in rows]
+    return [row[0] for row in inside if row]
 
 
 class Stack:
@@ -166,27 +172,39 @@ def _are_turnovers(a: Stack, b: Stack) -> bool:
 
 
 def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
-    """Whether rules, or breaks in both sides at one height, part the rows of a table."""
+    """Whether rules, or breaks in both sides at one height, part the rows of a table whose cells have several lines."""
     a, b = Stack(left, True), Stack(right, False)
     top, low = _common_range(a, b)
-    edge = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
-    crossing = [r.y for r in rules if r.left < edge[0] and r.right > edge[1] and top < r.y < low]
     y = _union(a, b)
-    if sum(bool(((y > r0) & (y < r1)).any()) for r0, r1 in pairwise(crossing)) >= 1:
+    edges = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
+    ruled = [rule.y for rule in rules if rule.left < edges[0] and rule.right > edges[1] and top < rule.y < low]
+    if _are_cells(a, b, np.searchsorted(y, ruled), y, by_rules=True):
         return True
     tight = min(a.tight, b.tight)
-    steps = np.diff(y)
-    parts = np.split(y, np.flatnonzero((steps > BREAK * tight) & (y[1:] > top) & (y[:-1] < low)) + 1)
-    both = []
-    for part in parts:
-        inside = [side.y[(side.y >= part[0] - 1) & (side.y <= part[-1] + 1)] for side in (a, b)]
-        if all(map(len, inside)):
-            ends = [(y[0], (y[0] + y[-1]) / 2) for y in inside]
-            both.append(min(abs(one - other) for one, other in zip(*ends)) < LEVEL * a.unit)
+    breaks = np.flatnonzero((np.diff(y) > BREAK * tight) & (y[1:] > top) & (y[:-1] < low)) + 1
     of_sides = [
         int(((side.steps > BREAK * tight) & (side.y[1:] > top) & (side.y[:-1] < low)).sum()) for side in (a, b)
     ]
-    return len(both) >= 3 and len(both) - 1 >= SHARED * min(of_sides) and np.mean(both) >= 0.8
+    return len(breaks) >= SHARED * min(of_sides) and _are_cells(a, b, breaks, y)
+
+
+def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: bool = False) -> bool:
+    """Whether the lines of two sides between breaks are the cells of a table's rows.
+
+    Breaks are numbers of `y`, heights of lines. Cells begin at one height or have their middles there, their lines
+    differ in number, and there are at least three rows, none of which has most of the lines.
+    """
+    parts = [part for part in np.split(y, np.unique(breaks)) if len(part)]
+    level, uneven = [], []
+    for part in parts:
+        cells = [side.y[(side.y >= part[0] - 1) & (side.y <= part[-1] + 1)] for side in (a, b)]
+        if all(map(len, cells)):
+            apart = min(abs(cells[0][0] - cells[1][0]), abs(cells[0].mean() - cells[1].mean()))
+            level.append(apart < LEVEL * a.unit)
+            uneven.append(len(cells[0]) != len(cells[1]))
+    if len(level) < (2 if by_rules else 3) or max(map(len, parts)) > MOST * len(y):
+        return False
+    return bool(np.mean(level) >= 0.8 and np.mean(uneven) >= 0.3)
 
 
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
