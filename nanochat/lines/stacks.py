@@ -5,7 +5,6 @@ form, addresses) are told from it by how the two sides go together: the rows of 
 sides, and what parts them goes through both.
 """
 
-from itertools import pairwise
 
 import numpy as np
 
@@ -22,12 +21,12 @@ BREAK = 1.22  # times the distance between lines: more is a break
 TIER = 1.25  # times the usual distance from row to row: more begins another tier
 SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
 MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
-TURNOVERS = 0.08  # of a list's lines, those that are indented
-SMALLER = 0.9  # times the type of a value: that of the label above it
+SMALLER = 0.94  # times the type of a value: that of the label above it
 MOST = 0.6  # of the lines of a table, those of its longest row at most
 FEW = 0.12  # of rows, those that may cross the paper between columns
 CLOSE = 1.6  # from line to line of an address
 LONGEST = 8  # lines of an address
+THIN = 2.5  # what is no wider is no column
 NARROW = 4.0  # lines of an address are wider
 
 
@@ -77,12 +76,16 @@ class Stack:
     @property
     def is_flush(self) -> bool:
         """Whether nearly all lines begin at its edge or are indented."""
-        return bool(self.flush.mean() >= 0.2 and self.flush.sum() > 1 and self.flush.sum() + len(self.indents) >= 0.85 * len(self.lines))
+        return bool(
+            self.flush.mean() >= 0.2
+            and self.flush.sum() > 1
+            and self.flush.sum() + len(self.indents) >= 0.85 * len(self.lines)
+        )
 
     @property
-    def many_words(self) -> float:
-        """Share of lines that have two words or more."""
-        return float(np.mean([len(s.word_widths) > 1 for s in self.lines]))
+    def width(self) -> float:
+        """Of most lines."""
+        return float(np.median([s.width for s in self.lines])) / self.unit
 
 
 def _union(a: Stack, b: Stack) -> np.ndarray:
@@ -161,14 +164,13 @@ def _are_turnovers(a: Stack, b: Stack) -> bool:
     """Whether both sides are lists whose lines are indented alike where they go on: a table's cells are not."""
     found = []
     for side in (a, b):
-        few = len(side.lines) < 12
-        if not side.is_flush or len(side.indents) < max(1 if few else 2, TURNOVERS * len(side.lines)):
+        if not side.is_flush or not len(side.indents):
             return False
         if np.std([s.right for s in side.lines]) < 0.5 * side.unit:
             return False
         found.append(side.indents)
     nearest = [np.abs(one[:, None] - other[None]).min(1) for one, other in (found, found[::-1])]
-    return bool(min((n < 0.3).mean() for n in nearest) > 0.6)
+    return sum(map(len, found)) >= LINES and bool(min((n < 0.3).mean() for n in nearest) > 0.6)
 
 
 def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
@@ -182,9 +184,7 @@ def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
         return True
     tight = min(a.tight, b.tight)
     breaks = np.flatnonzero((np.diff(y) > BREAK * tight) & (y[1:] > top) & (y[:-1] < low)) + 1
-    of_sides = [
-        int(((side.steps > BREAK * tight) & (side.y[1:] > top) & (side.y[:-1] < low)).sum()) for side in (a, b)
-    ]
+    of_sides = [int(((side.steps > BREAK * tight) & (side.y[1:] > top) & (side.y[:-1] < low)).sum()) for side in (a, b)]
     return len(breaks) >= SHARED * min(of_sides) and _are_cells(a, b, breaks, y)
 
 
@@ -195,16 +195,16 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
     differ in number, and there are at least three rows, none of which has most of the lines.
     """
     parts = [part for part in np.split(y, np.unique(breaks)) if len(part)]
-    level, uneven = [], []
+    off, uneven = [], []
     for part in parts:
-        cells = [side.y[(side.y >= part[0] - 1) & (side.y <= part[-1] + 1)] for side in (a, b)]
-        if all(map(len, cells)):
-            apart = min(abs(cells[0][0] - cells[1][0]), abs(cells[0].mean() - cells[1].mean()))
-            level.append(apart < LEVEL * a.unit)
-            uneven.append(len(cells[0]) != len(cells[1]))
-    if len(level) < (2 if by_rules else 3) or max(map(len, parts)) > MOST * len(y):
+        one, other = (side.y[(side.y >= part[0] - 1) & (side.y <= part[-1] + 1)] for side in (a, b))
+        if len(one) and len(other):
+            off.append((abs(one[0] - other[0]) / a.unit, abs(one.mean() - other.mean()) / a.unit))
+            uneven.append(len(one) != len(other))
+    if len(off) < (2 if by_rules else 3) or max(map(len, parts)) > MOST * len(y) or np.mean(uneven) < 0.3:
         return False
-    return bool(np.mean(level) >= 0.8 and np.mean(uneven) >= 0.3)
+    tops, middles = ((np.array(off) < LEVEL).mean(0) >= 0.8).tolist()
+    return middles or (tops and (by_rules or not _are_out_of_step(a, b)))
 
 
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
@@ -234,6 +234,6 @@ def are_stacks(left: list[Row], right: list[Row]) -> bool:
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)
-    if min(len(a.lines), len(b.lines)) < LINES:
+    if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN:
         return False
     return _are_turnovers(a, b) or _are_out_of_step(a, b)
