@@ -20,7 +20,7 @@ def has_label(ink: Ink, segment: Segment) -> bool:
     height = segment.height
     if segment.length < 2 * height:
         return False
-    x, blank, _ = ink.along(segment)
+    x, _, _ = ink.along(segment)
     dark = _dark(ink.grey, segment, x)
     stretches = runs(dark.any(0))
     ends = [a for a, _ in stretches[1:]] + [len(x) + int(height)]

@@ -69,7 +69,7 @@ class _Search:
         return self.is_prose(left, prose) and self.is_prose(right, prose)
 
     def parts(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool) -> list[tuple[int, int]] | None:
-        """Where rows are columns, their parts, each read to its end; none of what is no table either; None of a table."""
+        """The parts of columns, each read to its end; none where rows are no columns, None where they are a table's."""
         here = rows[place.start : place.end]
         left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
@@ -203,16 +203,16 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
 
 
 def _end_of_longer(rows: list[Row], place: _Place) -> int:
-    """One past the last row of the longer column, which may go on, with more room, below the end of the other."""
+    """One past the last row of the column that goes on where the other has ended, perhaps with more room."""
     start, end, x = place
-    left, right = _split(rows[start:end], x)
+    last, alone = rows[end - 1], [bool(side) for side in _split([rows[end - 1]], x)]
+    if all(alone) or _is_crossed([last], x):
+        return end
+    side = _split(rows[start:end], x)[alone.index(True)]
+    edge = float(np.median([row[0].left for row in side]))
     for i in range(end, len(rows)):
-        below = _split([rows[i]], x)
-        side = left if below[0] else right
-        edge, height = float(np.median([row[0].left for row in side])), rows[i][0].height
-        if all(below) or abs(rows[i][0].left - edge) > height or _apart(rows[i - 1], rows[i], GOES_ON):
-            return i
-        if any(s.left < x < s.right for s in rows[i]):
+        goes_on = [bool(side) for side in _split([rows[i]], x)] == alone and not _is_crossed([rows[i]], x)
+        if not goes_on or abs(rows[i][0].left - edge) > last[0].height or _apart(rows[i - 1], rows[i], GOES_ON):
             return i
     return len(rows)
 

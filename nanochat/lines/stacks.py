@@ -5,7 +5,6 @@ form, addresses) are told from it by how the two sides go together: the rows of 
 sides, and what parts them goes through both.
 """
 
-
 import numpy as np
 
 from nanochat.lines.placed import Placed, Row
