@@ -20,6 +20,10 @@ BREAK = 1.22  # times the distance between lines: more is a break
 TIER = 1.25  # times the usual distance from row to row: more begins another tier
 SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
 MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
+OFF = 0.25  # how far at least lines stand that belong to no row of the other side
+TURNOVERS = 0.06  # of a list's lines, those that are indented
+RAGGED = 0.5  # how far at least the ends of lines differ that are no column of amounts
+PAIRED = 0.85  # of lines, those that are a label or its value
 SMALLER = 0.94  # times the type of a value: that of the label above it
 MOST = 0.6  # of the lines of a table, those of its longest row at most
 FEW = 0.12  # of rows, those that may cross the paper between columns
@@ -82,6 +86,11 @@ class Stack:
         )
 
     @property
+    def raggedness(self) -> float:
+        """How far its lines differ in where they end."""
+        return float(np.std([s.right for s in self.lines])) / self.unit
+
+    @property
     def width(self) -> float:
         """Of most lines."""
         return float(np.median([s.width for s in self.lines])) / self.unit
@@ -111,7 +120,7 @@ def _are_labelled_above(a: Stack, b: Stack) -> bool:
             is_pair = lines[i].height < SMALLER * lines[i + 1].height
             paired += 2 * is_pair
             i += 1 + is_pair
-        if paired < MOSTLY * len(lines):
+        if paired < max(2 * LINES, PAIRED * len(lines)):
             return False
     return True
 
@@ -134,7 +143,6 @@ def tiers(rows: list[Row]) -> list[tuple[int, int]]:
 def _is_address(side: Stack) -> bool:
     """Whether lines are a few, set close, that begin at one place, and most of them have several words."""
     several = [len(s.word_widths) > 1 for s in side.lines]
-    widths = [s.width for s in side.lines]
     return bool(
         LINES <= len(side.lines) <= LONGEST
         and side.flush.all()
@@ -142,7 +150,8 @@ def _is_address(side: Stack) -> bool:
         and side.tight < CLOSE * side.unit
         and np.mean(several) >= 0.5
         and sum(several[:3]) >= 2
-        and np.median(widths) > NARROW * side.unit
+        and side.width > NARROW
+        and side.raggedness >= RAGGED
     )
 
 
@@ -160,16 +169,16 @@ def _are_addresses(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
 
 
 def _are_turnovers(a: Stack, b: Stack) -> bool:
-    """Whether both sides are lists whose lines are indented alike where they go on: a table's cells are not."""
-    found = []
+    """Whether both sides are lists whose lines are indented alike where they go on; a table's cells are not."""
     for side in (a, b):
-        if not side.is_flush or not len(side.indents):
+        few = len(side.indents) < max(1.0, TURNOVERS * len(side.lines))
+        words = float(np.mean([len(s.word_widths) > 1 for s in side.lines]))
+        if few or not side.is_flush or side.raggedness < RAGGED or words < 0.5:
             return False
-        if np.std([s.right for s in side.lines]) < 0.5 * side.unit:
-            return False
-        found.append(side.indents)
-    nearest = [np.abs(one[:, None] - other[None]).min(1) for one, other in (found, found[::-1])]
-    return sum(map(len, found)) >= LINES and bool(min((n < 0.3).mean() for n in nearest) > 0.6)
+    indents = np.concatenate([a.indents, b.indents])
+    inset = float(np.percentile(indents, 25))
+    once_or_twice = np.minimum(np.abs(indents - inset), np.abs(indents - 2 * inset)) < FLUSH
+    return len(indents) >= LINES and bool(once_or_twice.mean() >= 0.85)
 
 
 def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
@@ -213,10 +222,10 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
     top, low = _common_range(a, b)
     few, many = sorted((a, b), key=lambda side: len(side.lines))
     inner = few.y[(few.y > top) & (few.y < low)]
-    if len(inner) < LINES:
+    if len(inner) <= LINES:
         return False
     off = np.abs(inner[:, None] - many.y[None]).min(1)
-    out = off > LEVEL * few.unit
+    out = off > OFF * few.unit
     return bool(out.sum() > 1 and out.mean() >= OUT_OF_STEP)
 
 
