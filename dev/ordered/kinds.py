@@ -104,7 +104,7 @@ def draw_index(press: Press) -> None:
     for i, (x, width) in enumerate(press.columns(n, rng.uniform(1.2, 3.0) * press.size)):
         y, end = top, bottom - (rng.uniform(0, 0.4) * (bottom - top) if i == n - 1 else 0)
         while y + press.pitch < end:
-            if heads and (y == top and i == 0 or rng.random() < 0.12) and letter <= ord("Z"):
+            if heads and ((y == top and i == 0) or rng.random() < 0.12) and letter <= ord("Z"):
                 y += grid * press.pitch * (y > top)
                 if y + 3 * press.pitch > end:
                     break
@@ -191,7 +191,8 @@ def draw_row_above(press: Press) -> None:
                 if press.font(1.1, True).getlength(heading) < width:
                     press.text(x + width / 2, y, heading, 1.1, True, "c")
                     y += 1.6 * press.size
-            y = press.flow(x, y, width, writer.sentences(rng.randint(150, 700)), justify, bottom=end) + 0.5 * press.pitch
+            text = writer.sentences(rng.randint(150, 700))
+            y = press.flow(x, y, width, text, justify, bottom=end) + 0.5 * press.pitch
         if between and i:
             press.rule(x - gutter / 2, top, x - gutter / 2, press.bottom)
 
@@ -237,7 +238,7 @@ def draw_addresses(press: Press) -> None:
 
 def _half(press: Press, x: float, y: float, width: float, n: int, style: str, pitch: float) -> float:
     """Fields of a form: values after their labels, at a stop, or below them."""
-    rng, writer = press.rng, press.writer
+    writer = press.writer
     fields = [writer.field() for _ in range(n)]
     stop = min(0.5 * width, max(press.font().getlength(label + ":") for label, _ in fields) + 1.2 * press.size)
     for label, value in fields:

@@ -125,7 +125,8 @@ class Press:
             inset = indent if i == 0 else 0.0
             room = width - inset
             last = i == len(lines) - 1
-            self.text(x + inset, y, line, scale, ink=ink, fill=None if last or not justify else min(room, width - indent))
+            fill = None if last or not justify else min(room, width - indent)
+            self.text(x + inset, y, line, scale, ink=ink, fill=fill)
             y += self.pitch * scale
         return y
 

@@ -36,7 +36,10 @@ def draw_wrapped_table(press: Press) -> None:
     for row in range(rng.randint(5, 14)):
         cells = []
         for kind, width in zip(kinds, widths):
-            text = writer.title(1) if row == 0 else writer.sentences(rng.randint(15, 150)) if kind == "prose" else writer.cell(kind)
+            if row == 0:
+                text = writer.title(1)
+            else:
+                text = writer.sentences(rng.randint(15, 150)) if kind == "prose" else writer.cell(kind)
             cells.append(press.wrap(text, width - pad))
             if any(press.font(bold=row == 0).getlength(line) > width - 0.5 * pad for line in cells[-1]):
                 cells[-1] = [str(rng.randint(1, 99))]
@@ -93,7 +96,8 @@ def draw_table(press: Press) -> None:
             if press.font(bold=row == 0).getlength(text) > width - press.size:
                 text = str(rng.randint(1, 99))
             right = kind in ("amount", "number") and i
-            press.text(x + (width - press.size if right else 0), press.y, text, bold=row == 0, align="r" if right else "l")
+            at, align = (x + width - press.size, "r") if right else (x, "l")
+            press.text(at, press.y, text, bold=row == 0, align=align)
         if ruled:
             press.rule(edges[0], press.y + 1.25 * press.size, edges[-1], press.y + 1.25 * press.size)
         press.y += pitch

@@ -22,15 +22,15 @@ SHARED = 0.7  # of the breaks of a side: so many go through both sides of a tabl
 MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
 OFF = 0.25  # how far at least lines stand that belong to no row of the other side
 TURNOVERS = 0.06  # of a list's lines, those that are indented
-RAGGED = 0.5  # how far at least the ends of lines differ that are no column of amounts
+RAGGED = 0.4  # how far at least the ends of lines differ that are no column of amounts
 PAIRED = 0.85  # of lines, those that are a label or its value
 SMALLER = 0.94  # times the type of a value: that of the label above it
 MOST = 0.6  # of the lines of a table, those of its longest row at most
 FEW = 0.12  # of rows, those that may cross the paper between columns
-CLOSE = 1.6  # from line to line of an address
+CLOSE = 1.7  # from line to line of an address
 LONGEST = 8  # lines of an address
 THIN = 2.5  # what is no wider is no column
-NARROW = 4.0  # lines of an address are wider
+NARROW = 3.5  # lines of an address are wider
 
 
 def _nearest_column(rows: list[Row], is_left: bool) -> list[Placed]:

@@ -7,7 +7,7 @@ from dev.ordered.press import Press
 from nanochat.evaluation.metrics import character_error_rate, normalise_text
 from nanochat.lines.layout import arrange
 
-PAGES = 8
+PAGES = 5
 READ_ACROSS = {"wrapped table", "table", "list", "receipt"}
 
 
