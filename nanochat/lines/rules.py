@@ -24,8 +24,7 @@ def find_rules(grey: np.ndarray, height: float) -> list[Rule]:
     thick = max(3, 2 * round(THICK * height) + 1)
     paper = cv2.medianBlur(grey, 3) if thick <= 3 else grey
     hat = cv2.morphologyEx(paper, cv2.MORPH_BLACKHAT, np.ones((thick, 1), np.uint8))
-    dark = (hat > CONTRAST).astype(np.uint8)
-    dark = cv2.morphologyEx(dark, cv2.MORPH_CLOSE, np.ones((1, 2 * step + 1), np.uint8))
+    dark = cv2.morphologyEx((hat > CONTRAST).astype(np.uint8), cv2.MORPH_CLOSE, np.ones((1, 2 * step + 1), np.uint8))
     length = max(3, round(LENGTH * height))
     long = cv2.morphologyEx(dark, cv2.MORPH_OPEN, np.ones((1, length), np.uint8))
     _, _, stats, _ = cv2.connectedComponentsWithStats(long, connectivity=8)
