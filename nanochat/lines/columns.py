@@ -1,119 +1,116 @@
-"""In which order the rows of a page are read: one after the other, but where text runs in columns, column by column.
+"""In which order the rows of a page are read: one after the other, but column by column where there are columns.
 
-Columns are found by what reading shows of them: beside each other, over several rows that no line crosses, stand
-stretches that begin at one place and whose lines are nearly all full, or were broken because the next word had no room.
-A table's cells are not, so its rows stay whole.
+A gutter is looked for where stretches begin at one place beside others, over several rows that no line crosses. What
+stands left and right of it are columns if both are running text (`prose`) or stacks of short lines (`stacks`), and not
+if they are the cells of a table, whose rows stay whole.
 """
 
-from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import NamedTuple
 
 import numpy as np
 
-from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import ALIGNED, REACH
+from nanochat.lines.placed import Placed, Row
+from nanochat.lines.prose import LINES, MOSTLY, is_running_text
+from nanochat.lines.rules import Rule
+from nanochat.lines.stacks import are_stacks, has_rows, in_tiers, tiers
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
 NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
 GUTTER = 2.5  # type heights: a narrow one
-MOSTLY = 0.75  # of a column's lines that fill it, of those that begin where it does or are indented, of rows
-ENOUGH = 0.6  # of a column's lines, those that end a paragraph counted with the others, that fill it
-FLUSH = 0.55  # of a column's lines that begin where it does
-INDENT = 3.0  # type heights at most
-WHOLE = 0.8  # of a column's lines that are not broken
-LINES = 3  # of a column at least
 BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
 MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
-ALLEY = 0.4  # type heights: free this wide in line after line, a place is no space between words
-WORD_SPACE = 0.3  # type heights between two words
-PARAGRAPH = 1.3  # times the distance between lines: more begins a paragraph
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
+HEADING = 1.35  # times the type of the rows below: that of a heading over them all
+CROSSED = 0.3  # type heights
+APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
+GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
 
 
-@dataclass(frozen=True, eq=False)
-class Placed:
-    """A segment on the level page, in px."""
+class _Place(NamedTuple):
+    """Rows that may stand in columns: the first, one past the last, an x between two columns."""
 
-    segment: Segment
-    left: float
-    right: float
-    y: float
-    """of the middle of its small letters, halfway along"""
-    word_widths: tuple[float, ...] = ()
-    """from left to right"""
-
-    @property
-    def height(self) -> float:
-        """Of its type."""
-        return self.segment.height
-
-    @property
-    def width(self) -> float:
-        """From its left to its right end."""
-        return self.right - self.left
+    start: int
+    end: int
+    x: float
 
 
-Row = list[Placed]  # what stands at one height, from left to right
-Known = dict[tuple[Prose, frozenset[Placed]], bool]  # whether it is prose
+class _Columns(NamedTuple):
+    """Rows that stand in columns, and their parts (first, one past the last), in each of which columns are read."""
+
+    place: _Place
+    parts: list[tuple[int, int]]
 
 
-def _alley(rows: list[Row], left: float, right: float) -> float:
-    """Width of the widest part between left and right in which no row has text."""
-    free, widest = left, 0.0
-    for s in sorted((s for row in rows for s in row if s.right > left), key=lambda s: s.left):
-        if s.left >= right:
-            break
-        widest, free = max(widest, s.left - free), max(free, s.right)
-    return max(widest, right - free)
+class _Search:
+    """What is known of a page while its columns are looked for."""
 
+    def __init__(self, rules: list[Rule]) -> None:
+        self.rules = rules
+        self.prose: dict[tuple[Prose, frozenset[Placed]], bool] = {}
 
-def _unbroken(rows: list[Row]) -> Row:
-    """Each row as one stretch, without those that are broken where the rows around them are too."""
-    found: Row = []
-    for i, row in enumerate(rows):
-        around = rows[max(0, i - 2) : i] + rows[i + 1 : i + 3]
-        if all(_alley(around, a.right, b.left) <= ALLEY * b.height for a, b in pairwise(row)):
-            longest = max(row, key=lambda s: s.width)
-            words = tuple(width for s in row for width in s.word_widths)
-            found.append(replace(longest, left=row[0].left, right=row[-1].right, word_widths=words))
-    return found
+    def is_prose(self, rows: list[Row], prose: Prose) -> bool:
+        """Whether rows are one column of running text, or columns of it from the first row to the last or nearly so."""
+        text = prose, frozenset(s for row in rows for s in row)
+        if text not in self.prose:
+            if len(self.prose) >= MOST_PARTS:
+                return False
+            self.prose[text] = is_running_text(rows, *prose) or self.columns(rows, prose, MOSTLY) is not None
+        return self.prose[text]
 
-
-def _is_running_text(rows: list[Row], filled: float, least: float) -> bool:
-    """Whether rows are a column of running text: few are broken, and most reach about as far as the longest."""
-    lines = _unbroken(rows)
-    if len(lines) < max(LINES, WHOLE * len(rows)):
-        return False
-    height = float(np.median([s.height for s in lines]))
-    lefts = np.array([s.left for s in lines])
-    edge = float(lefts.min())
-    width = max(s.right for s in lines) - edge
-    pitch = float(np.median([b.y - a.y for a, b in pairwise(lines)]))
-    if width < least * height or pitch > min(LOOSE) * height:
-        return False
-    inside = (lefts - np.percentile(lefts, 25)) / height
-    flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)
-    if flush.mean() < FLUSH or (flush | indented).mean() < MOSTLY:
-        return False
-    words = np.mean([len(s.word_widths) > 1 for s in lines]) >= ENOUGH  # a table's cells are often single ones
-    full = [  # a paragraph's last line may be short, and where ends are ragged the next line's first word is long
-        a.right - edge >= filled * width
-        or (words and a.right + WORD_SPACE * height + sum(b.word_widths[:1]) > edge + width)
-        for a, b in pairwise(lines)
-        if b.left < edge + ALIGNED * height and b.y - a.y < PARAGRAPH * pitch
-    ]
-    return bool(sum(full) >= max(MOSTLY * len(full), ENOUGH * (len(lines) - 1)))
-
-
-def _is_prose(rows: list[Row], prose: Prose, known: Known) -> bool:
-    """Whether rows are one column of running text, or columns of it from the first row to the last or nearly so."""
-    text = prose, frozenset(s for row in rows for s in row)
-    if text not in known:
-        if len(known) >= MOST_PARTS:
+    def beside(self, left: list[Row], right: list[Row], prose: Prose) -> bool:
+        """Whether what stands left and right of a gutter is prose, and neither much shorter than the other."""
+        low, high = sorted((len(left), len(right)))
+        if low < BALANCE * high:
             return False
-        known[text] = _is_running_text(rows, *prose) or _columns(rows, known, prose, MOSTLY) is not None
-    return known[text]
+        gutter = min(row[0].left for row in right) - max(row[-1].right for row in left)
+        prose = max(prose, NEAR if gutter < GUTTER * right[0][0].height else FAR)
+        return self.is_prose(left, prose) and self.is_prose(right, prose)
+
+    def parts(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool) -> list[tuple[int, int]] | None:
+        """The parts of columns, each read to its end; none where rows are no columns, None where they are a table's."""
+        here = rows[place.start : place.end]
+        left, right = _split(here, place.x)
+        if min(len(left), len(right)) < LINES:
+            return []
+        short = not only_prose and not _is_crossed(here, place.x)
+        if short and in_tiers(here, left, right):
+            return tiers(here)
+        if has_rows(left, right, self.rules):
+            return None
+        if self.beside(left, right, prose) or (short and _is_bounded(rows, place) and are_stacks(left, right)):
+            return [(0, len(here))]
+        return []
+
+    def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
+        """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
+        tables: list[_Place] = []
+        for place in _places(rows, prose):
+            if place.end - place.start < share * len(rows):
+                break
+            if any(table.start <= place.start and place.end <= table.end for table in tables):
+                continue
+            parts = self.parts(rows, place, prose, share > 0)
+            if parts is None:
+                tables.append(place)
+            elif len(parts) == 1 and not share:
+                return _Columns(place, [(place.start, _end_of_longer(rows, place))])
+            elif parts:
+                return _Columns(place, [(place.start + a, place.start + b) for a, b in parts])
+        return None
+
+    def in_order(self, rows: list[Row]) -> list[Row]:
+        """As the function."""
+        columns = self.columns(rows) if len(rows) > 1 else None
+        if columns is None:
+            return rows
+        parts = [rows[: columns.parts[0][0]]]
+        for start, end in columns.parts:
+            parts += _split(rows[start:end], columns.place.x)
+        parts.append(rows[columns.parts[-1][1] :])
+        return [row for part in parts for row in self.in_order(part)]
 
 
 def _split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
@@ -123,16 +120,6 @@ def _split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
         [[s for s in row if s.left + s.right >= 2 * x] for row in rows],
     )
     return [row for row in sides[0] if row], [row for row in sides[1] if row]
-
-
-def _are_columns(left: list[Row], right: list[Row], prose: Prose, known: Known) -> bool:
-    """Whether what stands left and right of a gutter is prose, and neither much shorter than the other."""
-    low, high = sorted((len(left), len(right)))
-    if low < BALANCE * high:
-        return False
-    gutter = min(row[0].left for row in right) - max(row[-1].right for row in left)
-    prose = max(prose, NEAR if gutter < GUTTER * right[0][0].height else FAR)
-    return _is_prose(left, prose, known) and _is_prose(right, prose, known)
 
 
 def _starts(rows: list[Row]) -> list[float]:
@@ -180,23 +167,20 @@ def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
     both = [i for i, row in enumerate(rows) if all(_split([row], x))]
     last = both[-1] if both else len(rows)
     for i in range(last + 1, min(last + 3, len(rows) - LINES + 1)):
-        if _apart(rows[i - 1], rows[i], min(LOOSE)) and not _is_running_text(rows[i:], *prose):
+        if _apart(rows[i - 1], rows[i], min(LOOSE)) and not is_running_text(rows[i:], *prose):
             return rows[:i]
     return rows
 
 
-def _columns(rows: list[Row], known: Known, prose: Prose = NEAR, share: float = 0.0) -> tuple[int, int, float] | None:
-    """The most rows, at least this share of them, that stand in columns: first, one past the last, an x between two."""
-    best: tuple[int, int, float] | None = None
-    least = share * len(rows)
+def _places(rows: list[Row], prose: Prose) -> list[_Place]:
+    """Where columns may stand, the most rows first; of as many, the place whose gutter is further left."""
+    found: dict[_Place, None] = {}
     starts = _starts(rows)
     if not starts:
-        return None
+        return []
     breaks, reach = _breaks(rows), REACH * float(np.median([s.height for row in rows for s in row]))
     for x in starts:
         for start, end in _blocks(rows, breaks, reach, x):
-            if end - start < least:
-                continue
             end = start + len(_above_what_follows(rows[start:end], x, prose))
             left, right = _split(rows[start:end], x)
             if not left or not right:
@@ -204,19 +188,50 @@ def _columns(rows: list[Row], known: Known, prose: Prose = NEAR, share: float = 
             later = max(left[0][0], right[0][0], key=lambda s: s.y)
             both = next(i for i in range(start, end) if later in rows[i])
             for first in sorted({start, min(start + 1, both), both}):  # above the columns a heading may stand
-                if end - first < least:
-                    break
-                if _are_columns(*_split(rows[first:end], x), prose, known):
-                    best, least = (first, end, x), end - first + 1
-                    break
-    return best
+                if first > start or not _is_heading(rows, start):
+                    found[_Place(first, end, x)] = None
+    return sorted(found, key=lambda place: place.start - place.end)
 
 
-def in_order(rows: list[Row]) -> list[Row]:
-    """Rows of a page, from top to bottom, as they are read: columns of text from the left, in parts where need be."""
-    columns = _columns(rows, {}) if len(rows) > 1 else None
-    if columns is None:
-        return rows
-    start, end, x = columns
-    parts = rows[:start], *_split(rows[start:end], x), rows[end:]
-    return [row for part in parts for row in in_order(part)]
+def _is_heading(rows: list[Row], i: int) -> bool:
+    """Whether a row is one stretch of much larger type than the rows below it: it stands over all of them."""
+    below = [s.height for row in rows[i + 1 : i + 4] for s in row]
+    return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * float(np.median(below))
+
+
+def _is_crossed(rows: list[Row], x: float) -> bool:
+    """Whether a stretch lies across x, even by little."""
+    return any(s.left < x - CROSSED * s.height and s.right > x + CROSSED * s.height for row in rows for s in row)
+
+
+def _is_bounded(rows: list[Row], place: _Place) -> bool:
+    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column."""
+    start, end, x = place
+    y = [float(np.mean([s.y for s in row])) for row in rows[max(0, start - 1) : end + 1]]
+    steps = np.diff(y)
+    usual = float(np.median(steps))
+    crosses = [i for i in (start - 1, end) if 0 <= i < len(rows) and any(s.left < x < s.right for s in rows[i])]
+    return all(steps[0 if i < start else -1] > APART * usual for i in crosses)
+
+
+def _end_of_longer(rows: list[Row], place: _Place) -> int:
+    """One past the last row of the column that goes on where the other has ended, perhaps with more room."""
+    start, end, x = place
+    last, alone = rows[end - 1], [bool(side) for side in _split([rows[end - 1]], x)]
+    if all(alone) or _is_crossed([last], x):
+        return end
+    side = _split(rows[start:end], x)[alone.index(True)]
+    edge = float(np.median([row[0].left for row in side]))
+    for i in range(end, len(rows)):
+        goes_on = [bool(side) for side in _split([rows[i]], x)] == alone and not _is_crossed([rows[i]], x)
+        if not goes_on or abs(rows[i][0].left - edge) > last[0].height or _apart(rows[i - 1], rows[i], GOES_ON):
+            return i
+    return len(rows)
+
+
+def in_order(rows: list[Row], rules: list[Rule] | None = None) -> list[Row]:
+    """Rows of a page, from top to bottom, as they are read: columns from the left, in parts where need be.
+
+    rules: the horizontal rules drawn on the page.
+    """
+    return _Search(rules or []).in_order(rows)

@@ -8,8 +8,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nanochat.lines.columns import Placed
 from nanochat.lines.finder import Segment, weighted_median
+from nanochat.lines.placed import Placed
 
 # Heights and lengths in heights of the type.
 STEADY = 8.0  # a shorter segment's slope says little of the page's

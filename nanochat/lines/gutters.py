@@ -40,13 +40,13 @@ class Ink:
 
     def __init__(self, page: np.ndarray) -> None:
         """page: RGB uint8 (H, W, 3)."""
-        self._grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+        self.grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
         self._known: dict[Segment, _Profile] = {}
 
     def along(self, segment: Segment) -> _Profile:
         """As `_profile`."""
         if segment not in self._known:
-            self._known[segment] = _profile(self._grey, segment)
+            self._known[segment] = _profile(self.grey, segment)
         return self._known[segment]
 
 

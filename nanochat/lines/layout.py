@@ -6,10 +6,13 @@ import numpy as np
 from PIL import Image
 
 from nanochat.lines.boxes import Box, union
-from nanochat.lines.columns import Placed, Row, in_order
+from nanochat.lines.colons import has_label
+from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
+from nanochat.lines.placed import Placed, Row
+from nanochat.lines.rules import find_rules
 
 SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
 JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
@@ -68,12 +71,18 @@ def _whole(segments: list[Segment]) -> list[Segment]:
 
 def find_lines(page: Image.Image, finder: Finder | None = None) -> list[Line]:
     """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
-    segments = find_segments(page, finder)
+    return arrange(page, find_segments(page, finder))
+
+
+def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
+    """The lines that the segments of an RGB page make up, in reading order."""
     if not segments:
         return []
     placed, ink = place(segments), Ink(np.asarray(page))
     divided = divide(ink, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
     if divided != segments:
         placed = place(divided)
-    rows = _rows([replace(s, word_widths=its) for s, its in zip(placed, word_widths(ink, divided))])
-    return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows)]
+    words = word_widths(ink, divided)
+    rows = _rows([replace(s, word_widths=its, has_label=has_label(ink, s.segment)) for s, its in zip(placed, words)])
+    rules = find_rules(ink.grey, float(np.median([s.height for s in segments])))
+    return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows, rules)]

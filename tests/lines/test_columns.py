@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines import columns
-from nanochat.lines.columns import Placed
 from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import Ink, word_widths
 from nanochat.lines.layout import Line, find_lines
+from nanochat.lines.placed import Placed
 
 SIZE, PITCH = 20, 26
 
@@ -236,8 +236,8 @@ def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch:
                 segment = Segment(np.array([[left, y], [left + width, y]], float), 12.0)
                 row.append(Placed(segment, left, left + width, y))
         rows.append(row)
-    looked, look = [], columns._is_running_text
-    monkeypatch.setattr(columns, "_is_running_text", lambda *part: looked.append(1) or look(*part))
+    looked, look = [], columns.is_running_text
+    monkeypatch.setattr(columns, "is_running_text", lambda *part: looked.append(1) or look(*part))
     found = columns.in_order(rows)
     assert len(looked) < 2 * columns.MOST_PARTS, "without a bound three times as many, on larger pages hundreds"
     assert sorted(s.left for row in found for s in row) == sorted(s.left for row in rows for s in row)

@@ -1,0 +1,60 @@
+"""Colons at the ends of words, seen in the picture of a line: what stands before one is the label of what follows."""
+
+import cv2
+import numpy as np
+
+from nanochat.lines.finder import Segment
+from nanochat.lines.gutters import Ink, runs
+
+# In heights of the type.
+STEPS = 41  # places looked at from half a height above the middle of the small letters to half a height below it
+NARROWEST, WIDEST = 0.04, 0.22  # of a colon
+SPACE = 0.2  # after it at least
+TALLEST = 0.22  # of its two dots
+APART = 0.08  # between its dots at least
+HIGHEST, LOWEST = -0.33, 0.36  # above and below the middle of the small letters
+
+
+def has_label(ink: Ink, segment: Segment) -> bool:
+    """Whether a word of a segment ends in a colon."""
+    height = segment.height
+    if segment.length < 2 * height:
+        return False
+    x, _, _ = ink.along(segment)
+    dark = _dark(ink.grey, segment, x)
+    stretches = runs(dark.any(0))
+    ends = [a for a, _ in stretches[1:]] + [len(x) + int(height)]
+    return any(
+        first > 0
+        and NARROWEST * height <= last - first <= WIDEST * height
+        and end - last > SPACE * height
+        and _is_colon(dark[:, first:last])
+        for (first, last), end in zip(stretches, ends)
+    )
+
+
+def _dark(grey: np.ndarray, segment: Segment, x: np.ndarray) -> np.ndarray:
+    """(STEPS, W): whether ink is at each of the x, at heights from above to below the small letters."""
+    y = segment.y_at(x)[None] + np.linspace(-0.5, 0.5, STEPS)[:, None] * segment.height
+    left, top = max(0, int(x[0]) - 1), max(0, int(y.min()) - 1)
+    near = grey[top : max(top, int(y.max())) + 3, left : int(x[-1]) + 3]
+    across = np.tile(x - left, (STEPS, 1)).astype(np.float32)
+    strip = cv2.remap(near, across, (y - top).astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    contrast = np.abs(strip.astype(np.float32) - np.median(strip))
+    return contrast > 0.4 * np.percentile(contrast.max(0), 85)
+
+
+def _is_colon(dark: np.ndarray) -> bool:
+    """Whether ink, (STEPS, W), is two small dots one above the other within the height of small letters."""
+    dots = runs(dark.mean(1) > 0.34)
+    if len(dots) != 2:
+        return False
+    (top, upper), (lower, low) = dots
+    places = np.linspace(-0.5, 0.5, STEPS)
+    return bool(
+        max(upper - top, low - lower) <= TALLEST * STEPS
+        and lower - upper >= APART * STEPS
+        and places[top] > HIGHEST
+        and places[low - 1] < LOWEST
+        and places[lower] > 0
+    )

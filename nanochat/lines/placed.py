@@ -1,0 +1,34 @@
+"""A stretch of text where it would stand if its page were level and flat, and what stands at one height."""
+
+from dataclasses import dataclass
+
+from nanochat.lines.finder import Segment
+
+
+@dataclass(frozen=True, eq=False)
+class Placed:
+    """A segment on the level page, in px."""
+
+    segment: Segment
+    left: float
+    right: float
+    y: float
+    """of the middle of its small letters, halfway along"""
+    word_widths: tuple[float, ...] = ()
+    """from left to right"""
+    has_label: bool = False
+    """whether one of its words ends in a colon"""
+
+    @property
+    def height(self) -> float:
+        """Of its type."""
+        return self.segment.height
+
+    @property
+    def width(self) -> float:
+        """From its left to its right end."""
+        return self.right - self.left
+
+
+Row = list[Placed]
+"""what stands at one height, from left to right"""

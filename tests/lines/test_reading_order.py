@@ -1,0 +1,31 @@
+"""Pages drawn in a known order are read in it: sidebars, indexes, addresses, forms, and tables whose cells wrap."""
+
+import pytest
+
+from dev.ordered.kinds import draw_page
+from dev.ordered.press import Press
+from nanochat.evaluation.metrics import character_error_rate, normalise_text
+from nanochat.lines.layout import arrange
+
+PAGES = 5
+READ_ACROSS = {"wrapped table", "table", "list", "receipt"}
+
+
+def order_error(page: Press) -> float:
+    """Character error rate of a page whose true lines are put in order, so that only the order can be wrong."""
+    lines = arrange(page.picture, [line.segment() for line in page.written])
+    read = page.ordered([list(line.segments) for line in lines])
+    return character_error_rate(normalise_text(read), normalise_text(page.expected))
+
+
+@pytest.mark.parametrize("kind", ["cv", "index", "footnotes", "row above", "addresses", "form", "narrow gutter"])
+def test_columns_of_each_kind_are_read_in_turn(kind: str) -> None:
+    """A page that is read across its columns has an error of a tenth or more."""
+    errors = [order_error(draw_page(kind, seed)) for seed in range(PAGES)]
+    assert sum(error < 0.05 for error in errors) >= 0.75 * PAGES, errors
+
+
+@pytest.mark.parametrize("kind", sorted(READ_ACROSS))
+def test_rows_of_tables_lists_and_receipts_stay_whole(kind: str) -> None:
+    errors = [order_error(draw_page(kind, seed)) for seed in range(PAGES)]
+    assert sum(error == 0 for error in errors) >= PAGES - 1, errors
