@@ -22,7 +22,7 @@ def has_label(ink: Ink, segment: Segment) -> bool:
         return False
     x, _, _ = ink.along(segment)
     dark = _dark(ink.grey, segment, x)
-    stretches = runs(dark.any(0))
+    stretches = runs(np.asarray(dark.any(0)))
     ends = [a for a, _ in stretches[1:]] + [len(x) + int(height)]
     return any(
         first > 0

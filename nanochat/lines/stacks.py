@@ -19,6 +19,7 @@ OUT_OF_STEP = 0.25  # of the lines of the shorter side: not level with one of th
 BREAK = 1.22  # times the distance between lines: more is a break
 TIER = 1.25  # times the usual distance from row to row: more begins another tier
 SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
+LABELS = 0.25  # of the lines left of their values, those known to end in a colon: not each colon is seen in a scan
 MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
 OFF = 0.25  # how far at least lines stand that belong to no row of the other side
 TURNOVERS = 0.06  # of a list's lines, those that are indented
@@ -110,6 +111,12 @@ def _common_range(a: Stack, b: Stack) -> tuple[float, float]:
 def _are_fields(a: Stack, b: Stack) -> bool:
     """Whether most rows on both sides begin with a label that ends in a colon: each is complete by itself."""
     return all(np.mean([row[0].has_label for row in side.rows]) >= MOSTLY for side in (a, b))
+
+
+def _are_labels(a: Stack, b: Stack) -> bool:
+    """Whether the left lines are labels that end in a colon, of values on the right that have none."""
+    left, right = (float(np.mean([line.has_label for line in side.lines])) for side in (a, b))
+    return left >= LABELS and left * len(a.lines) >= LINES and right < left / 2
 
 
 def _are_labelled_above(a: Stack, b: Stack) -> bool:
@@ -242,6 +249,6 @@ def are_stacks(left: list[Row], right: list[Row]) -> bool:
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)
-    if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN:
+    if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN or _are_labels(a, b):
         return False
     return _are_turnovers(a, b) or _are_out_of_step(a, b)
