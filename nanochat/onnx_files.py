@@ -84,8 +84,6 @@ class Graph:
         options.inter_op_num_threads = 1
         options.log_severity_level = 4  # what fails is raised
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
-        # Attention's smallest weights are so small that processors take a hundred times as long to multiply them.
-        options.add_session_config_entry("session.set_denormal_as_zero", "1")
         return onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"]), threads
 
 

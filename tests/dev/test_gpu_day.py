@@ -67,7 +67,7 @@ def test_training_goes_on_from_the_newest_weights_and_fills_its_time(tmp_path: P
     trial, leg, *shards = run("train", tmp_path)
     for command in (trial, leg, *shards):
         check_command(["python", *command])
-    assert flag(leg, "gpt") == flag(leg, "deepencoder") == "models/nano"
+    assert flag(leg, "gpt") == flag(leg, "deepencoder") == "models/nano-pages"
     assert (
         420 / 0.25 <= int(flag(leg, "steps")) <= 440 / 0.25
     )  # 520 seconds less 60 and a margin, at the second step's pace

@@ -143,7 +143,7 @@ def test_one_bad_file_is_one_line_and_the_rest_go_on(tmp_path: Path) -> None:
 
 def test_a_pdf_without_pages_and_one_too_large_to_draw(tmp_path: Path) -> None:
     (page,) = read(write_long_pdf(tmp_path / "none.pdf", 0))
-    assert page.state == "failed" and "without a page" in page.why
+    assert page.state == "failed" and "without pages" in page.why
     (page,) = read(write_pdf(tmp_path / "huge.pdf", 1, (14_000, 14_000)), dpi=300)
     assert page.state == "failed" and "lower --dpi" in page.why
 

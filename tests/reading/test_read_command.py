@@ -94,7 +94,7 @@ def test_one_bad_page_among_good_ones_is_exit_code_1(read) -> None:
         (lambda path: bomb(path), ["over the limit of", "decompression bomb"]),
         (lambda path: path.write_bytes(b"%PDF-1.7\nnothing else"), ["broken"]),
         (lambda path: path.write_bytes(LOCKED.read_bytes()), ["encrypted: give its --password"]),
-        (lambda path: write_long_pdf(path, 0), ["without a page"]),
+        (lambda path: write_long_pdf(path, 0), ["without pages"]),
         (lambda path: path.touch(), ["an empty file"]),
         (lambda path: path.write_bytes(picture_bytes()[:200]), ["broken or truncated picture"]),
         (lambda path: None, ["no such file"]),
@@ -214,7 +214,7 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_several_inputs_are_no_one_pdf(read) -> None:
     Path("b.png").write_bytes(picture_bytes())
-    one_line(read(".", "--format=pdf"), "--format pdf of 2 inputs", "--out DIR")
+    one_line(read(".", "--format=pdf"), "--format pdf writes one file per input", "--out DIR")
     assert read(".", "--format=md")[0] == 0
 
 

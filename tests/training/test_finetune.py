@@ -53,7 +53,7 @@ def test_a_run_from_scans_to_a_model_that_reads(
     history = json.loads((out / "finetune.json").read_text())
     assert [found["step"] for found in history] == [0, 1, 2]
     said = capsys.readouterr().out
-    assert "3 of 3 pieces of lines" in said and "step 2/2 | characters wrong" in said
+    assert "3 of 3 pieces of lines" in said and "step 2/2 | character error rate" in said
     assert "broken.png: " in (out / "left_out.txt").read_text()
 
 

@@ -170,7 +170,7 @@ def test_drawn_documents_come_step_by_step_whatever_the_batch(tmp_path, monkeypa
     more = drawn_trainer(tmp_path, steps=6, batch_size=2, resume="auto")
     more.run()
     assert more.train_loader.position == more.step == 6
-    with pytest.raises(UserError, match="of a run with --synth"):
+    with pytest.raises(UserError, match="from a run with --synth"):
         tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=8, resume="auto").run()
 
 
