@@ -80,7 +80,9 @@ class _Search:
             return tiers(here)
         if has_rows(left, right, self.rules):
             return None
-        if self.beside(left, right, prose) or (short and _is_bounded(rows, place) and are_stacks(left, right)):
+        if self.beside(left, right, prose) or (
+            short and _is_bounded(rows, place) and are_stacks(left, right, self.rules)
+        ):
             return [(0, len(here))]
         return []
 

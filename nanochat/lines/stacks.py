@@ -188,13 +188,19 @@ def _are_turnovers(a: Stack, b: Stack) -> bool:
     return len(indents) >= LINES and bool(once_or_twice.mean() >= 0.85)
 
 
+def _ruled(a: Stack, b: Stack, rules: list[Rule]) -> list[float]:
+    """The heights of rules that go through both sides, between their lines."""
+    top, low = _common_range(a, b)
+    edges = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
+    return [rule.y for rule in rules if rule.left < edges[0] and rule.right > edges[1] and top < rule.y < low]
+
+
 def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
     """Whether rules, or breaks in both sides at one height, part the rows of a table whose cells have several lines."""
     a, b = Stack(left, True), Stack(right, False)
     top, low = _common_range(a, b)
     y = _union(a, b)
-    edges = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
-    ruled = [rule.y for rule in rules if rule.left < edges[0] and rule.right > edges[1] and top < rule.y < low]
+    ruled = _ruled(a, b, rules)
     if _are_cells(a, b, np.searchsorted(y, ruled), y, by_rules=True):
         return True
     tight = min(a.tight, b.tight)
@@ -244,11 +250,13 @@ def in_tiers(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
     return _are_fields(a, b) or _are_labelled_above(a, b) or _are_addresses(rows, left, right)
 
 
-def are_stacks(left: list[Row], right: list[Row]) -> bool:
-    """Whether both sides are stacks that are read to their ends."""
+def are_stacks(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
+    """Whether both sides are stacks that are read to their ends; rules through both are those of a table."""
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)
-    if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN or _are_labels(a, b):
+    if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN:
+        return False
+    if _are_labels(a, b) or _ruled(a, b, rules):
         return False
     return _are_turnovers(a, b) or _are_out_of_step(a, b)
