@@ -42,6 +42,7 @@ LARGE_TYPE = 48.0  # px in the look before: the height above which type is taken
 LARGER = 1.5  # times as high as small type is large type
 COVERED = 0.35  # share of large type that small lines may cover: they are bits of its letters; what more do is no type
 APART, SHORTEST = 0.2, 1.5  # share of small type that large lines may cover; its length in type heights at least
+WORDS, ALIKE = 4, 0.1  # words of one size: at least so many, whose heights differ by less, as a share
 WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
@@ -352,7 +353,13 @@ def _is_known(large: Segment, found: list[Segment]) -> bool:
     bits = [s for s in inside if s.height < large.height / 2]
     whole = sum(s.length for s in inside if s.height >= large.height / 2)
     within = any(_within(large.box, s.box) and s.length > large.length for s in found)
-    return within or whole >= WHOLE * large.length or _covered(large.box, bits) >= COVERED
+    return within or whole >= WHOLE * large.length or _covered(large.box, bits) >= COVERED or _is_text(bits)
+
+
+def _is_text(bits: list[Segment]) -> bool:
+    """Whether pieces are words in one size of type, such as the labels under the bars of a chart, not of letters."""
+    heights = [bit.height for bit in bits]
+    return len(bits) >= WORDS and float(np.std(heights)) < ALIKE * float(np.median(heights))
 
 
 def _covered(box: Box, segments: list[Segment]) -> float:

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from helpers.drawn_page import FONT, draw_page
+from helpers.shared_data import shared_data
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat import OCR
 from nanochat.lines.ground import level_page, level_strip
 from nanochat.reading.page import Page
-from tests.helpers.drawn_page import FONT, draw_page
-from tests.helpers.shared_data import shared_data
 
 GROUNDS = {
     "white on orange": ("#e8700f", "#ffffff", "4,184.27"),

@@ -1,11 +1,15 @@
 """Large type above small is found, and is one line; small type below it is found as before."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
+from helpers.drawn_page import FONT, sentence
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import find_segments
-from tests.helpers.drawn_page import FONT, sentence
+from nanochat.synth import LEVELS, draw_document
 
 
 def draw_poster(title: str, size: int, colour: str = "black") -> tuple[Image.Image, Box, list[Box]]:
@@ -62,3 +66,13 @@ def test_a_short_line_of_small_type_is_found_below_many_of_large_type() -> None:
     found = [segment.box for segment in find_segments(page)]
     assert any(share_within(tuple(map(round, box)), other) > 0.6 and other[3] - other[1] < 50 for other in found)
     assert len(found) == 4
+
+
+def test_the_bars_of_a_chart_take_no_labels_away() -> None:
+    level = replace(LEVELS["page"], kinds=("bars",), degrade=0.9)
+    for seed in (19, 23, 24, 29, 39):
+        drawn = draw_document(level, seed, "hard")
+        boxes = [segment.box for segment in find_segments(Image.fromarray(drawn.image).convert("RGB"))]
+        seen = [any(b[0] <= x <= b[2] and b[1] <= y <= b[3] for b in boxes) for x, y in drawn.centres]
+        largest = max((b[3] - b[1] for b in boxes), default=0)
+        assert np.mean(seen) > 0.7 and largest < drawn.image.shape[0] / 4, (seed, np.mean(seen), largest)

@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
+from helpers.drawn_page import FONT, draw_page, sentence
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.layout import find_lines
 from nanochat.reading.comb import close_combs
 from nanochat.reading.ocr import OCR
 from nanochat.reading.shown import Lined
-from tests.helpers.drawn_page import FONT, draw_page, sentence
 
 ROWS = {"Name": "MARGARET HOLLIS", "Account": "GB29NWBK60161331", "Date": "12111984"}
 

@@ -1,11 +1,11 @@
 """A form with one letter a box is not turned: single letters look alike whichever way they lie."""
 
+from helpers.drawn_page import FONT
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.layout import Line
 from nanochat.reading.orientation import find_turns
 from nanochat.reading.page import Page
-from tests.helpers.drawn_page import FONT
 
 ROWS = ("MARGARETHOLLIS", "12NOVEMBER1984", "GB29NWBK601613", "HARBOURSTREET7", "PORTELWYNNORTH")
 
