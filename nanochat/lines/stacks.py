@@ -108,11 +108,6 @@ def _common_range(a: Stack, b: Stack) -> tuple[float, float]:
     return max(a.y[0], b.y[0]) - half, min(a.y[-1], b.y[-1]) + half
 
 
-def _are_fields(a: Stack, b: Stack) -> bool:
-    """Whether most rows on both sides begin with a label that ends in a colon: each is complete by itself."""
-    return all(np.mean([row[0].has_label for row in side.rows]) >= MOSTLY for side in (a, b))
-
-
 def _are_labels(a: Stack, b: Stack) -> bool:
     """Whether the left lines are labels that end in a colon, of values on the right that have none."""
     left, right = (float(np.mean([line.has_label for line in side.lines])) for side in (a, b))
@@ -247,7 +242,7 @@ def in_tiers(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)
-    return _are_fields(a, b) or _are_labelled_above(a, b) or _are_addresses(rows, left, right)
+    return _are_labelled_above(a, b) or _are_addresses(rows, left, right)
 
 
 def are_stacks(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
