@@ -1,6 +1,6 @@
 """Whether short lines left and right of a gutter are two stacks, each read to its end, or cells in the rows of a table.
 
-Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index, fields of a
+Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index, labels above
 form, addresses) are told from it by how the two sides go together: the rows of a table begin at one height on both
 sides, and what parts them goes through both.
 """
@@ -20,7 +20,6 @@ BREAK = 1.22  # times the distance between lines: more is a break
 TIER = 1.25  # times the usual distance from row to row: more begins another tier
 SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
 LABELS = 0.25  # of the lines left of their values, those known to end in a colon: not each colon is seen in a scan
-MOSTLY = 0.7  # of lines that begin where their stack does, or have a label, or have two words
 OFF = 0.25  # how far at least lines stand that belong to no row of the other side
 TURNOVERS = 0.06  # of a list's lines, those that are indented
 RAGGED = 0.4  # how far at least the ends of lines differ that are no column of amounts
@@ -143,7 +142,7 @@ def tiers(rows: list[Row]) -> list[tuple[int, int]]:
 
 
 def _is_address(side: Stack) -> bool:
-    """Whether lines are a few, set close, that begin at one place, and most of them have several words."""
+    """Whether lines are a few, set close, that begin at one place, most with several words and few labels."""
     several = [len(s.word_widths) > 1 for s in side.lines]
     return bool(
         LINES <= len(side.lines) <= LONGEST
@@ -151,6 +150,7 @@ def _is_address(side: Stack) -> bool:
         and np.max(side.steps) < CLOSE * 1.3 * side.unit
         and side.tight < CLOSE * side.unit
         and np.mean(several) >= 0.5
+        and np.mean([s.has_label for s in side.lines]) < LABELS
         and sum(several[:3]) >= 2
         and side.width > NARROW
         and side.raggedness >= RAGGED
@@ -238,7 +238,7 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
 
 
 def in_tiers(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
-    """Whether both sides are stacks of fields or of addresses: read to the end of a tier."""
+    """Whether both sides are labels with their values below them, or addresses: read to the end of a tier."""
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)
