@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 
 from nanochat.lines.finder import Segment
-from nanochat.lines.gutters import Ink, runs
+from nanochat.lines.gutters import Ink, runs, strip_along
 
 # In heights of the type.
 STEPS = 41  # places looked at from half a height above the middle of the small letters to half a height below it
@@ -35,11 +35,7 @@ def has_label(ink: Ink, segment: Segment) -> bool:
 
 def _dark(grey: np.ndarray, segment: Segment, x: np.ndarray) -> np.ndarray:
     """(STEPS, W): whether ink is at each of the x, at heights from above to below the small letters."""
-    y = segment.y_at(x)[None] + np.linspace(-0.5, 0.5, STEPS)[:, None] * segment.height
-    left, top = max(0, int(x[0]) - 1), max(0, int(y.min()) - 1)
-    near = grey[top : max(top, int(y.max())) + 3, left : int(x[-1]) + 3]
-    across = np.tile(x - left, (STEPS, 1)).astype(np.float32)
-    strip = cv2.remap(near, across, (y - top).astype(np.float32), cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+    strip = strip_along(grey, segment, x, np.linspace(-0.5, 0.5, STEPS), cv2.BORDER_REPLICATE)
     contrast = np.abs(strip.astype(np.float32) - np.median(strip))
     return contrast > 0.4 * np.percentile(contrast.max(0), 85)
 

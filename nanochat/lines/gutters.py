@@ -50,17 +50,27 @@ class Ink:
         return self._known[segment]
 
 
+def strip_along(
+    grey: np.ndarray, segment: Segment, x: np.ndarray, heights: np.ndarray, border: int = cv2.BORDER_CONSTANT
+) -> np.ndarray:
+    """A page, uint8 (H, W), along a segment: uint8 (len(heights), len(x)).
+
+    x: px of the page. heights: from the middle of the small letters, in heights of the type. border: OpenCV's way to go
+    on beyond the edge of the page.
+    """
+    y = segment.y_at(x)[None] + heights[:, None] * segment.height
+    left, top = max(0, int(x[0]) - 1), max(0, int(y.min()) - 1)
+    near = grey[top : max(top, int(y.max())) + 3, left : int(x[-1]) + 3]  # remap takes no more than 32,766 px of a page
+    across = np.tile(x - left, (len(heights), 1)).astype(np.float32)
+    return cv2.remap(near, across, (y - top).astype(np.float32), cv2.INTER_LINEAR, borderMode=border)
+
+
 def _profile(grey: np.ndarray, segment: Segment) -> _Profile:
     """(x in px of the page from the left to the right end, whether no ink is there, whether ink from top to bottom)."""
     height = segment.height
     (x0, _), (x1, _) = segment.ends
     x = np.arange(np.ceil(x0), np.floor(x1) + 1)
-    y = segment.y_at(x)[None] + np.linspace(-0.42, 0.36, 12)[:, None] * height  # (12, W)
-    left, top = max(0, int(x[0]) - 1), max(0, int(y.min()) - 1)
-    near = grey[top : max(top, int(y.max())) + 3, left : int(x[-1]) + 3]  # remap takes no more than 32,766 px of a page
-    strip = cv2.remap(
-        near, np.tile(x - left, (12, 1)).astype(np.float32), (y - top).astype(np.float32), cv2.INTER_LINEAR
-    )
+    strip = strip_along(grey, segment, x, np.linspace(-0.42, 0.36, 12))
     strip = cv2.blur(strip, (max(1, round(height / 8)), 1))
     sides = np.percentile(strip, (10, 90), axis=0).astype(np.uint8)  # (2, W): one is ink, the other paper, and even
     even = sides[int(np.argmin(np.abs(np.diff(sides.astype(int))).sum(1)))]

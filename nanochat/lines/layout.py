@@ -6,7 +6,6 @@ import numpy as np
 from PIL import Image
 
 from nanochat.lines.boxes import Box, union
-from nanochat.lines.colons import has_label
 from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
@@ -83,6 +82,6 @@ def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
     if divided != segments:
         placed = place(divided)
     words = word_widths(ink, divided)
-    rows = _rows([replace(s, word_widths=its, has_label=has_label(ink, s.segment)) for s, its in zip(placed, words)])
+    rows = _rows([replace(s, word_widths=its, ink=ink) for s, its in zip(placed, words)])
     rules = find_rules(ink.grey, float(np.median([s.height for s in segments])))
     return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows, rules)]

@@ -1,8 +1,11 @@
 """A stretch of text where it would stand if its page were level and flat, and what stands at one height."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
+from nanochat.lines.colons import has_label
 from nanochat.lines.finder import Segment
+from nanochat.lines.gutters import Ink
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,8 +19,13 @@ class Placed:
     """of the middle of its small letters, halfway along"""
     word_widths: tuple[float, ...] = ()
     """from left to right"""
-    has_label: bool = False
-    """whether one of its words ends in a colon"""
+    ink: Ink | None = None
+    """of the page"""
+
+    @cached_property
+    def has_label(self) -> bool:
+        """Whether one of its words ends in a colon. Looked for only when asked: few pages need it."""
+        return self.ink is not None and has_label(self.ink, self.segment)
 
     @property
     def height(self) -> float:

@@ -1,8 +1,8 @@
 """Whether short lines left and right of a gutter are two stacks, each read to its end, or cells in the rows of a table.
 
 Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index, labels above
-form, addresses) are told from it by how the two sides go together: the rows of a table begin at one height on both
-sides, and what parts them goes through both.
+their values, addresses) are told from it by how the two sides go together: the rows of a table begin at one height on
+both sides, and what parts them goes through both.
 """
 
 import numpy as np

@@ -3,19 +3,10 @@
 import pytest
 
 from dev.ordered.kinds import draw_page
-from dev.ordered.press import Press
-from nanochat.evaluation.metrics import character_error_rate, normalise_text
-from nanochat.lines.layout import arrange
+from dev.reading_order import order_error
 
 PAGES = 5
 READ_ACROSS = {"wrapped table", "table", "list", "receipt"}
-
-
-def order_error(page: Press) -> float:
-    """Character error rate of a page whose true lines are put in order, so that only the order can be wrong."""
-    lines = arrange(page.picture, [line.segment() for line in page.written])
-    read = page.ordered([list(line.segments) for line in lines])
-    return character_error_rate(normalise_text(read), normalise_text(page.expected))
 
 
 @pytest.mark.parametrize("kind", ["cv", "index", "footnotes", "row above", "addresses", "narrow gutter"])
