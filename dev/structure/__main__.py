@@ -53,10 +53,9 @@ def main() -> None:
         scores, of_pages = Scores(), []
         for seed, page in pages.items():
             markdown = _markdown(page, ocr)
-            found = structure_of(markdown)
-            scores.add(page.structure, found)
             own = Scores()
-            own.add(page.structure, found)
+            own.add(page.structure, structure_of(markdown))
+            scores.include(own)
             of_pages.append((sum(own.teds) - len(own.teds) + own.headings.f1 + own.items.f1 - own.spurious, seed))
             if config.out is not None:
                 _save(config.out, f"{seed}-{name}", page, markdown)

@@ -122,6 +122,15 @@ class Scores:
             self.teds_structure.append(0.0 if j is None else teds(table, found.tables[j], with_text=False))
         self.spurious += len(found.tables) - len(tables)
 
+    def include(self, other: "Scores") -> None:
+        """Count the pages of another one as well."""
+        for name in ("headings", "levels", "items", "paragraphs"):
+            more: Counts = getattr(other, name)
+            getattr(self, name).add(more.truth, more.found, more.right)
+        self.teds += other.teds
+        self.teds_structure += other.teds_structure
+        self.spurious += other.spurious
+
     def row(self) -> list[str]:
         """For a table of results, in percent; the last is a count."""
         shares = [
