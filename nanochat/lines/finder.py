@@ -19,9 +19,10 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.files import models_folder
-from nanochat.image_process import paper_colour, to_array
+from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
+from nanochat.lines.sheet import Sheet, sheet_of
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
@@ -46,9 +47,6 @@ WORDS, ALIKE = 4, 0.1  # words of one size: at least so many, whose heights diff
 WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
 SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
 MOST_ENLARGED = 4.0
-BLANK = 16  # levels of grey by which neighbouring pixels of blank paper differ less
-BLOCK = 8  # px: side of the squares that are blank or not
-SPECK, STRIPE = 3, 2  # blocks: longest side of a speck, and width of a stripe along the edge of a scan
 AROUND = 64  # px of blank margins that are shown
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
@@ -156,53 +154,7 @@ class Segment:
         return text_box(np.stack([x, self.y_at(x)], 1), self.height)
 
 
-@dataclass(frozen=True, eq=False)
-class _Sheet:
-    """A picture that lines are looked for in."""
-
-    image: Image.Image
-    """RGB"""
-    paper: tuple[int, int, int]
-    """its colour, RGB"""
-    inked: Box
-    """the part, in px, that is looked at: what lies around it is blank"""
-    marked: Box
-    """the part without the specks and scan edges around it"""
-
-
-def _sheet(page: np.ndarray) -> _Sheet:
-    """A page, RGB uint8 (H, W, 3), ready to be looked at."""
-    return _Sheet(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
-
-
-def inked_boxes(page: np.ndarray) -> tuple[Box, Box]:
-    """Boxes in px of an RGB page, uint8 (H, W, 3): around all that is not blank, and around that but for dirt.
-
-    Dirt is a speck, or a narrow stripe along an edge of the page. A box is (0, 0, 0, 0) where there is nothing.
-    """
-    height, width = page.shape[:2]
-    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
-    differ = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) >= BLANK
-    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
-    blocks = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
-    blocks[:height, :width] = differ
-    blocks = blocks.reshape(rows, BLOCK, columns, BLOCK).max((1, 3))
-    _, _, stats, _ = cv2.connectedComponentsWithStats(blocks, connectivity=8)
-    x, y, w, h = stats[1:, :4].T
-    edge = ((w <= STRIPE) & ((x == 0) | (x + w == columns))) | ((h <= STRIPE) & ((y == 0) | (y + h == rows)))
-    marks = (np.maximum(w, h) > SPECK) & ~edge
-    found: list[Box] = []
-    for some in (np.ones(len(x), bool), marks):
-        if some.any():
-            left, top = int(x[some].min()) * BLOCK, int(y[some].min()) * BLOCK
-            right, bottom = int((x + w)[some].max()) * BLOCK, int((y + h)[some].max()) * BLOCK
-            found.append((left, top, min(width, right), min(height, bottom)))
-        else:
-            found.append((0, 0, 0, 0))
-    return found[0], found[1]
-
-
-def _shown_part(sheet: _Sheet, width: int, height: int) -> Box:
+def _shown_part(sheet: Sheet, width: int, height: int) -> Box:
     """Which part of a sheet shown at width x height pixels has anything to find: at whole strides, room around it."""
     left, top, right, bottom = sheet.inked
     across, down = width / sheet.image.width, height / sheet.image.height
@@ -213,7 +165,7 @@ def _shown_part(sheet: _Sheet, width: int, height: int) -> Box:
     )  # fmt: skip
 
 
-def _answers(sheet: _Sheet, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
+def _answers(sheet: Sheet, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
     """What the finder says of a sheet shown at `scale`, and where its first cell's corner lies, x and y in px as shown.
 
     The answers are (probability of a core, height of the type in px as shown), (h, w) each. Blank margins are left out,
@@ -257,7 +209,7 @@ def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[
     return found
 
 
-def _look(sheet: _Sheet, scale: float, finder: Finder) -> list[Segment]:
+def _look(sheet: Sheet, scale: float, finder: Finder) -> list[Segment]:
     """The segments in px of the picture, seen at one scale."""
     if sheet.inked[2] == 0:
         return []
@@ -287,7 +239,7 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     finder = finder or line_finder()
     pixels = np.asarray(image)
     level = level_page(pixels)
-    sheet = _sheet(level)
+    sheet = sheet_of(level)
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
@@ -307,7 +259,7 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
         found = _look_at_small_print(sheet.image, found, scale, finder)
     found = _look_at_large_type(sheet, found, scale, finder)
     # coloured letters as large as buttons may have been levelled as if they were some
-    return found if level is pixels else _look_at_large_type(_sheet(pixels), found, scale, finder)
+    return found if level is pixels else _look_at_large_type(sheet_of(pixels), found, scale, finder)
 
 
 def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
@@ -317,7 +269,7 @@ def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
     return apart and segment.length >= SHORTEST * segment.height and segment.height < _body(large) / 2
 
 
-def _look_at_large_type(sheet: _Sheet, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+def _look_at_large_type(sheet: Sheet, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
     """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
     before, smaller = scale, scale / SMALLER
     while min(sheet.image.size) * smaller >= LEAST_SHOWN:
@@ -392,7 +344,7 @@ def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: f
     while larger > 1.3 * scale:
         part = image.crop(region)
         larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        looked = [Segment(s.points + region[:2], s.height) for s in _look(_sheet(np.asarray(part)), larger, finder)]
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(sheet_of(np.asarray(part)), larger, finder)]
         found = [s for s in looked if s.height < 1.15 * least]
         wider = union([region, _around(found or some, 4 * least, image)])
         if wider == region:

@@ -7,7 +7,8 @@ import pytest
 from helpers.drawn_page import FONT, draw_page, sentence
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.lines.finder import Answers, find_segments, inked_boxes, line_finder
+from nanochat.lines.finder import Answers, find_segments, line_finder
+from nanochat.lines.sheet import inked_boxes
 
 
 def on_sheet(part: Image.Image, size: tuple[int, int], corner: tuple[int, int]) -> Image.Image:

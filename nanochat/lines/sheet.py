@@ -1,0 +1,60 @@
+"""A page that lines are looked for in, and which part of it is not blank: margins need not be looked at."""
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from nanochat.image_process import paper_colour
+from nanochat.lines.boxes import Box
+
+BLANK = 16  # levels of grey by which neighbouring pixels of blank paper differ less
+BLOCK = 8  # px: side of the squares that are blank or not
+SPECK, STRIPE = 3, 2  # blocks: longest side of a speck, and width of a stripe along the edge of a scan
+
+
+@dataclass(frozen=True, eq=False)
+class Sheet:
+    """A picture that lines are looked for in."""
+
+    image: Image.Image
+    """RGB"""
+    paper: tuple[int, int, int]
+    """its colour, RGB"""
+    inked: Box
+    """the part, in px, that is looked at: what lies around it is blank"""
+    marked: Box
+    """the part without the specks and scan edges around it"""
+
+
+def sheet_of(page: np.ndarray) -> Sheet:
+    """A page, RGB uint8 (H, W, 3), ready to be looked at."""
+    return Sheet(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
+
+
+def inked_boxes(page: np.ndarray) -> tuple[Box, Box]:
+    """Boxes in px of an RGB page, uint8 (H, W, 3): around all that is not blank, and around that but for dirt.
+
+    Dirt is a speck, or a narrow stripe along an edge of the page. A box is (0, 0, 0, 0) where there is nothing.
+    """
+    height, width = page.shape[:2]
+    grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)
+    differ = cv2.morphologyEx(grey, cv2.MORPH_GRADIENT, np.ones((3, 3), np.uint8)) >= BLANK
+    rows, columns = -(-height // BLOCK), -(-width // BLOCK)
+    blocks = np.zeros((rows * BLOCK, columns * BLOCK), np.uint8)
+    blocks[:height, :width] = differ
+    blocks = blocks.reshape(rows, BLOCK, columns, BLOCK).max((1, 3))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(blocks, connectivity=8)
+    x, y, w, h = stats[1:, :4].T
+    edge = ((w <= STRIPE) & ((x == 0) | (x + w == columns))) | ((h <= STRIPE) & ((y == 0) | (y + h == rows)))
+    marks = (np.maximum(w, h) > SPECK) & ~edge
+    found: list[Box] = []
+    for some in (np.ones(len(x), bool), marks):
+        if some.any():
+            left, top = int(x[some].min()) * BLOCK, int(y[some].min()) * BLOCK
+            right, bottom = int((x + w)[some].max()) * BLOCK, int((y + h)[some].max()) * BLOCK
+            found.append((left, top, min(width, right), min(height, bottom)))
+        else:
+            found.append((0, 0, 0, 0))
+    return found[0], found[1]
