@@ -77,9 +77,8 @@ def train_stage(
 def read_back(checkpoint: Path, data_dir: Path) -> tuple[list[Reading], Summary]:
     """Read every training document with a checkpoint."""
     ocr, task = OCR(checkpoint), FolderOfPairs(str(data_dir), "train")
-    readings = list(
-        read_documents(ocr.engine, ocr.tokenizer, task, [s["id"] for s in task.samples], ocr.view, ocr.precision)
-    )
+    ids = [s["id"] for s in task.samples]
+    readings = list(read_documents(ocr.engine, ocr.tokenizer, task, ids, ocr.vision.mode(), ocr.precision))
     return readings, summarise(readings)
 
 

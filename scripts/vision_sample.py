@@ -74,7 +74,7 @@ def main() -> None:
     ocr = OCR(config.checkpoint, config.device)
     longest = max(len(ocr.tokenizer.encode(sample["answer"])) for sample in task.samples[: config.limit])
     readings = read_documents(
-        ocr.engine, ocr.tokenizer, task, ids, ocr.view, ocr.precision, config.batch_size,
+        ocr.engine, ocr.tokenizer, task, ids, ocr.vision.mode(), ocr.precision, config.batch_size,
         config.max_tokens or 2 * longest + 50,
         on_batch=lambda first, last: print(f"reading {first} to {last} of {len(ids)}", file=sys.stderr, flush=True),
     )  # fmt: skip

@@ -39,7 +39,7 @@ def test_filled_pages_fill_the_sequence(size, seq_len):
     trainer = filled_trainer(config, Stage(1, lambda step, steps: 1.0, 1e-3), CPU)
     for inputs, targets, media in islice(iter(trainer.train_loader), 2):
         assert inputs.shape == (2, seq_len) and media.view_sizes == [(size, size)] * 2
-        assert (targets != -1).sum() == 2 * (FilledPages(size, seq_len).n_chars + 1)
+        assert (targets != -1).sum() == 2 * (FilledPages(trainer.model.config.vision, seq_len).n_chars + 1)
 
 
 def test_decoding_agrees_with_the_naive_way_and_with_transformers():

@@ -18,8 +18,8 @@ from helpers.tiny_run import Texts, documents, losses, tiny_trainer, write_docum
 
 from nanochat.checkpoint import read_meta
 from nanochat.errors import UserError
-from nanochat.image_process import view_function
 from nanochat.machine import Precision, Utilisation, matmul_rate
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.prompts import PROMPTS, names_of
@@ -156,7 +156,7 @@ def drawn_trainer(folder: Path, **settings) -> Trainer:
     plan = Curriculum((Lesson("s1", 0.0),), 4 * 64 * 64, dense_steps=2, dense_levels=("w",), last_from=4,
                       last_levels=("line128",))  # fmt: skip
     loader = create_multimodal_loader(
-        SynthDocuments(), tokenizer, config.batch_size, config.seq_len, view_function("native", 128), plan=plan
+        SynthDocuments(), tokenizer, config.batch_size, config.seq_len, get_mode("native", 128), plan=plan
     )
     stage = Stage(1, decay_to_zero(0, 0.5), lr=1e-3, dense_steps=2, dense_weights={"patches": 1.0, "cells": 1.0})
     return Trainer(config, stage, model, tokenizer, loader, lambda: loader, torch.device("cpu"))
