@@ -106,6 +106,12 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return plain + list(arguments[end:])
 
 
+def program_name() -> str:
+    """The running program as it is typed: `nano-ocr`, or `python -m scripts.export`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else Path(sys.argv[0]).name
+
+
 def parse_args(config_class: type[T], description: str | None = None) -> T:
     """Fill the dataclass `config_class`, or one of a union of them, from the command line.
 
@@ -118,7 +124,7 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
     framed = io.StringIO()
     try:
         with redirect_stderr(framed):
-            return tyro.cli(config_class, description=description, args=arguments)
+            return tyro.cli(config_class, prog=program_name(), description=description, args=arguments)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
@@ -153,7 +159,7 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
     said = unframed(text)
     if not said.startswith("Unrecognized"):
         return said
-    program, subcommands = Path(sys.argv[0]).name, _subcommands(config_class)
+    program, subcommands = program_name(), _subcommands(config_class)
     first = arguments[0] if arguments else ""
     if subcommands and first not in subcommands and not first.startswith("-"):
         near = difflib.get_close_matches(first, subcommands, 1)

@@ -1,4 +1,4 @@
-"""Stage 1, vision tokens: SAM, CLIP, projector and GPT all train; the encoder is kept as a DeepEncoder file.
+"""Stage 1, vision tokens: train SAM, CLIP, projector and GPT together; the encoder is saved as a DeepEncoder file.
 
 python -m scripts.vis_tok_train --steps=300 --batch_size=2                       # d20, on the documents of data/
 python -m scripts.vis_tok_train --model=nano --steps=300 --batch_size=2          # the small size, on a CPU
@@ -50,7 +50,7 @@ class Config(TrainConfig):
 
 
 def data(config: Config):
-    """What is read: (training task, validation task, their batch plans where the order matters)."""
+    """The data: (training task, validation task, their batch plans where the order matters)."""
     if not config.synth:
         train = TaskMixture([FolderOfPairs(config.data_dir, "train")], seed=config.seed)
         return train, FolderOfPairs(config.data_dir, "val"), None, None

@@ -42,24 +42,24 @@ OWN = "own"  # first part of the key of a line of the user's scans; for syntheti
 
 @dataclass
 class FinetuneConfig:
-    """Teach a model to read one's own scans, from pictures with transcripts beside them."""
+    """Settings of fine-tuning on your own scans and their transcripts."""
 
     folder: str
-    """folder of pictures, each with a .txt or .xml (PAGE-XML, ALTO) of the same name beside it"""
+    """folder of images, each with a .txt or .xml file (PAGE-XML, ALTO) of the same name beside it"""
     out: str = "my-model"
     """folder that the model is written to"""
     checkpoint: str = "nano"
-    """the model to start from"""
+    """model to start from"""
     steps: int = 300
-    """optimizer steps"""
+    """number of optimizer steps"""
     batch_size: int = 32
-    """lines a step, half of them drawn"""
+    """lines per step, half of them synthetic"""
     lr: float = 2e-4
     """peak learning rate"""
     eval_every: int = 50
     """compare with the held-out scans every so many steps"""
     seed: int = 42
-    """of the scans that are held out and of the order of training"""
+    """random seed of the held-out scans and the training order"""
     device: str = "cpu"
     """cuda, mps or cpu"""
 

@@ -69,8 +69,7 @@ class TrainConfig:
     optimizer: OptimizerName = "adamw"
     """adamw, adamw8bit (bitsandbytes, a quarter of the state), or muon for matrices and adamw for the rest"""
     prefix_noise: float = 0.0
-    """share of the answer's input tokens that are replaced in training, targets unchanged; 0.1 to 0.2 helps with
-    long texts"""
+    """share of the answer's input tokens that are replaced by others in training; 0.1 to 0.2 helps with long texts"""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay"""
     grad_clip: float = 1.0
@@ -88,8 +87,9 @@ class TrainConfig:
     device: str = ""
     """cuda, mps or cpu; by default the best available"""
     precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "default"
-    """precision of matrix products; auto: the fastest that a one-second measurement finds accurate; default: auto on
-    CUDA, else float32"""
+    """precision of matrix products;
+    auto: the fastest that a one-second measurement finds accurate;
+    default: auto on CUDA, else float32"""
     recompute: Recompute = "none"
     """blocks to recompute in the backward pass, to save memory: none, sam (SAM's global blocks) or all"""
     shard: bool = False

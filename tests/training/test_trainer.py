@@ -54,7 +54,7 @@ def test_it_learns_and_what_it_learns_is_in_the_pictures(tmp_path):
     found = losses(trainer)
     assert found[0] == pytest.approx(math.log(323), abs=0.1)  # a fresh model knows nothing
     assert trainer.last is not None and trainer.last.loss < 0.1
-    assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats a token
+    assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats per token
     assert trainer.last.similarity is not None and trainer.last.similarity < 0.99
 
 
