@@ -18,8 +18,10 @@ from nanochat.pretrained import load_deepencoder
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
 from nanochat.synth.lessons import LESSONS
 from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.training.config import TrainConfig
+from nanochat.training.schedules import cosine
 from nanochat.training.setup import make_loaders, start
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, cosine
+from nanochat.training.trainer import Stage, Trainer
 
 PIXELS = 4 * 256 * 256  # of a batch
 NOTES = (Lesson("note", 0.0),)

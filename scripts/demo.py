@@ -21,7 +21,8 @@ from nanochat.evaluation.losses import Reading, Summary, format_share, read_docu
 from nanochat.evaluation.report import Curve, write_report
 from nanochat.reading.ocr import OCR
 from nanochat.tasks.folder_pairs import FolderOfPairs
-from nanochat.training.trainer import TrainConfig, Trainer
+from nanochat.training.config import TrainConfig
+from nanochat.training.trainer import Trainer
 from scripts import vis_mid_train, vis_tok_train
 
 STEPS = {1: 120, 2: 120}

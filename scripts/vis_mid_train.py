@@ -19,9 +19,11 @@ from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.smoltalk import SmolTalk
 from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.training.config import TrainConfig, step_to_resume
 from nanochat.training.sam_cache import keep_features
+from nanochat.training.schedules import decay_to_zero, step_decay
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay, step_to_resume
+from nanochat.training.trainer import OnStep, Stage, Trainer
 
 LR = {"d20": 3e-5, "nano": 1e-3, "nano-pages": 1e-3}
 TEXT_SHARE = 0.1  # of the batches with --synth: the decoder copies text, without an image

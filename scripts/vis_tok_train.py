@@ -15,8 +15,10 @@ from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.training.config import TrainConfig, step_to_resume
+from nanochat.training.schedules import cosine, decay_to_zero
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_to_resume
+from nanochat.training.trainer import OnStep, Stage, Trainer
 
 LR = {"d20": 5e-5, "nano": 1e-3, "nano-pages": 1e-3}
 

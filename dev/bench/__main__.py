@@ -31,10 +31,11 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.finevision import FineVision
 from nanochat.tasks.smoltalk import SmolTalk
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import GB, StepShape, predict
 from nanochat.training.optim import OptimizerName
 from nanochat.training.recompute import Recompute
-from nanochat.training.trainer import Stage, TrainConfig, Trainer
+from nanochat.training.trainer import Stage, Trainer
 
 # (batch size, tokens of a sequence, side of a page) where the flags do not say: what the stages train with.
 SHAPES = {

@@ -22,9 +22,10 @@ from nanochat.multimodal_dataloader import Batch, create_multimodal_loader, to_d
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.config import TrainConfig
 from nanochat.training.flops import step_flops
 from nanochat.training.setup import Setup
-from nanochat.training.trainer import Stage, TrainConfig, Trainer
+from nanochat.training.trainer import Stage, Trainer
 
 FRAME = 6  # tokens of a conversation that are neither picture nor answer: bos, starts and ends, a line end
 

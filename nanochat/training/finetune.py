@@ -31,7 +31,9 @@ from nanochat.synth import STRIPS
 from nanochat.tasks.eval_set import reading
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, decay_to_zero
+from nanochat.training.config import TrainConfig
+from nanochat.training.schedules import decay_to_zero
+from nanochat.training.trainer import Stage, Trainer
 from nanochat.training.transcripts import Labelled, Scan, align, find_scans
 
 HELD_OUT = 0.2  # share of the scans that are never trained on

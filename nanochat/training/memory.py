@@ -26,10 +26,10 @@ from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError
 from nanochat.gpt import token_losses
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+from nanochat.training.config import TrainConfig
 from nanochat.training.learner import Objective
 from nanochat.training.optim import OptimizerName, build_optimizers
 from nanochat.training.recompute import Recompute, recompute_blocks
-from nanochat.training.trainer import TrainConfig
 
 GB = 1e9
 BLOCK = {

@@ -15,8 +15,8 @@ from nanochat.pretrained import check_knows_english
 from nanochat.synth.curriculum import LevelSet
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import GB, fitting_batch
-from nanochat.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)

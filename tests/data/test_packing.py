@@ -14,7 +14,7 @@ from nanochat.multimodal_dataloader import MAX_PADDING, Batch, Prepared, Sample,
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import TrainConfig
+from nanochat.training.config import TrainConfig
 
 TOKENIZER = RustBPETokenizer.characters()
 

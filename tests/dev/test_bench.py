@@ -14,7 +14,8 @@ from dev.bench.parity import measure_parity
 from dev.bench.train import FilledPages, filled_trainer, gradient_error, wake
 from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.training.trainer import Stage, TrainConfig
+from nanochat.training.config import TrainConfig
+from nanochat.training.trainer import Stage
 
 CPU = torch.device("cpu")
 

@@ -14,7 +14,9 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, decay_to_zero
+from nanochat.training.config import TrainConfig
+from nanochat.training.schedules import decay_to_zero
+from nanochat.training.trainer import Stage, Trainer
 
 WORDS = ("red", "blue", "green", "pink", "gold", "grey", "black", "white", "brown", "teal")
 

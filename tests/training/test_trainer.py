@@ -29,17 +29,11 @@ from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import StepShape, predict
 from nanochat.training.saving import newest_step
-from nanochat.training.trainer import (
-    Stage,
-    TrainConfig,
-    Trainer,
-    cosine,
-    decay_to_zero,
-    step_decay,
-    taught_modes,
-)  # fmt: skip
+from nanochat.training.schedules import cosine, decay_to_zero, step_decay
+from nanochat.training.trainer import Stage, Trainer, taught_modes
 from nanochat.training.validate import validate
 
 
