@@ -1,13 +1,13 @@
-"""What reading costs here, and how far its own checks can be trusted.
+"""Measure the cost of reading on this machine, and how reliable its own checks are.
 
 python -m dev.bench_reading modes --model=d20           # tokens and seconds of each mode, random weights
-python -m dev.bench_reading speed --files scans/*.png   # pages a minute with 1 and 2 workers, and what bounds it
-python -m dev.bench_reading audit --folder=scans        # the ink audit, on drawn pages and on your own
-python -m dev.bench_reading places                      # lines of whole views, and their true boxes
-python -m dev.bench_reading guard                       # what noticing loops adds to writing
-python -m dev.bench_reading memory --pages=3000         # one long PDF
+python -m dev.bench_reading speed --files scans/*.png   # pages per minute with 1 and 2 workers, and what limits it
+python -m dev.bench_reading audit --folder=scans        # the ink audit, on synthetic pages and on your own
+python -m dev.bench_reading places                      # boxes of lines in whole views, against the true ones
+python -m dev.bench_reading guard                       # what loop detection adds to decoding
+python -m dev.bench_reading memory --pages=3000         # memory while reading one long PDF
 
-Tables for people, then all figures as JSON on the last line.
+Prints tables, then all figures as JSON on the last line.
 """
 
 import json
@@ -34,24 +34,24 @@ PLACE_LEVELS = ("C", "D", "E", "note")
 
 @dataclass
 class Config:
-    """Measure one thing."""
+    """Measure one aspect of reading."""
 
     what: Positional[Literal["modes", "speed", "audit", "places", "guard", "memory"]]
     """what to measure"""
     model: str = "d20"
-    """size whose modes are measured: nano or d20"""
+    """for modes: model size, nano or d20"""
     checkpoint: str = "nano"
-    """model that reads: step_N.pt, an exported folder, or nano"""
+    """model to read with: step_N.pt, an exported folder, or nano"""
     mode: str = ""
-    """how it is shown pages; by default what it was trained for"""
+    """how pages are shown to the model; by default the mode that it was trained for"""
     files: tuple[str, ...] = ("data/images",)
-    """what is read for its speed: the first page of each, --pages of them"""
+    """for speed: files to read, the first page of each"""
     folder: str = ""
-    """pictures with their texts, for the audit: val.json, or a .txt beside each picture"""
+    """for audit: folder of images with their texts: val.json, or a .txt beside each image"""
     pages: int = 40
-    """pages that are read, drawn or asked about"""
+    """number of pages"""
     device: str = ""
-    """cuda, mps or cpu; by default the best there is"""
+    """cuda, mps or cpu; by default the best available"""
 
 
 def show_modes(config: Config, console: Console) -> Any:

@@ -1,10 +1,10 @@
-"""How the server holds up: a server of its own is started, and asked as its clients would.
+"""Measure the server under load: start one, and send requests as its clients would.
 
-python -m dev.bench_serving streams     # 1, 4 and 16 clients: the gain over one, the wait for the first text
-python -m dev.bench_serving memory      # after 500 requests and after 5,000
-python -m dev.bench_serving malformed   # 10,000 requests that make no sense
+python -m dev.bench_serving streams     # 1, 4 and 16 clients: throughput, and time to the first text
+python -m dev.bench_serving memory      # memory after 500 and 5,000 requests
+python -m dev.bench_serving malformed   # 10,000 malformed requests
 
-A table for people, then all figures as JSON on the last line.
+Prints a table, then all figures as JSON on the last line.
 """
 
 import json
@@ -23,16 +23,16 @@ from nanochat.errors import UserError
 
 @dataclass
 class Config:
-    """Measure one thing."""
+    """Measure one aspect of the server."""
 
     what: Positional[Literal["streams", "memory", "malformed"]]
     """what to measure"""
     checkpoint: str = "nano"
-    """model that reads: step_N.pt, an exported folder, or nano"""
+    """model to read with: step_N.pt, an exported folder, or nano"""
     files: tuple[str, ...] = tuple(f"data/images/receipt_00{i}.png" for i in range(3))
-    """pictures that the streams read, in turn"""
+    """images that the streams read, in turn"""
     requests: int = 0
-    """how many; by default 48 for streams, 5,000 for memory, 10,000 that are malformed"""
+    """number of requests; by default 48 for streams, 5,000 for memory, 10,000 for malformed"""
 
 
 def show_streams(config: Config, server: serving.Server, console: Console) -> Any:

@@ -1,10 +1,10 @@
-"""How often words are right, by the probability that the model gives their line: the map that reports show it through.
+"""Fit the map from the probability of a line to the share of its words that are right, which reports show.
 
 python -m dev.calibrate --pages=60
 
-Draws pages as training does, from seeds that neither training nor any measurement uses, half of them heavily worn,
-reads them, fits a monotone map on one half, and prints the expected calibration error on the other, before and after.
-Writes `nanochat/reading/confidence.json`.
+Draws pages as training does, half of them heavily degraded, from seeds that neither training nor any measurement uses.
+Reads them, fits a monotone map on one half, and prints the expected calibration error on the other half, before and
+after. Writes `nanochat/reading/confidence.json`.
 """
 
 import json
@@ -32,9 +32,9 @@ class Config:
     """Fit the map of probabilities that reports show."""
 
     pages: int = 60
-    """drawn pages to read, half notes and half pages; at least eight"""
+    """number of synthetic pages to read, half notes and half pages; at least 8"""
     checkpoint: str = "nano"
-    """the model that reads them"""
+    """model to read with"""
 
 
 Words = np.ndarray  # (N, 2): the mean probability of a word's line; 1 if the word is right, else 0

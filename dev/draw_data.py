@@ -1,4 +1,7 @@
-"""Draw the ten documents of `data/` again: python -m dev.draw_data [--out=data]"""
+"""Draw the ten documents of data/ again.
+
+python -m dev.draw_data --out=data
+"""
 
 from dataclasses import dataclass
 
@@ -9,7 +12,7 @@ from nanochat.command import entry_point, parse_args
 @dataclass
 class Config:
     out: str = "data"
-    """Folder that receives images/*.png, overfit_dataset.json, train.json and val.json, replacing those in it."""
+    """folder for images/*.png, overfit_dataset.json, train.json and val.json; existing files are replaced"""
 
 
 @entry_point

@@ -1,6 +1,6 @@
-"""What runs/gpu_day.sh needs around its slices: what to take along, weights in pieces, tables out of the results.
+"""Helpers of runs/gpu_day.sh: pack for a machine without a network, split weights, turn results into tables.
 
-python -m dev.gpu_day pack      # fonts, words, English and packages into out/gpu_pack/pack.tar.xz
+python -m dev.gpu_day pack      # fonts, words, sentences and packages into out/gpu_pack/pack.tar.xz
 python -m dev.gpu_day shards --checkpoint=out/gpu_day/leg1/step_100.pt
 python -m dev.gpu_day collect   # tables into docs/, weights into models/
 """
@@ -32,7 +32,7 @@ from nanochat.synth.fonts import ASCII, EXTRAS, PACKED_FACES, find_fonts
 from nanochat.synth.languages import LOCALES
 from nanochat.tokenizer import CHARACTERS, RustBPETokenizer
 
-# Packages that training wants and that a machine made for torch may not have; versions are uv.lock's.
+# Packages that training needs and that a machine set up for torch may lack; versions from uv.lock.
 PACKAGES = ("tyro", "docstring-parser", "typeguard", "faker", "tzdata", "rustbpe", "rapidfuzz", "pypdfium2")
 PACK_LIMIT = 20 * 2**20  # bytes; with the repository and its weights, from which training goes on, 60 MiB
 SHARD = 15 * 2**20  # bytes of weights in one file
@@ -40,22 +40,22 @@ SHARD = 15 * 2**20  # bytes of weights in one file
 
 @dataclass
 class Config:
-    """Pack for a machine without a network; keep weights in small files; turn results into documents."""
+    """Pack for a machine without a network, split weights into small files, or turn results into tables."""
 
     what: Positional[Literal["pack", "shards", "collect"]]
-    """which of the three"""
+    """pack; shards: split weights; collect: tables and weights from the results"""
     pack: str = "out/gpu_pack"
-    """folder to take along"""
+    """folder that is packed"""
     results: str = "out/gpu_day/results"
-    """flat folder of results"""
+    """folder of results"""
     checkpoint: str = ""
-    """step_N.pt of the checkpoint that is kept in shards"""
+    """for shards: step_N.pt to split"""
     python: str = "3.12"
-    """version of Python on that machine"""
+    """for pack: version of Python on that machine"""
     page: str = "docs/gpu_day.md"
-    """page of tables to write"""
+    """for collect: Markdown file to write the tables to"""
     models: str = "models/gpu_day"
-    """folder to write weights to"""
+    """for collect: folder to write the weights to"""
 
 
 def pack_fonts(folder: Path) -> None:

@@ -1,18 +1,27 @@
-"""Write the font of searchable PDFs: one glyph, a whole em wide and high, for every character.
+"""Write the font of searchable PDFs: one glyph, an em wide and an em high, for every character.
 
 python -m dev.invisible_font
 
-The text of a searchable PDF is never drawn; what a viewer needs of its font is how wide and how high each character is.
+The text of a searchable PDF is never drawn. A viewer only needs the width and height of each character.
 """
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from fontTools.fontBuilder import FontBuilder
 from fontTools.pens.ttGlyphPen import TTGlyphPen
 
+from nanochat.command import entry_point, parse_args
+from nanochat.files import atomic_path
 from nanochat.reading.searchable_pdf import DESCENT, FONT
 
 EM = 1000
+
+
+@dataclass
+class Config:
+    out: Path = FONT
+    """font file to write; by default the one that the package uses"""
 
 
 def build(path: Path) -> None:
@@ -37,6 +46,13 @@ def build(path: Path) -> None:
     font.save(path)
 
 
+@entry_point
+def main() -> None:
+    config = parse_args(Config, description=__doc__)
+    with atomic_path(config.out) as temporary:
+        build(temporary)
+    print(f"Wrote {config.out}")
+
+
 if __name__ == "__main__":
-    build(FONT)
-    print(FONT)
+    main()

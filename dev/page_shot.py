@@ -1,4 +1,4 @@
-"""Take the picture of the server's page that the documents show: the sample, read by a model, one line pointed at.
+"""Take the screenshot of the web page for the documentation: the sample, read by a model, with one line highlighted.
 
 uv run python -m dev.page_shot --checkpoint=models/nano --out=docs/images/page.webp
 """
@@ -22,18 +22,18 @@ WIDTH, HEIGHT = 1280, 960
 @dataclass
 class ShotConfig:
     checkpoint: str = "nano"
-    """the model that reads, as in nano-ocr serve"""
+    """model to read with, as in nano-ocr serve"""
     out: Path = Path("docs/images/page.webp")
-    """where the picture goes"""
+    """WebP file to write"""
 
 
 def find_chromium() -> str | None:
-    """The browser that is installed here, by any of its names."""
+    """Path of the installed Chromium or Chrome, or None."""
     return shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
 
 def shoot(address: str, chromium: str) -> Image.Image:
-    """The page after it has read its sample, with the pointer on a line in the middle."""
+    """A screenshot of the page after it has read its sample, with the pointer on a line in the middle."""
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
         page = browser.new_page(viewport={"width": WIDTH, "height": HEIGHT})
@@ -51,11 +51,11 @@ def shoot(address: str, chromium: str) -> Image.Image:
 
 @entry_point
 def main() -> None:
-    """Take the picture of the server's page that the documents show."""
+    """Take the screenshot of the web page for the documentation."""
     config = parse_args(ShotConfig, description=main.__doc__)
     chromium = find_chromium()
     if chromium is None:
-        raise UserError("no Chromium here: apt-get install chromium")
+        raise UserError("Chromium is not installed: apt-get install chromium")
     with serving(config.checkpoint) as server, atomic_path(config.out) as temporary:
         shoot(server.address, chromium).save(temporary, "WEBP", quality=92, method=6)
     print(f"Wrote {config.out}")

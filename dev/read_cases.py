@@ -1,8 +1,8 @@
-"""How a folder of cases is read: the character error of each file, and of all.
+"""Read a folder of test cases and print the character error rate of each file, and of all.
 
 python -m dev.read_cases --folder=CASES
 
-CASES has a folder for each case: input files (pictures or PDFs) and their text in reading order, `NAME.expected.txt`
+CASES has a folder for each case: input files (images or PDFs) and their text in reading order, `NAME.expected.txt`
 for the file of that name, else `expected.txt` for all files of the folder. The pages of a file are joined.
 """
 
@@ -27,7 +27,7 @@ class Config:
     folder: str = "cases"
     """folder with one folder for each case"""
     model: str = "nano"
-    """the model that reads them"""
+    """model to read with"""
 
 
 def find_cases(folder: Path) -> Iterator[tuple[Path, str]]:

@@ -1,39 +1,52 @@
-"""Measure reading order alone: drawn pages of each kind, read in the order found by one who makes no mistake.
+"""Measure the reading order alone, on synthetic pages of each kind whose words are read without a mistake.
 
-    python -m dev.reading_order --n=60 --seed=1
-    python -m dev.reading_order --n=20 --seed=1 --detector
+python -m dev.reading_order --n=60 --seed=1
+python -m dev.reading_order --n=20 --seed=1 --detector
 
-Without `--detector` the true lines are put in order, so that only the order can be wrong; with it, those that the line
-detector finds. Prints the character error rate of each kind.
+Prints the character error rate of each kind. By default the true lines are put in order, so that only the order can be
+wrong; with --detector, the lines that the line detector finds.
 """
 
-from argparse import ArgumentParser
+from dataclasses import dataclass
 
 from dev.ordered.kinds import KINDS, draw_page
 from dev.ordered.press import Press
+from nanochat.command import entry_point, parse_args
+from nanochat.errors import UserError
 from nanochat.evaluation.metrics import character_error_rate, normalise_text
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import arrange
 
 
+@dataclass
+class Config:
+    n: int = 60
+    """number of pages of each kind"""
+    seed: int = 1
+    """random seed of the pages"""
+    kinds: tuple[str, ...] = tuple(KINDS)
+    """kinds of pages"""
+    detector: bool = False
+    """find the lines with the line detector"""
+
+
 def order_error(page: Press, detector: bool = False) -> float:
-    """Character error rate of a page whose lines, true ones or found by the detector, are read in the order found."""
+    """Character error rate of a page whose lines are read in the order found; `detector`: its lines are found too."""
     segments = find_segments(page.picture) if detector else [line.segment() for line in page.written]
     read = page.ordered([list(line.segments) for line in arrange(page.picture, segments)])
     return character_error_rate(normalise_text(read), normalise_text(page.expected))
 
 
+@entry_point
 def main() -> None:
     """Print a row for each kind."""
-    parser = ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--n", type=int, default=60, help="pages of each kind")
-    parser.add_argument("--seed", type=int, default=1, help="another one draws other pages")
-    parser.add_argument("--kinds", nargs="*", default=list(KINDS), choices=list(KINDS))
-    parser.add_argument("--detector", action="store_true", help="find the lines in the picture")
-    given = parser.parse_args()
-    for kind in given.kinds:
-        errors = [order_error(draw_page(kind, 1000 * given.seed + i), given.detector) for i in range(given.n)]
-        wrong = " ".join(f"{1000 * given.seed + i}:{e:.2f}" for i, e in enumerate(errors) if e > 0.02)
+    config = parse_args(Config, description=__doc__)
+    unknown = [kind for kind in config.kinds if kind not in KINDS]
+    if unknown:
+        raise UserError(f"no kind called {unknown[0]!r}: choose from {', '.join(KINDS)}")
+    for kind in config.kinds:
+        errors = [order_error(draw_page(kind, 1000 * config.seed + i), config.detector) for i in range(config.n)]
+        wrong = " ".join(f"{1000 * config.seed + i}:{e:.2f}" for i, e in enumerate(errors) if e > 0.02)
         print(f"{kind:14} {sum(errors) / len(errors):7.2%}  {wrong}", flush=True)
 
 

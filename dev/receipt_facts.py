@@ -24,9 +24,9 @@ class Config:
     """Count the receipts whose company, date and total were read exactly."""
 
     results: str = "out/eval/folder/results.json"
-    """what scripts.vision_eval wrote"""
+    """results.json, as scripts.vision_eval writes it"""
     fields: str = "SROIE/boxes_and_fields.json"
-    """the values of each receipt, by its id"""
+    """JSON file with the values of each receipt, by its id"""
 
 
 def occurrences(value: str, text: str) -> int:

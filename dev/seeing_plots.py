@@ -1,8 +1,8 @@
-"""Plot whether a model learns to look: loss with the right and with wrong pictures, image gain, likeness of features.
+"""Plot whether a model learns to look: loss with the right and with wrong images, image gain, feature similarity.
 
 python -m dev.seeing_plots --logs blind=out/blind/log recipe=out/nano/log --out=docs/images/seeing.svg
 
-A log is what training prints (`... | tee LOG`); each is a curve under its name.
+A log is the output of a training run (`... | tee LOG`); each becomes a curve with its name.
 """
 
 import re
@@ -28,12 +28,12 @@ VALIDATION = re.compile(
 
 @dataclass
 class Config:
-    """Draw the validations of training runs."""
+    """Plot the validations of training runs."""
 
     logs: tuple[str, ...]
-    """NAME=FILE of each run: what its training printed"""
+    """NAME=FILE of each run: the output of its training"""
     out: Path = Path("out/seeing.svg")
-    """SVG to write"""
+    """SVG file to write"""
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ def read_log(path: str | Path) -> list[Point]:
         figures = {k: None if v is None else float(v) for k, v in found.groupdict().items() if k != "step"}
         points[int(found["step"])] = Point(int(found["step"]), **figures)  # type: ignore[arg-type]
     if not points:
-        raise UserError(f"{path} holds no validation: is it what a training run printed?")
+        raise UserError(f"{path} contains no validation: is it the output of a training run?")
     return [points[step] for step in sorted(points)]
 
 
@@ -85,15 +85,15 @@ def plot(runs: Mapping[str, Sequence[Point]]) -> Figure:
         curve(losses, "wrong_loss", f"{name}, wrong picture", ":")
         curve(gains, "gain", name)
         curve(similarities, "similarity", name)
-        curve(similarities, "centred", f"{name}, mean taken away", ":")
+        curve(similarities, "centred", f"{name}, mean subtracted", ":")
         curve(spreads, "directions", name)
     for axes, limit in ((gains, MIN_GAIN), (similarities, MAX_SIMILARITY), (spreads, MIN_DIRECTIONS)):
         axes.axhline(limit, color="grey", linewidth=0.8)
     ends = [points[-1].step for points in runs.values()]
     for axes, title, unit in (
-        (losses, "Loss", "nats a token"),
-        (gains, "Image gain", "nats a token"),
-        (similarities, "Similarity of different pages' features", "mean cosine"),
+        (losses, "Loss", "nats per token"),
+        (gains, "Image gain", "nats per token"),
+        (similarities, "Feature similarity of different pages", "mean cosine"),
         (spreads, "Directions in which they differ", "participation ratio"),
     ):
         axes.set(title=title, xlabel="step", ylabel=unit)

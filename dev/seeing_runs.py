@@ -1,10 +1,10 @@
-"""The known failure on purpose: three short runs of nano on drawn pages, and the plot of what each comes to see.
+"""Reproduce the known failure: three short runs of nano on synthetic pages, and a plot of what each learns to see.
 
-python -m dev.seeing_runs --out=out/seeing      # about ten minutes of two CPU cores
+python -m dev.seeing_runs --out=out/seeing      # about ten minutes on two CPU cores
 
-`blind`: everything at once from nothing, AdamW, notes of up to 160 characters. `forgetting`: the same, but from an
-encoder that names characters already. `recipe`: from that encoder as stage 1 goes on, Muon, dense labels, the easiest
-level first. All see the same number of pixels in a step. docs/seeing.md tells what comes out.
+`blind`: everything at once from scratch, with AdamW, on notes of up to 160 characters. `forgetting`: the same, but
+starting from an encoder that already recognises characters. `recipe`: from that encoder as in stage 1, with Muon, dense
+labels and the easiest level first. All see the same number of pixels per step. docs/seeing.md describes the results.
 """
 
 from contextlib import redirect_stdout
@@ -18,8 +18,10 @@ from nanochat.pretrained import load_deepencoder
 from nanochat.synth.curriculum import Curriculum, Lesson, LevelSet
 from nanochat.synth.lessons import LESSONS
 from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.training.config import TrainConfig
+from nanochat.training.schedules import cosine
 from nanochat.training.setup import make_loaders, start
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, cosine
+from nanochat.training.trainer import Stage, Trainer
 
 PIXELS = 4 * 256 * 256  # of a batch
 NOTES = (Lesson("note", 0.0),)
@@ -28,18 +30,18 @@ RUNS = ("blind", "forgetting", "recipe")
 
 @dataclass
 class Config:
-    """Train each of the three for a few steps, and plot their validations."""
+    """Train each of the three runs for a few steps, and plot their validations."""
 
     out: Path = Path("out/seeing")
     """folder for blind.log, forgetting.log, recipe.log and seeing.svg"""
     steps: int = 160
-    """of each run"""
+    """number of steps of each run"""
     deepencoder: str = "models/nano/deepencoder.safetensors"
-    """nano's encoder after its dense leg, for the second and the third"""
+    """nano's encoder after training on dense labels, for `forgetting` and `recipe`"""
 
 
 def run(name: str, config: Config) -> None:
-    """One of the three, its lines to standard output."""
+    """Train one of the three runs. Its log goes to standard output."""
     recipe = name == "recipe"
     settings = TrainConfig(
         model="nano", optimizer="muon" if recipe else "adamw", lr=1e-3, steps=config.steps, eval_every=10, save_every=0,

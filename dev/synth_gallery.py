@@ -1,4 +1,4 @@
-"""Write a contact sheet of synthetic documents, one PNG for each level, to be looked at.
+"""Write contact sheets of synthetic documents, one PNG for each level.
 
 python -m dev.synth_gallery --out=out/gallery
 python -m dev.synth_gallery --level=note --split=unseen --boxes
@@ -21,15 +21,15 @@ class Config:
     out: Path = Path("out/gallery")
     """folder that the sheets are written to, as LEVEL_SPLIT.png"""
     level: str = "all"
-    """one level's name, or all"""
+    """name of a level, or all"""
     split: str = "train"
     """train, val, unseen, hard, latin or central"""
     seed: int = 0
     """seed of the first document; the others follow it"""
     width: int = 1536
-    """width of a sheet, px"""
+    """width of a sheet in pixels"""
     height: int = 1024
-    """height of a sheet, px"""
+    """height of a sheet in pixels"""
     boxes: bool = False
     """draw the boxes of lines (blue), words (green) and glyphs (red)"""
 
@@ -69,9 +69,9 @@ def sheet(level: Level, config: Config) -> Image.Image:
 def main() -> None:
     config = parse_args(Config, __doc__)
     if config.split not in SPLITS:
-        raise UserError(f"--split={config.split} is none of {', '.join(SPLITS)}")
+        raise UserError(f"--split={config.split} must be one of {', '.join(SPLITS)}")
     if config.level not in ("all", *LEVELS):
-        raise UserError(f"--level={config.level} is none of all, {', '.join(LEVELS)}")
+        raise UserError(f"--level={config.level} must be one of all, {', '.join(LEVELS)}")
     for level in LEVELS.values() if config.level == "all" else [LEVELS[config.level]]:
         path = config.out / f"{level.name}_{config.split}.png"
         with atomic_path(path) as temporary:

@@ -51,8 +51,10 @@ class Read(ReadOptions, ModelOptions):
     files: tyro.conf.Positional[tuple[str, ...]]
     """images, PDFs, folders, patterns such as 'scans/*.png', data: URLs, or - for standard input"""
     format: Format = "txt"
-    """txt, md, json, html (images beside their text), hocr, or pdf (images with invisible text, searchable); md uses
-    the task markdown if the model was trained on it and no --task is given"""
+    """txt, md, json, hocr, html (images beside their text),
+    or pdf (searchable: images with invisible text);
+    md uses the task markdown if the model was trained on it
+    and no --task is given"""
     out: Path | None = None
     """folder for one file per input, and ledger.jsonl; by default, everything goes to standard output"""
     overlay: bool = False
@@ -85,7 +87,7 @@ class Serve(ModelOptions):
     device: str = ""
     """cuda, mps or cpu; by default the best available"""
     backend: BackendName = "auto"
-    """as in `read`"""
+    """torch; onnx: ONNX Runtime on the CPU; auto: torch on a GPU, else onnx if the model has ONNX graphs"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,7 +106,7 @@ class Score(CheckpointOption):
     file: tyro.conf.Positional[str]
     """a born-digital PDF"""
     modes: tuple[ReadingMode, ...] = ()
-    """modes to compare, as in `read`; by default the mode that the model was trained for"""
+    """modes to compare; by default only the mode that the model was trained for"""
     dpi: int = 150
     """resolution at which pages are rendered, in dots per inch"""
     degrade: float = 0.0

@@ -11,7 +11,7 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from contextlib import redirect_stderr
-from dataclasses import is_dataclass
+from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_type_hints
@@ -106,6 +106,14 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return plain + list(arguments[end:])
 
 
+def program_name() -> str:
+    """The running program as it is typed: `nano-ocr`, or `python -m scripts.export`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    if spec is not None and spec.origin == sys.argv[0]:  # as python -m has it
+        return f"python -m {spec.name.removesuffix('.__main__')}"
+    return Path(sys.argv[0]).name
+
+
 def parse_args(config_class: type[T], description: str | None = None) -> T:
     """Fill the dataclass `config_class`, or one of a union of them, from the command line.
 
@@ -118,7 +126,7 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
     framed = io.StringIO()
     try:
         with redirect_stderr(framed):
-            return tyro.cli(config_class, description=description, args=arguments)
+            return tyro.cli(config_class, prog=program_name(), description=description, args=arguments)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
@@ -142,19 +150,39 @@ def _flags(config_class: Any) -> set[str]:
     """The flags of a dataclass, of those within it, and of each of a union of them, with `_`."""
     if not (isinstance(config_class, type) and is_dataclass(config_class)):
         return {flag for part in get_args(config_class) for flag in _flags(part)}
-    found: set[str] = set()
+    found = {"--help"}
+    marked = get_type_hints(config_class, include_extras=True)
     for name, kind in get_type_hints(config_class).items():
-        found |= _flags(kind) if isinstance(kind, type) and is_dataclass(kind) else {f"--{name}"}
+        if isinstance(kind, type) and is_dataclass(kind):
+            found |= _flags(kind)
+        elif tyro.conf.Positional not in getattr(marked[name], "__metadata__", ()):
+            found.add(f"--{name}")
     return found
+
+
+def _required_places(config_class: Any) -> list[str]:
+    """The names in capitals of a dataclass's positional arguments that have no default."""
+    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+        return []
+    marked = get_type_hints(config_class, include_extras=True)
+    required = [field.name for field in fields(config_class) if field.default is field.default_factory is MISSING]
+    return [name.upper() for name in required if tyro.conf.Positional in getattr(marked[name], "__metadata__", ())]
 
 
 def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
     """One line for what tyro framed; of an unknown flag or subcommand only its name and the nearest that there is."""
     said = unframed(text)
+    program, subcommands = program_name(), _subcommands(config_class)
+    first = arguments[0] if arguments else ""
+    shown = f"{program} {first}" if first in subcommands else program
+    if said.startswith("Missing from") and "Unrecognized" not in said:
+        missing = re.findall(r"^│ {5}(\S+)", text.partition("For full helptext")[0], re.MULTILINE)
+        places = iter(_required_places(subcommands.get(first, config_class)))
+        named = [next(places, "an argument") if name == "STR" else name for name in missing]
+        if named:
+            return f"{' and '.join(named)} must be given; see {shown} --help"
     if not said.startswith("Unrecognized"):
         return said
-    program, subcommands = Path(sys.argv[0]).name, _subcommands(config_class)
-    first = arguments[0] if arguments else ""
     if subcommands and first not in subcommands and not first.startswith("-"):
         near = difflib.get_close_matches(first, subcommands, 1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(subcommands)}"
@@ -168,7 +196,6 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
         return said
     near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
     hint = f"did you mean {near[0]}? " if near else ""
-    shown = f"{program} {first}" if first in subcommands else program
     return f"no option called {unknown}: {hint}see {shown} --help"
 
 

@@ -8,8 +8,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -17,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from nanochat.errors import UserError
-from nanochat.modes import TOKEN_SIZE, ImageLayout, Mode, get_mode, square_tokens
+from nanochat.modes import ImageLayout, Mode, square_tokens
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -99,7 +97,6 @@ def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
 
 
 PictureSource = str | Path | bytes | Image.Image | np.ndarray
-ViewFunction = Callable[[Image.Image], ImageViews]
 
 
 NOTE = "note"  # under this name an opened picture's `info` says what was done with it, or left undone
@@ -342,30 +339,6 @@ def show(image: Image.Image, mode: Mode) -> ImageViews:
             view = canvas
     scale = size[0] / image.width, size[1] / image.height
     return ImageViews(layout, to_array(view), tiles, scale, corner)
-
-
-def native_view(image: Image.Image, max_side: int = 1024, token_size: tuple[int, int] = TOKEN_SIZE) -> ImageViews:
-    """One view that keeps the picture's shape, scaled down until no side is longer than `max_side`, never enlarged."""
-    return show(image, Mode("native", "native", max_side, token_size=token_size))
-
-
-def view_mode(
-    kind: str, size: int, page: int = 1024, max_tokens: int | None = None, token_size: tuple[int, int] = TOKEN_SIZE
-) -> Mode:
-    """How a model sees a page: `square` pads it to size x size, `native` keeps its shape with no side over `size`.
-
-    Any other `kind` is a mode's name, at the sizes that fit a model made for pages of `page` pixels. `token_size`:
-    height and width in pixels that one of its vision tokens shows. Raises UserError as `get_mode` does.
-    """
-    if kind == "square":
-        return Mode("square", "pad", size, token_size=token_size)
-    mode = get_mode(kind, page, max_tokens, token_size)
-    return replace(mode, side=size) if kind == "native" else mode
-
-
-def view_function(kind: str, size: int, page: int = 1024, token_size: tuple[int, int] = TOKEN_SIZE) -> ViewFunction:
-    """`show` in a model's `view_mode`."""
-    return partial(show, mode=view_mode(kind, size, page, token_size=token_size))
 
 
 def expand_image_tokens(ids: list[int], image_token_id: int, n: int | list[int]) -> list[int]:

@@ -4,6 +4,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from nanochat.errors import UserError
+from nanochat.modes import ImageLayout, Mode, get_mode
 
 
 @dataclass
@@ -91,6 +92,18 @@ class VisionConfig:
         """Height and width in pixels of the part of a view that one vision token shows: (64, 64) by default."""
         down, across = self.sam.last_stride
         return 2 * self.sam.patch_size * down, 2 * self.sam.patch_size * across
+
+    def mode(self, name: str = "", max_tokens: int | None = None) -> Mode:
+        """How this model sees an image: in the mode called `name`, by default in its own view.
+
+        `max_tokens`: most vision tokens of one image in mode native. Raises UserError as `get_mode` does.
+        """
+        name = name or self.view
+        return get_mode(name, self.page, max_tokens, image_size=self.image_size, token_size=self.token_size)
+
+    def layout(self, height: int, width: int) -> ImageLayout:
+        """The tokens of one view of this size in pixels. Raises UserError unless both are multiples of 64."""
+        return ImageLayout((height, width), token_size=self.token_size)
 
 
 @dataclass

@@ -193,18 +193,26 @@ MODES = tuple(_PUBLIC)
 
 
 def get_mode(
-    name: str, page: int = PUBLIC_PAGE, max_tokens: int | None = None, token_size: tuple[int, int] = TOKEN_SIZE
+    name: str,
+    page: int = PUBLIC_PAGE,
+    max_tokens: int | None = None,
+    *,
+    image_size: int | None = None,
+    token_size: tuple[int, int] = TOKEN_SIZE,
 ) -> Mode:
-    """The mode called `name` for a model with pages of `page` pixels (`VisionConfig.page`: 1024 for d20, 512 for nano).
+    """The mode called `name`: one of MODES, or `square`, which pads an image to image_size x image_size pixels.
 
-    `token_size`: height and width in pixels that one of its vision tokens shows (`VisionConfig.token_size`).
+    For a given model, use `VisionConfig.mode`, which fills in the other arguments. `page`: side in pixels of the pages
+    that the model was made for; the public sizes are scaled to it. `max_tokens`: most vision tokens of one image in
+    mode native. `image_size`: side of the views of `square`, longest side of those of `native`; by default `page`.
+    `token_size`: height and width in pixels that one vision token shows.
 
     Raises UserError for an unknown name, for a `max_tokens` that is too small for any image, and in modes other than
     native for any `max_tokens`.
     """
-    if name not in _PUBLIC:
+    if name != "square" and name not in _PUBLIC:
         raise UserError(f"no mode called {name!r}: choose one of {', '.join(MODES)}")
-    fit, side, tile = _PUBLIC[name]
+    fit, side, tile = _PUBLIC.get(name, ("pad", PUBLIC_PAGE, 0))
     if max_tokens is not None and fit != "native":
         raise UserError(f"--max_vision_tokens is for mode native; {name} always takes the same views")
     least = ImageLayout((SIDE_STEP, SIDE_STEP), token_size=token_size).n_tokens
@@ -214,4 +222,5 @@ def get_mode(
     def own(public: int) -> int:
         return max(SIDE_STEP, round(public * page / PUBLIC_PAGE / SIDE_STEP) * SIDE_STEP)
 
-    return Mode(name, fit, own(side), own(tile) if tile else 0, max_tokens, token_size)
+    own_size = image_size if image_size and name in ("square", "native") else own(side)
+    return Mode(name, fit, own_size, own(tile) if tile else 0, max_tokens, token_size)

@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, Dataset
 
 from nanochat.deepencoder.dense import dense_labels
 from nanochat.errors import UserError
-from nanochat.image_process import ImageViews, ViewFunction, expand_image_tokens
-from nanochat.modes import ImageLayout
+from nanochat.image_process import ImageViews, expand_image_tokens, show
+from nanochat.modes import ImageLayout, Mode
 from nanochat.plans import BatchPlan, OrderedBatches, ShuffledBatches
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -117,10 +117,8 @@ def with_noise(ids: list[int], mask: list[int], share: float, random: np.random.
 class Prepared(Dataset):
     """A task whose items are tokens and views: what worker processes compute."""
 
-    def __init__(
-        self, task, tokenizer: RustBPETokenizer, view: ViewFunction, seq_len: int, prefix_noise: float = 0.0
-    ) -> None:
-        self.task, self.tokenizer, self.view, self.seq_len = task, tokenizer, view, seq_len
+    def __init__(self, task, tokenizer: RustBPETokenizer, mode: Mode, seq_len: int, prefix_noise: float = 0.0) -> None:
+        self.task, self.tokenizer, self.mode, self.seq_len = task, tokenizer, mode, seq_len
         self.prefix_noise = prefix_noise
         self.image_token_id = tokenizer.encode_special("<|image|>")
 
@@ -138,7 +136,7 @@ class Prepared(Dataset):
 
     def _prepare(self, item: dict) -> Sample:
         ids, mask = self.tokenizer.render_conversation(item)
-        images = [self.view(image) for image in item["images"]]
+        images = [show(image, self.mode) for image in item["images"]]
         counts = [image.layout.n_tokens for image in images]
         # the mask grows with the ids: mark supervision by position, then repeat what the ids repeat
         repeats = iter(counts)
@@ -257,7 +255,7 @@ def create_multimodal_loader(
     tokenizer: RustBPETokenizer,
     batch_size: int,
     seq_len: int,
-    view: ViewFunction,
+    mode: Mode,
     *,
     shuffle: bool = True,
     plan: BatchPlan | None = None,
@@ -271,14 +269,13 @@ def create_multimodal_loader(
 ) -> MultimodalLoader:
     """Batches of `task`'s conversations, vision, text or mixed: endless and shuffled anew each epoch, or once in order.
 
-    `batch_size`: samples a rank and batch; `seq_len`: tokens, pictures included; `view`: how a picture becomes views;
-    `plan`: which samples make which batch, where neither order fits; `pack`: as in `collate`;
-    `prefix_noise`: as in `TrainConfig`. Raises UserError when the
-    task is empty.
+    `batch_size`: samples per rank and batch; `seq_len`: tokens, pictures included; `mode`: how pictures are shown;
+    `plan`: which samples make which batch, where neither order fits; `pack`: as in `collate`; `prefix_noise`: as in
+    `TrainConfig`. Raises UserError when the task is empty.
     """
     if len(task) == 0:
         raise UserError("the dataset is empty")
     if plan is None:
         plan = ShuffledBatches(len(task), batch_size, seed) if shuffle else OrderedBatches(len(task), batch_size)
-    data = Prepared(task, tokenizer, view, seq_len, prefix_noise)
+    data = Prepared(task, tokenizer, mode, seq_len, prefix_noise)
     return MultimodalLoader(data, plan, rank, world_size, num_workers, pin_memory, pack)

@@ -95,9 +95,7 @@ class NanoDeepseekOCR(nn.Module):
         together, whichever images they belong to.
         """
         if isinstance(pixel_values, Tensor):
-            layout = ImageLayout(
-                (pixel_values.size(-2), pixel_values.size(-1)), token_size=self.config.vision.token_size
-            )
+            layout = self.config.vision.layout(pixel_values.size(-2), pixel_values.size(-1))
             return [self._lay_out(layout, view, None) for view in self.encode_views(pixel_values)]
         groups: dict[tuple, list[tuple[tuple[int, str], Tensor]]] = defaultdict(list)  # (H, W) -> whose, (k, 3, H, W)
         for i, image in enumerate(pixel_values):

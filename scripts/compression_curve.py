@@ -22,7 +22,7 @@ from nanochat.reading.ocr import OCR
 
 @dataclass
 class Config:
-    """Read drawn pages of growing density in one view each, and report precision against compression."""
+    """Read synthetic pages of increasing density in one view each, and report accuracy against compression."""
 
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
@@ -35,7 +35,7 @@ class Config:
     budgets: tuple[int, ...] = (256, 384, 512)
     """sides of the view in pixels, multiples of 64; each page is read at all of them"""
     kinds: tuple[str, ...] = KINDS
-    """english, shuffled, pseudo, codes"""
+    """kinds of text: english, shuffled, pseudo, codes"""
     worst: int = 6
     """number of the worst pages to save as images"""
     out: str = "out/compression"

@@ -21,7 +21,8 @@ from nanochat.evaluation.losses import Reading, Summary, format_share, read_docu
 from nanochat.evaluation.report import Curve, write_report
 from nanochat.reading.ocr import OCR
 from nanochat.tasks.folder_pairs import FolderOfPairs
-from nanochat.training.trainer import TrainConfig, Trainer
+from nanochat.training.config import TrainConfig
+from nanochat.training.trainer import Trainer
 from scripts import vis_mid_train, vis_tok_train
 
 STEPS = {1: 120, 2: 120}
@@ -77,9 +78,8 @@ def train_stage(
 def read_back(checkpoint: Path, data_dir: Path) -> tuple[list[Reading], Summary]:
     """Read every training document with a checkpoint."""
     ocr, task = OCR(checkpoint), FolderOfPairs(str(data_dir), "train")
-    readings = list(
-        read_documents(ocr.engine, ocr.tokenizer, task, [s["id"] for s in task.samples], ocr.view, ocr.precision)
-    )
+    ids = [s["id"] for s in task.samples]
+    readings = list(read_documents(ocr.engine, ocr.tokenizer, task, ids, ocr.vision.mode(), ocr.precision))
     return readings, summarise(readings)
 
 

@@ -1,8 +1,8 @@
-"""Train the line finder on drawn documents without end, and write its weights.
+"""Train the line detector on synthetic documents, and write its weights.
 
 python -m scripts.line_train                # 5,600 steps: about an hour of one CPU core
-python -m scripts.line_train --resume=auto  # the rest of a run that was stopped
-python -m scripts.line_train --weights=models/lines/model.safetensors --lr=1e-3 --steps=1600  # some more
+python -m scripts.line_train --resume=auto  # continue an interrupted run
+python -m scripts.line_train --weights=models/lines/model.safetensors --lr=1e-3 --steps=1600  # train it further
 
 The loss is binary cross-entropy and one minus the Dice overlap for the cores of lines, plus the mean error of the
 logarithm of their heights.

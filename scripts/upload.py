@@ -71,8 +71,7 @@ class UploadConfig:
     repo: str
     """repository on the hub, owner/name; created if it does not exist"""
     file: Path
-    """checkpoints/step_N.pt, uploaded with its meta_N.json and tokenizer, or checkpoints/deepencoder_N.pt, or the
-    folder that scripts.export wrote"""
+    """step_N.pt (uploaded with its meta_N.json and tokenizer), deepencoder_N.pt, or a folder from scripts.export"""
     public: bool = False
     """make a new repository public; an existing one keeps its visibility"""
 

@@ -1,4 +1,4 @@
-"""Stage 2, mid-training: stage 1's encoder with SAM frozen, a fresh GPT, documents and text mixed.
+"""Stage 2, mid-training: stage 1's encoder with SAM frozen and a fresh GPT, on documents and optionally text.
 
 python -m scripts.vis_mid_train --steps=100 --batch_size=2 --resume_from_deepencoder=checkpoints/deepencoder_300.pt
 python -m scripts.vis_mid_train --model=nano --steps=100 --resume_from_deepencoder=checkpoints/deepencoder_300.pt
@@ -19,12 +19,14 @@ from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.smoltalk import SmolTalk
 from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.training.config import TrainConfig, step_to_resume
 from nanochat.training.sam_cache import keep_features
+from nanochat.training.schedules import decay_to_zero, step_decay
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, decay_to_zero, step_decay, step_to_resume
+from nanochat.training.trainer import OnStep, Stage, Trainer
 
 LR = {"d20": 3e-5, "nano": 1e-3, "nano-pages": 1e-3}
-TEXT_SHARE = 0.1  # of the batches of drawn documents, where the decoder copies text and no picture is shown
+TEXT_SHARE = 0.1  # of the batches with --synth: the decoder copies text, without an image
 
 
 @dataclass
@@ -42,8 +44,7 @@ class Config(TrainConfig):
     smoltalk_source: str = "HuggingFaceTB/smol-smoltalk"
     """hub id, or a local parquet file or folder"""
     synth: bool = False
-    """train on synthetic documents, level by level, instead of data_dir; a tenth of the batches are text only;
-    the learning rate falls to zero over the last `decay` of the steps"""
+    """train on synthetic documents, level by level, instead of data_dir; a tenth of the batches are text only"""
     course: Course = "lines"
     """with synth: lines, or whole pages, for an encoder that was trained on them"""
     decay: float = 0.25

@@ -1,4 +1,4 @@
-"""Stage 1, vision tokens: SAM, CLIP, projector and GPT all train; the encoder is kept as a DeepEncoder file.
+"""Stage 1, vision tokens: train SAM, CLIP, projector and GPT together; the encoder is saved as a DeepEncoder file.
 
 python -m scripts.vis_tok_train --steps=300 --batch_size=2                       # d20, on the documents of data/
 python -m scripts.vis_tok_train --model=nano --steps=300 --batch_size=2          # the small size, on a CPU
@@ -15,8 +15,10 @@ from nanochat.synth.lessons import Course, lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
+from nanochat.training.config import TrainConfig, step_to_resume
+from nanochat.training.schedules import cosine, decay_to_zero
 from nanochat.training.setup import SOURCES, check_language, count_parameters, fit_batch, make_loaders, start
-from nanochat.training.trainer import OnStep, Stage, TrainConfig, Trainer, cosine, decay_to_zero, step_to_resume
+from nanochat.training.trainer import OnStep, Stage, Trainer
 
 LR = {"d20": 5e-5, "nano": 1e-3, "nano-pages": 1e-3}
 
@@ -50,7 +52,7 @@ class Config(TrainConfig):
 
 
 def data(config: Config):
-    """What is read: (training task, validation task, their batch plans where the order matters)."""
+    """The data: (training task, validation task, their batch plans where the order matters)."""
     if not config.synth:
         train = TaskMixture([FolderOfPairs(config.data_dir, "train")], seed=config.seed)
         return train, FolderOfPairs(config.data_dir, "val"), None, None

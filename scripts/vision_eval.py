@@ -3,7 +3,7 @@
 python -m scripts.vision_eval --task=synth-val --n=100 --peers
 python -m scripts.vision_eval --task=folder:scans --model=checkpoints/step_500.pt
 
-Prints a table and leaves results.json, report.html (the worst and the median pictures) and compression.svg in --out.
+Prints a table, and writes results.json, report.html (the worst and the median images) and compression.svg to --out.
 """
 
 import json
@@ -26,11 +26,13 @@ from nanochat.tasks.measured import open_set
 
 @dataclass
 class Config:
-    """Read a set of pictures whose texts are known, and compare."""
+    """Read a set of images whose text is known, and compare."""
 
     task: str = "synth-val"
-    """synth-val, -unseen, -hard, -latin or -central; view-val and so on, for --modes native; sroie-lines, empty, fox,
-    omnidocbench, chartqa or folder:DIR"""
+    """folder:DIR for your own images, or one of:
+    synth-val, synth-unseen, synth-hard, synth-latin, synth-central;
+    the same with view- instead of synth-, for --modes native;
+    sroie-lines, empty, fox, omnidocbench, chartqa"""
     model: str = "models/nano"
     """a model's folder, or step_N.pt of a run"""
     n: int = 100

@@ -32,8 +32,7 @@ class Config:
     batch_size: int = 10
     """number of documents read together; lower it if memory runs out"""
     max_tokens: int | None = None
-    """maximum length of an answer in tokens; by default twice the longest text of these documents, plus 50, because an
-    untrained model never stops by itself"""
+    """maximum length of an answer in tokens; by default twice the longest text of these documents, plus 50"""
     json: str = ""
     """results file; by default step_N_{split}.json beside the checkpoint"""
     device: str = ""
@@ -41,7 +40,7 @@ class Config:
 
 
 def print_table(readings: Iterator[Reading], width: int) -> list[Reading]:
-    """Print a row for each document as it is read; a tick says that every word is there."""
+    """Print a row for each document as it is read; a tick means that every word was found."""
     print(f"{'ID':<{width}}  {'Loss':>7}  {'Wrong':>7}  {'Overlap':>7}")
     print("=" * (width + 30))
     shown = []
@@ -74,7 +73,7 @@ def main() -> None:
     ocr = OCR(config.checkpoint, config.device)
     longest = max(len(ocr.tokenizer.encode(sample["answer"])) for sample in task.samples[: config.limit])
     readings = read_documents(
-        ocr.engine, ocr.tokenizer, task, ids, ocr.view, ocr.precision, config.batch_size,
+        ocr.engine, ocr.tokenizer, task, ids, ocr.vision.mode(), ocr.precision, config.batch_size,
         config.max_tokens or 2 * longest + 50,
         on_batch=lambda first, last: print(f"reading {first} to {last} of {len(ids)}", file=sys.stderr, flush=True),
     )  # fmt: skip

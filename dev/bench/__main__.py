@@ -31,10 +31,11 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.finevision import FineVision
 from nanochat.tasks.smoltalk import SmolTalk
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import GB, StepShape, predict
 from nanochat.training.optim import OptimizerName
 from nanochat.training.recompute import Recompute
-from nanochat.training.trainer import Stage, TrainConfig, Trainer
+from nanochat.training.trainer import Stage, Trainer
 
 # (batch size, tokens of a sequence, side of a page) where the flags do not say: what the stages train with.
 SHAPES = {
@@ -48,7 +49,7 @@ LEVELS = ("B", "note", "page")  # of drawn documents, for the loader
 
 @dataclass
 class Config:
-    """Measure this machine first, then what this code makes of it."""
+    """Measure the speed of this machine, then how much of it this code uses."""
 
     what: Positional[Literal["all", "parity", "packing", "train", "decode", "data", "memory", "threads"]] = "all"
     """what to measure; all: everything but parity, packing and threads"""
@@ -57,35 +58,35 @@ class Config:
     stage: Literal[0, 1, 2] = 0
     """stage of training; 0: both"""
     batch_size: int = 0
-    """sequences of a step, rows that are decoded; 0: the size's own"""
+    """sequences per training step, or rows to decode; 0: a default for the model size"""
     seq_len: int = 0
-    """tokens of a sequence, a page included; of the prompt, when decoding; 0: the size's own"""
+    """tokens per sequence, including a page, or of the prompt when decoding; 0: a default for the model size"""
     image_size: int = 0
-    """side of a page in pixels; 0: the size's own"""
+    """side of a page in pixels; 0: that of the model size"""
     optimizer: OptimizerName = "muon"
-    """as in training"""
+    """adamw, adamw8bit, or muon for matrices and adamw for the rest"""
     precision: Literal["default", "auto", "float32", "medium", "bfloat16"] = "auto"
-    """as in training"""
+    """precision of matrix products, as in training"""
     recompute: Recompute = "none"
-    """as in training"""
+    """blocks to recompute in the backward pass: none, sam or all"""
     compile: bool = False
-    """as in training"""
+    """compile each block with torch.compile"""
     int8: bool = False
-    """decode on a CPU in float32 with the language model's weights at 8 bits"""
+    """decode on a CPU with the language model's weights in 8 bits"""
     dense: bool = False
-    """in stage 1, with the head of dense labels"""
+    """in stage 1, also train the head for dense labels"""
     steps: int = 3
-    """steps that are timed; the fastest counts"""
+    """number of steps to time; the fastest counts"""
     tokens: int = 64
-    """tokens decoded for each row"""
+    """number of tokens to decode for each row"""
     data_dir: str = "data"
-    """documents for the loader"""
+    """folder of documents for the data loader"""
     chartqa: str = "chartqa"
     """for packing: a subset of FineVision, or a local parquet file or folder"""
     smoltalk: str = "HuggingFaceTB/smol-smoltalk"
-    """for packing: hub id, or a local parquet file or folder; as many conversations as there are charts"""
+    """for packing: hub id, or a local parquet file or folder; as many conversations are used as there are charts"""
     device: str = ""
-    """cuda or cpu; memory is predicted for cuda unless this says cpu"""
+    """cuda or cpu; memory is predicted for cuda unless this is cpu"""
 
 
 def stages(config: Config) -> tuple[Literal[1, 2], ...]:

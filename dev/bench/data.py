@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from nanochat.image_process import open_image, view_function
+from nanochat.image_process import open_image, show
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import preset
 from nanochat.plans import FixedPlan
@@ -54,24 +55,24 @@ def _rate(run: Callable[[], Iterable], n: int) -> float:
 def measure_data(model: str, image_size: int, data_dir: str, batch_size: int, levels: tuple[str, ...]) -> DataReport:
     """Measure on the documents of `data_dir` as `model` sees them, and on drawn ones. Raises UserError without any."""
     vision, tokenizer = preset(model).vision, RustBPETokenizer.characters()
-    size = image_size or vision.image_size
-    view, task = view_function(vision.view, size, vision.page, vision.token_size), FolderOfPairs(data_dir, "train")
+    vision.image_size = image_size or vision.image_size
+    mode, task = vision.mode(), FolderOfPairs(data_dir, "train")
     paths = [task.path.parent / sample["image"] for sample in task.samples]
     n_batches = max(1, len(paths) // batch_size)
     n = n_batches * batch_size
-    loader = create_multimodal_loader(task, tokenizer, batch_size, 8192, view)
+    loader = create_multimodal_loader(task, tokenizer, batch_size, 8192, mode)
     alone, loaded = 0.0, 0.0
     for _ in range(TURNS):
-        alone = max(alone, _rate(lambda: (view(open_image(path)) for path in islice(cycle(paths), n)), n))
+        alone = max(alone, _rate(lambda: (show(open_image(path), mode) for path in islice(cycle(paths), n)), n))
         loaded = max(loaded, _rate(lambda: islice(iter(loader), n_batches), n))
     drawn = {}
     for level in levels:
         drawing = create_multimodal_loader(
-            SynthDocuments("train"), tokenizer, 8, 8192, view_function("native", 512), plan=OneLevel(level, 8)
+            SynthDocuments("train"), tokenizer, 8, 8192, get_mode("native", 512), plan=OneLevel(level, 8)
         )
         next(iter(drawing))  # finds fonts and words
         drawn[level] = _rate(lambda: islice(iter(drawing), 4), 32)  # noqa: B023, called at once
     return DataReport(
-        image_size=size, view=vision.view, pictures=n, decode_and_resize=alone, loader=loaded, ratio=loaded / alone,
-        drawn=drawn,
+        image_size=vision.image_size, view=vision.view, pictures=n, decode_and_resize=alone, loader=loaded,
+        ratio=loaded / alone, drawn=drawn,
     )  # fmt: skip

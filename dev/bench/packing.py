@@ -8,7 +8,8 @@ import torch
 
 from dev.bench.train import filled_trainer
 from nanochat.tasks.common import Task
-from nanochat.training.trainer import Stage, TrainConfig
+from nanochat.training.config import TrainConfig
+from nanochat.training.trainer import Stage
 
 
 @dataclass

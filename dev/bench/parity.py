@@ -15,7 +15,8 @@ from dev.bench.train import filled_trainer
 from nanochat.engine import Engine
 from nanochat.multimodal_dataloader import Batch
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import Stage, TrainConfig, Trainer
+from nanochat.training.config import TrainConfig
+from nanochat.training.trainer import Stage, Trainer
 
 
 @dataclass

@@ -76,7 +76,7 @@ def products(config: ModelConfig, tokens: int, supervised: int, view_sizes: list
     """The largest linears of each part, at the sizes that a batch gives them."""
     gpt, sam, clip = config.gpt.n_embd, config.vision.sam, config.vision.clip
     patches = sum(h * w // sam.patch_size**2 for h, w in view_sizes)
-    positions = sum(h * w // prod(config.vision.token_size) + 1 for h, w in view_sizes)
+    positions = sum(prod(config.vision.layout(h, w).view_rows) + 1 for h, w in view_sizes)
     found = [
         Product("SAM's MLP", patches, sam.width, 4 * sam.width),
         Product("CLIP's MLP", positions, clip.width, 4 * clip.width),

@@ -21,7 +21,7 @@ from nanochat.image_process import open_image, show
 from nanochat.lines.boxes import Box
 from nanochat.lines.layout import find_lines
 from nanochat.machine import Precision, choose_precision
-from nanochat.modes import MODES, get_mode
+from nanochat.modes import MODES
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.ink_audit import audit
@@ -81,7 +81,7 @@ def measure_modes(size: str, device: torch.device, modes: Sequence[str] = MODES)
     page = Image.effect_noise(PAGE, 60).convert("RGB")
     found: list[ModeCost] = []
     for name in modes:
-        views = show(page, get_mode(name, vision.page, token_size=vision.token_size)).to(device)
+        views = show(page, vision.mode(name)).to(device)
         n_tiles, side = 0 if views.tiles is None else len(views.tiles), views.layout.tile_size
         sizes = [views.layout.view, *[(side, side)] * n_tiles]
         flops = sum(

@@ -16,15 +16,16 @@ from torch import Tensor
 
 from dev.bench.rates import Stopwatch, copy_rate, product_rate, products
 from nanochat.gpt import token_losses
-from nanochat.image_process import ImageLayout, view_function
 from nanochat.machine import peak_flops
+from nanochat.model_config import VisionConfig, preset
 from nanochat.multimodal_dataloader import Batch, create_multimodal_loader, to_device
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.config import TrainConfig
 from nanochat.training.flops import step_flops
 from nanochat.training.setup import Setup
-from nanochat.training.trainer import Stage, TrainConfig, Trainer
+from nanochat.training.trainer import Stage, Trainer
 
 FRAME = 6  # tokens of a conversation that are neither picture nor answer: bos, starts and ends, a line end
 
@@ -32,10 +33,10 @@ FRAME = 6  # tokens of a conversation that are neither picture nor answer: bos, 
 class FilledPages(Task):
     """Noise pictures, each with as much random text as fills `seq_len`, and a glyph for every character of it."""
 
-    def __init__(self, size: int, seq_len: int, n: int = 64) -> None:
+    def __init__(self, vision: VisionConfig, seq_len: int, n: int = 64) -> None:
         super().__init__()
-        self.size, self.n = size, n
-        self.n_chars = max(1, seq_len + 1 - ImageLayout((size, size)).n_tokens - FRAME)
+        self.size, self.n = vision.image_size, n
+        self.n_chars = max(1, seq_len + 1 - vision.layout(self.size, self.size).n_tokens - FRAME)
 
     def num_examples(self) -> int:
         return self.n
@@ -101,8 +102,8 @@ def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task
     on_gpu = device.type == "cuda"
     workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
     loader = create_multimodal_loader(
-        task or FilledPages(config.image_size, config.seq_len), setup.tokenizer, config.batch_size, config.seq_len,
-        view_function("square", config.image_size), num_workers=workers, pin_memory=on_gpu, pack=config.pack,
+        task or FilledPages(model_config.vision, config.seq_len), setup.tokenizer, config.batch_size, config.seq_len,
+        model_config.vision.mode("square"), num_workers=workers, pin_memory=on_gpu, pack=config.pack,
     )  # fmt: skip
     return Trainer(config, stage, setup.model, setup.tokenizer, loader, lambda: loader, device)
 

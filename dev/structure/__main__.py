@@ -1,9 +1,9 @@
-"""Measure how much of a page's structure its Markdown has.
+"""Measure how much of the structure of a page its Markdown keeps.
 
-python -m dev.structure --n=40                # nano, and a reader that makes no mistake, on the same drawn pages
+python -m dev.structure --n=40                # nano and a perfect reader on the same synthetic pages
 python -m dev.structure --reader=perfect --worst=5 --out=out/structure
 
-A table for people, then all figures as JSON on the last line.
+Prints a table, then all figures as JSON on the last line.
 """
 
 import json
@@ -21,7 +21,7 @@ from nanochat.command import entry_point, parse_args
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 
-MEASURED = 1000  # first seed of the pages that published figures are from; what is written is tried on pages before it
+MEASURED = 1000  # first seed of the pages that published figures are from; development uses the pages before it
 
 
 @dataclass
@@ -29,17 +29,17 @@ class StructureConfig:
     """Draw pages, read them, and compare the structure of their Markdown with what was drawn."""
 
     n: int = 40
-    """pages"""
+    """number of pages"""
     seed: int = MEASURED
-    """of the first page; those from 1000 on are for figures that are published"""
+    """seed of the first page; pages from 1000 on are reserved for published figures"""
     reader: Literal["both", "nano", "perfect"] = "both"
-    """nano; perfect, the words as they were drawn; or both"""
+    """nano; perfect: the words as they were drawn; or both"""
     checkpoint: str = "nano"
-    """what reads as `nano`: step_N.pt, an exported folder, or the name of a model"""
+    """model of the reader nano: step_N.pt, an exported folder, or the name of a model"""
     out: Path | None = None
-    """folder for each page's picture and Markdown"""
+    """folder for the image and the Markdown of each page; by default, nothing is written"""
     worst: int = 0
-    """how many of the worst pages of each reader to name"""
+    """number of the worst pages of each reader to list"""
 
 
 @entry_point

@@ -24,7 +24,6 @@ from nanochat.engine.loops import LoopGuard
 from nanochat.errors import UserError
 from nanochat.image_process import ImageViews, expand_image_tokens
 from nanochat.model_config import check_places
-from nanochat.modes import ImageLayout
 from nanochat.tokenizer import RustBPETokenizer
 
 if TYPE_CHECKING:
@@ -275,5 +274,5 @@ class Engine:
             return []
         if isinstance(pixel_values, Sequence):
             return pixel_values
-        token_size = self.model.config.vision.token_size
-        return [ImageViews(ImageLayout((v.shape[-2], v.shape[-1]), token_size=token_size), v) for v in pixel_values]
+        layout = self.model.config.vision.layout
+        return [ImageViews(layout(v.shape[-2], v.shape[-1]), v) for v in pixel_values]

@@ -8,7 +8,7 @@ page is shown at several sizes, and so with several numbers of vision tokens.
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -20,8 +20,8 @@ from nanochat.errors import UserError
 from nanochat.evaluation.losses import cycle
 from nanochat.evaluation.metrics import normalise_text
 from nanochat.evaluation.scores import PageScore, score_page
-from nanochat.image_process import native_view, view_function
-from nanochat.modes import SIDE_STEP
+from nanochat.image_process import show
+from nanochat.modes import SIDE_STEP, Mode
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Sample, collate
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.synth.fonts import find_fonts
@@ -137,8 +137,8 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
         page.image if page.image.width == side else page.image.resize((side, side), Image.Resampling.LANCZOS)
         for page in pages
     ]
-    token_size = ocr.vision.token_size
-    views = [native_view(image, side, token_size) for image in shown]
+    mode = replace(ocr.vision.mode("native"), side=side)
+    views = [show(image, mode) for image in shown]
     n_tokens = views[0].layout.n_tokens
     model, tokenizer = ocr.model, ocr.tokenizer
     point = Point(
@@ -153,15 +153,15 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
         answers = ocr.engine.generate_batch(prompts_about(tokenizer, PROMPT, views), views, guard=Guard(retry=False))
         point.decoding = (time.perf_counter() - started) / len(views) - point.encoding
         if controls:
-            blank = model.encode_images([native_view(Image.new("RGB", (side, side), "white"), side, token_size)])
+            blank = model.encode_images([show(Image.new("RGB", (side, side), "white"), mode)])
             items = [reading(image, page.text) for image, page in zip(shown, pages)]
             point.losses = {
-                "own picture": _loss(ocr, items, side, embeds),
-                "another page's": _loss(ocr, items, side, [*embeds[1:], embeds[0]])
+                "own picture": _loss(ocr, items, mode, embeds),
+                "another page's": _loss(ocr, items, mode, [*embeds[1:], embeds[0]])
                 if len(embeds) > 1
                 else float("nan"),
-                "blank": _loss(ocr, items, side, cycle(blank, len(items))),
-                "none": _loss(ocr, [_without_picture(item) for item in items], side, None),
+                "blank": _loss(ocr, items, mode, cycle(blank, len(items))),
+                "none": _loss(ocr, [_without_picture(item) for item in items], mode, None),
             }
     for page, image, answer in zip(pages, shown, answers):
         text = tokenizer.decode(answer.tokens)
@@ -177,10 +177,9 @@ def _without_picture(item: dict) -> dict:
     return {"messages": [{**user, "content": user["content"].replace("<image>", "")}, assistant], "images": []}
 
 
-def _loss(ocr: OCR, items: list[dict], side: int, embeds: Sequence[torch.Tensor] | None) -> float:
+def _loss(ocr: OCR, items: list[dict], mode: Mode, embeds: Sequence[torch.Tensor] | None) -> float:
     """Mean loss of the true texts per token, in nats, with the vision tokens `embeds` as those of the images."""
-    view = view_function("native", side, token_size=ocr.vision.token_size)
-    prepared = Prepared(items, ocr.tokenizer, view, 10 * ocr.model.config.gpt.sequence_len)
+    prepared = Prepared(items, ocr.tokenizer, mode, 10 * ocr.model.config.gpt.sequence_len)
     samples = [prepared[i] for i in range(len(items))]
     assert all(isinstance(sample, Sample) for sample in samples)
     inputs, targets, _ = collate(samples, ocr.tokenizer.get_bos_token_id())

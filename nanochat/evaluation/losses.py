@@ -17,9 +17,10 @@ from torch import Tensor
 from nanochat.engine import Engine, Generation, conversation_tokens
 from nanochat.errors import UserError
 from nanochat.evaluation.metrics import character_error_rate, word_overlap
-from nanochat.image_process import ImageViews
+from nanochat.image_process import ImageViews, show
 from nanochat.machine import Precision
-from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, ViewFunction, collate, to_device
+from nanochat.modes import Mode
+from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, collate, to_device
 from nanochat.tasks.common import Task
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.validate import compare_pages, page_vectors
@@ -92,7 +93,7 @@ class _Reader:
 
     engine: Engine
     tokenizer: RustBPETokenizer
-    view: ViewFunction
+    mode: Mode
     max_tokens: int | None
     read: bool
 
@@ -110,7 +111,7 @@ class _Reader:
         sample that cannot be used.
         """
         model = self.engine.model
-        prepared = Prepared(items, self.tokenizer, self.view, model.config.gpt.sequence_len)
+        prepared = Prepared(items, self.tokenizer, self.mode, model.config.gpt.sequence_len)
         samples = [prepared[i] for i in range(len(items))]
         for sample in samples:
             if isinstance(sample, Skipped):
@@ -127,7 +128,7 @@ class _Reader:
         last one.
         """
         model = self.engine.model
-        views = [[self.view(image).to(model.device) for image in item["images"]] for item in items]
+        views = [[show(image, self.mode).to(model.device) for image in item["images"]] for item in items]
         started = time.perf_counter()
         answers = self.answers(items, views)
         seconds = (time.perf_counter() - started) / len(items)
@@ -135,7 +136,7 @@ class _Reader:
         losses = self.losses(items, embeds)
         wrong: list[float] | list[None] = [None] * len(items)
         if other is not None:
-            lent = [self.view(image).to(model.device) for image in other["images"]]
+            lent = [show(image, self.mode).to(model.device) for image in other["images"]]
             shown, donors = [*items[1:], other], [*embeds[1:], model.encode_images(lent)]
             swapped = [
                 {**item, "images": cycle(donor["images"], len(own))} for item, donor, own in zip(items, shown, embeds)
@@ -169,7 +170,7 @@ def read_documents(
     tokenizer: RustBPETokenizer,
     task: Task | Sequence[dict],
     ids: Sequence[str],
-    view: ViewFunction,
+    mode: Mode,
     precision: Precision,
     batch_size: int = 10,
     max_tokens: int | None = None,
@@ -178,7 +179,7 @@ def read_documents(
 ) -> Iterator[Reading]:
     """Read each conversation of `task` (named by `ids`) greedily and compare the answer with its last message.
 
-    `view`: the function from an image to its views. `batch_size`: documents that are read at a time. `max_tokens`:
+    `mode`: how images are shown. `batch_size`: documents that are read at a time. `max_tokens`:
     length limit of an answer (default: the context of the model). The wrong image of a document is that of the next one
     in `task`. If `read` is false, only losses are measured, and the text read is empty. `on_batch(first, last)` is
     called before documents `first` to `last`, counted from 1, are read.
@@ -186,7 +187,7 @@ def read_documents(
     Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be used.
     """
     assert len(ids) == len(task)
-    reader = _Reader(engine, tokenizer, view, max_tokens, read)
+    reader = _Reader(engine, tokenizer, mode, max_tokens, read)
     engine.model.eval()
     for start in range(0, len(task), batch_size):
         end = min(start + batch_size, len(task))

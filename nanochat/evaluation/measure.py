@@ -105,7 +105,7 @@ def measure(
         pages[peer.name] = _read_with(peer, found, progress)
     losses = []
     for reading in read_documents(
-        ocr.engine, ocr.tokenizer, found, found.ids, ocr.view, ocr.precision, ocr.batch_size, read=False
+        ocr.engine, ocr.tokenizer, found, found.ids, ocr.vision.mode(), ocr.precision, ocr.batch_size, read=False
     ):
         losses.append(reading)
         progress("losses", len(losses), len(found))

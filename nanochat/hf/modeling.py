@@ -12,7 +12,7 @@ from nanochat.errors import UserError
 from nanochat.gpt import GPT, cap
 from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.image_process import ImageViews
-from nanochat.modes import ImageLayout
+from nanochat.model_config import VisionConfig
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 
 
@@ -100,9 +100,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         if past_key_values is None and (use_cache or attention_mask is not None):
             past_key_values = DynamicCache()  # padding needs one, kept or not
             kept = past_key_values if use_cache else None
-        embeds = self.model.embed(
-            input_ids, views(pixel_values, image_sizes, self.model.config.vision.token_size), None
-        )
+        embeds = self.model.embed(input_ids, views(pixel_values, image_sizes, self.model.config.vision), None)
         cache = None
         if past_key_values is not None:
             length = past_key_values.get_seq_length() + input_ids.size(1)
@@ -137,19 +135,12 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         return super()._expand_inputs_for_generation(expand_size, is_encoder_decoder, input_ids, **others)  # type: ignore[misc]
 
 
-def views(
-    pixel_values: Tensor | None, image_sizes: Tensor | None, token_size: tuple[int, int]
-) -> list[ImageViews] | None:
-    """The views of a batch of images (N, 3, H, W) without their padding.
-
-    `image_sizes`: (N, 2), height and width. `token_size`: as in `VisionConfig`.
-    """
+def views(pixel_values: Tensor | None, image_sizes: Tensor | None, vision: VisionConfig) -> list[ImageViews] | None:
+    """The views of a batch of images (N, 3, H, W) without their padding. `image_sizes`: (N, 2), height and width."""
     if pixel_values is None:
         return None
     sizes = [pixel_values.shape[-2:]] * len(pixel_values) if image_sizes is None else image_sizes.tolist()
     return [
-        ImageViews(
-            ImageLayout((int(height), int(width)), token_size=token_size), pixels[:, : int(height), : int(width)]
-        )
+        ImageViews(vision.layout(int(height), int(width)), pixels[:, : int(height), : int(width)])
         for pixels, (height, width) in zip(pixel_values, sizes)
     ]

@@ -13,11 +13,11 @@ from transformers.image_utils import load_image, to_numpy_array
 from transformers.utils import cached_file
 
 from nanochat.errors import UserError
-from nanochat.image_process import open_image, to_rgb, view_function
+from nanochat.image_process import open_image, show, to_rgb
 from nanochat.lines.cut import HEIGHT, Piece, join, show_in_lines
 from nanochat.lines.finder import line_finder
 from nanochat.lines.layout import find_lines
-from nanochat.modes import TOKEN_SIZE
+from nanochat.modes import TOKEN_SIZE, get_mode
 
 FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
@@ -61,8 +61,8 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         float32 (N, 3, H, W), `image_sizes` int64 (N, 2), height and width. Raises UserError if the number of images
         differs from that of `<image>`, or if the model reads single lines and an image has several.
         """
-        show = view_function(self.view, self.image_size, self.page, self.token_size)
-        shown = [show(_picture(picture)) for picture in _flat(images)]
+        mode = get_mode(self.view, self.page, image_size=self.image_size, token_size=self.token_size)
+        shown = [show(_picture(picture), mode) for picture in _flat(images)]
         if any(view.tiles is not None for view in shown):
             raise UserError(f"view {self.view!r} cuts pages into tiles, which only nano-ocr does")
         if self.lines and any(view.layout.view[0] > HEIGHT for view in shown):

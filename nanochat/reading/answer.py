@@ -15,7 +15,7 @@ from PIL import Image
 from nanochat.engine import Generation, Guard, prompts_about
 from nanochat.engine.generator import Generator
 from nanochat.engine.placing import lines_of_ink
-from nanochat.image_process import ImageViews, native_view, show, view_mode
+from nanochat.image_process import ImageViews, show
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import Line
 from nanochat.model_config import VisionConfig
@@ -70,15 +70,14 @@ class Answerer:
 
     def show(self, picture: Image.Image, lines: list[Line], mode: str) -> Shown:
         """The views of an RGB picture with these lines in a mode. Raises UserError as `get_mode` does."""
-        size, token_size = self.vision.image_size, self.vision.token_size
+        native = self.vision.mode("native")
         if mode == "lines":
-            pieces = show_in_lines(picture, lines, size)
-            return Shown(mode, [native_view(piece.picture, size, token_size) for piece in pieces], lines, pieces)
+            pieces = show_in_lines(picture, lines, self.vision.image_size)
+            return Shown(mode, [show(piece.picture, native) for piece in pieces], lines, pieces)
         if mode == "blocks":
-            blocks = cut_blocks(picture, lines, size)
-            return Shown(mode, [native_view(block.picture, size, token_size) for block in blocks], lines, [], blocks)
-        budget = self.max_vision_tokens if mode == "native" else None
-        how = view_mode(mode, size, self.vision.page, budget, token_size)
+            blocks = cut_blocks(picture, lines, self.vision.image_size)
+            return Shown(mode, [show(block.picture, native) for block in blocks], lines, [], blocks)
+        how = self.vision.mode(mode, self.max_vision_tokens if mode == "native" else None)
         return Shown(mode, [show(picture, how)], lines, [], view_mode=how)
 
     def read(self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask) -> list[Page]:
@@ -135,10 +134,10 @@ class Answerer:
         self, shown: Sequence[Shown], pictures: Sequence[Image.Image], answers: list[list[Generation]], ask: Ask
     ) -> tuple[list[Shown], list[list[Generation]]]:
         """Read unsure lines again: what is shown and answered with the surer readings in place of the first ones."""
-        size, token_size = self.vision.image_size, self.vision.token_size
+        size, native = self.vision.image_size, self.vision.mode("native")
         firsts = [list(map(PieceAnswer, which.pieces, which.views, own)) for which, own in zip(shown, answers)]
         pieces = [unsure_pieces(picture, s.lines, some, size) for picture, s, some in zip(pictures, shown, firsts)]
-        views = [[native_view(piece.picture, size, token_size) for piece in some] for some in pieces]
+        views = [[show(piece.picture, native) for piece in some] for some in pieces]
         seconds = [
             list(map(PieceAnswer, *read)) for read in zip(pieces, views, self._ask_about(views, ask, True, again=True))
         ]

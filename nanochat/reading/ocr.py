@@ -19,10 +19,10 @@ from nanochat.engine.generator import Generator
 from nanochat.engine.loading import load_reader
 from nanochat.errors import UserError
 from nanochat.files import models_folder
-from nanochat.image_process import ImageViews, PictureSource, open_image, show, view_mode
+from nanochat.image_process import ImageViews, PictureSource, open_image, show
 from nanochat.lines.layout import Line, find_lines
 from nanochat.model_config import VisionConfig
-from nanochat.modes import MODES, get_mode
+from nanochat.modes import MODES
 from nanochat.prompts import PROMPTS, one_picture
 from nanochat.reading.answer import Answerer, Ask
 from nanochat.reading.comb import close_combs
@@ -144,7 +144,7 @@ class OCR:
         if budget is not None and mode != "native":
             raise UserError(f"--max_vision_tokens is for mode native, not {mode}")
         if mode in MODES:
-            get_mode(mode, self.vision.page, budget, self.vision.token_size)
+            self.vision.mode(mode, budget)
         if mode not in self.learnt_modes:
             own = f"views in mode {' and '.join(self.taught)}"
             warnings.warn(f"this model was trained with {own}, not {mode}: the text will be worse", stacklevel=3)
@@ -204,8 +204,7 @@ class OCR:
 
     def view(self, picture: Image.Image) -> ImageViews:
         """A whole picture as the model was taught to see it."""
-        vision = self.vision
-        return show(picture, view_mode(vision.view, vision.image_size, vision.page, token_size=vision.token_size))
+        return show(picture, self.vision.mode())
 
     def answerer(self) -> Answerer:
         """The part that reads pictures in one given mode, with the present settings."""
@@ -277,8 +276,7 @@ class OCR:
             if page.ink != "ok" or page.mean_probability < SURE:
                 page.text, page.lines, page.ink = "", [], "ok"
             return
-        vision = self.vision
-        mode = view_mode("native", vision.image_size, vision.page, self.max_vision_tokens, vision.token_size)
+        mode = self.vision.mode("native", self.max_vision_tokens)
         scale = mode.scaled(page.width, page.height)[1] / page.height
         type_height = scale * median(segment.height for line in lines for segment in line.segments)
         height, width = mode.layout(page.width, page.height).view

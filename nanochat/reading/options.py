@@ -37,9 +37,13 @@ class ModelOptions(CheckpointOption):
     """Which model reads, and how pages are shown to it."""
 
     mode: ReadingMode = ""
-    """how pages are shown to the model: a mode of the paper, native (one view with the page's aspect ratio), lines (cut
-    into lines), blocks (cut into paragraphs and columns), auto (another mode if the first is in doubt); by default, the
-    mode that the model was trained for"""
+    """how pages are shown to the model:
+    native: one view with the page's aspect ratio;
+    lines: cut into lines;
+    blocks: cut into paragraphs and columns;
+    auto: another mode if the first is in doubt;
+    tiny to gundam-master: the modes of DeepSeek-OCR;
+    by default, the mode that the model was trained for"""
 
 
 @dataclass(frozen=True, kw_only=True)

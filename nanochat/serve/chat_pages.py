@@ -20,8 +20,8 @@ from nanochat.reading.ocr import CUT, OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError
+from nanochat.serve.job import ReadRequest, Unreadable, job_events, open_all, taught_tasks
 from nanochat.serve.questions import ChatRequest, Question
-from nanochat.serve.read import ReadRequest, Unreadable, job_events, open_all, taught_tasks
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
 from nanochat.serve.text import StoppedText

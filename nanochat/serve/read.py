@@ -1,182 +1,47 @@
 """`POST /v1/read`: uploaded images and PDFs, read as `nano-ocr read` does, returned together or page by page."""
 
-import asyncio
-import base64
-import io
 import json
-import logging
-import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
-from anyio import CapacityLimiter, to_thread
-from fastapi import APIRouter, Form, Request, UploadFile
+from anyio import to_thread
+from fastapi import APIRouter, Depends, Form, Request, UploadFile
 from fastapi.responses import JSONResponse, PlainTextResponse, Response
-from PIL import Image
 
-from nanochat.errors import PasswordNeeded, UserError
+from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, asked
-from nanochat.reading.documents import Document, open_document
-from nanochat.reading.markdown import page_markdown
-from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
-from nanochat.reading.state import PageState
-from nanochat.serve.errors import ApiError, in_fields
-from nanochat.serve.line_stream import LineStream
+from nanochat.serve.errors import ApiError
+from nanochat.serve.job import Event, ReadRequest, job_events, open_all, taught_tasks
 from nanochat.serve.searchable import parse_results, searchable_pdf
-from nanochat.serve.service import Service, Streaming, cancelling
-from nanochat.serve.shared import Cancelled, shared_ocr
-from nanochat.serve.text import TextStream
-from nanochat.serve.worker import News
+from nanochat.serve.service import Service, Streaming
 
-Event = dict[str, Any]
-log = logging.getLogger("nanochat.serve")
 PDF_TYPE = "application/pdf"
-PREVIEW_PIXELS = 1200  # longest side of a page in the browser
 
 
 @dataclass
-class ReadRequest:
-    """One request: its documents, how they are read, and a queue of events about the progress.
+class ReadForm:
+    """The fields of a request to read uploaded files (docs/serving.md)."""
 
-    `run` reads in a thread; `events` is read by the event loop. An event is a dict with the key `event`: `begin`,
-    `text`, `page` or `error`.
-    """
+    files: list[UploadFile]
+    task: Annotated[str, Form()] = "free"
+    prompt: Annotated[str, Form()] = ""
+    mode: Annotated[str, Form()] = ""
+    pages: Annotated[str, Form()] = ""
+    dpi: Annotated[int, Form(ge=18, le=600)] = 150
+    password: Annotated[str, Form()] = ""
+    format: Annotated[Literal["json", "txt", "md", "pdf"], Form()] = "json"
+    results: UploadFile | None = None
+    stream: Annotated[Literal["", "pages", "text"], Form()] = ""
+    preview: Annotated[bool, Form()] = False
+    max_tokens: Annotated[int | None, Form(ge=1)] = None
 
-    service: Service
-    documents: "list[Document | Unreadable]"
-    prompt: str
-    mode: str
-    """reading mode; empty: that of the server"""
-    max_tokens: int | None
-    """length limit of the answer about one view"""
-    selection: Selection
-    """which pages of each document are read"""
-    n_pages: int
-    """number of selected pages of all documents"""
-    with_text: bool
-    """also send events with the text of a page as it grows"""
-    with_preview: bool
-    """also send an image of each page, as a data URL"""
-    with_lines: bool = False
-    """in mode `lines`, also send events with the lines of a page as soon as they are final"""
-    loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
-
-    def __post_init__(self) -> None:
-        self.events: asyncio.Queue[Event | None] = asyncio.Queue()
-        ocr, worker = self.service.ready()
-        self.ocr, self.engine = shared_ocr(ocr, worker, self.mode, self._on_news)
-        self.turn = self.ocr.turn
-        self.texts: dict[int, TextStream] = {}
-        self.place = (0, 0)  # document and page, from 1
-        self.lock, self.started = threading.Lock(), False
-
-    def let_go(self) -> None:
-        """Stop as soon as possible, because the client is gone. May be called from any thread."""
-        self.engine.cancel()
-        with self.lock:
-            if not self.started:
-                self._close()
-
-    def _close(self) -> None:
-        self.started = True
-        for document in self.documents:
-            document.close()
-
-    def _tell(self, event: Event | None) -> None:
-        try:
-            self.loop.call_soon_threadsafe(self.events.put_nowait, event)
-        except RuntimeError:  # the event loop has ended
-            self.engine.cancelled = True
-
-    def _on_news(self, view: int, news: News) -> None:
-        if not self.with_text:
-            return
-        text = self.texts.setdefault(view, TextStream(self.ocr.tokenizer.encoding, []))
-        piece = text.add(news.tokens, final=news.finished is not None)
-        if piece:
-            document, page = self.place
-            self._tell({"event": "text", "document": document, "page": page, "view": view, "text": piece})
-
-    def _on_lines(self, text: str) -> None:
-        document, page = self.place
-        self._tell({"event": "lines", "document": document, "page": page, "text": text})
-
-    def run(self) -> None:
-        """Read all pages and close the documents. Runs in its own thread. The last event is None."""
-        with self.lock:
-            if self.started:  # let go before it began
-                self._tell(None)
-                return
-            self.started = True
-        try:
-            for event in self._read():
-                self._tell(event)
-        except Cancelled:
-            pass
-        except UserError as error:
-            self._tell({"event": "error", "message": in_fields(error)})
-        except ApiError as error:
-            self._tell({"event": "error", "message": error.message, "status": error.status})
-        except Exception as error:
-            log.exception("a request to read failed")
-            self._tell({"event": "error", "message": f"internal server error ({type(error).__name__})", "status": 500})
-        finally:
-            self._close()
-            self._tell(None)
-
-    def _read(self) -> Iterator[Event]:
-        for number, document in enumerate(self.documents, start=1):
-            if isinstance(document, Unreadable):
-                where = {"document": number, "name": document.source.name, "page": 1}
-                yield {"event": "page", **where, "status": PageState.FAILED, "error": in_fields(document.error)}
-                continue
-            for page in range(1, document.n_pages + 1):
-                if page in self.selection:
-                    self.place = number, page
-                    yield from self._read_page(document, page)
-
-    def _read_page(self, document: Document, page: int) -> Iterator[Event]:
-        where = {"document": self.place[0], "name": document.source.name, "page": page}
-        why = document.skipped(page)
-        if why:
-            yield {"event": "page", **where, "status": PageState.SKIPPED, "error": why}
-            return
-        begin = {"event": "begin", **where, "pages": self.n_pages}
-        try:
-            picture = document.load(page, self.service.settings.most_pixels)
-            yield {**begin, "preview": preview_url(picture)} if self.with_preview else begin
-            if self.with_lines and self.ocr.mode == "lines":
-                self.ocr.turn, self.ocr.on_lines = self.turn, LineStream(self.ocr, picture.size, self._on_lines)
-            seconds = self.service.settings.request_timeout
-            (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
-        except UserError as error:
-            yield {"event": "page", **where, "status": PageState.FAILED, "error": in_fields(error)}
-            if self.n_pages == 1:
-                raise
-            return
-        result = read.to_dict()
-        yield {"event": "page", **where, **result, "markdown": page_markdown(result)}
-
-
-def preview_url(picture: Image.Image) -> str:
-    """A small JPEG of a page as a data URL, for the browser."""
-    small = picture.copy()
-    small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
-
-
-def taught_tasks(ocr: OCR) -> list[str]:
-    """The tasks that a checkpoint was trained on, according to its metadata.
-
-    Without this information: `free` for a model that reads lines, otherwise all tasks.
-    """
-    return ocr.meta.get("tasks") or (["free"] if ocr.own_mode == "lines" else list(PROMPTS))
+    async def sources(self) -> list[Source]:
+        """The uploaded files with their contents."""
+        return [Source(file.filename or "upload", await file.read()) for file in self.files]
 
 
 def read_router(service: Service) -> APIRouter:
@@ -190,109 +55,58 @@ def read_router(service: Service) -> APIRouter:
         return {"modes": modes, "default": ocr.mode, "tasks": taught_tasks(ocr), "model": service.name}
 
     @router.post("/read")
-    async def read(
-        request: Request,
-        files: list[UploadFile],
-        task: Annotated[str, Form()] = "free",
-        prompt: Annotated[str, Form()] = "",
-        mode: Annotated[str, Form()] = "",
-        pages: Annotated[str, Form()] = "",
-        dpi: Annotated[int, Form(ge=18, le=600)] = 150,
-        password: Annotated[str, Form()] = "",
-        format: Annotated[Literal["json", "txt", "md", "pdf"], Form()] = "json",
-        results: UploadFile | None = None,
-        stream: Annotated[Literal["", "pages", "text"], Form()] = "",
-        preview: Annotated[bool, Form()] = False,
-        max_tokens: Annotated[int | None, Form(ge=1)] = None,
-    ) -> Response:
+    async def read(request: Request, form: Annotated[ReadForm, Depends()]) -> Response:
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
-            selection = Selection(pages)
-            if not prompt and task in PROMPTS and task not in (taught := taught_tasks(service.ready()[0])):
-                message = f"this model was trained on {', '.join(taught)}, not {task}"
-                raise ApiError(400, message, "unsupported_task", "task")
-            sources = [Source(file.filename or "upload", await file.read()) for file in files]
-            pdf = partial(_make_pdf, sources, dpi, password, service.settings.most_pixels)
-            if results is not None:  # read before: only the PDF is made
-                found = await to_thread.run_sync(parse_results, await results.read())
+            selection = Selection(form.pages)
+            _check_task(service, form)
+            sources = await form.sources()
+            pdf = partial(_make_pdf, sources, form.dpi, form.password, service.settings.most_pixels)
+            if form.results is not None:  # read before: only the PDF is made
+                found = await to_thread.run_sync(parse_results, await form.results.read())
                 return Response(await to_thread.run_sync(pdf, found), media_type=PDF_TYPE)
-            question = asked(task, prompt)
-            documents = await to_thread.run_sync(open_all, sources, dpi, password)
-            n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
-            request.state.figures["pages"] = n_pages
-            if not n_pages:
-                raise UserError(selection.missing(max(one.n_pages for one in documents)))
-            job = ReadRequest(
-                service, documents, question, mode, max_tokens, selection, n_pages, stream == "text", preview
-            )
-            holds.callback(job.let_go)
-            if n_pages > service.settings.max_pages:
-                most = service.settings.max_pages
-                raise ApiError(400, f"{n_pages} pages: at most {most} are allowed at a time", "too_many_pages", "files")
+            job = await _start(service, request, form, selection, sources, holds)
             events = job_events(job, request, service.readers)
-            if stream:
+            if form.stream:
                 lines = (json.dumps(event, ensure_ascii=False) + "\n" async for event in events)
                 return Streaming(lines, "application/x-ndjson", holds.pop_all())
             found = await _whole(events)
-            if format == "pdf":
+            if form.format == "pdf":
                 return Response(await to_thread.run_sync(pdf, found), media_type=PDF_TYPE, headers=_ended(found))
-            return JSONResponse({"pages": found}) if format == "json" else _text(found, format)
+            return JSONResponse({"pages": found}) if form.format == "json" else _text(found, form.format)
 
     return router
 
 
-@dataclass
-class Unreadable:
-    """An uploaded file that cannot be opened. It counts as one page, which fails."""
-
-    source: Source
-    error: UserError
-    n_pages: int = 1
-
-    def load(self, number: int, most: int = 0) -> Image.Image:
-        """Raises UserError, since there is no page."""
-        raise self.error
-
-    def close(self) -> None:
-        """Does nothing."""
+def _check_task(service: Service, form: ReadForm) -> None:
+    """Raises ApiError for a task that the model was not trained on."""
+    if form.prompt or form.task not in PROMPTS:
+        return
+    taught = taught_tasks(service.ready()[0])
+    if form.task not in taught:
+        message = f"this model was trained on {', '.join(taught)}, not {form.task}"
+        raise ApiError(400, message, "unsupported_task", "task")
 
 
-def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[Document | Unreadable]:
-    """Open the uploaded files. A file that cannot be opened does not affect the others; it becomes Unreadable.
-
-    Raises UserError if none can be opened, or if one needs a password.
-    """
-    documents: list[Document | Unreadable] = []
-    for source in sources:
-        try:
-            if not source.data:
-                raise UserError(f"{source.name}: the file is empty")
-            documents.append(open_document(source, dpi, password))
-        except UserError as error:
-            documents.append(Unreadable(source, error))
-    failed = [document.error for document in documents if isinstance(document, Unreadable)]
-    fatal = [error for error in failed if isinstance(error, PasswordNeeded)] or failed
-    if failed and (len(failed) == len(documents) or isinstance(fatal[0], PasswordNeeded)):
-        for document in documents:
-            document.close()
-        raise fatal[0]
-    return documents
-
-
-async def job_events(job: ReadRequest, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:
-    """Run the job in a thread of `readers` and yield its events, and a last event `done` with the number of tokens."""
-    thread = asyncio.create_task(to_thread.run_sync(job.run, limiter=readers))
-    tokens = 0
-    try:
-        async with cancelling(request, job.let_go):
-            while (event := await job.events.get()) is not None:
-                tokens += event.get("tokens", 0)
-                yield event
-        request.state.figures["tokens"] = tokens
-        yield {"event": "done", "tokens": tokens}
-        await thread
-    finally:
-        job.let_go()
+async def _start(
+    service: Service, request: Request, form: ReadForm, selection: Selection, sources: list[Source], holds: ExitStack
+) -> ReadRequest:
+    """The request to read the selected pages of the files, which `holds` ends. Raises UserError or ApiError."""
+    question = asked(form.task, form.prompt)
+    documents = await to_thread.run_sync(open_all, sources, form.dpi, form.password)
+    n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
+    request.state.figures["pages"] = n_pages
+    if not n_pages:
+        raise UserError(selection.missing(max(one.n_pages for one in documents)))
+    job = ReadRequest(
+        service, documents, question, form.mode, form.max_tokens, selection, n_pages, form.stream == "text",
+        form.preview,
+    )  # fmt: skip
+    holds.callback(job.let_go)
+    most = service.settings.max_pages
+    if n_pages > most:
+        raise ApiError(400, f"{n_pages} pages: at most {most} are allowed at a time", "too_many_pages", "files")
+    return job
 
 
 async def _whole(events: AsyncIterator[Event]) -> list[Event]:

@@ -19,7 +19,7 @@ from nanochat.engine import Engine, Guard, prompts_about
 from nanochat.errors import UserError
 from nanochat.evaluation.metrics import normalise_text
 from nanochat.files import atomic_path
-from nanochat.image_process import native_view, open_image
+from nanochat.image_process import open_image, show
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import find_lines
 from nanochat.multimodal_dataloader import MultimodalLoader, Prepared
@@ -31,7 +31,9 @@ from nanochat.synth import STRIPS
 from nanochat.tasks.eval_set import reading
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, decay_to_zero
+from nanochat.training.config import TrainConfig
+from nanochat.training.schedules import decay_to_zero
+from nanochat.training.trainer import Stage, Trainer
 from nanochat.training.transcripts import Labelled, Scan, align, find_scans
 
 HELD_OUT = 0.2  # share of the scans that are never trained on
@@ -42,49 +44,50 @@ OWN = "own"  # first part of the key of a line of the user's scans; for syntheti
 
 @dataclass
 class FinetuneConfig:
-    """Teach a model to read one's own scans, from pictures with transcripts beside them."""
+    """Settings of fine-tuning on your own scans and their transcripts."""
 
     folder: str
-    """folder of pictures, each with a .txt or .xml (PAGE-XML, ALTO) of the same name beside it"""
+    """folder of images, each with a .txt or .xml file (PAGE-XML, ALTO) of the same name beside it"""
     out: str = "my-model"
     """folder that the model is written to"""
     checkpoint: str = "nano"
-    """the model to start from"""
+    """model to start from"""
     steps: int = 300
-    """optimizer steps"""
+    """number of optimizer steps"""
     batch_size: int = 32
-    """lines a step, half of them drawn"""
+    """lines per step, half of them synthetic"""
     lr: float = 2e-4
     """peak learning rate"""
     eval_every: int = 50
     """compare with the held-out scans every so many steps"""
     seed: int = 42
-    """of the scans that are held out and of the order of training"""
+    """random seed of the held-out scans and the training order"""
     device: str = "cpu"
     """cuda, mps or cpu"""
 
 
-def read_lines(engine: Engine, tokenizer: RustBPETokenizer, pictures: list, side: int) -> list[str]:
-    """The text that the model reads in each line image, by greedy decoding. `side`: longest side of a view, in px."""
-    views = [native_view(picture, side, engine.model.config.vision.token_size) for picture in pictures]
+def read_lines(engine: Engine, tokenizer: RustBPETokenizer, pictures: list) -> list[str]:
+    """The text that the model reads in each line image, by greedy decoding."""
+    mode = engine.model.config.vision.mode("native")
+    views = [show(picture, mode) for picture in pictures]
     prompts = prompts_about(tokenizer, PROMPTS["free"], views)
     answers = engine.generate_batch(prompts, views, 200, guard=Guard(retry=True), at_once=16)
     return [tokenizer.decode(answer.tokens) for answer in answers]
 
 
-def error_rate(engine: Engine, tokenizer: RustBPETokenizer, lines: list[Labelled], side: int) -> float:
+def error_rate(engine: Engine, tokenizer: RustBPETokenizer, lines: list[Labelled]) -> float:
     """The character error rate over all lines: edit distance divided by the number of characters of the labels."""
-    read = read_lines(engine, tokenizer, [line.picture for line in lines], side)
+    read = read_lines(engine, tokenizer, [line.picture for line in lines])
     pairs = [(normalise_text(text), normalise_text(line.text)) for text, line in zip(read, lines, strict=True)]
     return sum(Levenshtein.distance(*pair) for pair in pairs) / max(1, sum(len(wanted) for _, wanted in pairs))
 
 
 def label_scans(
-    scans: list[Scan], engine: Engine, tokenizer: RustBPETokenizer, side: int
+    scans: list[Scan], engine: Engine, tokenizer: RustBPETokenizer
 ) -> tuple[list[list[Labelled]], list[str]]:
     """(the labelled lines of each scan, a description of each scan or line that could not be labelled).
 
-    A scan that cannot be opened has no lines and is described. `side`: longest side of a line image, in pixels.
+    A scan that cannot be opened has no lines and is described.
     """
     labelled: list[list[Labelled]] = []
     left_out: list[str] = []
@@ -95,10 +98,8 @@ def label_scans(
             labelled.append([])
             left_out.append(f"{scan.name}: {error}")
             continue
-        pieces = show_in_lines(picture, find_lines(picture), side)
-        found, missed = align(
-            pieces, read_lines(engine, tokenizer, [piece.picture for piece in pieces], side), scan.text
-        )
+        pieces = show_in_lines(picture, find_lines(picture), engine.model.config.vision.image_size)
+        found, missed = align(pieces, read_lines(engine, tokenizer, [piece.picture for piece in pieces]), scan.text)
         labelled.append(found)
         left_out += [f"{scan.name}: {reading}" for reading in missed]
         print0(f"{scan.name}: {len(found)} of {len(pieces)} pieces of lines occur in its transcript")
@@ -164,15 +165,13 @@ class OwnLines:
     """lines of the scans that are never trained on"""
 
 
-def prepare_lines(
-    config: FinetuneConfig, scans: list[Scan], engine: Engine, tokenizer: RustBPETokenizer, side: int
-) -> OwnLines:
+def prepare_lines(config: FinetuneConfig, scans: list[Scan], engine: Engine, tokenizer: RustBPETokenizer) -> OwnLines:
     """Label the lines of the scans and hold some of the scans out.
 
-    `side`: longest side of a line image, in pixels. Lines that could not be labelled are listed in left_out.txt in
-    `config.out`. Raises UserError if fewer than two scans have lines with a label.
+    Lines that could not be labelled are listed in left_out.txt in `config.out`. Raises UserError if fewer than two
+    scans have lines with a label.
     """
-    labelled, left_out = label_scans(scans, engine, tokenizer, side)
+    labelled, left_out = label_scans(scans, engine, tokenizer)
     log = Path(config.out) / "left_out.txt"
     with atomic_path(log) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
@@ -194,8 +193,6 @@ class Comparison:
     """Error rates of a model on held-out and on synthetic lines during a run, and which step is the best so far."""
 
     tokenizer: RustBPETokenizer
-    side: int
-    """longest side of a line image, in pixels"""
     held_out: list[Labelled]
     synthetic: list[Labelled]
     log: Path
@@ -211,7 +208,7 @@ class Comparison:
         model.eval()
         engine = Engine(model, self.tokenizer)
         sets = {"held_out": self.held_out, "drawn": self.synthetic}
-        found = {name: error_rate(engine, self.tokenizer, lines, self.side) for name, lines in sets.items()}
+        found = {name: error_rate(engine, self.tokenizer, lines) for name, lines in sets.items()}
         model.train()
         self.history.append({"step": step, **found})
         return self._is_allowed(self.history[-1]) and found["held_out"] < best
@@ -239,13 +236,10 @@ def make_trainer(
     config: FinetuneConfig, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict, lines: OwnLines
 ) -> Trainer:
     """The trainer of a fine-tuning run, which resumes from the newest checkpoint in `config.out` if there is one."""
-    side = model.config.vision.image_size
-
-    def view(image):
-        return native_view(image, side, model.config.vision.token_size)
+    mode = model.config.vision.mode("native")
 
     def loader(task, plan) -> MultimodalLoader:
-        return MultimodalLoader(Prepared(task, tokenizer, view, 4096), plan, 0, 1, num_workers=0, pin=False, pack=True)
+        return MultimodalLoader(Prepared(task, tokenizer, mode, 4096), plan, 0, 1, num_workers=0, pin=False, pack=True)
 
     training = TrainConfig(
         model=str(meta.get("preset", "nano")), checkpoint_dir=str(Path(config.out) / "checkpoints"),
@@ -272,9 +266,8 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     scans = find_scans(config.folder)
     out = Path(config.out)
     model, tokenizer, meta = load_model(find_model(config.checkpoint), config.device)
-    side = model.config.vision.image_size
-    lines = prepare_lines(config, scans, Engine(model, tokenizer), tokenizer, side)
-    comparison = Comparison(tokenizer, side, lines.held_out, synthetic_lines(), out / "finetune.json")
+    lines = prepare_lines(config, scans, Engine(model, tokenizer), tokenizer)
+    comparison = Comparison(tokenizer, lines.held_out, synthetic_lines(), out / "finetune.json")
     if not comparison.history:
         comparison.measure(0, model)
     trainer = make_trainer(config, model, tokenizer, meta, lines)

@@ -6,6 +6,7 @@ pairs). Formulas: PaLM (arXiv:2204.02311), appendix B, extended to the parts of 
 """
 
 from collections.abc import Sequence
+from math import prod
 
 from nanochat.deepencoder import VisionConfig
 from nanochat.gpt import GPTConfig
@@ -40,7 +41,7 @@ def sam_forward_flops(config: VisionConfig, height: int, width: int) -> float:
 
 def clip_forward_flops(config: VisionConfig, height: int, width: int, gpt_width: int) -> float:
     """One forward pass of CLIP and the projector over one view."""
-    clip, positions = config.clip, (height // config.token_size[0]) * (width // config.token_size[1])
+    clip, positions = config.clip, prod(config.layout(height, width).view_rows)
     tokens = positions + 1
     block = tokens * (24 * clip.width**2 + 4 * clip.width * tokens)
     return clip.n_layer * block + 2 * positions * (clip.width + config.sam.out_channels[-1]) * gpt_width

@@ -25,12 +25,11 @@ from torch.utils._pytree import tree_flatten, tree_map_only
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError
 from nanochat.gpt import token_losses
-from nanochat.image_process import ImageLayout
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
+from nanochat.training.config import TrainConfig
 from nanochat.training.learner import Objective
 from nanochat.training.optim import OptimizerName, build_optimizers
 from nanochat.training.recompute import Recompute, recompute_blocks
-from nanochat.training.trainer import TrainConfig
 
 GB = 1e9
 BLOCK = {
@@ -199,7 +198,7 @@ class _Step:
         B, side = shape.batch_size, shape.image_size
         self.pixels = torch.empty(B, 3, side, side)
         self.ids = torch.zeros(B, shape.seq_len, dtype=torch.long)
-        layout = ImageLayout((side, side), token_size=config.vision.token_size)
+        layout = config.vision.layout(side, side)
         self.n_text = B * max(1, shape.seq_len - layout.n_tokens)
         self.labels = {
             "patches": torch.zeros(B * (side // 16) ** 2, 8, dtype=torch.long),
@@ -262,7 +261,7 @@ def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"
 
     Raises UserError if the page takes more tokens than `seq_len`.
     """
-    if ImageLayout((shape.image_size,) * 2, token_size=config.vision.token_size).n_tokens >= shape.seq_len:
+    if config.vision.layout(shape.image_size, shape.image_size).n_tokens >= shape.seq_len:
         raise UserError(f"a page of {shape.image_size} pixels needs more than seq_len = {shape.seq_len} tokens")
     with _shapes_only(device), StorageCount(BLOCK[device]) as count:
         step = _Step(config, shape, device, count)

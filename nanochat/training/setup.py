@@ -8,7 +8,6 @@ import torch
 
 from nanochat.common import compute_init, get_dist_info, print0
 from nanochat.errors import UserError
-from nanochat.image_process import ImageLayout, view_function
 from nanochat.multimodal_dataloader import MultimodalLoader, create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
 from nanochat.plans import BatchPlan
@@ -16,8 +15,8 @@ from nanochat.pretrained import check_knows_english
 from nanochat.synth.curriculum import LevelSet
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import GB, fitting_batch
-from nanochat.training.trainer import TrainConfig
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,7 @@ def start(config: TrainConfig) -> Setup:
     tokenizer = get_tokenizer(config)
     model_config = preset(config.model)
     if config.image_size:
-        ImageLayout((config.image_size, config.image_size))  # refuses a side that is no multiple of 64
+        model_config.vision.layout(config.image_size, config.image_size)  # refuses a side that is no multiple of 64
         model_config.vision.image_size = config.image_size
     model = NanoDeepseekOCR(model_config)
     model.set_image_token_id(tokenizer.encode_special("<|image|>"))
@@ -125,14 +124,13 @@ def make_loaders(
     and ordered batches.
     """
     _, rank, _, world_size = get_dist_info()
-    vision = setup.model.config.vision
-    view = view_function(vision.view, vision.image_size, vision.page, vision.token_size)
+    mode = setup.model.config.vision.mode()
     on_gpu = setup.device.type == "cuda"
     workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
 
     def loader(task, plan: BatchPlan | None, shuffle: bool) -> MultimodalLoader:
         return create_multimodal_loader(
-            task, setup.tokenizer, config.batch_size, config.seq_len, view, plan=plan, shuffle=shuffle,
+            task, setup.tokenizer, config.batch_size, config.seq_len, mode, plan=plan, shuffle=shuffle,
             prefix_noise=config.prefix_noise if shuffle else 0.0, seed=config.seed, rank=rank,
             world_size=world_size, num_workers=workers, pin_memory=on_gpu,
             pack=config.pack and shuffle and not config.compile,  # validation compares rows, compiled code wants them

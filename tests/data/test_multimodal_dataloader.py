@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.image_process import native_view, view_function
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import (
     MultimodalLoader,
     Prepared,
@@ -28,10 +28,11 @@ from nanochat.tokenizer import RustBPETokenizer
 
 TOKENIZER = RustBPETokenizer.characters()
 IMAGE = TOKENIZER.encode_special("<|image|>")
+NATIVE = get_mode("native")
 
 
 def loader(task, **options) -> MultimodalLoader:
-    return create_multimodal_loader(task, TOKENIZER, 2, 512, native_view, **options)
+    return create_multimodal_loader(task, TOKENIZER, 2, 512, NATIVE, **options)
 
 
 def conversation(*sides: int, text: str = "some words") -> dict:
@@ -42,7 +43,7 @@ def conversation(*sides: int, text: str = "some words") -> dict:
 
 def test_only_the_answer_and_its_end_are_targets():
     items = [conversation(64, 128, text="two pictures"), conversation(text="none")]
-    inputs, targets, _ = collate([Prepared(items, TOKENIZER, native_view, 512)[i] for i in range(2)], pad_id=0)
+    inputs, targets, _ = collate([Prepared(items, TOKENIZER, NATIVE, 512)[i] for i in range(2)], pad_id=0)
     for row, text in enumerate(("two pictures", "none")):
         supervised = targets[row][targets[row] != -1].tolist()
         assert TOKENIZER.decode(supervised[:-1]) == text
@@ -58,7 +59,7 @@ def test_dense_labels_lie_where_the_view_shows_the_glyphs(kind):
     picture = Image.new("RGB", (160, 80), "white")
     picture.paste((0, 0, 0), (120, 40, 128, 48))
     item = {**conversation(64), "images": [picture], "glyphs": ("A", np.array([[124.0, 44.0]]), np.zeros(1, np.int32))}
-    sample = Prepared([item], TOKENIZER, view_function(kind, 256 if kind == "square" else 64), 512)[0]
+    sample = Prepared([item], TOKENIZER, get_mode(kind, 256 if kind == "square" else 64), 512)[0]
     patches = sample.labels["patches"]  # of 16 x 16 pixels
     (patch,) = patches.any(1).nonzero()
     view = sample.images[0].view
@@ -67,20 +68,20 @@ def test_dense_labels_lie_where_the_view_shows_the_glyphs(kind):
 
 
 def test_views_of_one_size_are_stacked_and_others_listed():
-    same = [Prepared([conversation(64), conversation(64)], TOKENIZER, native_view, 512)[i] for i in range(2)]
+    same = [Prepared([conversation(64), conversation(64)], TOKENIZER, NATIVE, 512)[i] for i in range(2)]
     assert collate(same, 0)[2].pixel_values.shape == (2, 3, 64, 64)
-    mixed = [Prepared([conversation(64, 192), conversation()], TOKENIZER, native_view, 512)[i] for i in range(2)]
+    mixed = [Prepared([conversation(64, 192), conversation()], TOKENIZER, NATIVE, 512)[i] for i in range(2)]
     media = collate(mixed, 0)[2]
     assert [view.view.shape[-1] for view in media.pixel_values] == [64, 192]
     assert media.view_sizes == [(64, 64), (64, 192)]
-    text = [Prepared([conversation()], TOKENIZER, native_view, 512)[0]]
+    text = [Prepared([conversation()], TOKENIZER, NATIVE, 512)[0]]
     assert collate(text, 0)[2].pixel_values is None
 
 
 @given(sides=st.lists(st.sampled_from([64, 128, 320]), max_size=4), max_tokens=st.integers(1, 80))
 @settings(max_examples=60, deadline=None)
 def test_no_picture_is_cut_in_half(sides, max_tokens):
-    whole = Prepared([conversation(*sides)], TOKENIZER, native_view, 512)[0]
+    whole = Prepared([conversation(*sides)], TOKENIZER, NATIVE, 512)[0]
     assert isinstance(whole, Sample)
     cut = truncate(whole, IMAGE, max_tokens)
     assert len(cut.ids) <= max_tokens and len(cut.ids) == len(cut.mask)
@@ -162,10 +163,10 @@ def test_too_many_unreadable_samples_stop_the_run(tmp_path):
 def test_a_prompt_longer_than_the_sequence_is_left_out_not_trained_on(capsys):
     tall = conversation(64)
     tall["images"] = [Image.new("RGB", (64, 64 * 40))]
-    some = create_multimodal_loader([tall, conversation(text="x")], TOKENIZER, 2, 32, native_view, shuffle=False)
+    some = create_multimodal_loader([tall, conversation(text="x")], TOKENIZER, 2, 32, NATIVE, shuffle=False)
     assert [len(inputs) for inputs, _, _ in some] == [1]
     assert "sample 0: nothing to learn" in capsys.readouterr().out
-    none = create_multimodal_loader([tall] * 3, TOKENIZER, 2, 32, native_view, shuffle=False)
+    none = create_multimodal_loader([tall] * 3, TOKENIZER, 2, 32, NATIVE, shuffle=False)
     with pytest.raises(UserError, match="nothing to learn within 32 tokens; none of 3"):
         list(none)
 
@@ -185,7 +186,7 @@ def test_the_real_ten_documents(tmp_path):
     (folder / "train.json").write_text((source / "overfit_dataset.json").read_text())
     (folder / "images").symlink_to(source / "images")
     task = FolderOfPairs(folder, "train")
-    reader = create_multimodal_loader(task, TOKENIZER, 5, 4096, view_function("square", 128), shuffle=False)
+    reader = create_multimodal_loader(task, TOKENIZER, 5, 4096, get_mode("square", 128), shuffle=False)
     batches = list(reader)
     assert [inputs.size(0) for inputs, _, _ in batches] == [5, 5]
     assert all(media.pixel_values.shape == (5, 3, 128, 128) for _, _, media in batches)

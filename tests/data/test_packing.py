@@ -9,12 +9,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from dev.bench.packing import measure_packing
-from nanochat.image_process import native_view
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import MAX_PADDING, Batch, Prepared, Sample, Skipped, collate
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import TrainConfig
+from nanochat.training.config import TrainConfig
 
 TOKENIZER = RustBPETokenizer.characters()
 
@@ -27,7 +27,7 @@ def samples(*items: tuple[int, str]) -> list[Sample | Skipped]:
         pictures = [Image.new("RGB", (SIDE, SIDE), (i * 90, len(answer) % 250, 0)) for i in range(n_pictures)]
         messages = [ask, {"role": "assistant", "content": answer}]
         conversations.append({"messages": messages, "images": pictures})
-    data = Prepared(conversations, TOKENIZER, native_view, 2000)
+    data = Prepared(conversations, TOKENIZER, get_mode("native"), 2000)
     return [data[i] for i in range(len(items))]
 
 

@@ -14,7 +14,8 @@ from dev.bench.parity import measure_parity
 from dev.bench.train import FilledPages, filled_trainer, gradient_error, wake
 from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.training.trainer import Stage, TrainConfig
+from nanochat.training.config import TrainConfig
+from nanochat.training.trainer import Stage
 
 CPU = torch.device("cpu")
 
@@ -39,7 +40,7 @@ def test_filled_pages_fill_the_sequence(size, seq_len):
     trainer = filled_trainer(config, Stage(1, lambda step, steps: 1.0, 1e-3), CPU)
     for inputs, targets, media in islice(iter(trainer.train_loader), 2):
         assert inputs.shape == (2, seq_len) and media.view_sizes == [(size, size)] * 2
-        assert (targets != -1).sum() == 2 * (FilledPages(size, seq_len).n_chars + 1)
+        assert (targets != -1).sum() == 2 * (FilledPages(trainer.model.config.vision, seq_len).n_chars + 1)
 
 
 def test_decoding_agrees_with_the_naive_way_and_with_transformers():

@@ -69,7 +69,7 @@ def test_the_command_writes_one_svg(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("sys.argv", ["seeing_plots", *flags])
     seeing_plots.main()
     text = "".join(ElementTree.fromstring((tmp_path / "out/seeing.svg").read_text()).itertext())
-    for word in ("blind, wrong picture", "recipe, mean taken away", "Image gain", "step"):
+    for word in ("blind, wrong picture", "recipe, mean subtracted", "Image gain", "step"):
         assert word in text
     assert capsys.readouterr().out.strip() == f"{tmp_path}/out/seeing.svg"
 

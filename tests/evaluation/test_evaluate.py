@@ -1,7 +1,5 @@
 """Evaluation against losses and texts worked out by hand with a tiny model of random weights."""
 
-from functools import partial
-
 import pytest
 import torch
 import torch.nn.functional as F
@@ -12,8 +10,9 @@ from nanochat.engine import Engine
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import THUMBNAIL, Reading, read_documents, summarise
 from nanochat.evaluation.metrics import character_error_rate
-from nanochat.image_process import native_view, process_image, view_function
+from nanochat.image_process import process_image
 from nanochat.machine import Precision
+from nanochat.modes import get_mode
 from nanochat.tasks.common import BadSample
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -45,8 +44,8 @@ def task():
 
 
 def read(model, tokenizer, task, ids=IDS, **settings) -> list[Reading]:
-    view = view_function("square", SIDE)
-    return list(read_documents(Engine(model, tokenizer), tokenizer, task, ids, view, Precision("float32"), **settings))
+    mode = get_mode("square", SIDE)
+    return list(read_documents(Engine(model, tokenizer), tokenizer, task, ids, mode, Precision("float32"), **settings))
 
 
 def prompt_ids() -> list[int]:
@@ -117,14 +116,14 @@ def test_what_each_picture_took_and_how_alike_they_seem(model, tokenizer, task):
 
 def test_a_wrong_picture_of_another_shape(model, tokenizer):
     items = [document("red", "one"), document("green", "two", size=(SIDE, SIDE // 2))]
-    view = partial(native_view, max_side=SIDE)
+    mode = get_mode("native", SIDE)
     first, second = read_documents(
-        Engine(model, tokenizer), tokenizer, items, ["a", "b"], view, Precision("float32"), max_tokens=2
+        Engine(model, tokenizer), tokenizer, items, ["a", "b"], mode, Precision("float32"), max_tokens=2
     )
     assert (first.vision_tokens, second.vision_tokens) == (7, 4)
     swapped = {**items[0], "images": items[1]["images"]}
     (alone,) = read_documents(
-        Engine(model, tokenizer), tokenizer, [swapped], ["c"], view, Precision("float32"), max_tokens=2
+        Engine(model, tokenizer), tokenizer, [swapped], ["c"], mode, Precision("float32"), max_tokens=2
     )
     assert first.wrong_loss == pytest.approx(alone.loss, abs=1e-5)
 

@@ -8,13 +8,15 @@ import torch
 from PIL import Image
 
 from helpers.tiny_model import SIDE, tiny_config
-from nanochat.image_process import view_function
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tasks.common import Task
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.trainer import Stage, TrainConfig, Trainer, decay_to_zero
+from nanochat.training.config import TrainConfig
+from nanochat.training.schedules import decay_to_zero
+from nanochat.training.trainer import Stage, Trainer
 
 WORDS = ("red", "blue", "green", "pink", "gold", "grey", "black", "white", "brown", "teal")
 
@@ -49,11 +51,11 @@ def tiny_trainer(task: Task, folder: Path, stage: Stage | None = None, **setting
                             "checkpoint_dir": str(folder), **settings})  # fmt: skip
     torch.manual_seed(0)
     model, tokenizer = NanoDeepseekOCR(tiny_config(128)), RustBPETokenizer.characters()
-    view = view_function("native", SIDE)
+    mode = get_mode("native", SIDE)
 
     def loader(shuffle: bool, rank: int = 0, world_size: int = 1):
         return create_multimodal_loader(
-            task, tokenizer, config.batch_size, config.seq_len, view, shuffle=shuffle, rank=rank, world_size=world_size,
+            task, tokenizer, config.batch_size, config.seq_len, mode, shuffle=shuffle, rank=rank, world_size=world_size,
             pack=config.pack and shuffle,
         )  # fmt: skip
 

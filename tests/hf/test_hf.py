@@ -19,7 +19,7 @@ import nanochat.hf
 from nanochat.checkpoint import load_model
 from nanochat.hf import export as hf_export
 from nanochat.hf.export import export_hf, fast_tokenizer, remote_code
-from nanochat.image_process import expand_image_tokens, to_rgb, view_function
+from nanochat.image_process import expand_image_tokens, show, to_rgb
 from nanochat.reading.answer import Ask
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.tokenizer import RustBPETokenizer
@@ -52,7 +52,7 @@ def ours(folder: Path, i: int, prompt: str = PROMPT) -> tuple[list[int], list]:
     """Ids and views as our own code makes them."""
     model, tokenizer, _ = load_model(folder)
     vision = model.config.vision
-    shown = view_function(vision.view, vision.image_size, vision.page)(PICTURES[i])
+    shown = show(PICTURES[i], vision.mode())
     ids = tokenizer.render_for_completion({"messages": [{"role": "user", "content": prompt}], "images": [None]})
     return expand_image_tokens(ids, model.config.image_token_id, shown.layout.n_tokens), [shown]
 

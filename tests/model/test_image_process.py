@@ -22,9 +22,10 @@ from nanochat.image_process import (
     expand_image_tokens,
     open_image,
     process_image,
+    show,
     to_rgb,
-    view_function,
 )
+from nanochat.modes import get_mode
 
 IMAGE = 99
 
@@ -34,7 +35,7 @@ def test_the_public_modes_take_their_published_counts(side: int, tokens: int) ->
     assert (
         count_vision_tokens(base_size=side)
         == tokens
-        == view_function("square", side)(Image.new("L", (9, 5))).layout.n_tokens
+        == show(Image.new("L", (9, 5)), get_mode("square", side)).layout.n_tokens
     )
 
 
@@ -238,7 +239,7 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(["native", "tiny", "base", "square"]))
 def test_a_view_says_where_the_picture_lies_in_it(width: int, height: int, kind: str) -> None:
     picture = Image.new("RGB", (width, height), (255, 255, 255))
-    views = view_function(kind, 256, 256)(picture)
+    views = show(picture, get_mode(kind, 256))
     (x, y), (across, down) = views.corner, views.scale
     right, bottom = round(x + width * across), round(y + height * down)
     inside = views.view[0, y:bottom, x:right]

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from nanochat.errors import UserError
-from nanochat.image_process import show, to_tensor, view_function
+from nanochat.image_process import show, to_tensor
+from nanochat.model_config import preset
 from nanochat.modes import MODES, get_mode
 
 sides = st.integers(1, 6000)
@@ -85,10 +86,10 @@ def test_tokens_of_half_the_height_are_twice_as_many_rows(name: str) -> None:
 
 
 def test_a_budget_counts_tokens_of_their_own_size() -> None:
-    layout = get_mode("native", 512, 73, (32, 64)).layout(512, 512)
+    layout = get_mode("native", 512, 73, token_size=(32, 64)).layout(512, 512)
     assert layout.n_tokens <= 73 and layout.view[0] < 512
     with pytest.raises(UserError, match="smallest picture takes 5"):
-        get_mode("native", 512, 4, (32, 64))
+        get_mode("native", 512, 4, token_size=(32, 64))
 
 
 def test_nano_has_the_same_modes_at_half_the_size() -> None:
@@ -155,9 +156,25 @@ def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: 
             assert (right - left) * (bottom - top) < 0.01 * width * height
 
 
-def test_training_sees_a_mode_as_reading_does() -> None:
-    view = view_function("gundam", 512, page=512)
-    assert view(picture(900, 300)).layout == get_mode("gundam", 512).layout(900, 300)
+@pytest.mark.parametrize(
+    ("size", "image_size", "name", "view", "tokens"),
+    [
+        ("d20", 1024, "", (1024, 1024), 273),  # its own view is a square
+        ("d20", 640, "", (640, 640), 111),
+        ("d20", 640, "native", (640, 512), 10 * 9 + 1),  # its longest side is image_size too
+        ("d20", 640, "base", (1024, 1024), 273),  # a public mode follows the pages it was made for
+        ("nano", 512, "", (512, 384), 8 * 7 + 1),
+        ("nano", 512, "square", (512, 512), 73),
+        ("nano-pages", 512, "", (512, 384), 16 * 7 + 1),  # tokens of half the height
+        ("nano-pages", 512, "base", (512, 512), 145),
+    ],
+)
+def test_a_model_says_how_it_sees_a_page(size, image_size, name, view, tokens) -> None:
+    vision = preset(size).vision
+    vision.image_size = image_size
+    layout = vision.mode(name).layout(900, 1200)
+    assert (layout.view, layout.n_tokens) == (view, tokens)
+    assert vision.layout(*view).n_tokens == tokens
 
 
 @pytest.mark.parametrize(

@@ -43,6 +43,8 @@ class List:
 
 @dataclass
 class Needy:
+    file: tyro.conf.Positional[str]
+    """what to copy"""
     out: Path
     """where to"""
 
@@ -95,6 +97,8 @@ WRONG = [  # what was typed, and what the line has to say: the flag, what was gi
     ("copy a.png --kin small", ["no option called --kin: did you mean --kind?", "copy --help"]),
     ("copy a.png --keep-time=True", ["no option called --keep-time=True: did you mean --keep_times?"]),
     ("copy a.png --treis=2", ["did you mean --tries?"]),
+    ("copy a.png --hlep", ["did you mean --help?"]),
+    ("copy --files=a.png", ["no option called --files=a.png: did you mean --tries?"]),  # files have no flag
     ("move a.png", ["no command called 'move': choose one of copy, list"]),
     ("lsit --long", ["no command called 'lsit': did you mean list?"]),
     ("", ["copy", "list"]),
@@ -114,10 +118,10 @@ def test_what_is_typed_wrong_is_one_line(
 
 
 def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(
-        UserError, match=r"^Missing from command: --out PATH where to \(required\); see command --help$"
-    ):
+    with pytest.raises(UserError, match=r"^FILE and --out must be given; see command --help$"):
         parse(monkeypatch, Needy)
+    with pytest.raises(UserError, match=r"^--out must be given; see command --help$"):
+        parse(monkeypatch, Needy, "a.png")
 
 
 def test_help_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:

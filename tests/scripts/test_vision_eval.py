@@ -14,6 +14,7 @@ from nanochat.evaluation.measure import Measured, _read_with, read_in_mode, tabl
 from nanochat.evaluation.scores import score_page
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
+from nanochat.reading.state import PageState
 from nanochat.tasks.folder_set import FolderSet
 from nanochat.tasks.measured import open_set
 from nanochat.tokenizer import RustBPETokenizer
@@ -129,6 +130,19 @@ def test_a_model_of_lines_is_measured_by_its_lines(monkeypatch, capsys, folder, 
     results = json.loads((tmp_path / "results.json").read_text())
     assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # no line on either
     assert results["model"]["image_gain"] is not None
+
+
+@pytest.mark.parametrize("status", list(PageState)[2:6])
+def test_a_page_that_the_reader_stopped_for_repeating_itself_is_counted(folder, status):
+    class Stopped:
+        batch_size, tokenizer = 4, RustBPETokenizer.characters()
+
+        def read_many(self, pictures, prompt, max_tokens):
+            for picture in pictures:  # the repetition is not in the text that is kept
+                yield Page("TOTAL 9.00", 7, 9, 3, 0.1, "end", "base", 1, *picture.size, status)
+
+    readings = read_in_mode(Stopped(), FolderSet(folder, 4), "nano-ocr")  # type: ignore[arg-type]
+    assert [reading.score.looping for reading in readings] == 4 * [status in ("looped", "repaired")]
 
 
 def test_every_question_is_asked_of_its_own_picture(folder):

@@ -7,10 +7,10 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.deepencoder.dense import DenseHead
-from nanochat.image_process import native_view
 from nanochat.lines.cut import cut_lines
 from nanochat.lines.finder import Segment
 from nanochat.lines.layout import Line
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import Prepared, Sample, collate
 from nanochat.synth import LEVELS, STRIPS, draw_document
 from nanochat.synth.document import Document
@@ -104,7 +104,7 @@ def test_the_same_seed_gives_the_same_strips_and_another_others() -> None:
 def test_labels_of_a_batch_of_many_widths_meet_the_features_of_their_own_view() -> None:
     """The head's loss on a mixed batch is that of its views one by one, each label weighted as it is."""
     task, tokenizer = SynthDocuments("val"), RustBPETokenizer.characters()
-    data = Prepared([task[STRIPS, i] for i in range(0, 108, 9)], tokenizer, native_view, 2000)
+    data = Prepared([task[STRIPS, i] for i in range(0, 108, 9)], tokenizer, get_mode("native"), 2000)
     samples = [s for s in (data[i] for i in range(12)) if isinstance(s, Sample)]
     assert len({s.images[0].layout.view for s in samples}) > 2, "of several widths"
     model = tiny_model()

@@ -10,8 +10,9 @@ from dev.bench.peak import step_peak
 from dev.bench.train import filled_trainer
 from nanochat.errors import UserError
 from nanochat.nano_deepseek_ocr import ModelConfig, nano_config
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import StepShape, fitting_batch, largest_batch, predict
-from nanochat.training.trainer import Stage, TrainConfig
+from nanochat.training.trainer import Stage
 
 
 @pytest.mark.parametrize(

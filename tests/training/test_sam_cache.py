@@ -11,7 +11,8 @@ from nanochat.deepencoder.sam import SAM
 from nanochat.errors import UserError
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.sam_cache import SamCache, keep_features
-from nanochat.training.trainer import Stage, step_decay
+from nanochat.training.schedules import step_decay
+from nanochat.training.trainer import Stage
 from scripts.vis_mid_train import Config, train
 
 

@@ -18,7 +18,8 @@ from nanochat.errors import UserError
 from nanochat.shard import save_parts
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
-from nanochat.training.trainer import Stage, decay_to_zero
+from nanochat.training.schedules import decay_to_zero
+from nanochat.training.trainer import Stage
 
 STEPS, SAVED = 5, 3
 

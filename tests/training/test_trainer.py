@@ -18,8 +18,8 @@ from helpers.tiny_run import Texts, documents, losses, tiny_trainer, write_docum
 
 from nanochat.checkpoint import read_meta
 from nanochat.errors import UserError
-from nanochat.image_process import view_function
 from nanochat.machine import Precision, Utilisation, matmul_rate
+from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.prompts import PROMPTS, names_of
@@ -29,17 +29,11 @@ from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
+from nanochat.training.config import TrainConfig
 from nanochat.training.memory import StepShape, predict
 from nanochat.training.saving import newest_step
-from nanochat.training.trainer import (
-    Stage,
-    TrainConfig,
-    Trainer,
-    cosine,
-    decay_to_zero,
-    step_decay,
-    taught_modes,
-)  # fmt: skip
+from nanochat.training.schedules import cosine, decay_to_zero, step_decay
+from nanochat.training.trainer import Stage, Trainer, taught_modes
 from nanochat.training.validate import validate
 
 
@@ -54,7 +48,7 @@ def test_it_learns_and_what_it_learns_is_in_the_pictures(tmp_path):
     found = losses(trainer)
     assert found[0] == pytest.approx(math.log(323), abs=0.1)  # a fresh model knows nothing
     assert trainer.last is not None and trainer.last.loss < 0.1
-    assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats a token
+    assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats per token
     assert trainer.last.similarity is not None and trainer.last.similarity < 0.99
 
 
@@ -156,7 +150,7 @@ def drawn_trainer(folder: Path, **settings) -> Trainer:
     plan = Curriculum((Lesson("s1", 0.0),), 4 * 64 * 64, dense_steps=2, dense_levels=("w",), last_from=4,
                       last_levels=("line128",))  # fmt: skip
     loader = create_multimodal_loader(
-        SynthDocuments(), tokenizer, config.batch_size, config.seq_len, view_function("native", 128), plan=plan
+        SynthDocuments(), tokenizer, config.batch_size, config.seq_len, get_mode("native", 128), plan=plan
     )
     stage = Stage(1, decay_to_zero(0, 0.5), lr=1e-3, dense_steps=2, dense_weights={"patches": 1.0, "cells": 1.0})
     return Trainer(config, stage, model, tokenizer, loader, lambda: loader, torch.device("cpu"))
