@@ -4,6 +4,7 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
@@ -57,8 +58,18 @@ def weights_hash(path: Path) -> str:
     return _hash(path, stat.st_size, stat.st_mtime_ns)
 
 
+def import_runtime() -> Any:
+    """The module `onnxruntime`, with its telemetry off. Raises ImportError if it is not installed.
+
+    Version 1.32 records what it runs, on what machine and with which errors, in the user's cache folder, to be sent
+    to its vendor, unless ORT_DISABLE_TELEMETRY is set when it is first imported.
+    """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    return importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
+
+
 def _open(path: Path, threads: int) -> Any:
-    onnxruntime = importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
+    onnxruntime = import_runtime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or graph_threads()
     options.inter_op_num_threads = 1
