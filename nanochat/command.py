@@ -106,6 +106,15 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return plain + list(arguments[end:])
 
 
+def _program() -> str:
+    """What was typed to start this program, without the folder in which it was found: `nano-ocr`."""
+    path = Path(sys.argv[0])
+    main = getattr(sys.modules["__main__"], "__spec__", None)  # None unless it was started with `python -m`
+    if main is None or path.suffix != ".py":
+        return path.name
+    return f"python -m {main.name.removesuffix('.__main__')}"
+
+
 def parse_args(config_class: type[T], description: str | None = None) -> T:
     """Fill the dataclass `config_class`, or one of a union of them, from the command line.
 
@@ -118,7 +127,7 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
     framed = io.StringIO()
     try:
         with redirect_stderr(framed):
-            return tyro.cli(config_class, description=description, args=arguments)
+            return tyro.cli(config_class, prog=_program(), description=description, args=arguments)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
@@ -153,7 +162,7 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
     said = unframed(text)
     if not said.startswith("Unrecognized"):
         return said
-    program, subcommands = Path(sys.argv[0]).name, _subcommands(config_class)
+    program, subcommands = _program(), _subcommands(config_class)
     first = arguments[0] if arguments else ""
     if subcommands and first not in subcommands and not first.startswith("-"):
         near = difflib.get_close_matches(first, subcommands, 1)
