@@ -205,6 +205,9 @@ def read_router(service: Service) -> APIRouter:
         preview: Annotated[bool, Form()] = False,
         max_tokens: Annotated[int | None, Form(ge=1)] = None,
     ) -> Response:
+        for name, value in request.query_params.items():
+            message = f"?{name}={value}: options are fields of the form, as in curl -F {name}={value}"
+            raise ApiError(400, message, "invalid_value", name)
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
             selection = Selection(pages)
