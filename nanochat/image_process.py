@@ -234,6 +234,8 @@ def open_image(source: PictureSource, name: str | None = None, most: int = MAX_P
         elif isinstance(source, bytes | bytearray | memoryview):
             image = identify(io.BytesIO(source))
         elif isinstance(source, str | Path):
+            if str(source) and Path(source).is_dir():
+                raise UserError(f"{name} is a folder: give one of its files, or use `nano-ocr read`")
             image = identify(source)
         else:
             raise UserError(f"{name}: give a path, the bytes of a file, a Pillow image or an array of pixels")
@@ -245,10 +247,12 @@ def open_image(source: PictureSource, name: str | None = None, most: int = MAX_P
 def _name_of(source: object) -> str:
     """What to call a picture in an error message."""
     if isinstance(source, str | Path):
-        return str(source)
+        return str(source) or "a path without a name"
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"the picture ({len(source):,} bytes)"
     if isinstance(source, np.ndarray):
         return f"an array of shape {source.shape} and type {source.dtype}"
-    if isinstance(source, Image.Image | bytes | bytearray | memoryview):
+    if isinstance(source, Image.Image):
         return "the picture"
     return f"{source!r:.60} ({type(source).__name__})"
 

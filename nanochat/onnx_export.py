@@ -26,7 +26,7 @@ from nanochat.files import atomic_path
 from nanochat.gpt import GPT, Attention, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.onnx_files import DECODER, ENCODER, INT8, LINES, VERSION, WEIGHTS, weights_hash
+from nanochat.onnx_files import DECODER, ENCODER, INT8, LINES, VERSION, WEIGHTS, import_runtime, weights_hash
 from nanochat.onnx_simplify import simplify
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -284,7 +284,7 @@ def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = 
 
 def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
     """Write a graph with the weights of its matrices at 8 bits, inside of it; activations are rounded as they come."""
-    import onnxruntime
+    onnxruntime = import_runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with tempfile.TemporaryDirectory() as name:

@@ -4,13 +4,14 @@ import hashlib
 import importlib
 import importlib.util
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 from nanochat.errors import UserError
 from nanochat.model_config import ModelConfig
-from nanochat.threads import threads_in_use
+from nanochat.threads import graph_threads
 
 VERSION = "2"
 """of the graphs' inputs and outputs; a graph of another one is refused"""
@@ -57,42 +58,32 @@ def weights_hash(path: Path) -> str:
     return _hash(path, stat.st_size, stat.st_mtime_ns)
 
 
-class Graph:
-    """An open graph: `run` as of an `onnxruntime.InferenceSession`, with as many threads as the load allows.
+def import_runtime() -> Any:
+    """The module `onnxruntime`, with its telemetry off. Raises ImportError if it is not installed.
 
-    Sessions have a fixed number of threads, so the graph is opened again when `threads_in_use` changes.
+    Version 1.32 records what it runs, on what machine and with which errors, in the user's cache folder, to be sent
+    to its vendor, unless ORT_DISABLE_TELEMETRY is set when it is first imported.
     """
-
-    def __init__(self, path: Path, threads: int = 0) -> None:
-        self.path, self.threads = path, threads
-        self.session, self._opened_for = self._open()
-
-    def run(self, outputs: list[str] | None, inputs: dict[str, Any]) -> list[Any]:
-        """The graph's outputs; None: all of them."""
-        return self.fitting_session().run(outputs, inputs)
-
-    def fitting_session(self) -> Any:
-        """The `onnxruntime.InferenceSession` with the number of threads that the load allows now."""
-        if not self.threads and threads_in_use() != self._opened_for:
-            self.session, self._opened_for = self._open()
-        return self.session
-
-    def _open(self) -> tuple[Any, int]:
-        onnxruntime = importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
-        options = onnxruntime.SessionOptions()
-        threads = options.intra_op_num_threads = self.threads or threads_in_use()
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 4  # what fails is raised
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
-        return onnxruntime.InferenceSession(self.path, options, providers=["CPUExecutionProvider"]), threads
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+    return importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
 
 
-def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Graph:
+def _open(path: Path, threads: int) -> Any:
+    onnxruntime = import_runtime()
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads or graph_threads()
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 4  # what fails is raised
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
+    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+
+
+def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Any:
     """Open a graph on the CPU whose weights are those of model.safetensors in the same folder.
 
-    `threads`: for one operation; 0: one per free core (`threads_in_use`). `config`: the configuration that the model
-    should have. Raises UserError when ONNX Runtime is not installed, or the graph or its weights are missing,
-    damaged, or of another version.
+    Returns an `onnxruntime.InferenceSession`. `threads`: for one operation; 0: `graph_threads`. `config`: the
+    configuration that the model should have. Raises UserError when ONNX Runtime is not installed, or the graph or its
+    weights are missing, damaged, or of another version.
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
@@ -101,10 +92,10 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
         if not file.is_file():
             raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
     try:
-        graph = Graph(path, threads)
+        session = _open(path, threads)
     except Exception as error:  # ONNX Runtime raises its own errors by how a file is broken
         raise UserError(f"{path}: damaged, or its weights in {WEIGHTS} are ({_first_line(error)})") from error
-    said = graph.session.get_modelmeta().custom_metadata_map
+    said = session.get_modelmeta().custom_metadata_map
     if said.get("version") != VERSION:
         raise UserError(
             f"{path} is of version {said.get('version', 'unknown')}, this program reads {VERSION}: export it again"
@@ -115,7 +106,7 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
         )
     if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
-    return graph
+    return session
 
 
 def _first_line(error: BaseException) -> str:

@@ -13,6 +13,8 @@ import numpy as np
 import onnx
 from onnx import NodeProto, helper
 
+from nanochat.onnx_files import import_runtime
+
 UNLIKE = ("RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli", "Dropout")
 
 
@@ -31,8 +33,7 @@ def simplify(path: Path, examples: Sequence[dict[str, np.ndarray]]) -> None:
 
 def _share_shapes(model: onnx.ModelProto, examples: Sequence[dict[str, np.ndarray]]) -> None:
     """Let every operator that asks for a shape ask for that of the first tensor with this shape."""
-    import onnxruntime
-
+    onnxruntime = import_runtime()
     asked = [node for node in model.graph.node if node.op_type == "Shape"]
     probe = onnx.ModelProto()
     probe.CopyFrom(model)

@@ -1,9 +1,13 @@
 """The number of threads that compute on a CPU, and how they wait for each other.
 
-Libraries start one thread per core, and a thread that has finished its part spins until the others have too. That is
+PyTorch starts one thread per core, and a thread that has finished its part spins until the others have too. That is
 fastest on an idle machine. When other programs use the same cores, threads spin while the ones they wait for are not
 running, and a page takes several times as long. Therefore threads sleep after a moment (`wait_without_spinning`), and
-there is one thread for each core that no other program uses (`threads_in_use`, `adapt_threads`).
+PyTorch has one thread for each core that no other program uses (`adapt_threads`).
+
+ONNX Runtime needs no such care. Its threads sleep at once, and take a new part of the work whenever they have done one,
+so that a thread that is not running delays little. It has one thread per core whatever the load (`graph_threads`): the
+system then gives it a larger share of a busy machine than it gives to one thread.
 
 If the user has set OMP_NUM_THREADS, that number is used.
 """
@@ -17,7 +21,8 @@ from pathlib import Path
 MOMENT = "1000"  # iterations of libgomp's waiting loop, about 50 microseconds: the cost of putting a thread to sleep
 WAITING = {"GOMP_SPINCOUNT": MOMENT, "KMP_BLOCKTIME": "0"}  # libgomp (Linux); the OpenMP of Intel and LLVM
 SHORTEST = 0.1  # seconds over which a load can be measured: the system counts in hundredths
-HELD = 2.0  # seconds for which a number of threads is kept: ONNX graphs are opened again for a new one, 0.2 s
+HELD = 2.0  # seconds for which a number of threads is kept
+MOST = 16  # threads of an ONNX graph: the operations of a small model have no more parts that pay
 SHARED = 0.4  # a core counts as free while other programs use less than this share of it
 STAT = Path("/proc/stat")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -119,8 +124,14 @@ def threads_for(quota: float, cores: int, others: float) -> int:
     return max(1, int(min(quota, cores - others + SHARED)))
 
 
+def _wanted() -> int:
+    """The number that the user has set with OMP_NUM_THREADS, at most the number of cores; 0 if there is none."""
+    number = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
+    return min(own_cores(), int(number)) if number.isdigit() else 0
+
+
 class _Choice:
-    """The process's number of threads and the load that it was chosen by; one object for all libraries and threads."""
+    """PyTorch's number of threads and the load that it was chosen by; one object for all threads of the process."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -137,9 +148,6 @@ class _Choice:
 
     def get(self) -> int:
         """The number in use. The first call chooses it, and waits until the load has been measured for long enough."""
-        limit = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-        if limit.isdigit() and int(limit):
-            return min(own_cores(), int(limit))
         with self.lock:
             if self.number is None:
                 if self.load is None:
@@ -161,18 +169,17 @@ class _Choice:
         self.load = Load()
 
     def apply(self, number: int) -> None:
-        """Give torch and OpenCV `number` threads; never more to torch than it had, or than the program gave it."""
-        torch, cv2 = sys.modules.get("torch"), sys.modules.get("cv2")
+        """Give torch `number` threads, but no more than it had, or than the program gave it; OpenCV as many."""
+        torch, cv2 = sys.modules["torch"], sys.modules.get("cv2")
         with self.lock:
-            if torch is not None:
-                now = torch.get_num_threads()
-                if now != self.torch_last:  # torch's own number, or what the program has set since
-                    self.torch_most = now
-                assert self.torch_most is not None
-                number = min(number, self.torch_most)
-                if number != now:
-                    torch.set_num_threads(number)
-                self.torch_last = number
+            now = torch.get_num_threads()
+            if now != self.torch_last:  # torch's own number, or what the program has set since
+                self.torch_most = now
+            assert self.torch_most is not None
+            number = min(number, self.torch_most)
+            if number != now:
+                torch.set_num_threads(number)
+            self.torch_last = number
             if cv2 is not None and cv2.getNumThreads() != number:
                 cv2.setNumThreads(number)
 
@@ -180,18 +187,16 @@ class _Choice:
 _choice = _Choice()
 
 
-def threads_in_use() -> int:
-    """How many threads an operation should use now. The first call may wait for up to `SHORTEST` seconds."""
-    return _choice.get()
+def graph_threads() -> int:
+    """The number of threads of an ONNX graph: one per usable core, at most `MOST`; what OMP_NUM_THREADS says if set."""
+    return _wanted() or max(1, min(MOST, int(usable_cores())))
 
 
-def adapt_threads() -> int:
-    """Fit the number of threads to the load since the last choice, unless that was less than `HELD` seconds ago.
+def adapt_threads() -> None:
+    """Fit PyTorch's number of threads to the load since the last choice, unless that was less than `HELD` seconds ago.
 
-    For the thread that computes, before it begins. Sets torch and OpenCV; ONNX graphs ask `threads_in_use` before they
-    run. Returns the number in use.
+    For the thread that computes, before it begins. The first call may wait for up to `SHORTEST` seconds. Does nothing
+    if torch has not been imported, or if the user has set OMP_NUM_THREADS.
     """
-    number = _choice.renew()
-    if "OMP_NUM_THREADS" not in os.environ:
-        _choice.apply(number)
-    return number
+    if "torch" in sys.modules and "OMP_NUM_THREADS" not in os.environ:
+        _choice.apply(_choice.renew())

@@ -79,7 +79,7 @@ class ArrayCache:
 
 
 class OnnxBackend(Backend):
-    """Opens the graphs in a model's folder. `int8`: those at 8 bits; `threads`: 0: one for each free core.
+    """Opens the graphs in a model's folder. `int8`: those at 8 bits; `threads`: 0: `graph_threads`.
 
     Raises UserError when ONNX Runtime or a graph is missing, or a graph is damaged or of other weights.
     """
@@ -173,14 +173,13 @@ class OnnxBackend(Backend):
             "tokens": tokens, "vision": vision, "lengths": np.array(cache.lengths, np.int64),
             "last": np.arange(len(tokens)) * tokens.shape[1] + np.array(lengths, np.int64) - 1,
         }  # fmt: skip
-        session = self._decoder.fitting_session()
-        binding = session.io_binding()
+        binding = self._decoder.io_binding()
         for name, array in inputs.items():
             binding.bind_cpu_input(name, array)
         cache.bind(binding, self._past)
         binding.bind_output("logits", "cpu")
         try:
-            session.run_with_iobinding(binding)
+            self._decoder.run_with_iobinding(binding)
         except Exception as error:
             raise _explained(error, f"{tokens.size} tokens of {len(tokens)} answers") from error
         cache.lengths = [held + n for held, n in zip(cache.lengths, lengths)]

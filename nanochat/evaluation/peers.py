@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 
 from nanochat.errors import UserError
+from nanochat.onnx_files import import_runtime
 
 
 class Peer(Protocol):
@@ -70,6 +71,7 @@ class RapidOCR:
 
     def __init__(self) -> None:
         try:
+            import_runtime()  # before rapidocr does it
             import rapidocr  # an optional group of packages
         except ImportError as error:
             raise UserError("rapidocr is not installed: `uv sync --group peers`, or leave out --peers") from error

@@ -251,6 +251,8 @@ def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) 
         (r"\(30, 40\) and type int64", np.zeros((30, 40), np.int64)),
         (r"^42 \(int\): give a path", 42),
         ("none.png: no such file", tmp_path / "none.png"),
+        (" is a folder: give one of its files", tmp_path),
+        (r"^the picture \(4 bytes\): not a picture", b"junk"),
     ):
         with pytest.raises(UserError, match=said):
             reader.read(wrong)

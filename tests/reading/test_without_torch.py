@@ -47,6 +47,20 @@ def test_a_receipt_and_a_pdf_are_read_without_torch(tmp_path: Path) -> None:
     assert "Subtotal 27.70" in pdf.read_text(encoding="utf-8")
 
 
+def test_reading_leaves_nothing_behind_and_connects_to_nothing(tmp_path: Path) -> None:
+    """No file in the user's home (ONNX Runtime's telemetry would write two), and no connection is opened."""
+    program = f"""
+import sys
+sys.addaudithook(lambda event, _: event.startswith("socket.") and sys.exit(event))
+from nanochat import OCR
+print(OCR("nano").read({str(RECEIPT)!r}).text)"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env={"HOME": str(tmp_path), "PATH": ""}
+    )
+    assert done.returncode == 0 and "JUNIPER & RYE" in done.stdout, done.stderr
+    assert list(tmp_path.rglob("*")) == []
+
+
 def test_a_whole_view_is_read_without_torch_and_its_lines_get_boxes(tmp_path: Path) -> None:
     page = draw_page(["Rye toast with honey 4.40", "Subtotal 27.70"], 26)[0]
     ours, theirs = (

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,8 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config, preset
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint, save_deepencoder
 from scripts import vis_mid_train, vis_tok_train
+
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture
@@ -73,6 +77,16 @@ def test_flags_take_every_spelling(place, monkeypatch, capsys):
         cli.main, monkeypatch, capsys, "read", "data/images/0.png", "--checkpoint", "two/step_1.pt", "--max-tokens=3"
     )
     assert code == 0, err
+
+
+@pytest.mark.parametrize("module", ["nanochat.cli", "scripts.export", "dev.structure"])
+def test_help_names_what_was_typed(module: str) -> None:
+    """Not the path at which Python found it, a cache folder where `uvx` has put it."""
+    said = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, cwd=ROOT).stdout
+    assert said.startswith(f"usage: python -m {module} [-h]")
+    console = Path(sys.executable).with_name("nano-ocr")
+    said = subprocess.run([console, "read", "--help"], capture_output=True, text=True, cwd=ROOT).stdout
+    assert said.startswith("usage: nano-ocr read [-h]")
 
 
 def test_d20_without_a_tokenizer(place, monkeypatch, capsys):

@@ -37,6 +37,12 @@ def test_uploads_are_read_page_by_page(server: Running, ocr: OCR) -> None:
         assert told == result["text"]
 
 
+def test_options_in_the_address_are_refused_instead_of_ignored(server: Running) -> None:
+    files = {"files": ("a.png", png(noise(1)))}
+    answer = httpx.post(f"{server.url}/v1/read?format=md", files=files)
+    assert answer.status_code == 400 and "curl -F format=md" in answer.json()["error"]["message"]
+
+
 @pytest.mark.parametrize(
     ("data", "form", "code"),
     [
