@@ -97,7 +97,7 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
 
 def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
     """(column, width of the gap there) of what cuts a strip into n parts: the widest gap near each n-th of it."""
-    grey = strip.astype(np.int32).sum(2)
+    grey = strip[..., 0].astype(np.int32) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
     contrast = np.abs(grey - np.median(grey)).max(0)
     empty = contrast < 0.35 * np.percentile(contrast, 90)
     gaps = runs(empty)

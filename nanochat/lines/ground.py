@@ -8,6 +8,8 @@ ground towards the ink, as a grey value. Other grounds are left as they are.
 import cv2
 import numpy as np
 
+from nanochat.lines.quantiles import median, percentiles
+
 LIGHT, DARK = 150, 110  # a ground is known if no channel is darker than the first, or none is lighter than the second
 LIGHT_FLAT = 190  # the first for a flat box, in which white text may stand
 COLOURED = 40  # from the darkest to the lightest channel of a ground: under it, it is grey
@@ -56,7 +58,7 @@ def level_strip(strip: np.ndarray, reach: int) -> np.ndarray:
 
     `reach`: columns over which the ground's colour is taken together.
     """
-    whole = np.array([np.median(strip[..., channel]) for channel in range(3)])
+    whole = np.array([median(strip[..., channel]) for channel in range(3)])
     if not _must_be_levelled(strip, whole):
         return strip
     rows = max(1, len(strip) // 8)
@@ -79,7 +81,7 @@ def _must_be_levelled(pixels: np.ndarray, ground: np.ndarray) -> bool:
 def _has_lighter_ink(strip: np.ndarray, ground: float) -> bool:
     """Whether what stands on a light ground of this mean brightness is lighter still."""
     sums = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # whole numbers are sorted faster
-    lighter, darker = (np.percentile(sums, (97, 3)) / 3 - ground) * (1, -1)
+    lighter, darker = (percentiles(sums.ravel(), (97, 3)) / 3 - ground) * (1, -1)
     return bool(lighter > max(LIGHTER, darker))
 
 

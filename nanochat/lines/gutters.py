@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 
 from nanochat.lines.finder import Segment
+from nanochat.lines.quantiles import percentiles
 
 # All in heights of the type.
 ROWS = 9.0  # how far above and below a beginning counts
@@ -72,7 +73,7 @@ def _profile(grey: np.ndarray, segment: Segment) -> _Profile:
     x = np.arange(np.ceil(x0), np.floor(x1) + 1)
     strip = strip_along(grey, segment, x, np.linspace(-0.42, 0.36, 12))
     strip = cv2.blur(strip, (max(1, round(height / 8)), 1))
-    sides = np.percentile(strip, (10, 90), axis=0).astype(np.uint8)  # (2, W): one is ink, the other paper, and even
+    sides = percentiles(strip, (10, 90)).astype(np.uint8)  # (2, W): one is ink, the other paper, and even
     even = sides[int(np.argmin(np.abs(np.diff(sides.astype(int))).sum(1)))]
     paper = cv2.medianBlur(even[None], min(255, 2 * round(2 * height) + 1))[0]  # in a shadow it changes along a line
     contrast = np.sort(np.abs(strip.astype(np.float32) - paper), 0)

@@ -9,6 +9,7 @@ from nanochat.lines.boxes import Box
 from nanochat.lines.cut import MARGIN, ROOM, Piece
 from nanochat.lines.finder import ABOVE, BELOW, text_box
 from nanochat.lines.gutters import runs
+from nanochat.lines.quantiles import percentiles
 
 # Widths are in mean letters of the line.
 NARROW, BROAD = 0.5, 1.4  # a narrow and a broad letter
@@ -32,7 +33,7 @@ def _contrast(strip: np.ndarray) -> np.ndarray:
     """How much the pixels of a strip, RGB (H, W, 3), differ from its paper, 0 to 255, (H, W)."""
     red, green, blue = np.moveaxis(strip, 2, 0).astype(np.float32)
     grey = (red + green + blue) / 3  # far faster than a mean over the last axis
-    sides = np.percentile(grey, (10, 90), axis=0)  # (2, W): one is ink, the other paper, and even
+    sides = percentiles(grey, (10, 90))  # (2, W): one is ink, the other paper, and even
     return np.abs(grey - np.median(sides[int(np.argmin(np.abs(np.diff(sides)).sum(1)))]))
 
 
@@ -81,7 +82,7 @@ def stroke_width(strip: _Strip | None) -> float:
     if strip is None:
         return 0.0
     contrast = strip.contrast[strip.inner : len(strip.contrast) - strip.inner]
-    ink = np.clip(contrast / max(1.0, float(np.percentile(contrast, 98))), 0, 1)
+    ink = np.clip(contrast / max(1.0, float(percentiles(contrast.ravel(), (98,))[0])), 0, 1)
     ink = np.where(ink > 0.15, ink, 0.0)  # grain is none
     ink = ink[ink.mean(1) <= RULE]
     edges = np.abs(np.diff(ink, axis=1, prepend=0.0, append=0.0)).sum() / 2

@@ -1,0 +1,1 @@
+"""PyTorch and ONNX Runtime compared, see `__main__.py`."""

@@ -1,0 +1,28 @@
+"""Percentiles and medians of pixels, by sorting.
+
+`np.percentile` and `np.median` select values without sorting, one after the other. NumPy sorts short columns and bytes
+several times faster than that. The results are the same to the last bit.
+"""
+
+import numpy as np
+
+
+def percentiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
+    """`np.percentile(values, shares, axis=0)` of finite numbers: float64 (len(shares), ...).
+
+    values: (N, ...), N at least 1; shares: 0 to 100 each.
+    """
+    ordered = np.sort(values, axis=0, kind="stable" if values.dtype.itemsize < 4 else None)
+    places = (len(ordered) - 1) * (np.array(shares, np.float64) / 100)
+    before = np.floor(places).astype(np.intp)
+    low, high = ordered[before], ordered[np.minimum(before + 1, len(ordered) - 1)]
+    part = (places - before).reshape(-1, *[1] * (values.ndim - 1))
+    apart = high - low
+    return np.where(part >= 0.5, high - apart * (1 - part), low + apart * part)
+
+
+def median(values: np.ndarray) -> float:
+    """`np.median` of at least one byte, uint8 of any shape."""
+    ordered = np.sort(values, axis=None, kind="stable")  # a radix sort
+    middle = len(ordered) // 2
+    return float(ordered[middle]) if len(ordered) % 2 else (int(ordered[middle - 1]) + int(ordered[middle])) / 2
