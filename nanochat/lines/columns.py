@@ -5,6 +5,7 @@ stands left and right of it are columns if both are running text (`prose`) or st
 if they are the cells of a table, whose rows stay whole.
 """
 
+from enum import Enum
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from nanochat.lines.gutters import ALIGNED, REACH
 from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
-from nanochat.lines.stacks import are_stacks, has_rows, in_tiers, tiers
+from nanochat.lines.stacks import are_stacks, has_rows
+from nanochat.lines.tiers import are_tiers, tiers
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
 NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
@@ -27,6 +29,9 @@ CROSSED = 0.3  # type heights
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
+NO_WIDER = 1.1  # times the widest gap in a left column: a narrower one does not end it
+FOOTNOTE = 0.94  # times the type of the columns: that of their footnotes
+INDENT = 1.5  # type heights by which a footnote may begin further right than a line of its column
 
 
 class _Place(NamedTuple):
@@ -35,6 +40,16 @@ class _Place(NamedTuple):
     start: int
     end: int
     x: float
+
+
+class _Verdict(Enum):
+    """What stands left and right of a gutter."""
+
+    NOTHING = "neither columns nor a table"
+    TABLE = "cells of a table whose rows stay whole"
+    TIERS = "blocks, read one row of blocks after the other"
+    STACKS = "columns of short lines"
+    PROSE = "columns of running text"
 
 
 class _Columns(NamedTuple):
@@ -69,39 +84,54 @@ class _Search:
         prose = max(prose, NEAR if gutter < GUTTER * right[0][0].height else FAR)
         return self.is_prose(left, prose) and self.is_prose(right, prose)
 
-    def parts(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool) -> list[tuple[int, int]] | None:
-        """The parts of columns, each read to its end; none where rows are no columns, None where they are a table's."""
+    def judge(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool = False) -> _Verdict:
+        """What stands left and right of a place where columns may be."""
         here = rows[place.start : place.end]
         left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
-            return []
+            return _Verdict.NOTHING
         short = not only_prose and not _is_crossed(here, place.x)
-        if short and in_tiers(here, left, right):
-            return tiers(here)
+        if short and are_tiers(here, left, right, self.rules):
+            return _Verdict.TIERS
         if has_rows(left, right, self.rules):
-            return None
-        if self.beside(left, right, prose) or (
-            short and _is_bounded(rows, place) and are_stacks(left, right, self.rules)
-        ):
-            return [(0, len(here))]
-        return []
+            return _Verdict.TABLE
+        if self.beside(left, right, prose):
+            return _Verdict.PROSE
+        if short and _is_bounded(rows, place) and are_stacks(left, right, self.rules):
+            return _Verdict.STACKS
+        return _Verdict.NOTHING
 
     def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
         """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
         tables: list[_Place] = []
-        for place in _places(rows, prose):
+        places = _places(rows, prose)
+        for place in places:
             if place.end - place.start < share * len(rows):
                 break
             if any(table.start <= place.start and place.end <= table.end for table in tables):
                 continue
-            parts = self.parts(rows, place, prose, share > 0)
-            if parts is None:
+            verdict = self.judge(rows, place, prose, share > 0)
+            if verdict is _Verdict.TABLE:
                 tables.append(place)
-            elif len(parts) == 1 and not share:
-                return _Columns(place, [(place.start, _end_of_longer(rows, place))])
-            elif parts:
+            elif verdict is _Verdict.TIERS:
+                parts = tiers(rows[place.start : place.end])
                 return _Columns(place, [(place.start + a, place.start + b) for a, b in parts])
+            elif verdict is not _Verdict.NOTHING:
+                if not share:
+                    place = self.whole(rows, place, [p for p in places if p.x == place.x], prose)
+                return _Columns(place, [(place.start, place.end)])
         return None
+
+    def whole(self, rows: list[Row], place: _Place, others: list[_Place], prose: Prose) -> _Place:
+        """Columns with what stands above and below them at the same gutter, and with the footnotes below that."""
+        near = [p for p in others if p.end == place.start or p.start == place.end]
+        while near:
+            other = near.pop()
+            if self.judge(rows, other, prose) in (_Verdict.STACKS, _Verdict.PROSE):
+                place = _Place(min(place.start, other.start), max(place.end, other.end), place.x)
+                near = [p for p in others if p.end == place.start or p.start == place.end]
+        place = place._replace(end=_end_of_longer(rows, place))
+        return place._replace(end=_end_of_footnotes(rows, place))
 
     def in_order(self, rows: list[Row]) -> list[Row]:
         """As the function."""
@@ -217,16 +247,42 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
 
 
 def _end_of_longer(rows: list[Row], place: _Place) -> int:
-    """One past the last row of the column that goes on where the other has ended, perhaps with more room."""
+    """One past the last row of the column that goes on where the other has ended.
+
+    The right one may go on with more room than before, the left one with no more than it has elsewhere: what begins at
+    the left may also be what follows both.
+    """
     start, end, x = place
-    last, alone = rows[end - 1], [bool(side) for side in _split([rows[end - 1]], x)]
-    if all(alone) or _is_crossed([last], x):
+    if end == len(rows) or all(_split([rows[end]], x)) or _is_crossed(rows[end - 1 : end + 1], x):
         return end
-    side = _split(rows[start:end], x)[alone.index(True)]
-    edge = float(np.median([row[0].left for row in side]))
+    is_left = bool(_split([rows[end]], x)[0])
+    side = _split(rows[start:end], x)[0 if is_left else 1]
+    edge, height = float(np.median([row[0].left for row in side])), side[-1][0].height
+    loose = NO_WIDER * max(b[0].y - a[0].y for a, b in pairwise(side)) if is_left else GOES_ON * height
+    if not is_left and _split([rows[end - 1]], x)[0]:
+        return end
+    last = side[-1]
     for i in range(end, len(rows)):
-        goes_on = [bool(side) for side in _split([rows[i]], x)] == alone and not _is_crossed([rows[i]], x)
-        if not goes_on or abs(rows[i][0].left - edge) > last[0].height or _apart(rows[i - 1], rows[i], GOES_ON):
+        left, right = _split([rows[i]], x)
+        alone = bool(left) != bool(right) and bool(left) == is_left and not _is_crossed([rows[i]], x)
+        if not alone or abs(rows[i][0].left - edge) > height or rows[i][0].y - last[0].y > loose:
+            return i
+        last = rows[i]
+    return len(rows)
+
+
+def _end_of_footnotes(rows: list[Row], place: _Place) -> int:
+    """One past the last row of smaller type below columns that begins where one of their lines does, and ends in it."""
+    start, end, x = place
+    inside = [s for row in rows[start:end] for s in row]
+    height, edges = float(np.median([s.height for s in inside])), sorted({s.left for s in inside})
+    right = max(s.right for s in inside)
+    for i in range(end, len(rows)):
+        for s in rows[i]:
+            indent = min((s.left - edge for edge in edges if edge < s.left + height / 2), default=np.inf)
+            if s.height > FOOTNOTE * height or indent > INDENT * height or s.right > right + height:
+                return i
+        if _is_crossed([rows[i]], x):
             return i
     return len(rows)
 
