@@ -16,7 +16,7 @@ from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import are_stacks, has_rows
-from nanochat.lines.tiers import are_tiers, tiers
+from nanochat.lines.tiers import in_blocks
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
 NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
@@ -32,6 +32,7 @@ LARGER = 1.2  # times the type of the row before
 NO_WIDER = 1.1  # times the widest gap in a left column: a narrower one does not end it
 FOOTNOTE = 0.94  # times the type of the columns: that of their footnotes
 INDENT = 1.5  # type heights by which a footnote may begin further right than a line of its column
+TURNOVER = 3.0  # and a line of a column than its edge
 
 
 class _Place(NamedTuple):
@@ -47,16 +48,15 @@ class _Verdict(Enum):
 
     NOTHING = "neither columns nor a table"
     TABLE = "cells of a table whose rows stay whole"
-    TIERS = "blocks, read one row of blocks after the other"
     STACKS = "columns of short lines"
     PROSE = "columns of running text"
 
 
 class _Columns(NamedTuple):
-    """Rows that stand in columns, and their parts (first, one past the last), in each of which columns are read."""
+    """Rows that stand in columns, and what is read one after the other."""
 
     place: _Place
-    parts: list[tuple[int, int]]
+    parts: list[list[Row]]
 
 
 class _Search:
@@ -90,16 +90,20 @@ class _Search:
         left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
             return _Verdict.NOTHING
-        short = not only_prose and not _is_crossed(here, place.x)
-        if short and are_tiers(here, left, right, self.rules):
-            return _Verdict.TIERS
         if has_rows(left, right, self.rules):
             return _Verdict.TABLE
         if self.beside(left, right, prose):
             return _Verdict.PROSE
-        if short and _is_bounded(rows, place) and are_stacks(left, right, self.rules):
-            return _Verdict.STACKS
-        return _Verdict.NOTHING
+        if only_prose or _is_crossed(here, place.x) or not _is_bounded(rows, place):
+            return _Verdict.NOTHING
+        return _Verdict.STACKS if are_stacks(left, right, self.rules) else _Verdict.NOTHING
+
+    def blocks(self, rows: list[Row], place: _Place) -> list[list[Row]] | None:
+        """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
+        here = rows[place.start : place.end]
+        if _is_crossed(here, place.x) or not _is_bounded(rows, place):
+            return None
+        return in_blocks(here, *_split(here, place.x), self.rules)
 
     def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
         """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
@@ -110,16 +114,16 @@ class _Search:
                 break
             if any(table.start <= place.start and place.end <= table.end for table in tables):
                 continue
+            blocks = None if share else self.blocks(rows, place)
+            if blocks:
+                return _Columns(place, blocks)
             verdict = self.judge(rows, place, prose, share > 0)
             if verdict is _Verdict.TABLE:
                 tables.append(place)
-            elif verdict is _Verdict.TIERS:
-                parts = tiers(rows[place.start : place.end])
-                return _Columns(place, [(place.start + a, place.start + b) for a, b in parts])
             elif verdict is not _Verdict.NOTHING:
                 if not share:
                     place = self.whole(rows, place, [p for p in places if p.x == place.x], prose)
-                return _Columns(place, [(place.start, place.end)])
+                return _Columns(place, list(_split(rows[place.start : place.end], place.x)))
         return None
 
     def whole(self, rows: list[Row], place: _Place, others: list[_Place], prose: Prose) -> _Place:
@@ -138,10 +142,7 @@ class _Search:
         columns = self.columns(rows) if len(rows) > 1 else None
         if columns is None:
             return rows
-        parts = [rows[: columns.parts[0][0]]]
-        for start, end in columns.parts:
-            parts += _split(rows[start:end], columns.place.x)
-        parts.append(rows[columns.parts[-1][1] :])
+        parts = [rows[: columns.place.start], *columns.parts, rows[columns.place.end :]]
         return [row for part in parts for row in self.in_order(part)]
 
 
@@ -265,7 +266,8 @@ def _end_of_longer(rows: list[Row], place: _Place) -> int:
     for i in range(end, len(rows)):
         left, right = _split([rows[i]], x)
         alone = bool(left) != bool(right) and bool(left) == is_left and not _is_crossed([rows[i]], x)
-        if not alone or abs(rows[i][0].left - edge) > height or rows[i][0].y - last[0].y > loose:
+        begins = -height < rows[i][0].left - edge < TURNOVER * height
+        if not alone or not begins or rows[i][0].y - last[0].y > loose:
             return i
         last = rows[i]
     return len(rows)

@@ -28,9 +28,10 @@ MOST = 0.6  # of the lines of a table, those of its longest row at most
 FEW = 0.12  # of rows, those that may cross the paper between columns
 THIN = 2.5  # what is no wider is no column
 LONGEST_LABEL = 14.0  # what is wider is a line of text though it ends in a colon
-LETTER = 1.2  # what is no wider is a single letter
+LETTER = 1.05  # what is no wider is a single letter
 UNDER_A_LETTER = 3.5  # lines that stand under one are wider
 MOST_LETTERS = 0.4  # of the lines of a side
+NEAR = 3.0  # from a line of a table's row to the rule above or below the row at most
 IN_TURN, FAR_OFF = 5, 0.35  # lines left and right in turn that are no cells, and how far off at least each is
 
 
@@ -118,15 +119,24 @@ def _are_labels(a: Stack, b: Stack) -> bool:
 
 def _are_turnovers(a: Stack, b: Stack) -> bool:
     """Whether both sides are lists whose lines are indented alike where they go on; a table's cells are not."""
+    if len(a.indents) + len(b.indents) < TURNOVERS * (len(a.lines) + len(b.lines)):
+        return False
     for side in (a, b):
-        few = len(side.indents) < max(1.0, TURNOVERS * len(side.lines))
         words = float(np.mean([len(s.word_widths) > 1 for s in side.lines]))
-        if few or not side.is_flush or side.raggedness < RAGGED or words < 0.5:
+        if not len(side.indents) or not side.is_flush or side.raggedness < RAGGED or words < 0.5:
             return False
     indents = np.concatenate([a.indents, b.indents])
     inset = float(np.percentile(indents, 25))
     once_or_twice = np.minimum(np.abs(indents - inset), np.abs(indents - 2 * inset)) < FLUSH
     return len(indents) >= LINES and bool(once_or_twice.mean() >= 0.85)
+
+
+def _is_ruled_row(a: Stack, b: Stack, rules: list[Rule]) -> bool:
+    """Whether rules go through both sides just above and just below them: those of one row of a table."""
+    edges = a.lines[0].right, b.lines[0].left
+    through = [rule.y for rule in rules if rule.left < min(edges) and rule.right > max(edges)]
+    top, low, near = min(a.y[0], b.y[0]), max(a.y[-1], b.y[-1]), NEAR * a.unit
+    return any(top - near < y < top for y in through) and any(low < y < low + near for y in through)
 
 
 def ruled_at(a: Stack, b: Stack, rules: list[Rule]) -> list[float]:
@@ -186,7 +196,7 @@ def _are_under_letters(a: Stack, b: Stack) -> bool:
     """Whether the lines stand in groups under single letters, no two of which are level on the two sides."""
     one, other = _heads(a), _heads(b)
     level = np.abs(one[:, None] - other[None]) < LEVEL * a.unit
-    return len(one) + len(other) > 1 and not level.any()
+    return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
 
 
 def _take_turns(a: Stack, b: Stack) -> bool:
@@ -220,6 +230,6 @@ def are_stacks(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
     a, b = Stack(left, True), Stack(right, False)
     if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN:
         return False
-    if _are_labels(a, b) or ruled_at(a, b, rules):
+    if _are_labels(a, b) or ruled_at(a, b, rules) or _is_ruled_row(a, b, rules):
         return False
     return any(sign(a, b) for sign in (_are_turnovers, _are_out_of_step, _are_under_letters, _take_turns))

@@ -21,7 +21,9 @@ FIELDS = 0.6  # of the rows under a heading, those that begin with a label
 CLOSE = 2.2  # from line to line of an address at most
 LONGEST = 8  # lines of an address
 NARROW = 3.5  # lines of an address are wider
-SEVERAL, OF_EQUAL = 0.5, 0.75  # of the lines of addresses, those of several words; of blocks that end at one height
+CLOSER = 1.55  # and of most lines
+STRAIGHT = 0.1  # how far the ends of lines differ at most in a column of amounts
+SEVERAL, FEW_SEVERAL = 0.5, 0.25  # of the lines of addresses but the first, those of several words; of each block
 
 
 def tiers(rows: list[Row]) -> list[tuple[int, int]]:
@@ -88,40 +90,48 @@ def _columns_of(rows: list[Row]) -> list[list[Placed]]:
     return [sorted(column, key=lambda s: s.y) for column in columns]
 
 
-def _are_addresses(rows: list[Row]) -> bool:
-    """Whether all these rows hold are blocks side by side, as addresses are: a few close lines, most of several words.
+def _addresses(rows: list[Row]) -> list[list[Row]] | None:
+    """What all these rows hold as blocks side by side, in their order; None if they are not such as addresses are.
 
-    The blocks of a row begin at one height. Lines end at different places. Where all blocks have the same number of
-    lines, they might be the rows of a table, and nearly all lines must have several words.
+    Addresses are a few close lines, most of several words, that begin at one place and end at different ones. The
+    blocks of a row begin at one height; their first lines may be headings.
     """
-    parts = [rows[start:end] for start, end in tiers(rows)]
-    equal, ragged = True, []
-    for number, part in enumerate(parts):
-        blocks = _columns_of(part)
-        unit = float(np.median([s.height for row in part for s in row]))
-        if len(blocks) < (2 if number == 0 else 1):
-            return False
-        for block in blocks:
-            level = abs(block[0].y - part[0][0].y) < LEVEL * unit
-            close = all(b.y - a.y < CLOSE * unit for a, b in pairwise(block))
-            if not (LINES <= len(block) <= LONGEST and level and close):
-                return False
-            ragged.append(float(np.std([s.right for s in block])) / unit)
-        equal &= len({len(block) for block in blocks}) == 1
-    lines = [s for row in rows for s in row]
-    several = float(np.mean([len(s.word_widths) > 1 for s in lines]))
+    found: list[list[Placed]] = []
+    for number, (start, end) in enumerate(tiers(rows)):
+        blocks = _columns_of(rows[start:end])
+        top = min(s.y for s in rows[start])
+        if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
+            return None
+        found += blocks
+    lines = [s for block in found for s in block]
+    several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
     wide = float(np.median([s.width / s.height for s in lines]))
+    ragged = [float(np.std([s.right / s.height for s in block])) for block in found]
+    step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
+    if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < STRAIGHT:
+        return None
+    if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
+        return None
     labels = float(np.mean([s.has_label for s in lines]))
-    return bool(
-        several >= (OF_EQUAL if equal else SEVERAL) and wide > NARROW and labels < LABELS and np.mean(ragged) >= RAGGED
-    )
+    return [[[s] for s in block] for block in found] if labels < LABELS else None
 
 
-def are_tiers(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
-    """Whether both sides of a gutter are blocks, each read to its end; rules through both are those of a table."""
+def _is_block(lines: list[Placed], top: float) -> bool:
+    """Whether lines are a few, close to each other, the first of them at the height of the others' first lines."""
+    height = float(np.median([s.height for s in lines]))
+    close = all(b.y - a.y < CLOSE * height for a, b in pairwise(lines))
+    return LINES <= len(lines) <= LONGEST and close and abs(lines[0].y - top) < LEVEL * height
+
+
+def in_blocks(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> list[list[Row]] | None:
+    """What stands left and right of a gutter as blocks in their order; None where there are none.
+
+    Rules through both sides are those of a table.
+    """
     if min(len(left), len(right)) < LINES:
-        return False
+        return None
     a, b = Stack(left, True), Stack(right, False)
-    if _are_labelled_above(a, b) or _are_headed_fields(_pieces(rows, left, right)):
-        return True
-    return not ruled_at(a, b, rules) and _are_addresses(rows)
+    pieces = _pieces(rows, left, right)
+    if _are_labelled_above(a, b) or _are_headed_fields(pieces):
+        return [side for piece in pieces for side in piece]
+    return None if ruled_at(a, b, rules) else _addresses(rows)
