@@ -15,7 +15,7 @@ from nanochat.lines.gutters import ALIGNED, REACH
 from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
-from nanochat.lines.stacks import are_stacks, has_rows
+from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside
 from nanochat.lines.tiers import in_blocks
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
@@ -29,7 +29,7 @@ CROSSED = 0.3  # type heights
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
-NO_WIDER = 1.1  # times the widest gap in a left column: a narrower one does not end it
+NO_WIDER = 1.1  # times the widest gap in columns: a narrower one does not end them
 FOOTNOTE = 0.94  # times the type of the columns: that of their footnotes
 INDENT = 1.5  # type heights by which a footnote may begin further right than a line of its column
 TURNOVER = 3.0  # and a line of a column than its edge
@@ -96,7 +96,14 @@ class _Search:
             return _Verdict.PROSE
         if only_prose or _is_crossed(here, place.x) or not _is_bounded(rows, place):
             return _Verdict.NOTHING
-        return _Verdict.STACKS if are_stacks(left, right, self.rules) else _Verdict.NOTHING
+        if are_stacks(left, right, self.rules) or self.is_sidebar(left, right):
+            return _Verdict.STACKS
+        return _Verdict.NOTHING
+
+    def is_sidebar(self, left: list[Row], right: list[Row]) -> bool:
+        """Whether one side is a list beside running text."""
+        text = [self.is_prose(side, FAR) for side in (left, right)]
+        return text[0] != text[1] and is_list_beside(Stack(left, True), Stack(right, False), text[0])
 
     def blocks(self, rows: list[Row], place: _Place) -> list[list[Row]] | None:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
@@ -250,26 +257,24 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
 def _end_of_longer(rows: list[Row], place: _Place) -> int:
     """One past the last row of the column that goes on where the other has ended.
 
-    The right one may go on with more room than before, the left one with no more than it has elsewhere: what begins at
-    the left may also be what follows both.
+    There may be no more room before a line than elsewhere in the columns: what comes later follows both. Only where the
+    right column goes on anyway, there may be more.
     """
     start, end, x = place
-    if end == len(rows) or all(_split([rows[end]], x)) or _is_crossed(rows[end - 1 : end + 1], x):
-        return end
-    is_left = bool(_split([rows[end]], x)[0])
-    side = _split(rows[start:end], x)[0 if is_left else 1]
-    edge, height = float(np.median([row[0].left for row in side])), side[-1][0].height
-    loose = NO_WIDER * max(b[0].y - a[0].y for a, b in pairwise(side)) if is_left else GOES_ON * height
-    if not is_left and _split([rows[end - 1]], x)[0]:
-        return end
-    last = side[-1]
+    sides = _split(rows[start:end], x)
+    edges = [float(np.median([row[0].left for row in side])) for side in sides]
+    height = float(np.median([row[0].height for side in sides for row in side]))
+    widest = NO_WIDER * max(b[0].y - a[0].y for side in sides for a, b in pairwise(side))
+    last = [side[-1] for side in sides]
+    right_alone = last[1][0].y > last[0][0].y + height / 2
     for i in range(end, len(rows)):
         left, right = _split([rows[i]], x)
-        alone = bool(left) != bool(right) and bool(left) == is_left and not _is_crossed([rows[i]], x)
-        begins = -height < rows[i][0].left - edge < TURNOVER * height
-        if not alone or not begins or rows[i][0].y - last[0].y > loose:
+        number = 0 if left else 1
+        loose = max(widest, GOES_ON * height) if number and right_alone else widest
+        begins = -height < rows[i][0].left - edges[number] < TURNOVER * height
+        if (left and right) or _is_crossed([rows[i]], x) or not begins or rows[i][0].y - last[number][0].y > loose:
             return i
-        last = rows[i]
+        last[number], right_alone = rows[i], bool(right)
     return len(rows)
 
 

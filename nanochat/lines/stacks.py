@@ -32,6 +32,8 @@ LETTER = 1.05  # what is no wider is a single letter
 UNDER_A_LETTER = 3.5  # lines that stand under one are wider
 MOST_LETTERS = 0.4  # of the lines of a side
 NEAR = 3.0  # from a line of a table's row to the rule above or below the row at most
+ITEMS, NARROWER, AS_CLOSE = 5, 0.6, 1.5  # of a list beside text: least lines, and times the text's width and distance
+BESIDE_FIRST = 0.6  # of these lines, those beside the first line of a paragraph at most
 IN_TURN, FAR_OFF = 5, 0.35  # lines left and right in turn that are no cells, and how far off at least each is
 
 
@@ -196,7 +198,23 @@ def _are_under_letters(a: Stack, b: Stack) -> bool:
     """Whether the lines stand in groups under single letters, no two of which are level on the two sides."""
     one, other = _heads(a), _heads(b)
     level = np.abs(one[:, None] - other[None]) < LEVEL * a.unit
-    return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
+    below = sum((y > max(a.y[0], b.y[0])).sum() for y in (one, other))
+    enough = below > 0 or len(one) + len(other) > 1
+    return bool(enough and not level.any() and a.is_flush and b.is_flush)
+
+
+def is_list_beside(a: Stack, b: Stack, text_is_left: bool) -> bool:
+    """Whether beside running text stands a narrower list, as closely set, mostly of lines beside no paragraph's first.
+
+    The cells of a table begin beside the first line of a paragraph.
+    """
+    text, items = (a, b) if text_is_left else (b, a)
+    starts = text.y[np.concatenate([[True], text.steps > BREAK * text.tight])]
+    inside = items.y[(items.y > text.y[0]) & (items.y < text.y[-1])]
+    if len(inside) < ITEMS or not items.is_flush or items.width > NARROWER * text.width:
+        return False
+    beside_first = np.abs(inside[:, None] - starts[None]).min(1) < 2 * LEVEL * text.unit
+    return bool((items.steps < AS_CLOSE * text.tight).mean() >= SHARED and beside_first.mean() <= BESIDE_FIRST)
 
 
 def _take_turns(a: Stack, b: Stack) -> bool:

@@ -20,7 +20,7 @@ SMALLER = 0.94  # times the type of a value: that of the label above it
 FIELDS = 0.6  # of the rows under a heading, those that begin with a label
 CLOSE = 2.2  # from line to line of an address at most
 LONGEST = 8  # lines of an address
-NARROW = 3.5  # lines of an address are wider
+NARROW = 4.2  # most lines of an address are wider
 CLOSER = 1.55  # and of most lines
 STRAIGHT = 0.1  # how far the ends of lines differ at most in a column of amounts
 SEVERAL, FEW_SEVERAL = 0.5, 0.25  # of the lines of addresses but the first, those of several words; of each block
@@ -105,7 +105,7 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
         found += blocks
     lines = [s for block in found for s in block]
     several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
-    wide = float(np.median([s.width / s.height for s in lines]))
+    wide = min(float(np.median([s.width / s.height for s in block])) for block in found)
     ragged = [float(np.std([s.right / s.height for s in block])) for block in found]
     step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
     if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < STRAIGHT:
