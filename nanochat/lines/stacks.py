@@ -29,7 +29,7 @@ FEW = 0.12  # of rows, those that may cross the paper between columns
 THIN = 2.5  # what is no wider is no column
 LONGEST_LABEL = 14.0  # what is wider is a line of text though it ends in a colon
 LETTER = 1.05  # what is no wider is a single letter
-UNDER_A_LETTER = 3.5  # lines that stand under one are wider
+SHORT = 3.5  # most lines under a letter, or in a list beside text, are wider
 MOST_LETTERS = 0.4  # of the lines of a side
 NEAR = 3.0  # from a line of a table's row to the rule above or below the row at most
 ITEMS, NARROWER, AS_CLOSE = 5, 0.6, 1.5  # of a list beside text: least lines, and times the text's width and distance
@@ -189,7 +189,7 @@ def _heads(side: Stack) -> np.ndarray:
     single = np.array([s.width <= LETTER * side.unit for s in side.lines])
     heads = single & np.concatenate([[True], side.steps > BREAK * side.tight])
     under = [s.width for s, is_single in zip(side.lines, single) if not is_single]
-    if single.mean() > MOST_LETTERS or not under or np.median(under) < UNDER_A_LETTER * side.unit:
+    if single.mean() > MOST_LETTERS or not under or np.median(under) < SHORT * side.unit:
         heads &= False
     return side.y[heads]
 
@@ -198,9 +198,7 @@ def _are_under_letters(a: Stack, b: Stack) -> bool:
     """Whether the lines stand in groups under single letters, no two of which are level on the two sides."""
     one, other = _heads(a), _heads(b)
     level = np.abs(one[:, None] - other[None]) < LEVEL * a.unit
-    below = sum((y > max(a.y[0], b.y[0])).sum() for y in (one, other))
-    enough = below > 0 or len(one) + len(other) > 1
-    return bool(enough and not level.any() and a.is_flush and b.is_flush)
+    return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
 
 
 def is_list_beside(a: Stack, b: Stack, text_is_left: bool) -> bool:
@@ -211,7 +209,7 @@ def is_list_beside(a: Stack, b: Stack, text_is_left: bool) -> bool:
     text, items = (a, b) if text_is_left else (b, a)
     starts = text.y[np.concatenate([[True], text.steps > BREAK * text.tight])]
     inside = items.y[(items.y > text.y[0]) & (items.y < text.y[-1])]
-    if len(inside) < ITEMS or not items.is_flush or items.width > NARROWER * text.width:
+    if len(inside) < ITEMS or not items.is_flush or not SHORT <= items.width <= NARROWER * text.width:
         return False
     beside_first = np.abs(inside[:, None] - starts[None]).min(1) < 2 * LEVEL * text.unit
     return bool((items.steps < AS_CLOSE * text.tight).mean() >= SHARED and beside_first.mean() <= BESIDE_FIRST)

@@ -18,12 +18,13 @@ TIER = 1.25  # times the usual distance from row to row: more begins another row
 PAIRED = 0.85  # of lines, those that are a label or its value
 SMALLER = 0.94  # times the type of a value: that of the label above it
 FIELDS = 0.6  # of the rows under a heading, those that begin with a label
+SAME_LINE = 0.45  # how far apart the first lines of blocks may be: a heading may have more room below it in one
 CLOSE = 2.2  # from line to line of an address at most
 LONGEST = 8  # lines of an address
-NARROW = 4.2  # most lines of an address are wider
-CLOSER = 1.55  # and of most lines
+NARROW = 3.7  # most lines of an address are wider
+CLOSER = 1.58  # and of most lines
 STRAIGHT = 0.1  # how far the ends of lines differ at most in a column of amounts
-SEVERAL, FEW_SEVERAL = 0.5, 0.25  # of the lines of addresses but the first, those of several words; of each block
+SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, those of several words; of each block
 
 
 def tiers(rows: list[Row]) -> list[tuple[int, int]]:
@@ -120,7 +121,7 @@ def _is_block(lines: list[Placed], top: float) -> bool:
     """Whether lines are a few, close to each other, the first of them at the height of the others' first lines."""
     height = float(np.median([s.height for s in lines]))
     close = all(b.y - a.y < CLOSE * height for a, b in pairwise(lines))
-    return LINES <= len(lines) <= LONGEST and close and abs(lines[0].y - top) < LEVEL * height
+    return LINES <= len(lines) <= LONGEST and close and lines[0].y - top < SAME_LINE * height
 
 
 def in_blocks(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> list[list[Row]] | None:
