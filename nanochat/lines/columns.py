@@ -105,12 +105,18 @@ class _Search:
         text = [self.is_prose(side, FAR) for side in (left, right)]
         return text[0] != text[1] and is_list_beside(Stack(left, True), Stack(right, False), text[0])
 
-    def blocks(self, rows: list[Row], place: _Place) -> list[list[Row]] | None:
+    def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
-        here = rows[place.start : place.end]
-        if _is_crossed(here, place.x) or not _is_bounded(rows, place):
+        if _is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
             return None
-        return in_blocks(here, *_split(here, place.x), self.rules)
+        start, end, x = place
+        headed = start > 0 and all(_split([rows[start - 1]], x)) and not _is_crossed([rows[start - 1]], x)
+        for wider in dict.fromkeys((_Place(start - headed, _end_of_longer(rows, place), x), place)):
+            here = rows[wider.start : wider.end]
+            found = in_blocks(here, *_split(here, x), self.rules)
+            if found:
+                return _Columns(wider, found)
+        return None
 
     def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
         """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
@@ -122,8 +128,8 @@ class _Search:
             if any(table.start <= place.start and place.end <= table.end for table in tables):
                 continue
             blocks = None if share else self.blocks(rows, place)
-            if blocks:
-                return _Columns(place, blocks)
+            if blocks is not None:
+                return blocks
             verdict = self.judge(rows, place, prose, share > 0)
             if verdict is _Verdict.TABLE:
                 tables.append(place)
@@ -245,12 +251,17 @@ def _is_crossed(rows: list[Row], x: float) -> bool:
 
 
 def _is_bounded(rows: list[Row], place: _Place) -> bool:
-    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column."""
+    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column.
+
+    Larger type is not: a heading may stand close over columns.
+    """
     start, end, x = place
     y = [float(np.mean([s.y for s in row])) for row in rows[max(0, start - 1) : end + 1]]
     steps = np.diff(y)
     usual = float(np.median(steps))
-    crosses = [i for i in (start - 1, end) if 0 <= i < len(rows) and any(s.left < x < s.right for s in rows[i])]
+    height = LARGER * float(np.median([s.height for row in rows[start:end] for s in row]))
+    near = [i for i in (start - 1, end) if 0 <= i < len(rows)]
+    crosses = [i for i in near if any(s.left < x < s.right and s.height < height for s in rows[i])]
     return all(steps[0 if i < start else -1] > APART * usual for i in crosses)
 
 
@@ -262,9 +273,11 @@ def _end_of_longer(rows: list[Row], place: _Place) -> int:
     """
     start, end, x = place
     sides = _split(rows[start:end], x)
+    if not all(sides):
+        return end
     edges = [float(np.median([row[0].left for row in side])) for side in sides]
     height = float(np.median([row[0].height for side in sides for row in side]))
-    widest = NO_WIDER * max(b[0].y - a[0].y for side in sides for a, b in pairwise(side))
+    widest = NO_WIDER * max((b[0].y - a[0].y for side in sides for a, b in pairwise(side)), default=0.0)
     last = [side[-1] for side in sides]
     right_alone = last[1][0].y > last[0][0].y + height / 2
     for i in range(end, len(rows)):
