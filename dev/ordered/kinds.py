@@ -8,6 +8,7 @@ from dev.ordered.tables import draw_list, draw_receipt, draw_table, draw_wrapped
 from nanochat.synth.writer import Writer
 
 DARK = ("#263244", "#3a3a3a", "#1f4e4a", "#5a2a3a")
+LEAST_COLUMN = 9.0  # type sizes: a column of running text is wider, or long words would stick out
 LIGHT = ("#e8eef4", "#f1ece0", "#e6e6e6")
 
 
@@ -182,6 +183,7 @@ def draw_row_above(press: Press) -> None:
         press.rule(press.left, press.y - 0.2 * press.size, press.right, press.y - 0.2 * press.size)
         press.y += 0.4 * press.size
     n, gutter, justify = rng.choice((2, 3, 4, 5)), rng.uniform(0.9, 2.2) * press.size, rng.random() < 0.7
+    n = min(n, int((press.right - press.left) / (LEAST_COLUMN * press.size)))
     top, headed, between = press.y, rng.random() < 0.6, rng.random() < 0.4
     for i, (x, width) in enumerate(press.columns(n, gutter)):
         y, end = top, press.bottom - rng.choice((0.0, 0.0, 0.2, 0.4)) * press.height
@@ -203,7 +205,9 @@ def _address(press: Press, width: float) -> list[str]:
     if rng.random() < 0.4:
         lines.insert(1, writer.name())
     lines += [one() for one in rng.sample((writer.phone, writer.email), rng.choice((0, 0, 1, 2)))]
-    return [press.wrap(line, width)[0] for line in lines]
+    lines = [press.wrap(line, width)[0] for line in lines]
+    fitting = [line for line in lines if press.font().getlength(line) <= width]
+    return fitting if len(fitting) >= 3 else lines
 
 
 def draw_addresses(press: Press) -> None:
@@ -259,7 +263,7 @@ def _half(press: Press, x: float, y: float, width: float, n: int, style: str, pi
 
 
 def draw_form(press: Press) -> None:
-    """A form in two columns of fields: the left one is read first, each value with its label."""
+    """Two columns of fields, read row by row; in turn if each has a heading, or labels above its values."""
     rng, writer = press.rng, press.writer
     press.title(1.5)
     style, sections = rng.choice(("after", "stop", "below")), rng.randint(1, 2)
@@ -268,7 +272,7 @@ def draw_form(press: Press) -> None:
     for _ in range(sections):
         n = [rng.randint(4, 9), 0]
         n[1] = n[0] if rng.random() < 0.4 else rng.randint(max(3, n[0] - 3), n[0] + 2)
-        top, ends = press.y, []
+        top, ends, first = press.y, [], len(press.written)
         for (x, width), count in zip(press.columns(2, gutter), n):
             y = top
             if headed:
@@ -276,15 +280,23 @@ def draw_form(press: Press) -> None:
                 y += 1.3 * pitch
             ends.append(_half(press, x, y, width, count, style, pitch))
         press.y = max(ends) + press.size
-        if frame:
-            middle = (press.left + press.right) / 2
-            for a, b in ((press.left - 0.6 * press.size, middle), (middle, press.right + 0.6 * press.size)):
-                box = (a, top - 0.4 * press.size, b, press.y - 0.6 * press.size)
-                press.draw.rectangle(box, outline="#777777")
+        if not headed and style != "below":
+            fields = press.written[first:]
+            press.written[first:] = sorted(fields, key=lambda line: (round(line.middle), line.words[0][1]))
+        if frame and headed:
+            _frames(press, top)
         if press.y + 14 * pitch > press.bottom:
             break
     if press.y + 4 * press.pitch < press.bottom and rng.random() < 0.6:
         press.flow(press.left, press.y, press.right - press.left, writer.sentences(260), bottom=press.bottom)
+
+
+def _frames(press: Press, top: float) -> None:
+    """A frame around each of two columns."""
+    middle = (press.left + press.right) / 2
+    for a, b in ((press.left - 0.6 * press.size, middle), (middle, press.right + 0.6 * press.size)):
+        box = (a, top - 0.4 * press.size, b, press.y - 0.6 * press.size)
+        press.draw.rectangle(box, outline="#777777")
 
 
 def draw_narrow_gutter(press: Press) -> None:

@@ -5,6 +5,7 @@ stands left and right of it are columns if both are running text (`prose`) or st
 if they are the cells of a table, whose rows stay whole.
 """
 
+from enum import Enum
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -14,7 +15,8 @@ from nanochat.lines.gutters import ALIGNED, REACH
 from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
-from nanochat.lines.stacks import are_stacks, has_rows, in_tiers, tiers
+from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside
+from nanochat.lines.tiers import in_blocks
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
 NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
@@ -27,6 +29,10 @@ CROSSED = 0.3  # type heights
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
+NO_WIDER = 1.1  # times the widest gap in columns: a narrower one does not end them
+FOOTNOTE = 0.94  # times the type of the columns: that of their footnotes
+INDENT = 1.5  # type heights by which a footnote may begin further right than a line of its column
+TURNOVER = 3.0  # and a line of a column than its edge
 
 
 class _Place(NamedTuple):
@@ -37,11 +43,20 @@ class _Place(NamedTuple):
     x: float
 
 
+class _Verdict(Enum):
+    """What stands left and right of a gutter."""
+
+    NOTHING = "neither columns nor a table"
+    TABLE = "cells of a table whose rows stay whole"
+    STACKS = "columns of short lines"
+    PROSE = "columns of running text"
+
+
 class _Columns(NamedTuple):
-    """Rows that stand in columns, and their parts (first, one past the last), in each of which columns are read."""
+    """Rows that stand in columns, and what is read one after the other."""
 
     place: _Place
-    parts: list[tuple[int, int]]
+    parts: list[list[Row]]
 
 
 class _Search:
@@ -69,49 +84,78 @@ class _Search:
         prose = max(prose, NEAR if gutter < GUTTER * right[0][0].height else FAR)
         return self.is_prose(left, prose) and self.is_prose(right, prose)
 
-    def parts(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool) -> list[tuple[int, int]] | None:
-        """The parts of columns, each read to its end; none where rows are no columns, None where they are a table's."""
+    def judge(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool = False) -> _Verdict:
+        """What stands left and right of a place where columns may be."""
         here = rows[place.start : place.end]
         left, right = _split(here, place.x)
         if min(len(left), len(right)) < LINES:
-            return []
-        short = not only_prose and not _is_crossed(here, place.x)
-        if short and in_tiers(here, left, right):
-            return tiers(here)
+            return _Verdict.NOTHING
         if has_rows(left, right, self.rules):
+            return _Verdict.TABLE
+        if self.beside(left, right, prose):
+            return _Verdict.PROSE
+        if only_prose or _is_crossed(here, place.x) or not _is_bounded(rows, place):
+            return _Verdict.NOTHING
+        if are_stacks(left, right, self.rules) or self.is_sidebar(left, right):
+            return _Verdict.STACKS
+        return _Verdict.NOTHING
+
+    def is_sidebar(self, left: list[Row], right: list[Row]) -> bool:
+        """Whether one side is a list beside running text."""
+        text = [self.is_prose(side, FAR) for side in (left, right)]
+        return text[0] != text[1] and is_list_beside(Stack(left, True), Stack(right, False), text[0])
+
+    def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
+        """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
+        if _is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
             return None
-        if self.beside(left, right, prose) or (
-            short and _is_bounded(rows, place) and are_stacks(left, right, self.rules)
-        ):
-            return [(0, len(here))]
-        return []
+        start, end, x = place
+        headed = start > 0 and all(_split([rows[start - 1]], x)) and not _is_crossed([rows[start - 1]], x)
+        for wider in dict.fromkeys((_Place(start - headed, _end_of_longer(rows, place), x), place)):
+            here = rows[wider.start : wider.end]
+            found = in_blocks(here, *_split(here, x), self.rules)
+            if found:
+                return _Columns(wider, found)
+        return None
 
     def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
         """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
         tables: list[_Place] = []
-        for place in _places(rows, prose):
+        places = _places(rows, prose)
+        for place in places:
             if place.end - place.start < share * len(rows):
                 break
             if any(table.start <= place.start and place.end <= table.end for table in tables):
                 continue
-            parts = self.parts(rows, place, prose, share > 0)
-            if parts is None:
+            blocks = None if share else self.blocks(rows, place)
+            if blocks is not None:
+                return blocks
+            verdict = self.judge(rows, place, prose, share > 0)
+            if verdict is _Verdict.TABLE:
                 tables.append(place)
-            elif len(parts) == 1 and not share:
-                return _Columns(place, [(place.start, _end_of_longer(rows, place))])
-            elif parts:
-                return _Columns(place, [(place.start + a, place.start + b) for a, b in parts])
+            elif verdict is not _Verdict.NOTHING:
+                if not share:
+                    place = self.whole(rows, place, [p for p in places if p.x == place.x], prose)
+                return _Columns(place, list(_split(rows[place.start : place.end], place.x)))
         return None
+
+    def whole(self, rows: list[Row], place: _Place, others: list[_Place], prose: Prose) -> _Place:
+        """Columns with what stands above and below them at the same gutter, and with the footnotes below that."""
+        near = [p for p in others if p.end == place.start or p.start == place.end]
+        while near:
+            other = near.pop()
+            if self.judge(rows, other, prose) in (_Verdict.STACKS, _Verdict.PROSE):
+                place = _Place(min(place.start, other.start), max(place.end, other.end), place.x)
+                near = [p for p in others if p.end == place.start or p.start == place.end]
+        place = place._replace(end=_end_of_longer(rows, place))
+        return place._replace(end=_end_of_footnotes(rows, place))
 
     def in_order(self, rows: list[Row]) -> list[Row]:
         """As the function."""
         columns = self.columns(rows) if len(rows) > 1 else None
         if columns is None:
             return rows
-        parts = [rows[: columns.parts[0][0]]]
-        for start, end in columns.parts:
-            parts += _split(rows[start:end], columns.place.x)
-        parts.append(rows[columns.parts[-1][1] :])
+        parts = [rows[: columns.place.start], *columns.parts, rows[columns.place.end :]]
         return [row for part in parts for row in self.in_order(part)]
 
 
@@ -207,26 +251,58 @@ def _is_crossed(rows: list[Row], x: float) -> bool:
 
 
 def _is_bounded(rows: list[Row], place: _Place) -> bool:
-    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column."""
+    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column.
+
+    Larger type is not: a heading may stand close over columns.
+    """
     start, end, x = place
     y = [float(np.mean([s.y for s in row])) for row in rows[max(0, start - 1) : end + 1]]
     steps = np.diff(y)
     usual = float(np.median(steps))
-    crosses = [i for i in (start - 1, end) if 0 <= i < len(rows) and any(s.left < x < s.right for s in rows[i])]
+    height = LARGER * float(np.median([s.height for row in rows[start:end] for s in row]))
+    near = [i for i in (start - 1, end) if 0 <= i < len(rows)]
+    crosses = [i for i in near if any(s.left < x < s.right and s.height < height for s in rows[i])]
     return all(steps[0 if i < start else -1] > APART * usual for i in crosses)
 
 
 def _end_of_longer(rows: list[Row], place: _Place) -> int:
-    """One past the last row of the column that goes on where the other has ended, perhaps with more room."""
+    """One past the last row of the column that goes on where the other has ended.
+
+    There may be no more room before a line than elsewhere in the columns: what comes later follows both. Only where the
+    right column goes on anyway, there may be more.
+    """
     start, end, x = place
-    last, alone = rows[end - 1], [bool(side) for side in _split([rows[end - 1]], x)]
-    if all(alone) or _is_crossed([last], x):
+    sides = _split(rows[start:end], x)
+    if not all(sides):
         return end
-    side = _split(rows[start:end], x)[alone.index(True)]
-    edge = float(np.median([row[0].left for row in side]))
+    edges = [float(np.median([row[0].left for row in side])) for side in sides]
+    height = float(np.median([row[0].height for side in sides for row in side]))
+    widest = NO_WIDER * max((b[0].y - a[0].y for side in sides for a, b in pairwise(side)), default=0.0)
+    last = [side[-1] for side in sides]
+    right_alone = last[1][0].y > last[0][0].y + height / 2
     for i in range(end, len(rows)):
-        goes_on = [bool(side) for side in _split([rows[i]], x)] == alone and not _is_crossed([rows[i]], x)
-        if not goes_on or abs(rows[i][0].left - edge) > last[0].height or _apart(rows[i - 1], rows[i], GOES_ON):
+        left, right = _split([rows[i]], x)
+        number = 0 if left else 1
+        loose = max(widest, GOES_ON * height) if number and right_alone else widest
+        begins = -height < rows[i][0].left - edges[number] < TURNOVER * height
+        if (left and right) or _is_crossed([rows[i]], x) or not begins or rows[i][0].y - last[number][0].y > loose:
+            return i
+        last[number], right_alone = rows[i], bool(right)
+    return len(rows)
+
+
+def _end_of_footnotes(rows: list[Row], place: _Place) -> int:
+    """One past the last row of smaller type below columns that begins where one of their lines does, and ends in it."""
+    start, end, x = place
+    inside = [s for row in rows[start:end] for s in row]
+    height, edges = float(np.median([s.height for s in inside])), sorted({s.left for s in inside})
+    right = max(s.right for s in inside)
+    for i in range(end, len(rows)):
+        for s in rows[i]:
+            indent = min((s.left - edge for edge in edges if edge < s.left + height / 2), default=np.inf)
+            if s.height > FOOTNOTE * height or indent > INDENT * height or s.right > right + height:
+                return i
+        if _is_crossed([rows[i]], x):
             return i
     return len(rows)
 

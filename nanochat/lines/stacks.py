@@ -1,9 +1,11 @@
 """Whether short lines left and right of a gutter are two stacks, each read to its end, or cells in the rows of a table.
 
-Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index, labels above
-their values, addresses) are told from it by how the two sides go together: the rows of a table begin at one height on
-both sides, and what parts them goes through both.
+Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index) are told from
+it by how the two sides go together: the rows of a table begin at one height on both sides, and what parts them goes
+through both.
 """
+
+from itertools import pairwise
 
 import numpy as np
 
@@ -17,20 +19,22 @@ FLUSH = 0.35  # how far from its edge a line of a stack may begin
 LEVEL = 0.25  # how far lines of one row may differ in height
 OUT_OF_STEP = 0.25  # of the lines of the shorter side: not level with one of the other
 BREAK = 1.22  # times the distance between lines: more is a break
-TIER = 1.25  # times the usual distance from row to row: more begins another tier
 SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
 LABELS = 0.25  # of the lines left of their values, those known to end in a colon: not each colon is seen in a scan
 OFF = 0.25  # how far at least lines stand that belong to no row of the other side
 TURNOVERS = 0.06  # of a list's lines, those that are indented
 RAGGED = 0.4  # how far at least the ends of lines differ that are no column of amounts
-PAIRED = 0.85  # of lines, those that are a label or its value
-SMALLER = 0.94  # times the type of a value: that of the label above it
 MOST = 0.6  # of the lines of a table, those of its longest row at most
 FEW = 0.12  # of rows, those that may cross the paper between columns
-CLOSE = 1.7  # from line to line of an address
-LONGEST = 8  # lines of an address
 THIN = 2.5  # what is no wider is no column
-NARROW = 3.5  # lines of an address are wider
+LONGEST_LABEL = 14.0  # what is wider is a line of text though it ends in a colon
+LETTER = 1.05  # what is no wider is a single letter
+SHORT = 3.5  # most lines under a letter, or in a list beside text, are wider
+MOST_LETTERS = 0.4  # of the lines of a side
+NEAR = 3.0  # from a line of a table's row to the rule above or below the row at most
+ITEMS, NARROWER, AS_CLOSE = 5, 0.6, 1.5  # of a list beside text: least lines, and times the text's width and distance
+BESIDE_FIRST = 0.6  # of these lines, those beside the first line of a paragraph at most
+IN_TURN, FAR_OFF = 5, 0.35  # lines left and right in turn that are no cells, and how far off at least each is
 
 
 def _nearest_column(rows: list[Row], is_left: bool) -> list[Placed]:
@@ -109,73 +113,19 @@ def _common_range(a: Stack, b: Stack) -> tuple[float, float]:
 
 def _are_labels(a: Stack, b: Stack) -> bool:
     """Whether the left lines are labels that end in a colon, of values on the right that have none."""
+    if a.width > LONGEST_LABEL:
+        return False
     left, right = (float(np.mean([line.has_label for line in side.lines])) for side in (a, b))
     return left >= LABELS and left * len(a.lines) >= LINES and right < left / 2
 
 
-def _are_labelled_above(a: Stack, b: Stack) -> bool:
-    """Whether most lines on both sides are pairs of a label in small type and a value below it."""
-    for side in (a, b):
-        lines, paired, i = side.lines, 0, 0
-        while i + 1 < len(lines):
-            is_pair = lines[i].height < SMALLER * lines[i + 1].height
-            paired += 2 * is_pair
-            i += 1 + is_pair
-        if paired < max(2 * LINES, PAIRED * len(lines)):
-            return False
-    return True
-
-
-def tiers(rows: list[Row]) -> list[tuple[int, int]]:
-    """Rows parted where more than the usual room is between them: first, one past the last; a heading is no tier."""
-    y = np.array([float(np.mean([s.y for s in row])) for row in rows])
-    steps = np.diff(y)
-    usual = float(np.percentile(steps, 75))
-    cuts = [0, *(np.flatnonzero(steps > TIER * usual) + 1).tolist(), len(rows)]
-    found: list[tuple[int, int]] = []
-    start = 0
-    for end in cuts[1:]:
-        if end - start > 1 or end == len(rows):
-            found.append((start, end))
-            start = end
-    return found
-
-
-def _is_address(side: Stack) -> bool:
-    """Whether lines are a few, set close, that begin at one place, most with several words and few labels."""
-    several = [len(s.word_widths) > 1 for s in side.lines]
-    return bool(
-        LINES <= len(side.lines) <= LONGEST
-        and side.flush.all()
-        and np.max(side.steps) < CLOSE * 1.3 * side.unit
-        and side.tight < CLOSE * side.unit
-        and np.mean(several) >= 0.5
-        and np.mean([s.has_label for s in side.lines]) < LABELS
-        and sum(several[:3]) >= 2
-        and side.width > NARROW
-        and side.raggedness >= RAGGED
-    )
-
-
-def _are_addresses(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
-    """Whether both sides are, in each tier, blocks as addresses are, that begin at one height."""
-    for start, end in tiers(rows):
-        inside = {s for row in rows[start:end] for s in row}
-        sides = [[row for row in side if row[0] in inside] for side in (left, right)]
-        if min(map(len, sides)) < LINES and not (0 in map(len, sides) and start > 0):
-            return False
-        blocks = [Stack(side, is_left) for side, is_left in zip(sides, (True, False)) if side]
-        if abs(blocks[0].y[0] - blocks[-1].y[0]) > LEVEL * blocks[0].unit or not all(map(_is_address, blocks)):
-            return False
-    return True
-
-
 def _are_turnovers(a: Stack, b: Stack) -> bool:
     """Whether both sides are lists whose lines are indented alike where they go on; a table's cells are not."""
+    if len(a.indents) + len(b.indents) < TURNOVERS * (len(a.lines) + len(b.lines)):
+        return False
     for side in (a, b):
-        few = len(side.indents) < max(1.0, TURNOVERS * len(side.lines))
         words = float(np.mean([len(s.word_widths) > 1 for s in side.lines]))
-        if few or not side.is_flush or side.raggedness < RAGGED or words < 0.5:
+        if not len(side.indents) or not side.is_flush or side.raggedness < RAGGED or words < 0.5:
             return False
     indents = np.concatenate([a.indents, b.indents])
     inset = float(np.percentile(indents, 25))
@@ -183,7 +133,15 @@ def _are_turnovers(a: Stack, b: Stack) -> bool:
     return len(indents) >= LINES and bool(once_or_twice.mean() >= 0.85)
 
 
-def _ruled(a: Stack, b: Stack, rules: list[Rule]) -> list[float]:
+def _is_ruled_row(a: Stack, b: Stack, rules: list[Rule]) -> bool:
+    """Whether rules go through both sides just above and just below them: those of one row of a table."""
+    edges = a.lines[0].right, b.lines[0].left
+    through = [rule.y for rule in rules if rule.left < min(edges) and rule.right > max(edges)]
+    top, low, near = min(a.y[0], b.y[0]), max(a.y[-1], b.y[-1]), NEAR * a.unit
+    return any(top - near < y < top for y in through) and any(low < y < low + near for y in through)
+
+
+def ruled_at(a: Stack, b: Stack, rules: list[Rule]) -> list[float]:
     """The heights of rules that go through both sides, between their lines."""
     top, low = _common_range(a, b)
     edges = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
@@ -195,7 +153,7 @@ def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
     a, b = Stack(left, True), Stack(right, False)
     top, low = _common_range(a, b)
     y = _union(a, b)
-    ruled = _ruled(a, b, rules)
+    ruled = ruled_at(a, b, rules)
     if _are_cells(a, b, np.searchsorted(y, ruled), y, by_rules=True):
         return True
     tight = min(a.tight, b.tight)
@@ -223,6 +181,50 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
     return middles or (tops and (by_rules or not _are_out_of_step(a, b)))
 
 
+def _heads(side: Stack) -> np.ndarray:
+    """The heights of the letters that head groups of lines: single ones at the top, or after more than the usual room.
+
+    None where too many lines, or most others, are as short as they.
+    """
+    single = np.array([s.width <= LETTER * side.unit for s in side.lines])
+    heads = single & np.concatenate([[True], side.steps > BREAK * side.tight])
+    under = [s.width for s, is_single in zip(side.lines, single) if not is_single]
+    if single.mean() > MOST_LETTERS or not under or np.median(under) < SHORT * side.unit:
+        heads &= False
+    return side.y[heads]
+
+
+def _are_under_letters(a: Stack, b: Stack) -> bool:
+    """Whether the lines stand in groups under single letters, no two of which are level on the two sides."""
+    one, other = _heads(a), _heads(b)
+    level = np.abs(one[:, None] - other[None]) < LEVEL * a.unit
+    return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
+
+
+def is_list_beside(a: Stack, b: Stack, text_is_left: bool) -> bool:
+    """Whether beside running text stands a narrower list, as closely set, mostly of lines beside no paragraph's first.
+
+    The cells of a table begin beside the first line of a paragraph.
+    """
+    text, items = (a, b) if text_is_left else (b, a)
+    starts = text.y[np.concatenate([[True], text.steps > BREAK * text.tight])]
+    inside = items.y[(items.y > text.y[0]) & (items.y < text.y[-1])]
+    if len(inside) < ITEMS or not items.is_flush or not SHORT <= items.width <= NARROWER * text.width:
+        return False
+    beside_first = np.abs(inside[:, None] - starts[None]).min(1) < 2 * LEVEL * text.unit
+    return bool((items.steps < AS_CLOSE * text.tight).mean() >= SHARED and beside_first.mean() <= BESIDE_FIRST)
+
+
+def _take_turns(a: Stack, b: Stack) -> bool:
+    """Whether several lines in a row stand left and right in turn, each far off those of the other side."""
+    lines = sorted([(y, 0) for y in a.y] + [(y, 1) for y in b.y])
+    longest = run = 1
+    for (y, side), (next_y, next_side) in pairwise(lines):
+        run = run + 1 if side != next_side and next_y - y > FAR_OFF * a.unit else 1
+        longest = max(longest, run)
+    return longest >= IN_TURN and a.is_flush and b.is_flush
+
+
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
     """Whether the lines of the shorter side stand at other heights than those of the other."""
     if not (a.is_flush and b.is_flush):
@@ -237,14 +239,6 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
     return bool(out.sum() > 1 and out.mean() >= OUT_OF_STEP)
 
 
-def in_tiers(rows: list[Row], left: list[Row], right: list[Row]) -> bool:
-    """Whether both sides are labels with their values below them, or addresses: read to the end of a tier."""
-    if min(len(left), len(right)) < LINES:
-        return False
-    a, b = Stack(left, True), Stack(right, False)
-    return _are_labelled_above(a, b) or _are_addresses(rows, left, right)
-
-
 def are_stacks(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
     """Whether both sides are stacks that are read to their ends; rules through both are those of a table."""
     if min(len(left), len(right)) < LINES:
@@ -252,6 +246,6 @@ def are_stacks(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
     a, b = Stack(left, True), Stack(right, False)
     if min(len(a.lines), len(b.lines)) < LINES or min(a.width, b.width) < THIN:
         return False
-    if _are_labels(a, b) or _ruled(a, b, rules):
+    if _are_labels(a, b) or ruled_at(a, b, rules) or _is_ruled_row(a, b, rules):
         return False
-    return _are_turnovers(a, b) or _are_out_of_step(a, b)
+    return any(sign(a, b) for sign in (_are_turnovers, _are_out_of_step, _are_under_letters, _take_turns))

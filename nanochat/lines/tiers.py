@@ -1,0 +1,138 @@
+"""Whether a page has blocks of a few lines side by side, one row of blocks after the other.
+
+Addresses, fields under headings of their own, and labels above their values: each block of a row is read to its end,
+then the next row of blocks.
+"""
+
+from itertools import pairwise
+
+import numpy as np
+
+from nanochat.lines.gutters import ALIGNED
+from nanochat.lines.placed import Placed, Row
+from nanochat.lines.rules import Rule
+from nanochat.lines.stacks import LABELS, LEVEL, LINES, RAGGED, Stack, ruled_at
+
+# Distances in heights of the type, unless something else is named.
+TIER = 1.25  # times the usual distance from row to row: more begins another row of blocks
+PAIRED = 0.85  # of lines, those that are a label or its value
+SMALLER = 0.94  # times the type of a value: that of the label above it
+FIELDS = 0.6  # of the rows under a heading, those that begin with a label
+SAME_LINE = 0.45  # how far apart the first lines of blocks may be: a heading may have more room below it in one
+CLOSE = 2.2  # from line to line of an address at most
+LONGEST = 8  # lines of an address
+NARROW = 3.7  # most lines of an address are wider
+CLOSER = 1.58  # and of most lines
+STRAIGHT = 0.1  # how far the ends of lines differ at most in a column of amounts
+SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, those of several words; of each block
+
+
+def tiers(rows: list[Row]) -> list[tuple[int, int]]:
+    """Rows parted where more than the usual room is between them: first, one past the last; a heading is no tier."""
+    y = np.array([float(np.mean([s.y for s in row])) for row in rows])
+    steps = np.diff(y)
+    usual = float(np.percentile(steps, 75))
+    cuts = [0, *(np.flatnonzero(steps > TIER * usual) + 1).tolist(), len(rows)]
+    found: list[tuple[int, int]] = []
+    start = 0
+    for end in cuts[1:]:
+        if end - start > 1 or end == len(rows):
+            found.append((start, end))
+            start = end
+    return found
+
+
+def _are_labelled_above(a: Stack, b: Stack) -> bool:
+    """Whether most lines on both sides are pairs of a label in small type and a value below it."""
+    for side in (a, b):
+        lines, paired, i = side.lines, 0, 0
+        while i + 1 < len(lines):
+            is_pair = lines[i].height < SMALLER * lines[i + 1].height
+            paired += 2 * is_pair
+            i += 1 + is_pair
+        if paired < max(2 * LINES, PAIRED * len(lines)):
+            return False
+    return True
+
+
+def _pieces(rows: list[Row], left: list[Row], right: list[Row]) -> list[tuple[list[Row], list[Row]]]:
+    """The left and right rows of each row of blocks."""
+    found = []
+    for start, end in tiers(rows):
+        inside = {s for row in rows[start:end] for s in row}
+        found.append(([row for row in left if row[0] in inside], [row for row in right if row[0] in inside]))
+    return found
+
+
+def _is_headed(rows: list[Row]) -> bool:
+    """Whether the first of these rows has no label, and most of the others begin with one that ends in a colon."""
+    labels = [row[0].has_label for row in rows]
+    return len(rows) > LINES and not labels[0] and float(np.mean(labels[1:])) >= FIELDS
+
+
+def _are_headed_fields(pieces: list[tuple[list[Row], list[Row]]]) -> bool:
+    """Whether both sides are, in each row of blocks, fields under a heading of their own."""
+    return all(
+        left and right
+        and abs(left[0][0].y - right[0][0].y) < LEVEL * left[0][0].height
+        and _is_headed(left) and _is_headed(right)
+        for left, right in pieces
+    )  # fmt: skip
+
+
+def _columns_of(rows: list[Row]) -> list[list[Placed]]:
+    """Stretches that begin at one place, from top to bottom each, from left to right."""
+    columns: list[list[Placed]] = []
+    for s in sorted((s for row in rows for s in row), key=lambda s: s.left):
+        if columns and s.left - columns[-1][0].left < ALIGNED * s.height:
+            columns[-1].append(s)
+        else:
+            columns.append([s])
+    return [sorted(column, key=lambda s: s.y) for column in columns]
+
+
+def _addresses(rows: list[Row]) -> list[list[Row]] | None:
+    """What all these rows hold as blocks side by side, in their order; None if they are not such as addresses are.
+
+    Addresses are a few close lines, most of several words, that begin at one place and end at different ones. The
+    blocks of a row begin at one height; their first lines may be headings.
+    """
+    found: list[list[Placed]] = []
+    for number, (start, end) in enumerate(tiers(rows)):
+        blocks = _columns_of(rows[start:end])
+        top = min(s.y for s in rows[start])
+        if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
+            return None
+        found += blocks
+    lines = [s for block in found for s in block]
+    several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
+    wide = min(float(np.median([s.width / s.height for s in block])) for block in found)
+    ragged = [float(np.std([s.right / s.height for s in block])) for block in found]
+    step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
+    if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < STRAIGHT:
+        return None
+    if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
+        return None
+    labels = float(np.mean([s.has_label for s in lines]))
+    return [[[s] for s in block] for block in found] if labels < LABELS else None
+
+
+def _is_block(lines: list[Placed], top: float) -> bool:
+    """Whether lines are a few, close to each other, the first of them at the height of the others' first lines."""
+    height = float(np.median([s.height for s in lines]))
+    close = all(b.y - a.y < CLOSE * height for a, b in pairwise(lines))
+    return LINES <= len(lines) <= LONGEST and close and lines[0].y - top < SAME_LINE * height
+
+
+def in_blocks(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> list[list[Row]] | None:
+    """What stands left and right of a gutter as blocks in their order; None where there are none.
+
+    Rules through both sides are those of a table.
+    """
+    if min(len(left), len(right)) < LINES:
+        return None
+    a, b = Stack(left, True), Stack(right, False)
+    pieces = _pieces(rows, left, right)
+    if _are_labelled_above(a, b) or _are_headed_fields(pieces):
+        return [side for piece in pieces for side in piece]
+    return None if ruled_at(a, b, rules) else _addresses(rows)
