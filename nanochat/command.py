@@ -1,4 +1,4 @@
-"""What every command shares: its entry point, which turns errors into one line, and its arguments.
+"""Shared by all commands: the entry point, which turns errors into one line, and the parsing of arguments.
 
 Nothing heavy is imported here: `--help` and a mistyped flag must not wait for torch.
 """
@@ -22,17 +22,17 @@ from nanochat.errors import UserError
 
 T = TypeVar("T")
 _OUT_OF_MEMORY = "out of memory: lower --batch-size, --seq-len or --image-size, or use --model=nano"
-# Of the operating system's errors those that a user can mend.
+# Errors of the operating system that a user can fix.
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 
 
 def _print_no_more() -> None:
-    """Let go what is left for standard output: it would fail once more at the end of the process."""
+    """Discard unwritten standard output, which would fail again at the end of the process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
-    """Make `main` a command: what the user caused ends in one line on stderr and exit code 2, never a traceback."""
+    """Make `main` a command: an error that the user can fix becomes one line on stderr and exit code 2."""
 
     @wraps(main)
     def command(*args, **kwargs) -> None:
@@ -41,7 +41,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             sys.stdout.flush()
         except UserError as error:
             message = str(error)
-        except BrokenPipeError:  # whoever read the output has read enough
+        except BrokenPipeError:  # the reader of the output has closed it
             _print_no_more()
             sys.exit(1)
         except OSError as error:
@@ -67,14 +67,14 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         print(f"error: {message}", file=sys.stderr, flush=True)
         dist = sys.modules.get("torch.distributed")
         if dist is not None and dist.is_initialized():
-            os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
+            os._exit(2)  # other ranks wait in a collective: exiting at once lets torchrun stop them
         sys.exit(2)
 
     return command
 
 
 def _switches(config_class: Any) -> set[str]:
-    """The flags of all boolean fields of a dataclass, of those within it, and of each of a union of them."""
+    """The flags of all boolean fields of a dataclass, of dataclasses in it, and of each member of a union."""
     if not (isinstance(config_class, type) and is_dataclass(config_class)):
         return {flag for part in get_args(config_class) for flag in _switches(part)}
     found: set[str] = set()
@@ -86,8 +86,8 @@ def _switches(config_class: Any) -> set[str]:
 def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     """`--flag=True` and `--flag True` as `--flag`, `--flag=False` and `--flag False` as `--no-flag`.
 
-    `switches`: such flags, with `-`. All else stays as it is, and so does what follows `--`. Raises UserError for a
-    switch that is neither.
+    `switches`: such flags, with `-`. Other arguments, and all after `--`, stay as they are. Raises UserError for a
+    switch with another value.
     """
     plain: list[str] = []
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -115,12 +115,12 @@ def program_name() -> str:
 
 
 def parse_args(config_class: type[T], description: str | None = None) -> T:
-    """Fill the dataclass `config_class`, or one of a union of them, from the command line.
+    """The dataclass `config_class`, or one of a union of them, filled from the command line.
 
     `--name=value`, `--name value`, `_` and `-` alike; a boolean is set by `--name` alone, `--name=True` or
-    `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for what cannot be understood.
+    `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for invalid arguments.
     """
-    if description:  # tyro fills its lines: only what stands alone stays a line
+    if description:  # tyro joins lines; commands must stay on their own
         description = re.sub(r"\n(?=(?:uv run )?(?:python -m|torchrun) )", "\n\n", description)
     arguments = plain_switches(sys.argv[1:], _switches(config_class))
     framed = io.StringIO()
@@ -131,7 +131,7 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
         if not stop.code:  # --help
             raise
         error: BaseException | None = stop
-        while error is not None and not isinstance(error, UserError):  # a dataclass's own, which tyro frames too
+        while error is not None and not isinstance(error, UserError):  # a dataclass's own error, which tyro frames too
             error = error.__context__
         raise error or UserError(_nearest(framed.getvalue(), arguments, config_class)) from None
 
@@ -147,7 +147,7 @@ def _subcommands(config_class: Any) -> dict[str, Any]:
 
 
 def _flags(config_class: Any) -> set[str]:
-    """The flags of a dataclass, of those within it, and of each of a union of them, with `_`."""
+    """The flags of a dataclass, of dataclasses in it, and of each member of a union, with `_`."""
     if not (isinstance(config_class, type) and is_dataclass(config_class)):
         return {flag for part in get_args(config_class) for flag in _flags(part)}
     found = {"--help"}
@@ -170,7 +170,7 @@ def _required_places(config_class: Any) -> list[str]:
 
 
 def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
-    """One line for what tyro framed; of an unknown flag or subcommand only its name and the nearest that there is."""
+    """One line for an error of tyro; for an unknown flag or subcommand, its name and the most similar known one."""
     said = unframed(text)
     program, subcommands = program_name(), _subcommands(config_class)
     first = arguments[0] if arguments else ""
@@ -200,7 +200,7 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
 
 
 def unframed(text: str) -> str:
-    """tyro's frame of several lines as one: what is wrong, what may be given, and which --help says more."""
+    """A framed error message of tyro as one line: what is wrong, what is allowed, and where to find help."""
     lines = [line.strip(" │") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
     said = re.sub(r"\.? ─+ ", "; ", " ".join(line for line in lines if line))
     for theirs, ours in (
