@@ -108,6 +108,24 @@ def _take_turns(runs: dict[str, Callable[[], Any]], device: torch.device) -> tup
     return seconds, results
 
 
+def _answer(engine: Engine, ids: Tensor, n: int, recorded: bool) -> tuple[Tensor, int]:
+    """(the first `n` tokens of each answer to prompts `ids` (rows, tokens), number of choices rechecked).
+
+    `recorded`: on a GPU, decode with the CUDA graph.
+    """
+    scheduler = engine.scheduler(len(ids))
+    if not recorded:
+        scheduler.fixed = None
+    prompts = [engine.prompt(row, [], n, [Sampling()], NO_GUARD) for row in ids.tolist()]
+    for one in prompts:
+        scheduler.submit(one)
+    while scheduler.reading:
+        scheduler.fill()
+    while scheduler.busy:
+        scheduler.decode()
+    return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.rechecks
+
+
 def measure_decode(
     model: NanoDeepseekOCR, precision: Precision, batch: int, prompt: int, tokens: int, naive: bool, int8: bool = False
 ) -> DecodeReport:
@@ -121,18 +139,8 @@ def measure_decode(
     ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
 
     def answer(n: int, recorded: bool = True) -> tuple[Tensor, int]:
-        scheduler = engine.scheduler(batch)
-        if not recorded:
-            scheduler.fixed = None
-        prompts = [engine.prompt(row, [], n, [Sampling()], NO_GUARD) for row in ids.tolist()]
         with precision.autocast(device):
-            for one in prompts:
-                scheduler.submit(one)
-            while scheduler.reading:
-                scheduler.fill()
-            while scheduler.busy:
-                scheduler.decode()
-        return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.rechecks
+            return _answer(engine, ids, n, recorded)
 
     def again_and_again() -> Tensor:
         with precision.autocast(device):
