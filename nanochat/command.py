@@ -106,12 +106,13 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return plain + list(arguments[end:])
 
 
-def program_name() -> str:
-    """The running program as it is typed: `nano-ocr`, or `python -m scripts.export`."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.origin == sys.argv[0]:  # as python -m has it
-        return f"python -m {spec.name.removesuffix('.__main__')}"
-    return Path(sys.argv[0]).name
+def _program() -> str:
+    """What was typed to start this program, without the folder in which it was found: `nano-ocr`."""
+    path = Path(sys.argv[0])
+    main = getattr(sys.modules["__main__"], "__spec__", None)  # None unless it was started with `python -m`
+    if main is None or path.suffix != ".py":
+        return path.name
+    return f"python -m {main.name.removesuffix('.__main__')}"
 
 
 def parse_args(config_class: type[T], description: str | None = None) -> T:
@@ -126,14 +127,15 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
     framed = io.StringIO()
     try:
         with redirect_stderr(framed):
-            return tyro.cli(config_class, prog=program_name(), description=description, args=arguments)
+            return tyro.cli(config_class, prog=_program(), description=description, args=arguments)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
         error: BaseException | None = stop
         while error is not None and not isinstance(error, UserError):  # a dataclass's own error, which tyro frames too
             error = error.__context__
-        raise error or UserError(_nearest(framed.getvalue(), arguments, config_class)) from None
+        told = framed.getvalue(), arguments, config_class
+        raise error or UserError(_missing(*told) or _nearest(*told)) from None
 
 
 def _subcommands(config_class: Any) -> dict[str, Any]:
@@ -169,20 +171,25 @@ def _required_places(config_class: Any) -> list[str]:
     return [name.upper() for name in required if tyro.conf.Positional in getattr(marked[name], "__metadata__", ())]
 
 
+def _missing(text: str, arguments: Sequence[str], config_class: Any) -> str:
+    """One line that names the required arguments that tyro misses; empty if that is not its error."""
+    if not unframed(text).startswith("Missing from") or "Unrecognized" in text:
+        return ""
+    subcommands, first = _subcommands(config_class), arguments[0] if arguments else ""
+    found = re.findall(r"^│ {5}(\S+)", text.partition("For full helptext")[0], re.MULTILINE)
+    places = iter(_required_places(subcommands.get(first, config_class)))
+    named = [next(places, "an argument") if name == "STR" else name for name in found]
+    shown = f"{_program()} {first}" if first in subcommands else _program()
+    return f"{' and '.join(named)} must be given; see {shown} --help" if named else ""
+
+
 def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
     """One line for an error of tyro; for an unknown flag or subcommand, its name and the most similar known one."""
     said = unframed(text)
-    program, subcommands = program_name(), _subcommands(config_class)
-    first = arguments[0] if arguments else ""
-    shown = f"{program} {first}" if first in subcommands else program
-    if said.startswith("Missing from") and "Unrecognized" not in said:
-        missing = re.findall(r"^│ {5}(\S+)", text.partition("For full helptext")[0], re.MULTILINE)
-        places = iter(_required_places(subcommands.get(first, config_class)))
-        named = [next(places, "an argument") if name == "STR" else name for name in missing]
-        if named:
-            return f"{' and '.join(named)} must be given; see {shown} --help"
     if not said.startswith("Unrecognized"):
         return said
+    program, subcommands = _program(), _subcommands(config_class)
+    first = arguments[0] if arguments else ""
     if subcommands and first not in subcommands and not first.startswith("-"):
         near = difflib.get_close_matches(first, subcommands, 1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(subcommands)}"
@@ -196,6 +203,7 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
         return said
     near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
     hint = f"did you mean {near[0]}? " if near else ""
+    shown = f"{program} {first}" if first in subcommands else program
     return f"no option called {unknown}: {hint}see {shown} --help"
 
 

@@ -35,9 +35,9 @@ DEEPEST = 6  # deepest level of a heading
 
 _OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a heading, a quotation, code, a rule
 _ITEM = re.compile(r"([-*+•◦▪])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
-_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # label before a heading or a list item
-_NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a numbered heading
-_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # Markdown syntax
+_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
+_NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a heading that says its level
+_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
 
 
 @dataclass(frozen=True)

@@ -119,7 +119,7 @@ class OCR:
         loaded = load_reader(find_model(checkpoint), device, backend, int8)
         self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
         self.device, self.precision = loaded.device, loaded.precision
-        self.adapts_threads = True  # False if another thread computes and sets the number of threads
+        self.adapts_threads = True  # False: another thread computes, and chooses
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision

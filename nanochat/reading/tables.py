@@ -244,9 +244,9 @@ def _cells(row: Row, gutters: list[Gutter]) -> list[str]:
 
 
 def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> bool:
-    """Whether a line continues the row above.
+    """Whether a line is more of the row above.
 
-    `pitch`: distance from the last line of that row, `usual`: distance between rows, both in type heights.
+    It lies `pitch` type heights below its last line; rows are `usual` type heights apart.
     """
     filled = [i for i, cell in enumerate(cells) if cell]
     if pitch < LEVEL and not any(above[i] for i in filled):

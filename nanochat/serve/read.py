@@ -56,6 +56,9 @@ def read_router(service: Service) -> APIRouter:
 
     @router.post("/read")
     async def read(request: Request, form: Annotated[ReadForm, Depends()]) -> Response:
+        for name, value in request.query_params.items():
+            message = f"?{name}={value}: options are fields of the form, as in curl -F {name}={value}"
+            raise ApiError(400, message, "invalid_value", name)
         with ExitStack() as holds:
             holds.enter_context(service.admission.enter())
             selection = Selection(form.pages)
