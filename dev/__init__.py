@@ -1,1 +1,1 @@
-"""Tools of those who develop this project: benchmarks, galleries, plots. Not part of what is installed."""
+"""Developer tools: benchmarks, galleries, plots. They are not part of the installed package."""

@@ -23,8 +23,8 @@ from nanochat.reading.page import Page
 from nanochat.synth import LEVELS, TIERS, draw_document
 
 SEED = 900_000_000  # of the first page
-BINS = 12  # of the map, each of as many words
-TINY = 0.5  # words, right and wrong, that each bin has besides: no share is quite 1
+BINS = 12  # bins of the map, with equal numbers of words
+TINY = 0.5  # right and wrong words added to each bin, so that no share is exactly 1
 
 
 @dataclass
@@ -41,7 +41,7 @@ Words = np.ndarray  # (N, 2): the mean probability of a word's line; 1 if the wo
 
 
 def words_of(page: Page, expected: str) -> Words:
-    """The words that were read of a page, compared with its text in order."""
+    """The words of a page, compared in order with its text."""
     read = [(word, line.mean_probability) for line in page.lines for word in line.text.split()]
     right = np.zeros(len(read))
     for step in Levenshtein.opcodes([word for word, _ in read], expected.split()):
@@ -51,7 +51,7 @@ def words_of(page: Page, expected: str) -> Words:
 
 
 def read_drawn(config: Config) -> Iterator[Words]:
-    """Read drawn pages, every second one under the heaviest wear."""
+    """Read synthetic pages, half of them with the heaviest degradation."""
     ocr = OCR(config.checkpoint, "cpu", "lines")
     levels = [name for tier in ("note", "page") for name in TIERS[tier]]
     for i in range(config.pages):
@@ -61,7 +61,7 @@ def read_drawn(config: Config) -> Iterator[Words]:
 
 
 def fit(words: Words) -> list[tuple[float, float]]:
-    """Probability and share of right words in bins of equal size, pooled where the share would fall."""
+    """Probability and share of right words in bins of equal size; bins are merged where the share would fall."""
     ordered = words[np.argsort(words[:, 0], kind="stable")]
     pools: list[tuple[float, float, float]] = []  # sum of probabilities, right words, words
     for some in np.array_split(ordered, BINS):
@@ -89,7 +89,7 @@ def calibration_error(probabilities: np.ndarray, right: np.ndarray) -> float:
 def main() -> None:
     config = parse_args(Config, description=__doc__)
     pages = list(read_drawn(config))
-    kinds = 4  # notes and pages, worn as usual and heavily: each in both halves
+    kinds = 4  # notes and pages, normally and heavily degraded: each occurs in both halves
     fitted, held_out = (
         np.concatenate([words for i, words in enumerate(pages) if i // kinds % 2 == half]) for half in (0, 1)
     )

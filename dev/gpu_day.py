@@ -59,11 +59,11 @@ class Config:
 
 
 def pack_fonts(folder: Path) -> None:
-    """The faces that documents are drawn with, cut down to the characters that are drawn."""
+    """Write the fonts that documents are drawn with, reduced to the characters in use."""
     from fontTools import subset  # comes with matplotlib, and is needed nowhere else
     from fontTools.ttLib import TTLibError
 
-    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it tells of every oddity of every font
+    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it warns about every oddity of every font
     options = subset.Options()
     options.drop_tables = ["GPOS", "GSUB", "GDEF"]  # glyphs are placed one by one
     options.legacy_cmap = options.notdef_outline = options.passthrough_tables = True
@@ -81,14 +81,14 @@ def pack_fonts(folder: Path) -> None:
             subsetter.subset(font)
             subset.save_font(font, str(folder / name), options)
             rows.append(f"{face.family}\t{face.style}\t{name}\t0")
-        except (TTLibError, AssertionError, struct.error):  # what FreeType alone understands travels whole
+        except (TTLibError, AssertionError, struct.error):  # fonts that only FreeType can read are packed whole
             shutil.copy(face.path, folder / name)
             rows.append(f"{face.family}\t{face.style}\t{name}\t{face.index}")
     (folder / PACKED_FACES).write_text("\n".join(rows) + "\n", encoding="utf-8")
 
 
 def pack_packages(folder: Path, python: str) -> None:
-    """PACKAGES for 64-bit Linux on a PC. Raises UserError when they cannot be fetched."""
+    """Install PACKAGES for 64-bit Linux on x86. Raises UserError if they cannot be fetched."""
     if shutil.which("uv") is None:
         raise UserError("the packages are fetched by uv, which is not on the PATH: runs/setup.sh installs it")
     export = ["uv", "export", "--frozen", "--no-hashes", "--no-emit-project", "--no-header"]
@@ -105,7 +105,7 @@ def pack_packages(folder: Path, python: str) -> None:
 
 
 def pack(folder: Path, python: str) -> None:
-    """Write the archive anew and say how large it is. Raises UserError past PACK_LIMIT."""
+    """Write the archive and print its size. Raises UserError if it is larger than PACK_LIMIT."""
     shutil.rmtree(folder, ignore_errors=True)
     loose = folder / "loose"
     pack_fonts(loose / "fonts")
@@ -121,9 +121,9 @@ def pack(folder: Path, python: str) -> None:
 
 
 def write_shards(checkpoint: Path, results: Path) -> None:
-    """A checkpoint's weights in float16, in files of at most SHARD bytes, each of which says what it is a part of.
+    """Write the weights of a checkpoint in float16, in files of at most SHARD bytes with metadata of the whole set.
 
-    An older set is taken away when this one is whole.
+    An older set is removed when the new one is complete.
     """
     model, _, meta = load_model(checkpoint)
     tokenizer = (checkpoint.parent / "tokenizer.pkl").read_bytes()
@@ -146,9 +146,9 @@ def write_shards(checkpoint: Path, results: Path) -> None:
 
 
 def join_shards(results: Path, folder: Path) -> str:
-    """The newest whole set of shards as an exported model, which `nano-ocr read --checkpoint` takes; a line about it.
+    """Write the newest complete set of shards as an exported model for `nano-ocr read --checkpoint`.
 
-    Raises UserError when no set is whole.
+    Returns a line about it. Raises UserError if no set is complete.
     """
     sets: dict[str, list[Path]] = defaultdict(list)
     about: dict[str, dict[str, str]] = {}
@@ -159,7 +159,7 @@ def join_shards(results: Path, folder: Path) -> str:
         about[described["written"]] = described
     whole = [written for written, paths in sets.items() if len(paths) == int(about[written]["shards"])]
     if not whole:
-        raise UserError(f"{results}: no whole set of weights among {sum(map(len, sets.values()))} shards")
+        raise UserError(f"{results}: no complete set of weights among {sum(map(len, sets.values()))} shards")
     newest = max(whole, key=float)
     state = {name: value for path in sets[newest] for name, value in load_file(path).items()}
     meta = json.loads(about[newest]["config"])

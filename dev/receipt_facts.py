@@ -1,10 +1,10 @@
-"""In how many receipts company, date and total are exactly right, for every reader of a results.json.
+"""Count the receipts with exactly the right company, date and total, for every reader of a results.json.
 
 python -m scripts.vision_eval --task=folder:SROIE --n=20 --peers
 python -m dev.receipt_facts --results=out/eval/folder/results.json --fields=SROIE/boxes_and_fields.json
 
-A value is right where the reading has it, whole and exact (white space as one space, case ignored), as often as the
-transcript has it. A receipt whose transcript lacks a value does not count for it.
+A value is right if it occurs in the reading exactly (any white space as one space, case ignored) and as often as in the
+transcript. A receipt whose transcript lacks a value does not count for it.
 """
 
 import re

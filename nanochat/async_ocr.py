@@ -1,4 +1,4 @@
-"""Reading for programs of asyncio: pages that are asked for at one time are read together, and the loop stays free."""
+"""Reading for asyncio programs: concurrent requests are read as one batch, and the event loop is not blocked."""
 
 import asyncio
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from nanochat.reading.page import Page
 
 @dataclass
 class _Request:
-    """One picture that somebody waits for."""
+    """A request for one image."""
 
     picture: Image.Image
     prompt: str
@@ -27,10 +27,10 @@ class _Request:
 
 
 class AsyncOCR:
-    """`OCR`, to be awaited: `async with AsyncOCR("nano") as ocr: page = await ocr.read("receipt.png")`.
+    """`OCR` for asyncio: `async with AsyncOCR("nano") as ocr: page = await ocr.read("receipt.png")`.
 
-    Takes what `OCR` takes. Requests that wait while others are read share the next batch, `batch_size` at most; the
-    text of each is what it would be alone. A task that is cancelled costs nothing more once its batch is read.
+    It takes the arguments of `OCR`. Requests that wait while others are read share the next batch of at most
+    `batch_size`; the text of each does not depend on the others. A cancelled task has no effect on later batches.
     """
 
     def __init__(self, checkpoint: str | Path = "nano", **options: Any) -> None:
@@ -55,7 +55,7 @@ class AsyncOCR:
     async def read(
         self, picture: str | Path | bytes | Image.Image, prompt: str = PROMPT, max_tokens: int | None = None
     ) -> Page:
-        """Read one picture. Raises UserError when it cannot be opened, or the prompt has not one `<image>`."""
+        """Read one image. Raises UserError if it cannot be opened, or if the prompt does not have one `<image>`."""
         opened = await asyncio.to_thread(open_image, picture)
         if self._reader.done():
             raise asyncio.CancelledError("the reader has been left")
@@ -66,7 +66,7 @@ class AsyncOCR:
         return await answer
 
     async def _read_on(self) -> None:
-        """Batch after batch, as long as somebody waits."""
+        """Read batch after batch while there are requests."""
         kept: list[_Request] = []
         while True:
             waiting = kept or [await self._requests.get()]
@@ -83,7 +83,7 @@ class AsyncOCR:
             await self._read_batch(batch)
 
     async def _read_batch(self, batch: Sequence[_Request]) -> None:
-        """Answer some requests; where all together fail, each alone, so that one cannot spoil the rest."""
+        """Answer some requests. If reading them together fails, each is read alone, so that one cannot fail others."""
         found = await asyncio.to_thread(read_apart, self._read_many, batch)
         for request, page in zip(batch, found, strict=True):
             if request.answer.done():

@@ -1,4 +1,4 @@
-"""What every command shares: its entry point, which turns errors into one line, and its arguments.
+"""Shared by all commands: the entry point, which turns errors into one line, and the parsing of arguments.
 
 Nothing heavy is imported here: `--help` and a mistyped flag must not wait for torch.
 """
@@ -22,17 +22,17 @@ from nanochat.errors import UserError
 
 T = TypeVar("T")
 _OUT_OF_MEMORY = "out of memory: lower --batch-size, --seq-len or --image-size, or use --model=nano"
-# Of the operating system's errors those that a user can mend.
+# Errors of the operating system that a user can fix.
 MENDABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.ENAMETOOLONG)
 
 
 def _print_no_more() -> None:
-    """Let go what is left for standard output: it would fail once more at the end of the process."""
+    """Discard unwritten standard output, which would fail again at the end of the process."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def entry_point(main: Callable[..., None]) -> Callable[..., None]:
-    """Make `main` a command: what the user caused ends in one line on stderr and exit code 2, never a traceback."""
+    """Make `main` a command: an error that the user can fix becomes one line on stderr and exit code 2."""
 
     @wraps(main)
     def command(*args, **kwargs) -> None:
@@ -41,7 +41,7 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
             sys.stdout.flush()
         except UserError as error:
             message = str(error)
-        except BrokenPipeError:  # whoever read the output has read enough
+        except BrokenPipeError:  # the reader of the output has closed it
             _print_no_more()
             sys.exit(1)
         except OSError as error:
@@ -67,14 +67,14 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         print(f"error: {message}", file=sys.stderr, flush=True)
         dist = sys.modules.get("torch.distributed")
         if dist is not None and dist.is_initialized():
-            os._exit(2)  # the other ranks wait in a collective: leaving at once lets torchrun bring them down
+            os._exit(2)  # other ranks wait in a collective: exiting at once lets torchrun stop them
         sys.exit(2)
 
     return command
 
 
 def _switches(config_class: Any) -> set[str]:
-    """The flags of all boolean fields of a dataclass, of those within it, and of each of a union of them."""
+    """The flags of all boolean fields of a dataclass, of dataclasses in it, and of each member of a union."""
     if not (isinstance(config_class, type) and is_dataclass(config_class)):
         return {flag for part in get_args(config_class) for flag in _switches(part)}
     found: set[str] = set()
@@ -86,8 +86,8 @@ def _switches(config_class: Any) -> set[str]:
 def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     """`--flag=True` and `--flag True` as `--flag`, `--flag=False` and `--flag False` as `--no-flag`.
 
-    `switches`: such flags, with `-`. All else stays as it is, and so does what follows `--`. Raises UserError for a
-    switch that is neither.
+    `switches`: such flags, with `-`. Other arguments, and all after `--`, stay as they are. Raises UserError for a
+    switch with another value.
     """
     plain: list[str] = []
     end = arguments.index("--") if "--" in arguments else len(arguments)
@@ -106,34 +106,36 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
     return plain + list(arguments[end:])
 
 
-def program_name() -> str:
-    """The running program as it is typed: `nano-ocr`, or `python -m scripts.export`."""
-    spec = getattr(sys.modules["__main__"], "__spec__", None)
-    if spec is not None and spec.origin == sys.argv[0]:  # as python -m has it
-        return f"python -m {spec.name.removesuffix('.__main__')}"
-    return Path(sys.argv[0]).name
+def _program() -> str:
+    """What was typed to start this program, without the folder in which it was found: `nano-ocr`."""
+    path = Path(sys.argv[0])
+    main = getattr(sys.modules["__main__"], "__spec__", None)  # None unless it was started with `python -m`
+    if main is None or path.suffix != ".py":
+        return path.name
+    return f"python -m {main.name.removesuffix('.__main__')}"
 
 
 def parse_args(config_class: type[T], description: str | None = None) -> T:
-    """Fill the dataclass `config_class`, or one of a union of them, from the command line.
+    """The dataclass `config_class`, or one of a union of them, filled from the command line.
 
     `--name=value`, `--name value`, `_` and `-` alike; a boolean is set by `--name` alone, `--name=True` or
-    `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for what cannot be understood.
+    `--name True`, and unset by `--no-name` or `--name=False`. Raises UserError for invalid arguments.
     """
-    if description:  # tyro fills its lines: only what stands alone stays a line
+    if description:  # tyro joins lines; commands must stay on their own
         description = re.sub(r"\n(?=(?:uv run )?(?:python -m|torchrun) )", "\n\n", description)
     arguments = plain_switches(sys.argv[1:], _switches(config_class))
     framed = io.StringIO()
     try:
         with redirect_stderr(framed):
-            return tyro.cli(config_class, prog=program_name(), description=description, args=arguments)
+            return tyro.cli(config_class, prog=_program(), description=description, args=arguments)
     except SystemExit as stop:
         if not stop.code:  # --help
             raise
         error: BaseException | None = stop
-        while error is not None and not isinstance(error, UserError):  # a dataclass's own, which tyro frames too
+        while error is not None and not isinstance(error, UserError):  # a dataclass's own error, which tyro frames too
             error = error.__context__
-        raise error or UserError(_nearest(framed.getvalue(), arguments, config_class)) from None
+        told = framed.getvalue(), arguments, config_class
+        raise error or UserError(_missing(*told) or _nearest(*told)) from None
 
 
 def _subcommands(config_class: Any) -> dict[str, Any]:
@@ -147,7 +149,7 @@ def _subcommands(config_class: Any) -> dict[str, Any]:
 
 
 def _flags(config_class: Any) -> set[str]:
-    """The flags of a dataclass, of those within it, and of each of a union of them, with `_`."""
+    """The flags of a dataclass, of dataclasses in it, and of each member of a union, with `_`."""
     if not (isinstance(config_class, type) and is_dataclass(config_class)):
         return {flag for part in get_args(config_class) for flag in _flags(part)}
     found = {"--help"}
@@ -169,20 +171,25 @@ def _required_places(config_class: Any) -> list[str]:
     return [name.upper() for name in required if tyro.conf.Positional in getattr(marked[name], "__metadata__", ())]
 
 
+def _missing(text: str, arguments: Sequence[str], config_class: Any) -> str:
+    """One line that names the required arguments that tyro misses; empty if that is not its error."""
+    if not unframed(text).startswith("Missing from") or "Unrecognized" in text:
+        return ""
+    subcommands, first = _subcommands(config_class), arguments[0] if arguments else ""
+    found = re.findall(r"^│ {5}(\S+)", text.partition("For full helptext")[0], re.MULTILINE)
+    places = iter(_required_places(subcommands.get(first, config_class)))
+    named = [next(places, "an argument") if name == "STR" else name for name in found]
+    shown = f"{_program()} {first}" if first in subcommands else _program()
+    return f"{' and '.join(named)} must be given; see {shown} --help" if named else ""
+
+
 def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
-    """One line for what tyro framed; of an unknown flag or subcommand only its name and the nearest that there is."""
+    """One line for an error of tyro; for an unknown flag or subcommand, its name and the most similar known one."""
     said = unframed(text)
-    program, subcommands = program_name(), _subcommands(config_class)
-    first = arguments[0] if arguments else ""
-    shown = f"{program} {first}" if first in subcommands else program
-    if said.startswith("Missing from") and "Unrecognized" not in said:
-        missing = re.findall(r"^│ {5}(\S+)", text.partition("For full helptext")[0], re.MULTILINE)
-        places = iter(_required_places(subcommands.get(first, config_class)))
-        named = [next(places, "an argument") if name == "STR" else name for name in missing]
-        if named:
-            return f"{' and '.join(named)} must be given; see {shown} --help"
     if not said.startswith("Unrecognized"):
         return said
+    program, subcommands = _program(), _subcommands(config_class)
+    first = arguments[0] if arguments else ""
     if subcommands and first not in subcommands and not first.startswith("-"):
         near = difflib.get_close_matches(first, subcommands, 1)
         hint = f"did you mean {near[0]}?" if near else f"choose one of {', '.join(subcommands)}"
@@ -196,11 +203,12 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
         return said
     near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
     hint = f"did you mean {near[0]}? " if near else ""
+    shown = f"{program} {first}" if first in subcommands else program
     return f"no option called {unknown}: {hint}see {shown} --help"
 
 
 def unframed(text: str) -> str:
-    """tyro's frame of several lines as one: what is wrong, what may be given, and which --help says more."""
+    """A framed error message of tyro as one line: what is wrong, what is allowed, and where to find help."""
     lines = [line.strip(" │") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
     said = re.sub(r"\.? ─+ ", "; ", " ".join(line for line in lines if line))
     for theirs, ours in (

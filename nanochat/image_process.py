@@ -1,6 +1,6 @@
-"""From a file to pixels: any picture as upright RGB, and the views of it that the encoder sees.
+"""From a file to pixels: any image as upright RGB, and the views of it that the encoder sees.
 
-Which views a picture gets, and how many tokens they take, `modes.py` decides; here they are drawn.
+`modes.py` determines the views of an image and their number of tokens; this module makes their pixels.
 """
 
 import io
@@ -21,10 +21,10 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 PAD_COLOUR = (127, 127, 127)
-MAX_PIXELS = 178_956_970  # a larger picture is refused before it is decoded: Pillow's own limit
+MAX_PIXELS = 178_956_970  # a larger image is refused before it is decoded: Pillow's own limit
 
-# What makes a picture upright again, by EXIF orientation. ImageOps.exif_transpose would write the EXIF block anew, and
-# fail on photographs whose block is damaged while their pixels are not.
+# EXIF orientation -> the operation that makes the image upright. ImageOps.exif_transpose would rewrite the EXIF block,
+# and fail on photographs with a damaged block.
 UPRIGHT: dict[object, Image.Transpose] = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -37,10 +37,10 @@ UPRIGHT: dict[object, Image.Transpose] = {
 
 
 class ImageViews:
-    """The pixels of one image, float32 in [-1, 1], and their layout; made of arrays or tensors, read as either.
+    """The pixels of one image, float32 in [-1, 1], and their layout. Arrays and tensors are converted as needed.
 
-    `view`: (3, H, W); `tiles`: (rows * columns, 3, tile, tile), row by row; `scale`: pixels of the view for one of the
-    picture, along x and y; `corner`: x and y in the view of the picture's upper left corner.
+    `view`: (3, H, W); `tiles`: (rows * columns, 3, tile, tile), row by row; `scale`: pixels of the view per pixel of
+    the image, along x and y; `corner`: x and y in the view of the image's upper left corner.
     """
 
     def __init__(
@@ -82,7 +82,7 @@ class ImageViews:
         return ImageViews(self.layout, move(self.view), tiles, self.scale, self.corner)
 
     def __reduce__(self) -> tuple:
-        """Between processes as tensors where torch is in use, which share their memory."""
+        """Pickle as tensors if torch is in use, because processes can share their memory."""
         torch_is_here = "torch" in sys.modules
         view, tiles = (self.view, self.tiles) if torch_is_here else self.arrays()
         return ImageViews, (self.layout, view, tiles, self.scale, self.corner)
@@ -90,7 +90,7 @@ class ImageViews:
 
 def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
     if isinstance(pixels, np.ndarray):
-        import torch  # only here: pictures are read without torch too
+        import torch  # only here: images are read without torch too
 
         return torch.from_numpy(pixels)
     return pixels
@@ -99,20 +99,21 @@ def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
 PictureSource = str | Path | bytes | Image.Image | np.ndarray
 
 
-NOTE = "note"  # under this name an opened picture's `info` says what was done with it, or left undone
-SQUARE = 0.02  # sides of a pixel that differ by less are alike
-MOST_STRETCH = 4.0  # ratio of a pixel's sides; files that claim more are not believed
-VISIBLE = 64  # alpha from which a pixel shows
-SOME = 0.02  # share of the visible pixels that counts
-LIGHT_INK = 160  # brightness from which ink on transparency cannot be seen on white
-MID_TONE = 128  # grey on which light and dark ink can both be seen
+NOTE = "note"  # key in the `info` of an opened image: a remark about how it was opened
+SQUARE = 0.02  # relative difference of a pixel's sides below which it counts as square
+MOST_STRETCH = 4.0  # largest ratio of a pixel's sides; a file that claims more is ignored
+VISIBLE = 64  # alpha from which a pixel is visible
+SOME = 0.02  # share of the visible pixels that is significant
+LIGHT_INK = 160  # brightness from which ink cannot be seen on white
+MID_TONE = 128  # grey on which both light and dark ink can be seen
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """A grey picture of 16 or 32 bits or of floats as 8 bits.
+    """A grey image of 16 or 32 bits or of floats as 8 bits.
 
-    What is white no file says. It is the least of these that holds all values: 1 (of floats), 255 (of floats and of 32
-    bits), the full range of 10, 12, 14 and 16 bits, as scanners and cameras leave the upper bits of 16 empty.
+    Files do not record which value is white. It is assumed to be the smallest of these that is not exceeded: 1
+    (floats), 255 (floats and 32 bits), and the full range of 10, 12, 14 and 16 bits, because scanners and cameras often
+    leave the upper bits of 16 unused.
     """
     pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
     whites = (*{"F": (1, 255), "I": (255,)}.get(image.mode, ()), 1023, 4095, 16_383)
@@ -121,7 +122,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
 
 def _ground_for(image: Image.Image) -> tuple[int, int, int, int]:
-    """The colour, RGBA, on which the ink of an RGBA picture can be seen: white, but black below light ink alone."""
+    """The RGBA background on which the ink of an RGBA image is visible: white, or black if all ink is light."""
     alpha = np.asarray(image.getchannel("A"))
     visible = np.asarray(image.convert("L"))[alpha >= VISIBLE]
     level = 255
@@ -129,17 +130,17 @@ def _ground_for(image: Image.Image) -> tuple[int, int, int, int]:
         light, dark = float((visible >= LIGHT_INK).mean()), float((visible < LIGHT_INK).mean())
         if dark < SOME:
             level = 0
-        elif light > SOME and visible.size < 0.3 * alpha.size:  # ink of both kinds, and no card below it
+        elif light > SOME and visible.size < 0.3 * alpha.size:  # ink of both kinds, without a background of its own
             level = MID_TONE
     return level, level, level, 255
 
 
 def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
-    """(width over height of a picture's pixels as its file says, or 1; a note if that is not believed)."""
+    """(width over height of an image's pixels according to its file, or 1; a note if that was ignored)."""
     claim = next(
         (image.info[key] for key in ("dpi", "resolution", "aspect", "jfif_density") if key in image.info), None
     )
-    tags = getattr(image, "tag_v2", {})  # of a TIFF, whose resolution of 0 Pillow does not pass on
+    tags = getattr(image, "tag_v2", {})  # a TIFF's own tags: Pillow does not pass on a resolution of 0
     if claim is None and {282, 283} <= set(tags):
         claim = tags[282], tags[283]
     if claim is None:
@@ -152,12 +153,12 @@ def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
     if not 1 / MOST_STRETCH <= ratio <= MOST_STRETCH:
         return 1.0, f"the file claims {across:g} x {down:g} dpi, which was ignored"
     if image.getexif().get(ExifTags.Base.Orientation) in (5, 6, 7, 8) and image.format == "TIFF":
-        ratio = 1 / ratio  # Pillow has turned it, not its resolution
+        ratio = 1 / ratio  # Pillow has turned the image, but not its resolution
     return ratio, ""
 
 
 def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Image:
-    """A picture whose pixels are `ratio` times as wide as high in its true proportions, of at most `most` pixels."""
+    """An image with pixels `ratio` times as wide as high, in its true proportions, with at most `most` pixels."""
     if abs(ratio - 1) < SQUARE:
         return image
     width, height = max(1.0, ratio) * image.width, max(1.0, 1 / ratio) * image.height
@@ -167,14 +168,14 @@ def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Im
 
 
 def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
-    """Any Pillow image as upright 8-bit RGB in its true proportions, of at most `most` pixels once it is stretched.
+    """Any Pillow image as upright 8-bit RGB in its true proportions, with at most `most` pixels after stretching.
 
-    EXIF orientation is applied, transparency laid over what makes the ink visible, pixels made square, 16 bits scaled
-    to 8. `info[NOTE]` says what was not believed; it is absent when there is nothing to say.
+    The EXIF orientation is applied, transparent parts get a background on which the ink is visible, pixels are made
+    square, and 16 bits are scaled to 8. If something in the file was ignored, `info[NOTE]` says so.
     """
     ratio, note = _pixel_ratio(image)
     note = note or image.info.get(NOTE, "")
-    image.load()  # which turns a TIFF upright by itself
+    image.load()  # this already turns a TIFF upright
     turn = UPRIGHT.get(image.getexif().get(ExifTags.Base.Orientation))
     if image.mode.startswith("I") or image.mode == "F":
         image = _to_8_bits(image)
@@ -184,16 +185,16 @@ def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
     image = _with_square_pixels(image.convert("RGB"), ratio, most)
     if turn is not None:
         image = image.transpose(turn)
-    image.info = {NOTE: note} if note else {}  # upright and square now: whoever is handed it is not to do it once more
+    image.info = {NOTE: note} if note else {}  # upright and square now: it must not be corrected again
     return image
 
 
 @contextmanager
 def explain_broken(name: str) -> Iterator[None]:
-    """Turn whatever Pillow raises about a picture into one clear line that names it."""
+    """Turn any error of Pillow about an image into a UserError of one line that names the image."""
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is the rule
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit applies
             yield
     except FileNotFoundError as error:
         raise UserError(f"{name}: no such file") from error
@@ -203,27 +204,27 @@ def explain_broken(name: str) -> Iterator[None]:
         raise UserError(f"{name}: not a picture that can be read") from error
     except (UserError, MemoryError):
         raise
-    except Exception as error:  # a damaged picture can raise nearly anything
+    except Exception as error:  # a damaged image can raise almost any exception
         raise UserError(f"{name}: broken or truncated picture ({' '.join(str(error).split())})") from error
 
 
 def identify(source: str | Path | BinaryIO) -> Image.Image:
-    """`Image.open`, and what Pillow alone does not know: HEIC, in which phones take pictures."""
+    """`Image.open`, with support for HEIC, the format of many phone cameras."""
     try:
         return Image.open(source)
     except UnidentifiedImageError:
-        from pillow_heif import register_heif_opener  # only here: few need it
+        from pillow_heif import register_heif_opener  # only here: rarely needed
 
         register_heif_opener()
         return Image.open(source)
 
 
 def open_image(source: PictureSource, name: str | None = None, most: int = MAX_PIXELS) -> Image.Image:
-    """Open and decode a picture as RGB.
+    """Open and decode an image as RGB.
 
     `source`: a path, the bytes of a file, a Pillow image, or an array of pixels: (H, W) grey, (H, W, 3) RGB or
-    (H, W, 4) RGBA, uint8, bool, or floats from 0 to 1. Raises UserError, naming it, when it is missing, broken, none of
-    these, or over `most` pixels.
+    (H, W, 4) RGBA, uint8, bool, or floats from 0 to 1. Raises UserError with the name of the image if it is missing,
+    broken, of another type, or larger than `most` pixels.
     """
     name = name or _name_of(source)
     with explain_broken(name):
@@ -245,7 +246,7 @@ def open_image(source: PictureSource, name: str | None = None, most: int = MAX_P
 
 
 def _name_of(source: object) -> str:
-    """What to call a picture in an error message."""
+    """The name of an image in error messages."""
     if isinstance(source, str | Path):
         return str(source) or "a path without a name"
     if isinstance(source, bytes | bytearray | memoryview):
@@ -258,7 +259,7 @@ def _name_of(source: object) -> str:
 
 
 def _from_array(pixels: np.ndarray, name: str) -> Image.Image:
-    """Pixels as a Pillow image. Raises UserError for an array that is no picture."""
+    """Pixels as a Pillow image. Raises UserError for an array that is not an image."""
     if pixels.ndim == 3 and pixels.shape[2] == 1:
         pixels = pixels[..., 0]
     shape_is_right = pixels.ndim == 2 or (pixels.ndim == 3 and pixels.shape[2] in (3, 4))
@@ -287,7 +288,7 @@ def to_tensor(image: Image.Image | np.ndarray) -> "Tensor":
 
 
 def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
-    """The commonest colour along an RGB picture's border, which is the paper's: the median of each channel."""
+    """The background colour of an RGB image: the median of each channel along its border."""
     pixels = np.asarray(image)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
     red, green, blue = np.median(border, axis=0).astype(int)
@@ -295,8 +296,8 @@ def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
 
 
 def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int], tuple[int, int]]:
-    """Scaled to fit a square and centred on grey; width and height of what was scaled, and its corner."""
-    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # a line stays visible
+    """(the image scaled to fit a square and centred on grey, its size after scaling, its upper left corner)."""
+    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # thin images stay
     page = Image.new("RGB", (side, side), PAD_COLOUR)
     corner = round((side - width) / 2), round((side - height) / 2)
     page.paste(image.resize((width, height), Image.Resampling.BICUBIC), corner)
@@ -304,8 +305,8 @@ def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int]
 
 
 def process_image(image: Image.Image, base_size: int = 1024) -> "Tensor":
-    """Scale a picture to fit a square of `base_size` pixels, centre it on grey: float32 (3, S, S) in [-1, 1]."""
-    ImageLayout((base_size, base_size))  # refuses a side that is no multiple of 64
+    """Scale an image to fit a square of `base_size` pixels and centre it on grey: float32 (3, S, S) in [-1, 1]."""
+    ImageLayout((base_size, base_size))  # refuses a side that is not a multiple of 64
     return to_tensor(_padded(to_rgb(image), base_size)[0])
 
 
@@ -315,10 +316,10 @@ def count_vision_tokens(base_size: int = 1024) -> int:
 
 
 def show(image: Image.Image, mode: Mode) -> ImageViews:
-    """The views of a picture in a mode: those that `mode.layout` gives for its size, as pixels.
+    """The views of an image in a mode: those of `mode.layout` for its size, as pixels.
 
-    A native view keeps the picture's shape; its sides become the next multiples of 64, and what they add, on the right
-    and at the bottom, is more of the picture's paper.
+    A native view keeps the aspect ratio of the image. It is padded on the right and at the bottom, with the background
+    colour of the image, to multiples of 64.
     """
     image = to_rgb(image)
     layout = mode.layout(*image.size)

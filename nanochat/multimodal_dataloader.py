@@ -1,7 +1,7 @@
 """From conversations to batches: rendering, views, packing, sharding, and a position that resumes exactly.
 
-A batch is padded to its longest sample, or packed: its samples end to end in one row without padding, their lengths in
-`documents`. The GPT starts its positions again at each and attends within each, so that the loss is the same.
+A batch is padded to its longest sample, or packed: its samples end to end in one row without padding, with their
+lengths in `documents`. The GPT restarts its positions at each sample and attends within it, so the loss is the same.
 """
 
 from collections import Counter
@@ -23,7 +23,7 @@ from nanochat.modes import ImageLayout, Mode
 from nanochat.plans import BatchPlan, OrderedBatches, ShuffledBatches
 from nanochat.tokenizer import RustBPETokenizer
 
-IGNORE = -1  # target of what is not supervised
+IGNORE = -1  # target of tokens without supervision
 MAX_UNREADABLE = 0.01  # share of a data set's samples that may be unreadable before a run stops
 MAX_PADDING = 0.25  # share of a padded batch that may be padding before it is packed instead
 
@@ -37,7 +37,7 @@ class Sample:
     images: list[ImageViews]
     labels: dict[str, Tensor] | None = None
     shown: list[int] | None = None
-    """what the decoder is shown in place of `ids`, where that differs"""
+    """input of the decoder, if it differs from `ids`"""
 
 
 @dataclass
@@ -50,14 +50,14 @@ class Skipped:
 
 @dataclass
 class Media:
-    """What belongs to a batch besides its tokens: the pictures, and where they and the samples are."""
+    """The images of a batch, and where they and the samples are."""
 
     pixel_values: Tensor | list[ImageViews] | None
-    """(N, 3, H, W) if every picture is one view of the same size, otherwise a list; None without pictures"""
+    """(N, 3, H, W) if every image is one view of the same size, otherwise a list; None without images"""
     rows: list[int]
-    """the row of the batch that each picture is in"""
+    """for each image: its row of the batch"""
     layouts: list[ImageLayout]
-    """of each picture"""
+    """layout of each image"""
     view_sizes: list[tuple[int, int]]
     """(H, W) in pixels of every view and tile"""
     labels: dict[str, Tensor] | None = None
@@ -76,7 +76,7 @@ class Media:
         return self._with(lambda tensor: tensor.pin_memory())
 
     def _with(self, move: Callable[[Any], Any]) -> "Media":
-        """`move` takes and returns a tensor, or the views of a picture."""
+        """`move` takes and returns a tensor, or the views of an image."""
         pixels = self.pixel_values
         if pixels is not None:
             pixels = move(pixels) if isinstance(pixels, Tensor) else [move(image) for image in pixels]
@@ -88,7 +88,7 @@ Batch = tuple[Tensor, Tensor, Media]
 
 
 def truncate(sample: Sample, image_token_id: int, max_tokens: int) -> Sample:
-    """Cut to `max_tokens` ids; a picture that would be cut in half is left out with all that follows."""
+    """Truncate to `max_tokens` ids; an image that would be divided is left out with everything after it."""
     end, images, position = min(len(sample.ids), max_tokens), [], 0
     for image in sample.images:
         position = sample.ids.index(image_token_id, position)
@@ -104,7 +104,7 @@ def truncate(sample: Sample, image_token_id: int, max_tokens: int) -> Sample:
 def with_noise(ids: list[int], mask: list[int], share: float, random: np.random.Generator) -> list[int]:
     """`ids` with `share` of the supervised ones replaced by others, each drawn from the same text.
 
-    A decoder that is shown only faultless text leans on it, and once it has made a mistake is lost [DAN].
+    A decoder that has only seen correct text relies on it, and does not recover from its first mistake [DAN].
     """
     where = np.flatnonzero(mask)[:-1]  # all but the end of the answer
     shown = np.array(ids)
@@ -115,7 +115,7 @@ def with_noise(ids: list[int], mask: list[int], share: float, random: np.random.
 
 
 class Prepared(Dataset):
-    """A task whose items are tokens and views: what worker processes compute."""
+    """A task with items rendered to tokens and views, as worker processes do."""
 
     def __init__(self, task, tokenizer: RustBPETokenizer, mode: Mode, seq_len: int, prefix_noise: float = 0.0) -> None:
         self.task, self.tokenizer, self.mode, self.seq_len = task, tokenizer, mode, seq_len
@@ -195,7 +195,7 @@ def to_device(batch: Batch, device: torch.device) -> Batch:
 
 
 class MultimodalLoader:
-    """Iterates over batches; `position` is the number of the next one, and all that a resumed run needs."""
+    """Iterates over batches. `position` is the number of the next one, which is all that a resumed run needs."""
 
     def __init__(
         self,
@@ -267,10 +267,10 @@ def create_multimodal_loader(
     pack: bool = False,
     prefix_noise: float = 0.0,
 ) -> MultimodalLoader:
-    """Batches of `task`'s conversations, vision, text or mixed: endless and shuffled anew each epoch, or once in order.
+    """Batches of conversations with images, text or both: endless and reshuffled each epoch, or one pass in order.
 
-    `batch_size`: samples per rank and batch; `seq_len`: tokens, pictures included; `mode`: how pictures are shown;
-    `plan`: which samples make which batch, where neither order fits; `pack`: as in `collate`; `prefix_noise`: as in
+    `batch_size`: samples per rank and batch; `seq_len`: tokens, including images; `mode`: how images are shown; `plan`:
+    batches in any other order; `pack`: as in `collate`; `prefix_noise`: as in
     `TrainConfig`. Raises UserError when the task is empty.
     """
     if len(task) == 0:

@@ -1,8 +1,8 @@
-"""The plugin for OCRmyPDF, which makes scans searchable and keeps all else that is in a PDF.
+"""Plugin for OCRmyPDF, which makes scans searchable and preserves the other contents of a PDF.
 
     ocrmypdf --plugin nanochat.ocrmypdf_plugin scan.pdf searchable.pdf
 
-OCRmyPDF cleans, turns and shows the pages; a model reads them, and OCRmyPDF lays the text under the picture.
+OCRmyPDF cleans, turns and renders the pages; a model reads them, and OCRmyPDF places the text under the image.
 """
 
 import argparse
@@ -28,12 +28,12 @@ from nanochat.reading.page import Page
 from nanochat.reading.placed import PlacedText, placed_lines, words_of
 
 log = logging.getLogger(__name__)
-CERTAIN = 15.0  # of 0 to 15: a page is turned when it is clear
-ONE_AT_A_TIME = threading.Lock()  # OCRmyPDF hands over pages from many threads; the model takes one
+CERTAIN = 15.0  # confidence from 0 to 15: the orientation is always certain
+ONE_AT_A_TIME = threading.Lock()  # OCRmyPDF passes pages from many threads; the model takes one at a time
 
 
 class NanoOptions(BaseModel):
-    """What the command line says to the plugin."""
+    """Options of the plugin on the command line."""
 
     checkpoint: str = "nano"
     mode: str = ""
@@ -51,7 +51,7 @@ def _read(picture: Image.Image, options: Any) -> Page:
 
 
 def _lines(page: Page) -> list[PlacedText]:
-    """The lines with their places; where no place is known, spread over the page's height, still to be found."""
+    """The lines with their boxes; lines without a box are spread over the height of the page."""
     found = placed_lines({"result": page.to_dict()})
     texts = [line for line in page.text.splitlines() if line.strip()]
     if found or not texts:
@@ -82,12 +82,12 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def languages(options: Any) -> set[str]:
-        """Whatever is asked for: a model reads what it was taught, and takes no hint."""
+        """All languages, because a model takes no hint about the language."""
         return {"eng", *(options.languages or [])}
 
     @staticmethod
     def get_orientation(input_file: Path, options: Any) -> OrientationConfidence:
-        """By how much a page was turned clockwise, which `--rotate-pages` undoes: found by reading it."""
+        """The angle by which a page was turned clockwise, found by reading it; `--rotate-pages` turns it back."""
         with Image.open(input_file) as picture, suppress(UserError):
             if turned := _read(picture, options).turned:
                 return OrientationConfidence(360 - turned, CERTAIN)
@@ -95,7 +95,7 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def get_deskew(input_file: Path, options: Any) -> float:
-        """Pages are taken to be straight."""
+        """0: pages are assumed to be straight."""
         return 0.0
 
     @staticmethod
@@ -104,7 +104,7 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def generate_ocr(input_file: Path, options: Any, page_number: int = 0) -> tuple[OcrElement, str]:
-        """(lines and words with their places, the text) of a page; none of one that cannot be read, with a warning."""
+        """(lines and words with boxes, text) of a page; empty for a page that cannot be read, with a warning."""
         with Image.open(input_file) as picture:
             width, height = picture.size
             dpi = float(picture.info.get("dpi", (72, 72))[0])

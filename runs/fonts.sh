@@ -1,6 +1,6 @@
 #!/bin/bash
-# Install the free fonts, the words and the English that synthetic documents are drawn with (Debian or Ubuntu; as root
-# or with sudo). Every other program on the machine keeps its fonts; `fc-list` shows them all afterwards.
+# Install the free fonts, the word list and the English sentences for synthetic documents (Debian or Ubuntu; as root or
+# with sudo). The fonts are installed for the whole machine; `fc-list` lists them.
 #   bash runs/fonts.sh
 set -euo pipefail
 

@@ -1,14 +1,14 @@
 #!/bin/bash
-# What to do with ten minutes of a GPU, on a machine without a network that has Python and torch.
-#   bash runs/gpu_day.sh pack       # before, where there is a network: what that machine lacks, into out/gpu_pack
-#   bash runs/gpu_day.sh            # there: a minute of checks, two of d20's speed and memory, then nano learns pages
-#   bash runs/gpu_day.sh collect    # after, in the repository: results into docs/gpu_day.md and models/gpu_day
-# The parts of the second command can be run alone, each with all the time: check, bench, train. Called once more, train
-# goes on from the weights of the call before.
+# Use ten minutes of a GPU machine that has Python and torch, but no network.
+#   bash runs/gpu_day.sh pack       # before, with a network: pack the missing fonts and packages into out/gpu_pack
+#   bash runs/gpu_day.sh            # on the GPU machine: checks (1 minute), speed and memory of d20 (2), then training
+#   bash runs/gpu_day.sh collect    # after, in the repository: write docs/gpu_day.md and models/gpu_day
+# The parts of the second command, check, bench and train, can be run alone, each with the whole time. When called again,
+# train continues from the weights of the previous call.
 # OUT=folder of results: a log for each part, with a line of JSON after each step, and weights in shards. They are
-# written as they come: being cut off loses the step that was running, of training half a minute. WORK=folder of
-# everything else, which one call leaves to the next; without it, train starts from FROM=models/nano-pages.
-# LIMIT=seconds a call (520); MODEL=size to measure (d20 on a GPU, nano on a CPU).
+# written as they are produced: an interruption loses only the running step, at most half a minute of training.
+# WORK=folder of other files, kept between calls; without it, train starts from FROM=models/nano-pages.
+# LIMIT=seconds per call (520); MODEL=size to measure (d20 on a GPU, nano on a CPU).
 # A rehearsal on a CPU: LIMIT=120 bash runs/gpu_day.sh
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.." || exit 2

@@ -1,6 +1,6 @@
 #!/bin/bash
-# From a fresh machine to the text of a picture or a PDF: install what reading needs, then `nano-ocr read` with the model
-# of models/nano. Standard output has the text alone.
+# Read an image or a PDF on a fresh machine: install what reading needs, then run `nano-ocr read` with the model in
+# models/nano. Only the text goes to standard output.
 #   bash runs/read.sh data/images/receipt_000.png [more files and options of `nano-ocr read`]
 set -euo pipefail
 # shellcheck disable=SC2034 # setup.sh reads it

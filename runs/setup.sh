@@ -1,9 +1,9 @@
-# Sourced by the other scripts: goes to the repository, finds uv or gets it, installs what uv.lock names into .venv.
+# Sourced by the other scripts: change to the repository, find or install uv, and install the packages of uv.lock to .venv.
 #
-# Needs Python 3 and network access. Where uv is missing, pip installs it for the user; where pip refuses (a Python that
-# the system manages) or is missing itself, uv goes into .uv/, a private folder of the repository.
-# `needs=reading` before it installs what reading needs; otherwise everything is installed. Nothing is ever removed, so
-# that a full environment stays full. What it says goes to standard error.
+# Needs Python 3 and network access. If uv is missing, pip installs it for the user; if pip refuses (a Python managed by
+# the system) or is missing too, uv is installed to .uv/ in the repository.
+# With `needs=reading` set, only the packages for reading are installed, otherwise all. Packages are never removed.
+# Messages go to standard error.
 # shellcheck shell=bash
 
 fail() {

@@ -1,5 +1,5 @@
 #!/bin/bash
-# From a fresh machine to a tested repository: install everything, then the whole suite, or what pytest is told.
+# Test the repository on a fresh machine: install everything, then run the whole suite, or pytest with these arguments.
 #   bash runs/test.sh [tests/model/test_gpt.py -k cache ...]
 set -euo pipefail
 # shellcheck source=runs/setup.sh

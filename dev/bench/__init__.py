@@ -1,1 +1,1 @@
-"""How close training, reading and loading come to what this machine can do; the command is scripts/bench.py."""
+"""Benchmarks of training, reading and data loading, relative to the limits of this machine."""

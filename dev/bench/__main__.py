@@ -1,15 +1,15 @@
-"""What training, reading, loading and memory cost here, as shares of what this machine can do.
+"""Measure training, decoding, data loading and memory, relative to the limits of this machine.
 
-python -m dev.bench                                                # everything, at nano's sizes
+python -m dev.bench                                                # everything, at the sizes of nano
 python -m dev.bench train --model=nano --stage=1 --batch_size=64 --seq_len=64 --image_size=128
 python -m dev.bench decode --model=nano --batch_size=8
 python -m dev.bench data
 python -m dev.bench packing --batch_size=8 --seq_len=1024           # chartqa and smoltalk, from the hub or local
-python -m dev.bench parity                                         # a GPU's results against a CPU's
+python -m dev.bench parity                                         # results of a GPU compared with a CPU
 python -m dev.bench threads --steps=2                              # reading, alone and on a busy machine
 python -m dev.bench memory --model=d20 --stage=2 --batch_size=4 --seq_len=8192
 
-Tables for people, then all figures as JSON on the last line.
+Prints tables, then all figures as JSON on the last line.
 """
 
 import json
@@ -37,14 +37,14 @@ from nanochat.training.optim import OptimizerName
 from nanochat.training.recompute import Recompute
 from nanochat.training.trainer import Stage, Trainer
 
-# (batch size, tokens of a sequence, side of a page) where the flags do not say: what the stages train with.
+# Defaults of (batch size, tokens per sequence, side of a page), as the stages use them.
 SHAPES = {
     ("nano", "cpu"): (64, 64, 128),
     ("nano", "cuda"): (64, 1024, 512),
     ("d20", "cpu"): (1, 512, 1024),
     ("d20", "cuda"): (2, 4096, 1024),
 }
-LEVELS = ("B", "note", "page")  # of drawn documents, for the loader
+LEVELS = ("B", "note", "page")  # levels of synthetic documents, for the loader
 
 
 @dataclass
@@ -90,18 +90,18 @@ class Config:
 
 
 def stages(config: Config) -> tuple[Literal[1, 2], ...]:
-    """The stages that were asked for."""
+    """The stages to measure."""
     return (1, 2) if config.stage == 0 else (config.stage,)
 
 
 def shape_of(config: Config, device: str) -> tuple[int, int, int]:
-    """(batch, tokens, side): the flags', else the size's own."""
+    """(batch size, tokens, side of a page): from the flags, else the defaults of the model size."""
     own = SHAPES[config.model, device if device == "cuda" else "cpu"]
     return config.batch_size or own[0], config.seq_len or own[1], config.image_size or own[2]
 
 
 def build_trainer(config: Config, number: int, device: torch.device) -> Trainer:
-    """The stage's own loop on filled pages."""
+    """A trainer of the stage on generated pages."""
     batch, tokens, side = shape_of(config, device.type)
     settings = TrainConfig(
         model=config.model, batch_size=batch, seq_len=tokens, image_size=side, optimizer=config.optimizer,
@@ -112,7 +112,7 @@ def build_trainer(config: Config, number: int, device: torch.device) -> Trainer:
 
 
 def bench_train(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
-    """The machine's rates, then a step of each stage by part."""
+    """Measure the rates of the machine, then a step of each stage part by part."""
     found: dict[str, Any] = {"stages": []}
     for number in stages(config):
         trainer = build_trainer(config, number, device)
@@ -126,7 +126,7 @@ def bench_train(config: Config, device: torch.device, console: Console) -> dict[
         del trainer
     try:
         found["checks"] = [asdict(check) for check in checks.run_checks(config.model, device)]
-    except RuntimeError as error:  # the steps that were measured are told all the same
+    except RuntimeError as error:  # the steps measured so far are still reported
         console.print(f"a fast path failed: {error}")
         found["checks"] = []
     console.print(check_table(found["checks"]))
@@ -134,7 +134,7 @@ def bench_train(config: Config, device: torch.device, console: Console) -> dict[
 
 
 def machine_table(machine: train.Machine) -> Table:
-    """What limits every step."""
+    """Print the limits of the machine."""
     table = Table("this machine", "", title=f"{machine.device}, {machine.threads} threads")
     table.add_row("matrix products, large and square", f"{machine.peak_flops / 1e9:,.0f} GFLOP/s")
     for name, rate in machine.product_flops.items():
@@ -144,7 +144,7 @@ def machine_table(machine: train.Machine) -> Table:
 
 
 def step_table(config: Config, report: train.StepReport) -> Table:
-    """One stage's step by part."""
+    """Print a step of one stage part by part."""
     title = f"{config.model}, stage {report.stage}: {report.batch_size} x {report.seq_len} tokens, {report.precision}"
     table = Table("part", "seconds", "share", title=f"{title}, pages of {report.image_size}")
     whole = sum(report.parts.values())
@@ -159,7 +159,7 @@ def step_table(config: Config, report: train.StepReport) -> Table:
 
 
 def check_table(found: list[dict[str, Any]]) -> Table:
-    """Fast paths beside plain ones."""
+    """Compare fast paths with plain ones."""
     table = Table("fast path", "against", "fast, ms", "plain, ms", "difference", title="the same result, sooner")
     for check in found:
         times = f"{check['fast_seconds'] * 1e3:.2f}", f"{check['plain_seconds'] * 1e3:.2f}"
@@ -168,7 +168,7 @@ def check_table(found: list[dict[str, Any]]) -> Table:
 
 
 def bench_parity(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
-    """This device's results against a CPU's."""
+    """Compare the results of this device with those of a CPU."""
     report = parity.measure_parity(config.model, device, compiled=config.compile)
     table = Table("against a CPU in float32", "loss", "gradients", title=f"{config.model} on {report.device}")
     for name in report.loss:
@@ -181,7 +181,7 @@ def bench_parity(config: Config, device: torch.device, console: Console) -> dict
 
 
 def bench_decode(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
-    """Our engine against the bytes it moves, the naive way, and `transformers`."""
+    """Measure decoding, relative to memory bandwidth, naive generation and `transformers`."""
     torch.manual_seed(0)
     model = NanoDeepseekOCR(preset(config.model)).to(device).eval()
     train.wake(model)
@@ -211,7 +211,7 @@ def bench_decode(config: Config, device: torch.device, console: Console) -> dict
 
 
 def bench_data(config: Config, console: Console) -> dict[str, Any]:
-    """The loader against decoding and resizing alone."""
+    """Measure the loader, relative to decoding and resizing alone."""
     report = data.measure_data(config.model, config.image_size, config.data_dir, 5, LEVELS)
     table = Table("loading, one core", "pictures a second", title=f"pages of {report.image_size}, {report.view}")
     table.add_row("decode and resize alone", f"{report.decode_and_resize:.1f}")
@@ -223,7 +223,7 @@ def bench_data(config: Config, console: Console) -> dict[str, Any]:
 
 
 def bench_packing(config: Config, device: torch.device, console: Console) -> dict[str, Any]:
-    """Charts and conversations, padded and packed."""
+    """Measure batches of charts and conversations, padded and packed."""
     charts = FineVision(config.chartqa, "train")
     task = TaskMixture([charts, SmolTalk("train", source=config.smoltalk, stop=len(charts))])
     settings = TrainConfig(
@@ -241,7 +241,7 @@ def bench_packing(config: Config, device: torch.device, console: Console) -> dic
 
 
 def bench_memory(config: Config, console: Console) -> list[dict[str, Any]]:
-    """Predicted peaks; on the device itself also what a step really takes."""
+    """Predict peak memory; on the device itself, also measure it."""
     target = config.device or "cuda"
     here = torch.device(autodetect_device_type())
     batch, tokens, side = shape_of(config, target)
@@ -267,7 +267,7 @@ def bench_memory(config: Config, console: Console) -> list[dict[str, Any]]:
 
 
 def bench_threads(config: Config, console: Console) -> list[dict[str, Any]]:
-    """One receipt, read in each way, by the number of threads, alone and beside busy processes."""
+    """Time the reading of one receipt by number of threads, alone and beside busy processes."""
     cases = []
     for case in threads.measure_threads(f"{config.data_dir}/images/receipt_000.png", config.steps):
         cases.append(case)

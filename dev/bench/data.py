@@ -1,4 +1,4 @@
-"""Loading measured: the loader's pictures a second and core against decoding and resizing alone, and drawing."""
+"""Measure the data loader relative to decoding and resizing alone, and the drawing of synthetic documents."""
 
 import time
 from collections.abc import Callable, Iterable
@@ -14,28 +14,28 @@ from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
 
-TURNS = 5  # both sides take turns, so that what else runs on the machine slows both
+TURNS = 5  # both sides take turns, so that other programs slow both equally
 
 
 @dataclass
 class DataReport:
-    """Pictures a second on one core; the fastest of several turns."""
+    """Images per second on one core; the fastest of several turns."""
 
     image_size: int
     view: str
     pictures: int
-    """of each turn"""
+    """number of images in each turn"""
     decode_and_resize: float
-    """open, decode, resize, to float32: what no loader can do without"""
+    """open, decode, resize, convert to float32: the minimum for any loader"""
     loader: float
-    """the same pictures as batches: rendered, tokenised, padded, stacked"""
+    """the same images as batches: rendered, tokenised, padded, stacked"""
     ratio: float
     drawn: dict[str, float]
-    """documents drawn and prepared a second, by level"""
+    """documents drawn and prepared per second, by level"""
 
 
 class OneLevel(FixedPlan):
-    """Batches of drawn documents of one level, no document twice."""
+    """Batches of synthetic documents of one level, without repetition."""
 
     def __init__(self, level: str, batch_size: int) -> None:
         self.level, self.batch_size = level, batch_size
@@ -53,7 +53,7 @@ def _rate(run: Callable[[], Iterable], n: int) -> float:
 
 
 def measure_data(model: str, image_size: int, data_dir: str, batch_size: int, levels: tuple[str, ...]) -> DataReport:
-    """Measure on the documents of `data_dir` as `model` sees them, and on drawn ones. Raises UserError without any."""
+    """Measure with the documents of `data_dir`, and with synthetic ones. Raises UserError if there are none."""
     vision, tokenizer = preset(model).vision, RustBPETokenizer.characters()
     vision.image_size = image_size or vision.image_size
     mode, task = vision.mode(), FolderOfPairs(data_dir, "train")

@@ -1,4 +1,4 @@
-"""Reading measured: prefill and decoding of our engine, against the bytes it must move and against `transformers`."""
+"""Measure prefill and decoding, relative to memory bandwidth and to `transformers`."""
 
 import importlib.util
 import math
@@ -25,7 +25,7 @@ REPEATS = 3
 
 @dataclass
 class DecodeReport:
-    """Tokens a second are of all rows together; times are the shortest of three runs."""
+    """Tokens per second are for all rows together; times are the shortest of three runs."""
 
     batch_size: int
     prompt: int
@@ -36,23 +36,23 @@ class DecodeReport:
     prefill_tokens_per_second: float
     decode_tokens_per_second: float
     bytes_per_step: float
-    """weights once, keys and values of all rows read so far, on average"""
+    """bytes read per step: all weights once, and the mean size of the KV cache of all rows"""
     copy_bytes: float
-    """a second, of a copy as large as what a step moves"""
+    """bytes per second of a plain copy of the same size"""
     mbu: float
-    """bytes moved over what a copy moves in that time"""
+    """bytes moved, relative to a plain copy in the same time"""
     unrecorded_tokens_per_second: float | None
-    """of our engine with each step started by Python; None on a CPU, which has no other way"""
+    """of our engine without a recorded CUDA graph; None on a CPU, where there is none"""
     naive_tokens_per_second: float | None
-    """of `NanoDeepseekOCR.generate`, which reads everything again; None where it was not run"""
+    """of `NanoDeepseekOCR.generate`, which recomputes everything; None if it was not run"""
     equal_to_naive: bool | None
     transformers_tokens_per_second: float | None
-    """of `generate` on its NanoChat with our weights, prompt included on both sides; None: not installed"""
+    """of `generate` of transformers' NanoChat with our weights, including the prompt; None if not installed"""
     ours_with_prompt_tokens_per_second: float
     equal_to_transformers: float | None
-    """share of tokens that are the same"""
+    """share of equal tokens"""
     rechecks: int
-    """choices of ours that were made again from a row's whole text (`batching.py`); their time is counted"""
+    """number of choices that were rechecked (`batching.py`); their time is included"""
 
 
 def bytes_per_step(gpt: GPT, precision: Precision, batch: int, mean_length: float) -> float:
@@ -66,7 +66,7 @@ def bytes_per_step(gpt: GPT, precision: Precision, batch: int, mean_length: floa
 
 
 def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
-    """`transformers`' NanoChat with this GPT's weights; None where the library is not installed or has none."""
+    """NanoChat of `transformers` with the weights of this GPT; None if it is not available."""
     if importlib.util.find_spec("transformers") is None:
         return None
     try:
@@ -94,7 +94,7 @@ def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
 
 
 def _take_turns(runs: dict[str, Callable[[], Any]], device: torch.device) -> tuple[dict[str, float], dict[str, Any]]:
-    """Shortest seconds and last result of each; they take turns, so that what else runs on the machine slows all."""
+    """Shortest time and last result of each. They take turns, so that other programs slow all of them equally."""
     seconds, results = dict.fromkeys(runs, math.inf), dict[str, Any]()
     for _ in range(REPEATS):
         for name, run in runs.items():
@@ -108,12 +108,30 @@ def _take_turns(runs: dict[str, Callable[[], Any]], device: torch.device) -> tup
     return seconds, results
 
 
+def _answer(engine: Engine, ids: Tensor, n: int, recorded: bool) -> tuple[Tensor, int]:
+    """(the first `n` tokens of each answer to prompts `ids` (rows, tokens), number of choices rechecked).
+
+    `recorded`: on a GPU, decode with the CUDA graph.
+    """
+    scheduler = engine.scheduler(len(ids))
+    if not recorded:
+        scheduler.fixed = None
+    prompts = [engine.prompt(row, [], n, [Sampling()], NO_GUARD) for row in ids.tolist()]
+    for one in prompts:
+        scheduler.submit(one)
+    while scheduler.reading:
+        scheduler.fill()
+    while scheduler.busy:
+        scheduler.decode()
+    return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.rechecks
+
+
 def measure_decode(
     model: NanoDeepseekOCR, precision: Precision, batch: int, prompt: int, tokens: int, naive: bool, int8: bool = False
 ) -> DecodeReport:
-    """Decode `tokens` tokens after random prompts, greedily; the model must not have zeros where outputs begin.
+    """Decode `tokens` tokens after random prompts, greedily; the output layers of the model must not be zero.
 
-    `int8`: our side has its weights at 8 bits, `transformers` does not.
+    `int8`: use 8-bit weights on our side, but not in `transformers`.
     """
     device, gpt = model.device, model.gpt.eval()
     engine = Engine(model, RustBPETokenizer.characters())
@@ -121,18 +139,8 @@ def measure_decode(
     ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
 
     def answer(n: int, recorded: bool = True) -> tuple[Tensor, int]:
-        scheduler = engine.scheduler(batch)
-        if not recorded:
-            scheduler.fixed = None
-        prompts = [engine.prompt(row, [], n, [Sampling()], NO_GUARD) for row in ids.tolist()]
         with precision.autocast(device):
-            for one in prompts:
-                scheduler.submit(one)
-            while scheduler.reading:
-                scheduler.fill()
-            while scheduler.busy:
-                scheduler.decode()
-        return torch.tensor([one.answers[0].generation.tokens for one in prompts]), scheduler.rechecks
+            return _answer(engine, ids, n, recorded)
 
     def again_and_again() -> Tensor:
         with precision.autocast(device):
@@ -174,7 +182,7 @@ def measure_decode(
 def _transformers(
     gpt: GPT, precision: Precision, ids: Tensor, tokens: int, image_token_id: int
 ) -> Callable[[], Tensor] | None:
-    """Their greedy answers to the same prompts, (rows, tokens), when called; None where the library is missing."""
+    """A function that returns their greedy answers to the same prompts, (rows, tokens); None without the library."""
     device = gpt.lm_head.weight.device
     theirs = to_transformers(gpt, device, precision.dtype())
     if theirs is None:

@@ -1,6 +1,5 @@
-"""Reading measured: what each mode costs to encode, how fast whole inputs are read and what bounds that, how often the
-ink audit is right, how near the places of lines are, what the loop guard costs, and whether memory stays flat over a
-long document."""
+"""Measurements of reading: the cost of each mode, the speed of whole inputs and what limits it, the accuracy of the ink
+audit and of line positions, the cost of loop detection, and memory over a long document."""
 
 import resource
 import time
@@ -35,28 +34,28 @@ from nanochat.tasks.empty_pictures import EmptyPictures
 from nanochat.tasks.eval_set import EvalSet
 from nanochat.training.flops import clip_forward_flops, sam_forward_flops
 
-PAGE = (1240, 1754)  # A4 at 150 dots an inch: width, height
+PAGE = (1240, 1754)  # A4 at 150 dots per inch: width, height
 FIRST_PAGE = Selection("1")
-SQUARE = 2048  # of the matrix product that is held to be the machine's peak
+SQUARE = 2048  # side of the matrix product whose rate counts as the peak of the machine
 
 
 @dataclass
 class ModeCost:
-    """What one page of PAGE pixels costs in one mode."""
+    """The cost of one page of PAGE pixels in one mode."""
 
     mode: str
     views: str
-    """in pixels, width first"""
+    """views in pixels, width first"""
     tokens: int
     flops: float
     seconds: float
-    """of a GPU; of a CPU, what it worked on this alone, all threads side by side"""
+    """seconds on a GPU; on a CPU, processor time divided by the number of threads"""
     share: float
-    """of the peak: operations over seconds, over those of a large square matrix product"""
+    """operations per second, relative to a large square matrix product"""
 
 
 def working_seconds(run: Callable[[], object], device: torch.device) -> float:
-    """Seconds of one call; on a CPU processor time over threads, so that other work beside it does not count."""
+    """Seconds of one call; on a CPU, processor time divided by threads, which excludes other programs."""
     if device.type == "cuda":
         return best_seconds(run, device, 1.0)
     started = time.process_time()
@@ -103,26 +102,26 @@ def measure_modes(size: str, device: torch.device, modes: Sequence[str] = MODES)
 
 @dataclass
 class Speed:
-    """How fast an input is read; of a page, the seconds that processors worked, which other work does not change."""
+    """The speed of reading an input; times per page are processor seconds, which exclude other programs."""
 
     workers: int
     pages: int
     pages_per_minute: float
-    """by the clock"""
+    """by wall clock"""
     opening: float
-    """all pages opened, nothing else being done"""
+    """opening pages"""
     finding: float
-    """lines found"""
+    """finding lines"""
     model: float
-    """lines cut, views encoded, text written"""
+    """cutting lines, encoding views, generating text"""
     rest: float
-    """pages handed over from the processes that open them, files written"""
+    """passing pages between processes, writing files"""
     working: float
-    """all of it"""
+    """in total"""
 
 
 def _worked() -> float:
-    """Processor seconds of this process, and of those that it started and that have ended."""
+    """Processor seconds of this process and of its ended child processes."""
     used = [resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
     return sum(one.ru_utime + one.ru_stime for one in used)
 
@@ -133,7 +132,7 @@ def _pages_only(sources: Sequence[Source], workers: int) -> list[Image.Image]:
 
 
 class _TimedReader:
-    """Reads as `reader` does, and adds up its processor seconds."""
+    """Reads like `reader`, and sums up its processor seconds."""
 
     def __init__(self, reader: OCR) -> None:
         self.reader, self.seconds = reader, 0.0
@@ -172,22 +171,22 @@ def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folde
 
 @dataclass
 class GuardCost:
-    """What the loop guard adds to writing answers."""
+    """The cost of loop detection while answers are generated."""
 
     rows: int
-    """answers written together"""
+    """number of answers generated together"""
     tokens: int
-    """of all of them"""
+    """number of tokens of all answers"""
     decoding: float
-    """processor seconds without the guard, pictures and prompts not counted: the shortest of all rounds"""
+    """processor seconds without loop detection, images and prompts excluded: the shortest round"""
     guarded: float
-    """the same with it"""
+    """the same with loop detection"""
     inside: float
-    """processor seconds within the guard, of its shortest round, the clock's own included"""
+    """processor seconds of loop detection alone, in the shortest round, including the clock"""
 
 
 class _TimedWatch(LoopWatch):
-    """A loop guard that counts its seconds."""
+    """A loop detector that counts its seconds."""
 
     seconds = 0.0
 
@@ -209,13 +208,13 @@ class _TimedGuard(LoopGuard):
 
 
 def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
-    """Read `rows` drawn documents together, with the guard and without, one after the other, `rounds` times."""
+    """Read `rows` synthetic documents together, with and without loop detection in turn, `rounds` times."""
     views = [reader.view(Image.fromarray(draw_document(LEVELS["note"], i, "val").image)) for i in range(rows)]
     prompts = prompts_about(reader.tokenizer, PROMPT, views)
     untimed, timed = reader.engine.loops, _TimedGuard(reader.tokenizer)
     found: dict[str, list[float]] = {"off": [], "on": [], "inside": []}
     answers: list[Generation] = []
-    for what in ("off", "on", "inside", "inside", "on", "off") * rounds:  # what grows with time falls on all alike
+    for what in ("off", "on", "inside", "inside", "on", "off") * rounds:  # drift over time affects all equally
         reader.engine.loops = timed if what == "inside" else untimed
         guard = Guard(stop_loops=what != "off")
         steps = reader.engine.stream_batch(prompts, [view.to(reader.device) for view in views], 200, guard=guard)
@@ -230,20 +229,20 @@ def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
 
 @dataclass
 class AuditFigures:
-    """How often the ink audit says what it should."""
+    """How often the ink audit is right."""
 
     pictures: str
     pages: int
     right: float
-    """of the true text: `ok`"""
+    """share of correct texts with `ok`"""
     half: float
-    """of its first half: `missing`"""
+    """share of first halves with `missing`"""
     doubled: float
-    """of it twice: `invented`"""
+    """share of repeated texts with `invented`"""
 
 
 def measure_audit(name: str, examples: EvalSet) -> AuditFigures:
-    """Ask the audit about the true texts of a set, about half of each, and about each twice; texts of 60 and more."""
+    """Audit the correct texts of a set, the first half of each, and each twice, for texts of 60 characters and more."""
     verdicts: list[list[str]] = []
     for i in range(len(examples)):
         example = examples[i]
@@ -260,7 +259,7 @@ def measure_audit(name: str, examples: EvalSet) -> AuditFigures:
 
 
 def measure_empty(n: int) -> dict[str, tuple[int, float, float]]:
-    """Of pictures without a letter, by kind: how many, the share that is `ok` without a text, `invented` with one."""
+    """For images without text, by kind: (number, share `ok` without text, share `invented` with text)."""
     examples = EmptyPictures(n)
     found: dict[str, list[tuple[bool, bool]]] = {}
     for i, kind in enumerate(examples.tiers):
@@ -272,17 +271,17 @@ def measure_empty(n: int) -> dict[str, tuple[int, float, float]]:
 
 @dataclass
 class PlaceFigures:
-    """How near the places of lines are to the true ones, on drawn documents read whole."""
+    """The accuracy of line positions on synthetic documents read in one view."""
 
     level: str
     lines: int
-    """that were read right, each to a letter in three"""
+    """number of lines read with at most a third of the letters wrong"""
     overlap: float
-    """of a line's place with its true box, mean intersection over union"""
+    """mean intersection over union of a line's box with the true one"""
     attended: float
-    """the same of what the model looked at alone, in places of 64 pixels"""
+    """the same for the attention alone, in cells of 64 pixels"""
     holds: float
-    """share of lines whose middle lies in what the model looked at"""
+    """share of lines whose centre is inside the box of the attention"""
 
 
 def overlap(a: Box, b: Sequence[float]) -> float:
@@ -293,7 +292,7 @@ def overlap(a: Box, b: Sequence[float]) -> float:
 
 
 def measure_places(reader: OCR, level: str, n: int, alike: Callable[[str, str], float]) -> PlaceFigures:
-    """Read `n` drawn documents of a level whole; `alike(a, b)`: 0 to 1, how alike two lines are."""
+    """Read `n` synthetic documents of a level in one view. `alike(a, b)`: similarity of two lines, 0 to 1."""
     found: list[tuple[float, float, float]] = []
     for i in range(n):
         document = draw_document(LEVELS[level], i, "val")
@@ -312,7 +311,7 @@ def measure_places(reader: OCR, level: str, n: int, alike: Callable[[str, str], 
 
 
 def write_numbered_pdf(path: Path, n: int) -> None:
-    """A PDF of `n` pages of A7 with a number on each."""
+    """A PDF of `n` A7 pages with a number on each."""
     parts = [Image.new("L", (210, 297), 255) for _ in range(10)]
     for i, part in enumerate(parts):
         ImageDraw.Draw(part).text((30, 40), f"page {i}", fill=0, font_size=40)
@@ -320,7 +319,7 @@ def write_numbered_pdf(path: Path, n: int) -> None:
 
 
 def measure_memory(reader: OCR, pages: int, folder: Path) -> list[tuple[int, float]]:
-    """Read a PDF of that many pages, few tokens each: (page, MB in memory) ten times on the way and at the end."""
+    """Read a PDF with so many pages of a few tokens: (page, MB in memory) ten times during the run and at the end."""
     write_numbered_pdf(folder / "long.pdf", pages)
     ledger = Ledger(folder / "long" / "ledger.jsonl", {})
     found: list[tuple[int, float]] = []

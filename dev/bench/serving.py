@@ -1,5 +1,5 @@
-"""The server measured from outside, as a process of its own: streams side by side against the same requests one after
-the other, the wait for the first text meanwhile, memory over thousands of requests, and requests that make no sense."""
+"""Measurements of the server from outside, as a separate process: concurrent against sequential requests, time to the
+first text, memory over thousands of requests, and malformed requests."""
 
 import base64
 import io
@@ -35,21 +35,21 @@ ODD: tuple[Any, ...] = (
 
 @dataclass
 class Server:
-    """A server that answers."""
+    """A running server."""
 
     address: str
     process: subprocess.Popen
 
     @property
     def resident_mb(self) -> float:
-        """Memory of its process, from /proc: Linux alone."""
+        """Memory of its process, from /proc (Linux only)."""
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
         return pages * resource.getpagesize() / 1e6
 
 
 @contextmanager
 def serving(checkpoint: str, *flags: str) -> Iterator[Server]:
-    """`nano-ocr serve` on a free port, until the block ends. Raises UserError when it does not come up."""
+    """`nano-ocr serve` on a free port, until the block ends. Raises UserError if it does not start."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -77,23 +77,23 @@ def _ready(address: str) -> bool:
 
 @dataclass
 class Streams:
-    """The same requests, so many at a time."""
+    """The results with so many concurrent clients."""
 
     streams: int
     requests: int
     seconds: float
     gain: float
-    """pages a second, over those of one stream"""
+    """pages per second, relative to one client"""
     first: float
     """median seconds to the first text of a page"""
     first_slow: float
-    """the same of the slowest in twenty"""
+    """95th percentile of the same"""
     equal: int
-    """answers that are, character for character, those of one stream"""
+    """number of answers equal to those of one client"""
 
 
 def measure_streams(server: Server, files: Sequence[Path], streams: Sequence[int], requests: int) -> list[Streams]:
-    """Read `requests` pages by uploads whose text is streamed, with 1 client and then with each number of `streams`."""
+    """Read `requests` pages by uploads with streamed text, with 1 client and then with each number of `streams`."""
     pages = [files[i % len(files)].read_bytes() for i in range(requests)]
     _read_page(server.address, pages[0])  # warm-up
     found: list[Streams] = []
@@ -113,7 +113,7 @@ def measure_streams(server: Server, files: Sequence[Path], streams: Sequence[int
 
 
 def _read_page(address: str, page: bytes) -> tuple[str, float]:
-    """(text, seconds to its first piece) of one page."""
+    """(text of one page, seconds to its first piece)."""
     started, first, text = time.perf_counter(), 0.0, ""
     form = {"stream": "text"}
     with httpx.stream("POST", f"{address}/v1/read", files={"files": page}, data=form, timeout=600) as answer:
@@ -127,7 +127,7 @@ def _read_page(address: str, page: bytes) -> tuple[str, float]:
 
 
 def picture(kind: str, seed: int = 0, pages: int = 1) -> bytes:
-    """A small picture of one line, as a file of a kind that Pillow writes."""
+    """A small image of one line, as a file in a format of Pillow."""
     drawn = [Image.new("RGB", (160, 32), "white") for _ in range(pages)]
     for i, one in enumerate(drawn):
         ImageDraw.Draw(one).text((6, 6), f"No. {seed + i}", fill="black", font_size=18)
@@ -137,7 +137,7 @@ def picture(kind: str, seed: int = 0, pages: int = 1) -> bytes:
 
 
 def chat(model: str, data: bytes | None, max_tokens: int = 2) -> dict[str, Any]:
-    """A chat about a picture, or without one."""
+    """A chat request, with or without an image."""
     content: Any = "Hello"
     if data is not None:
         url = "data:image/png;base64," + base64.b64encode(data).decode()
@@ -164,19 +164,19 @@ def measure_memory(server: Server, model: str, at: Sequence[int]) -> list[tuple[
 
 @dataclass
 class Malformed:
-    """What became of requests that make no sense."""
+    """The results of malformed requests."""
 
     requests: int
     statuses: dict[str, int]
     slowest: float
-    """seconds"""
+    """seconds of the slowest answer"""
     before: float
-    """MB of the server after the first tenth of them"""
+    """memory of the server in MB after the first tenth of the requests"""
     after: float
 
 
 def _broken(data: bytes, chance: random.Random) -> bytes:
-    """Cut off somewhere, with a few bytes changed."""
+    """A body truncated at random, with a few bytes changed."""
     kept = bytearray(data[: chance.randint(0, len(data))])
     for _ in range(chance.randint(0, 3) if kept else 0):
         kept[chance.randrange(len(kept))] = chance.randrange(256)
@@ -184,7 +184,7 @@ def _broken(data: bytes, chance: random.Random) -> bytes:
 
 
 def malformed(model: str, chance: random.Random) -> tuple[str, dict[str, Any]]:
-    """(path, what httpx sends there): a broken body, odd values, a broken picture in a chat or as an upload."""
+    """(path, arguments of httpx): a broken body, odd values, or a broken image in a chat or as an upload."""
     files = {kind: picture(kind, chance.randrange(99), n) for kind, n in (("PNG", 1), ("PDF", 2), ("TIFF", 2))}
     headers = {"content-type": "application/json"}
     body = chat(model, files["PNG"], 1)
@@ -203,7 +203,7 @@ def malformed(model: str, chance: random.Random) -> tuple[str, dict[str, Any]]:
 
 
 def measure_malformed(server: Server, model: str, n: int, seed: int = 1) -> Malformed:
-    """Send `n` requests, each broken in another way; one that gets no answer in a minute is an error."""
+    """Send `n` requests, each malformed in a different way. A request without an answer in a minute is an error."""
     chance, statuses, slowest, before = random.Random(seed), Counter[str](), 0.0, 0.0
     with httpx.Client(base_url=server.address, timeout=60) as client:
         for i in range(n):

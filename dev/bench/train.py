@@ -1,7 +1,7 @@
-"""A training step taken apart: seconds of each part, utilisation, and the parts' gradients against the whole step's.
+"""Time a training step part by part, and check that the gradients of the parts are those of the whole step.
 
-The whole step is the trainer's own. To time its parts the graph is cut at the vision tokens and at the GPT's last
-hidden states; the gradients of the cut step must be those of the whole one.
+The whole step is that of the trainer. To time its parts, the graph is cut at the vision tokens and at the last hidden
+states of the GPT.
 """
 
 import time
@@ -27,11 +27,11 @@ from nanochat.training.flops import step_flops
 from nanochat.training.setup import Setup
 from nanochat.training.trainer import Stage, Trainer
 
-FRAME = 6  # tokens of a conversation that are neither picture nor answer: bos, starts and ends, a line end
+FRAME = 6  # tokens of a conversation besides image and answer: bos, starts and ends, a newline
 
 
 class FilledPages(Task):
-    """Noise pictures, each with as much random text as fills `seq_len`, and a glyph for every character of it."""
+    """Noise images, each with enough random text to fill `seq_len`, and a glyph for each of its characters."""
 
     def __init__(self, vision: VisionConfig, seq_len: int, n: int = 64) -> None:
         super().__init__()
@@ -53,7 +53,7 @@ class FilledPages(Task):
 
 @dataclass
 class StepReport:
-    """What one stage's step costs; seconds are the shortest seen."""
+    """The cost of a step of one stage; times are the shortest."""
 
     stage: int
     batch_size: int
@@ -62,35 +62,35 @@ class StepReport:
     precision: str
     step_seconds: float
     parts: dict[str, float]
-    """seconds by part; `dense labels` is their head's forward pass, where the stage has one"""
+    """seconds by part; `dense labels` is the forward pass of their head, if the stage has one"""
     tokens_per_second: float
     pictures_per_second: float
     flops: float
-    """operations of the model in a step, the vision encoder counted"""
+    """operations of the model in a step, including the vision encoder"""
     mfu: float
-    """of the machine's peak rate of matrix products"""
+    """share of the peak rate of matrix products"""
     processor_share: float
-    """processor time over time and threads: what is missing from 1, other programs had, or nobody"""
+    """processor time divided by time and threads: less than 1 if the processor was idle or shared"""
     gradient_error: float
-    """largest relative difference between the cut step's gradients and the whole one's"""
+    """largest relative difference between the gradients of the parts and of the whole step"""
 
 
 @dataclass
 class Machine:
-    """What limits every step."""
+    """The limits of the machine."""
 
     device: str
     threads: int
     peak_flops: float
-    """the fastest matrix product seen here in the precision that trains; of a known GPU, its data sheet's"""
+    """the fastest matrix product measured in the training precision; for a known GPU, from its data sheet"""
     product_flops: dict[str, float]
-    """at the model's shapes"""
+    """rate of matrix products with the shapes of the model"""
     copy_bytes: float
-    """a second, read and written"""
+    """bytes per second of a copy, read and written"""
 
 
 def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task: Task | None = None) -> Trainer:
-    """A trainer of random weights on filled pages, or on `task`: the recipe's own loop, nothing to download."""
+    """A trainer with random weights on generated pages, or on `task`; it downloads nothing."""
     torch.manual_seed(config.seed)
     model_config = preset(config.model)
     model_config.vision.image_size = config.image_size
@@ -110,7 +110,7 @@ def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task
 
 @torch.no_grad()
 def wake(model: torch.nn.Module) -> None:
-    """Fill the matrices that start at zero: with zeros behind them, gradients could not be compared."""
+    """Fill the matrices that start at zero, which would make gradients zero."""
     random = torch.Generator().manual_seed(0)
     for weight in model.parameters():
         if weight.ndim >= 2 and not weight.any():
@@ -118,13 +118,13 @@ def wake(model: torch.nn.Module) -> None:
 
 
 class CutStep:
-    """One training step whose parts are timed."""
+    """A training step with timed parts."""
 
     def __init__(self, trainer: Trainer) -> None:
         self.trainer, self.model = trainer, trainer.model
 
     def gradients(self, batch: Batch, watch: Stopwatch) -> None:
-        """Forward and backward of one batch, as in a step of this batch alone."""
+        """Forward and backward pass of one batch, as in a step of this batch alone."""
         trainer, model = self.trainer, self.model
         inputs, targets, media = to_device(batch, trainer.device)
         supervised = targets != -1
@@ -152,13 +152,13 @@ class CutStep:
         watch.lap("encoder backward")
 
     def finish(self, watch: Stopwatch) -> None:
-        """The optimizers' part, as in any step."""
+        """The part of the optimizers."""
         self.trainer.learner.update()
         watch.lap("optimizer")
 
 
 def gradient_error(trainer: Trainer, batch: Batch) -> float:
-    """Largest |a - b| / |b| over parameters: a, gradients of the cut step, b, of the trainer's own."""
+    """Largest |a - b| / |b| over all parameters: a, gradients of the parts; b, of the whole step."""
 
     def taken() -> dict[str, Tensor]:
         named = {name: p.grad for name, p in trainer.learner.objective.named_parameters() if p.grad is not None}
@@ -175,7 +175,7 @@ def gradient_error(trainer: Trainer, batch: Batch) -> float:
 
 
 def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
-    """Time `steps` whole steps and as many taken apart; `peak`: FLOP/s that utilisation is counted against."""
+    """Time `steps` whole steps and as many part by part. `peak`: FLOP/s that utilisation is relative to."""
     config, device = trainer.config, trainer.device
     ready = list(islice(iter(trainer.train_loader), 2))
     error = gradient_error(trainer, ready[0])
@@ -215,7 +215,7 @@ def measure_step(trainer: Trainer, steps: int, peak: float) -> StepReport:
 
 
 def measure_machine(trainer: Trainer) -> Machine:
-    """The limits under the trainer's model, precision and batch."""
+    """The limits of the machine for the model, precision and batch of the trainer."""
     inputs, targets, media = next(iter(trainer.train_loader))
     shapes = products(trainer.model.config, inputs.numel(), int((targets != -1).sum()), media.view_sizes)
     device = trainer.device
@@ -233,7 +233,7 @@ def measure_machine(trainer: Trainer) -> Machine:
 
 
 def cpu_name() -> str:
-    """The processor's own name, where Linux tells it."""
+    """The name of the processor, on Linux."""
     path = Path("/proc/cpuinfo")
     lines = path.read_text().splitlines() if path.exists() else []
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "CPU")

@@ -1,1 +1,1 @@
-"""Pages drawn to measure reading order: what stands on them, where, and in which order it is read."""
+"""Synthetic pages to measure reading order: their text, its positions, and the order in which it is read."""

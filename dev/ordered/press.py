@@ -1,4 +1,4 @@
-"""A page that is drawn line by line, in reading order, and remembers every word and its place."""
+"""A page that is drawn line by line in reading order, and records the position of every word."""
 
 import random
 from dataclasses import dataclass, field
@@ -40,7 +40,7 @@ class Written:
         return " ".join(word for word, _, _ in self.words)
 
     def segment(self) -> Segment:
-        """As the line detector would find it if it made no mistake."""
+        """The line as a perfect line detector would find it."""
         x = np.arange(self.words[0][1], self.words[-1][2] + 1.0)
         return Segment(np.stack([x, np.full_like(x, self.middle)], 1), self.height)
 
@@ -153,7 +153,7 @@ class Press:
         self.draw.line((x0, y0, x1, y1), fill=ink, width=width)
 
     def ordered(self, read: list[list[Segment]]) -> str:
-        """What one reads who makes no mistake and is shown these segments of lines, in this order."""
+        """The text that a perfect reader reads in these segments of lines, in this order."""
         lines = []
         for segments in read:
             words: list[str] = []
@@ -176,7 +176,7 @@ class Press:
 
 
 def overlaps(press: Press) -> bool:
-    """Whether two lines lie on each other: such a page is drawn badly."""
+    """Whether two lines overlap, which is an error of the drawing."""
     lines = sorted(press.written, key=lambda line: line.middle)
     for i, a in enumerate(lines):
         for b in lines[i + 1 :]:

@@ -1,1 +1,1 @@
-"""Whether Markdown has the structure of the page: headings, tables, lists and paragraphs of drawn pages."""
+"""Measures whether Markdown keeps the structure of synthetic pages: headings, tables, lists and paragraphs."""

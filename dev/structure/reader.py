@@ -1,4 +1,4 @@
-"""Reads a drawn page without a mistake, so that only what is made of its lines is measured."""
+"""A perfect reader of synthetic pages, so that only the assembly of their lines is measured."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -13,7 +13,7 @@ from nanochat.reading.parts import part_of
 
 
 def read_perfectly(picture: Image.Image, words: Sequence[tuple[str, Box]]) -> dict[str, Any]:
-    """The page as `Page.to_dict` gives it, its lines as the line detector finds them, its words as they were drawn."""
+    """The page as a dict of `Page.to_dict`: lines from the line detector, words as they were drawn."""
     rows: dict[int, list] = {}
     for piece in show_in_lines(picture, find_lines(picture)):
         left, top, right, bottom = piece.box

@@ -1,4 +1,4 @@
-"""How much of a page's structure its Markdown has: TEDS of its tables, F1 of headings, items and paragraphs.
+"""Scores of the structure of Markdown: TEDS of tables, F1 of headings, list items and paragraphs.
 
 TEDS (Zhong et al., 2020, https://arxiv.org/abs/1911.10683) is 1 - d / n of two tables as trees of rows and cells: d is
 the tree edit distance, in which changing the text of a cell costs its normalised edit distance; n is the number of
@@ -72,7 +72,7 @@ def pairs(truth: Sequence[T], found: Sequence[T], alike: Callable[[T, T], float]
 
 @dataclass
 class Counts:
-    """What was found of some kind of part; `f1` of none that is right in saying so is 1."""
+    """Counts for one kind of part. `f1` is 1 if there are none and none were found."""
 
     truth: int = 0
     found: int = 0
@@ -92,15 +92,15 @@ class Scores:
 
     headings: Counts = field(default_factory=Counts)
     levels: Counts = field(default_factory=Counts)
-    """headings that also have the right level"""
+    """number of headings that also have the right level"""
     items: Counts = field(default_factory=Counts)
     paragraphs: Counts = field(default_factory=Counts)
     teds: list[float] = field(default_factory=list)
-    """of each table of the truth; 0 where it was not found"""
+    """TEDS of each table of the truth; 0 if it was not found"""
     teds_structure: list[float] = field(default_factory=list)
-    """the same without the text of cells"""
+    """the same, ignoring the text of cells"""
     spurious: int = 0
-    """tables that are none"""
+    """number of tables found that are not in the truth"""
 
     def add(self, truth: Structure, found: Structure) -> None:
         """Count a page."""

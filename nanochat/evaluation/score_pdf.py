@@ -48,7 +48,7 @@ class PdfPages(EvalSet):
         document = open_document(Source(str(path)), dpi, password)
         if not isinstance(document, PDF):
             document.close()
-            raise UserError(f"{path} is a picture, not a PDF: only a PDF says what text it holds")
+            raise UserError(f"{path} is an image, not a PDF: only a PDF has a text layer to compare with")
         self.document, self.degrade = document, degrade
         document.fields = False  # what was typed into a form is no part of the text layer
         wanted = [n for n in range(1, document.n_pages + 1) if n in pages]

@@ -1,6 +1,6 @@
-"""From pictures to answers: show each picture in a mode, ask the model about every view, reread unsure lines.
+"""From images to answers: show each image in a mode, ask the model about every view, reread uncertain lines.
 
-`Answerer.read` returns one page for each picture, put together by `assemble.py`.
+`Answerer.read` returns one page for each image, assembled by `assemble.py`.
 """
 
 import time
@@ -34,24 +34,24 @@ LINE_TOKENS = 200  # longest answer about one line: twice what 512 pixels hold
 
 @dataclass(frozen=True)
 class Ask:
-    """What a model is asked about each view, and how long an answer may be."""
+    """The prompt for each view, and the limits of an answer."""
 
     prompt: str
-    """with one `<image>`"""
+    """prompt with one `<image>`"""
     max_tokens: int | None = None
-    """longest answer about one view; None: as long as the model's context"""
+    """length limit of the answer about one view, in tokens; None: the context of the model"""
     seconds: float | None = None
-    """longest time for one answer"""
+    """time limit for one answer"""
 
     @property
     def is_for_text(self) -> bool:
-        """Whether the answer is the text of the page rather than something about it."""
+        """Whether the prompt asks for the text of the page, rather than something else about it."""
         return self.prompt in [PROMPTS[task] for task in TEXT_TASKS]
 
 
 @dataclass(frozen=True)
 class Answerer:
-    """Reads pictures in a given mode with one model, `batch_size` views at a time."""
+    """Reads images in a given mode with one model, `batch_size` views at a time."""
 
     engine: Generator
     tokenizer: RustBPETokenizer
@@ -60,16 +60,16 @@ class Answerer:
     device: Any
     batch_size: int
     max_vision_tokens: int | None
-    """of a picture in mode `native`"""
+    """limit of vision tokens per image in mode `native`"""
     locate_lines: bool
     """find the boxes of the lines of whole views by one more pass over each answer"""
     reread: bool
-    """read lines that the model was not sure of again, larger"""
+    """reread uncertain lines at a larger size"""
     on_lines: Callable[[Shown, list[Generation]], None] | None = None
-    """called with the final answers about every few lines, in their order, of a picture that is read alone"""
+    """if a single image is read: called with the final answers about every few lines, in order"""
 
     def show(self, picture: Image.Image, lines: list[Line], mode: str) -> Shown:
-        """The views of an RGB picture with these lines in a mode. Raises UserError as `get_mode` does."""
+        """The views of an RGB image with these lines in a mode. Raises UserError as `get_mode` does."""
         native = self.vision.mode("native")
         if mode == "lines":
             pieces = show_in_lines(picture, lines, self.vision.image_size)
@@ -81,7 +81,7 @@ class Answerer:
         return Shown(mode, [show(picture, how)], lines, [], view_mode=how)
 
     def read(self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask) -> list[Page]:
-        """One page for each picture, from one answer about each of its views; all are shown in the same mode."""
+        """One page for each image, from one answer about each of its views; all are shown in the same mode."""
         if not shown:
             return []
         started = time.perf_counter()
@@ -100,7 +100,7 @@ class Answerer:
     def _answers(
         self, shown: Sequence[Shown], pictures: Sequence[Image.Image], ask: Ask
     ) -> tuple[list[Shown], list[list[Generation]]]:
-        """What is shown of each picture and the answers about it; of a line that is read twice, the surer reading."""
+        """The views of each image and the answers about them; for a line read twice, the more probable reading."""
         if self.on_lines is not None and len(shown) == 1 and shown[0].pieces:
             parts = []
             for few in few_lines(shown[0]):
@@ -119,7 +119,7 @@ class Answerer:
     def _ask_about(
         self, views: Sequence[list[ImageViews]], ask: Ask, are_pieces: bool, again: bool = False
     ) -> list[list[Generation]]:
-        """The answers about the views of each picture; `again`: of views that show what was read before."""
+        """The answers about the views of each image. `again`: whether the views show lines that were read before."""
         flat = [view for some in views for view in some]
         limit = min(ask.max_tokens or LINE_TOKENS, LINE_TOKENS) if are_pieces else ask.max_tokens
         guard = Guard(retry=True, seconds=ask.seconds)
@@ -133,7 +133,7 @@ class Answerer:
     def _reread(
         self, shown: Sequence[Shown], pictures: Sequence[Image.Image], answers: list[list[Generation]], ask: Ask
     ) -> tuple[list[Shown], list[list[Generation]]]:
-        """Read unsure lines again: what is shown and answered with the surer readings in place of the first ones."""
+        """Reread uncertain lines: the views and answers, with each better second reading in place of the first."""
         size, native = self.vision.image_size, self.vision.mode("native")
         firsts = [list(map(PieceAnswer, which.pieces, which.views, own)) for which, own in zip(shown, answers)]
         pieces = [unsure_pieces(picture, s.lines, some, size) for picture, s, some in zip(pictures, shown, firsts)]
@@ -156,7 +156,7 @@ class Answerer:
         return kept_shown, kept_answers
 
     def _place_lines(self, page: Page, shown: Shown, ask: Ask, answer: Generation) -> None:
-        """Give the lines of a whole view their boxes: where the model looked, and the line of ink closest to that."""
+        """Set the boxes of the lines of a whole view: the detected lines closest to where the model attended."""
         assert shown.view_mode is not None
         places = shown.view_mode.places(page.width, page.height)
         ink = [line.box for line in shown.lines]

@@ -1,4 +1,4 @@
-"""Reading several things together so that one that cannot be read costs nothing but itself."""
+"""Reading several items together, so that one unreadable item does not affect the others."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TypeVar
@@ -8,13 +8,13 @@ Result = TypeVar("Result")
 
 
 def read_apart(read: Callable[[Sequence[Item]], Iterable[Result]], items: Sequence[Item]) -> list[Result | Exception]:
-    """What `read` makes of the items, in order; where all together fail, each is read alone.
+    """The result of `read` for each item, in order. If reading them together fails, each is read alone.
 
-    An item that fails alone has its error, of whatever kind, in the place of its result.
+    For an item that also fails alone, its exception, of any type, takes the place of its result.
     """
     try:
         return list(read(items))
-    except Exception as error:  # also one that nobody thought of must not cost the other items
+    except Exception as error:  # of any type: an unexpected one must not affect the other items either
         if len(items) == 1:
             return [error]
     return [found for item in items for found in read_apart(read, [item])]

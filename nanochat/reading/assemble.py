@@ -1,4 +1,4 @@
-"""A page from the answers about its views: text, lines with boxes, probabilities, and how the reading ended."""
+"""Assembles a page from the answers about its views: text, lines with boxes, probabilities, status."""
 
 from collections.abc import Iterable, Sequence
 
@@ -16,13 +16,13 @@ from nanochat.reading.shown import Shown
 from nanochat.reading.state import PageState
 from nanochat.tokenizer import RustBPETokenizer
 
-LEAST_SURE = 0.6  # a piece of a line with a lower mean probability is left out: stains and pictures get 0.2 to 0.6
+LEAST_SURE = 0.6  # pieces of lines with a lower mean probability are left out: stains and pictures have 0.2 to 0.6
 
 
 def assemble(
     shown: Shown, picture: Image.Image, answers: list[Generation], tokenizer: RustBPETokenizer, seconds: float
 ) -> Page:
-    """The page that `answers`, one for each view in `shown`, make up; `picture` is the RGB page they are about.
+    """The page made from `answers`, one for each view in `shown`, about the RGB image `picture`.
 
     `seconds`: the time the model took for all views. The lines of a whole view have no boxes yet.
     """
@@ -53,7 +53,7 @@ def assemble(
 
 
 def _stopped(answers: Iterable[Generation]) -> str:
-    """What stopped the first answer that the model did not end itself; `end` if there is none."""
+    """Why the first answer that the model did not end itself was stopped; `end` if there is none."""
     return str(next((a.stopped for a in answers if a.stopped not in ("end", None)), "end"))
 
 
@@ -64,14 +64,14 @@ def _status(stopped: str, answers: Iterable[Generation]) -> PageState:
 
 
 def piece_texts(answers: Sequence[Generation], tokenizer: RustBPETokenizer) -> tuple[list[str], int]:
-    """(the text of each piece of a line, empty where it is left out as too unclear; how many are left out)."""
+    """(the text of each piece of a line, empty if it is left out as unclear; how many are left out)."""
     texts = [tokenizer.decode(answer.tokens) for answer in answers]
     left_out = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
     return ["" if out else text for text, out in zip(texts, left_out)], sum(left_out)
 
 
 def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]) -> list[TextLine]:
-    """The lines in which something was read, from the pieces that have a text."""
+    """The lines of a page, from the pieces that have text."""
     rows: dict[int, list[int]] = {}
     for i, (piece, text) in enumerate(zip(pieces, texts)):
         if text.strip():
@@ -89,8 +89,8 @@ def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]
 def block_lines(
     blocks: list[PageBlock], answers: list[Generation], tokenizer: RustBPETokenizer
 ) -> tuple[list[TextLine], int]:
-    """The lines of a page, put together from the rows of its blocks; how many rows were too unclear and left out."""
-    read: dict[int, list[tuple[BlockRow, str, list[float]]]] = {}  # line -> its rows that have a text
+    """(the lines of a page, assembled from the rows of its blocks; how many rows were left out as unclear)."""
+    read: dict[int, list[tuple[BlockRow, str, list[float]]]] = {}  # line -> its rows with text
     unclear = 0
     for block, answer in zip(blocks, answers):
         said = token_rows(answer, tokenizer)
@@ -115,7 +115,7 @@ def block_lines(
 
 
 def token_rows(answer: Generation, tokenizer: RustBPETokenizer) -> list[tuple[str, list[int]]]:
-    """The lines of one answer that are not empty: the text of each, and the positions of its tokens."""
+    """The text of each non-empty line of an answer, and the positions of its tokens."""
     rows: list[list[int]] = [[]]
     for i, token in enumerate(answer.tokens):
         rows[-1].append(i)

@@ -1,9 +1,9 @@
 """Mode `blocks`: a page cut into paragraphs and columns, each a small view of several lines of text.
 
-The lines come straight from `cut.py`, level and of one type height; here they are stacked in reading order. A new block
-begins where the page begins something new: after a gap, at another size of type, at the top of the next column, and
-where the view would become too high. A line that is too wide for a view takes several rows of its block. The answer
-about a block has one row of text for each row shown, from which the lines of the page are put together again.
+`cut.py` returns the lines straightened and scaled to the same type height; here they are stacked in reading order. A
+new block begins after a gap, at another type size, at the top of the next column, and where the view would become too
+tall. A line that is too wide for a view takes several rows of its block. The answer about a block has a row of text for
+each row shown, from which the lines of the page are assembled.
 """
 
 from collections.abc import Sequence
@@ -20,11 +20,11 @@ from nanochat.lines.cut import HEIGHT, MARGIN, TYPE_HEIGHT, Piece, as_one_line, 
 from nanochat.lines.layout import Line
 from nanochat.modes import SIDE_STEP
 
-ROW = 40  # px from one row to the next: the type of 26 px, and as much paper between rows as documents have
-WIDEST_GAP = 64  # px at most between two pieces of a row
-LOOSE = 2.2  # type heights from one line to the next: more begins a new block
-LARGER = 1.4  # times the type height: a new block
-ADVANCE = 0.5  # of a character, with its share of the spaces, in type heights
+ROW = 40  # px from one row to the next: type of 26 px with the usual line spacing of documents
+WIDEST_GAP = 64  # px: largest gap between two pieces of a row
+LOOSE = 2.2  # type heights: a larger distance between lines begins a new block
+LARGER = 1.4  # a larger ratio of type heights begins a new block
+ADVANCE = 0.5  # mean width of a character, including spaces, in type heights
 
 
 @dataclass(frozen=True)
@@ -34,25 +34,25 @@ class BlockRow:
     line: int
     """number of the line on the page, from 0"""
     pieces: tuple[Piece, ...]
-    """from left to right"""
+    """the pieces of the row, from left to right"""
 
     @property
     def widths(self) -> list[float]:
-        """Of the text in each piece, in pixels of the picture."""
+        """Box of the text in each piece, in pixels of the page."""
         return [float(_width(piece)) for piece in self.pieces]
 
     @property
     def room(self) -> float:
-        """About how many characters the row holds."""
+        """Approximate number of characters in the row."""
         return sum(self.widths) / (ADVANCE * TYPE_HEIGHT)
 
 
 @dataclass(frozen=True)
 class PageBlock:
-    """A few lines of a page in one picture."""
+    """A few lines of a page in one image."""
 
     picture: Image.Image
-    """RGB, sides multiples of 64, ready to be shown as it is"""
+    """RGB image with sides that are multiples of 64"""
     rows: tuple[BlockRow, ...]
 
     @property
@@ -62,9 +62,9 @@ class PageBlock:
 
 
 def cut_blocks(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[PageBlock]:
-    """The blocks of an RGB page with these lines, in reading order, none with a side over `max_side` pixels.
+    """The blocks of an RGB page with these lines, in reading order, with no side longer than `max_side` pixels.
 
-    A page without lines is one block that shows all of it, as low as a line.
+    A page without lines becomes one block with the whole page, scaled to the height of a line.
     """
     pieces = cut_lines(page, lines, max_side)
     if not pieces:
@@ -85,19 +85,19 @@ def cut_blocks(page: Image.Image, lines: list[Line], max_side: int = 512) -> lis
 
 
 def _begins_anew(last: Box, this: Box, last_height: float, height: float) -> bool:
-    """Whether a line does not go on where the line before it ended: a gap, other type, or another column."""
+    """Whether a line begins a new block: after a gap, in another type size, or in another column."""
     low, high = sorted((last_height, height))
     down = (this[1] + this[3] - last[1] - last[3]) / 2  # px from middle to middle
     return high > LARGER * low or down > LOOSE * high or down < 0
 
 
 def _width(piece: Piece) -> int:
-    """Of the text on a piece's picture, in pixels."""
+    """Size of the text in a piece's image, in pixels."""
     return len(piece.course.middles) if piece.course is not None else piece.picture.width - 2 * MARGIN
 
 
 def _rows(pieces: Sequence[Piece], max_side: int) -> list[BlockRow]:
-    """Pieces of a line side by side in one row, as long as there is room."""
+    """Pieces of a line side by side in rows, as many as fit into each."""
     rows: list[list[Piece]] = []
     right = 0
     for piece in pieces:
@@ -112,13 +112,13 @@ def _rows(pieces: Sequence[Piece], max_side: int) -> list[BlockRow]:
 
 
 def _gap(left: Piece, right: Piece) -> int:
-    """Pixels of paper between two pieces of a row: what the page has at their scale, up to a limit."""
+    """Pixels between two pieces of a row: the gap on the page at their scale, up to a limit."""
     scale = right.course.scale if right.course is not None else 1.0
     return max(0, min(WIDEST_GAP, round((right.box[0] - left.box[2]) * scale)))
 
 
 def _stacked(rows: Sequence[BlockRow]) -> Image.Image:
-    """Rows below each other on paper of the first one's colour; a single row as mode `lines` shows it."""
+    """Rows stacked on the background colour of the first; a single row looks as in mode `lines`."""
     strips = [_strip(row) for row in rows]
     width = ceil((max(strip.shape[1] for strip in strips) + 2 * MARGIN) / SIDE_STEP) * SIDE_STEP
     above = (HEIGHT - ROW) // 2 if len(rows) == 1 else 0
@@ -146,10 +146,10 @@ def _strip(row: BlockRow) -> np.ndarray:
 
 
 def match_rows(texts: Sequence[str], rooms: Sequence[float]) -> list[int]:
-    """Which row of a block each row of an answer is, both in order: an ascending list of row numbers.
+    """The row of a block that each row of an answer belongs to, as an ascending list of row numbers.
 
-    Rows of equal number are each other's. Otherwise those pairs are taken whose lengths fit best together, and what
-    fits nowhere goes with the row before it.
+    If their numbers are equal, rows correspond one to one. Otherwise the pairs whose lengths fit best are chosen, and a
+    row that fits nowhere is assigned to the row before it.
     """
     if len(texts) == len(rooms):
         return list(range(len(rooms)))
@@ -177,12 +177,12 @@ def match_rows(texts: Sequence[str], rooms: Sequence[float]) -> list[int]:
 
 
 def _fit(length: int, room: float) -> float:
-    """How well a text fits into a row, 0 to 1."""
+    """How well the length of a text fits a row, 0 to 1."""
     return min(length, room) / max(length, room, 1.0)
 
 
 def divide_words(text: str, rooms: Sequence[float]) -> list[str]:
-    """The words of a row, divided among its pieces so that each gets about as many characters as it has room for."""
+    """The words of a row, divided among its pieces in proportion to their room for characters."""
     words = text.split()
     parts: list[list[str]] = [[] for _ in rooms]
     total, length, part = sum(rooms) or 1.0, sum(map(len, words)), 0

@@ -1,7 +1,7 @@
-"""Comb fields: forms with one letter a box. The boxes are taken away and the letters moved together, as in a word.
+"""Comb fields: boxes on a form with one letter each. The boxes are removed and the letters moved together to words.
 
-The rules between the letters would be read as 1 or |, and a line with letters far apart looks like no print. Only the
-picture that the model sees is changed; the letters stay within their field and at their height.
+The rules between the letters would be read as 1 or |, and a line with widely spaced letters does not look like print.
+Only the image that the model sees is changed; the letters stay within their field and at their height.
 """
 
 from dataclasses import dataclass
@@ -14,18 +14,18 @@ LEAST_CELLS = 5  # of a comb
 LEAST_FILLED = 2  # cells with a letter
 SMALLEST, LARGEST = 12, 160  # px: height of a cell
 NARROW, WIDE = 0.4, 1.6  # width of a cell over its height
-PAPER_SHARE = 0.4  # of a cell's area: the rest is its letter
-FRAMED = 0.9  # share of each side of a cell along which a rule runs
-THICKEST = 4  # px that a rule may lie outside a cell
-ALIKE = 0.2  # share by which cells of one comb may differ in height, width and place
-APART = 0.6  # of a cell's width: most between two cells
-INSET = 0.08  # of a cell's height along its rules that is not looked at
-LETTER = 0.25  # of a cell's height: what is lower is a comma or dirt
+PAPER_SHARE = 0.4  # of a cell's area, at least: the rest is its letter
+FRAMED = 0.9  # share of each side of a cell that a rule must cover
+THICKEST = 4  # px: farthest distance of a rule from its cell
+ALIKE = 0.2  # largest relative difference of height, width and position within one comb
+APART = 0.6  # of a cell's width: largest gap between two cells
+INSET = 0.08  # of a cell's height: margin along its rules that is ignored
+LETTER = 0.25  # of a cell's height: lower marks are commas or dirt
 BROKEN = 0.12  # of a cell's height: widest gap within a letter
-BROAD = 1.4  # width of a letter over its height: more are two
+BROAD = 1.4  # width of a letter over its height; wider ink is two letters
 ONE_LETTER = 0.9  # share of filled cells that must have one letter
-BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: paper between two letters, and of an empty cell
-NEAR = 0.3  # of a cell's height: cells that are nearer to each other in two rows are a table
+BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: space between two letters, and space for an empty cell
+NEAR = 0.3  # of a cell's height: two rows of cells closer than this are a table
 
 Cell = tuple[int, int, int, int]
 """left, top, right, bottom, px, without its rules"""
@@ -43,7 +43,7 @@ class Comb:
 
 
 def close_combs(picture: Image.Image) -> Image.Image:
-    """An RGB picture whose comb fields are without rules, their letters together; the picture itself without combs."""
+    """An RGB image with its comb fields closed: without rules, letters together. Without combs, the image itself."""
     pixels = np.asarray(picture)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     ink = cv2.adaptiveThreshold(grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, 51, 15)
@@ -78,7 +78,7 @@ def find_combs(ink: np.ndarray) -> list[Comb]:
 
 
 def _is_framed(cell: Cell, ink: np.ndarray) -> bool:
-    """Whether rules run along all four sides of a cell."""
+    """Whether a cell has rules along all four sides."""
     left, top, right, bottom = cell
     if min(left, top) < THICKEST or right + THICKEST > ink.shape[1] or bottom + THICKEST > ink.shape[0]:
         return False
@@ -90,21 +90,21 @@ def _is_framed(cell: Cell, ink: np.ndarray) -> bool:
 
 
 def _goes_on(last: Cell, cell: Cell) -> bool:
-    """Whether a cell is the next one of a comb."""
+    """Whether a cell continues a comb."""
     height, width = last[3] - last[1], last[2] - last[0]
     same = max(abs(last[1] - cell[1]), abs(last[3] - cell[3])) <= ALIKE * height
     return same and abs(cell[2] - cell[0] - width) <= ALIKE * width + 1 and 0 <= cell[0] - last[2] <= APART * width
 
 
 def _is_table(comb: Comb, other: Comb) -> bool:
-    """Whether two rows of cells stand one right above the other."""
+    """Whether one row of cells is directly above the other."""
     gap = max(other.cells[0][1] - comb.cells[0][3], comb.cells[0][1] - other.cells[0][3])
     shared = min(comb.cells[-1][2], other.cells[-1][2]) - max(comb.cells[0][0], other.cells[0][0])
     return gap < NEAR * comb.height and shared > 0
 
 
 def _letter(cell: Cell, ink: np.ndarray) -> tuple[int, int, int, bool] | None:
-    """(left, right, height of what stands in a cell, px, and whether it is one letter); None: nothing does."""
+    """(left, right and height in px of the ink in a cell, whether it is one letter); None for an empty cell."""
     left, top, right, bottom = cell
     inset = max(1, round(INSET * (bottom - top)))
     inside = ink[top + inset : bottom - inset, left + inset : right - inset]
@@ -119,14 +119,14 @@ def _letter(cell: Cell, ink: np.ndarray) -> tuple[int, int, int, bool] | None:
 
 
 def _has_letters(comb: Comb, ink: np.ndarray) -> bool:
-    """Whether letters stand in a comb, one in a cell."""
+    """Whether the filled cells of a comb have one letter each."""
     found = [letter for cell in comb.cells if (letter := _letter(cell, ink))]
     tall = [letter for letter in found if letter[2] >= LETTER * comb.height]
     return len(tall) >= max(LEAST_FILLED, len(found) / 2) and sum(one for *_, one in found) >= ONE_LETTER * len(found)
 
 
 def _close(closed: np.ndarray, pixels: np.ndarray, ink: np.ndarray, comb: Comb) -> None:
-    """Take a comb's rules out of `closed`, and set its letters side by side."""
+    """Remove the rules of a comb from `closed` and move its letters side by side."""
     outside = THICKEST + 2
     top, bottom = comb.cells[0][1], comb.cells[0][3]
     left, right = comb.cells[0][0], comb.cells[-1][2]

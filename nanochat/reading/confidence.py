@@ -1,6 +1,6 @@
-"""How sure to call a line that the model gives a probability: the share of words that were right at that probability.
+"""Calibrated confidence of a line: the share of words that are right at the mean probability that the model gives it.
 
-The map was fitted on drawn pages by `python -m dev.calibrate`, for the model that comes with the project.
+The map was fitted on synthetic pages by `python -m dev.calibrate`, for the model that comes with the project.
 """
 
 import json
@@ -26,6 +26,6 @@ def interpolate(knots: Sequence[tuple[float, float]], probabilities: np.ndarray)
 
 
 def confidence(probability: float) -> int:
-    """Per cent of words that are right in lines of this mean probability, rounded down."""
+    """Per cent of words that are right in lines with this mean probability, rounded down."""
     share = float(interpolate(_knots(), np.array([probability]))[0])
     return math.floor(100 * share + 1e-6)

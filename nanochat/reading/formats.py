@@ -1,7 +1,7 @@
-"""What was read, as a file: plain text, Markdown, JSON, an HTML report, hOCR, or a PDF that can be searched.
+"""Output files: plain text, Markdown, JSON, an HTML report, hOCR, or a searchable PDF.
 
-Each is written page by page from the ledger's lines, so that a long document never lies in memory as a whole (but for
-a PDF).
+Each is written page by page from the lines of the ledger, so that a long document is never in memory as a whole (except
+for a PDF).
 """
 
 import base64
@@ -22,29 +22,29 @@ from nanochat.reading.options import Format
 from nanochat.reading.placed import PlacedText, placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
 
-SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # of the others: their name
+SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # the others: their name
 THUMBNAIL = 900  # pixels: longest side of a page in the report
 Entries = Iterable[dict[str, Any]]
 LoadPage = Callable[[int], Image.Image]
 
 STYLE = Path(__file__).with_name("formats.css")
-UNSURE = 75  # per cent: lines of which fewer words are likely to be right are marked in the report
+UNSURE = 75  # per cent: lines with a lower confidence are marked in the report
 
 
 def page_confidence(result: dict[str, Any]) -> int:
-    """Per cent of a page's words that are likely to be right, rounded down."""
+    """The calibrated confidence of a page in per cent, rounded down."""
     words = [(len(line["text"].split()), confidence(line["mean_probability"])) for line in result.get("lines", [])]
     total = sum(n for n, _ in words)
     return sum(n * sure for n, sure in words) // total if total else confidence(result["mean_probability"])
 
 
 def page_text(entry: dict[str, Any]) -> str:
-    """The text of a page; empty when it was not read."""
+    """The text of a page; empty if it was not read."""
     return (entry["result"] or {}).get("text", "")
 
 
 def _picture(entry: dict[str, Any], load: LoadPage) -> Image.Image:
-    """A page's picture, or white paper of its size if that can be had no more."""
+    """The image of a page, or a white one of the same size if it is no longer available."""
     try:
         return load(entry["page"])
     except UserError:
@@ -53,7 +53,7 @@ def _picture(entry: dict[str, Any], load: LoadPage) -> Image.Image:
 
 
 def _txt(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
-    """Pages parted by form feeds, as pdftotext does."""
+    """Pages separated by form feeds, as in the output of pdftotext."""
     for i, entry in enumerate(entries):
         yield ("\f" if i else "") + page_text(entry) + "\n"
 
@@ -64,7 +64,7 @@ def _md(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
 
 
 def page_record(entry: dict[str, Any]) -> dict[str, Any]:
-    """A page as it stands in JSON: its number, how it ended, and what `OCR.read` gives."""
+    """A page as a dict for JSON: its number, its status, and the result of `OCR.read`."""
     ended = {"page": entry["page"], "state": entry["state"], "why": entry["why"]}
     return {**ended, **(entry["result"] or {"text": ""})}
 
@@ -77,7 +77,7 @@ def _json(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
 
 
 def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
-    """Each picture beside its text. A line shows its place when pointed at, one that the model was unsure of always."""
+    """Each image beside its text. The box of a line appears on hover; boxes of uncertain lines are always shown."""
     title = html.escape(source)
     yield f'<!DOCTYPE html>\n<html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
     yield '<meta name="viewport" content="width=device-width, initial-scale=1">'
@@ -104,7 +104,7 @@ def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
 
 
 def _html_box(line: PlacedText, size: tuple[int, int]) -> str:
-    """The place of a line over its picture, `size` pixels large."""
+    """The box of a line over the image, which is `size` pixels large."""
     (left, top, right, bottom), (width, height) = line.box, size
     shares = left / width, top / height, (right - left) / width, (bottom - top) / height
     where = ";".join(f"{name}:{share:.2%}" for name, share in zip(("left", "top", "width", "height"), shares))
@@ -113,7 +113,7 @@ def _html_box(line: PlacedText, size: tuple[int, int]) -> str:
 
 
 def _html_text(result: dict[str, Any]) -> str:
-    """The text, unsure lines marked where it is made of lines."""
+    """The text, with uncertain lines marked if it consists of lines."""
     lines = result.get("lines", [])
     if "\n".join(line["text"] for line in lines) != result["text"]:
         return html.escape(result["text"])
@@ -133,7 +133,7 @@ HOCR_HEAD = """<?xml version="1.0" encoding="UTF-8"?>
 <meta name="ocr-capabilities" content="ocr_page ocr_line ocrx_word"/>
 </head><body>
 """
-NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # characters that XML cannot hold
+NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  # characters that XML does not allow
 
 
 def _xml(text: str) -> str:
@@ -177,9 +177,10 @@ WRITERS: dict[str, Callable[[str, Entries, LoadPage], Iterator[str]]] = {
 
 
 def write(path: Path, kind: Format, source: str, entries: Entries, load: LoadPage, dpi: int = 150) -> None:
-    """Write all pages of one source to `path`; those that were not asked for stand in JSON alone.
+    """Write all pages of one source to `path`; pages that were not selected appear in JSON only.
 
-    `load` gives a page's picture by its number, where one is shown, and may raise UserError; `dpi`: its pixels an inch.
+    `load`: returns the image of a page by its number, for formats that show it, and may raise UserError. `dpi`: its
+    resolution in pixels per inch.
     """
     if kind != "json":
         entries = (entry for entry in entries if entry["state"] != "skipped")

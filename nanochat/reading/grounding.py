@@ -1,7 +1,7 @@
 """Grounded answers: `<|ref|>label<|/ref|><|det|>[[x1, y1, x2, y2], ...]<|/det|>` as text and boxes in pixels.
 
-Coordinates are integers from 0 to 999 over the picture's width and height. A model may stop in the middle of a mark,
-forget one, or nest them: what can be understood is kept, and nothing of the marks stays in the text.
+Coordinates are integers from 0 to 999 over the width and height of the image. A model may stop in the middle of a tag,
+omit one, or nest them. As much as possible is interpreted, and no part of a tag remains in the text.
 """
 
 import re
@@ -16,7 +16,7 @@ MARK = re.compile(r"<\|(/?)(ref|det)\|>")
 NUMBERS = re.compile(r"\[\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*,\s*(-?\d+)\s*\]")
 CUT_MARK = re.compile(
     r"<\|?/?(?:r(?:e(?:f\|?)?)?|d(?:e(?:t\|?)?)?)?$"
-)  # the beginning of a mark, where an answer ended
+)  # the beginning of a tag, at the end of an answer
 STEPS = 999
 COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
 
@@ -26,15 +26,15 @@ class Block:
     """A labelled part of the page."""
 
     label: str
-    """what stood in <|ref|>: a kind such as `title`, or the text itself"""
+    """content of <|ref|>: a kind such as `title`, or the text itself"""
     boxes: tuple[Box, ...]
-    """in pixels of the page: left, top, right, bottom"""
+    """boxes in pixels of the page: left, top, right, bottom"""
     text: str
-    """what follows the boxes, up to the next mark"""
+    """text after the boxes, up to the next tag"""
 
 
 def to_pixels(numbers: tuple[int, int, int, int], width: int, height: int) -> Box:
-    """A box of 0..999 in pixels, its corners in order and inside the page."""
+    """A box with coordinates 0 to 999 in pixels, with its corners in order and inside the page."""
     x1, y1, x2, y2 = (min(max(n, 0), STEPS) for n in numbers)
     left, right, top, bottom = min(x1, x2), max(x1, x2), min(y1, y2), max(y1, y2)
     return (
@@ -46,15 +46,15 @@ def to_pixels(numbers: tuple[int, int, int, int], width: int, height: int) -> Bo
 
 
 def parse_grounding(answer: str, width: int, height: int) -> tuple[str, list[Block]]:
-    """(the text without marks and numbers, its blocks) of an answer about a page of this size in pixels.
+    """(the text without tags and coordinates, its blocks) of an answer about a page of this size in pixels.
 
-    The text of a label that stands alone, as the `ocr` prompt answers, stays in the text; a label before other text
-    (`title`, then the title) does not.
+    A label without text after it, as in answers to the prompt `ocr`, remains in the text; a label before text (`title`,
+    then the title) does not.
     """
     if "<|" not in answer:
         return answer, []
     answer = CUT_MARK.sub("", answer)
-    pieces: list[tuple[str, tuple[Box, ...], str]] = []  # label, boxes, what follows
+    pieces: list[tuple[str, tuple[Box, ...], str]] = []  # label, boxes, text that follows
     before, label, where, numbers, rest = "", "", "text", "", ""
 
     def close() -> None:
@@ -101,7 +101,7 @@ def _text(before: str, pieces: list[tuple[str, tuple[Box, ...], str]]) -> str:
 
 
 def draw_boxes(page: Image.Image, named: list[tuple[str, Box]]) -> Image.Image:
-    """The page with each box drawn, and beside it (below, where it is wide) white paper with each text in its place."""
+    """The page with each box drawn, and beside it (or below, if it is wide) each text at its position on white."""
     width, height = page.size
     right, down = (0, height) if width > height else (width, 0)
     drawn = Image.new("RGB", (width + right, height + down), "white")
@@ -120,5 +120,5 @@ def draw_boxes(page: Image.Image, named: list[tuple[str, Box]]) -> Image.Image:
 
 
 def _font(size: float) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which knows most alphabets."""
+    """DejaVu Sans, which covers most alphabets."""
     return ImageFont.truetype(FONT, size)

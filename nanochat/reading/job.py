@@ -1,6 +1,6 @@
 """Reading a whole input: pages ahead of the model, results into the ledger, files from the ledger.
 
-A page that fails is written down, and the rest go on. What has been read stays read, whatever ends the run.
+A page that fails is recorded, and the others are read. However a run ends, the pages read so far are kept.
 """
 
 import shutil
@@ -33,7 +33,7 @@ from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
 from nanochat.reading.text_layer import Refused, TextLayerMode, own_text
 
-PAGES_TOGETHER = 8  # pictures in memory that are handed to the model at one time
+PAGES_TOGETHER = 8  # number of images in memory that are passed to the model at a time
 LEFT_OUT = " too unclear to read, left out"
 UNREADABLE = "probably not readable: other letters than the model knows, or no print; the text may be invented"
 REASONS = {
@@ -46,7 +46,7 @@ REASONS = {
 
 @dataclass
 class Job:
-    """What is to be read, how, and where it goes."""
+    """The inputs, how they are read, and where the output goes."""
 
     sources: Sequence[Source]
     prompt: str
@@ -60,30 +60,30 @@ class Job:
     out: Path | None = None
     """folder for one file per input; None: standard output"""
     text_layer: TextLayerMode = "auto"
-    """whether a PDF page's own text is taken instead of reading its picture"""
+    """whether the text layer of a PDF page is used instead of reading its image"""
     overlay: bool = False
-    """also draw the boxes of each page into a picture in `out`"""
+    """also write an image of each page with its boxes to `out`"""
 
     @property
     def takes_layers(self) -> bool:
-        """Whether the text that PDF pages carry themselves may be taken; never for a question about the page."""
+        """Whether text layers of PDF pages may be used; never for a question about the page."""
         return self.text_layer != "never" and Ask(self.prompt).is_for_text
 
 
 @dataclass
 class Totals:
-    """What a run has done."""
+    """Counts of a run."""
 
     started: float = field(default_factory=time.monotonic)
     states: Counter[PageState] = field(default_factory=Counter)
-    """how each page of the input ended, in this run or in the one that it goes on with"""
+    """number of pages by final state, in this run and in the one that it resumes"""
     pages: int = 0
-    """read in this run"""
+    """number of pages read in this run"""
     vision_tokens: int = 0
     most_vision_tokens: int = 0
     modes: Counter[str] = field(default_factory=Counter)
     doubtful: int = 0
-    """pages whose text the ink audit doubts"""
+    """number of pages whose text does not match the ink"""
 
     def add(self, page: Page) -> None:
         self.pages, self.vision_tokens = self.pages + 1, self.vision_tokens + page.vision_tokens
@@ -107,12 +107,12 @@ class Totals:
             all_in_last = f"the {self.most_vision_tokens / self.pages:.0f} that auto's last mode takes for all"
             said.append(f"{saved:.0%} fewer than {all_in_last}" if saved > 0 else f"none saved of {all_in_last}")
         if self.doubtful:
-            said.append(f"the ink audit doubts {self.doubtful}")
+            said.append(f"the text of {self.doubtful} does not match the ink")
         return "; ".join(said)
 
 
 def file_names(sources: Sequence[Source]) -> dict[str, str]:
-    """A name for each source's output: its own without suffix; with suffix, folders or a number where two share it."""
+    """Output name of each source: its name without suffix; with suffix, folders or a number if two are the same."""
     longer = {source.name: _longer_names(Path(source.name)) for source in sources}
     shared = Counter(name for names in longer.values() for name in set(names))
     found: dict[str, str] = {}
@@ -126,7 +126,7 @@ def file_names(sources: Sequence[Source]) -> dict[str, str]:
 
 
 def _longer_names(path: Path) -> list[str]:
-    """`page`, `page.png`, `scans-page.png`, and so on up to the whole path of scans/page.png."""
+    """Possible names of scans/page.png: `page`, `page.png`, `scans-page.png`, and so on up to the whole path."""
     folders = [part for part in path.parts[:-1] if part not in (path.anchor, "..")]
     return [path.stem, *("-".join([*folders[len(folders) - n :], path.name]) for n in range(len(folders) + 1))]
 
@@ -137,9 +137,10 @@ def read_input(
     ledger: Ledger,
     on_page: Callable[[InputPage, PageState], None] | None = None,
 ) -> Totals:
-    """Read every page of a job that the ledger does not have; write each source's file when its last page is there.
+    """Read every page of a job that is not in the ledger; write the file of a source when its last page is done.
 
-    `make_reader` is called when the first page needs a model; `on_page(page, state)` after each, with `page.why`.
+    `make_reader`: called when the first page needs a model. `on_page(page, state)`: called after each page, with the
+    reason in `page.why`.
     """
     totals, names = Totals(), file_names(job.sources)
     if job.out is not None:
@@ -172,27 +173,27 @@ def read_input(
 
 
 def output_path(job: Job, name: str) -> Path:
-    """Where the text of the source called `name` goes."""
+    """The output file of the source called `name`."""
     assert job.out is not None
     return job.out / (name + SUFFIX.get(job.format, f".{job.format}"))
 
 
 def _check_free(job: Job, names: dict[str, str], known: set[str]) -> None:
-    """Refuse to write over files that are of no earlier run, or of another source of one; `known`: those it read."""
+    """Refuse to overwrite files that no earlier run wrote for the same source. `known`: sources of the earlier run."""
     for source, name in names.items():
         if source not in known and output_path(job, name).exists():
             raise UserError(f"{output_path(job, name)} already exists and is not from {source}: choose another --out")
 
 
 def why_it_ended(page: Page) -> str:
-    """What is to be said about a page beside its text; empty when all went well."""
+    """Remarks about a page; empty if there are none."""
     said = [REASONS.get(page.stopped, "" if page.text.strip() or page.unclear else "no text was found"), *page.notes]
     if not page.readable:
         said.append(UNREADABLE)
     if page.turned:
         said.append(f"it was read turned by {page.turned} degrees clockwise")
     if page.status == PageState.REPAIRED:
-        said.append("it repeated itself once, and was read on without that")
+        said.append("it repeated itself once, and was continued without the repetition")
     if page.unclear:
         said.append(("one piece of a line" if page.unclear == 1 else f"{page.unclear} pieces of lines") + LEFT_OUT)
     if page.ink == "missing":
@@ -203,7 +204,7 @@ def why_it_ended(page: Page) -> str:
 
 
 def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterator[tuple[InputPage, Page | None]]:
-    """Every page in order, with what was read from it."""
+    """Every page in order, with the result of reading it."""
 
     def done(source: Source, number: int, fingerprint: str) -> bool:
         return ledger.done(source.name, number, fingerprint)
@@ -228,7 +229,7 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
 
 
 def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Iterator[tuple[InputPage, Page | None]]:
-    """Each page with what was read from its picture, which is let go; one that cannot be read becomes a failed page."""
+    """Each page with its result; its image is released. A page that cannot be read becomes a failed page."""
     images = [page.image for page in waiting if page.image is not None]
     results: Iterator[Page | None] = iter(_read(reader, images, waiting, job) if reader is not None else [])
     for page in waiting:
@@ -238,7 +239,7 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 
 
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
-    """What the model makes of each picture; None where it fails, and then `waiting` says why."""
+    """The result for each image; None if it failed, with the reason in `waiting`."""
     pages = [page for page in waiting if page.image is not None]
     own = [own_text(reader, image, job.text_layer) for image in images]
     to_read = [
@@ -267,7 +268,7 @@ def _what_happened(error: Exception) -> str:
 
 
 def _print_text(page: InputPage, job: Job, ledger: Ledger) -> None:
-    """On standard output, a page's text as soon as it is there."""
+    """Print the text of a page to standard output as soon as it is read."""
     entry = ledger.entry(page.source.name, page.number)
     if job.out is not None or job.format not in ("txt", "md") or entry["result"] is None:
         return
@@ -288,7 +289,7 @@ def _draw_overlay(path: Path, picture: Image.Image, entry: dict) -> None:
 
 
 def _draw_missing_overlays(page: InputPage, job: Job, ledger: Ledger, name: str, load: LoadPage) -> None:
-    """Those of pages that an earlier run read, without --overlay or cut short; none of a page that is there no more."""
+    """Write overlays of pages that an earlier run read without them; none for a page that no longer exists."""
     for entry in ledger.entries(page.source.name, page.number):
         path = _overlay_path(job, name, entry["page"])
         if entry["result"] is not None and not path.exists():
@@ -297,7 +298,7 @@ def _draw_missing_overlays(page: InputPage, job: Job, ledger: Ledger, name: str,
 
 
 def _write_file(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]) -> None:
-    """The file of a source up to `page`, its last unless the run was interrupted; none where nothing was read."""
+    """Write the file of a source up to `page`, its last unless interrupted; no file if nothing was read."""
     source = page.source
     if not any(entry["state"] in READ for entry in ledger.entries(source.name, page.number)):
         return
@@ -318,14 +319,14 @@ def _write_file(page: InputPage, job: Job, ledger: Ledger, names: dict[str, str]
 
 
 class _Pictures:
-    """A source's pages once more, opened when the first is asked for."""
+    """The pages of a source again, opened when the first is requested."""
 
     def __init__(self, source: Source, job: Job) -> None:
         self.source, self.job = source, job
         self.document: Document | None = None
 
     def load(self, number: int) -> Image.Image:
-        """Page `number`. Raises UserError when it is there no more."""
+        """Page `number`. Raises UserError if it no longer exists."""
         self.document = self.document or open_document(self.source, self.job.dpi, self.job.password)
         return self.document.load(number)
 
@@ -335,6 +336,6 @@ class _Pictures:
 
 
 def summary(counts: Counter[PageState]) -> str:
-    """`12 pages: 10 ok, 1 looped, 1 failed`."""
+    """The counts as text: `12 pages: 10 ok, 1 looped, 1 failed`."""
     n = sum(counts.values())
     return f"{n} page{'s' if n != 1 else ''}: " + ", ".join(f"{counts[s]} {s}" for s in STATES if counts[s])

@@ -1,8 +1,8 @@
-"""The ledger of pages: each page of the input ends as exactly one line, with all that was read, as soon as it is read.
+"""The ledger: each page of the input becomes exactly one line, with its result, as soon as it is read.
 
-JSON lines, appended and flushed page by page, so that whatever kills the run, what stands there can be relied on: a
-line cut short is dropped, its page is read again. A page that is tried again gets a new line, and the last one counts.
-The output files are made from it.
+JSON lines, appended and flushed page by page, so that they can be relied on even if the run is killed: an incomplete
+line is dropped, and its page is read again. A page that is tried again gets a new line, and the last one counts. The
+output files are generated from the ledger.
 """
 
 import json
@@ -18,7 +18,7 @@ from nanochat.reading.state import STATES, PageState
 
 
 def _has_pages(path: Path) -> bool:
-    """Whether there is more than the settings of a run that read nothing."""
+    """Whether the ledger has more than the settings of a run that read nothing."""
     if not path.exists():
         return False
     with open(path, "rb") as file:
@@ -27,16 +27,16 @@ def _has_pages(path: Path) -> bool:
 
 
 class Ledger:
-    """One run's ledger. `settings`: what the texts depend on, which going on must not change.
+    """The ledger of one run. `settings`: the options that the texts depend on; resuming must not change them.
 
-    Raises UserError when the file cannot be written, holds an earlier run that `resume` does not ask to go on with,
-    or one with other settings.
+    Raises UserError if the file cannot be written, or contains an earlier run and `resume` is false, or one with other
+    settings.
     """
 
     def __init__(self, path: Path, settings: dict[str, Any], resume: bool = False, retry_failed: bool = False) -> None:
         self.path, self.retry_failed = path, retry_failed
         self._places: dict[tuple[str, int], tuple[int, PageState, str]] = {}  # page -> offset, state, fingerprint
-        self._n_pages: dict[str, int] = {}  # of the sources whose last page is here
+        self._n_pages: dict[str, int] = {}  # page counts of the sources whose last page is recorded
         settings = json.loads(json.dumps(settings))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -52,7 +52,7 @@ class Ledger:
             raise UserError(f"cannot write to {path.parent}: {error.strerror}") from error
 
     def _read(self, settings: dict[str, Any]) -> None:
-        """Find every whole line, and cut off what follows the last."""
+        """Find every complete line, and truncate the file after the last."""
         end = 0
         for line in self._file:
             if not line.endswith(b"\n"):
@@ -84,12 +84,12 @@ class Ledger:
         self._places[entry["source"], entry["page"]] = start, PageState(entry["state"]), entry["fingerprint"]
         if entry["last"]:
             for page in range(entry["page"] + 1, self._n_pages.get(entry["source"], 0) + 1):
-                self._places.pop((entry["source"], page), None)  # of an older file, which had more
+                self._places.pop((entry["source"], page), None)  # of an older version of the file, which had more pages
             self._n_pages[entry["source"]] = entry["page"]
 
     def _append(self, entry: dict[str, Any]) -> int:
         start = self._file.seek(0, os.SEEK_END)
-        line = json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace")  # JSON's own way, for odd names
+        line = json.dumps(entry, ensure_ascii=False).encode(errors="backslashreplace")  # for odd file names
         self._file.write(line + b"\n")
         self._file.flush()
         return start
@@ -104,7 +104,7 @@ class Ledger:
         result: dict | None = None,
         last: bool = False,
     ) -> None:
-        """Write down how a page ended; `result`: what was read, as in JSON; `last`: whether it ends its source."""
+        """Record the final state of a page. `result`: as in JSON. `last`: whether it is the last page of its source."""
         assert state in STATES
         entry = {"source": source, "page": page, "last": last, "state": state, "why": why, "fingerprint": fingerprint}
         try:
@@ -114,7 +114,7 @@ class Ledger:
         self._remember(start, entry)
 
     def done(self, source: str, page: int, fingerprint: str) -> bool:
-        """Whether a page needs no reading: it was read, from the file as it is now, and is not to be tried again."""
+        """Whether a page need not be read: it was read from the present file, and is not to be retried."""
         if (source, page) not in self._places:
             return False
         _, state, before = self._places[source, page]
@@ -122,12 +122,12 @@ class Ledger:
         return before == fingerprint and not try_again
 
     def finished(self, source: str, fingerprint: str) -> bool:
-        """Whether a whole source needs no reading: all its pages are done."""
+        """Whether a source need not be read, because all its pages are done."""
         n_pages = self._n_pages.get(source, 0)
         return n_pages > 0 and all(self.done(source, page, fingerprint) for page in range(1, n_pages + 1))
 
     def pages(self) -> Iterator[tuple[str, int, str]]:
-        """(source, page, fingerprint) of every page that is here, in the order in which they came."""
+        """(source, page, fingerprint) of every recorded page, in the order of recording."""
         for (source, page), (_, _, fingerprint) in self._places.items():
             yield source, page, fingerprint
 
@@ -143,13 +143,13 @@ class Ledger:
                 yield self.entry(source, page)
 
     def state(self, source: str, page: int) -> PageState:
-        """How a page ended."""
+        """The final state of a page."""
         return self._places[source, page][1]
 
     def counts(self) -> Counter[PageState]:
-        """How many pages ended in each state."""
+        """Number of pages by final state."""
         return Counter(state for _, state, _ in self._places.values())
 
     def close(self) -> None:
-        with suppress(OSError):  # every line was written out when it came; on a full disk the rest of one is still held
+        with suppress(OSError):  # complete lines are flushed; on a full disk a part may still be buffered
             self._file.close()

@@ -1,7 +1,7 @@
-"""A page that was read line by line as Markdown: paragraphs flow, headings, lists, tables; other lines stay lines.
+"""Markdown of a page that was read line by line: paragraphs, headings, lists and tables; other lines stay as they are.
 
-Whether two lines belong to one paragraph is seen from their places: the second begins where the first does, right below
-it, and its first word had no room left on the first. Headings are set in larger or bolder type than the text.
+Two lines belong to the same paragraph if the second is directly below the first, starts at the same left edge, and its
+first word did not fit on the first. Headings are set in larger or bolder type than the text.
 """
 
 import re
@@ -15,26 +15,26 @@ from nanochat.lines.boxes import Box, turn_box, union
 from nanochat.reading.placed import Stretch, stretch_of, words_in
 from nanochat.reading.tables import Row, Table, Word, find_tables
 
-LINE_MODES = ("lines", "blocks", "text-layer")  # in which lines have their places
-PITCH = 1.7  # type heights from one line of a block to the next at most
-LOOSER = 1.4  # times the usual pitch of a block: another begins
-ALIKE = 1.2  # times as tall at most, in one block
-ROUNDING = 1.5  # px by which heights of the same type may differ besides
-EDGE = 0.7  # type heights: how far lines that begin at one place may differ; more is an indent
-OUTSIDE = 2.0  # type heights by which a line that begins left of a block, or ends right of it, is no part of it
-WIDEST_INDENT = 3.0  # type heights: of a paragraph's first line
-APART = 1.0  # type heights between two stretches of one line: it is a row of a table, and no prose
-NARROW, WIDE = 25, 45  # characters a line of prose in a narrow column, if nearly all are letters; and of any other
-LETTERS = 0.8  # of what prose consists of, spaces left out
-LARGER, LARGE = 1.2, 1.4  # times the type of the text: a heading if it may be one; and whatever it says
-RATHER_LARGER = 1.15  # times the type of the text: a heading, if it stands alone over text or a table
-BOLDER = 1.17  # times as thick strokes as the text's: a heading, if it stands alone
-SAME_LEVEL = 1.18  # times as large type: headings of one level
+LINE_MODES = ("lines", "blocks", "text-layer")  # modes in which the boxes of lines are known
+PITCH = 1.7  # type heights: largest distance between lines of a block
+LOOSER = 1.4  # times the usual line distance of a block: above it, another block begins
+ALIKE = 1.2  # largest ratio of type heights within a block
+ROUNDING = 1.5  # px by which equal type heights may differ in addition
+EDGE = 0.7  # type heights: tolerance of left edges; more is an indent
+OUTSIDE = 2.0  # type heights: a line that begins or ends this far outside a block is not part of it
+WIDEST_INDENT = 3.0  # type heights: indent of the first line of a paragraph
+APART = 1.0  # type heights: a line with such a gap is a row of a table, not prose
+NARROW, WIDE = 25, 45  # fewest characters in a line of prose: in a narrow column of letters; otherwise
+LETTERS = 0.8  # share of letters in prose, without spaces
+LARGER, LARGE = 1.2, 1.4  # times the type of the text: a heading if it reads like one; a heading in any case
+RATHER_LARGER = 1.15  # times the type of the text: a heading if alone above text or a table
+BOLDER = 1.17  # times the stroke width of the text: a heading if alone
+SAME_LEVEL = 1.18  # largest ratio of type heights within a heading level
 LONGEST_HEADING = 3  # lines
-DEEPEST = 6  # level of a heading
+DEEPEST = 6  # deepest level of a heading
 
 _OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a heading, a quotation, code, a rule
-_ITEM = re.compile(r"([-*+•◦▪])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # begins an item of a list
+_ITEM = re.compile(r"([-*+•◦▪])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
 _LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
 _NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a heading that says its level
 _MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
@@ -45,11 +45,11 @@ class _Line:
     text: str
     box: Box
     is_row: bool
-    """with wide gaps in it, as a row of a table"""
+    """whether it has wide gaps, like a row of a table"""
     height: float
-    """of its stretches: the box around all of a slanting line is taller"""
+    """height of its parts; the box around a slanted line is taller"""
     stroke_width: float
-    """in type heights; 0 where that is not known"""
+    """stroke width in type heights; 0 if unknown"""
     words: tuple[Word, ...]
 
     @property
@@ -58,7 +58,7 @@ class _Line:
 
 
 def _line(read: dict[str, Any], turned: int, size: tuple[int, int]) -> _Line:
-    """A line of a page of `size` that is upright when `turned`."""
+    """A line of a page of `size`, in the orientation in which it was read."""
     stretches = [stretch_of(part) for part in read.get("parts", [])] or [Stretch(read["text"], tuple(read["box"]))]
     boxes = [turn_box(stretch.box, turned, size) for stretch in stretches]
     words = [(word, turn_box(box, turned, size)) for stretch in stretches for word, box in words_in(stretch, turned)]
@@ -78,7 +78,7 @@ def _row(line: _Line) -> Row:
 
 
 def _is_below(block: list[_Line], line: _Line) -> bool:
-    """Whether a line follows right below a block, as part of it."""
+    """Whether a line continues a block directly below it."""
     above = block[-1]
     low, high = sorted((above.height, line.height))
     left, _, right, _ = union(one.box for one in block)
@@ -112,7 +112,7 @@ def _blocks(lines: list[_Line]) -> list[list[_Line]]:
 
 
 def _parted(block: list[_Line]) -> list[list[_Line]]:
-    """A block, cut where a line lies clearly further from the one above than lines of the block do."""
+    """A block, divided where the distance between two lines is clearly larger than elsewhere in the block."""
     pitches = [b.middle - a.middle for a, b in pairwise(block)]
     usual = float(np.median(pitches)) if len(pitches) > 2 else float("inf")
     cuts = [0, *(i for i, pitch in enumerate(pitches, 1) if pitch > LOOSER * usual), len(block)]
@@ -120,7 +120,7 @@ def _parted(block: list[_Line]) -> list[list[_Line]]:
 
 
 def _may_be_heading(block: list[_Line]) -> bool:
-    """Whether it is short, of letters, and no sentence."""
+    """Whether it is short, consists of letters, and is not a sentence."""
     text = " ".join(line.text for line in block)
     letters = sum(map(str.isalpha, text))
     return (
@@ -132,11 +132,11 @@ def _may_be_heading(block: list[_Line]) -> bool:
 
 
 def _flows(above: _Line, line: _Line, left: float, right: float) -> bool:
-    """Whether a line goes on with the sentence of the one above, in a block that reaches from left to right."""
+    """Whether a line continues the sentence of the line above, in a block with these left and right edges."""
     inset = above.box[0] - left, right - above.box[2]
     centred = min(inset) > EDGE * above.height and abs(inset[0] - inset[1]) < EDGE * above.height
     if inset[0] < WIDEST_INDENT * above.height and line.box[0] - left < EDGE * above.height:
-        centred = False  # the indented first line of a paragraph
+        centred = False  # rather the indented first line of a paragraph
     if (
         above.is_row
         or line.is_row
@@ -150,7 +150,7 @@ def _flows(above: _Line, line: _Line, left: float, right: float) -> bool:
 
 
 def _is_prose(lines: list[_Line], flows: list[bool]) -> bool:
-    """Whether lines are broken where there was no more room, and not where something else begins."""
+    """Whether lines end because the next word did not fit, rather than because something else begins."""
     text = "".join(line.text for line in lines).replace(" ", "")
     if len(text) >= WIDE * len(lines):
         return any(flows)
@@ -159,7 +159,7 @@ def _is_prose(lines: list[_Line], flows: list[bool]) -> bool:
 
 
 def _joined(above: str, line: str) -> str:
-    """Two lines of a paragraph as one; a word that was parted between them is whole again."""
+    """Two lines of a paragraph joined; a word that was divided between them is joined too."""
     if re.search(r"[^\W\d_]-$", above) and line[:1].islower():
         return above[:-1] + line
     return f"{above} {line}"
@@ -176,7 +176,7 @@ def _paragraphs(lines: list[_Line], flows: list[bool]) -> list[str]:
 
 
 def _escaped(text: str) -> str:
-    """A line or a paragraph as itself, whatever marks of Markdown are in it."""
+    """A line or a paragraph with the characters that Markdown would interpret escaped."""
 
     def literal(mark: re.Match[str]) -> str:
         before, after = text[: mark.start()][-1:].strip(), text[mark.end() :][:1].strip()
@@ -191,7 +191,7 @@ def _escaped(text: str) -> str:
 
 
 def _with_marks(text: str) -> str:
-    """An item of a list with the mark that Markdown knows; other text as it is."""
+    """A list item with a Markdown marker; other text unchanged."""
     mark = _ITEM.match(text)
     if mark is None or not (mark[1] or mark[2]):
         return _escaped(text)
@@ -199,7 +199,7 @@ def _with_marks(text: str) -> str:
 
 
 def _items(block: list[_Line]) -> list[str]:
-    """A block that begins with an item of a list: its items, each whole, those further right below the one before."""
+    """The list items of a block that begins with one; items further to the right are nested in the one before."""
     found: list[str] = []
     lefts: list[float] = []
     for line in block:
@@ -217,7 +217,7 @@ def _items(block: list[_Line]) -> list[str]:
 
 
 def _table(table: Table) -> str:
-    """A table of GitHub's Markdown; one whose first row is no header has an empty one."""
+    """A table in GitHub's Markdown; if its first row is not a header, the header is empty."""
     rows = [[_escaped(cell).replace("|", "\\|") for cell in row] for row in table.cells]
     if not table.has_header:
         rows = [[""] * len(rows[0]), *rows]
@@ -226,7 +226,7 @@ def _table(table: Table) -> str:
 
 
 def _introduces(block: list[_Line], below: list[_Line], above: list[_Line], under_heading: bool) -> bool:
-    """Whether a short line stands alone between paragraphs, where they begin."""
+    """Whether a short line is alone between paragraphs, at their left edge."""
     (line, *more), (left, _, right, _) = block, union(one.box for one in below)
     return (
         not more
@@ -243,7 +243,7 @@ def _introduces(block: list[_Line], below: list[_Line], above: list[_Line], unde
 
 @dataclass(frozen=True)
 class _Body:
-    """The type of a page's text."""
+    """Type height and stroke width of the text of a page."""
 
     height: float
     stroke_width: float
@@ -251,12 +251,12 @@ class _Body:
 
 
 def _is_apart(above: _Line, line: _Line) -> bool:
-    """Whether a line stands clearly below the one above, or beside it as the top of a column does."""
+    """Whether a line is clearly separated from the one above, or at the top of a new column."""
     return not 0 < line.middle - above.middle < PITCH * max(above.height, line.height)
 
 
 def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
-    """The level of each block that is a heading, 1 to 6: by its number, else by the size of its type."""
+    """The level of each block that is a heading, 1 to 6, from its number or else its type size."""
     sizes: dict[int, float] = {}
     for i, block in enumerate(blocks):
         size = min(line.height for line in block)
@@ -276,7 +276,7 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
         rather_larger = is_alone and size > RATHER_LARGER * body.height + ROUNDING / 2
         if larger or bolder or rather_larger or numbered or _introduces(block, below, above, i - 1 in sizes):
             sizes[i] = max(size, body.height)
-    tallest: list[float] = []  # of each level
+    tallest: list[float] = []  # largest type height of each level
     for size in sorted(sizes.values(), reverse=True):
         if not tallest or tallest[-1] > SAME_LEVEL * size:
             tallest.append(size)
@@ -296,20 +296,20 @@ def _body(lines: list[_Line], blocks: list[list[_Line]]) -> _Body:
 
 
 def _flowing(block: list[_Line]) -> list[bool]:
-    """Of each line but the first whether it goes on with the sentence of the one above."""
+    """For each line except the first: whether it continues the sentence of the line above."""
     left, right = min(line.box[0] for line in block), float(np.percentile([line.box[2] for line in block], 75))
     return [_flows(a, b, left, right) for a, b in pairwise(block)]
 
 
 class _Writer:
-    """Puts the blocks of a page together as Markdown."""
+    """Writes the blocks of a page as Markdown."""
 
     def __init__(self) -> None:
         self.found: list[str] = []
         self.unfinished = False
-        """whether the paragraph before ended, with its column, in the middle of a sentence"""
+        """whether the previous paragraph ended in the middle of a sentence, at the end of its column"""
         self.in_list = False
-        """whether an item of a list came last"""
+        """whether the last block was a list item"""
 
     def add(self, text: str) -> None:
         self.found.append(text)
@@ -320,7 +320,7 @@ class _Writer:
         self.add("#" * level + " " + title)
 
     def add_block(self, block: list[_Line]) -> None:
-        """Lines that are neither a heading nor a table."""
+        """Write lines that are neither a heading nor a table."""
         flows = _flowing(block)
         goes_on = self.unfinished and block[0].text[0].islower()
         prose = _is_prose(block, flows) or (goes_on and len(block) == 1 and not block[0].is_row)
@@ -345,7 +345,7 @@ class _Writer:
 
 
 def page_markdown(result: dict[str, Any]) -> str:
-    """A page, as `Page.to_dict` gives it, in Markdown; of one that was shown whole, the text as the model wrote it."""
+    """The Markdown of a page, from the dict of `Page.to_dict`; for a page read in one view, the text as generated."""
     read = [line for line in result.get("lines", []) if line["text"].strip()]
     if result.get("mode") not in LINE_MODES or not read or any(line["box"] is None for line in read):
         return result.get("text", "")
@@ -353,7 +353,7 @@ def page_markdown(result: dict[str, Any]) -> str:
     lines = [_line(line, result.get("turned", 0), size) for line in read]
     tables = find_tables([_row(line) for line in lines])
     blocks: list[list[_Line]] = []
-    table_at: dict[int, Table] = {}  # a table's block -> it
+    table_at: dict[int, Table] = {}  # block at which a table begins -> the table
     at = 0
     for table in tables:
         blocks += _blocks(lines[at : table.first])

@@ -1,7 +1,7 @@
-"""`OCR`: reading pages with a trained model, as the command line, the server and a Python program do it.
+"""`OCR`: reads pages with a trained model, for the command line, the server and Python programs.
 
-The facade chooses the modes to show a page in and turns pages that lie on their side; `answer.py` asks the model, and
-`assemble.py` puts its answers together.
+It chooses the modes of a page and turns pages that lie on their side. `answer.py` asks the model, and `assemble.py`
+makes pages from its answers.
 """
 
 import warnings
@@ -38,28 +38,28 @@ from nanochat.reading.state import TRUSTED
 from nanochat.threads import adapt_threads
 
 PROMPT = PROMPTS["free"]
-HOME = models_folder()  # models that come with the project, by name
-SURE = 0.75  # mean probability under which `auto` looks again
-LADDERS = {  # of `auto`, by how the model was taught
+HOME = models_folder()  # folder of the models that come with the project
+SURE = 0.75  # mean probability below which `auto` tries the next mode
+LADDERS = {  # modes that `auto` tries in order, by the model's own view or mode
     "square": ("tiny", "small", "base", "large", "gundam"),
     "native": ("native", "lines"),
     "lines": ("lines", "native"),
 }
-READABLE = 10.0  # px: type that is lower in its view is not to be relied on
-DENSEST = 12.0  # characters to 64 x 64 pixels of a view: denser pages were not trained on
-CUT = ("lines", "blocks")  # modes that show a page as several small views of its text
+READABLE = 10.0  # px: type height in a view below which reading is unreliable
+DENSEST = 12.0  # characters per 64 x 64 pixels of a view: models were not trained on denser pages
+CUT = ("lines", "blocks")  # modes that show a page as several small views
 READING_MODES = (*MODES, "lines", "blocks", "auto")
 T = TypeVar("T")
 
 
 def find_model(name: str | Path) -> Path:
-    """A checkpoint or folder by path, or by the name of a model that comes with the project (`nano`).
+    """The path of a checkpoint or folder, given as a path or as the name of a model of the project (`nano`).
 
-    Raises UserError when there is none.
+    Raises UserError if there is no such model.
     """
     path = Path(name)
     if path.exists() or path.suffix or len(path.parts) > 1:
-        return path  # what is wrong with a path, load_model says
+        return path  # load_model reports errors of a path
     home = HOME / path
     if not (home / "config.json").is_file():
         raise UserError(
@@ -70,10 +70,10 @@ def find_model(name: str | Path) -> Path:
 
 
 def learnt_modes(meta: dict[str, Any], vision: VisionConfig) -> tuple[str, ...]:
-    """The modes in which a checkpoint was taught to read, the best one first, as its meta has them.
+    """The modes that a checkpoint was trained to read in, the best one first, according to its metadata.
 
-    `reading_mode` names the best one and `reading_modes` all of them. Where the meta has neither: lines, and whole
-    pages too after the course of pages, if the training documents were drawn; otherwise the model's own view.
+    `reading_mode` is the best one and `reading_modes` all of them. If the metadata has neither: for a model trained on
+    synthetic documents, lines, and whole pages too after the course of pages; otherwise the model's own view.
     """
     training = meta.get("training", {})
     taught = tuple(meta.get("reading_modes", ()))
@@ -92,14 +92,14 @@ class OCR:
     """A model ready to read: `OCR("nano").read("receipt.png").text`.
 
     `checkpoint`: step_N.pt, an exported folder, or `nano`, the model that comes with the project. `mode`: one of
-    READING_MODES; by default how the model was taught: `lines` if from drawn lines, else its own view. `batch_size`:
-    views that are read at one time; the text does not depend on it. `int8`: on a CPU, the language model's weights at 8
-    bits; then batches may round otherwise, and an answer may depend on its company.
+    READING_MODES; by default the one that the model was trained for. `batch_size`: number of views that are read at a
+    time; the text does not depend on it. `int8`: on a CPU, store the language model's weights in 8 bits; the text may
+    then vary with the batch.
 
-    `locate_lines`: find the boxes of the lines of whole views, by one more pass over each answer. `reread`: read lines
-    that the model was not sure of a second time, larger. `turn`: try the other orientations of pages that may lie on
-    their side or upside down. `backend`: `torch`; `onnx`, ONNX Runtime on the CPU, which does not heed `locate_lines`;
-    or `auto`, torch on a GPU and else onnx where the checkpoint has graphs. The text is the same.
+    `locate_lines`: find the boxes of the lines of whole views, by one more pass over each answer. `reread`: read
+    uncertain lines a second time, at a larger size. `turn`: try the other orientations of pages that may lie on their
+    side or upside down. `backend`: `torch`; `onnx`, ONNX Runtime on the CPU, which ignores `locate_lines`; or `auto`,
+    torch on a GPU, otherwise onnx if the checkpoint has graphs. The text is the same.
     """
 
     def __init__(
@@ -123,7 +123,7 @@ class OCR:
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision
-        self.locate_lines = locate_lines and loaded.by_torch  # graphs do not tell where they look
+        self.locate_lines = locate_lines and loaded.by_torch  # ONNX graphs do not return attention
         self.reread, self.turn = reread, turn
         self.on_lines: Callable[[Shown, list[Generation]], None] | None = None  # as in `Answerer`
         self.batch_size, self.max_vision_tokens = batch_size, max_vision_tokens
@@ -137,7 +137,7 @@ class OCR:
         return tuple(dict.fromkeys([*self.taught, *further]))
 
     def _check_mode(self, mode: str) -> str:
-        """Refuse a mode that there is not, warn of one that the checkpoint was not trained for."""
+        """Refuse an unknown mode, and warn about one that the checkpoint was not trained for."""
         if mode not in (*READING_MODES, self.own_mode):
             raise UserError(f"no mode called {mode!r}: choose one of {', '.join(READING_MODES)}")
         budget = self.max_vision_tokens
@@ -160,12 +160,12 @@ class OCR:
         dpi: int = 150,
         password: str = "",
     ) -> Page | Any:
-        """Read a picture or a PDF: `Page` for a picture, a list of them for a PDF.
+        """Read an image or a PDF. Returns a `Page` for an image, a list of them for a PDF.
 
         `source`: a path, the bytes of a file, a Pillow image, or an array of pixels as `open_image` takes it.
-        `max_tokens`: longest answer about each view. For a PDF, `pages` ("1-3,7"; by default all) says which pages are
-        read, `dpi` at how many dots per inch they are drawn; `password` opens an encrypted one. Raises UserError when
-        the source cannot be opened, or the prompt has not one `<image>`.
+        `max_tokens`: length limit of the answer about each view. For a PDF: `pages`, the pages to read, such as
+        "1-3,7" (by default all); `dpi`, the resolution at which they are rendered; `password`, if it is encrypted.
+        Raises UserError if the source cannot be opened, or if the prompt does not have exactly one `<image>`.
         """
         if not _is_pdf(source):
             return next(self.read_many([open_image(source)], prompt, max_tokens))
@@ -185,9 +185,9 @@ class OCR:
         max_tokens: int | None = None,
         seconds: float | None = None,
     ) -> Iterator[Page]:
-        """Read pictures, `batch_size` at a time, in order; each text is what the picture alone would give.
+        """Read images in order, `batch_size` at a time; the text of each does not depend on the others.
 
-        `max_tokens`: longest answer, of each view; `seconds`: longest time for one.
+        `max_tokens`: length limit of the answer about each view. `seconds`: time limit for an answer.
         """
         ask = Ask(one_picture(prompt), max_tokens, seconds)
         for some in _chunks(pictures, self.batch_size):
@@ -196,25 +196,25 @@ class OCR:
             yield from self._read_batch([_with_lines(picture) for picture in some], ask)
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
-        """The text of each of some lines of an RGB picture. Raises UserError for a model that was not taught lines."""
+        """The text of each of these lines of an RGB image. Raises UserError if the model was not trained on lines."""
         if "lines" not in self.taught:
             raise UserError("this model does not read single lines")
         pages = self._climb([picture] * len(lines), [[line] for line in lines], ("lines",), Ask(PROMPT))
         return [page.text for page in pages]
 
     def view(self, picture: Image.Image) -> ImageViews:
-        """A whole picture as the model was taught to see it."""
+        """The view of a whole image that the model was trained on."""
         return show(picture, self.vision.mode())
 
     def answerer(self) -> Answerer:
-        """The part that reads pictures in one given mode, with the present settings."""
+        """An Answerer with the present settings, which reads images in a given mode."""
         return Answerer(
             self.generator, self.tokenizer, self.vision, self.precision, self.device, self.batch_size,
             self.max_vision_tokens, self.locate_lines, self.reread, self.on_lines,
         )  # fmt: skip
 
     def _read_batch(self, lined: list[Lined], ask: Ask) -> list[Page]:
-        """One page for each picture; pages that seem to lie on their side are read the right way up."""
+        """One page for each image; pages that seem to lie on their side or upside down are turned."""
         ladder = self._ladder(ask)
         pictures = [one.picture for one in lined]
         pages = self._climb(pictures, [one.lines for one in lined], ladder, ask)
@@ -233,7 +233,7 @@ class OCR:
             page.add_costs(pages[i])
             page.most_vision_tokens += pages[i].most_vision_tokens
             back = turn_back(page, degrees)
-            pages[i] = add_lines(back, lines_given_up(pages[i], back), "some lines stand another way: they come last")
+            pages[i] = add_lines(back, lines_given_up(pages[i], back), "some lines are rotated: they come last")
         if ask.is_for_text:
             for i, page in enumerate(pages):
                 if page.mode in CUT and not page.turned:
@@ -241,19 +241,19 @@ class OCR:
         return pages
 
     def _add_standing(self, page: Page, lined: Lined, ask: Ask) -> Page:
-        """An upright page with the text that stands on end on it."""
+        """An upright page, with its vertical text added."""
         more, spent = read_standing(
             lined.picture, lined.lines, lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask)
         )
         for other in spent:
             page.add_costs(other)
             page.most_vision_tokens += other.most_vision_tokens
-        return add_lines(page, more, "some text stands on end: it comes last")
+        return add_lines(page, more, "some text is vertical: it comes last")
 
     def _climb(
         self, pictures: list[Image.Image], lines: list[list[Line]], ladder: tuple[str, ...], ask: Ask
     ) -> list[Page]:
-        """One page for each RGB picture with these lines, in the first mode of the ladder that can be trusted."""
+        """One page for each RGB image with these lines, in the first mode of the ladder whose result can be trusted."""
         answerer = self.answerer()
         pages: dict[int, Page] = {}
         for mode in ladder:
@@ -271,7 +271,7 @@ class OCR:
         return [pages[i] for i in range(len(pictures))]
 
     def _doubt_one_view(self, page: Page, lines: list[Line]) -> None:
-        """Note what a page shown in one view is too large or dense for; take away text read where there is none."""
+        """Add a note if a page is too large or dense for one view; remove invented text from a page without lines."""
         if not lines:
             if page.ink != "ok" or page.mean_probability < SURE:
                 page.text, page.lines, page.ink = "", [], "ok"
@@ -289,7 +289,7 @@ class OCR:
             )
 
     def _ladder(self, ask: Ask) -> tuple[str, ...]:
-        """The modes to try, in order; a question about the whole page is not asked of its single lines."""
+        """The modes to try, in order; a question about the whole page is never asked about single lines."""
         ladder: tuple[str, ...] = (self.mode,)
         if self.mode == "auto":
             kind = "lines" if self.own_mode == "lines" else self.vision.view
@@ -298,18 +298,18 @@ class OCR:
 
 
 def _find_lined(picture: Image.Image, lines: list[Line] | None = None) -> Lined:
-    """An RGB picture as it is read, with its comb fields closed, and its lines. `lines`: the picture's, if known."""
+    """An RGB image with its comb fields closed, and its lines. `lines`: the lines of the image, if known."""
     closed = close_combs(picture)
     return Lined(closed, find_lines(closed) if lines is None or closed is not picture else lines)
 
 
 def _with_lines(source: PictureSource | Lined) -> Lined:
-    """A picture, opened, and its lines. Raises UserError as `open_image` does."""
+    """An image, opened, and its lines. Raises UserError as `open_image` does."""
     return _find_lined(source.picture, source.lines) if isinstance(source, Lined) else _find_lined(open_image(source))
 
 
 def _is_pdf(source: object) -> bool:
-    """Whether a path or the bytes of a file are a PDF, whatever it is called."""
+    """Whether a path or the bytes of a file are a PDF, whatever the file is called."""
     if isinstance(source, bytes):
         return b"%PDF-" in source[:1024]
     if not isinstance(source, str | Path):
@@ -317,19 +317,19 @@ def _is_pdf(source: object) -> bool:
     try:
         with open(source, "rb") as file:
             return b"%PDF-" in file.read(1024)
-    except (OSError, ValueError):  # opening it as a picture says what is wrong
+    except (OSError, ValueError):  # opening it as an image reports the error
         return False
 
 
 def _chunks(items: Iterable[T], size: int) -> Iterator[list[T]]:
-    """Lists of `size` items, the last shorter; no item is asked for before its list."""
+    """Lists of `size` items, the last may be shorter; items are not requested before their list."""
     iterator = iter(items)
     while chunk := list(islice(iterator, size)):
         yield chunk
 
 
 def _better(before: Page, page: Page) -> Page:
-    """Of a page read twice the one to be trusted more, with what both cost."""
+    """The more trustworthy of two readings of a page, with the costs of both."""
     best = max(page, before, key=lambda p: (p.status in TRUSTED, p.ink == "ok", p.mean_probability))
     best.add_costs(before if best is page else page)
     return best

@@ -1,4 +1,4 @@
-"""Options of reading that several commands share: their names, defaults and help are said here once."""
+"""Options of reading that several commands share, with their defaults and help texts."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -26,7 +26,7 @@ def check_least(least: int, **options: float | None) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class CheckpointOption:
-    """Which model reads."""
+    """The model to read with."""
 
     checkpoint: str = "nano"
     """step_N.pt of a trained model, an exported folder, or nano: the model that comes with the project"""
@@ -34,7 +34,7 @@ class CheckpointOption:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions(CheckpointOption):
-    """Which model reads, and how pages are shown to it."""
+    """The model to read with, and how pages are shown to it."""
 
     mode: ReadingMode = ""
     """how pages are shown to the model:
@@ -48,7 +48,7 @@ class ModelOptions(CheckpointOption):
 
 @dataclass(frozen=True, kw_only=True)
 class ReadOptions:
-    """What is read of each document, and how; the texts depend on these options. Raises UserError for bad values."""
+    """What is read of each document, and how. The texts depend on these options. Raises UserError for bad values."""
 
     max_vision_tokens: int | None = None
     """maximum number of vision tokens per image in mode native"""
@@ -81,7 +81,7 @@ class ReadOptions:
             raise UserError(f"--seconds {self.seconds:g}: must be more than 0")
 
     def texts_depend_on(self, checkpoint: str, mode: str, prompt: str) -> dict[str, Any]:
-        """What a ledger keeps of a run: it is resumed only with the same."""
+        """The settings that a ledger records: a run is resumed only with the same ones."""
         names = ("max_vision_tokens", "pages", "dpi", "text_layer", "max_tokens", "seconds")
         own = {name: getattr(self, name) for name in names}
         return {"checkpoint": checkpoint, "mode": mode, "prompt": prompt, **own}

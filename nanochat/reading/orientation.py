@@ -1,7 +1,7 @@
-"""Which way up a page lies: a scan that came out on its side or upside down is read as if it had been turned.
+"""Page orientation: a scan that lies on its side or upside down is turned before it is read.
 
-The line finder leaves lines that stand on end, so a page on its side seems nearly empty, and of letters upside down a
-model is not sure. Only of a page in such doubt the other three ways are looked at, and a few of their lines are read.
+The line detector ignores vertical lines, so a page on its side seems nearly empty, and the model is unsure of
+upside-down letters. Only then are the other three orientations tried, and a few lines of each are read.
 """
 
 from collections.abc import Callable
@@ -21,54 +21,54 @@ CLOCKWISE = {
     180: Image.Transpose.ROTATE_180,
     270: Image.Transpose.ROTATE_90,
 }
-"""Degrees by which a page may be turned, and what Pillow, which counts the other way, calls it."""
+"""Degrees clockwise by which a page may be turned -> Pillow's name for it, which counts counter-clockwise."""
 
-DOUBT = 0.95  # mean probability under which a page may lie another way
-BARE, SIDE = 0.03, 96  # share of a page that little text covers; px of its shorter side, from which a picture is one
-LEAST, FEW = 20, 60  # characters that are found on a page the right way up; and fewer are few
-SURE, SURER = 0.8, 0.08  # mean probability of some of its lines then; more by this or by half of what was missing
-MORE, SURE_ENOUGH = 3.0, 0.75  # times the characters, which, if not few, need no more than this probability
-NO_LESS = 0.5  # times the characters: fewer are no reason
-SOME = 6  # lines that are read of each way
-STRETCH = 2.0  # type heights: a shorter stretch, of a letter or two, looks much alike whichever way it is turned
+DOUBT = 0.95  # mean probability below which a page may be oriented differently
+BARE, SIDE = 0.03, 96  # a page with a smaller share of text has little; px: shortest side of a page
+LEAST, FEW = 20, 60  # fewest characters on an upright page; below FEW, more certainty is required
+SURE, SURER = 0.8, 0.08  # least mean probability of its lines; least gain (or half of the gap to 1)
+MORE, SURE_ENOUGH = 3.0, 0.75  # with so many times the characters, and not few, this probability is enough
+NO_LESS = 0.5  # with fewer than this share of the characters, the page is never turned
+SOME = 6  # number of lines that are read in each orientation
+STRETCH = 2.0  # type heights: shorter text, of a letter or two, looks similar in every orientation
 
 
 class Sight(NamedTuple):
-    """What a page shows, turned one way."""
+    """What is found on a page in one orientation."""
 
     characters: float
-    """that its lines have room for"""
+    """number of characters that the detected lines have room for"""
     sureness: float
-    """mean probability of what the model reads there"""
+    """mean probability of the lines that were read"""
 
 
 class _Way(NamedTuple):
-    """A page, turned, on which text enough is found to be the right way up."""
+    """A page in another orientation that shows enough text to be the right one."""
 
     page: int
     degrees: int
     picture: Image.Image
     lines: list[Line]
-    """the stretches of text with most characters, each as a line"""
+    """the pieces of text with the most characters, each as a line"""
     characters: float
-    """that all stretches have room for"""
+    """number of characters that all pieces of text have room for"""
 
 
 def in_doubt(page: Page) -> bool:
-    """Whether it is worth looking at the page the other ways."""
+    """Whether the other orientations of the page should be tried."""
     if page.mean_probability < DOUBT:
         return True
     return covers_little([line.box for line in page.lines if line.box], (page.width, page.height))
 
 
 def covers_little(boxes: list[Box], size: tuple[int, int]) -> bool:
-    """Whether lines with these boxes leave a page of `size` (width, height) nearly empty; False for a small picture."""
+    """Whether these boxes cover hardly any of a page of `size` (width, height); False for a small image."""
     covered = sum((right - left) * (bottom - top) for left, top, right, bottom in boxes)
     return covered < BARE * size[0] * size[1] and min(size) >= SIDE
 
 
 def best_turn(lying: Sight, turned: dict[int, Sight]) -> int:
-    """Degrees clockwise after which a page is upright: 0 if it seems so as it lies, or no way is clearly better."""
+    """Degrees clockwise by which to turn a page; 0 if it seems upright, or if no orientation is clearly better."""
 
     def is_clear(found: Sight) -> bool:
         if found.characters < MORE * lying.characters:
@@ -85,9 +85,9 @@ def find_turns(
     pages: list[Page],
     read: Callable[[list[Image.Image], list[list[Line]]], list[Page]],
 ) -> list[int]:
-    """`best_turn` of pages that were read as their pictures lie; what it takes to find out is added to the pages.
+    """`best_turn` of pages that were read as given; the cost of finding it is added to the pages.
 
-    `read` reads lines of pictures.
+    `read`: reads lines of images.
     """
     lying = [Sight(page.expected_characters, page.mean_probability) for page in pages]
     ways: list[_Way] = []
@@ -109,12 +109,12 @@ def find_turns(
 
 
 def turn(picture: Image.Image, degrees: int) -> Image.Image:
-    """A picture turned clockwise by 90, 180 or 270 degrees."""
+    """An image turned clockwise by 90, 180 or 270 degrees."""
     return picture.transpose(CLOCKWISE[degrees])
 
 
 def turn_back(page: Page, degrees: int) -> Page:
-    """A page that was read turned clockwise by `degrees`, with its places in the picture as that lies."""
+    """A page that was read turned clockwise by `degrees`, with its boxes converted to the image as given."""
 
     def back(box: Box | None) -> Any:
         return box and turn_box(box, 360 - degrees, (page.width, page.height))

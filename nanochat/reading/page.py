@@ -1,4 +1,4 @@
-"""What was read from one picture: its text, its lines and their places, how sure the model was, how it ended."""
+"""The result of reading one image: its text, lines and boxes, probabilities, and how the reading ended."""
 
 from dataclasses import asdict, dataclass, field
 
@@ -8,28 +8,28 @@ from nanochat.reading.markdown import page_markdown
 from nanochat.reading.state import PageState
 
 READABLE_PAGE, READABLE_LINE = 0.94, 0.90
-"""Mean probability under which a page or a line is probably not readable: in an alphabet that the model does not know,
-handwriting, or a type unlike print. Its text may then be invented. Chosen on one half of the measured pages."""
-ENOUGH = 4  # characters of a text that its probability says something about
-PAGE = 80  # characters from which a text counts as a page: the mean of fewer varies more
+"""Mean probability below which a page or a line is probably not readable: in another alphabet, handwritten, or in
+unusual type. Its text may then be invented. Chosen on one half of the measured pages."""
+ENOUGH = 4  # shorter texts are not judged: their probability says little
+PAGE = 80  # characters from which a text counts as a page; the mean over fewer varies more
 
 
 def is_readable(text: str, mean_probability: float) -> bool:
-    """Whether a text that was read with this mean probability is probably what stands there."""
+    """Whether a text with this mean probability is probably what is written on the page."""
     characters = sum(not c.isspace() for c in text)
     return characters < ENOUGH or mean_probability >= (READABLE_PAGE if characters >= PAGE else READABLE_LINE)
 
 
 @dataclass
 class Part:
-    """A stretch of a line, with paper between it and the next: a price at the end of its row."""
+    """A part of a line with blank space between it and the next, such as a price at the end of its row."""
 
     text: str
     box: Box
     word_boxes: list[Box] = field(default_factory=list)
-    """of each word of the text, where they are known"""
+    """box of each word of the text, if known"""
     stroke_width: float = 0.0
-    """how thick its strokes are, in heights of its type: more where it is bold; 0 where that is not known"""
+    """thickness of the strokes in type heights, larger in bold type; 0 if unknown"""
 
 
 @dataclass
@@ -38,15 +38,15 @@ class TextLine:
 
     text: str
     box: Box | None
-    """where it stands, in pixels of the page: left, top, right, bottom; None where that is not known"""
+    """left, top, right, bottom in pixels of the page; None if unknown"""
     mean_probability: float
     min_probability: float
     attended: Box | None = None
-    """of a view with many lines: the places that the model drew from most while it wrote this one"""
+    """in a view with many lines: the box that the model attended to most while it generated this line"""
     parts: list[Part] = field(default_factory=list)
-    """of a line that was cut into pieces: what was read of each, and its place; they add up to the line"""
+    """if the line was cut into pieces: the text and box of each; together they are the line"""
     readable: bool = field(init=False)
-    """whether it is probably what stands there, by `is_readable`"""
+    """whether the text is probably right, by `is_readable`"""
 
     def __post_init__(self) -> None:
         self.readable = is_readable(self.text, self.mean_probability)
@@ -54,49 +54,49 @@ class TextLine:
 
 @dataclass
 class Page:
-    """What was read from one picture."""
+    """The result of reading one image."""
 
     text: str
     vision_tokens: int
-    """of all views that were read, of every mode that was tried"""
+    """number of vision tokens of all views that were read, in all modes that were tried"""
     most_vision_tokens: int
-    """what the last mode alone would have taken that `auto` may climb to; without `auto` the same"""
+    """number of vision tokens that the last mode of `auto` alone would take; without `auto`, those of the mode used"""
     tokens: int
-    """generated"""
+    """number of generated tokens"""
     seconds: float
-    """of the model, this page's share of its batch"""
+    """time of the model: this page's share of its batch"""
     stopped: str
     """end: the model ended it; loop: it repeated itself; length, context or time: it was cut"""
     mode: str = ""
-    """how it was shown"""
+    """how the page was shown to the model"""
     views: int = 1
     width: int = 0
     height: int = 0
     status: PageState = PageState.OK
-    """ok; repaired: it looped and was read on without the loop; looped; cut"""
+    """ok; repaired: it looped and was continued without the repetition; looped; cut"""
     mean_probability: float = 1.0
-    """how sure the model was of its tokens on average"""
+    """mean probability of the tokens"""
     min_probability: float = 1.0
     ink: str = "ok"
     """ok; missing: the page has more ink than the text accounts for; invented: the text has more than the page"""
     expected_characters: int = 0
-    """by the ink, spaces not counted"""
+    """number of characters predicted by the ink, without spaces"""
     unclear: int = 0
-    """pieces of lines left out of the text, because the model was less than LEAST_SURE of them"""
+    """number of pieces of lines that were left out because their mean probability is below LEAST_SURE"""
     turned: int = 0
-    """degrees clockwise by which the picture had to be turned to be read: 0, 90, 180, 270; places are those before"""
+    """degrees clockwise by which the image was turned (0, 90, 180, 270); boxes refer to the image as given"""
     lines: list[TextLine] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
-    """of a grounded answer"""
+    """the labelled parts of a grounded answer"""
     notes: list[str] = field(default_factory=list)
-    """what a reader of the text should know: what was done with the picture, what speaks against the mode"""
+    """remarks about the page, such as what was done with the image, or why another mode is better"""
     text_source: str = "read"
-    """read: from the picture; text-layer: the text that a PDF carries itself"""
+    """read: from the image; text-layer: the text that the PDF contains"""
     readable: bool = field(init=False)
-    """whether the text is probably what stands there, by `is_readable`"""
+    """whether the text is probably right, by `is_readable`"""
 
     def __post_init__(self) -> None:
-        """A page is judged by the lines that were kept, unless most were left out."""
+        """Judge `readable` by the lines that were kept; if most were left out, the page is not readable."""
         lengths = [len(line.text) for line in self.lines]
         sure = sum(line.mean_probability * n for line, n in zip(self.lines, lengths)) / max(1, sum(lengths))
         readable = is_readable(self.text, sure if sum(lengths) else self.mean_probability)
@@ -104,15 +104,15 @@ class Page:
 
     @property
     def markdown(self) -> str:
-        """The text in Markdown: of a page read line by line, its paragraphs flow and its larger type is a heading."""
+        """The text as Markdown; a page read line by line gets paragraphs, headings, lists and tables."""
         return page_markdown(self.to_dict())
 
     def add_costs(self, other: "Page") -> None:
-        """Count with this page what another reading of its picture took."""
+        """Add the tokens and the time of another reading of the same image."""
         self.vision_tokens += other.vision_tokens
         self.tokens += other.tokens
         self.seconds += other.seconds
 
     def to_dict(self) -> dict:
-        """As it stands in JSON."""
+        """As a dict for JSON."""
         return asdict(self)

@@ -1,4 +1,4 @@
-"""What was read of a piece of a line, with all that its picture says beside the text."""
+"""The text of a piece of a line, with word boxes and stroke width measured in its image."""
 
 from nanochat.lines.cut import Piece
 from nanochat.lines.words import strip_of, stroke_width, word_boxes
@@ -6,6 +6,6 @@ from nanochat.reading.page import Part
 
 
 def part_of(piece: Piece, text: str) -> Part:
-    """The part of a line that a piece shows, its text with single spaces."""
+    """The part of a line that a piece shows; runs of spaces in its text become single spaces."""
     strip = strip_of(piece)
     return Part(" ".join(text.split()), piece.box, word_boxes(piece, text, strip), round(stroke_width(strip), 3))

@@ -1,4 +1,4 @@
-"""Lines and words of a page with their places, from what was read: for the formats that show them."""
+"""Lines and words of a page with their boxes, for the output formats that show them."""
 
 import re
 from collections.abc import Iterator
@@ -10,38 +10,38 @@ from nanochat.reading.confidence import confidence
 
 
 class Stretch(NamedTuple):
-    """Text without wide gaps, and its place in pixels of the page."""
+    """Text without wide gaps, and its box in pixels of the page."""
 
     text: str
     box: Box
     word_boxes: tuple[Box, ...] = ()
-    """of each word, where they are known"""
+    """box of each word, if known"""
 
 
 class PlacedText(NamedTuple):
-    """A line of text and where it stands, in pixels of the page."""
+    """A line of text and its box in pixels of the page."""
 
     text: str
     box: Box
     confidence: int
-    """per cent of words that are right where the model is as sure as here, `confidence.confidence`"""
+    """calibrated confidence in per cent (`confidence.confidence`)"""
     parts: tuple[Stretch, ...] = ()
-    """of a line that was cut into pieces"""
+    """the parts of a line that was cut into pieces"""
     turned: int = 0
-    """degrees clockwise by which the page had to be turned: its letters lie on the page turned so far the other way"""
+    """degrees clockwise by which the page was turned to be read; its boxes refer to the page as given"""
 
     def stretches(self) -> tuple[Stretch, ...]:
-        """The parts, or all of it where it has none."""
+        """The parts, or the whole line as one part."""
         return self.parts or (Stretch(self.text, self.box),)
 
 
 def stretch_of(part: dict[str, Any]) -> Stretch:
-    """A part of a line, as `Page.to_dict` gives it."""
+    """A part of a line, from the dict of `Page.to_dict`."""
     return Stretch(part["text"], tuple(part["box"]), tuple(tuple(box) for box in part.get("word_boxes", [])))
 
 
 def placed_lines(entry: dict[str, Any], of_blocks: bool = True) -> list[PlacedText]:
-    """All lines of a page whose place is known; a block of several lines is divided into equal heights.
+    """All lines of a page whose box is known; a block of several lines is divided into equal heights.
 
     entry: a page of the ledger; its `result` is a page as `Page.to_dict` gives it, or None.
     """
@@ -77,7 +77,7 @@ def boxes_to_draw(entry: dict[str, Any]) -> list[tuple[str, Box]]:
 
 
 def words_in(stretch: Stretch, turned: int = 0) -> Iterator[tuple[str, Box]]:
-    """The words of a stretch and their places; where these are not known, it is divided among its characters.
+    """The words of a part of a line and their boxes; if unknown, its length is divided evenly among its characters.
 
     turned: as in `PlacedText`.
     """
@@ -85,7 +85,7 @@ def words_in(stretch: Stretch, turned: int = 0) -> Iterator[tuple[str, Box]]:
     if len(word_boxes) == len(text.split()):
         yield from zip(text.split(), word_boxes)
         return
-    page = box[2:]  # one that just holds it
+    page = box[2:]  # the smallest page that contains the box
     left, top, right, bottom = turn_box(box, turned, page)
     pixels = (right - left) / max(1, len(text))
     for word in re.finditer(r"\S+", text):
@@ -94,6 +94,6 @@ def words_in(stretch: Stretch, turned: int = 0) -> Iterator[tuple[str, Box]]:
 
 
 def words_of(line: PlacedText) -> Iterator[tuple[str, Box]]:
-    """The words of a line and their places, as `words_in` finds them."""
+    """The words of a line and their boxes, as `words_in` finds them."""
     for stretch in line.stretches():
         yield from words_in(stretch, line.turned)

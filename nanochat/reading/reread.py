@@ -1,7 +1,7 @@
-"""Read again, larger, the lines that the model was not sure of, so that their letters fall on other patches.
+"""Reread uncertain lines at a larger size, so that their letters fall on other patches.
 
-A letter that is hard to see at one position of the patch grid may be easy at another. Of the two readings of a line,
-the one the model is surer of is kept.
+A letter that is hard to read at one position of the patch grid may be easy at another. Of the two readings of a line,
+the one with the higher probability is kept.
 """
 
 from dataclasses import replace
@@ -15,11 +15,11 @@ from nanochat.lines.cut import Piece, cut_lines
 from nanochat.lines.layout import Line
 
 SURE_OF_LINE = 0.97  # a line with a lower mean probability is read again
-LARGER_TYPE = 32  # height of its type then, in pixels
+LARGER_TYPE = 32  # type height of the second reading, in pixels
 
 
 class PieceAnswer(NamedTuple):
-    """A piece of a line as it was shown, and what was read."""
+    """A piece of a line, its view, and the answer about it."""
 
     piece: Piece
     view: ImageViews
@@ -27,7 +27,7 @@ class PieceAnswer(NamedTuple):
 
 
 def sureness(found: list[PieceAnswer]) -> dict[int, float]:
-    """The mean probability of what was read in each line, by the line's number."""
+    """The mean probability of each line, by the number of the line."""
     said: dict[int, list[float]] = {}
     for read in found:
         said.setdefault(read.piece.row, []).extend(read.answer.probabilities)
@@ -35,9 +35,9 @@ def sureness(found: list[PieceAnswer]) -> dict[int, float]:
 
 
 def unsure_pieces(picture: Image.Image, lines: list[Line], first: list[PieceAnswer], max_side: int) -> list[Piece]:
-    """The lines of an RGB page that the model is not sure of after the first reading, larger and cut again.
+    """The uncertain lines of an RGB page after the first reading, enlarged and cut into pieces again.
 
-    Empty for a page without lines, whose one piece is the page.
+    Empty for a page without lines, which is a single piece.
     """
     unsure = [row for row, sure in sureness(first).items() if sure < SURE_OF_LINE and row < len(lines)]
     pieces = cut_lines(picture, [lines[row] for row in unsure], max_side, LARGER_TYPE)
@@ -45,7 +45,7 @@ def unsure_pieces(picture: Image.Image, lines: list[Line], first: list[PieceAnsw
 
 
 def keep_surer(first: list[PieceAnswer], second: list[PieceAnswer]) -> tuple[list[PieceAnswer], list[PieceAnswer]]:
-    """(the surer reading of each line, in the order of the lines; the other readings)."""
+    """(the reading of each line with the higher probability, in the order of the lines; the other readings)."""
     before, after = sureness(first), sureness(second)
     better = {row for row, sure in after.items() if sure > before[row]}
     kept = [r for r in first if r.piece.row not in better] + [r for r in second if r.piece.row in better]

@@ -1,8 +1,8 @@
-"""A PDF of pages' pictures with their text over them, not seen, to be searched and copied.
+"""Searchable PDFs: the images of pages with their text placed invisibly over them.
 
-Each word is stretched over its place, and a space follows it, so that any program that takes the text out finds the
-gap. All words are set in one font of 600 bytes (`dev/invisible_font.py` makes it): its only glyph is one em wide and
-high, and it maps each character code to its Unicode character.
+Each word is stretched over its box and followed by a space, so that any program that extracts the text finds the gap.
+All words use one font of 600 bytes (made by `dev/invisible_font.py`): its only glyph is one em wide and high, and it
+maps each character code to its Unicode character.
 """
 
 import ctypes
@@ -22,8 +22,8 @@ from nanochat.reading.documents import PDFIUM, POINTS
 from nanochat.reading.placed import PlacedText, placed_lines, words_in
 
 FONT = Path(__file__).with_name("invisible.ttf")
-DESCENT = 0.2  # of a character's height: what lies below the baseline
-LEAST = 1.0  # pixels: a word's size at least
+DESCENT = 0.2  # of a character's height: the part below the baseline
+LEAST = 1.0  # pixels: smallest size of a word
 JPEG_QUALITY = 85
 # Character codes are those of UTF-16: ToUnicode maps each to itself.
 TO_UNICODE = b"""/CIDInit /ProcSet findresource begin
@@ -47,7 +47,7 @@ end
 
 def _font(document: pdfium.PdfDocument) -> Any:
     """The font, embedded in the document."""
-    data, glyphs = FONT.read_bytes(), bytes(2 * 65_536)  # every code is that of glyph 0; it packs to nothing
+    data, glyphs = FONT.read_bytes(), bytes(2 * 65_536)  # every code maps to glyph 0; this compresses to almost nothing
     return raw.FPDFText_LoadCidType2Font(
         document.raw, _array(ctypes.c_uint8, data), len(data), TO_UNICODE, _array(ctypes.c_uint8, glyphs), len(glyphs)
     )
@@ -58,10 +58,10 @@ def _array(kind: Any, values: Any) -> Any:
 
 
 def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
-    """The printable words of a line, those of one stretch at one height, and their boxes on a page of `size`.
+    """The printable words of a line and their boxes on a page of `size`; words of one part share the same height.
 
-    Programs that take text out sort words by their height first, so that a slanting line would come out backwards. One
-    that slants by more than its own height stays as it is.
+    Programs that extract text sort words by height first, so a slanted line would come out in the wrong order. A line
+    that slants by more than its own height is left as it is.
     """
     found = []
     for stretch in line.stretches():
@@ -71,7 +71,7 @@ def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
             top, bottom = (int(np.median([box[side] for _, box in words])) for side in (1, 3))
             if np.ptp([box[3] for _, box in words]) <= bottom - top:
                 words = [(word, (box[0], top, box[2], bottom)) for word, box in words]
-            if line.turned == 180:  # pdfium puts words that stand at one height in order from left to right
+            if line.turned == 180:  # pdfium orders words at the same height from left to right
                 words = [(" ".join(word for word, _ in words), union(box for _, box in words))]
         found += [(word, turn_box(box, -line.turned, turn_size(size, line.turned))) for word, box in words]
     return found
@@ -80,10 +80,10 @@ def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
 def _add_word(
     document: pdfium.PdfDocument, page: Any, font: Any, word: str, box: Box, turned: int, scale: float, height: int
 ) -> None:
-    """Lay a word and a space over its place on the page; pdfium overlooks a single character without one.
+    """Place a word and a space over its box on the page; pdfium overlooks a single character without a space.
 
-    box: of the word, px; turned: degrees clockwise after which it would be upright; scale: points a
-    pixel; height: of the page, px.
+    `box`: of the word, in pixels. `turned`: degrees clockwise by which it would have to be turned to be upright.
+    `scale`: points per pixel. `height`: of the page, in pixels.
     """
     left, top, right, bottom = box
     length, thickness = turn_size((right - left, bottom - top), turned)
@@ -93,9 +93,11 @@ def _add_word(
     text = raw.FPDFPageObj_CreateTextObj(document.raw, font, size)
     raw.FPDFText_SetCharcodes(text, _array(ctypes.c_uint32, codes), len(codes))
     raw.FPDFTextObj_SetTextRenderMode(text, raw.FPDF_TEXTRENDERMODE_INVISIBLE)
-    wider = max(LEAST, length) * scale / (size * len(word))  # as it is, every character is as wide as high
+    wider = max(LEAST, length) * scale / (size * len(word))  # unscaled characters are as wide as high
     cos, sin = {0: (1, 0), 90: (0, 1), 180: (-1, 0), 270: (0, -1)}[turned]
-    x, y = {0: (left, bottom), 90: (right, bottom), 180: (right, top), 270: (left, top)}[turned]  # where it begins
+    x, y = {0: (left, bottom), 90: (right, bottom), 180: (right, top), 270: (left, top)}[
+        turned
+    ]  # start of the baseline
     up = DESCENT * size  # to the baseline
     raw.FPDFPageObj_Transform(
         text, wider * cos, wider * sin, -sin, cos, x * scale - up * sin, (height - y) * scale + up * cos
@@ -104,7 +106,7 @@ def _add_word(
 
 
 def _add_picture(document: pdfium.PdfDocument, page: Any, picture: Image.Image, scale: float) -> None:
-    """The picture over all of the page: as a JPEG, or without loss where that is no larger; grey without colour."""
+    """Place the image over the whole page: as JPEG, or lossless if smaller; in greyscale if it has no colour."""
     pixels = np.asarray(picture.convert("RGB"))
     if (pixels == pixels[:, :, :1]).all():
         picture, pixels = picture.convert("L"), pixels[:, :, 0]
@@ -124,16 +126,16 @@ def _add_picture(document: pdfium.PdfDocument, page: Any, picture: Image.Image, 
 def write_pdf(
     path: Path, entries: Iterable[dict[str, Any]], picture_of: Callable[[dict[str, Any]], Image.Image], dpi: int
 ) -> None:
-    """Write a PDF of pages (of the ledger) with their pictures, `dpi` pixels an inch, and their text over them.
+    """Write a PDF of pages from the ledger, with their images at `dpi` pixels per inch and their text over them.
 
-    pdfium builds it in memory: about the size of the file.
+    pdfium builds it in memory, which takes about the size of the file.
     """
     with PDFIUM:
         document = pdfium.PdfDocument.new()
         font = _font(document)
     for entry in entries:
         picture = picture_of(entry)
-        scale = POINTS / picture.info.get("dpi", (dpi,))[0]  # a scan's page may be drawn at more than was asked for
+        scale = POINTS / picture.info.get("dpi", (dpi,))[0]  # the page of a scan may be rendered at a higher resolution
         with PDFIUM:
             page = document.new_page(picture.width * scale, picture.height * scale)
             _add_picture(document, page, picture, scale)

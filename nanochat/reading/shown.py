@@ -1,4 +1,4 @@
-"""One picture as it is shown to a model in one mode: as a whole, or cut into pieces."""
+"""The views of one image in one mode: the whole image, or pieces of it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -11,12 +11,12 @@ from nanochat.lines.layout import Line
 from nanochat.modes import Mode
 from nanochat.reading.blocks import PageBlock
 
-FEW_VIEWS = 4  # of lines that are read together where the text is shown as it grows
+FEW_VIEWS = 4  # number of views that are read together when lines are streamed
 
 
 @dataclass(frozen=True)
 class Lined:
-    """An upright RGB picture whose lines of text were found before it is read."""
+    """An upright RGB image and its detected lines."""
 
     picture: Image.Image
     lines: list[Line]
@@ -24,22 +24,22 @@ class Lined:
 
 @dataclass(frozen=True)
 class Shown:
-    """The views of one picture in one mode. Each view gets one answer."""
+    """The views of one image in one mode. Each view gets one answer."""
 
     mode: str
     views: list[ImageViews]
     lines: list[Line]
-    """all lines found in the picture, whatever the mode"""
+    """all detected lines of the image, in every mode"""
     pieces: list[Piece]
     """in mode `lines`, the piece of a line in each view; otherwise empty"""
     blocks: list[PageBlock] = field(default_factory=list)
     """in mode `blocks`, the block in each view; otherwise empty"""
     view_mode: Mode | None = None
-    """how a picture that is shown as a whole became its view"""
+    """the mode of the view, if the image is shown as a whole"""
     spare_vision_tokens: int = 0
-    """tokens of views that were read but not kept"""
+    """vision tokens of views whose reading was not kept"""
     spare_tokens: int = 0
-    """tokens generated about those views"""
+    """tokens generated for those views"""
 
     @property
     def n_tokens(self) -> int:
@@ -48,7 +48,7 @@ class Shown:
 
 
 def few_lines(shown: Shown) -> list[Shown]:
-    """A picture in mode `lines` as parts of a few whole lines each, in their order, with FEW_VIEWS views or more."""
+    """An image in mode `lines`, divided into parts of a few whole lines each, with at least FEW_VIEWS views."""
     starts = [0]
     for i, (piece, before) in enumerate(zip(shown.pieces[1:], shown.pieces), 1):
         if piece.row != before.row and i - starts[-1] >= FEW_VIEWS:
@@ -58,7 +58,7 @@ def few_lines(shown: Shown) -> list[Shown]:
 
 
 def together(parts: Sequence[Shown]) -> Shown:
-    """The parts of a picture as one."""
+    """The parts of an image joined."""
     return replace(
         parts[0],
         views=[view for part in parts for view in part.views],

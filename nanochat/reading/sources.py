@@ -1,6 +1,6 @@
-"""What a person names to be read: files, folders, patterns, standard input, data: URLs, and which of their pages.
+"""Inputs: files, folders, patterns, standard input, data: URLs, and the selection of their pages.
 
-No picture is opened here and no heavy library imported, so that a mistyped name is answered at once.
+No image is opened here and no heavy library imported, so that a mistyped name is reported at once.
 """
 
 import base64
@@ -25,17 +25,17 @@ SUFFIXES = {
 
 @dataclass(frozen=True)
 class Source:
-    """One file, or what came instead of one."""
+    """A file, or data from standard input or a URL."""
 
     name: str
-    """as the person named it"""
+    """as given by the user"""
     data: bytes | None = None
-    """what it holds, if it is no file"""
+    """contents, if it is not a file"""
     problem: str = ""
-    """why it cannot be read, where that is known before it is opened"""
+    """why it cannot be read, if known before it is opened"""
 
     def fingerprint(self) -> str:
-        """Changes when the file does. Raises UserError when it is gone, or cannot be read."""
+        """A value that changes with the file. Raises UserError if it no longer exists or cannot be read."""
         if self.problem:
             raise UserError(self.problem)
         if self.data is not None:
@@ -47,11 +47,11 @@ class Source:
         return f"{state.st_size}-{state.st_mtime_ns}"
 
     def stream(self) -> Any:
-        """What Pillow and pdfium open."""
+        """What Pillow and pdfium can open."""
         return self.name if self.data is None else io.BytesIO(self.data)
 
     def is_pdf(self) -> bool:
-        """By its first bytes, whatever it is called. Raises UserError when it has none, or cannot be opened."""
+        """Whether it is a PDF, by its first bytes. Raises UserError if it is empty or cannot be opened."""
         try:
             with self.stream() if self.data is not None else open(self.name, "rb") as file:
                 head = file.read(1024)
@@ -75,11 +75,11 @@ def _decode_data_url(url: str) -> bytes:
 def find_sources(
     arguments: Sequence[str], stdin: Callable[[], bytes] | None = None, out: Path | None = None
 ) -> list[Source]:
-    """What the arguments of a command name, in order, a folder's files sorted, without those under `out`.
+    """The sources that the arguments of a command name, in order; files of a folder sorted, without those in `out`.
 
-    An argument that names nothing (a file that is not there, a folder or pattern without a picture or PDF, an empty
-    standard input) becomes a source with a `problem`; these come first, so that they are reported at once. Raises
-    UserError when no argument names anything.
+    An argument that names nothing (a missing file, a folder or pattern without an image or PDF, empty standard input)
+    becomes a source with a `problem`; these come first, so that they are reported at once. Raises UserError if no
+    argument names anything.
     """
     sources: list[Source] = []
     problems: list[Source] = []
@@ -94,9 +94,9 @@ def find_sources(
 
 
 def _named(argument: str, n: int, stdin: Callable[[], bytes] | None, out: Path | None) -> list[Source]:
-    """What the n-th argument names. Raises UserError when that is nothing."""
+    """The sources that the n-th argument names. Raises UserError if there are none."""
     if argument == "-":
-        data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None where it is closed
+        data = stdin() if stdin else sys.stdin.buffer.read() if sys.stdin else b""  # None if it is closed
         if not data:
             raise UserError("-: standard input is empty")
         return [Source("stdin", data)]
@@ -105,7 +105,7 @@ def _named(argument: str, n: int, stdin: Callable[[], bytes] | None, out: Path |
     if Path(argument).is_dir():
         wanted = {*SUFFIXES, ".pdf"}
         found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
-        if out is not None:  # what an earlier run wrote is nothing to be read
+        if out is not None:  # the output of an earlier run is not an input
             written = out.resolve()
             found = [p for p in found if written not in p.resolve().parents]
         if not found:
@@ -121,7 +121,7 @@ def _named(argument: str, n: int, stdin: Callable[[], bytes] | None, out: Path |
 
 @dataclass(frozen=True)
 class Selection:
-    """Which pages are wanted: `1-3,7,9-`; all when empty. Raises UserError for anything else."""
+    """A selection of pages: `1-3,7,9-`; empty: all pages. Raises UserError for anything else."""
 
     text: str = ""
 
@@ -147,8 +147,7 @@ class Selection:
         return not ranges or any(start <= number <= end for start, end in ranges)
 
     def missing(self, n_pages: int) -> str:
-        """What a document of `n_pages` pages does not have of this selection, as one line; empty when it has a page
-        of every range."""
+        """One line about ranges of the selection that a document of `n_pages` pages does not have; empty if none."""
         beyond = [start for start, _ in self._ranges() if start > n_pages]
         if not beyond:
             return ""

@@ -1,4 +1,4 @@
-"""Text that stands on end on a page that is upright: notes in a margin, names of axes, a table on its side.
+"""Vertical text on an upright page: notes in a margin, axis labels, a sideways table.
 
 The line finder leaves lines that stand on end. Where ink that no line covers forms narrow upright stretches, the page
 is looked at turned by 90 degrees, and what is found there is read both ways.
@@ -17,19 +17,19 @@ from nanochat.lines.layout import Line
 from nanochat.reading.orientation import turn, turn_back
 from nanochat.reading.page import Page, TextLine
 
-LONGEST = 1000  # px of the longer side of a page when its ink is looked at
+LONGEST = 1000  # px: longer side of the page at which its ink is examined
 CONTRAST = 48  # grey levels between ink and paper
 # Lengths in heights of the page's type.
-JOINED = 0.7  # gap between letters above each other that belong together
-NARROW, WIDE, LONG = 0.3, 3.0, 3.0  # least and most width of a stretch, and its least length
-SLENDER = 3.0  # times as long as wide is a stretch
-COVERED = 0.2  # share of it that lines found before may cover
-SURE = 0.92  # mean probability from which what stands on end is text
-LEAST = 4  # letters and digits of it, and they are most of it
+JOINED = 0.7  # largest gap between letters one above the other that belong together
+NARROW, WIDE, LONG = 0.3, 3.0, 3.0  # smallest and largest width of a strip, and its smallest length
+SLENDER = 3.0  # a strip is at least so many times as long as wide
+COVERED = 0.2  # largest share of a strip that known lines may cover
+SURE = 0.92  # mean probability from which a vertical line is kept
+LEAST = 4  # least number of letters and digits, which must also be most of its characters
 
 
 def standing_ink(picture: Image.Image, lines: list[Line]) -> list[Box]:
-    """Narrow upright stretches of ink on an RGB page that none of these lines covers, in px; none without lines."""
+    """Boxes in px of narrow vertical strips of ink on an RGB page outside these lines; none on a page without lines."""
     segments = [segment for line in lines for segment in line.segments]
     if not segments:
         return []
@@ -54,7 +54,7 @@ def standing_ink(picture: Image.Image, lines: list[Line]) -> list[Box]:
 
 
 def _share(box: Box, others: list[Box]) -> float:
-    """The largest share of a box that lies in one of others."""
+    """The largest share of a box that is covered by one of the others."""
 
     def common(a: int, b: int, c: int, d: int) -> int:
         return max(0, min(b, d) - max(a, c))
@@ -64,8 +64,10 @@ def _share(box: Box, others: list[Box]) -> float:
 
 
 def standing_lines(picture: Image.Image, lines: list[Line]) -> list[Line]:
-    """Lines that stand on end on an RGB page with these lines, from left to right; places are those on the page
-    turned clockwise by 90 degrees."""
+    """Vertical lines on an RGB page with these lines, from left to right.
+
+    Their positions are those on the page turned clockwise by 90 degrees.
+    """
     ink = standing_ink(picture, lines)
     if not ink:
         return []
@@ -83,7 +85,7 @@ def standing_lines(picture: Image.Image, lines: list[Line]) -> list[Line]:
 
 
 def is_text(line: TextLine) -> bool:
-    """Whether what was read of a line that may stand on end is text, and no bars of a code or edge of a drawing."""
+    """Whether the reading of a possibly vertical line is text, rather than a bar code or the edge of a drawing."""
     written = [c for c in line.text if not c.isspace()]
     alphanumeric = sum(c.isalnum() for c in written)
     return line.mean_probability >= SURE and alphanumeric >= max(LEAST, 0.7 * len(written))
@@ -92,9 +94,9 @@ def is_text(line: TextLine) -> bool:
 def read_standing(
     picture: Image.Image, lines: list[Line], read: Callable[[list[Image.Image], list[list[Line]]], list[Page]]
 ) -> tuple[list[TextLine], list[Page]]:
-    """The text that stands on end on an RGB page with these lines, with its boxes there, and what was read for it.
+    """(the vertical text on an RGB page with these lines, with its boxes there; all pages that were read to find it).
 
-    `read` reads lines of pictures. Each line is read both ways, and the reading that is surer is taken.
+    `read`: reads lines of images. Each line is read both ways, and the reading with the higher probability is kept.
     """
     found = standing_lines(picture, lines)
     if not found:
@@ -116,7 +118,7 @@ def read_standing(
 
 
 def add_lines(page: Page, more: list[TextLine], note: str) -> Page:
-    """A page with more lines of text after its own, and a note about them."""
+    """A page with further lines of text after its own, and a note about them."""
     if not more:
         return page
     text = "\n".join(part for part in (page.text, *(line.text for line in more)) if part)
@@ -124,6 +126,6 @@ def add_lines(page: Page, more: list[TextLine], note: str) -> Page:
 
 
 def lines_given_up(before: Page, after: Page) -> list[TextLine]:
-    """Lines that were read well as a page lay, and are not among those read after it was turned."""
+    """Lines that were read well before a page was turned, and that are not among those read afterwards."""
     boxes = [line.box for line in after.lines if line.box]
     return [line for line in before.lines if line.box and is_text(line) and _share(line.box, boxes) < COVERED]

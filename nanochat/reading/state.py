@@ -1,13 +1,13 @@
-"""What can become of a page, from being opened to being read."""
+"""The states of a page, from being opened to being read."""
 
 from enum import StrEnum
 
 
 class PageState(StrEnum):
-    """How a page of the input stands; as JSON and in files, its lower-case value."""
+    """The state of a page of the input; in JSON and files, its lower-case value."""
 
     WAITING = "page"
-    """opened, and still to be read"""
+    """opened, but not read yet"""
     DONE = "done"
     """read by an earlier run"""
     OK = "ok"
@@ -20,9 +20,9 @@ class PageState(StrEnum):
     FAILED = "failed"
     """the page could not be opened or read"""
     SKIPPED = "skipped"
-    """the page was not asked for, or is never read, such as the second picture of an animation"""
+    """the page was not selected, or is never read, such as the second image of an animation"""
 
 
-READ = (PageState.OK, PageState.REPAIRED, PageState.LOOPED, PageState.CUT)  # states of pages that have text
+READ = (PageState.OK, PageState.REPAIRED, PageState.LOOPED, PageState.CUT)  # states of pages with text
 TRUSTED = (PageState.OK, PageState.REPAIRED)
-STATES = (*READ, PageState.FAILED, PageState.SKIPPED)  # how a page of a ledger can have ended
+STATES = (*READ, PageState.FAILED, PageState.SKIPPED)  # final states of pages in a ledger

@@ -1,6 +1,6 @@
-"""Tables among the lines of a page: columns of words with paper between them that goes on from line to line.
+"""Table recognition: columns of words with blank space between them that continues from line to line.
 
-Rules are not looked at, so that ruled and unruled tables are found alike.
+Rules are ignored, so that tables with and without rules are recognised in the same way.
 """
 
 import re
@@ -10,38 +10,38 @@ from typing import NamedTuple
 
 import numpy as np
 
-# Widths and distances in heights of the type.
-APART = 1.0  # between two stretches of one line: at least two lines of a table have it
-GUTTER, FINE = 0.55, 0.3  # narrowest paper between two columns, and where it goes through MANY lines
+# Widths and distances are in type heights.
+APART = 1.0  # gap within a line that at least two lines of a table must have
+GUTTER, FINE = 0.55, 0.3  # narrowest gutter; narrowest gutter through MANY lines
 MANY = 6  # lines
-OWN = 0.7  # least gap of a line where it goes from one column to the next,
+OWN = 0.7  # smallest gap of a line at a gutter,
 NUMBERS = 0.35  # between two numbers,
-NARROW = 0.35  # and between two cells of a row that has wider gaps,
-CLEAR = 0.9  # and from which on it is one also in a line of much wider gaps
-FARTHEST = 3.2  # from one line of a table to the next
-LEVEL = 0.6  # from a line to one beside it, in another column, that counts as the same row
-TIGHT = 1.45  # from one line of a cell to the next
-CLEARER = 1.25  # times as far from row to row as from line to line, where cells have several lines
-SPARSE = 3  # a column has words in one of so many lines at least, or clear gutters
-EXCEPTIONS = 5  # of so many lines one may cross a gutter
-PROSE_LINES, PROSE_WORDS = 6, 6  # of a column that is no column of a table: lines, and words of half of them
-SPACES, WIDEST_UNIT = 2.2, 1.5  # units a space is at least; and heights of the type that a unit is at most
-LARGER = 1.12  # times the type of a table: a line below it is a heading
+NARROW = 0.35  # and between two cells of a row with wider gaps;
+CLEAR = 0.9  # gap that always separates cells, even in a line with much wider gaps
+FARTHEST = 3.2  # largest distance between lines of a table
+LEVEL = 0.6  # largest vertical offset between cells of the same row
+TIGHT = 1.45  # largest distance between lines of a cell
+CLEARER = 1.25  # smallest ratio of row distance to line distance if cells have several lines
+SPARSE = 3  # a column must have words in at least one of so many lines, or clear gutters
+EXCEPTIONS = 5  # one in so many lines may cross a gutter
+PROSE_LINES, PROSE_WORDS = 6, 6  # a column with so many lines, half of them with so many words, is prose
+SPACES, WIDEST_UNIT = 2.2, 1.5  # smallest width of a space in units; largest unit in type heights
+LARGER = 1.12  # times the type height of a table: a larger line below it is a heading
 SET_APART = (
-    1.2  # times the widest distance between lines of a table: what follows is not part of it, if it looks otherwise
+    1.2  # times the largest line distance of a table: lines further below that look different are not part of it
 )
-HEADS = 3  # lines above a table that may belong to it
-SPANNING = 0.7  # of the table's width: what a line without columns between its rows, a subtitle, does not exceed
+HEADS = 3  # number of lines above a table that may be its header
+SPANNING = 0.7  # of the table's width: longest subtitle between its rows
 
 _NUMBER = re.compile(r"[-+(~<>]*[$€£¥]? ?\d[\d.,'%:/ -]*[)%]?(?: ?[A-Za-z€$£]{1,3})?|[-–—]")
 _DATE = re.compile(r"\d{1,2}[ .-]?[A-Za-z]{3,9}[ .,-]*\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}")  # 3 May 2021, May 3, 2021
 _BULLET = re.compile(r"[-*+•◦▪–]")
 _CURRENCY = re.compile(r"[$€£¥]|EUR|USD|GBP|CHF|CAD|AUD|JPY|RM|Rs\.?|kr\.?")
-ITEM = re.compile(r"(?:[-*+•◦▪–]|\(?\d{1,2}[.)]|\(?[a-z]\))")  # what begins an item of a list
+ITEM = re.compile(r"(?:[-*+•◦▪–]|\(?\d{1,2}[.)]|\(?[a-z]\))")  # start of a list item
 
 
 class Word(NamedTuple):
-    """A word and where it begins and ends on its line."""
+    """A word with its start and end on the line."""
 
     text: str
     left: float
@@ -50,15 +50,15 @@ class Word(NamedTuple):
 
 @dataclass(frozen=True)
 class Row:
-    """A line of words, from left to right."""
+    """A line of words from left to right."""
 
     words: tuple[Word, ...]
     middle: float
-    """its height on the page, downwards"""
+    """vertical position on the page"""
     height: float
-    """of its type"""
+    """type height"""
     unit: float = 0.0
-    """what its gaps are measured in: the height, more where the page's spaces are wide"""
+    """unit of its gaps: the type height, or more if the spaces of the page are wide"""
 
     @property
     def left(self) -> float:
@@ -70,19 +70,19 @@ class Row:
 
     @property
     def widest_gap(self) -> float:
-        """In units."""
+        """The gaps between its words, in units."""
         return max(self.gaps, default=0.0) / (self.unit or self.height)
 
     @property
     def gaps(self) -> list[float]:
-        """Between its words, in pixels."""
+        """The gaps between its words, in pixels."""
         ordered = sorted(self.words, key=lambda word: word.left)
         return [b.left - a.right for a, b in pairwise(ordered)]
 
 
 @dataclass
 class Table:
-    """The lines `first` to `last`, with it, as cells, (rows, columns); an empty cell is an empty text."""
+    """The lines `first` to `last`, inclusive, as cells (rows, columns); an empty cell is an empty string."""
 
     first: int
     last: int
@@ -90,7 +90,7 @@ class Table:
 
     @property
     def numeric(self) -> list[bool]:
-        """Of each column, whether most of its cells below the first row are numbers."""
+        """For each column: whether most of its cells below the first row are numbers."""
         found = []
         for column in zip(*self.cells[1:]):
             filled = [cell for cell in column if cell]
@@ -99,12 +99,12 @@ class Table:
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row names the columns: it has no number in a column of numbers."""
+        """Whether the first row is a header: it has no number in a column of numbers."""
         return not any(numeric and is_number(cell) for cell, numeric in zip(self.cells[0], self.numeric))
 
 
 def is_number(text: str) -> bool:
-    """Whether a cell is a number, an amount, a date, or a dash in the place of one."""
+    """Whether a cell is a number, an amount, a date, or a dash in place of one."""
     return _NUMBER.fullmatch(text) is not None or _DATE.fullmatch(text) is not None
 
 
@@ -112,7 +112,7 @@ Gutter = tuple[float, float]
 
 
 def _gutters(rows: list[Row]) -> list[Gutter]:
-    """Where paper goes through all rows but a few, with words of two rows or more on both of its sides."""
+    """Gutters: blank space through nearly all rows, with words of at least two rows on both sides."""
     left, right = min(row.left for row in rows), max(row.right for row in rows)
     height = float(np.median([row.unit or row.height for row in rows]))
     covered = np.zeros(max(1, round(right - left)) + 1, int)
@@ -133,7 +133,7 @@ def _gutters(rows: list[Row]) -> list[Gutter]:
 
 
 def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutter]:
-    """Gutters without those that part words of a column by chance: the narrower one beside a column of few words."""
+    """Gutters without accidental ones: beside a column of few words, the narrower gutter is dropped."""
     kept = list(gutters)
     height = float(np.median([row.unit or row.height for row in rows]))
     i = 0
@@ -149,7 +149,7 @@ def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutte
 
 
 def _uses(row: Row, gutter: Gutter) -> bool:
-    """Whether a row has words on both sides of a gutter, and clearly more than a space between them."""
+    """Whether a row has words on both sides of a gutter, with clearly more than a space between them."""
     middle = (gutter[0] + gutter[1]) / 2
     before = [word for word in row.words if word.left + word.right < 2 * middle]
     after = [word for word in row.words if word.left + word.right > 2 * middle]
@@ -161,12 +161,12 @@ def _uses(row: Row, gutter: Gutter) -> bool:
         return gap >= NUMBERS
     shared = min(first.left, gutter[1]) - max(last.right, gutter[0])
     if row.widest_gap >= APART and gap >= NARROW and 2 * shared >= gutter[1] - gutter[0]:
-        return True  # a row whatever this gap is, and the gap is where the other rows have theirs
+        return True  # it is a row in any case, and its gap is where those of the other rows are
     return gap >= OWN and (gap >= CLEAR or 2 * gap >= row.widest_gap)
 
 
 def _crosses(row: Row, gutter: Gutter) -> bool:
-    """Whether a row goes on from one side of a gutter to the other as text does."""
+    """Whether a row continues across a gutter like running text."""
     return row.left < gutter[0] and row.right > gutter[1] and not _uses(row, gutter)
 
 
@@ -176,7 +176,7 @@ def _follows(above: Row, row: Row) -> bool:
 
 
 def _is_set_apart(rows: list[Row]) -> bool:
-    """Whether the last of three rows or more lies clearly further below the one before than any other does."""
+    """Whether the distance above the last of at least three rows is clearly larger than all others."""
     pitches = [b.middle - a.middle for a, b in pairwise(rows)]
     return len(pitches) > 1 and pitches[-1] > SET_APART * max(pitches[:-1])
 
@@ -190,7 +190,7 @@ def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> boo
 
 
 def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutter]]:
-    """(lines with columns, lines without between them, the gutters) of the table that begins with a line."""
+    """(lines with columns, lines without columns between them, gutters) of the table that begins with a line."""
     members = [first]
     between: list[int] = []
     waiting: list[int] = []
@@ -206,7 +206,7 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
         ):
             break
         if gutters and not any(_crosses(row, g) for g in gutters) and not any(_uses(row, g) for g in gutters):
-            waiting.append(i)  # within one column: more of a cell, or what follows the table
+            waiting.append(i)  # within one column: a further line of a cell, or text after the table
             continue
         members_with = [*members, *[w for w in waiting if w not in between], i]
         wider = _gutters([rows[k] for k in members_with])
@@ -223,7 +223,7 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
     between = [i for i in between if i < members[-1]]
     starts = [i for i in members if gutters and 2 * sum(_uses(rows[i], g) for g in gutters) > len(gutters)]
     usual = float(np.median([(rows[b].middle - rows[a].middle) / (b - a) for a, b in pairwise(starts)] or [0.0]))
-    for i in waiting:  # the last row's cells may have more lines
+    for i in waiting:  # cells of the last row may have further lines
         pitch = rows[i].middle - rows[i - 1].middle
         beneath = bool(gutters) and rows[i].left > gutters[0][0] and pitch < TIGHT * rows[i].height
         if i != members[-1] + 1 or not (beneath or pitch * CLEARER < usual):
@@ -233,7 +233,7 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
 
 
 def _cells(row: Row, gutters: list[Gutter]) -> list[str]:
-    """The texts of a row in each column; as many stretches as there are columns are one each, wherever they begin."""
+    """The text of a row in each column; if it has as many parts as there are columns, one each, wherever they start."""
     if len(stretches := _stretches(row)) == len(gutters) + 1:
         return [stretch.text for stretch in stretches]
     columns: list[list[str]] = [[] for _ in range(len(gutters) + 1)]
@@ -260,11 +260,11 @@ def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> 
 
 
 def _merged(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
-    """Lines of cells as rows: the lines of a wrapped cell are one text."""
+    """Rows made of lines of cells: the lines of a wrapped cell are joined."""
     height = float(np.median([row.height for _, row in lines]))
     pitches = [(b.middle - a.middle) / height for (_, a), (_, b) in pairwise(lines)]
     filled = [sum(map(bool, cells)) for cells, _ in lines[1:]]
-    full = [p for p, n in zip(pitches, filled) if 4 * n > 3 * max(filled)]  # to lines that surely begin a row
+    full = [p for p, n in zip(pitches, filled) if 4 * n > 3 * max(filled)]  # above lines that certainly begin a row
     usual = float(np.median(full)) if full else 0.0
     rows = [list(lines[0][0])]
     for pitch, (cells, _) in zip(pitches, lines[1:]):
@@ -276,7 +276,7 @@ def _merged(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
 
 
 def _has_prose(members: list[Row], gutters: list[Gutter]) -> bool:
-    """Whether a column is running text, beside which something else stands."""
+    """Whether a column is running text rather than a column of a table."""
     columns = [list(filter(None, column)) for column in zip(*(_cells(row, gutters) for row in members))]
     words = [[len(line.split()) for line in lines] for lines in columns]
     return any(len(counts) >= PROSE_LINES and float(np.median(counts)) >= PROSE_WORDS for counts in words)
@@ -291,7 +291,7 @@ def _is_table(members: list[Row], cells: list[list[str]], gutters: list[Gutter])
 
 
 def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
-    """Lines that stand side by side as one: (the row, its first line, its last line)."""
+    """Lines at the same height joined: (the row, its first line, its last line)."""
     found: list[tuple[Row, int, int]] = []
     for i, row in enumerate(rows):
         if found:
@@ -307,7 +307,7 @@ def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
 
 
 def _with_mark(row: Row) -> Row:
-    """A row whose first word is the mark of an item of a list, and joined to the next; any other as it is."""
+    """A row with a list marker joined to its next word; any other row unchanged."""
     mark, *rest = sorted(row.words, key=lambda word: word.left)
     stretches = _stretches(row)
     alone = len(stretches) == 2 and ITEM.fullmatch(mark.text) is not None and stretches[0].text == mark.text
@@ -317,7 +317,7 @@ def _with_mark(row: Row) -> Row:
 
 
 def find_tables(lines: list[Row]) -> list[Table]:
-    """The tables among the lines of a page, which are in reading order; those of a table follow one another."""
+    """The tables among the lines of a page in reading order; the lines of a table are consecutive."""
     spaces = [gap / line.height for line in lines for gap in line.gaps]
     wider = min(WIDEST_UNIT, max(1.0, SPACES * float(np.percentile(spaces, 25)))) if spaces else 1.0
     level = _level_lines([_with_mark(replace(line, unit=wider * line.height)) for line in lines])
@@ -346,7 +346,7 @@ def find_tables(lines: list[Row]) -> list[Table]:
 
 
 def _stretches(row: Row) -> list[Word]:
-    """The words of a row, those that no more than a space parts as one."""
+    """The words of a row; words separated by no more than a space are joined."""
     found: list[Word] = []
     for word in sorted(row.words, key=lambda word: word.left):
         if found and word.left - found[-1].right < OWN * (row.unit or row.height):
@@ -357,7 +357,7 @@ def _stretches(row: Row) -> list[Word]:
 
 
 def _heads(above: list[Row], members: list[Row], gutters: list[Gutter]) -> list[list[str]]:
-    """Rows right above a table that name its columns, though wider than these: each name over another column."""
+    """Header rows directly above a table whose names are wider than the columns: each is above a different column."""
     edges = [min(r.left for r in members), *(x for g in gutters for x in g), max(r.right for r in members)]
     centres = [(a + b) / 2 for a, b in zip(edges[::2], edges[1::2])]
     found: list[list[str]] = []
@@ -381,7 +381,7 @@ def _heads(above: list[Row], members: list[Row], gutters: list[Gutter]) -> list[
 
 
 def _with_names(cells: list[list[str]]) -> list[list[str]]:
-    """Cells, a name that stands alone in its column, to the left or right of one without a name, put over that."""
+    """Cells with a header that is alone in its column moved to the neighbouring column without a header."""
     columns = [list(column) for column in zip(*cells)]
     i = 0
     while i < len(columns):
@@ -396,7 +396,7 @@ def _with_names(cells: list[list[str]]) -> list[list[str]]:
 
 
 def _with_currencies(cells: list[list[str]]) -> list[list[str]]:
-    """Cells with a column of currency signs joined to the amounts behind it."""
+    """Cells with a column of currency signs joined to the amounts after it."""
     columns = [list(column) for column in zip(*cells)]
     for i in reversed(range(len(columns) - 1)):
         filled = [cell for cell in columns[i] if cell]
@@ -407,7 +407,7 @@ def _with_currencies(cells: list[list[str]]) -> list[list[str]]:
 
 
 def _merged_around(rows: list[Row], members: list[int], between: list[int], gutters: list[Gutter]) -> list[list[str]]:
-    """The rows of a table with the lines between them that have no columns."""
+    """The rows of a table, with the lines without columns between them."""
     cells: list[list[str]] = []
     part: list[tuple[list[str], Row]] = []
     for k in sorted({*members, *between}):

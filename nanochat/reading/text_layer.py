@@ -1,4 +1,4 @@
-"""The text that a PDF page carries itself: where its words are, and whether it can be trusted.
+"""The text layer of a PDF page: its words and their positions, and whether it can be trusted.
 
 A born-digital page holds its exact text. A scan may hold what a scanner's OCR made of it, some pages hold text in a
 broken encoding, or the text of another page. So a layer is used where it agrees with the picture of its page: its words
@@ -26,14 +26,14 @@ if TYPE_CHECKING:
     from nanochat.reading.ocr import OCR
 
 LAYER = "text layer"
-"""under this name a page's picture has its layer in `info`"""
+"""key in the `info` of a page's image under which its layer is stored"""
 
-BROKEN = 0.02  # share of characters that no text has (replacement, private, control): the encoding is broken
-ON_INK = 0.85  # share of the words that must lie on a line of ink
-COVERED = 0.85  # share of the ink's lines, by length, that must have words
-SAMPLE = 6  # lines that are read to compare
-AGREE_VISIBLE = 0.30  # error rate between the layer and what is read up to which text that is drawn is right
-AGREE_HIDDEN = 0.04  # likewise of invisible text, which some OCR wrote: ours is used unless both say the same
+BROKEN = 0.02  # share of invalid characters (replacement, private, control) from which the encoding is broken
+ON_INK = 0.85  # share of the words that must be on a detected line
+COVERED = 0.85  # share of the detected lines, by length, that must have words
+SAMPLE = 6  # number of lines that are read for comparison
+AGREE_VISIBLE = 0.30  # largest error rate between a visible layer and what the model reads
+AGREE_HIDDEN = 0.04  # the same for invisible text, which another OCR wrote: ours is used unless both agree
 INVISIBLE = 3  # PDF's text rendering mode: neither filled nor stroked
 
 
@@ -43,34 +43,34 @@ class LayerWord:
 
     text: str
     box: Box
-    """in pixels of the page's picture"""
+    """box in pixels of the page's image"""
 
 
 @dataclass(frozen=True)
 class TextLayer:
-    """What a PDF says about the text of one page."""
+    """The text layer of one page."""
 
     words: tuple[LayerWord, ...]
-    """in the order of the file"""
+    """words in the order of the file"""
     broken: float
-    """share of characters that no text has"""
+    """share of invalid characters"""
     hidden: bool
-    """whether most of the text is invisible, as a scanner's is"""
+    """whether most of the text is invisible, like that added by a scanner"""
 
     def to_dict(self) -> dict:
-        """As it stands in JSON."""
+        """As a dict for JSON."""
         return asdict(self)
 
     @classmethod
     def from_dict(cls, known: dict) -> "TextLayer":
-        """A layer from what `to_dict` made of it, also after JSON."""
+        """The inverse of `to_dict`, also after a trip through JSON."""
         words = tuple(LayerWord(word["text"], tuple(word["box"])) for word in known["words"])
         return cls(words, known["broken"], known["hidden"])
 
 
 @dataclass(frozen=True)
 class Decision:
-    """Whether a page's own text is used, and why."""
+    """Whether the text layer of a page is used, and why."""
 
     use: bool
     why: str
@@ -78,7 +78,7 @@ class Decision:
 
 @dataclass(frozen=True)
 class LayerLine:
-    """A line of ink with the words of the layer that lie on it, as stretches with paper between them."""
+    """A detected line with the words of the layer on it, as parts with blank space between them."""
 
     stretches: tuple[tuple[str, Box], ...]
 
@@ -92,7 +92,7 @@ class LayerLine:
 
 
 def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
-    """The text layer of page `number`, from 1; without words where the page has none, or is broken.
+    """The text layer of page `number`, from 1; without words if the page has none or is broken.
 
     `dpi`: the resolution at which the page's picture was drawn, in which the boxes of the words are given. It is not
     always that of the document: a scan is drawn at its own.
@@ -144,13 +144,13 @@ def _share_hidden(page: pdfium.PdfPage) -> float:
 
 
 def _on(word: LayerWord, box: Box) -> bool:
-    """Whether the middle of a word lies in a box."""
+    """Whether the centre of a word is inside a box."""
     x, y = (word.box[0] + word.box[2]) / 2, (word.box[1] + word.box[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
 def lay_on(layer: TextLayer, lines: Sequence[Line]) -> tuple[dict[int, LayerLine], int]:
-    """The words of each line of ink that has some, under its number, and how many words lie on no line.
+    """(number of each detected line -> its words, if it has any; how many words are on no line).
 
     A word belongs to the segment of a line whose middle is nearest to its own, among those that it lies on.
     """
@@ -174,7 +174,7 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> tuple[dict[int, LayerLine
 
 
 def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]] | None) -> Decision:
-    """Whether the layer is the text of the page with these lines of ink.
+    """Whether the layer is the text of the page with these detected lines.
 
     `read`: gives the text of some lines as they look, and is asked about at most SAMPLE of them; without
     it, places alone decide.
@@ -212,9 +212,9 @@ def _spread(rows: Sequence[int], n: int) -> list[int]:
 
 
 def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -> Page:
-    """The page that its own text makes, in the reading order of its lines of ink; words on none of them come last.
+    """The page made from its text layer, in the reading order of its detected lines; words on none of them come last.
 
-    `size`: width and height of the page's picture, px.
+    `size`: width and height of the page's image in pixels.
     """
     found, stray = lay_on(layer, lines)
     texts = [
@@ -234,14 +234,14 @@ def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -
 
 @dataclass(frozen=True)
 class Refused:
-    """Why a page's own text is not used; `picture` has its lines, so that whoever reads it need not find them again."""
+    """Why a text layer is not used. `picture`: the page with its lines, which need not be detected again."""
 
     why: str
     picture: Lined
 
 
 def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page | Refused | None:
-    """The page that a picture's own text makes, where it is to be used; else why not, or None if there is none.
+    """The page made from an image's text layer if that is to be used; else why not, or None if there is no layer.
 
     `picture`: a page of a PDF as `read_ahead` opens it, with its layer in `info`. Mode `only` takes any layer.
     """

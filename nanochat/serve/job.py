@@ -1,4 +1,4 @@
-"""A request to read documents: run in a thread, told as events, and stopped when the client is gone."""
+"""A request to read documents: it runs in a thread, reports its progress as events, and stops if the client is gone."""
 
 import asyncio
 import base64

@@ -1,7 +1,7 @@
-"""The text of a page line by line, while the page is read in mode `lines`.
+"""Streams the text of a page line by line, while it is read in mode `lines`.
 
-A line is told once it is final: all before it are, and it has been read again where the model was not sure of it. None
-is told before it is clear that the page is the right way up, since a page that is not is read anew.
+A line is sent once it and all lines before it are final, which includes rereading. No line is sent before it is clear
+that the page is the right way up, because otherwise it is read again.
 """
 
 from collections.abc import Callable
@@ -16,10 +16,10 @@ from nanochat.reading.shown import Shown
 
 
 class LineStream:
-    """Hears of the lines of one page as they are read (`OCR.on_lines`) and tells their text.
+    """Receives the lines of one page as they are read (`OCR.on_lines`) and passes on their text.
 
-    `ocr`: reads the page. Once a line has been told, it will not try the other orientations of the page. `size`: of the
-    page in pixels. `tell`: called with further text; the texts together begin the text of the page.
+    `ocr`: reads the page; after the first line has been sent, it no longer tries other orientations. `size`: of the
+    page in pixels. `tell`: called with further text; the pieces joined are the beginning of the text of the page.
     """
 
     def __init__(self, ocr: OCR, size: tuple[int, int], tell: Callable[[str], None]) -> None:
@@ -32,7 +32,7 @@ class LineStream:
     def __call__(self, shown: Shown, answers: list[Generation]) -> None:
         if self.lines is None:
             self.lines = shown.lines
-        if shown.lines is not self.lines:  # of the page turned
+        if shown.lines is not self.lines:  # these are lines of the turned page
             return
         text = join(piece_texts(answers, self.ocr.tokenizer)[0], shown.pieces)
         self.characters += len(text)
@@ -44,7 +44,7 @@ class LineStream:
             self.waiting, self.has_told = [], True
 
     def _is_upright(self) -> bool:
-        """Whether what has been read so far leaves no doubt about the page's orientation."""
+        """Whether the lines read so far leave no doubt about the orientation of the page."""
         assert self.lines is not None
         sure = sum(self.probabilities) >= DOUBT * len(self.probabilities)
         return sure and self.characters >= FEW and not covers_little([line.box for line in self.lines], self.size)

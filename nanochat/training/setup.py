@@ -137,6 +137,6 @@ def make_loaders(
         )  # fmt: skip
 
     train = loader(train_task, train_plan, shuffle=True)
-    n_train = "without end" if len(train_task) >= ENDLESS else f"{len(train_task):,}"
+    n_train = "unlimited" if len(train_task) >= ENDLESS else f"{len(train_task):,}"
     print0(f"Train samples: {n_train}, Val samples: {len(val_task if val_plan is None else val_plan):,}")
     return train, lambda: loader(val_task, val_plan, shuffle=False)

@@ -131,7 +131,7 @@ def test_weights_that_were_cut_while_written_leave_the_older_ones_whole(
     gpu_day.write_shards(checkpoints[1], results)
     assert "step 8" in gpu_day.join_shards(results, tmp_path / "model") and not older.keys() & set(os.listdir(results))
     next(results.glob("weights-8-1.*")).unlink()
-    with pytest.raises(UserError, match="no whole set"):
+    with pytest.raises(UserError, match="no complete set"):
         gpu_day.join_shards(results, tmp_path / "model")
     for name, content in older.items():
         (results / name).write_bytes(content)

@@ -1,4 +1,4 @@
-"""Both backends compute the same: logits to 1e-4, and equal answers in any company; bad graphs are named."""
+"""Both backends compute the same: logits to 1e-4, and equal answers in any batch; bad graphs are named."""
 
 import shutil
 from dataclasses import replace

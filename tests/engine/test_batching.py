@@ -1,4 +1,4 @@
-"""Answers come and go between steps, and are the same in any company; each ends for its own reason."""
+"""Answers join and leave between steps, and do not depend on the batch; each ends for its own reason."""
 
 import random
 import time

@@ -54,7 +54,7 @@ def test_errors_go_to_whoever_caused_them(model: Path) -> None:
     async def main() -> list:
         async with AsyncOCR(model, device="cpu") as reader:
             asked = [reader.read(noise(1), max_tokens=5), reader.read(b"no picture"), reader.read(noise(2), "no place")]
-            return await asyncio.gather(*asked, return_exceptions=True)
+            return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
 
     page, broken, placeless = asyncio.run(main())
     assert page.text and isinstance(broken, UserError) and isinstance(placeless, UserError)
@@ -73,7 +73,7 @@ def test_an_error_that_nobody_thought_of_fails_its_own_page_alone(model: Path, m
     async def main() -> list:
         async with AsyncOCR(model, device="cpu", batch_size=4) as reader:
             asked = [reader.read(noise(i, 120 if i == 2 else 150), max_tokens=5) for i in range(4)]
-            return await asyncio.gather(*asked, return_exceptions=True)
+            return await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 60)
 
     monkeypatch.setattr(OCR, "read_many", read_many)
     pages = asyncio.run(main())

@@ -1,4 +1,4 @@
-"""Reading from Python: the same text in any company, lines with boxes, modes, and models found by name."""
+"""Reading from Python: the text does not depend on the batch, lines with boxes, modes, and models found by name."""
 
 import re
 import subprocess

@@ -91,7 +91,7 @@ def test_every_page_ends_in_one_state_and_the_counts_add_up(tmp_path: Path) -> N
     assert len(entries) == 13 == len({(e["source"], e["page"]) for e in entries})
     why = {(Path(e["source"]).name, e["page"]): e["why"] for e in entries}
     assert "repeated itself; what came before is kept" in why["a.tif", 2] and "--max_tokens" in why["a.tif", 4]
-    assert "read on without that" in why["a.tif", 6] and why["a.tif", 10] == "not among --pages"
+    assert "continued without the repetition" in why["a.tif", 6] and why["a.tif", 10] == "not among --pages"
     assert "a.tif, page 7: this page takes more room" in why["a.tif", 7]
     assert "a.tif, page 8: out of memory" in why["a.tif", 8] and "--batch_size" in why["a.tif", 8]
     assert "not a picture" in why["letter.png", 1] and why["b.tif", 1] == ""

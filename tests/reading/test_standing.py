@@ -1,4 +1,4 @@
-"""Text that stands on end is read: a note in the margin of an upright page, and a table on its side."""
+"""Vertical text is read: a note in the margin of an upright page, and a table on its side."""
 
 from functools import cache
 
@@ -35,7 +35,7 @@ def test_a_note_that_stands_in_the_margin_is_read_at_the_end(degrees: int) -> No
     assert found.text.splitlines()[-1] == NOTE
     left, top, right, bottom = found.lines[-1].box
     assert right <= 70 and bottom - top > 3 * (right - left)
-    assert found.turned == 0 and "some text stands on end: it comes last" in found.notes
+    assert found.turned == 0 and "some text is vertical: it comes last" in found.notes
 
 
 def test_a_table_on_its_side_under_an_upright_header_is_read_with_it() -> None:

@@ -23,7 +23,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
-from nanochat.engine import Guard
+from nanochat.engine import Engine, Guard
 from nanochat.engine.batching import Sampling
 from nanochat.errors import UserError
 from nanochat.image_process import open_image
@@ -36,6 +36,7 @@ from nanochat.serve.metrics import Metrics
 from nanochat.serve.questions import make_prompt
 from nanochat.serve.service import Streaming
 from nanochat.serve.settings import ServeSettings
+from nanochat.serve.shared import SharedEngine
 from nanochat.serve.text import TextStream
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -320,6 +321,13 @@ def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypa
     messages = [{"role": "user", "content": "<image>" * 5 + "Which?"}]
     prompt = make_prompt(OCR(checkpoint, "cpu"), messages, files, 4, [Sampling()], Guard())
     assert len(prompt.images) == 5 and max(held) <= 1  # hundreds of large ones would not fit in memory
+
+
+def test_a_request_cannot_generate_outside_of_the_workers_thread() -> None:
+    ways = [name for name in dir(Engine) if name.startswith(("generate", "stream"))]
+    assert {"generate", "generate_batch", "stream_batch"} <= set(ways)
+    assert [name for name in ways if hasattr(SharedEngine, name)] == ["generate_batch"]
+    assert SharedEngine.generate_batch is not Engine.generate_batch
 
 
 @pytest.fixture
