@@ -70,7 +70,13 @@ class State:
         home = self.folder / "home"
         home.mkdir(parents=True, exist_ok=True)
         path = f"{Path(sys.base_prefix) / 'bin'}:{Path(shutil.which('uv') or 'uv').parent}:/usr/bin:/bin"
-        environment = {"UV_CACHE_DIR": _cache(), **kept, "HOME": str(home), "PATH": path, "UV_PYTHON": f"{sys.base_prefix}/bin/python3"}
+        environment = {
+            "UV_CACHE_DIR": _cache(),
+            **kept,
+            "HOME": str(home),
+            "PATH": path,
+            "UV_PYTHON": f"{sys.base_prefix}/bin/python3",
+        }
         done = subprocess.run(
             [str(part) for part in command], capture_output=True, text=True, env=environment, cwd=where or self.clone
         )

@@ -37,6 +37,7 @@ _OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a hea
 _ITEM = re.compile(r"([-*+•◦▪])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
 _LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
 _NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a heading that says its level
+_SERIAL = re.compile(r"(?:\W*\d){5,}\W*")  # a long number alone, as stamped on filed documents: no heading
 _MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
 
 
@@ -268,7 +269,13 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
         stands_over_text = (
             bool(below) and body.has_prose and not _ITEM.match(block[0].text) and (is_alone or not below[0].is_row)
         )
-        if size > LARGE * body.height and len(block) <= LONGEST_HEADING and not any(line.is_row for line in block):
+        is_serial = _SERIAL.fullmatch(" ".join(line.text for line in block)) is not None
+        if (
+            size > LARGE * body.height
+            and not is_serial
+            and len(block) <= LONGEST_HEADING
+            and not any(line.is_row for line in block)
+        ):
             sizes[i] = size
         if i in sizes or not _may_be_heading(block) or not (larger or stands_over_text):
             continue

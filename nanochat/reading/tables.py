@@ -246,13 +246,15 @@ def _cells(row: Row, gutters: list[Gutter]) -> list[str]:
 def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> bool:
     """Whether a line is more of the row above.
 
-    It lies `pitch` type heights below its last line; rows are `usual` type heights apart.
+    It lies `pitch` type heights below its last line; rows are `usual` type heights apart. A number below a number,
+    beside more in the first column, begins a row: numbers are not wrapped.
     """
     filled = [i for i, cell in enumerate(cells) if cell]
     if pitch < LEVEL and not any(above[i] for i in filled):
         return True
     beneath = all(above[i] for i in filled) and len(filled) < sum(map(bool, above))
-    if not beneath or pitch > TIGHT:
+    numbers = cells[0] != "" and any(is_number(cells[i]) and is_number(above[i]) for i in filled)
+    if not beneath or numbers or pitch > TIGHT:
         return False
     if pitch * CLEARER < usual:
         return True

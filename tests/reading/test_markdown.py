@@ -109,7 +109,7 @@ def test_marks_of_markdown_are_shown_as_they_were_read(text: str) -> None:
     if not text or re.match(r"(?:[-*+]|\d{1,9}[.)])(?:\s|$)", text):  # the item of a list
         return
     assert shown(page(line(text, 10, 20))) == [("p", text)]
-    if re.match(r"\d+(\.\d+)*\.? [A-Z]", text):  # a heading with a number has that one's level
+    if re.match(r"\d+(\.\d+)*\.? [A-Z]|(\W*\d){5}", text):  # has its number's level, or is no heading
         return
     with_title = [line("Some text of the page that is larger", 10, 100 + PITCH * i) for i in range(9)]
     (tag, title), *_ = shown(page(line(text, 10, 20, 40), *with_title))
@@ -305,3 +305,28 @@ def test_the_structure_of_drawn_pages_is_found(seed: int) -> None:
     assert [text for _, text in headings] == drawn.headings
     assert headings[0][0] == 1 and headings[1][0] == 2 and headings[-1][0] in (2, 3)
     assert tables == drawn.tables
+
+
+def test_a_number_below_a_number_begins_a_row_however_close_it_is() -> None:
+    """The totals of a receipt: rows with two of the three cells stand closer than those with all of them."""
+    rows = [
+        ("Included", "6% GST", "1.51", 0),
+        ("Added", "6% VAT", "0.00", 30),
+        ("Takeout", "(cups)", "26.65", 60),
+        ("Rounded", "", "26.60", 77),
+        ("Cash", "", "100.00", 94),
+        ("Change", "", "73.40", 111),
+    ]
+    lines = []
+    for name, middle, amount, y in rows:
+        more = [(middle, 125)] if middle else []
+        lines.append(line(name, 0, y, HEIGHT, *more, (amount, 250)))
+    assert cells_of(page(*lines)) == [[["", "", ""], *([name, middle, amount] for name, middle, amount, _ in rows)]]
+
+
+def test_a_large_number_alone_is_no_heading() -> None:
+    """A page number, or the number stamped on a filed document."""
+    text = wrapped(PROSE, 50, 100, 60)
+    below = 100 + PITCH * (len(text) + 3)
+    assert [tag for tag, _ in shown(page(*text, line("597005708", 400, below, 2 * HEIGHT)))] == ["p", "p"]
+    assert [tag for tag, _ in shown(page(*text, line("Part 2", 400, below, 2 * HEIGHT)))] == ["p", "h1"]

@@ -202,6 +202,14 @@ def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server
     context.close()
 
 
+def test_a_download_is_named_after_the_first_file_that_was_read(page: Page) -> None:
+    give(page, ("broken.png", b"none"), ("noise.png", png(noise(1))))
+    expect(page.locator("#state")).to_have_text("Read, but not every page", timeout=30_000)
+    with page.expect_download() as download:
+        page.select_option("#download", "txt")
+    assert download.value.suggested_filename == "noise.txt"
+
+
 def test_a_searchable_pdf_is_downloaded(browser: Browser) -> None:
     """With nano: its text is that of the page, and it is made from what was read, not by reading again."""
     with tiny_server(find_model("nano")) as receipts:

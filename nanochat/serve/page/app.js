@@ -245,7 +245,8 @@ async function makePdf() {
 function save(blob, format) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
-  link.download = `${(pages[0]?.name ?? "text").replace(/\.[^.]*$/, "")}.${format}`;
+  const named = pages.find((page) => page.text) ?? pages[0];
+  link.download = `${(named?.name ?? "text").replace(/\.[^.]*$/, "")}.${format}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }
