@@ -267,7 +267,7 @@ def demo(out: Path, data_dir: Path) -> int:
         raise UserError(f"the demo needs the repository: git clone --depth 1 {REPOSITORY}, then run "
                         "bash runs/demo.sh in it")  # fmt: skip
     with extra("train"):
-        import rapidfuzz  # noqa: F401 - stands for the extra: the demo is a process of its own
+        import faker  # noqa: F401 - stands for the extra: the demo is a process of its own
     flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
     try:
         return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode

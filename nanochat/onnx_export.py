@@ -26,7 +26,19 @@ from nanochat.files import atomic_path
 from nanochat.gpt import GPT, Attention, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.onnx_files import DECODER, ENCODER, INT8, LINES, VERSION, WEIGHTS, import_runtime, weights_hash
+from nanochat.onnx_files import (
+    DECODER,
+    ENCODER,
+    INT8,
+    LINES,
+    TOKENIZER,
+    UNSIGNED,
+    VERSION,
+    WEIGHTS,
+    file_hash,
+    import_runtime,
+    sign,
+)
 from nanochat.onnx_simplify import simplify
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -267,7 +279,17 @@ def share_weights(graph: onnx.ModelProto, weights: Path, prefix: str) -> None:
 
 def _describe(graph: onnx.ModelProto, weights: Path, sizes: str) -> None:
     """Say what the graph belongs to: `open_graph` refuses it beside anything else."""
-    helper.set_model_props(graph, {"version": VERSION, "weights": weights_hash(weights), "sizes": sizes})
+    said = {"version": VERSION, "weights": file_hash(weights), "sizes": sizes}
+    tokenizer = weights.with_name(TOKENIZER)
+    if tokenizer.is_file():  # the line detector has none
+        said["tokenizer"] = file_hash(tokenizer)
+    helper.set_model_props(graph, {**said, "checksum": UNSIGNED})
+
+
+def _write(graph: onnx.ModelProto, path: Path) -> None:
+    """Write a described graph, with its checksum."""
+    with atomic_path(path) as temporary:
+        temporary.write_bytes(sign(graph.SerializeToString(deterministic=True)))
 
 
 def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = "") -> None:
@@ -278,8 +300,7 @@ def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = 
         traced = onnx.load(Path(folder) / "traced.onnx")
     share_weights(traced, weights, prefix)
     _describe(traced, weights, sizes)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(traced.SerializeToString(deterministic=True))
+    _write(traced, path)
 
 
 def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
@@ -300,8 +321,7 @@ def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
         )  # fmt: skip
         small = onnx.load(folder / "int8.onnx")
     _describe(small, path.parent / WEIGHTS, sizes)
-    with atomic_path(path) as temporary:
-        temporary.write_bytes(small.SerializeToString(deterministic=True))
+    _write(small, path)
 
 
 def export_onnx(

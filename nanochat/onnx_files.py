@@ -15,7 +15,10 @@ from nanochat.threads import graph_threads
 
 VERSION = "2"
 """of the graphs' inputs and outputs; a graph of another one is refused"""
-WEIGHTS = "model.safetensors"
+UNSIGNED = "0" * 64
+"""checksum of a graph that has none yet"""
+_BEFORE_CHECKSUM = b"\n\x08checksum\x12@"  # its entry in the metadata: key, and length of the value
+WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.pkl"
 ENCODER, DECODER, LINES = "encoder.onnx", "decoder.onnx", "model.onnx"
 INT8 = {ENCODER: "encoder.int8.onnx", DECODER: "decoder.int8.onnx"}
 BackendName = Literal["auto", "torch", "onnx"]
@@ -52,10 +55,24 @@ def _hash(path: Path, size: int, changed: int) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def weights_hash(path: Path) -> str:
-    """SHA-256 of a file of weights, in hexadecimal; computed once as long as the file does not change."""
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, in hexadecimal; computed once as long as the file does not change."""
     stat = path.stat()
     return _hash(path, stat.st_size, stat.st_mtime_ns)
+
+
+def sign(content: bytes) -> bytes:
+    """A serialised graph whose metadata has a `checksum` of UNSIGNED, with its own SHA-256 there instead."""
+    before, mark, after = content.rpartition(_BEFORE_CHECKSUM)
+    assert mark and after.startswith(UNSIGNED.encode())
+    return before + mark + hashlib.sha256(content).hexdigest().encode() + after[64:]
+
+
+def is_whole(content: bytes) -> bool:
+    """Whether a graph is as it was signed. ONNX Runtime would run some damaged ones, with wrong results."""
+    before, mark, after = content.rpartition(_BEFORE_CHECKSUM)
+    unsigned = before + mark + UNSIGNED.encode() + after[64:]
+    return bool(mark) and after[:64] == hashlib.sha256(unsigned).hexdigest().encode()
 
 
 def import_runtime() -> Any:
@@ -91,6 +108,8 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
     for file in (path, weights):
         if not file.is_file():
             raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
+    if not is_whole(path.read_bytes()):
+        raise UserError(f"{path}: damaged, or exported by an older version: export it again")
     try:
         session = _open(path, threads)
     except Exception as error:  # ONNX Runtime raises its own errors by how a file is broken
@@ -100,10 +119,11 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
         raise UserError(
             f"{path} is of version {said.get('version', 'unknown')}, this program reads {VERSION}: export it again"
         )
-    if said.get("weights") != weights_hash(weights):
-        raise UserError(
-            f"{path} and {weights.name} do not belong together: one of them is damaged or from another export"
-        )
+    for name, expected in (("weights", weights), ("tokenizer", path.with_name(TOKENIZER))):
+        if name in said and (not expected.is_file() or said[name] != file_hash(expected)):
+            raise UserError(
+                f"{path} and {expected.name} do not belong together: one of them is damaged or from another export"
+            )
     if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
     return session

@@ -109,7 +109,7 @@ class _Search:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
         if _is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
             return None
-        start, end, x = place
+        start, x = place.start, place.x
         headed = start > 0 and all(_split([rows[start - 1]], x)) and not _is_crossed([rows[start - 1]], x)
         for wider in dict.fromkeys((_Place(start - headed, _end_of_longer(rows, place), x), place)):
             here = rows[wider.start : wider.end]

@@ -20,6 +20,7 @@ from nanochat.model_config import ModelConfig
 from nanochat.modes import ImageLayout
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.onnx_export import export_onnx
+from nanochat.onnx_files import UNSIGNED, sign
 from nanochat.tokenizer import RustBPETokenizer
 
 SIZES = [(128, 128), (64, 128), (128, 64), (64, 64)]
@@ -176,6 +177,12 @@ def test_what_does_not_belong_together_is_refused(model: NanoDeepseekOCR, folder
     (own / "model.safetensors").write_bytes(content[:1000])
     with pytest.raises(UserError, match="damaged"):
         OnnxBackend(own, model.config)
+    shutil.copy(folder / "model.safetensors", own)
+    tokenizer = bytearray((own / "tokenizer.pkl").read_bytes())
+    tokenizer[len(tokenizer) // 2] ^= 1
+    (own / "tokenizer.pkl").write_bytes(tokenizer)
+    with pytest.raises(UserError, match=r"encoder\.onnx and tokenizer\.pkl do not belong together"):
+        OnnxBackend(own, model.config)
     (own / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"model\.safetensors is not there"):
         OnnxBackend(own, model.config)
@@ -189,10 +196,16 @@ def test_a_damaged_graph_or_one_of_another_version_is_named(
     (own / "decoder.onnx").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(UserError, match=r"decoder\.onnx: damaged"):
         OnnxBackend(own, model.config)
+    for place in np.random.default_rng(0).integers(len(whole), size=40):  # ONNX Runtime would run a few of these
+        content = bytearray(whole)
+        content[place] ^= 1 << int(place) % 8
+        (own / "decoder.onnx").write_bytes(content)
+        with pytest.raises(UserError, match=r"decoder\.onnx: damaged"):
+            OnnxBackend(own, model.config)
     graph = onnx.load(folder / "decoder.onnx", load_external_data=False)
     properties = {entry.key: entry.value for entry in graph.metadata_props}
-    onnx.helper.set_model_props(graph, {**properties, "version": "0"})
-    (own / "decoder.onnx").write_bytes(graph.SerializeToString())
+    onnx.helper.set_model_props(graph, {**properties, "version": "0", "checksum": UNSIGNED})
+    (own / "decoder.onnx").write_bytes(sign(graph.SerializeToString()))
     with pytest.raises(UserError, match=r"decoder\.onnx is of version 0, this program reads 2"):
         OnnxBackend(own, model.config)
 

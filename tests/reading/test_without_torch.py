@@ -88,6 +88,12 @@ def test_what_is_not_installed_is_one_line(arguments: tuple[str, ...], absent: t
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
 
+@pytest.mark.parametrize("command", [("demo", "--out={folder}"), ("finetune", "{folder}")])
+def test_training_names_its_extra(command: tuple[str, ...], tmp_path: Path) -> None:
+    done = nano_ocr(*(part.format(folder=tmp_path) for part in command), absent=("torch", "faker"))
+    assert done.returncode == 2 and 'run `pip install "nano-deepseek-ocr[train]"`' in done.stderr
+
+
 def test_auto_takes_torch_on_a_gpu_and_else_the_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nano = ROOT / "models/nano"
     monkeypatch.setattr(loading, "may_have_gpu", lambda: True)
