@@ -107,7 +107,8 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     lines = [s for block in found for s in block]
     several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
     wide = min(float(np.median([s.width / s.height for s in block])) for block in found)
-    ragged = [float(np.std([s.right / s.height for s in block])) for block in found]
+    height = float(np.median([s.height for s in lines]))
+    ragged = [float(np.std([s.right for s in block])) / height for block in found]
     step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
     if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < STRAIGHT:
         return None
