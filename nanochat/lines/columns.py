@@ -96,20 +96,15 @@ class _Search:
             return _Verdict.PROSE
         if only_prose or _is_crossed(here, place.x) or not _is_bounded(rows, place):
             return _Verdict.NOTHING
-        if are_stacks(left, right, self.rules) or self.is_sidebar(left, right):
+        if are_stacks(left, right, self.rules) or _is_sidebar(left, right) or _is_sidebar(right, left):
             return _Verdict.STACKS
         return _Verdict.NOTHING
-
-    def is_sidebar(self, left: list[Row], right: list[Row]) -> bool:
-        """Whether one side is a list beside running text."""
-        text = [self.is_prose(side, FAR) for side in (left, right)]
-        return text[0] != text[1] and is_list_beside(Stack(left, True), Stack(right, False), text[0])
 
     def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
         if _is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
             return None
-        start, end, x = place
+        start, _, x = place
         headed = start > 0 and all(_split([rows[start - 1]], x)) and not _is_crossed([rows[start - 1]], x)
         for wider in dict.fromkeys((_Place(start - headed, _end_of_longer(rows, place), x), place)):
             here = rows[wider.start : wider.end]
@@ -148,7 +143,8 @@ class _Search:
                 place = _Place(min(place.start, other.start), max(place.end, other.end), place.x)
                 near = [p for p in others if p.end == place.start or p.start == place.end]
         place = place._replace(end=_end_of_longer(rows, place))
-        return place._replace(end=_end_of_footnotes(rows, place))
+        place = place._replace(end=_end_of_footnotes(rows, place))
+        return place._replace(start=place.start + _begins_with_row_above(rows[place.start : place.end]))
 
     def in_order(self, rows: list[Row]) -> list[Row]:
         """As the function."""
@@ -245,6 +241,13 @@ def _is_heading(rows: list[Row], i: int) -> bool:
     return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * float(np.median(below))
 
 
+def _is_sidebar(rows: list[Row], text: list[Row]) -> bool:
+    """Whether rows on one side of a gutter are a list beside the running text on the other side."""
+    text_is_left = text[0][0].left < rows[0][0].left
+    is_list = is_list_beside(Stack(rows, not text_is_left), Stack(text, text_is_left))
+    return is_list and is_running_text(text, *FAR) and not is_running_text(rows, *FAR)
+
+
 def _is_crossed(rows: list[Row], x: float) -> bool:
     """Whether a stretch lies across x, even by little."""
     return any(s.left < x - CROSSED * s.height and s.right > x + CROSSED * s.height for row in rows for s in row)
@@ -263,6 +266,32 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
     near = [i for i in (start - 1, end) if 0 <= i < len(rows)]
     crosses = [i for i in near if any(s.left < x < s.right and s.height < height for s in rows[i])]
     return all(steps[0 if i < start else -1] > APART * usual for i in crosses)
+
+
+def _begins_with_row_above(rows: list[Row]) -> bool:
+    """Whether the first row's pieces stand over the columns below but not in them, as those of a newspaper's dateline.
+
+    A piece stands in a column if it begins at its edge, perhaps indented, or in its middle.
+    """
+    if len(rows[0]) < 2 or len(rows) < 2 * LINES:
+        return False
+    below, height = [s for row in rows[1:] for s in row], float(np.median([s.height for row in rows for s in row]))
+    columns: list[list[Placed]] = []
+    for s in sorted(below, key=lambda s: s.left):
+        if columns and s.left < max(
+            columns[-1][0].left + TURNOVER * height, float(np.median([t.right for t in columns[-1]]))
+        ):
+            columns[-1].append(s)
+        else:
+            columns.append([s])
+    edges = [(column[0].left, max(s.right for s in column)) for column in columns if len(column) >= LINES]
+    return not all(any(_stands_in(s, left, right) for left, right in edges) for s in rows[0])
+
+
+def _stands_in(s: Placed, left: float, right: float) -> bool:
+    """Whether a stretch begins at the left edge of a column from left to right, or stands in its middle."""
+    begins = -s.height < s.left - left < TURNOVER * s.height
+    return s.right < right + s.height and (begins or abs(s.left + s.right - left - right) < 2 * s.height)
 
 
 def _end_of_longer(rows: list[Row], place: _Place) -> int:

@@ -23,7 +23,7 @@ CLOSE = 2.2  # from line to line of an address at most
 LONGEST = 8  # lines of an address
 NARROW = 3.7  # most lines of an address are wider
 CLOSER = 1.58  # and of most lines
-STRAIGHT = 0.1  # how far the ends of lines differ at most in a column of amounts
+STRAIGHT, OF_EQUAL = 0.1, 0.6  # how far the ends of its lines differ at least, also where all blocks are equally long
 SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, those of several words; of each block
 
 
@@ -95,14 +95,17 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     """What all these rows hold as blocks side by side, in their order; None if they are not such as addresses are.
 
     Addresses are a few close lines, most of several words, that begin at one place and end at different ones. The
-    blocks of a row begin at one height; their first lines may be headings.
+    blocks of a row begin at one height; their first lines may be headings. Where all have the same number of lines,
+    they might be columns of a table, whose cells are more alike in length.
     """
     found: list[list[Placed]] = []
+    equal = True
     for number, (start, end) in enumerate(tiers(rows)):
         blocks = _columns_of(rows[start:end])
         top = min(s.y for s in rows[start])
         if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
             return None
+        equal &= len({len(block) for block in blocks}) == 1
         found += blocks
     lines = [s for block in found for s in block]
     several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
@@ -110,7 +113,7 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     height = float(np.median([s.height for s in lines]))
     ragged = [float(np.std([s.right for s in block])) / height for block in found]
     step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
-    if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < STRAIGHT:
+    if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < (OF_EQUAL if equal else STRAIGHT):
         return None
     if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
         return None
