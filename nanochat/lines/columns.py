@@ -290,8 +290,9 @@ def _begins_with_row_above(rows: list[Row]) -> bool:
 
 def _stands_in(s: Placed, left: float, right: float) -> bool:
     """Whether a stretch begins at the left edge of a column from left to right, or stands in its middle."""
-    begins = -s.height < s.left - left < TURNOVER * s.height
-    return s.right < right + s.height and (begins or abs(s.left + s.right - left - right) < 2 * s.height)
+    at_edge, indented = abs(s.left - left) < ALIGNED * s.height, 0 < s.left - left < TURNOVER * s.height
+    in_the_middle = abs(s.left + s.right - left - right) < 2 * s.height
+    return at_edge or (s.right < right + s.height and (indented or in_the_middle))
 
 
 def _end_of_longer(rows: list[Row], place: _Place) -> int:
