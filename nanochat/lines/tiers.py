@@ -20,7 +20,7 @@ SMALLER = 0.94  # times the type of a value: that of the label above it
 FIELDS = 0.6  # of the rows under a heading, those that begin with a label
 SAME_LINE = 0.45  # how far apart the first lines of blocks may be: a heading may have more room below it in one
 CLOSE = 2.2  # from line to line of an address at most
-LONGEST = 8  # lines of an address
+LONGEST, LONGEST_EQUAL = 8, 6  # lines of an address, also where all blocks are equally long
 NARROW = 3.7  # most lines of an address are wider
 CLOSER = 1.58  # and of most lines
 STRAIGHT, OF_EQUAL = 0.1, 0.6  # how far the ends of its lines differ at least, also where all blocks are equally long
@@ -114,6 +114,8 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     ragged = [float(np.std([s.right for s in block])) / height for block in found]
     step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
     if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < (OF_EQUAL if equal else STRAIGHT):
+        return None
+    if equal and max(map(len, found)) > LONGEST_EQUAL:
         return None
     if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
         return None
