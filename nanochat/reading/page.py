@@ -1,5 +1,6 @@
 """What was read from one picture: its text, its lines and their places, how sure the model was, how it ended."""
 
+import re
 from dataclasses import asdict, dataclass, field
 
 from nanochat.lines.boxes import Box
@@ -10,14 +11,26 @@ from nanochat.reading.state import PageState
 READABLE_PAGE, READABLE_LINE = 0.94, 0.90
 """Mean probability under which a page or a line is probably not readable: in an alphabet that the model does not know,
 handwriting, or a type unlike print. Its text may then be invented. Chosen on one half of the measured pages."""
+SURE = 0.97  # mean probability from which it is readable anyway, as codes are that mix letters and digits
+MIXED = 0.2  # what a text in which all words change from small letters to capitals or digits is less sure by
 ENOUGH = 4  # characters of a text that its probability says something about
 PAGE = 80  # characters from which a text counts as a page: the mean of fewer varies more
+LETTERS = 3  # of a word that is looked at
+_CHANGES = re.compile(r"[a-zß-ÿ][A-ZÀ-Þ0-9]")
 
 
 def is_readable(text: str, mean_probability: float) -> bool:
-    """Whether a text that was read with this mean probability is probably what stands there."""
+    """Whether a text that was read with this mean probability is probably what stands there.
+
+    The small letters of other alphabets often look like capitals, as in "kauectBa": words that change from small
+    letters to capitals or digits count against a text that is not sure.
+    """
     characters = sum(not c.isspace() for c in text)
-    return characters < ENOUGH or mean_probability >= (READABLE_PAGE if characters >= PAGE else READABLE_LINE)
+    if characters < ENOUGH or mean_probability >= SURE:
+        return True
+    words = [word.strip(".,:;") for word in text.split() if sum(c.isalpha() for c in word) >= LETTERS]
+    mixed = sum(bool(_CHANGES.search(word)) and not {"@", "."} & set(word) for word in words) / max(1, len(words))
+    return mean_probability - MIXED * mixed >= (READABLE_PAGE if characters >= PAGE else READABLE_LINE)
 
 
 @dataclass
