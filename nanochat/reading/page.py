@@ -23,14 +23,16 @@ def is_readable(text: str, mean_probability: float) -> bool:
     """Whether a text that was read with this mean probability is probably what stands there.
 
     The small letters of other alphabets often look like capitals, as in "kauectBa": words that change from small
-    letters to capitals or digits count against a text that is not sure.
+    letters to capitals or digits count against a page that is not sure.
     """
     characters = sum(not c.isspace() for c in text)
     if characters < ENOUGH or mean_probability >= SURE:
         return True
+    if characters < PAGE:
+        return mean_probability >= READABLE_LINE
     words = [word.strip(".,:;") for word in text.split() if sum(c.isalpha() for c in word) >= LETTERS]
     mixed = sum(bool(_CHANGES.search(word)) and not {"@", "."} & set(word) for word in words) / max(1, len(words))
-    return mean_probability - MIXED * mixed >= (READABLE_PAGE if characters >= PAGE else READABLE_LINE)
+    return mean_probability - MIXED * mixed >= READABLE_PAGE
 
 
 @dataclass
