@@ -8,7 +8,7 @@ from dev.ordered.tables import draw_list, draw_receipt, draw_table, draw_wrapped
 from nanochat.synth.writer import Writer
 
 DARK = ("#263244", "#3a3a3a", "#1f4e4a", "#5a2a3a")
-LEAST_COLUMN = 9.0  # type sizes: a column of running text is wider, or long words would stick out
+LEAST_COLUMN = 11.0  # type sizes: a column of running text is wider, or long words would stick out
 LIGHT = ("#e8eef4", "#f1ece0", "#e6e6e6")
 
 

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from nanochat.lines.extent import begins_with_row_above, end_of_footnotes, end_of_longer, is_crossed, split
 from nanochat.lines.gutters import ALIGNED, REACH
 from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
@@ -25,14 +26,8 @@ BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
 MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
 HEADING = 1.35  # times the type of the rows below: that of a heading over them all
-CROSSED = 0.3  # type heights
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
-GOES_ON = 4.5  # type heights from one row to the next of a column whose neighbour has ended
 LARGER = 1.2  # times the type of the row before
-NO_WIDER = 1.1  # times the widest gap in columns: a narrower one does not end them
-FOOTNOTE = 0.94  # times the type of the columns: that of their footnotes
-INDENT = 1.5  # type heights by which a footnote may begin further right than a line of its column
-TURNOVER = 3.0  # and a line of a column than its edge
 
 
 class _Place(NamedTuple):
@@ -87,33 +82,28 @@ class _Search:
     def judge(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool = False) -> _Verdict:
         """What stands left and right of a place where columns may be."""
         here = rows[place.start : place.end]
-        left, right = _split(here, place.x)
+        left, right = split(here, place.x)
         if min(len(left), len(right)) < LINES:
             return _Verdict.NOTHING
         if has_rows(left, right, self.rules):
             return _Verdict.TABLE
         if self.beside(left, right, prose):
             return _Verdict.PROSE
-        if only_prose or _is_crossed(here, place.x) or not _is_bounded(rows, place):
+        if only_prose or is_crossed(here, place.x) or not _is_bounded(rows, place):
             return _Verdict.NOTHING
-        if are_stacks(left, right, self.rules) or self.is_sidebar(left, right):
+        if are_stacks(left, right, self.rules) or _is_sidebar(left, right) or _is_sidebar(right, left):
             return _Verdict.STACKS
         return _Verdict.NOTHING
 
-    def is_sidebar(self, left: list[Row], right: list[Row]) -> bool:
-        """Whether one side is a list beside running text."""
-        text = [self.is_prose(side, FAR) for side in (left, right)]
-        return text[0] != text[1] and is_list_beside(Stack(left, True), Stack(right, False), text[0])
-
     def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
-        if _is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
+        if is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
             return None
-        start, x = place.start, place.x
-        headed = start > 0 and all(_split([rows[start - 1]], x)) and not _is_crossed([rows[start - 1]], x)
-        for wider in dict.fromkeys((_Place(start - headed, _end_of_longer(rows, place), x), place)):
+        start, _, x = place
+        headed = start > 0 and all(split([rows[start - 1]], x)) and not is_crossed([rows[start - 1]], x)
+        for wider in dict.fromkeys((_Place(start - headed, end_of_longer(rows, *place), x), place)):
             here = rows[wider.start : wider.end]
-            found = in_blocks(here, *_split(here, x), self.rules)
+            found = in_blocks(here, *split(here, x), self.rules)
             if found:
                 return _Columns(wider, found)
         return None
@@ -136,7 +126,7 @@ class _Search:
             elif verdict is not _Verdict.NOTHING:
                 if not share:
                     place = self.whole(rows, place, [p for p in places if p.x == place.x], prose)
-                return _Columns(place, list(_split(rows[place.start : place.end], place.x)))
+                return _Columns(place, list(split(rows[place.start : place.end], place.x)))
         return None
 
     def whole(self, rows: list[Row], place: _Place, others: list[_Place], prose: Prose) -> _Place:
@@ -147,8 +137,9 @@ class _Search:
             if self.judge(rows, other, prose) in (_Verdict.STACKS, _Verdict.PROSE):
                 place = _Place(min(place.start, other.start), max(place.end, other.end), place.x)
                 near = [p for p in others if p.end == place.start or p.start == place.end]
-        place = place._replace(end=_end_of_longer(rows, place))
-        return place._replace(end=_end_of_footnotes(rows, place))
+        place = place._replace(end=end_of_longer(rows, *place))
+        place = place._replace(end=end_of_footnotes(rows, *place))
+        return place._replace(start=place.start + begins_with_row_above(rows[place.start : place.end]))
 
     def in_order(self, rows: list[Row]) -> list[Row]:
         """As the function."""
@@ -157,15 +148,6 @@ class _Search:
             return rows
         parts = [rows[: columns.place.start], *columns.parts, rows[columns.place.end :]]
         return [row for part in parts for row in self.in_order(part)]
-
-
-def _split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
-    """What stands left and right of x."""
-    sides = (
-        [[s for s in row if s.left + s.right < 2 * x] for row in rows],
-        [[s for s in row if s.left + s.right >= 2 * x] for row in rows],
-    )
-    return [row for row in sides[0] if row], [row for row in sides[1] if row]
 
 
 def _starts(rows: list[Row]) -> list[float]:
@@ -210,7 +192,7 @@ def _blocks(rows: list[Row], breaks: list[list[bool]], reach: float, x: float) -
 
 def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
     """Rows but for what stands below both columns: after a gap where one ends, left or right of x, no running text."""
-    both = [i for i, row in enumerate(rows) if all(_split([row], x))]
+    both = [i for i, row in enumerate(rows) if all(split([row], x))]
     last = both[-1] if both else len(rows)
     for i in range(last + 1, min(last + 3, len(rows) - LINES + 1)):
         if _apart(rows[i - 1], rows[i], min(LOOSE)) and not is_running_text(rows[i:], *prose):
@@ -228,7 +210,8 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
     for x in starts:
         for start, end in _blocks(rows, breaks, reach, x):
             end = start + len(_above_what_follows(rows[start:end], x, prose))
-            left, right = _split(rows[start:end], x)
+            start += begins_with_row_above(rows[start:end])
+            left, right = split(rows[start:end], x)
             if not left or not right:
                 continue
             later = max(left[0][0], right[0][0], key=lambda s: s.y)
@@ -245,9 +228,11 @@ def _is_heading(rows: list[Row], i: int) -> bool:
     return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * float(np.median(below))
 
 
-def _is_crossed(rows: list[Row], x: float) -> bool:
-    """Whether a stretch lies across x, even by little."""
-    return any(s.left < x - CROSSED * s.height and s.right > x + CROSSED * s.height for row in rows for s in row)
+def _is_sidebar(rows: list[Row], text: list[Row]) -> bool:
+    """Whether rows on one side of a gutter are a list beside the running text on the other side."""
+    text_is_left = text[0][0].left < rows[0][0].left
+    is_list = is_list_beside(Stack(rows, not text_is_left), Stack(text, text_is_left))
+    return is_list and is_running_text(text, *FAR) and not is_running_text(rows, *FAR)
 
 
 def _is_bounded(rows: list[Row], place: _Place) -> bool:
@@ -263,48 +248,6 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
     near = [i for i in (start - 1, end) if 0 <= i < len(rows)]
     crosses = [i for i in near if any(s.left < x < s.right and s.height < height for s in rows[i])]
     return all(steps[0 if i < start else -1] > APART * usual for i in crosses)
-
-
-def _end_of_longer(rows: list[Row], place: _Place) -> int:
-    """One past the last row of the column that goes on where the other has ended.
-
-    There may be no more room before a line than elsewhere in the columns: what comes later follows both. Only where the
-    right column goes on anyway, there may be more.
-    """
-    start, end, x = place
-    sides = _split(rows[start:end], x)
-    if not all(sides):
-        return end
-    edges = [float(np.median([row[0].left for row in side])) for side in sides]
-    height = float(np.median([row[0].height for side in sides for row in side]))
-    widest = NO_WIDER * max((b[0].y - a[0].y for side in sides for a, b in pairwise(side)), default=0.0)
-    last = [side[-1] for side in sides]
-    right_alone = last[1][0].y > last[0][0].y + height / 2
-    for i in range(end, len(rows)):
-        left, right = _split([rows[i]], x)
-        number = 0 if left else 1
-        loose = max(widest, GOES_ON * height) if number and right_alone else widest
-        begins = -height < rows[i][0].left - edges[number] < TURNOVER * height
-        if (left and right) or _is_crossed([rows[i]], x) or not begins or rows[i][0].y - last[number][0].y > loose:
-            return i
-        last[number], right_alone = rows[i], bool(right)
-    return len(rows)
-
-
-def _end_of_footnotes(rows: list[Row], place: _Place) -> int:
-    """One past the last row of smaller type below columns that begins where one of their lines does, and ends in it."""
-    start, end, x = place
-    inside = [s for row in rows[start:end] for s in row]
-    height, edges = float(np.median([s.height for s in inside])), sorted({s.left for s in inside})
-    right = max(s.right for s in inside)
-    for i in range(end, len(rows)):
-        for s in rows[i]:
-            indent = min((s.left - edge for edge in edges if edge < s.left + height / 2), default=np.inf)
-            if s.height > FOOTNOTE * height or indent > INDENT * height or s.right > right + height:
-                return i
-        if _is_crossed([rows[i]], x):
-            return i
-    return len(rows)
 
 
 def in_order(rows: list[Row], rules: list[Rule] | None = None) -> list[Row]:

@@ -201,12 +201,11 @@ def _are_under_letters(a: Stack, b: Stack) -> bool:
     return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
 
 
-def is_list_beside(a: Stack, b: Stack, text_is_left: bool) -> bool:
+def is_list_beside(items: Stack, text: Stack) -> bool:
     """Whether beside running text stands a narrower list, as closely set, mostly of lines beside no paragraph's first.
 
     The cells of a table begin beside the first line of a paragraph.
     """
-    text, items = (a, b) if text_is_left else (b, a)
     starts = text.y[np.concatenate([[True], text.steps > BREAK * text.tight])]
     inside = items.y[(items.y > text.y[0]) & (items.y < text.y[-1])]
     if len(inside) < ITEMS or not items.is_flush or not SHORT <= items.width <= NARROWER * text.width:

@@ -20,10 +20,10 @@ SMALLER = 0.94  # times the type of a value: that of the label above it
 FIELDS = 0.6  # of the rows under a heading, those that begin with a label
 SAME_LINE = 0.45  # how far apart the first lines of blocks may be: a heading may have more room below it in one
 CLOSE = 2.2  # from line to line of an address at most
-LONGEST = 8  # lines of an address
+LONGEST, LONGEST_EQUAL = 8, 5  # lines of an address, also where all blocks are equally long
 NARROW = 3.7  # most lines of an address are wider
 CLOSER = 1.58  # and of most lines
-STRAIGHT = 0.1  # how far the ends of lines differ at most in a column of amounts
+STRAIGHT, OF_EQUAL = 0.1, 0.6  # how far the ends of its lines differ at least, also where all blocks are equally long
 SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, those of several words; of each block
 
 
@@ -95,21 +95,27 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     """What all these rows hold as blocks side by side, in their order; None if they are not such as addresses are.
 
     Addresses are a few close lines, most of several words, that begin at one place and end at different ones. The
-    blocks of a row begin at one height; their first lines may be headings.
+    blocks of a row begin at one height; their first lines may be headings. Where all have the same number of lines,
+    they might be columns of a table, whose cells are more alike in length.
     """
     found: list[list[Placed]] = []
+    equal = True
     for number, (start, end) in enumerate(tiers(rows)):
         blocks = _columns_of(rows[start:end])
         top = min(s.y for s in rows[start])
         if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
             return None
+        equal &= len({len(block) for block in blocks}) == 1
         found += blocks
     lines = [s for block in found for s in block]
     several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
     wide = min(float(np.median([s.width / s.height for s in block])) for block in found)
-    ragged = [float(np.std([s.right / s.height for s in block])) for block in found]
+    height = float(np.median([s.height for s in lines]))
+    ragged = [float(np.std([s.right for s in block])) / height for block in found]
     step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
-    if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < STRAIGHT:
+    if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < (OF_EQUAL if equal else STRAIGHT):
+        return None
+    if equal and max(map(len, found)) > LONGEST_EQUAL:
         return None
     if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
         return None

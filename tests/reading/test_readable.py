@@ -45,3 +45,13 @@ def test_a_page_is_judged_more_strictly_than_a_line() -> None:
     russian = ("Iposepka kauectBa TeKcTa Ha cTpaHuue", 0.93)
     assert not page_of(russian, russian, russian).readable
     assert page_of(("Tel: 03-7710 2288", 0.93)).readable
+
+
+def test_capitals_amid_words_count_against_a_page_that_is_not_sure() -> None:
+    """Cyrillic small letters look like Latin capitals; codes mix letters and digits, and are read surely."""
+    cyrillic = "HacToRWuM coo6waeM yTo onJaTa cyeTa gOJxHa 6biTb nponsBeAeHa go KoHua MecRya"
+    code = "sha1 a94a8fe5cc getValue setValue x2y4 readLine2"
+    print_ = "We kindly ask you to pay the bill for March by the end of the month and to confirm"
+    assert not page_of((cyrillic, 0.955), (cyrillic, 0.955)).readable
+    assert page_of((print_, 0.955), (print_, 0.955)).readable
+    assert page_of((code, 0.98), (code, 0.98)).readable
