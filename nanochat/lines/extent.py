@@ -37,7 +37,8 @@ def is_crossed(rows: list[Row], x: float) -> bool:
 def begins_with_row_above(rows: list[Row]) -> bool:
     """Whether the first row's pieces stand over the columns below but not in them, as those of a newspaper's dateline.
 
-    A piece stands in a column if it begins at its edge, perhaps indented, or in its middle.
+    A piece stands in a column if it begins at its edge, perhaps indented, or stands in its middle, or goes on after a
+    piece at the edge, as in justified lines with wide spaces.
     """
     if len(rows[0]) < 2 or len(rows) < 2 * LINES:
         return False
@@ -51,14 +52,18 @@ def begins_with_row_above(rows: list[Row]) -> bool:
         else:
             columns.append([s])
     edges = [(column[0].left, max(s.right for s in column)) for column in columns if len(column) >= LINES]
-    return not all(any(_stands_in(s, left, right) for left, right in edges) for s in rows[0])
+    return not all(any(_stands_in(s, rows[0], left, right) for left, right in edges) for s in rows[0])
 
 
-def _stands_in(s: Placed, left: float, right: float) -> bool:
-    """Whether a stretch begins at the left edge of a column from left to right, or stands in its middle."""
-    at_edge, indented = abs(s.left - left) < ALIGNED * s.height, 0 < s.left - left < TURNOVER * s.height
+def _stands_in(s: Placed, row: Row, left: float, right: float) -> bool:
+    """Whether a piece of a row begins at the left edge of a column from left to right, goes on there, or is centred."""
+
+    def at_edge(piece: Placed) -> bool:
+        return abs(piece.left - left) < ALIGNED * piece.height
+
+    indented, goes_on = 0 < s.left - left < TURNOVER * s.height, s.left > left and any(at_edge(piece) for piece in row)
     in_the_middle = abs(s.left + s.right - left - right) < 2 * s.height
-    return at_edge or (s.right < right + s.height and (indented or in_the_middle))
+    return at_edge(s) or (s.right < right + s.height and (indented or goes_on or in_the_middle))
 
 
 def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:

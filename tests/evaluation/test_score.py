@@ -63,7 +63,7 @@ def test_what_is_no_truth_is_an_error(pdf, tmp_path):
     with pytest.raises(UserError, match="no text layer on 1 pages"):
         PdfPages(pdf, pages=Selection("2"))
     Image.new("RGB", (9, 9)).save(tmp_path / "a.png")
-    with pytest.raises(UserError, match="a picture, not a PDF"):
+    with pytest.raises(UserError, match="an image, not a PDF"):
         PdfPages(tmp_path / "a.png")
     with pytest.raises(UserError, match="from 0 to 1"):
         PdfPages(pdf, degrade=1.5)

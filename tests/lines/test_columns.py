@@ -85,6 +85,15 @@ def test_columns_are_read_one_after_the_other(
     assert sheet.order() == list(range(1 + sum(lines)))
 
 
+@pytest.mark.parametrize(("gutter", "seed"), [(1.625, 0), (2.5, 1), (3.5, 1)])
+def test_a_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float, seed: int) -> None:
+    sheet = Sheet(round(680 + gutter * SIZE), 120 + 21 * PITCH)
+    sheet.write(40, 30, "A headline over all of the columns", 32)
+    for i, count in enumerate((15, 20)):
+        sheet.column(40 + i * (300 + gutter * SIZE), 110, 300, count, seed + i, justified=True)
+    assert sheet.order() == list(range(36))
+
+
 @pytest.mark.parametrize("place", [0, 1, 2])
 def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> None:
     sheet = Sheet(1060, 1000)

@@ -222,7 +222,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         assert name in str(caught.value)
     with pytest.raises(UserError, match="page 3: broken"):
         open_image(encoded("JPEG", (400, 300))[:5000], name="page 3")
-    with pytest.raises(UserError, match="broken or truncated"):
+    with pytest.raises(UserError, match="is a folder"):
         open_image(tmp_path)
 
 
