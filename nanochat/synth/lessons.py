@@ -31,8 +31,9 @@ PAGE_LESSONS = (
     Lesson("rows24", 1.7), Lesson("note", 1.7), Lesson("leaf", 1.7), Lesson("page", 0.0),
 )  # fmt: skip
 PAGE_LAST_LEVELS = (
-    *("rows3", "rows4", "rows6", "C", "D", "E", "Ew", "rows8", "wide8", "block", "block", "block", "rows12", "rows16"),
-    *("rows24", "note", "note", "leaf", "leaf", "page", "page", "page", "page"),
+    *("rows3", "rows6", "C", "D", "E", "Ew", "rows8", "wide8", "block", "block", "block", "rows12", "rows12"),
+    *("rows16", "rows16", "rows24", "note", "note", "leaf", "leaf", "leaf"),
+    *("page",) * 7,
     *(BLOCKS,) * 4,
 )
 LINES_BESIDE_PAGES = 0.25  # share of the batches with single lines, which are forgotten otherwise
