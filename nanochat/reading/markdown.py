@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 
 from nanochat.lines.boxes import Box, turn_box, union
+from nanochat.reading.cells import Row, Word
 from nanochat.reading.placed import Stretch, stretch_of, words_in
-from nanochat.reading.tables import Row, Table, Word, find_tables
+from nanochat.reading.tables import Table, find_tables
 
 LINE_MODES = ("lines", "blocks", "text-layer")  # modes in which the boxes of lines are known
 PITCH = 1.7  # type heights: largest distance between lines of a block

@@ -6,78 +6,44 @@ Rules are ignored, so that tables with and without rules are recognised in the s
 import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import NamedTuple
 
 import numpy as np
+
+from nanochat.reading.cells import (
+    CLEARER,
+    LEVEL,
+    OWN,
+    TIGHT,
+    Gutter,
+    Row,
+    Word,
+    cells_of,
+    follows,
+    header_rows,
+    is_number,
+    merged,
+    stretches,
+    with_currencies,
+    with_names,
+)
 
 # Widths and distances are in type heights.
 APART = 1.0  # gap within a line that at least two lines of a table must have
 GUTTER, FINE = 0.55, 0.3  # narrowest gutter; narrowest gutter through MANY lines
 MANY = 6  # lines
-OWN = 0.7  # smallest gap of a line at a gutter,
-NUMBERS = 0.35  # between two numbers,
-NARROW = 0.35  # and between two cells of a row with wider gaps;
+NUMBERS = 0.35  # smallest gap of a line at a gutter between two numbers,
+NARROW = 0.35  # and between two cells of a row with wider gaps
 CLEAR = 0.9  # gap that always separates cells, even in a line with much wider gaps
-FARTHEST = 3.2  # largest distance between lines of a table
-LEVEL = 0.6  # largest vertical offset between cells of the same row
-TIGHT = 1.45  # largest distance between lines of a cell
-CLEARER = 1.25  # smallest ratio of row distance to line distance if cells have several lines
 SPARSE = 3  # a column must have words in at least one of so many lines, or clear gutters
 EXCEPTIONS = 5  # one in so many lines may cross a gutter
 PROSE_LINES, PROSE_WORDS = 6, 6  # a column with so many lines, half of them with so many words, is prose
 SPACES, WIDEST_UNIT = 2.2, 1.5  # smallest width of a space in units; largest unit in type heights
 LARGER = 1.12  # times the type height of a table: a larger line below it is a heading
-SET_APART = (
-    1.2  # times the largest line distance of a table: lines further below that look different are not part of it
-)
-HEADS = 3  # number of lines above a table that may be its header
+SET_APART = 1.2  # times a table's largest line distance: lines further below that look different do not belong to it
 SPANNING = 0.7  # of the table's width: longest subtitle between its rows
 
-_NUMBER = re.compile(r"[-+(~<>]*[$€£¥]? ?\d[\d.,'%:/ -]*[)%]?(?: ?[A-Za-z€$£]{1,3})?|[-–—]")
-_DATE = re.compile(r"\d{1,2}[ .-]?[A-Za-z]{3,9}[ .,-]*\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}")  # 3 May 2021, May 3, 2021
 _BULLET = re.compile(r"[-*+•◦▪–]")
-_CURRENCY = re.compile(r"[$€£¥]|EUR|USD|GBP|CHF|CAD|AUD|JPY|RM|Rs\.?|kr\.?")
 ITEM = re.compile(r"(?:[-*+•◦▪–]|\(?\d{1,2}[.)]|\(?[a-z]\))")  # start of a list item
-
-
-class Word(NamedTuple):
-    """A word with its start and end on the line."""
-
-    text: str
-    left: float
-    right: float
-
-
-@dataclass(frozen=True)
-class Row:
-    """A line of words from left to right."""
-
-    words: tuple[Word, ...]
-    middle: float
-    """vertical position on the page"""
-    height: float
-    """type height"""
-    unit: float = 0.0
-    """unit of its gaps: the type height, or more if the spaces of the page are wide"""
-
-    @property
-    def left(self) -> float:
-        return min(word.left for word in self.words)
-
-    @property
-    def right(self) -> float:
-        return max(word.right for word in self.words)
-
-    @property
-    def widest_gap(self) -> float:
-        """The gaps between its words, in units."""
-        return max(self.gaps, default=0.0) / (self.unit or self.height)
-
-    @property
-    def gaps(self) -> list[float]:
-        """The gaps between its words, in pixels."""
-        ordered = sorted(self.words, key=lambda word: word.left)
-        return [b.left - a.right for a, b in pairwise(ordered)]
 
 
 @dataclass
@@ -101,14 +67,6 @@ class Table:
     def has_header(self) -> bool:
         """Whether the first row is a header: it has no number in a column of numbers."""
         return not any(numeric and is_number(cell) for cell, numeric in zip(self.cells[0], self.numeric))
-
-
-def is_number(text: str) -> bool:
-    """Whether a cell is a number, an amount, a date, or a dash in place of one."""
-    return _NUMBER.fullmatch(text) is not None or _DATE.fullmatch(text) is not None
-
-
-Gutter = tuple[float, float]
 
 
 def _gutters(rows: list[Row]) -> list[Gutter]:
@@ -170,11 +128,6 @@ def _crosses(row: Row, gutter: Gutter) -> bool:
     return row.left < gutter[0] and row.right > gutter[1] and not _uses(row, gutter)
 
 
-def _follows(above: Row, row: Row) -> bool:
-    low, high = sorted((above.height, row.height))
-    return high < 1.5 * low and -LEVEL * low < row.middle - above.middle < FARTHEST * high
-
-
 def _is_set_apart(rows: list[Row]) -> bool:
     """Whether the distance above the last of at least three rows is clearly larger than all others."""
     pitches = [b.middle - a.middle for a, b in pairwise(rows)]
@@ -183,7 +136,7 @@ def _is_set_apart(rows: list[Row]) -> bool:
 
 def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> bool:
     """Whether a row is a heading, or begins another table."""
-    n_stretches = len(_stretches(row))
+    n_stretches = len(stretches(row))
     if n_stretches == 1:
         return row.height > LARGER * float(np.median([member.height for member in members]))
     return n_stretches > len(gutters) + 1 or len(_gutters([*members, row])) < len(gutters)
@@ -197,7 +150,7 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
     gutters: list[Gutter] = []
     for i in range(first + 1, len(rows)):
         row = rows[i]
-        if not _follows(rows[i - 1], row):
+        if not follows(rows[i - 1], row):
             break
         if (
             gutters
@@ -232,54 +185,9 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
     return members, between, gutters
 
 
-def _cells(row: Row, gutters: list[Gutter]) -> list[str]:
-    """The text of a row in each column; if it has as many parts as there are columns, one each, wherever they start."""
-    if len(stretches := _stretches(row)) == len(gutters) + 1:
-        return [stretch.text for stretch in stretches]
-    columns: list[list[str]] = [[] for _ in range(len(gutters) + 1)]
-    for word in sorted(row.words, key=lambda word: word.left):
-        middle = (word.left + word.right) / 2
-        columns[sum(middle > (a + b) / 2 for a, b in gutters)].append(word.text)
-    return [" ".join(words) for words in columns]
-
-
-def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> bool:
-    """Whether a line is more of the row above.
-
-    It lies `pitch` type heights below its last line; rows are `usual` type heights apart. A number below a number,
-    beside more in the first column, begins a row: numbers are not wrapped.
-    """
-    filled = [i for i, cell in enumerate(cells) if cell]
-    if pitch < LEVEL and not any(above[i] for i in filled):
-        return True
-    beneath = all(above[i] for i in filled) and len(filled) < sum(map(bool, above))
-    numbers = cells[0] != "" and any(is_number(cells[i]) and is_number(above[i]) for i in filled)
-    if not beneath or numbers or pitch > TIGHT:
-        return False
-    if pitch * CLEARER < usual:
-        return True
-    return cells[0] == "" and not any(is_number(cells[i]) for i in filled)
-
-
-def _merged(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
-    """Rows made of lines of cells: the lines of a wrapped cell are joined."""
-    height = float(np.median([row.height for _, row in lines]))
-    pitches = [(b.middle - a.middle) / height for (_, a), (_, b) in pairwise(lines)]
-    filled = [sum(map(bool, cells)) for cells, _ in lines[1:]]
-    full = [p for p, n in zip(pitches, filled) if 4 * n > 3 * max(filled)]  # above lines that certainly begin a row
-    usual = float(np.median(full)) if full else 0.0
-    rows = [list(lines[0][0])]
-    for pitch, (cells, _) in zip(pitches, lines[1:]):
-        if _goes_on(rows[-1], cells, pitch, usual):
-            rows[-1] = [" ".join(filter(None, pair)) for pair in zip(rows[-1], cells)]
-        else:
-            rows.append(list(cells))
-    return rows
-
-
 def _has_prose(members: list[Row], gutters: list[Gutter]) -> bool:
     """Whether a column is running text rather than a column of a table."""
-    columns = [list(filter(None, column)) for column in zip(*(_cells(row, gutters) for row in members))]
+    columns = [list(filter(None, column)) for column in zip(*(cells_of(row, gutters) for row in members))]
     words = [[len(line.split()) for line in lines] for lines in columns]
     return any(len(counts) >= PROSE_LINES and float(np.median(counts)) >= PROSE_WORDS for counts in words)
 
@@ -311,9 +219,9 @@ def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
 def _with_mark(row: Row) -> Row:
     """A row with a list marker joined to its next word; any other row unchanged."""
     mark, *rest = sorted(row.words, key=lambda word: word.left)
-    stretches = _stretches(row)
-    alone = len(stretches) == 2 and ITEM.fullmatch(mark.text) is not None and stretches[0].text == mark.text
-    if not rest or not (alone or (_BULLET.fullmatch(mark.text) and len(stretches[0].text) == 1)):
+    pieces = stretches(row)
+    alone = len(pieces) == 2 and ITEM.fullmatch(mark.text) is not None and pieces[0].text == mark.text
+    if not rest or not (alone or (_BULLET.fullmatch(mark.text) and len(pieces[0].text) == 1)):
         return row
     return replace(row, words=(Word(f"{mark.text} {rest[0].text}", mark.left, rest[0].right), *rest[1:]))
 
@@ -331,7 +239,7 @@ def find_tables(lines: list[Row]) -> list[Table]:
             i += 1
             continue
         members, between, gutters = _grow(rows, i)
-        cells = _merged_around(rows, members, between, gutters)
+        cells = merged(rows, members, between, gutters)
         around = [rows[k] for k in members]
         if _has_prose(around, gutters):
             i = members[-1] + 1
@@ -340,83 +248,10 @@ def find_tables(lines: list[Row]) -> list[Table]:
             i += 1
             continue
         free = found[-1].last + 1 if found else 0
-        head = _heads([rows[k] for k in range(members[0]) if level[k][1] >= free], [rows[k] for k in members], gutters)
-        cells = _with_currencies(_with_names(head + cells))
+        head = header_rows(
+            [rows[k] for k in range(members[0]) if level[k][1] >= free], [rows[k] for k in members], gutters
+        )
+        cells = with_currencies(with_names(head + cells))
         found.append(Table(level[members[0] - len(head)][1], level[members[-1]][2], cells))
         i = members[-1] + 1
     return found
-
-
-def _stretches(row: Row) -> list[Word]:
-    """The words of a row; words separated by no more than a space are joined."""
-    found: list[Word] = []
-    for word in sorted(row.words, key=lambda word: word.left):
-        if found and word.left - found[-1].right < OWN * (row.unit or row.height):
-            found[-1] = Word(f"{found[-1].text} {word.text}", found[-1].left, word.right)
-        else:
-            found.append(word)
-    return found
-
-
-def _heads(above: list[Row], members: list[Row], gutters: list[Gutter]) -> list[list[str]]:
-    """Header rows directly above a table whose names are wider than the columns: each is above a different column."""
-    edges = [min(r.left for r in members), *(x for g in gutters for x in g), max(r.right for r in members)]
-    centres = [(a + b) / 2 for a, b in zip(edges[::2], edges[1::2])]
-    found: list[list[str]] = []
-    kept = 0
-    below = members[0]
-    for row in reversed(above[-HEADS:]):
-        names = _stretches(row)
-        columns = [int(np.argmin([abs(name.left + name.right - 2 * c) for c in centres])) for name in names]
-        if not _follows(row, below) or len(set(columns)) < len(columns) or any(is_number(name.text) for name in names):
-            break
-        if row.right - row.left > edges[-1] - edges[0] + row.height:
-            break
-        cells = [""] * len(centres)
-        for name, column in zip(names, columns):
-            cells[column] = name.text
-        found.insert(0, cells)
-        if len(names) > 1:
-            kept = len(found)
-        below = row
-    return found[len(found) - kept :]
-
-
-def _with_names(cells: list[list[str]]) -> list[list[str]]:
-    """Cells with a header that is alone in its column moved to the neighbouring column without a header."""
-    columns = [list(column) for column in zip(*cells)]
-    i = 0
-    while i < len(columns):
-        alone = columns[i][0] != "" and not any(columns[i][1:])
-        nameless = [k for k in (i + 1, i - 1) if 0 <= k < len(columns) and columns[k][0] == ""]
-        if alone and nameless:
-            columns[nameless[0]][0] = columns[i][0]
-            del columns[i]
-        else:
-            i += 1
-    return [list(row) for row in zip(*columns)]
-
-
-def _with_currencies(cells: list[list[str]]) -> list[list[str]]:
-    """Cells with a column of currency signs joined to the amounts after it."""
-    columns = [list(column) for column in zip(*cells)]
-    for i in reversed(range(len(columns) - 1)):
-        filled = [cell for cell in columns[i] if cell]
-        if filled and all(map(_CURRENCY.fullmatch, filled)):
-            columns[i + 1] = [f"{sign} {cell}".strip() for sign, cell in zip(columns[i], columns[i + 1])]
-            del columns[i]
-    return [list(row) for row in zip(*columns)]
-
-
-def _merged_around(rows: list[Row], members: list[int], between: list[int], gutters: list[Gutter]) -> list[list[str]]:
-    """The rows of a table, with the lines without columns between them."""
-    cells: list[list[str]] = []
-    part: list[tuple[list[str], Row]] = []
-    for k in sorted({*members, *between}):
-        if k in between:
-            cells += _merged(part) if part else []
-            cells.append([" ".join(word.text for word in rows[k].words), *[""] * len(gutters)])
-            part = []
-        else:
-            part.append((_cells(rows[k], gutters), rows[k]))
-    return cells + (_merged(part) if part else [])
