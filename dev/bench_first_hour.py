@@ -85,7 +85,8 @@ class State:
         return done.stdout
 
     def note(self, what: str, figure: float) -> None:
-        """Add a round's figure."""
+        """Add a round's figure, and show it on stderr."""
+        print(f"{self.name}: {what}: {figure:,.1f}", file=sys.stderr)
         self.figures.setdefault(what, []).append(figure)
 
 
