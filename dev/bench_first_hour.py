@@ -5,7 +5,7 @@ python -m dev.bench_first_hour ed2a73a HEAD --rounds=1 --pictures=10
 
 Each state is cloned, installed with the versions of its own uv.lock, and asked to read. Packages come from uv's cache:
 a run before the first measured one fills it, so that the network's speed is not measured. States take turns in every
-measurement. It prints a Markdown table.
+measurement. It prints a Markdown table, then all figures as JSON on the last line.
 """
 
 import json
