@@ -24,6 +24,7 @@ LONGEST, LONGEST_EQUAL = 8, 5  # lines of an address, also where all blocks are 
 NARROW = 3.7  # most lines of an address are wider
 CLOSER = 1.58  # and of most lines
 STRAIGHT, OF_EQUAL = 0.1, 0.6  # how far the ends of its lines differ at least, also where all blocks are equally long
+LABELLED = 0.34  # of the lines of a block that are labels, where another block, of their values, has none
 SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, those of several words; of each block
 
 
@@ -119,8 +120,10 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
         return None
     if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
         return None
-    labels = float(np.mean([s.has_label for s in lines]))
-    return [[[s] for s in block] for block in found] if labels < LABELS else None
+    labels = [float(np.mean([s.has_label for s in block])) for block in found]
+    if np.mean([s.has_label for s in lines]) >= LABELS or (max(labels) > LABELLED and min(labels) == 0):
+        return None
+    return [[[s] for s in block] for block in found]
 
 
 def _is_block(lines: list[Placed], top: float) -> bool:

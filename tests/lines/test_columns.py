@@ -234,6 +234,17 @@ def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns(
     assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)
 
 
+def test_labels_that_are_cut_before_their_colon_stay_with_their_values() -> None:
+    labels = "Tax of:", "State now:", "Amount pa", "Quantit ye", "Attachm A"
+    values = "7,455.33", "Lettuces, two", "0.69", "Jul 1, 2029", "One by one"
+    font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 160), "#f4f1e8")
+    for i, (label, value) in enumerate(zip(labels, values)):
+        ImageDraw.Draw(form).text((20, 20 + 24 * i), label, font=font, fill="#222222")
+        ImageDraw.Draw(form).text((170, 20 + 24 * i), value, font=font, fill="#222222")
+    lines = find_lines(form)
+    assert len(lines) == 5 and all(line.box[0] < 40 and line.box[2] > 190 for line in lines)
+
+
 def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt that lies on its side has hundreds of places where a column might begin, and none does."""
     rng, rows = np.random.default_rng(0), []
