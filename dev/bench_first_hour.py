@@ -19,6 +19,7 @@ import tomllib
 from collections.abc import Callable, Iterable
 from contextlib import nullcontext
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -90,7 +91,9 @@ class State:
         self.figures.setdefault(what, []).append(figure)
 
 
+@cache
 def _cache() -> str:
+    """uv's cache folder."""
     return subprocess.run(["uv", "cache", "dir"], capture_output=True, text=True, check=True).stdout.strip()
 
 

@@ -146,27 +146,20 @@ class _Choice:
             if self.load is None:
                 self.load = Load()
 
-    def get(self) -> int:
-        """The number in use. The first call chooses it, and waits until the load has been measured for long enough."""
-        with self.lock:
-            if self.number is None:
-                if self.load is None:
-                    self.load = Load()
-                time.sleep(max(0.0, SHORTEST - self.load.seconds))
-                self._choose(self.load)
-            assert self.number is not None
-            return self.number
-
     def renew(self) -> int:
-        """Choose again if the last choice is `HELD` old; returns the number in use."""
-        with self.lock:
-            if self.number is not None and self.load is not None and self.load.seconds >= HELD:
-                self._choose(self.load)
-        return self.get()
+        """The number to use, chosen again if the last choice is `HELD` old.
 
-    def _choose(self, load: Load) -> None:
-        self.number = threads_for(usable_cores(), own_cores(), load.others())
-        self.load = Load()
+        The first call waits until the load has been measured for long enough.
+        """
+        self.start()
+        with self.lock:
+            assert self.load is not None
+            if self.number is None:
+                time.sleep(max(0.0, SHORTEST - self.load.seconds))
+            if self.number is None or self.load.seconds >= HELD:
+                self.number = threads_for(usable_cores(), own_cores(), self.load.others())
+                self.load = Load()
+            return self.number
 
     def apply(self, number: int) -> None:
         """Give torch `number` threads, but no more than it had, or than the program gave it; OpenCV as many."""

@@ -30,8 +30,7 @@ from nanochat.evaluation.measure import wide_console
 from nanochat.image_process import open_image
 from nanochat.onnx_files import INT8
 from nanochat.reading.ocr import OCR, find_model
-
-SUFFIXES = (".png", ".jpg", ".jpeg", ".tif", ".tiff")
+from nanochat.reading.sources import SUFFIXES
 
 
 @dataclass

@@ -12,8 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from nanochat.lines.extent import begins_with_row_above, end_of_footnotes, end_of_longer, is_crossed, split
-from nanochat.lines.gutters import ALIGNED, REACH
-from nanochat.lines.placed import Placed, Row
+from nanochat.lines.gutters import REACH
+from nanochat.lines.placed import Placed, Row, with_one_edge
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside
@@ -152,13 +152,7 @@ class _Search:
 
 def _starts(rows: list[Row]) -> list[float]:
     """A little left of where segments begin, two or more at one place, but for the leftmost."""
-    groups: list[list[Placed]] = []
-    for s in sorted((s for row in rows for s in row), key=lambda s: (s.left, s.height)):
-        if groups and s.left - groups[-1][0].left < ALIGNED * s.height:
-            groups[-1].append(s)
-        else:
-            groups.append([s])
-    return [group[0].left - 0.3 * group[0].height for group in groups[1:] if len(group) > 1]
+    return [group[0].left - 0.3 * group[0].height for group in with_one_edge(rows)[1:] if len(group) > 1]
 
 
 def _apart(last: Row, this: Row, loose: float) -> bool:

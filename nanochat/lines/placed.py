@@ -5,7 +5,7 @@ from functools import cached_property
 
 from nanochat.lines.colons import has_label
 from nanochat.lines.finder import Segment
-from nanochat.lines.gutters import Ink
+from nanochat.lines.gutters import ALIGNED, Ink
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,3 +40,14 @@ class Placed:
 
 Row = list[Placed]
 """what stands at one height, from left to right"""
+
+
+def with_one_edge(rows: list[Row]) -> list[list[Placed]]:
+    """Stretches in groups that begin at one place, from left to right."""
+    groups: list[list[Placed]] = []
+    for s in sorted((s for row in rows for s in row), key=lambda s: (s.left, s.height)):
+        if groups and s.left - groups[-1][0].left < ALIGNED * s.height:
+            groups[-1].append(s)
+        else:
+            groups.append([s])
+    return groups

@@ -8,8 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nanochat.lines.gutters import ALIGNED
-from nanochat.lines.placed import Placed, Row
+from nanochat.lines.placed import Placed, Row, with_one_edge
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import LABELS, LEVEL, LINES, RAGGED, Stack, ruled_at
 
@@ -67,8 +66,9 @@ def _pieces(rows: list[Row], left: list[Row], right: list[Row]) -> list[tuple[li
 
 def _is_headed(rows: list[Row]) -> bool:
     """Whether the first of these rows has no label, and most of the others begin with one that ends in a colon."""
-    labels = [row[0].has_label for row in rows]
-    return len(rows) > LINES and not labels[0] and float(np.mean(labels[1:])) >= FIELDS
+    if len(rows) <= LINES or rows[0][0].has_label:
+        return False
+    return float(np.mean([row[0].has_label for row in rows[1:]])) >= FIELDS
 
 
 def _are_headed_fields(pieces: list[tuple[list[Row], list[Row]]]) -> bool:
@@ -81,17 +81,6 @@ def _are_headed_fields(pieces: list[tuple[list[Row], list[Row]]]) -> bool:
     )  # fmt: skip
 
 
-def _columns_of(rows: list[Row]) -> list[list[Placed]]:
-    """Stretches that begin at one place, from top to bottom each, from left to right."""
-    columns: list[list[Placed]] = []
-    for s in sorted((s for row in rows for s in row), key=lambda s: s.left):
-        if columns and s.left - columns[-1][0].left < ALIGNED * s.height:
-            columns[-1].append(s)
-        else:
-            columns.append([s])
-    return [sorted(column, key=lambda s: s.y) for column in columns]
-
-
 def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     """What all these rows hold as blocks side by side, in their order; None if they are not such as addresses are.
 
@@ -102,7 +91,7 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     found: list[list[Placed]] = []
     equal = True
     for number, (start, end) in enumerate(tiers(rows)):
-        blocks = _columns_of(rows[start:end])
+        blocks = [sorted(column, key=lambda s: s.y) for column in with_one_edge(rows[start:end])]
         top = min(s.y for s in rows[start])
         if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
             return None

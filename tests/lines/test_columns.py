@@ -223,25 +223,26 @@ def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_g
     assert are_read_in_turn(lines, gutter, 4)
 
 
+def lines_of_form(labels: tuple[str, ...], values: tuple[str, ...], x: int, top: int, step: int) -> list[Line]:
+    """The lines found in a form with a label and its value in each row, the values at x."""
+    font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 48 + 48 * len(labels)), "#f4f1e8")
+    for i, (label, value) in enumerate(zip(labels, values)):
+        ImageDraw.Draw(form).text((20, top + step * i), label, font=font, fill="#222222")
+        ImageDraw.Draw(form).text((x, top + step * i), value, font=font, fill="#222222")
+    return find_lines(form)
+
+
 def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns() -> None:
     labels = "Case number", "Check all that", "Marital status", "Account name"
     values = "+27-25-7001 17", "www.exalt.de", "CHAPMAN PARKER", "0441-2231 B"
-    font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 240), "#f4f1e8")
-    for i, (label, value) in enumerate(zip(labels, values)):
-        ImageDraw.Draw(form).text((20, 30 + 32 * i), label, font=font, fill="#222222")
-        ImageDraw.Draw(form).text((160, 30 + 32 * i), value, font=font, fill="#222222")
-    lines = find_lines(form)
+    lines = lines_of_form(labels, values, x=160, top=30, step=32)
     assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)
 
 
 def test_labels_that_are_cut_before_their_colon_stay_with_their_values() -> None:
     labels = "Tax of:", "State now:", "Amount pa", "Quantit ye", "Attachm A"
     values = "7,455.33", "Lettuces, two", "0.69", "Jul 1, 2029", "One by one"
-    font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 160), "#f4f1e8")
-    for i, (label, value) in enumerate(zip(labels, values)):
-        ImageDraw.Draw(form).text((20, 20 + 24 * i), label, font=font, fill="#222222")
-        ImageDraw.Draw(form).text((170, 20 + 24 * i), value, font=font, fill="#222222")
-    lines = find_lines(form)
+    lines = lines_of_form(labels, values, x=170, top=20, step=24)
     assert len(lines) == 5 and all(line.box[0] < 40 and line.box[2] > 190 for line in lines)
 
 

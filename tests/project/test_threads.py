@@ -153,7 +153,7 @@ def test_threads_sleep_unless_a_person_says_how_to_wait(monkeypatch: pytest.Monk
 
 
 def test_a_choice_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Opening graphs again costs a fifth of a second: a load that comes and goes must not cause it each time."""
+    """Changing the number of threads costs time: a load that comes and goes must not cause it each time."""
     now, load, choice = 100.0, 0.0, threads._Choice()
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr(threads, "usable_cores", lambda: 4.0)
