@@ -192,7 +192,7 @@ def read_command(*arguments: str | Path) -> Callable[[State], object]:
     return run
 
 
-def measure(states: list[State], config: Config, folder: Path) -> None:
+def measure_states(states: list[State], config: Config, folder: Path) -> None:
     """Every figure of every state. What fails is said on stderr and is missing from the table."""
     pictures = folder / "pictures"
     pictures.mkdir()
@@ -252,7 +252,7 @@ def main() -> None:
     config = parse_args(Config, __doc__)
     with tempfile.TemporaryDirectory() as name:
         states = [State(commit, Path(name) / str(i)) for i, commit in enumerate((config.before, config.after))]
-        measure(states, config, Path(name))
+        measure_states(states, config, Path(name))
     print(table(states))
     found: dict[str, Any] = {state.name: state.figures for state in states}
     print(json.dumps(found))

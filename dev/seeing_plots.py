@@ -37,7 +37,7 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Point:
+class ValidationPoint:
     """One validation; what was not measured is None."""
 
     step: int
@@ -53,7 +53,7 @@ class Point:
         return None if self.gain is None else self.loss + self.gain
 
 
-def read_log(path: str | Path) -> list[Point]:
+def read_log(path: str | Path) -> list[ValidationPoint]:
     """The validations of a run in order; of a step that was done again after a stop, the last one.
 
     Raises UserError when there is no such file or no validation in it.
@@ -65,13 +65,13 @@ def read_log(path: str | Path) -> list[Point]:
     points = {}
     for found in VALIDATION.finditer(text):
         figures = {k: None if v is None else float(v) for k, v in found.groupdict().items() if k != "step"}
-        points[int(found["step"])] = Point(int(found["step"]), **figures)  # type: ignore[arg-type]
+        points[int(found["step"])] = ValidationPoint(int(found["step"]), **figures)  # type: ignore[arg-type]
     if not points:
         raise UserError(f"{path} contains no validation: is it the output of a training run?")
     return [points[step] for step in sorted(points)]
 
 
-def plot(runs: Mapping[str, Sequence[Point]]) -> Figure:
+def plot(runs: Mapping[str, Sequence[ValidationPoint]]) -> Figure:
     """Four panels over steps: losses, image gain, similarity, directions; a colour for each run."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     losses, gains, similarities, spreads = figure.subplots(2, 2).flat

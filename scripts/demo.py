@@ -88,7 +88,7 @@ def format_loss(loss: float | None) -> str:
     return "" if loss is None else f"{loss:.2f}"
 
 
-def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
+def stages_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
     """One row a document, both stages side by side, and the averages."""
     table = Table(title="Read back", footer_style="bold", show_footer=True)
     rows = by_stage[1][0]
@@ -128,7 +128,7 @@ def demo(out: Path, data_dir: Path) -> None:
             losses[number] = train_stage(number, config, recipe.train, progress, log)
             results[number] = read_back(folder / f"step_{STEPS[number]}.pt", data_dir)
     minutes = (time.perf_counter() - started) / 60
-    console.print(results_table(results))
+    console.print(stages_table(results))
     readings, summary = results[2]
     gain = format_loss(summary.image_gain) or "unknown (one document alone)"
     console.print(

@@ -52,7 +52,7 @@ class Config:
     """auto: continue from state.pt, if it exists"""
 
 
-def batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+def make_batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
     """(pictures, cores, heights) of one step; the same on every machine that has the same fonts."""
     seeds = range(step * batch_size // 2, (step + 1) * batch_size // 2)
     pictures, cores, heights = zip(*[window for seed in seeds for window in example(seed)])
@@ -73,7 +73,7 @@ def losses(core: Tensor, height: Tensor, target: Tensor, tall: Tensor) -> tuple[
 
 
 @torch.inference_mode()
-def validate(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], device: torch.device) -> list[float]:
+def mean_losses(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], device: torch.device) -> list[float]:
     """Both losses, their means over some batches."""
     model.eval()
     figures = []
@@ -114,12 +114,12 @@ def train(config: Config) -> LineFinder:
         optimizer.load_state_dict(state["optimizer"])
         step, kind = state["step"], state["precision"]
     precision = choose_precision(kind, device)
-    held_out = [batch(HELD_OUT + i, config.batch_size) for i in range(4)]
+    held_out = [make_batch(HELD_OUT + i, config.batch_size) for i in range(4)]
     started, first = time.perf_counter(), step
     while step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = rate(config, step)
-        pictures, target, tall = (tensor.to(device) for tensor in batch(step, config.batch_size))
+        pictures, target, tall = (tensor.to(device) for tensor in make_batch(step, config.batch_size))
         with precision.autocast(device):
             core, height = model(pictures.contiguous(memory_format=torch.channels_last))
         found, off = losses(core.float(), height.float(), target, tall)
@@ -136,7 +136,7 @@ def train(config: Config) -> LineFinder:
             )
         if step % config.save_every == 0 or step == config.steps:
             save(folder, model, optimizer, step, precision.name)
-            cores, heights = validate(model, held_out, device)
+            cores, heights = mean_losses(model, held_out, device)
             print0(f"held out | cores: {cores:.4f} | heights: {heights:.4f}")
     return model
 

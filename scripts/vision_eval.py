@@ -15,7 +15,7 @@ import torch
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.compression import plot_compression
-from nanochat.evaluation.measure import OURS, Measured, bars, measure, results_table, table_rows, wide_console
+from nanochat.evaluation.measure import OURS, Measured, measure, progress_bars, results_table, table_rows, wide_console
 from nanochat.evaluation.peers import open_peers
 from nanochat.evaluation.score_report import write_score_report
 from nanochat.files import atomic_path
@@ -61,7 +61,7 @@ def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
     readers = {OURS: ocr}
     if config.modes:
         readers = {f"{OURS} {mode}": _reader(config, mode) for mode in config.modes}
-    with bars() as progress:
+    with progress_bars() as progress:
         return measure(readers, found, peers, config.max_tokens, progress)
 
 
@@ -69,7 +69,7 @@ def _reader(config: Config, mode: str = "") -> OCR:
     return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8, backend="torch")
 
 
-def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
+def save_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
     """results.json, compression.svg and report.html."""
     curve = ""
     if measured.curve:
@@ -99,7 +99,7 @@ def main() -> None:
         "Compared": "white space as one space" + (", case ignored" if found.fold_case else ""),
     }
     folder = Path(config.out or f"out/eval/{config.task.partition(':')[0]}")
-    write_results(config, folder, found, measured, facts)
+    save_results(config, folder, found, measured, facts)
     print_results(config, found, measured, folder)
 
 

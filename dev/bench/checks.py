@@ -32,7 +32,7 @@ def _distance(ours: list[Tensor], truth: list[Tensor]) -> float:
     return max(float((a.float() - b.float()).norm() / b.float().norm()) for a, b in zip(ours, truth, strict=True))
 
 
-def compare(
+def compare_gradients(
     name: str, against: str, fast: Callable[..., Tensor], plain: Callable[..., Tensor], inputs: list[Tensor]
 ) -> Check:
     """Time both functions of `inputs` with their gradients, and compare the gradients; those of integers are none."""
@@ -60,7 +60,9 @@ def _loss(config: ModelConfig, device: torch.device) -> Check:
     def whole(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(cap(F.linear(hidden, head)), targets, ignore_index=-1, reduction="sum")
 
-    return compare("loss of supervised positions, in chunks", "all logits", chunked, whole, [hidden, head, targets])
+    return compare_gradients(
+        "loss of supervised positions, in chunks", "all logits", chunked, whole, [hidden, head, targets]
+    )
 
 
 def _attention(config: ModelConfig, device: torch.device, grid: int, batch: int) -> Check:
@@ -73,8 +75,10 @@ def _attention(config: ModelConfig, device: torch.device, grid: int, batch: int)
     def weighted(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return lambda *inputs: (attend(*inputs) * weights).sum()
 
-    fast, plain = weighted(sam.folded_attention), weighted(sam.explicit_attention)
-    return compare(f"SAM's attention folded, {n} positions", "scores in full", fast, plain, [q, k, v, *biases])
+    fast, plain = weighted(sam.folded_attention), weighted(sam.unfolded_attention)
+    return compare_gradients(
+        f"SAM's attention folded, {n} positions", "scores in full", fast, plain, [q, k, v, *biases]
+    )
 
 
 def _documents(config: ModelConfig, device: torch.device) -> Check:
@@ -89,7 +93,7 @@ def _documents(config: ModelConfig, device: torch.device) -> Check:
     def together(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return (attend_varlen(q, k, v, lengths) * weights).sum()
 
-    return compare(
+    return compare_gradients(
         f"attention of {len(lengths)} packed documents", "one call for each", together, each_alone, [q, k, v]
     )
 

@@ -20,8 +20,8 @@ from typing import Literal
 from rich.console import Console
 from tyro.conf import Positional
 
-from dev.bench_backends.errors import compare, errors_table, open_sets
-from dev.bench_backends.parity import drawn_pages, measure_parity
+from dev.bench_backends.errors import compare_errors, errors_table, open_sets
+from dev.bench_backends.parity import count_differing_pages, drawn_pages
 from dev.bench_backends.speed import measure_speed, speed_table
 from nanochat.checkpoint import load_model
 from nanochat.command import entry_point, parse_args
@@ -72,7 +72,7 @@ def int8_folder(checkpoint: str) -> Iterator[Path]:
         yield Path(temporary)
 
 
-def find_scans(folder: str, n: int) -> list[Path]:
+def find_images(folder: str, n: int) -> list[Path]:
     """Up to `n` pictures in a folder and the folders in it, by name. Raises UserError if there are none."""
     found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
@@ -87,19 +87,19 @@ def main() -> None:
         raise UserError("give at least 1 page and 1 round")
     if config.what == "parity":
         pictures = [open_image(file) for file in config.files] or drawn_pages(config.n or 200)
-        print(json.dumps(asdict(measure_parity(config.checkpoint, pictures, console))))
+        print(json.dumps(asdict(count_differing_pages(config.checkpoint, pictures, console))))
     elif config.what == "errors":
         sets = list(open_sets(config.n or 20, config.folders, config.receipts))
         with int8_folder(config.checkpoint) as folder:
             readers = {"float32": OCR(folder, backend="onnx"), "int8": OCR(folder, backend="onnx", int8=True)}
             errors = []
             for name, found in sets:
-                errors.append(compare(name, found, readers))
+                errors.append(compare_errors(name, found, readers))
                 wide_console().print(errors_table(errors[-1:]))
         wide_console().print(errors_table(errors))
         print(json.dumps([asdict(one) for one in errors]))
     else:
-        scans = find_scans(config.scans, config.n or 16) if config.scans else []
+        scans = find_images(config.scans, config.n or 16) if config.scans else []
         if config.int8:
             with int8_folder(config.checkpoint) as folder:
                 times = measure_speed(config.checkpoint, folder, scans, config.rounds, console)

@@ -49,7 +49,7 @@ def open_sets(n: int, folders: Sequence[str], receipts: str) -> Iterator[tuple[s
         yield LINES, open_set(LINES, n, receipts)
 
 
-def compare(name: str, found: EvalSet, readers: dict[str, OCR]) -> Errors:
+def compare_errors(name: str, found: EvalSet, readers: dict[str, OCR]) -> Errors:
     """Read a set with both `readers`, `float32` and `int8`."""
     scores: dict[str, list[PageScore]] = {
         which: [reading.score for reading in read_in_mode(ocr, found, which)] for which, ocr in readers.items()

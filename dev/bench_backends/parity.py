@@ -19,7 +19,7 @@ CLIENTS = 8
 
 
 @dataclass
-class Parity:
+class TextParity:
     """Pages whose text differs from that of PyTorch in batches of 16."""
 
     pages: int
@@ -55,10 +55,10 @@ def read_served(checkpoint: str, pictures: Sequence[Image.Image], clients: int) 
         return list(pool.map(ask, pictures))
 
 
-def measure_parity(checkpoint: str, pictures: Sequence[Image.Image], console: Console) -> Parity:
+def count_differing_pages(checkpoint: str, pictures: Sequence[Image.Image], console: Console) -> TextParity:
     """Read all pictures with PyTorch in batches of 16, then in every way with ONNX Runtime, and compare."""
     expected = read(OCR(checkpoint, device="cpu", backend="torch"), pictures, 16)
-    found = Parity(len(pictures), sum(map(len, expected)))
+    found = TextParity(len(pictures), sum(map(len, expected)))
     onnx = OCR(checkpoint, backend="onnx")
 
     def compare(way: str, texts: list[str]) -> None:

@@ -64,7 +64,7 @@ class MarkedSheet(Sheet):
         return rows
 
 
-def draw_page(seed: int) -> StructuredPage:
+def draw_structured_page(seed: int) -> StructuredPage:
     """The page of a seed: a title and sections, each with a heading and paragraphs, lists, tables or columns."""
     rng = random.Random(f"structure/{seed}")
     paper, ink = (rng.randint(235, 255),), (rng.randint(0, 40),)

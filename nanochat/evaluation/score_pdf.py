@@ -20,7 +20,15 @@ from rich.table import Table
 from nanochat.errors import UserError
 from nanochat.evaluation.compression import compression_curve, plot_compression
 from nanochat.evaluation.losses import THUMBNAIL
-from nanochat.evaluation.measure import ModeReading, Progress, bars, per_cent, read_in_mode, results_table, wide_console
+from nanochat.evaluation.measure import (
+    ModeReading,
+    Progress,
+    per_cent,
+    progress_bars,
+    read_in_mode,
+    results_table,
+    wide_console,
+)
 from nanochat.evaluation.report import pairs_html, write_page
 from nanochat.evaluation.score_report import card_html, plot_html, table_html
 from nanochat.evaluation.scores import summarise_pages
@@ -165,7 +173,7 @@ def score(
 ) -> None:
     """Read the pages in each of `modes` (default: that of the model), print the table, write a report to `out`."""
     readers = [OCR(checkpoint, device, mode, batch_size=batch_size) for mode in modes or ("",)]
-    with bars() as progress:
+    with progress_bars() as progress:
         scored = score_pdf(readers, found, progress)
     facts = {
         "Model": checkpoint,

@@ -22,7 +22,7 @@ from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
-from nanochat.lines.sheet import Sheet, sheet_of
+from nanochat.lines.sheet import InkedPage, inked_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # px of the picture, in each direction, that one answer is for
@@ -154,7 +154,7 @@ class Segment:
         return text_box(np.stack([x, self.y_at(x)], 1), self.height)
 
 
-def _shown_part(sheet: Sheet, width: int, height: int) -> Box:
+def _shown_part(sheet: InkedPage, width: int, height: int) -> Box:
     """Which part of a sheet shown at width x height pixels has anything to find: at whole strides, room around it."""
     left, top, right, bottom = sheet.inked
     across, down = width / sheet.image.width, height / sheet.image.height
@@ -165,7 +165,7 @@ def _shown_part(sheet: Sheet, width: int, height: int) -> Box:
     )  # fmt: skip
 
 
-def _answers(sheet: Sheet, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
+def _answers(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
     """What the finder says of a sheet shown at `scale`, and where its first cell's corner lies, x and y in px as shown.
 
     The answers are (probability of a core, height of the type in px as shown), (h, w) each. Blank margins are left out,
@@ -209,7 +209,7 @@ def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[
     return found
 
 
-def _look(sheet: Sheet, scale: float, finder: Finder) -> list[Segment]:
+def _look(sheet: InkedPage, scale: float, finder: Finder) -> list[Segment]:
     """The segments in px of the picture, seen at one scale."""
     if sheet.inked[2] == 0:
         return []
@@ -239,7 +239,7 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     finder = finder or line_finder()
     pixels = np.asarray(image)
     level = level_page(pixels)
-    sheet = sheet_of(level)
+    sheet = inked_page(level)
     even = (
         LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     )  # of a long strip: by its area, or its type would be lost
@@ -259,7 +259,7 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
         found = _look_at_small_print(sheet.image, found, scale, finder)
     found = _look_at_large_type(sheet, found, scale, finder)
     # coloured letters as large as buttons may have been levelled as if they were some
-    return found if level is pixels else _look_at_large_type(sheet_of(pixels), found, scale, finder)
+    return found if level is pixels else _look_at_large_type(inked_page(pixels), found, scale, finder)
 
 
 def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
@@ -269,7 +269,7 @@ def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
     return apart and segment.length >= SHORTEST * segment.height and segment.height < _body(large) / 2
 
 
-def _look_at_large_type(sheet: Sheet, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+def _look_at_large_type(sheet: InkedPage, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
     """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
     before, smaller = scale, scale / SMALLER
     while min(sheet.image.size) * smaller >= LEAST_SHOWN:
@@ -344,7 +344,7 @@ def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: f
     while larger > 1.3 * scale:
         part = image.crop(region)
         larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        looked = [Segment(s.points + region[:2], s.height) for s in _look(sheet_of(np.asarray(part)), larger, finder)]
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(inked_page(np.asarray(part)), larger, finder)]
         found = [s for s in looked if s.height < 1.15 * least]
         wider = union([region, _around(found or some, 4 * least, image)])
         if wider == region:

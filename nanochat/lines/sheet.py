@@ -15,7 +15,7 @@ SPECK, STRIPE = 3, 2  # blocks: longest side of a speck, and width of a stripe a
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
+class InkedPage:
     """A picture that lines are looked for in."""
 
     image: Image.Image
@@ -28,9 +28,9 @@ class Sheet:
     """the part without the specks and scan edges around it"""
 
 
-def sheet_of(page: np.ndarray) -> Sheet:
+def inked_page(page: np.ndarray) -> InkedPage:
     """A page, RGB uint8 (H, W, 3), ready to be looked at."""
-    return Sheet(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
+    return InkedPage(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
 
 
 def inked_boxes(page: np.ndarray) -> tuple[Box, Box]:

@@ -10,7 +10,7 @@ from helpers.drawn_archive import stored
 
 from nanochat.archives.results import SCHEMA, write_results
 from nanochat.errors import UserError
-from nanochat.reading.grounding import Block
+from nanochat.reading.grounding import GroundedBlock
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page, Part, TextLine
@@ -50,7 +50,7 @@ def test_parquet_and_json_lines_hold_the_same(tmp_path: Path) -> None:
     line = TextLine(
         "a b", (1, 2, 30, 4), 0.5, 0.25, (0, 0, 64, 64), [Part("a", (1, 2, 3, 4)), Part("b", (5, 2, 30, 4))]
     )
-    block = Block("title", ((1, 2, 3, 4),), "a")
+    block = GroundedBlock("title", ((1, 2, 3, 4),), "a")
     page = Page(
         "a b",
         5,

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from dev.bench_backends.__main__ import find_scans
+from dev.bench_backends.__main__ import find_images
 from dev.bench_backends.errors import compare
 from dev.bench_backends.speed import ONNX, TORCH, a4_page, measure_reading, speed_table
 from nanochat.errors import UserError
@@ -90,6 +90,6 @@ def test_scans_are_found_in_subfolders_and_missing_ones_are_said(tmp_path: Path)
     (tmp_path / "images").mkdir()
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / "images" / name).touch()
-    assert [path.name for path in find_scans(str(tmp_path), 5)] == ["a.JPG", "b.png"]
+    assert [path.name for path in find_images(str(tmp_path), 5)] == ["a.JPG", "b.png"]
     with pytest.raises(UserError, match="no pictures there"):
-        find_scans(str(tmp_path / "nowhere"), 5)
+        find_images(str(tmp_path / "nowhere"), 5)

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from dev import seeing_plots, seeing_runs
-from dev.seeing_plots import Point, plot, read_log
+from dev.seeing_plots import ValidationPoint, plot, read_log
 from nanochat.errors import UserError
 from nanochat.training.validate import Validation
 
@@ -27,9 +27,9 @@ WARNING: the model does not look
 def test_a_log_is_read_and_what_was_done_again_counts_once(tmp_path):
     (tmp_path / "log").write_text(LOG)
     assert read_log(tmp_path / "log") == [
-        Point(8, 5.1639, 0.604, 0.1759, -0.0205),
-        Point(16, 4.0, None, None, None),
-        Point(24, 3.0, -0.05, 0.995, 0.1, 7.5),
+        ValidationPoint(8, 5.1639, 0.604, 0.1759, -0.0205),
+        ValidationPoint(16, 4.0, None, None, None),
+        ValidationPoint(24, 3.0, -0.05, 0.995, 0.1, 7.5),
     ]
 
 
@@ -46,11 +46,18 @@ def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
     fake.step = 50
     trainer.Trainer.validate(fake)
     (tmp_path / "log").write_text(capsys.readouterr().out)
-    assert read_log(tmp_path / "log") == [Point(40, 2.5, 1.25, 0.5, -0.125, 3.5), Point(50, 2.5, None, None, None)]
+    assert read_log(tmp_path / "log") == [
+        ValidationPoint(40, 2.5, 1.25, 0.5, -0.125, 3.5),
+        ValidationPoint(50, 2.5, None, None, None),
+    ]
 
 
 def test_the_plot_has_each_figure_of_each_run():
-    points = [Point(8, 5.0, 0.5, 0.2, -0.1), Point(16, 4.0, None, None, None), Point(24, 3.0, 1.0, 0.3, 0.0, 7.0)]
+    points = [
+        ValidationPoint(8, 5.0, 0.5, 0.2, -0.1),
+        ValidationPoint(16, 4.0, None, None, None),
+        ValidationPoint(24, 3.0, 1.0, 0.3, 0.0, 7.0),
+    ]
     losses, gains, similarities, spreads = plot({"one": points, "two": points[:1]}).axes
     right, wrong, *_ = losses.lines
     assert list(right.get_ydata()) == [5, 4, 3]

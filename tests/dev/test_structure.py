@@ -2,7 +2,7 @@
 
 import pytest
 
-from dev.structure.pages import Structure, draw_page
+from dev.structure.pages import Structure, draw_structured_page
 from dev.structure.reader import read_perfectly
 from dev.structure.scores import Scores, structure_of, teds
 
@@ -48,8 +48,8 @@ def test_markdown_is_taken_apart_into_what_it_shows() -> None:
 
 
 def test_a_page_has_the_words_of_its_structure_and_the_perfect_reader_reads_them() -> None:
-    page = draw_page(7)
-    again = draw_page(7)
+    page = draw_structured_page(7)
+    again = draw_structured_page(7)
     assert again.structure == page.structure and again.picture.tobytes() == page.picture.tobytes()
     structure = page.structure
     texts = [text for _, text in structure.headings] + structure.items + structure.paragraphs

@@ -6,7 +6,7 @@ from PIL import ImageChops
 
 from nanochat.checkpoint import export_model
 from nanochat.errors import UserError
-from nanochat.evaluation.density import KINDS, draw_page, measure_point, study, wrong_by_tenth
+from nanochat.evaluation.density import KINDS, draw_dense_page, measure_point, study, wrong_by_tenth
 from nanochat.evaluation.density_report import plot_study, study_table, write_worst
 from nanochat.reading.ocr import OCR
 from nanochat.tokenizer import RustBPETokenizer
@@ -18,7 +18,11 @@ def test_the_same_page_is_drawn_again_and_another_seed_draws_another(
 ) -> None:
     some = ("the harbour was quiet before the storm", "nine barges lay along the quay", "a clerk counted them twice")
     monkeypatch.setattr("nanochat.evaluation.density.sentences", lambda unseen: some)
-    page, again, other = draw_page(kind, 256, 24, 1), draw_page(kind, 256, 24, 1), draw_page(kind, 256, 24, 2)
+    page, again, other = (
+        draw_dense_page(kind, 256, 24, 1),
+        draw_dense_page(kind, 256, 24, 1),
+        draw_dense_page(kind, 256, 24, 2),
+    )
     assert page.text == again.text != other.text
     assert ImageChops.difference(page.image, again.image).getbbox() is None
     ink = ImageChops.invert(page.image.convert("L")).getbbox()
@@ -26,7 +30,7 @@ def test_the_same_page_is_drawn_again_and_another_seed_draws_another(
 
 
 def test_smaller_type_holds_more_text() -> None:
-    large, small = draw_page("codes", 512, 40, 0), draw_page("codes", 512, 20, 0)
+    large, small = draw_dense_page("codes", 512, 40, 0), draw_dense_page("codes", 512, 20, 0)
     assert 2.5 * len(large.text) < len(small.text) < 6 * len(large.text)
 
 
@@ -46,7 +50,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> OCR:
 
 
 def test_a_model_that_sees_nothing_loses_nothing_without_its_picture(reader: OCR, tmp_path) -> None:
-    pages = [draw_page("codes", 128, 40, seed) for seed in range(3)]
+    pages = [draw_dense_page("codes", 128, 40, seed) for seed in range(3)]
     with_zero_projector = reader.model.projector
     for parameter in with_zero_projector.parameters():
         parameter.data.zero_()

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat.evaluation.scores import Estimate, by_tier, estimate, score_page, summarise_pages, worst_and_median
+from nanochat.evaluation.scores import Estimate, by_tier, estimate_mean, score_page, summarise_pages, worst_and_median
 
 
 def page(name: str, expected: str, read: str, tier: str = "line", **more):
@@ -66,17 +66,17 @@ def test_loops_are_seen_or_told():
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=40))
 def test_an_interval_holds_its_figure_and_stays_between_the_pages(pairs):
     counts, totals = zip(*pairs)
-    found = estimate(counts, totals)
+    found = estimate_mean(counts, totals)
     assert found is not None
     rates = [c / t for c, t in pairs]
     assert min(rates) - 1e-9 <= found.low <= found.high <= max(rates) + 1e-9
     assert found.value == pytest.approx(sum(counts) / sum(totals))
-    assert found == estimate(counts, totals)  # the same every time
+    assert found == estimate_mean(counts, totals)  # the same every time
 
 
 def test_an_interval_is_as_wide_as_the_normal_law_says():
     values = np.random.default_rng(1).normal(5, 2, 400)
-    found = estimate(values.tolist())
+    found = estimate_mean(values.tolist())
     assert found is not None
     half = 1.96 * values.std() / 20
     assert found.low == pytest.approx(values.mean() - half, abs=0.03)
@@ -84,7 +84,7 @@ def test_an_interval_is_as_wide_as_the_normal_law_says():
 
 
 def test_one_page_has_no_width():
-    assert estimate([3.0]) == Estimate(3.0, 3.0, 3.0)
+    assert estimate_mean([3.0]) == Estimate(3.0, 3.0, 3.0)
 
 
 def test_tiers_keep_their_order_and_all_come_last():

@@ -11,7 +11,7 @@ from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 from nanochat.deepencoder import CLIP, SAM, CLIPConfig, Projector, SAMConfig
 from nanochat.deepencoder.position import interpolate_grid
-from nanochat.deepencoder.sam import explicit_attention, folded_attention
+from nanochat.deepencoder.sam import folded_attention, unfolded_attention
 
 SMALL_SAM = SAMConfig(
     grid=8, width=32, n_layer=3, n_head=2, global_layers=(2,), window=5, neck=16, out_channels=(8, 12)
@@ -220,7 +220,7 @@ def test_both_kinds_of_attention_have_the_same_gradients():
     inputs += [torch.randn(3, 3, 4, 4), torch.randn(3, 3, 4, 5)]
     weights = torch.randn(3, 12, 8)
     gradients = []
-    for attend in (explicit_attention, folded_attention):
+    for attend in (unfolded_attention, folded_attention):
         leaves = [x.clone().requires_grad_() for x in inputs]
         (attend(*leaves) * weights).sum().backward()
         gradients.append([leaf.grad for leaf in leaves])

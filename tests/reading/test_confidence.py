@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from dev.calibrate import calibration_error, fit, words_of
+from dev.calibrate import calibration_error, compare_words, fit
 from nanochat.reading.confidence import MAP, confidence, interpolate
 from nanochat.reading.page import Page, TextLine
 
@@ -30,8 +30,8 @@ def test_the_fit_finds_how_often_words_are_right() -> None:
 def test_words_are_right_where_they_stand_in_the_text() -> None:
     lines = [TextLine("TOTAL 9.00", None, 0.9, 0.5), TextLine("Cach 10.00", None, 0.6, 0.5)]
     page = Page("", 1, 1, 1, 0.1, "end", lines=lines)
-    assert words_of(page, "TOTAL 9.00\nCash 10.00").tolist() == [[0.9, 1], [0.9, 1], [0.6, 0], [0.6, 1]]
-    assert words_of(Page("", 1, 1, 1, 0.1, "end"), "TOTAL").shape == (0, 2)
+    assert compare_words(page, "TOTAL 9.00\nCash 10.00").tolist() == [[0.9, 1], [0.9, 1], [0.6, 0], [0.6, 1]]
+    assert compare_words(Page("", 1, 1, 1, 0.1, "end"), "TOTAL").shape == (0, 2)
 
 
 def test_the_stored_map_never_calls_anything_certain() -> None:

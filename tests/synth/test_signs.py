@@ -8,14 +8,14 @@ from fontTools.ttLib import TTFont
 from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.draw import _three_dots
 from nanochat.synth.layouts.sheet import Sheet
-from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE, SIGNS, sign
+from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE, SIGNS, text_with_symbols
 from nanochat.synth.writer import Writer
 from nanochat.tokenizer import CHARACTERS
 
 
 def test_every_symbol_is_written_and_is_one_token() -> None:
     rng = random.Random(0)
-    written = "".join(sign(SIGNS, rng, lambda: "word") for _ in range(3000))
+    written = "".join(text_with_symbols(SIGNS, rng, lambda: "word") for _ in range(3000))
     assert {char for char in written if not char.isascii()} == {*SIGNS} <= {*CHARACTERS}
     counts = np.array([written.count(char) for char in SIGNS])
     assert counts.min() > 0.2 * np.median(counts), "all alike often"
@@ -25,9 +25,9 @@ def test_only_the_symbols_that_a_face_has_are_written() -> None:
     rng = random.Random(1)
     for _ in range(200):
         some = "".join(rng.sample(SIGNS, 6))
-        text = sign(some, rng, lambda: "word")
+        text = text_with_symbols(some, rng, lambda: "word")
         assert {char for char in text if not char.isascii()} <= {*some}
-    assert sign("", rng, str) == ""
+    assert text_with_symbols("", rng, str) == ""
 
 
 def test_some_of_the_writers_that_may_use_symbols_do_and_no_other() -> None:

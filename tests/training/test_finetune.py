@@ -10,16 +10,16 @@ from nanochat.checkpoint import load_model
 from nanochat.errors import UserError
 from nanochat.reading.ocr import OCR
 from nanochat.synth import STRIPS
-from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, divide, finetune
+from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, finetune, split_scans
 
 
 def test_a_fifth_of_the_scans_is_held_out_and_never_trains() -> None:
-    train, held = divide(20, seed=1)
+    train, held = split_scans(20, seed=1)
     assert len(held) == 4 and sorted(train + held) == list(range(20))
-    assert divide(20, seed=1) == (train, held) != divide(20, seed=2)
-    assert [len(part) for part in divide(2, seed=1)] == [1, 1]
+    assert split_scans(20, seed=1) == (train, held) != split_scans(20, seed=2)
+    assert [len(part) for part in split_scans(2, seed=1)] == [1, 1]
     with pytest.raises(UserError, match="at least two scans"):
-        divide(1, seed=1)
+        split_scans(1, seed=1)
 
 
 def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never_twice() -> None:
