@@ -1,16 +1,16 @@
 """Percentiles and medians of pixels, by sorting.
 
-`np.percentile` and `np.median` select values without sorting, one after the other. NumPy sorts short columns and bytes
-several times faster than that. The results are the same to the last bit.
+`np.percentile` and `np.median` select each value by partitioning. For short columns and for bytes, sorting is several
+times faster. The results are bitwise equal.
 """
 
 import numpy as np
 
 
 def percentiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """`np.percentile(values, shares, axis=0)` of finite numbers: float64 (len(shares), ...).
+    """Equal to `np.percentile(values, shares, axis=0)` for finite numbers: float64 (len(shares), ...).
 
-    values: (N, ...), N at least 1; shares: 0 to 100 each.
+    `values`: (N, ...), N at least 1. `shares`: percentages, 0 to 100.
     """
     ordered = np.sort(values, axis=0, kind="stable" if values.dtype.itemsize < 4 else None)
     places = (len(ordered) - 1) * (np.array(shares, np.float64) / 100)
@@ -22,7 +22,7 @@ def percentiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
 
 
 def median(values: np.ndarray) -> float:
-    """`np.median` of at least one byte, uint8 of any shape."""
+    """Equal to `np.median` for uint8 values of any shape, at least one."""
     ordered = np.sort(values, axis=None, kind="stable")  # a radix sort
     middle = len(ordered) // 2
     return float(ordered[middle]) if len(ordered) % 2 else (int(ordered[middle - 1]) + int(ordered[middle])) / 2
