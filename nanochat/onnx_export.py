@@ -115,9 +115,7 @@ class _GraphCache:
     def __init__(self, lengths: Tensor, n_new: Tensor | int, gpt: GPT, past: Sequence[Tensor]) -> None:
         total = lengths + n_new  # (B,)
         self.last, self.longest = (total - 1).to(torch.int32), total.max().to(torch.int32)
-        self.cos, self.sin = _RotaryTables.apply(
-            -gpt.frequencies(), gpt.config.reach
-        )  # the operator rotates the other way
+        self.cos, self.sin = _RotaryTables.apply(-gpt.frequencies(), gpt.config.reach)  # it rotates the other way
         self.k, self.v = past[::2], past[1::2]  # (B, H, S, D) of each layer
         self.new: list[Tensor] = []
         """keys and values of each layer in turn, including the new tokens"""

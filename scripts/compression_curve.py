@@ -4,7 +4,7 @@ python -m scripts.compression_curve --model=models/nano --n=4
 python -m scripts.compression_curve --n=40 --type_px 56 40 28 20 14 --out=out/compression
 
 Pages are drawn in four kinds of text (English, shuffled words, words with shuffled letters, codes), each in one size of
-type, and read in one view. Writes compression.json, compression.svg, compression.md and the worst pages as pictures.
+type, and read in one view. Writes compression.json, compression.svg, compression.md and the worst pages as images.
 """
 
 import json

@@ -56,7 +56,7 @@ class Config:
 
 
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
-    """Read with all readers, under a progress bar."""
+    """Read the set with all readers, with a progress bar."""
     peers = open_peers(found.accents) if config.peers else []
     readers = {OURS: ocr}
     if config.modes:
@@ -70,7 +70,7 @@ def _reader(config: Config, mode: str = "") -> OCR:
 
 
 def save_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
-    """results.json, compression.svg and report.html."""
+    """Write results.json, compression.svg and report.html."""
     curve = ""
     if measured.curve:
         title = f"{config.task}: {facts['Model']}"
@@ -89,7 +89,7 @@ def main() -> None:
     config = parse_args(Config, description=__doc__)
     if config.batch_size < 1:
         raise UserError(f"--batch-size={config.batch_size}: read at least one picture at a time")
-    found = open_set(config.task, config.n, config.data)  # look at what was asked for before loading a model
+    found = open_set(config.task, config.n, config.data)  # check the arguments before loading a model
     ocr = _reader(config)
     measured = evaluate(config, ocr, found)
     facts = {
@@ -104,7 +104,7 @@ def main() -> None:
 
 
 def print_results(config: Config, found: EvalSet, measured: Measured, folder: Path) -> None:
-    """The table, the model's own figures, and where the rest lies."""
+    """Print the table, the figures of the model, and the folder with the rest."""
     console = wide_console()
     console.print(results_table(config.task, *table_rows(found, measured)))
     summary = measured.summary

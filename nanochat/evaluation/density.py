@@ -30,7 +30,7 @@ from nanochat.tasks.eval_set import reading
 
 KINDS = ("english", "shuffled", "pseudo", "codes")
 """Real sentences; their words in random order; those with their letters in random order too; digits and codes."""
-JITTER = 15  # px by which the text is shifted at most, right and down: its grid against the grid of vision tokens
+JITTER = 15  # largest random shift of the text in px, right and down, relative to the grid of vision tokens
 TENTHS = 10
 
 
@@ -78,7 +78,7 @@ def draw_dense_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
     Equal arguments give equal pages on all machines with the same fonts.
     """
     rng = random.Random(f"{kind}/{side}/{type_px}/{seed}")
-    face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # one at all densities
+    face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # the same face at all densities
     font = ImageFont.truetype(face.path, type_px, face.index, layout_engine=ImageFont.Layout.BASIC)
     ascent, descent = font.getmetrics()
     leading = round((ascent + descent) * 1.1)

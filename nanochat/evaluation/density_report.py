@@ -12,8 +12,8 @@ from nanochat.evaluation.scores import Estimate, estimate_mean
 from nanochat.files import atomic_path
 
 PUBLIC_TOKENIZER = "cl100k_base"
-"""a public tokenizer (tiktoken); counted in its own tokens, characters, nano would seem to compress four times as
-much"""
+"""a public tokenizer (tiktoken); nano's own tokens are characters, which would make its compression look four times as
+high"""
 
 
 def count_public_tokens(texts: Sequence[str]) -> float | None:
@@ -23,7 +23,7 @@ def count_public_tokens(texts: Sequence[str]) -> float | None:
     """
     try:
         encoding = tiktoken.get_encoding(PUBLIC_TOKENIZER)
-    except Exception:  # requests' errors, by how the network fails
+    except Exception:  # various errors of `requests`
         return None
     tokens = sum(len(tokens) for tokens in encoding.encode_ordinary_batch(list(texts)))
     return sum(map(len, texts)) / max(1, tokens)

@@ -38,7 +38,7 @@ from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.tasks.eval_set import EvalSet, reading
 
-SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # pdfium's and Unicode's signs for a hyphen at a line's end
+SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # hyphens at line ends in pdfium and Unicode
 
 
 class PdfPages(EvalSet):
@@ -58,7 +58,7 @@ class PdfPages(EvalSet):
             document.close()
             raise UserError(f"{path} is an image, not a PDF: only a PDF has a text layer to compare with")
         self.document, self.degrade = document, degrade
-        document.fields = False  # what was typed into a form is no part of the text layer
+        document.fields = False  # text entered into a form is not part of the text layer
         wanted = [n for n in range(1, document.n_pages + 1) if n in pages]
         texts = {n: text_layer(document, n) for n in wanted}
         self.numbers = [n for n in wanted if texts[n].strip()]

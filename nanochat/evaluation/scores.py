@@ -22,7 +22,7 @@ from nanochat.evaluation.metrics import (
     word_precision_recall_f1,
 )
 
-DRAWS = 1000  # of the bootstrap
+DRAWS = 1000  # number of bootstrap samples
 ALL = "all"  # the tier of all pictures together
 
 

@@ -86,7 +86,7 @@ def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Te
     None for an image without a partner. `last_seen` maps token counts to an image's tokens and is updated.
     """
     previous = dict(last_seen)
-    for tokens in embeds:  # the first of a size gets the last of that size
+    for tokens in embeds:  # the first image of a size is swapped with the last one
         if sum(len(other) == len(tokens) for other in embeds) > 1:
             previous[len(tokens)] = tokens
     donors = []
