@@ -38,7 +38,7 @@ class Config:
 
 @dataclass(frozen=True)
 class ValidationPoint:
-    """One validation; what was not measured is None."""
+    """One validation. Figures that were not measured are None."""
 
     step: int
     loss: float
@@ -49,14 +49,14 @@ class ValidationPoint:
 
     @property
     def wrong_loss(self) -> float | None:
-        """The loss with the pictures swapped."""
+        """The loss with the images swapped."""
         return None if self.gain is None else self.loss + self.gain
 
 
 def read_log(path: str | Path) -> list[ValidationPoint]:
-    """The validations of a run in order; of a step that was done again after a stop, the last one.
+    """The validations of a run in order. If a step was repeated after an interruption, its last validation counts.
 
-    Raises UserError when there is no such file or no validation in it.
+    Raises UserError if the file does not exist or has no validation.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -72,7 +72,7 @@ def read_log(path: str | Path) -> list[ValidationPoint]:
 
 
 def plot(runs: Mapping[str, Sequence[ValidationPoint]]) -> Figure:
-    """Four panels over steps: losses, image gain, similarity, directions; a colour for each run."""
+    """Plot four panels over steps: losses, image gain, similarity, directions, with a colour for each run."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     losses, gains, similarities, spreads = figure.subplots(2, 2).flat
     for i, (name, points) in enumerate(runs.items()):

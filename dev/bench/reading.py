@@ -218,7 +218,7 @@ def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
         reader.engine.loops = timed if what == "inside" else untimed
         guard = Guard(stop_loops=what != "off")
         steps = reader.engine.stream_batch(prompts, [view.to(reader.device) for view in views], 200, guard=guard)
-        next(steps)  # pictures and prompts are read
+        next(steps)  # encodes images and prompts
         started, _TimedWatch.seconds = time.process_time(), 0.0
         *_, answers = steps
         found[what].append(_TimedWatch.seconds if what == "inside" else time.process_time() - started)

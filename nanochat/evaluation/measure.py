@@ -138,7 +138,7 @@ def read_in_mode(
 ) -> list[ModeReading]:
     """Read every image as `nano-ocr read` does, in the mode of the reader `ocr`.
 
-    `name`: the name that is passed to `progress`. The seconds of a page are those of its batch, divided by the pages in it.
+    `name`: the name that `progress` gets. The seconds of a page are those of its batch divided by its pages.
     """
     readings: list[ModeReading] = []
     for start in range(0, len(found), ocr.batch_size):

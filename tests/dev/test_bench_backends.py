@@ -91,5 +91,5 @@ def test_scans_are_found_in_subfolders_and_missing_ones_are_said(tmp_path: Path)
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / "images" / name).touch()
     assert [path.name for path in find_images(str(tmp_path), 5)] == ["a.JPG", "b.png"]
-    with pytest.raises(UserError, match="no pictures there"):
+    with pytest.raises(UserError, match="contains no images"):
         find_images(str(tmp_path / "nowhere"), 5)
