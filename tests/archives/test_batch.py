@@ -19,7 +19,7 @@ from nanochat.reading.ocr import OCR
 TOKENS = 300  # of an answer: long enough that something can be killed in the middle
 
 
-def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
+def test_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
     """The same texts, states and ledger as with processes; on resuming only what is missing is read."""
     draw_archive(tmp_path / "in", pictures=4)
     for container in ("shard.tar", "bad.tar", "part.parquet"):
@@ -54,7 +54,7 @@ def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkey
 
 
 @pytest.mark.parametrize(("workers", "pages"), [(1, 1000), (2, 80), (15, 300 / 7)])
-def test_where_processes_begin_to_pay(workers: int, pages: float) -> None:
+def test_choice_between_one_process_and_workers(workers: int, pages: float) -> None:
     """40 seconds to start, one a page: n pages alone take n seconds, with w workers 40 + n / w."""
     assert pages_that_pay(workers) == pytest.approx(pages)
 
@@ -80,7 +80,7 @@ def model_workers(session: int) -> list[int]:
     return found
 
 
-def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path) -> None:
+def test_no_page_is_lost_or_duplicated_when_processes_are_killed(tmp_path: Path, model: Path) -> None:
     """Two workers, of which one is killed; then the job itself; then it goes on and ends."""
     expected = draw_archive(tmp_path / "in", pictures=60)
     out, ledger = tmp_path / "out", tmp_path / "out/ledger.jsonl"
@@ -128,7 +128,9 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line(tmp_path: Path, model: Path, monkeypatch, capsys, arguments, words: str) -> None:
+def test_bad_input_is_reported_in_one_line(
+    tmp_path: Path, model: Path, monkeypatch, capsys, arguments, words: str
+) -> None:
     (tmp_path / "a.png").write_bytes(stored(1))
     given = [argument.replace("{in}", str(tmp_path)) for argument in arguments]
     if not any("checkpoint" in argument for argument in given):

@@ -33,7 +33,7 @@ def samples(*items: tuple[int, str]) -> list[Sample | Skipped]:
 
 @given(lengths=st.lists(st.integers(2, 40), min_size=1, max_size=8))
 @settings(max_examples=80, deadline=None)
-def test_what_is_packed_is_what_was_padded(lengths: list[int]):
+def test_packed_and_padded_batches_have_the_same_content(lengths: list[int]):
     random = torch.Generator().manual_seed(sum(lengths))
     kept = [Sample(torch.randint(1, 200, (n,), generator=random).tolist(), [0] + [1] * (n - 1), []) for n in lengths]
     padded, targets, _ = collate(kept, 0)
@@ -55,7 +55,7 @@ def loss_and_gradients(model: NanoDeepseekOCR, batch: Batch) -> tuple[float, tor
     return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def test_pictures_and_text_packed_together_have_the_losses_that_each_has_alone():
+def test_packed_samples_have_the_losses_of_separate_ones():
     model = tiny_model(256)
     mixed = samples((1, "a chart"), (0, "some words " * 15), (2, "two"), (0, "yes"))
     packed = collate(mixed, 0, pack=True)
@@ -71,7 +71,7 @@ def test_pictures_and_text_packed_together_have_the_losses_that_each_has_alone()
     assert [x.sum().item() for x in each[0].split(media.documents)] == pytest.approx([a for a, _ in alone], rel=1e-5)
 
 
-def test_a_packed_run_has_the_losses_of_a_padded_one(tmp_path, monkeypatch):
+def test_packed_run_has_the_losses_of_a_padded_run(tmp_path, monkeypatch):
     monkeypatch.setattr("nanochat.multimodal_dataloader.MAX_PADDING", 0.01)
     task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
     packed, padded = (
@@ -84,7 +84,7 @@ def test_a_packed_run_has_the_losses_of_a_padded_one(tmp_path, monkeypatch):
     assert losses(packed) == pytest.approx(losses(padded), rel=1e-5)
 
 
-def test_the_benchmark_counts_what_is_padding():
+def test_packing_benchmark_counts_padding():
     """Answers of 10 and of 70 letters in turn: the padding of such batches by hand."""
 
     class ShortAndLong(Task):

@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_parts_of_a_step_are_the_step(number):
+def test_parts_of_a_step_add_up_to_the_step(number):
     config = TrainConfig(model="nano", image_size=128, batch_size=3, seq_len=40, steps=1, recompute="sam")
     weights = {"patches": 1.0, "cells": 0.5} if number == 1 else {}
     trainer = filled_trainer(config, Stage(number, lambda step, steps: 1.0, 1e-3, dense_weights=weights), CPU)
@@ -43,7 +43,7 @@ def test_filled_pages_fill_the_sequence(size, seq_len):
         assert (targets != -1).sum() == 2 * (FilledPages(trainer.model.config.vision, seq_len).n_chars + 1)
 
 
-def test_decoding_agrees_with_the_naive_way_and_with_transformers():
+def test_decoding_agrees_with_naive_generation_and_transformers():
     model = NanoDeepseekOCR(tiny_config(256)).eval()
     wake(model)
     report = measure_decode(model, Precision("float32"), batch=3, prompt=20, tokens=12, naive=True)
@@ -54,13 +54,13 @@ def test_decoding_agrees_with_the_naive_way_and_with_transformers():
     assert bytes_per_step(gpt, Precision("float32"), 5, 30) == weights + cache
 
 
-def test_fast_paths_compute_what_the_plain_ones_do():
+def test_fast_paths_agree_with_plain_ones():
     errors = {check.name: check.error for check in run_checks("nano", CPU)}
     assert len(errors) == 4
     assert all(error < (0.05 if "bfloat16" in name else 1e-4) for name, error in errors.items())
 
 
-def test_a_device_is_compared_with_a_cpu():
+def test_device_is_compared_with_a_cpu():
     report = measure_parity("nano", CPU, tokens=6)
     assert report.loss["float32"] == report.gradients["float32"] == 0 and report.equal_tokens == 1
     assert report.updates == {"adamw": 0, "muon": 0}
@@ -68,7 +68,7 @@ def test_a_device_is_compared_with_a_cpu():
     assert 1e-4 < report.gradients["bfloat16"] < 0.05  # rounding is seen, and is no more than rounding
 
 
-def test_the_last_line_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_last_line_of_output_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     flags = ["memory", "--model=nano", "--stage=2", "--batch_size=2", "--seq_len=64", "--image_size=128"]
     monkeypatch.setattr("sys.argv", ["bench", *flags, "--device=cuda"])
     monkeypatch.setattr("dev.bench.__main__.autodetect_device_type", lambda: "cpu")

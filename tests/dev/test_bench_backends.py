@@ -27,7 +27,7 @@ def busy(seconds: float) -> None:
         pass
 
 
-def test_ways_take_turns_and_are_compared_with_the_first():
+def test_ways_alternate_and_are_compared_with_the_first():
     calls: list[str] = []
 
     def way(name: str, seconds: float, texts: list[str]):
@@ -48,7 +48,7 @@ def test_ways_take_turns_and_are_compared_with_the_first():
     assert ratio[0] == "1.00" and 2 < float(ratio[1]) < 4
 
 
-def test_an_a4_page_has_full_lines_within_its_margins():
+def test_a4_page_has_full_lines_within_its_margins():
     ink = np.asarray(a4_page().convert("L")) < 128
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     assert rows[0] >= 150 and rows[-1] < 1754 - 150 and columns[0] >= 150 and columns[-1] < 1240 - 150
@@ -86,7 +86,7 @@ def test_error_rates_of_two_readers_on_the_same_pages(tmp_path: Path):
     assert (found.float32.value, found.int8.value) == (0.1, 0.3)
 
 
-def test_scans_are_found_in_subfolders_and_missing_ones_are_said(tmp_path: Path):
+def test_images_are_found_in_subfolders_and_missing_ones_reported(tmp_path: Path):
     (tmp_path / "images").mkdir()
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / "images" / name).touch()

@@ -49,7 +49,7 @@ def run(slice_: str, folder: Path, **places: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("slice_", ["check", "bench"])
-def test_slices_run_commands_that_exist_and_keep_what_they_print(slice_: str, tmp_path: Path):
+def test_slices_run_existing_commands_and_keep_their_output(slice_: str, tmp_path: Path):
     commands = run(slice_, tmp_path)
     for command in commands:
         check_command(["python", *command])
@@ -63,7 +63,7 @@ def flag(command: list[str], name: str) -> str:
     return value
 
 
-def test_training_goes_on_from_the_newest_weights_and_fills_its_time(tmp_path: Path):
+def test_training_continues_from_the_newest_weights_and_fills_its_time(tmp_path: Path):
     trial, leg, *shards = run("train", tmp_path)
     for command in (trial, leg, *shards):
         check_command(["python", *command])
@@ -80,7 +80,7 @@ def test_training_goes_on_from_the_newest_weights_and_fills_its_time(tmp_path: P
     assert flag(leg2, "seed") != flag(leg, "seed")
 
 
-def test_one_call_checks_measures_and_trains_within_its_time(tmp_path: Path):
+def test_one_call_checks_measures_and_trains_in_time(tmp_path: Path):
     commands = run("all", tmp_path)
     for command in commands:
         check_command(["python", *command])
@@ -92,7 +92,7 @@ def test_one_call_checks_measures_and_trains_within_its_time(tmp_path: Path):
     assert [step["slice"] for step in read_steps(tmp_path / "out")][-1] == "train"
 
 
-def test_a_slice_that_is_out_of_time_says_what_it_left_out(tmp_path: Path):
+def test_slice_that_runs_out_of_time_lists_omitted_steps(tmp_path: Path):
     assert run("check", tmp_path, LIMIT="1") == []
     assert all("not begun" in outcome(step["rc"]) for step in read_steps(tmp_path / "out"))
 
@@ -105,7 +105,7 @@ def checkpoints(tmp_path: Path) -> list[Path]:
     return [save_checkpoint(tmp_path / "run", 7 + i, model, {}, {"stage": 1}) for i, model in enumerate(models)]
 
 
-def test_weights_come_back_in_small_files_and_become_a_model(
+def test_weights_in_small_files_are_joined_to_a_model(
     checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     model = tiny_model()
@@ -121,7 +121,7 @@ def test_weights_come_back_in_small_files_and_become_a_model(
         assert torch.equal(p, model.state_dict()[name].half().float() if p.is_floating_point() else p), name
 
 
-def test_weights_that_were_cut_while_written_leave_the_older_ones_whole(
+def test_interrupted_writing_of_weights_keeps_the_older_set(
     checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     results = tmp_path / "results"
@@ -138,7 +138,7 @@ def test_weights_that_were_cut_while_written_leave_the_older_ones_whole(
     assert "step 7" in gpu_day.join_shards(results, tmp_path / "model")
 
 
-def test_figures_become_tables(tmp_path: Path):
+def test_results_become_tables(tmp_path: Path):
     stage = {"stage": 2, "batch_size": 1, "seq_len": 8192, "step_seconds": 0.5, "tokens_per_second": 16384.0}
     trained = {
         "stages": [{**stage, "pictures_per_second": 2.0, "mfu": 0.41, "parts": {"loss": 0.25, "optimizer": 0.75}}]
@@ -162,7 +162,7 @@ def test_figures_become_tables(tmp_path: Path):
     )
 
 
-def test_without_results_it_says_so(tmp_path: Path):
+def test_missing_results_are_reported(tmp_path: Path):
     with pytest.raises(UserError, match="holds no"):
         read_steps(tmp_path)
 

@@ -24,7 +24,7 @@ WARNING: the model does not look
 """
 
 
-def test_a_log_is_read_and_what_was_done_again_counts_once(tmp_path):
+def test_log_is_read_and_repeated_steps_count_once(tmp_path):
     (tmp_path / "log").write_text(LOG)
     assert read_log(tmp_path / "log") == [
         ValidationPoint(8, 5.1639, 0.604, 0.1759, -0.0205),
@@ -33,7 +33,7 @@ def test_a_log_is_read_and_what_was_done_again_counts_once(tmp_path):
     ]
 
 
-def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
+def test_output_of_the_trainer_is_understood(tmp_path, capsys, monkeypatch):
     from nanochat.training import trainer
 
     found = Validation(2.5, 1.25, 0.5, -0.125, 3.5)
@@ -52,7 +52,7 @@ def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
     ]
 
 
-def test_the_plot_has_each_figure_of_each_run():
+def test_plot_has_each_figure_of_each_run():
     points = [
         ValidationPoint(8, 5.0, 0.5, 0.2, -0.1),
         ValidationPoint(16, 4.0, None, None, None),
@@ -69,7 +69,7 @@ def test_the_plot_has_each_figure_of_each_run():
     assert losses.get_xscale() == "linear"
 
 
-def test_the_command_writes_one_svg(tmp_path, monkeypatch, capsys):
+def test_command_writes_an_svg(tmp_path, monkeypatch, capsys):
     for name in ("a", "b"):
         (tmp_path / name).write_text(LOG)
     flags = ["--logs", f"blind={tmp_path}/a", f"recipe={tmp_path}/b", f"--out={tmp_path}/out/seeing.svg"]
@@ -84,7 +84,7 @@ def test_the_command_writes_one_svg(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("log", "said"), [("lonely", "NAME=FILE"), ("a=nowhere", "No such file"), ("a={}/empty", "no validation")]
 )
-def test_errors_are_one_line(tmp_path, monkeypatch, capsys, log, said):
+def test_errors_are_reported_in_one_line(tmp_path, monkeypatch, capsys, log, said):
     (tmp_path / "empty").write_text("step 1 | loss: 2.0\n")
     monkeypatch.setattr("sys.argv", ["seeing_plots", "--logs", log.format(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
@@ -92,7 +92,7 @@ def test_errors_are_one_line(tmp_path, monkeypatch, capsys, log, said):
     assert stopped.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_no_log_is_no_run(tmp_path):
+def test_no_logs_is_an_error(tmp_path):
     with pytest.raises(UserError):
         read_log(tmp_path)
 

@@ -31,14 +31,14 @@ def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
     return [prompt.answers[0].generation.tokens for prompt in prompts]
 
 
-def test_answers_are_those_of_the_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_answers_equal_those_of_the_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nanochat.gpt, "GROWTH", 16)  # the cache moves often
     model = tiny_model(sequence_len=256)
     assert answers(model, FixedStep(model, {})) == answers(model, None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_rows_of_unequal_lengths_are_read_on(dtype: torch.dtype) -> None:
+def test_rows_of_unequal_lengths_continue_in_the_cache(dtype: torch.dtype) -> None:
     """Next to the GPT's own way through the same cache, in float32 and as autocast computes in bfloat16."""
     model, step_cache = tiny_model(), KVCache(tiny_model().config.gpt, 3, "cpu", dtype)
     plain_cache, fixed = KVCache(model.config.gpt, 3, "cpu", dtype), FixedStep(model, {})
@@ -57,7 +57,7 @@ def test_rows_of_unequal_lengths_are_read_on(dtype: torch.dtype) -> None:
     assert step_cache.lengths == plain_cache.lengths == [15, 6, 10]
 
 
-def test_linears_are_cast_once_to_what_autocast_makes_of_them() -> None:
+def test_linear_layers_are_cast_once_as_autocast_does() -> None:
     """The copy in bfloat16 computes what autocast computes with the weights in float32, bit by bit."""
     gpt = tiny_model().gpt.eval()
     low = _with_linears_in(gpt, torch.bfloat16)
@@ -68,7 +68,7 @@ def test_linears_are_cast_once_to_what_autocast_makes_of_them() -> None:
         assert torch.equal(low(ids), gpt(ids))
 
 
-def test_where_recording_fails_the_same_answers_are_given_with_a_warning(
+def test_failed_recording_gives_the_same_answers_and_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def refuse(self: FixedStep) -> None:
@@ -82,7 +82,7 @@ def test_where_recording_fails_the_same_answers_are_given_with_a_warning(
     assert capsys.readouterr().err.count("no graphs here") == 1
 
 
-def test_a_recording_is_played_until_the_cache_moves(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recording_is_replayed_until_the_cache_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
     """With a stand-in for the recording that runs the step: made once for each set of tensors, used for every step."""
     made: list[int] = []
 
@@ -104,7 +104,7 @@ def test_a_recording_is_played_until_the_cache_moves(monkeypatch: pytest.MonkeyP
     assert 1 <= len(made) <= 8, "not once a step"
 
 
-def test_a_gpu_takes_it_with_one_copy_of_the_weights_for_all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_uses_it_with_one_copy_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(tiny_model(), RustBPETokenizer.characters())
     assert engine.scheduler(2).fixed is None
     monkeypatch.setattr(NanoDeepseekOCR, "device", torch.device("cuda"))

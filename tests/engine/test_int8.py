@@ -17,7 +17,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 @pytest.mark.parametrize("n_rows", [1, FEW_ROWS, FEW_ROWS + 1])
 @pytest.mark.parametrize("n_out", [48, 2 * BAND + 1])
-def test_a_product_is_within_the_rounding_of_weights_and_activations(n_rows: int, n_out: int):
+def test_product_is_within_the_rounding_of_weights_and_activations(n_rows: int, n_out: int):
     torch.manual_seed(0)
     linear = nn.Linear(64, n_out, bias=False)
     linear.weight.data[3] = 0
@@ -31,7 +31,7 @@ def test_a_product_is_within_the_rounding_of_weights_and_activations(n_rows: int
     assert (found[..., 3] == 0).all() and (found != exact).any()
 
 
-def test_every_linear_of_the_language_model_and_nothing_else_is_put_at_8_bits():
+def test_exactly_the_linear_layers_of_the_language_model_become_8_bit():
     model = tiny_model().eval()
     ids = torch.arange(12)[None]
     with torch.inference_mode():
@@ -45,7 +45,7 @@ def test_every_linear_of_the_language_model_and_nothing_else_is_put_at_8_bits():
     assert model.encode_images(pictures(1))[0].dtype == torch.float32
 
 
-def test_equal_logits_are_not_looked_into():
+def test_equal_8_bit_logits_are_not_rechecked():
     """The kernel's logits are bfloat16, of which the two largest are often equal; each look would cost many steps."""
     model = tiny_model().eval()
     to_int8(model.gpt)
@@ -61,7 +61,7 @@ def test_equal_logits_are_not_looked_into():
     assert len(prompt.answers[0].generation.tokens) == 20 and scheduler.rechecks == 0
 
 
-def test_it_is_for_a_cpu(monkeypatch: pytest.MonkeyPatch):
+def test_int8_is_rejected_on_a_gpu(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr("nanochat.common.choose_device", lambda name: torch.device("cuda"))
     with pytest.raises(UserError, match="on a CPU, not on cuda"):
         OCR("nano", int8=True)

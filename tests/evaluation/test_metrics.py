@@ -172,7 +172,7 @@ def test_longest_repetition(text, expected):
 
 
 @given(st.text("ab", max_size=20), st.text("abc", min_size=1, max_size=5), st.integers(4, 9))
-def test_what_is_repeated_is_found_whatever_stands_around_it(before, unit, times):
+def test_repetition_is_found_in_any_surroundings(before, unit, times):
     assert (
         len(unit) * times <= longest_repetition(before + unit * times + before) <= len(unit) * times + 2 * len(before)
     )
@@ -209,26 +209,26 @@ COLUMNS = "the first column tells of ships\nand the second one of trains"
         ("the the the", "the cat the", 3, 0),
     ],
 )
-def test_what_order_alone_costs(output, reference, errors, by_order):
+def test_errors_due_to_order(output, reference, errors, by_order):
     assert Levenshtein.distance(" ".join(output.split()), " ".join(reference.split())) == errors
     assert order_errors(output, reference) == by_order
 
 
-def test_columns_read_across_are_an_error_of_order():
+def test_columns_read_across_are_order_errors():
     across = "the first and the second column tells one of of ships trains"
     assert word_precision_recall_f1(across, COLUMNS).f1 == 1
     assert order_errors(across, COLUMNS) == Levenshtein.distance(across, " ".join(COLUMNS.split()))
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_any_other_order_of_the_words_is_an_error_of_order_alone(words, rng):
+def test_permuted_words_are_order_errors_only(words, rng):
     shuffled = rng.sample(words, len(words))
     output, reference = " ".join(shuffled), " ".join(words)
     assert order_errors(output, reference) == Levenshtein.distance(output, reference)
 
 
 @given(st.text("ab ", max_size=20), st.text("ab ", max_size=20))
-def test_order_costs_no_more_than_all_errors(output, reference):
+def test_order_errors_are_at_most_all_errors(output, reference):
     output, reference = " ".join(output.split()), " ".join(reference.split())
     assert 0 <= order_errors(output, reference) <= Levenshtein.distance(output, reference)
 
@@ -247,7 +247,7 @@ def test_amounts_dates_and_codes_of_a_receipt():
     }
 
 
-def test_a_value_with_one_wrong_digit_is_not_right():
+def test_value_with_one_wrong_digit_is_wrong():
     reference = "A 9.00 9.00 1.50 on 12.03.2025 code X1234"
     assert values_right("code X1234 1.50 9.00 A on 12.08.2025 8.00", reference) == {
         "amounts": (2, 3),  # 9.00 stands in the reference twice and was read once

@@ -86,7 +86,7 @@ def test_columns_are_read_one_after_the_other(
 
 
 @pytest.mark.parametrize(("gutter", "seed"), [(1.625, 0), (2.5, 1), (3.5, 1)])
-def test_a_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float, seed: int) -> None:
+def test_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float, seed: int) -> None:
     sheet = Sheet(round(680 + gutter * SIZE), 120 + 21 * PITCH)
     sheet.write(40, 30, "A headline over all of the columns", 32)
     for i, count in enumerate((15, 20)):
@@ -95,7 +95,7 @@ def test_a_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float,
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> None:
+def test_images_and_headlines_do_not_mix_columns(place: int) -> None:
     sheet = Sheet(1060, 1000)
     for top, seed in ((100, 3), (580, 40)):
         sheet.write(40, top - 70, "A headline here", 34)
@@ -109,7 +109,7 @@ def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> N
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_narrow_columns_with_ragged_ends_are_text_for_no_word_would_have_fitted_on_the_line_before(seed: int) -> None:
+def test_narrow_ragged_columns_are_running_text(seed: int) -> None:
     sheet = Sheet(420, 350)
     for i in range(2):
         sheet.column(40 + 176 * i, 60, 150, 9, seed + i)
@@ -117,7 +117,7 @@ def test_narrow_columns_with_ragged_ends_are_text_for_no_word_would_have_fitted_
 
 
 @pytest.mark.parametrize("rows", [9, 8])
-def test_a_list_below_two_columns_is_read_after_both(rows: int) -> None:
+def test_list_below_two_columns_is_read_after_both(rows: int) -> None:
     sheet = Sheet(700, 500)
     for i in range(2):
         sheet.column(40 + 330 * i, 40, 300, (rows, 9)[i], 3 + i)
@@ -135,7 +135,7 @@ def test_two_pages_of_two_columns_side_by_side() -> None:
 
 @settings(max_examples=10)
 @given(st.integers(2, 14), st.integers(3, 40), st.integers(0, 9))
-def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows: int, seed: int) -> None:
+def test_table_is_read_row_by_row(columns: int, rows: int, seed: int) -> None:
     sheet = Sheet(60 + 120 * columns, 60 + PITCH * rows)
     for row in range(rows):
         for column in range(columns):
@@ -145,7 +145,7 @@ def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows
 
 
 @pytest.mark.parametrize("fan, curl", [(0.04, 0), (-0.04, -20), (0.0, 20), (0.08, 0), (0.08, 20)])
-def test_a_table_on_a_sheet_that_is_curled_or_seen_from_the_side_keeps_its_rows(fan: float, curl: float) -> None:
+def test_table_on_a_curled_or_tilted_page_keeps_its_rows(fan: float, curl: float) -> None:
     """fan: by how much more its upper edge falls than its middle, in px a px; curl: px that its middle hangs lower."""
     sheet = Sheet(900, 720)
     sheet.write(60, 40, "A table of what was sold in the year that is past, all of it")
@@ -167,7 +167,7 @@ def test_a_table_on_a_sheet_that_is_curled_or_seen_from_the_side_keeps_its_rows(
     assert sheet.order() == list(range(1 + 3 * 14))
 
 
-def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_type_is_not_cut() -> None:
+def test_narrow_gutter_in_a_shadow_is_found_and_spaced_type_not_cut() -> None:
     sheet = Sheet(40 + 2 * 560 + 18, 420)
     for i in range(2):  # many of the lines beside this gutter are found as one
         sheet.column(20 + i * 578, 40, 560, 12, 5 * i, justified=True)
@@ -184,7 +184,7 @@ def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_typ
     assert len(lines) == 12 and all(a.box[3] < b.box[3] for a, b in pairwise(lines))
 
 
-def test_a_speck_narrower_than_a_pixel_between_two_is_one_word() -> None:
+def test_speck_narrower_than_a_pixel_is_one_word() -> None:
     ink = Ink(np.full((40, 40, 3), 255, np.uint8))
     assert word_widths(ink, [Segment(np.array([[10.2, 20.0], [10.9, 20.0]]), 3.0)]) == [(pytest.approx(0.7),)]
 
@@ -204,7 +204,7 @@ def are_read_in_turn(lines: list[Line], gutter: int, n: int) -> bool:
 
 
 @pytest.mark.parametrize("rule", [False, True])
-def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None:
+def test_columns_with_a_gutter_of_one_letter(rule: bool) -> None:
     """Some lines of the left column reach the gutter, and nearly touch the right one's."""
     left = [sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)]
     page, gutter, end = two_columns(left, [sentence(i + 40, 9)[:30].strip() for i in range(9)], gap=22)
@@ -215,7 +215,7 @@ def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None
     assert are_read_in_turn(lines, gutter, 9)
 
 
-def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_gutter_is_wide() -> None:
+def test_short_full_columns_with_a_wide_gutter() -> None:
     left, right = ([sentence(first + i, 9)[:32].strip() for i in range(4)] for first in (0, 40))
     page, gutter, _ = two_columns(left, right, gap=70)
     lines = find_lines(page)
@@ -232,21 +232,21 @@ def lines_of_form(labels: tuple[str, ...], values: tuple[str, ...], x: int, top:
     return find_lines(form)
 
 
-def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns() -> None:
+def test_values_of_a_form_that_fill_their_column_stay_with_their_labels() -> None:
     labels = "Case number", "Check all that", "Marital status", "Account name"
     values = "+27-25-7001 17", "www.exalt.de", "CHAPMAN PARKER", "0441-2231 B"
     lines = lines_of_form(labels, values, x=160, top=30, step=32)
     assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)
 
 
-def test_labels_that_are_cut_before_their_colon_stay_with_their_values() -> None:
+def test_labels_cut_before_their_colon_stay_with_their_values() -> None:
     labels = "Tax of:", "State now:", "Amount pa", "Quantit ye", "Attachm A"
     values = "7,455.33", "Lettuces, two", "0.69", "Jul 1, 2029", "One by one"
     lines = lines_of_form(labels, values, x=170, top=20, step=24)
     assert len(lines) == 5 and all(line.box[0] < 40 and line.box[2] > 190 for line in lines)
 
 
-def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_search_for_columns_on_a_rotated_page_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     """A receipt that lies on its side has hundreds of places where a column might begin, and none does."""
     rng, rows = np.random.default_rng(0), []
     for y in range(0, 14 * 28, 14):
@@ -264,7 +264,7 @@ def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch:
     assert sorted(s.left for row in found for s in row) == sorted(s.left for row in rows for s in row)
 
 
-def test_words_far_down_a_very_long_page_have_their_widths() -> None:
+def test_word_widths_far_down_a_very_long_page() -> None:
     """OpenCV's remap refuses pages over 32,766 px."""
     sheet = Sheet(400, 40)
     sheet.write(20, 8, "three such words")

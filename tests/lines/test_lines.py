@@ -38,7 +38,7 @@ def line_boxes(pieces: list[Piece]) -> list[Box]:
 
 @settings(max_examples=12)
 @given(st.integers(11, 40), st.integers(1, 12), st.integers(0, 99), st.booleans())
-def test_every_drawn_line_is_found_where_it_stands(size: int, n: int, seed: int, inverted: bool) -> None:
+def test_every_drawn_line_is_found_at_its_position(size: int, n: int, seed: int, inverted: bool) -> None:
     colours = {"paper": "#203040", "ink": "#fafafa"} if inverted else {}
     page, boxes = draw_page([sentence(seed + i) for i in range(n)], size, width=size * 40, **colours)
     lines = find_lines(page)
@@ -50,7 +50,7 @@ def test_every_drawn_line_is_found_where_it_stands(size: int, n: int, seed: int,
 
 
 @pytest.mark.parametrize("size", [(1, 1), (64, 64), (256, 64), (300, 200), (2000, 64), (64, 2000), (512, 512)])
-def test_a_page_without_lines_is_as_high_as_a_line(size: tuple[int, int]) -> None:
+def test_page_without_lines_has_the_height_of_a_line(size: tuple[int, int]) -> None:
     piece = as_one_line(Image.new("RGB", size, "#eeeeee"))
     width, height = piece.picture.size
     assert height == 64 and width % 64 == 0 and width <= 512
@@ -58,7 +58,7 @@ def test_a_page_without_lines_is_as_high_as_a_line(size: tuple[int, int]) -> Non
     assert (np.asarray(piece.picture) == 0xEE).all()
 
 
-def test_a_blank_page_a_frame_and_grain_have_no_lines() -> None:
+def test_blank_page_frame_and_grain_have_no_lines() -> None:
     blank = Image.new("RGB", (600, 800), "#eeeeee")
     framed = blank.copy()
     ImageDraw.Draw(framed).rectangle((50, 50, 500, 700), outline="black", width=3)
@@ -67,7 +67,7 @@ def test_a_blank_page_a_frame_and_grain_have_no_lines() -> None:
         assert find_lines(page) == []
 
 
-def test_prices_stay_with_what_they_price_and_columns_of_prose_do_not_mix() -> None:
+def test_prices_stay_with_their_items_and_columns_do_not_mix() -> None:
     page, boxes = draw_page([f"article {i}" for i in range(8)], 20)
     right, _ = draw_page([f"{i}.50" for i in range(8)], 20)
     page.paste(right.crop((0, 0, 200, page.height)), (480, 0))
@@ -87,7 +87,7 @@ def test_prices_stay_with_what_they_price_and_columns_of_prose_do_not_mix() -> N
 
 
 @pytest.mark.parametrize("degrees", [-6.0, -1.5, 2.5, 8.0])
-def test_lines_on_the_slant_become_level_and_their_boxes_stand_where_they_stood(degrees: float) -> None:
+def test_tilted_lines_are_levelled_and_boxes_keep_their_positions(degrees: float) -> None:
     page, boxes = draw_page([sentence(i, 6) for i in range(9)], 24, width=900, left=120)
     turned = page.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="#f4f1e8")
     pieces = cut(turned)
@@ -105,7 +105,7 @@ def test_lines_on_the_slant_become_level_and_their_boxes_stand_where_they_stood(
 
 @settings(max_examples=12)
 @given(st.integers(12, 60), st.integers(2, 8), st.integers(0, 99))
-def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: int, n: int, seed: int) -> None:
+def test_views_contain_all_ink_at_the_trained_type_size(size: int, n: int, seed: int) -> None:
     page, _ = draw_page([sentence(seed + i, 7) for i in range(n)], size, width=size * 45)
     pieces = cut(page)
     assert {piece.row for piece in pieces} == set(range(n))
@@ -119,7 +119,7 @@ def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: 
     assert min(box[0] for box in boxes) <= inked[0] + 2 and max(box[2] for box in boxes) >= inked[-1] - 2
 
 
-def test_a_long_line_is_cut_between_words() -> None:
+def test_long_line_is_cut_between_words() -> None:
     page, _ = draw_page([sentence(3, 30)], 24, width=24 * 160)
     pieces = cut(page)
     ink = (np.asarray(page.convert("L")) < 128).any(0)
@@ -146,7 +146,7 @@ def read_perfectly(pieces: list[Piece], document: Document) -> str:
 
 @pytest.mark.parametrize(("split", "level", "most"), [("unseen", "note", 0.02), ("hard", "note", 0.04),
                                                       ("val", "page", 0.06), ("hard", "line384", 0.02)])  # fmt: skip
-def test_who_reads_the_pieces_of_a_drawn_document_has_read_it(split: str, level: str, most: float) -> None:
+def test_perfect_reader_of_the_pieces_reads_the_document(split: str, level: str, most: float) -> None:
     wrong = characters = 0
     for i in range(12):
         document = draw_document(LEVELS[level], i, split)
@@ -156,12 +156,12 @@ def test_who_reads_the_pieces_of_a_drawn_document_has_read_it(split: str, level:
     assert wrong <= most * characters
 
 
-def test_texts_are_joined_along_lines_and_then_down() -> None:
+def test_texts_are_joined_within_lines_and_then_by_newlines() -> None:
     pieces = [Piece(Image.new("RGB", (64, 64)), row, (0, 0, 1, 1)) for row in (0, 0, 1, 2)]
     assert join(["a  b ", "c", "", "d\ne"], pieces) == "a b c\nd e"
 
 
-def test_a_curled_line_becomes_straight() -> None:
+def test_curled_line_is_straightened() -> None:
     page = np.full((200, 420, 3), 255, np.uint8)
     x = np.arange(20, 400)
     y = 100 + 12 * np.sin(x / 130)
@@ -173,7 +173,7 @@ def test_a_curled_line_becomes_straight() -> None:
     assert rows[-1] - rows[0] + 1 <= 9 and abs((rows[0] + rows[-1]) / 2 - 32.5) < 3, "24 px up and down before"
 
 
-def test_receipts_of_the_real_world_are_cut_line_by_line() -> None:
+def test_real_receipts_are_cut_line_by_line() -> None:
     """Of the annotated boxes of 20 scanned receipts, 95% lie whole in one line; nearly as many lines as rows."""
     folder = shared_data("sroie")
     truth = json.loads((folder / "boxes_and_fields.json").read_text())
@@ -193,7 +193,7 @@ def test_receipts_of_the_real_world_are_cut_line_by_line() -> None:
 
 
 @pytest.mark.parametrize("degrees", [-1.4, -0.8, 0.8, 1.4])
-def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: float) -> None:
+def test_distant_prices_stay_with_their_items_on_a_tilted_receipt(degrees: float) -> None:
     """Words this short do not show the slope; nothing else on the sheet does."""
     page, _ = draw_page([f"tea {i}" for i in range(12)], 18, width=620, left=30)
     prices, _ = draw_page([f"{i}.50" for i in range(12)], 18, width=120, left=0)
@@ -203,7 +203,7 @@ def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: f
     assert len(lines) == 12 and all(len(line.segments) == 2 for line in lines)
 
 
-def test_the_line_of_a_long_strip_is_found_from_end_to_end() -> None:
+def test_line_of_a_long_strip_is_found_completely() -> None:
     page, ((left, _, right, _),) = draw_page([sentence(0, 110)], 36, width=12_000)
     strip = page.crop((0, 30, 12_000, 120))
     (line,) = find_lines(strip)
@@ -212,7 +212,7 @@ def test_the_line_of_a_long_strip_is_found_from_end_to_end() -> None:
 
 @settings(max_examples=8)
 @given(st.integers(8, 9), st.integers(3, 9), st.integers(0, 99))
-def test_every_line_of_crowded_small_print_below_larger_text_is_found(size: int, n: int, seed: int) -> None:
+def test_every_line_of_dense_small_print_below_larger_text_is_found(size: int, n: int, seed: int) -> None:
     page, _ = draw_page([sentence(seed + i) for i in range(9)], 18, width=600)
     font, pitch, top = ImageFont.truetype(str(FONT), size), round(1.12 * size), page.height
     sheet = Image.new("RGB", (page.width, top + pitch * n + 40), "#f4f1e8")

@@ -109,7 +109,7 @@ def shown(number: int) -> tuple[Image.Image, list[list[tuple[Piece, Drawn]]]]:
 
 
 @pytest.mark.parametrize("number", range(len(SHEETS)))
-def test_words_lie_where_they_were_drawn(number: int) -> None:
+def test_words_are_found_at_their_positions(number: int) -> None:
     """Each edge within a third of the type's height of the ink, and no word reaches into the next one."""
     size = SHEETS[number][1]
     for row in shown(number)[1]:
@@ -121,7 +121,7 @@ def test_words_lie_where_they_were_drawn(number: int) -> None:
             assert all(a[2] <= b[0] + 1 for a, b in pairwise(boxes))
 
 
-def test_words_are_parted_where_the_text_and_not_where_the_widest_gap_says() -> None:
+def test_words_are_separated_by_the_text_not_the_widest_gap() -> None:
     """Spaced-out letters leave gaps as wide as spaces: the letters of each word decide which of them are spaces."""
     font = ImageFont.truetype(str(FONTS / "DejaVuSans.ttf"), 24)
     page = Image.new("RGB", (700, 120), "white")
@@ -137,7 +137,7 @@ def test_words_are_parted_where_the_text_and_not_where_the_widest_gap_says() -> 
     assert [box[0] for box in boxes] == pytest.approx([starts[0], starts[8], starts[12]], abs=5)
 
 
-def test_the_rules_of_a_table_are_no_part_of_its_words() -> None:
+def test_rules_of_a_table_are_not_part_of_its_words() -> None:
     font = ImageFont.truetype(str(FONTS / "DejaVuSerif.ttf"), 22)
     page = Image.new("RGB", (700, 140), "white")
     pen, drawn = ImageDraw.Draw(page), []
@@ -167,7 +167,7 @@ def test_bold_strokes_are_thicker() -> None:
     assert stroke_width(strip_of(as_one_line(Image.new("RGB", (300, 60), "white")))) == 0
 
 
-def test_a_picture_without_ink_or_course_gives_no_boxes() -> None:
+def test_image_without_ink_or_course_has_no_boxes() -> None:
     page = Image.new("RGB", (300, 60), "white")
     assert word_boxes(as_one_line(page), "made up") == []
     piece, _ = shown(0)[1][0][0]
@@ -177,7 +177,7 @@ def test_a_picture_without_ink_or_course_gives_no_boxes() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(SHEETS)))
-def test_the_words_of_a_searchable_pdf_are_those_of_the_text(number: int, tmp_path: Path) -> None:
+def test_words_of_a_searchable_pdf_equal_the_text(number: int, tmp_path: Path) -> None:
     """Exactly, in order, with a gap between any two: by poppler's pdftotext and by pdfium."""
     need_program("pdftotext", "poppler-utils")
     page, rows = shown(number)

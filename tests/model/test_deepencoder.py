@@ -162,7 +162,7 @@ def test_sam_on_other_shapes_equals_transformers_with_interpolated_positions(siz
         assert_close(ours, sam_truth_at(sam, pixels))
 
 
-def test_sam_refuses_sides_that_are_no_multiples_of_64():
+def test_sam_rejects_sides_that_are_not_multiples_of_64():
     with pytest.raises(AssertionError, match="64 x 80"):
         SAM(SMALL_SAM)(torch.zeros(1, 3, 64, 80))
 
@@ -201,7 +201,7 @@ def test_clip_on_other_shapes_equals_transformers_with_interpolated_positions(si
         assert_close(clip(features), theirs)
 
 
-def test_cropped_positions_are_the_corner_and_the_middle_of_the_tables():
+def test_cropped_positions_are_corner_and_middle_of_the_tables():
     config = SAMConfig(**{**vars(SMALL_SAM), "crop_positions": True})
     sam, small = SAM(config), SAM(SAMConfig(**{**vars(SMALL_SAM), "grid": 4}))
     randomise(sam)
@@ -215,7 +215,7 @@ def test_cropped_positions_are_the_corner_and_the_middle_of_the_tables():
         assert_close(sam(pixels), small.net_3(small.net_2(sam_truth(small)(pixels).last_hidden_state)))
 
 
-def test_both_kinds_of_attention_have_the_same_gradients():
+def test_folded_and_unfolded_attention_have_the_same_gradients():
     inputs = [torch.randn(3, 12, 8), torch.randn(3, 20, 8), torch.randn(3, 20, 8)]  # 3 x 4 queries, 4 x 5 keys
     inputs += [torch.randn(3, 3, 4, 4), torch.randn(3, 3, 4, 5)]
     weights = torch.randn(3, 12, 8)
@@ -229,7 +229,7 @@ def test_both_kinds_of_attention_have_the_same_gradients():
 
 
 @pytest.mark.parametrize("build", [lambda: SAM(SMALL_SAM), lambda: CLIP(SMALL_CLIP)], ids=["sam", "clip"])
-def test_a_model_from_the_meta_device_has_the_weights_of_one_built_directly(build):
+def test_model_from_the_meta_device_has_the_weights_of_one_built_directly(build):
     with torch.device("meta"):
         late = build()
     late.to_empty(device="cpu")
@@ -243,7 +243,7 @@ def test_a_model_from_the_meta_device_has_the_weights_of_one_built_directly(buil
         assert torch.equal(late.state_dict()[name], tensor), name
 
 
-def test_fresh_blocks_change_nothing_and_keep_the_scale():
+def test_new_blocks_are_identities_and_keep_the_scale():
     sam = SAM(SMALL_SAM)
     x = torch.randn(1, 8, 8, 32)
     assert all(torch.equal(block(x), x) for block in sam.blocks)
@@ -309,7 +309,7 @@ def test_resized_positions_follow_every_change_of_the_weights():
     assert sam.double()(pixels.double()).dtype == torch.float64
 
 
-def test_training_at_another_size_reaches_every_used_weight():
+def test_training_at_another_size_updates_every_used_weight():
     sam, clip = SAM(SMALL_SAM), CLIP(CLIPConfig(grid=4, width=12, n_layer=2, n_head=2, patch_size=14))
     randomise(sam)
     randomise(clip)
@@ -319,7 +319,7 @@ def test_training_at_another_size_reaches_every_used_weight():
     assert without == ["embeddings.patch_embedding.weight"]
 
 
-def test_the_compressor_stays_channels_last_in_memory():
+def test_compressor_stays_channels_last_in_memory():
     sam, seen = SAM(SMALL_SAM), []
     for conv in (sam.neck[0], sam.neck[2], sam.net_2, sam.net_3):
         conv.register_forward_hook(lambda module, args, output: seen.extend([args[0], output]))
@@ -327,7 +327,7 @@ def test_the_compressor_stays_channels_last_in_memory():
     assert len(seen) == 8 and all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 
 
-def test_frozen_sam_gets_no_gradients_but_passes_none_on_either():
+def test_frozen_sam_gets_and_passes_no_gradients():
     sam, clip = SAM(SMALL_SAM).requires_grad_(False), CLIP(CLIPConfig(grid=2, width=12, n_layer=1, n_head=2))
     features = sam(torch.randn(1, 3, 128, 128))
     assert not features.requires_grad

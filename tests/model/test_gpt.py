@@ -70,7 +70,7 @@ def test_logits_follow_the_definition(n_head: int, n_kv_head: int) -> None:
     torch.testing.assert_close(logits[1].double(), plain_logits(gpt, ids[1]), atol=1e-4, rtol=1e-4)
 
 
-def test_rotary_turns_backwards_and_leaves_distances() -> None:
+def test_rotary_embedding_rotates_backwards_and_preserves_distances() -> None:
     x = torch.randn(6, generator=torch.Generator().manual_seed(0)).double()
     angles = 5 * 10_000.0 ** (-torch.arange(3, dtype=torch.float64) / 3)
     torch.testing.assert_close(apply_rotary(x, angles.cos(), angles.sin()), turned(x, 5))
@@ -78,7 +78,7 @@ def test_rotary_turns_backwards_and_leaves_distances() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1024, 3])
-def test_loss_and_gradients_are_those_of_the_plain_formula(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_gradients_equal_the_plain_formula(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nanochat.gpt, "LOSS_CHUNK", chunk)
     gpt, ids, targets = tiny_gpt(), some_ids(2, 8), some_ids(2, 8, seed=2)
     targets[0, :3] = targets[1, 5] = -1
@@ -99,14 +99,14 @@ def test_loss_and_gradients_are_those_of_the_plain_formula(chunk: int, monkeypat
     torch.testing.assert_close(given, wanted)
 
 
-def test_nothing_supervised_is_no_loss_and_no_nan() -> None:
+def test_loss_without_supervised_tokens_is_zero_not_nan() -> None:
     gpt = tiny_gpt()
     loss = gpt(some_ids(2, 4), torch.full((2, 4), -1))
     loss.backward()
     assert loss.item() == 0 and all(not p.grad.isnan().any() for p in gpt.parameters() if p.grad is not None)
 
 
-def test_fresh_weights() -> None:
+def test_initial_weights() -> None:
     """Before training every token is equally likely, and the linears have nanochat's spread."""
     gpt = GPT(GPTConfig(sequence_len=16, vocab_size=512, n_layer=1, n_head=4, n_kv_head=1, n_embd=256))
     with torch.no_grad():
@@ -125,7 +125,7 @@ def new_cache(gpt: GPT, batch: int) -> KVCache:
 
 @settings(max_examples=12)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([(4, 4), (4, 2)]))
-def test_pieces_of_any_size_equal_the_whole(pieces: list[int], heads: tuple[int, int]) -> None:
+def test_cached_pieces_of_any_size_equal_one_pass(pieces: list[int], heads: tuple[int, int]) -> None:
     gpt, ids = tiny_gpt(*heads), some_ids(3, sum(pieces))
     cache = new_cache(gpt, 3)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
@@ -153,7 +153,7 @@ def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], piec
             torch.testing.assert_close(logits[row], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_join_and_leave() -> None:
+def test_rows_join_and_leave_the_cache() -> None:
     """Rows of other caches join, one of them twice; of those that leave, the place is used again."""
     gpt, ids = tiny_gpt(), some_ids(4, 6)
     lengths, joined = [5, 2, 4, 3], new_cache(gpt, 0)
@@ -180,7 +180,7 @@ def test_rows_join_and_leave() -> None:
         assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no place is lost
 
 
-def test_a_cache_is_kept_in_the_dtype_it_was_asked_for() -> None:
+def test_cache_has_the_requested_dtype() -> None:
     gpt, ids = tiny_gpt(), some_ids(2, 8)
     cache = KVCache(gpt.config, 2, "cpu", torch.bfloat16)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -190,7 +190,7 @@ def test_a_cache_is_kept_in_the_dtype_it_was_asked_for() -> None:
     torch.testing.assert_close(logits, whole, atol=0.15, rtol=0.05)
 
 
-def test_weights_bring_their_heads() -> None:
+def test_number_of_heads_comes_from_the_weights() -> None:
     """The published d20 has 10 heads: in a model made for 16 nothing would fail, and everything would be wrong."""
     trained, ids = tiny_gpt(4, 4), some_ids(1, 8)
     other = tiny_gpt(8, 8, seed=1)
@@ -208,13 +208,13 @@ def test_weights_bring_their_heads() -> None:
 
 
 @pytest.mark.parametrize("heads", [(5, 5), (32, 32), (4, 3)])
-def test_heads_that_do_not_divide_are_refused(heads: tuple[int, int]) -> None:
+def test_number_of_heads_must_divide_the_width(heads: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"divide"):
         GPTConfig(n_head=heads[0], n_kv_head=heads[1], n_embd=32)
 
 
 @pytest.mark.parametrize("held", [0, 3])
-def test_states_at_some_places_are_those_of_all_places(held: int) -> None:
+def test_hidden_states_at_selected_positions(held: int) -> None:
     gpt, ids = tiny_gpt(), some_ids(3, 5)
     at = torch.tensor([4, 5, 9, 13])  # counted row by row
     found = []

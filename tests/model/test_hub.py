@@ -31,7 +31,7 @@ def cache_file(cache: Path, repo_folder: str, filename: str) -> Path:
     return path
 
 
-def test_unreachable_hub_names_the_file_the_repository_and_the_way_out():
+def test_unreachable_hub_is_reported_with_file_and_advice():
     with pytest.raises(UserError) as caught:
         hub.fetch("some-owner/some-model", "folder/model.safetensors")
     message = str(caught.value)
@@ -40,7 +40,7 @@ def test_unreachable_hub_names_the_file_the_repository_and_the_way_out():
     assert "hf download some-owner/some-model" in message and "give the local path instead" in message
 
 
-def test_unreachable_hub_names_the_pattern_of_a_data_set():
+def test_unreachable_hub_is_reported_with_the_pattern_of_a_dataset():
     with pytest.raises(UserError, match=r"cannot fetch chartqa/\*\.parquet of the hub's dataset owner/name"):
         hub.fetch_matching("owner/name", "chartqa/*.parquet", "dataset")
 
@@ -50,7 +50,7 @@ def test_cached_file_needs_no_network(unreachable_hub: Path):
     assert hub.fetch("owner/name", "tokenizer.pkl") == path
 
 
-def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
+def test_file_name_with_pattern_characters(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
     """As some books of OmniDocBench have it."""
     name = "images/book_en_[#20][HTML5 Canvas]_page_208.png"
     path = unreachable_hub / name
@@ -66,6 +66,6 @@ def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypa
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_path_that_is_no_hub_id_is_refused_in_one_line():
+def test_path_that_is_not_a_hub_id_is_reported_in_one_line():
     with pytest.raises(UserError, match="neither a local path nor a hub id"):
         hub.fetch("weights/of/mine.pt", "model.safetensors")

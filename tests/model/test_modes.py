@@ -41,7 +41,7 @@ def grid_of_the_spec(width: int, height: int, tile: int) -> tuple[int, int]:
 @example(1280, 1280)
 @example(2000, 1000)
 @example(100, 20_000)
-def test_every_size_gets_the_views_and_tokens_of_the_paper(width: int, height: int) -> None:
+def test_every_size_has_the_views_and_tokens_of_the_paper(width: int, height: int) -> None:
     for name, (side, tokens) in SQUARE.items():
         layout = get_mode(name).layout(width, height)
         assert (layout.view, layout.tile_grid, layout.n_tokens) == ((side, side), (0, 0), tokens)
@@ -60,7 +60,7 @@ def test_every_size_gets_the_views_and_tokens_of_the_paper(width: int, height: i
 
 @settings(max_examples=500)
 @given(sides, sides, st.integers(3, 700))
-def test_a_budget_is_kept_and_nearly_used(width: int, height: int, budget: int) -> None:
+def test_token_budget_is_kept_and_nearly_used(width: int, height: int, budget: int) -> None:
     mode = get_mode("native", 512, budget)
     seen = mode.scaled(width, height)
     assert mode.layout(width, height).n_tokens <= budget
@@ -73,7 +73,7 @@ def test_a_budget_is_kept_and_nearly_used(width: int, height: int, budget: int) 
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_tokens_of_half_the_height_are_twice_as_many_rows(name: str) -> None:
+def test_half_height_tokens_have_twice_as_many_rows(name: str) -> None:
     plain, flat = get_mode(name, 512), get_mode(name, 512, token_size=(32, 64))
     whole, half = plain.layout(700, 1100), flat.layout(700, 1100)
     assert (half.view, half.tile_grid) == (whole.view, whole.tile_grid)
@@ -85,14 +85,14 @@ def test_tokens_of_half_the_height_are_twice_as_many_rows(name: str) -> None:
     assert area == pytest.approx(700 * 1100 * (1 + bool(half.tile_size)), rel=1e-3)  # tiles show all of it once more
 
 
-def test_a_budget_counts_tokens_of_their_own_size() -> None:
+def test_token_budget_with_half_height_tokens() -> None:
     layout = get_mode("native", 512, 73, token_size=(32, 64)).layout(512, 512)
     assert layout.n_tokens <= 73 and layout.view[0] < 512
     with pytest.raises(UserError, match="smallest picture takes 5"):
         get_mode("native", 512, 4, token_size=(32, 64))
 
 
-def test_nano_has_the_same_modes_at_half_the_size() -> None:
+def test_modes_of_nano_have_half_the_size() -> None:
     for name in MODES:
         whole, half = get_mode(name), get_mode(name, 512)
         assert (half.side, half.tile, half.fit) == (whole.side // 2, whole.tile // 2, whole.fit)
@@ -116,7 +116,7 @@ def picture(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def test_tiles_are_cut_row_by_row_and_pads_are_pillows() -> None:
+def test_tiles_are_cut_row_by_row_and_padded_as_pillow_does() -> None:
     image = picture(1300, 2000)
     views = show(image, get_mode("gundam"))
     assert views.layout.tile_grid == (3, 2) and views.tiles is not None
@@ -132,7 +132,7 @@ def test_tiles_are_cut_row_by_row_and_pads_are_pillows() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(8, 900), st.integers(8, 900), st.sampled_from(MODES))
-def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: str) -> None:
+def test_places_of_tokens(width: int, height: int, name: str) -> None:
     """A picture whose colour is its place: what a token sees on average is the middle of its place."""
     across, down = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
     blue = np.pad(np.ones((height - 2, width - 2)), 1)  # with a frame, whose colour the padding takes
@@ -169,7 +169,7 @@ def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: 
         ("nano-pages", 512, "base", (512, 512), 145),
     ],
 )
-def test_a_model_says_how_it_sees_a_page(size, image_size, name, view, tokens) -> None:
+def test_mode_of_a_model(size, image_size, name, view, tokens) -> None:
     vision = preset(size).vision
     vision.image_size = image_size
     layout = vision.mode(name).layout(900, 1200)
@@ -181,6 +181,6 @@ def test_a_model_says_how_it_sees_a_page(size, image_size, name, view, tokens) -
     ("name", "budget", "words"),
     [("grand", None, "choose one of tiny"), ("base", 90, "for mode native"), ("native", 2, "smallest picture takes 3")],
 )
-def test_what_makes_no_sense_is_one_line(name: str, budget: int | None, words: str) -> None:
+def test_invalid_values_are_reported_in_one_line(name: str, budget: int | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
         get_mode(name, 512, budget)

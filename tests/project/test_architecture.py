@@ -56,7 +56,7 @@ def imports_of(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] in ("nanochat", "scripts", "dev") and "." in name}
 
 
-def test_every_file_has_a_floor_and_imports_nothing_from_a_higher_one():
+def test_every_file_has_a_layer_and_imports_nothing_from_a_higher_one():
     known = floors()
     climbing = []
     for path in [*(ROOT / "nanochat").rglob("*.py"), *(ROOT / "scripts").rglob("*.py"), *(ROOT / "dev").rglob("*.py")]:
@@ -69,7 +69,7 @@ def test_every_file_has_a_floor_and_imports_nothing_from_a_higher_one():
 
 
 @pytest.mark.parametrize(("column", "size"), [(1, "d20"), (2, "nano")])
-def test_parameter_counts_are_those_of_the_built_model(column: int, size: str):
+def test_documented_parameter_counts(column: int, size: str):
     with torch.device("meta"):
         model = NanoDeepseekOCR(preset(size))
     said = {cells[0]: cells[column] for cells in rows("", "`d20`", "`nano`")}
@@ -88,6 +88,6 @@ def test_parameter_counts_are_those_of_the_built_model(column: int, size: str):
     assert said["trainable in stage 2"].startswith(f"{trainable:,}:")
 
 
-def test_tokens_of_square_views():
+def test_documented_tokens_of_square_views():
     said = {int(side): int(tokens) for side, tokens in rows("square view")}
     assert said == {side: count_vision_tokens(side) for side in (512, 640, 1024, 1280)}

@@ -52,18 +52,18 @@ def commands(path: Path) -> Iterator[list[str]]:
 
 
 @for_each_document
-def test_commands_name_what_exists(path: Path):
+def test_documented_commands_are_valid(path: Path):
     for words in commands(path):
         check_command(words)
 
 
-def test_the_two_commands_come_first():
+def test_readme_begins_with_the_main_commands():
     read = ["bash", "runs/read.sh", "data/images/receipt_000.png"]
     assert list(commands(ROOT / "README.md"))[:2] == [read, ["bash", "runs/test.sh"]]
 
 
 @for_each_document
-def test_what_commands_write_is_ignored_by_git(path: Path):
+def test_output_of_documented_commands_is_ignored_by_git(path: Path):
     """So that no document of a user's is committed by `git add .` after trying them."""
     written = [word.partition("=")[2] or after for words in commands(path) for word, after in pairwise([*words, ""])
                if re.match(r"--(out|checkpoint[_-]dir|tokenizer[_-]dir)\b", word)]  # fmt: skip
@@ -74,7 +74,7 @@ def test_what_commands_write_is_ignored_by_git(path: Path):
 
 
 @for_each_document
-def test_programs_import_names_that_exist(path: Path):
+def test_documented_programs_import_existing_names(path: Path):
     for program in programs(path):
         for node in ast.walk(ast.parse(program)):
             if isinstance(node, ast.ImportFrom):
@@ -83,7 +83,7 @@ def test_programs_import_names_that_exist(path: Path):
 
 
 @for_each_document
-def test_links_lead_somewhere(path: Path):
+def test_documented_links_are_valid(path: Path):
     for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
         if "://" in link:
             continue
@@ -95,7 +95,7 @@ def test_links_lead_somewhere(path: Path):
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
-def test_the_engine_test_of_the_documents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+def test_documented_engine_test_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
     """On a tiny checkpoint it loads, finds equal tokens, and says so."""
     (program,) = [text for text in programs(ROOT / "docs/reproduce.md") if "engine.generate" in text]
     model = tiny_model()

@@ -70,7 +70,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_the_demo_syncs_and_runs_from_any_folder(machine: Machine):
+def test_demo_syncs_and_runs_from_any_folder(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("demo.sh", "--out", "a folder")
     assert found.returncode == 0, found.stderr
@@ -78,14 +78,14 @@ def test_the_demo_syncs_and_runs_from_any_folder(machine: Machine):
     check_command(["uv", *machine.commands()[1]])
 
 
-def test_the_suite_runs_as_the_readme_says(machine: Machine):
+def test_test_script_runs_the_suite(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     machine.run("test.sh", "-x")
     assert machine.commands()[-1] == ["run", "--no-sync", "pytest", "-x"]
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "exec bash runs/test.sh"
 
 
-def test_where_pip_refuses_uv_goes_into_a_private_folder(machine: Machine):
+def test_uv_is_installed_in_a_private_folder_if_pip_refuses(machine: Machine):
     write_script(machine.bin / "python3", MANAGED_PYTHON.format(uv=machine.uv))
     found = machine.run("test.sh")
     assert found.returncode == 0, found.stderr
@@ -96,7 +96,7 @@ def test_where_pip_refuses_uv_goes_into_a_private_folder(machine: Machine):
 @pytest.mark.parametrize(
     ("python", "reason"), [(None, "Python 3 is missing"), (OFFLINE_PYTHON, "is the network there? ERROR: No matching")]
 )
-def test_what_is_missing_is_said_in_one_line(machine: Machine, python: str | None, reason: str):
+def test_missing_programs_are_reported_in_one_line(machine: Machine, python: str | None, reason: str):
     if python:
         write_script(machine.bin / "python3", python)
     found = machine.run("demo.sh")
@@ -106,7 +106,7 @@ def test_what_is_missing_is_said_in_one_line(machine: Machine, python: str | Non
     assert before in ([], ["Getting uv, which installs everything else"])
 
 
-def test_a_failed_sync_is_said_in_one_line(machine: Machine):
+def test_failed_sync_is_reported_in_one_line(machine: Machine):
     write_script(machine.bin / "uv", '#!/bin/bash\nprintf "error: no route\\n  cause: 1\\n  cause: 2\\n" >&2\nexit 1\n')
     found = machine.run("demo.sh")
     assert found.returncode == 2
@@ -119,7 +119,7 @@ def flags_of(commands: list[list[str]]) -> list[dict[str, str]]:
     return [dict(part.split("=", 1) for part in command if "=" in part) for command in commands if "-m" in command]
 
 
-def test_on_a_cpu_the_scripts_train_as_the_demo_does(machine: Machine):
+def test_cpu_script_trains_with_the_settings_of_the_demo(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     machine.run("cpu.sh", OUT="out")
     for number, flags in zip((1, 2), flags_of(machine.commands())):
@@ -128,7 +128,7 @@ def test_on_a_cpu_the_scripts_train_as_the_demo_does(machine: Machine):
         assert {name: flags[f"--{name}"] for name in expected} == {name: str(value) for name, value in expected.items()}
 
 
-def test_reading_installs_reading_alone_and_reads(machine: Machine):
+def test_read_script_installs_only_what_reading_needs(machine: Machine):
     """And removes nothing of a full environment; nor does `uv run` install the rest."""
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("read.sh", "a page.png", "--format", "md")
@@ -137,14 +137,14 @@ def test_reading_installs_reading_alone_and_reads(machine: Machine):
     assert "Installing what reading needs" in found.stderr and not found.stdout
 
 
-def test_nothing_is_said_or_installed_where_all_is_there(machine: Machine):
+def test_nothing_is_installed_or_printed_if_all_is_present(machine: Machine):
     write_script(machine.bin / "uv", UV.format(log=machine.log, missing=0))
     found = machine.run("read.sh", "a page.png")
     assert machine.commands() == [["run", "--no-sync", "nano-ocr", "read", "a page.png"]]
     assert not found.stderr
 
 
-def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
+def test_nano_script_trains_both_stages_from_scratch(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("nano.sh", OUT="out/a folder", STEPS1="70", LAST="30", STEPS2="50")
     assert found.returncode == 0, found.stderr
@@ -178,7 +178,7 @@ def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
 
 
 @pytest.mark.parametrize("script", ["cpu.sh", "speedrun.sh"])
-def test_training_scripts_give_flags_that_exist(machine: Machine, script: str):
+def test_training_scripts_use_existing_flags(machine: Machine, script: str):
     shutil.copy(machine.uv, machine.bin / "uv")
     (machine.repository / ".env").write_text("WANDB_API_KEY=secret\n")
     found = machine.run(script, RUN="first", DATA="data", OUT="out/a folder")

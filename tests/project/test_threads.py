@@ -29,11 +29,11 @@ ROOT = Path(__file__).parents[2]
         (8, 64, 60, 4),
     ],
 )
-def test_a_thread_for_each_free_core(quota: float, cores: int, others: float, expected: int) -> None:
+def test_one_thread_per_free_core(quota: float, cores: int, others: float, expected: int) -> None:
     assert threads_for(quota, cores, others) == expected
 
 
-def test_a_containers_quota(tmp_path: Path) -> None:
+def test_container_quota(tmp_path: Path) -> None:
     for text, cores in (("200000 100000\n", 2.0), ("50000 100000\n", 0.5), ("max 100000\n", 0.0)):
         (tmp_path / "cpu.max").write_text(text)
         assert _quota(tmp_path / "cpu.max") == cores
@@ -43,7 +43,7 @@ def test_a_containers_quota(tmp_path: Path) -> None:
     assert usable_cores() >= 0.01
 
 
-def test_the_load_is_what_others_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_load_excludes_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two cores in ten seconds: 12 seconds of other programs, 3 of this one, 2 of a program that makes way."""
     stat, now, own = tmp_path / "stat", 100.0, 5.0
 
@@ -72,7 +72,7 @@ def run_alone(program: str, **environment: str) -> str:
     return ended.stdout.strip()
 
 
-def test_torch_is_set_and_a_person_is_obeyed() -> None:
+def test_torch_threads_are_set_unless_the_user_did() -> None:
     """One thread of torch on a busy machine, later all again; no change where OMP_NUM_THREADS is set."""
     program = """
 import os, torch
@@ -93,7 +93,7 @@ print(seen)"""
     assert run_alone(program) == "[1, 3, 4, (3, 4)]"
 
 
-def test_onnx_graphs_have_a_thread_for_each_core_whatever_the_load() -> None:
+def test_onnx_graphs_use_all_cores_regardless_of_load() -> None:
     """One thread would get less of a busy machine; the load is not waited for either. OMP_NUM_THREADS is obeyed."""
     program = """
 from nanochat import threads
@@ -119,7 +119,7 @@ def test_threads_of_a_graph(cores: float, expected: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.async_ocr"])
-def test_whoever_loads_a_model_waits_without_spinning(module: str) -> None:
+def test_loading_a_model_disables_spinning(module: str) -> None:
     """In a Python program and in the plugin for OCRmyPDF too: the variables are set before torch is imported."""
     program = f"""
 import os, sys
@@ -138,7 +138,7 @@ except Started:
     assert run_alone(program) == "0 1000 False"
 
 
-def test_threads_sleep_unless_a_person_says_how_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_policy_of_the_user_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         monkeypatch.delenv(name, raising=False)
@@ -152,7 +152,7 @@ def test_threads_sleep_unless_a_person_says_how_to_wait(monkeypatch: pytest.Monk
     assert environment == {"OMP_WAIT_POLICY": "ACTIVE"}
 
 
-def test_a_choice_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_choice_is_cached_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Changing the number of threads costs time: a load that comes and goes must not cause it each time."""
     now, load, choice = 100.0, 0.0, threads._Choice()
     monkeypatch.setattr("time.monotonic", lambda: now)

@@ -84,7 +84,7 @@ def rows_of(block: PageBlock, words: list[Word]) -> list[str]:
     ]
 
 
-def test_blocks_show_every_word_once_at_one_size_of_type(sheet: tuple[Sheet, list[str]]) -> None:
+def test_blocks_show_every_word_once_at_one_type_size(sheet: tuple[Sheet, list[str]]) -> None:
     page, lines = sheet
     blocks = cut_blocks(page.image, find_lines(page.image), 512)
     shown = [rows_of(block, page.words) for block in blocks]
@@ -111,7 +111,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> OCR:
     return OCR(path, "cpu", turn=False)
 
 
-def test_answers_about_blocks_become_the_page(
+def test_answers_about_blocks_become_the_page_text(
     sheet: tuple[Sheet, list[str]], reader: OCR, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, lines = sheet
@@ -134,18 +134,18 @@ def test_answers_about_blocks_become_the_page(
         assert line.box is not None and boxes and min(abs(line.box[0] - box[0]) for box in boxes) < 12
 
 
-def test_a_page_without_lines_is_one_low_block() -> None:
+def test_page_without_lines_is_one_low_block() -> None:
     (block,) = cut_blocks(Image.new("RGB", (600, 400), "white"), [], 512)
     assert block.picture.size == (128, 64) and block.box == (0, 0, 600, 400)
 
 
-def test_rows_of_an_answer_find_their_place_when_one_is_missing_or_too_many() -> None:
+def test_rows_of_an_answer_are_matched_if_one_is_missing_or_extra() -> None:
     assert match_rows(["a" * 39, "b" * 11, "c" * 37], [40, 10, 38]) == [0, 1, 2]
     assert match_rows(["a" * 39, "c" * 9], [40, 38, 10]) == [0, 2]
     assert match_rows(["a" * 39, "b", "c" * 9], [40, 10]) == [0, 0, 1]
     assert match_rows([], [40]) == [] and match_rows(["a", "b"], [3]) in ([0, 0],)
 
 
-def test_words_are_divided_among_pieces_by_their_width() -> None:
+def test_words_are_divided_among_pieces_by_width() -> None:
     assert divide_words("Orange juice 11.20", [150, 60]) == ["Orange juice", "11.20"]
     assert divide_words("total", [80, 40]) == ["total", ""] and divide_words("", [3.0]) == [""]

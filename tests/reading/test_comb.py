@@ -30,7 +30,7 @@ def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
 
 
 @pytest.mark.parametrize("gap", (-1, 5))
-def test_all_letters_of_comb_fields_are_read_and_no_rules(gap: int) -> None:
+def test_comb_fields_are_read_without_their_rules(gap: int) -> None:
     read = OCR("nano", "cpu").read(draw_form(gap))
     assert read.turned == 0
     for label, text in ROWS.items():
@@ -38,14 +38,14 @@ def test_all_letters_of_comb_fields_are_read_and_no_rules(gap: int) -> None:
         assert line.removeprefix(label).replace(" ", "") == text.replace(" ", "")
 
 
-def test_a_form_whose_lines_are_known_reads_as_without_them() -> None:
+def test_form_with_known_lines_reads_the_same() -> None:
     """A page whose text layer was refused comes with its lines."""
     reader, form = OCR("nano", "cpu"), draw_form(5)
     alone, lined = (next(iter(reader.read_many([one]))) for one in (form, Lined(form, find_lines(form))))
     assert lined.text == alone.text and "GB29" in alone.text.replace(" ", "")
 
 
-def test_nothing_is_moved_on_other_pages() -> None:
+def test_other_pages_are_unchanged() -> None:
     page, _ = draw_page([sentence(i) for i in range(6)])
     assert close_combs(page) is page
     calendar = draw_form(-1, one_in_a_box=False)

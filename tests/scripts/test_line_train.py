@@ -19,7 +19,7 @@ def weights(model: LineFinder) -> torch.Tensor:
     return torch.cat([p.flatten() for p in model.parameters()])
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(line_train, "choose_precision", lambda *_: Precision("float32"))  # it measures, and may waver
     whole = train(Config(out=str(tmp_path / "whole"), steps=5, batch_size=2, save_every=3))
     shown = line_train.make_batch
@@ -39,7 +39,7 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch
     torch.testing.assert_close(weights(shipped), weights(whole).detach(), atol=1e-3, rtol=1e-3)
 
 
-def test_the_band_of_a_letter_that_stands_alone_is_long_enough_to_be_seen_and_that_of_a_word_is_the_word() -> None:
+def test_bands_of_single_letters_are_lengthened() -> None:
     boxes = np.array([[10, 40, 15, 60], [100, 40, 114, 60], [114, 40, 126, 60]], np.float32)  # a colon, and a word
     centres = np.stack([boxes[:, [0, 2]].mean(1), np.full(3, 51)], 1)
     paper, line_ids = np.full((64, 128), 255, np.uint8), np.array([0, 1, 1], np.int32)

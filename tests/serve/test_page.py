@@ -62,7 +62,7 @@ def give(page: Page, *files: tuple[str, bytes], kind: str = "image/png") -> None
     page.set_input_files("#files", [{"name": name, "mimeType": kind, "buffer": data} for name, data in files])
 
 
-def test_a_picture_is_read_beside_its_text(page: Page, checkpoint: Path) -> None:
+def test_image_is_shown_beside_its_text(page: Page, checkpoint: Path) -> None:
     expected = OCR(checkpoint, "cpu").read(noise(1))
     give(page, ("noise.png", png(noise(1))))
     expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
@@ -80,7 +80,7 @@ def test_a_picture_is_read_beside_its_text(page: Page, checkpoint: Path) -> None
     expect(page.get_by_role("heading", name="Drop a photo or a PDF")).to_be_visible()
 
 
-def test_the_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
+def test_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
     pdf = png(noise(1), "PDF", save_all=True, append_images=[noise(2), noise(3)])
     give(page, ("three.pdf", pdf), kind="application/pdf")
     expect(page.locator("#pages button")).to_have_count(3, timeout=30_000)
@@ -92,7 +92,7 @@ def test_the_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
     assert page.locator("#text").inner_text() != third
 
 
-def test_files_are_dropped_and_what_is_no_picture_is_said_in_words(page: Page) -> None:
+def test_dropped_files_are_read_and_others_reported(page: Page) -> None:
     page.evaluate(
         """() => {
             const data = new DataTransfer();
@@ -105,7 +105,7 @@ def test_files_are_dropped_and_what_is_no_picture_is_said_in_words(page: Page) -
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
 
 
-def test_a_locked_pdf_asks_for_its_password(page: Page) -> None:
+def test_locked_pdf_asks_for_its_password(page: Page) -> None:
     give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
     for title, typed in (("This PDF is locked", "abracadabra"), ("That password is not right", "sesame")):
         expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=30_000)
@@ -118,7 +118,7 @@ def test_a_locked_pdf_asks_for_its_password(page: Page) -> None:
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
 
 
-def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> None:
+def test_escape_cancels_the_request(page: Page, server: Running) -> None:
     many = png(noise(1), "TIFF", save_all=True, append_images=[noise(seed) for seed in range(2, 40)])
     give(page, ("many.tif", many), kind="image/tiff")
     expect(page.locator("#text .line").first).to_be_visible(timeout=30_000)
@@ -127,7 +127,7 @@ def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> Non
     server.wait_idle(5)
 
 
-def test_a_line_under_the_pointer_shows_its_place(
+def test_line_under_the_pointer_is_highlighted(
     browser: Browser, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = Image.new("RGB", (400, 300), "white")
@@ -155,7 +155,7 @@ def test_a_line_under_the_pointer_shows_its_place(
         page.close()
 
 
-def test_while_the_next_file_comes_nothing_is_left_of_the_last(page: Page) -> None:
+def test_previous_result_is_cleared_for_the_next_file(page: Page) -> None:
     give(page, ("first.png", png(noise(1))))
     expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
     page.route("**/v1/read", lambda route: None)  # it never answers
@@ -166,7 +166,7 @@ def test_while_the_next_file_comes_nothing_is_left_of_the_last(page: Page) -> No
     assert page.locator("#text").evaluate("text => text.dataset.empty") == ""
 
 
-def test_by_keyboard_alone(page: Page) -> None:
+def test_page_works_with_the_keyboard_only(page: Page) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "sample":
@@ -175,7 +175,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Read", timeout=60_000)
 
 
-def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server: Running) -> None:
+def test_narrow_dark_screen_does_not_scroll_sideways(browser: Browser, server: Running) -> None:
     context = browser.new_context(
         viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True, is_mobile=True
     )
@@ -202,7 +202,7 @@ def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server
     context.close()
 
 
-def test_a_download_is_named_after_the_first_file_that_was_read(page: Page) -> None:
+def test_download_is_named_after_the_first_file(page: Page) -> None:
     give(page, ("broken.png", b"none"), ("noise.png", png(noise(1))))
     expect(page.locator("#state")).to_have_text("Read, but not every page", timeout=30_000)
     with page.expect_download() as download:
@@ -210,7 +210,7 @@ def test_a_download_is_named_after_the_first_file_that_was_read(page: Page) -> N
     assert download.value.suggested_filename == "noise.txt"
 
 
-def test_a_searchable_pdf_is_downloaded(browser: Browser) -> None:
+def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
     """With nano: its text is that of the page, and it is made from what was read, not by reading again."""
     with tiny_server(find_model("nano")) as receipts:
         page = browser.new_page()
@@ -233,7 +233,7 @@ def test_a_searchable_pdf_is_downloaded(browser: Browser) -> None:
         page.close()
 
 
-def test_a_page_that_cannot_be_opened_is_one_message(browser: Browser, checkpoint: Path) -> None:
+def test_unreadable_page_is_reported_in_one_message(browser: Browser, checkpoint: Path) -> None:
     """Beside the page it is about, and not once more in the box for errors that concern no page."""
     with tiny_server(checkpoint, max_megapixels=0.001) as small:
         page = browser.new_page()

@@ -42,7 +42,7 @@ def healthy(client: socket.socket) -> bool:
     return found.startswith(b"HTTP/1.1 200") and found.endswith(b'{"status":"ok"}')
 
 
-def test_a_head_that_comes_slowly_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_request_head_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "HEAD_SECONDS", 1.0)
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         assert 0.5 < seconds_until_closed(slow) < 10

@@ -36,7 +36,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setattr(practice_module, name, float(name in names))
 
 
-def test_lone_letters_are_lines_of_their_own_and_stand_where_nothing_stood() -> None:
+def test_lone_letters_are_separate_lines_in_empty_places() -> None:
     added = 0
     for seed, document in enumerate(documents(40, degrade=0.5)):
         before, letters, lines = document.image.copy(), len(document.chars), document.text.split("\n")
@@ -61,7 +61,7 @@ def test_lone_letters_are_lines_of_their_own_and_stand_where_nothing_stood() -> 
     assert added > 60
 
 
-def test_rows_of_marks_leave_the_text_alone() -> None:
+def test_rows_of_marks_do_not_touch_the_text() -> None:
     rows = 0
     for seed, document in enumerate(documents(40)):
         seen = with_rows_of_marks(document.image, document.boxes, random.Random(seed))
@@ -73,7 +73,7 @@ def test_rows_of_marks_leave_the_text_alone() -> None:
     assert rows > 15
 
 
-def test_small_capitals_are_the_capitals_of_a_smaller_size() -> None:
+def test_small_capitals_are_smaller_capitals() -> None:
     fonts = find_fonts()
     face = fonts.pick(random.Random(0), False, False)
     px = 30
@@ -90,7 +90,7 @@ def test_capital(char: str, expected: str) -> None:
     assert capital(char) == expected
 
 
-def test_what_is_set_in_small_capitals_reads_as_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_in_small_capitals_is_transcribed_as_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "SMALL_CAPITALS")
     texts = [draw_practice(LEVELS["note"], seed, "train", random.Random(seed)).text for seed in range(20)]
     assert not [char for text in texts for char in text if char.islower() and char not in "ßµ"]
@@ -106,7 +106,7 @@ def share_in_boxes(document: Document) -> float:
     return ink[within].sum() / ink.sum()
 
 
-def test_tall_type_keeps_its_places_and_can_be_read() -> None:
+def test_tall_type_keeps_its_positions_and_is_readable() -> None:
     taller = 0
     for seed, document in enumerate(documents(30)):
         before = replace(document, boxes=document.boxes.copy(), centres=document.centres.copy())

@@ -49,7 +49,7 @@ def drawn(split: str) -> str:
     return found.hexdigest()
 
 
-def test_the_measured_sets_are_those_of_before(tmp_path):
+def test_evaluation_sets_are_unchanged(tmp_path):
     program = f"from test_frozen_sets import drawn\nfor split in {list(FROZEN)}: print(drawn(split))"
     fonts = str(Path(matplotlib.get_data_path()) / "fonts/ttf")
     none = tmp_path / "none"
@@ -63,7 +63,7 @@ def test_the_measured_sets_are_those_of_before(tmp_path):
 
 
 @pytest.mark.parametrize("split", FROZEN)
-def test_what_training_alone_has_is_not_asked_for_by_a_measured_set(split, monkeypatch):
+def test_evaluation_sets_use_no_training_effects(split, monkeypatch):
     def never(*_):
         raise AssertionError("only training has this")
 

@@ -36,7 +36,7 @@ EASTERN = {
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
+def test_western_languages_use_exactly_their_letters(name):
     assert set("".join(language(name).having).lower()) >= set(ALPHABETS[name])
     written = ""
     for seed in range(40):
@@ -49,7 +49,7 @@ def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
 
 
 @pytest.mark.parametrize("name", CENTRAL_LANGUAGES + OWN_SCRIPT_LANGUAGES)
-def test_an_eastern_language_is_written_with_all_of_its_letters_and_with_no_others(name):
+def test_eastern_languages_use_exactly_their_letters(name):
     written = ""
     for seed in range(60):
         writer = Writer(random.Random(seed), language=language(name))
@@ -63,7 +63,7 @@ def test_an_eastern_language_is_written_with_all_of_its_letters_and_with_no_othe
     assert (latin < 0.25) if name in OWN_SCRIPT_LANGUAGES else (latin > 0.6)
 
 
-def test_addresses_of_mail_have_latin_letters_in_every_language():
+def test_email_addresses_are_in_latin_letters():
     for name in OWN_SCRIPT_LANGUAGES:
         writer = Writer(random.Random(0), language=language(name))
         assert all(writer.email().isascii() for _ in range(20))
@@ -76,7 +76,7 @@ def test_serbian_is_croatian_in_cyrillic_letters():
     assert {"njemačka", "ljubica"} <= croatian and {"њемачка", "љубица"} <= serbian
 
 
-def test_documents_are_drawn_with_faces_that_have_the_letters_of_their_language(monkeypatch):
+def test_faces_have_the_letters_of_the_language(monkeypatch):
     """By the tables of the font files themselves, as fontTools reads them."""
     used: list[tuple[Faces, str]] = []
     real = Sheet.__init__
@@ -95,14 +95,14 @@ def test_documents_are_drawn_with_faces_that_have_the_letters_of_their_language(
             assert {ord(letter) for letter in EASTERN[name] + EASTERN[name].upper()} <= {*known}, (name, face.path)
 
 
-def test_a_language_without_a_font_is_named(monkeypatch):
+def test_language_without_a_font_is_named(monkeypatch):
     monkeypatch.setattr("nanochat.synth.draw.draws", lambda *_: False)
     with pytest.raises(UserError, match=r"letters of Polish is installed: run `bash runs/fonts\.sh`"):
         for seed in range(0, 400, len(CENTRAL_LANGUAGES)):
             draw_document(LEVELS["line256"], seed, "central")
 
 
-def test_words_of_other_languages_that_are_held_out_in_english_are_not_written():
+def test_held_out_english_words_are_not_used_in_other_languages():
     own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, as the fixed wordings of each language are
     words = []
     for found in map(language, LANGUAGES):
@@ -114,7 +114,7 @@ def test_words_of_other_languages_that_are_held_out_in_english_are_not_written()
     assert not [word for word in checked if zlib.crc32(word.lower().encode()) % 20 == 0]
 
 
-def test_accents_stand_above_their_letters_and_other_rows_stay_where_they_are():
+def test_accents_are_above_their_letters():
     for faces in list(find_fonts().trained.values())[::12]:
         face = faces[0]
         if not face.western:

@@ -13,7 +13,7 @@ from nanochat.synth import STRIPS
 from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, finetune, split_scans
 
 
-def test_a_fifth_of_the_scans_is_held_out_and_never_trains() -> None:
+def test_a_fifth_of_the_scans_is_held_out() -> None:
     train, held = split_scans(20, seed=1)
     assert len(held) == 4 and sorted(train + held) == list(range(20))
     assert split_scans(20, seed=1) == (train, held) != split_scans(20, seed=2)
@@ -22,7 +22,7 @@ def test_a_fifth_of_the_scans_is_held_out_and_never_trains() -> None:
         split_scans(1, seed=1)
 
 
-def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never_twice() -> None:
+def test_batches_are_half_own_and_half_synthetic_lines() -> None:
     plan = HalfOwn(n_own=6, batch_size=8, seed=3)
     keys = [key for k in range(6) for key in plan.batch(k, 0, 1)]
     own = [i for part, i in keys if part == OWN]
@@ -31,7 +31,7 @@ def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never
     assert all(sorted(own[start : start + 6]) == list(range(6)) for start in range(0, 24, 6))
 
 
-def test_a_run_from_scans_to_a_model_that_reads(
+def test_fine_tuning_from_scans_to_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nanochat.training.finetune.DRAWN", 8)
@@ -57,7 +57,7 @@ def test_a_run_from_scans_to_a_model_that_reads(
     assert "broken.png: " in (out / "left_out.txt").read_text()
 
 
-def test_settings_and_folders_without_meaning_are_refused(tmp_path: Path) -> None:
+def test_invalid_settings_and_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 1"):
         finetune(FinetuneConfig(str(tmp_path), steps=0))
     with pytest.raises(UserError, match="no picture has a transcript"):
