@@ -16,8 +16,8 @@ from nanochat.engine import NO_GUARD, Engine
 from nanochat.engine.batching import Sampling
 from nanochat.engine.int8 import Int8Linear, to_int8
 from nanochat.gpt import GPT
-from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.tokenizer import RustBPETokenizer
 
 REPEATS = 3

@@ -8,8 +8,8 @@ from math import prod
 import torch
 import torch.nn.functional as F
 
-from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import ModelConfig
+from nanochat.precision import Precision
 
 PRODUCT_SECONDS, COPY_SECONDS = 0.15, 0.3
 

@@ -19,9 +19,10 @@ from nanochat.errors import UserError
 from nanochat.image_process import open_image, show
 from nanochat.lines.boxes import Box
 from nanochat.lines.layout import find_lines
-from nanochat.machine import Precision, choose_precision
+from nanochat.machine import choose_precision
 from nanochat.modes import MODES
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.precision import Precision
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.ink_audit import audit
 from nanochat.reading.job import Job, read_input

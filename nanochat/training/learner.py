@@ -19,9 +19,9 @@ from nanochat.checkpoint import model_of
 from nanochat.common import get_dist_info
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError
-from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import IGNORE, Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
+from nanochat.precision import Precision
 from nanochat.shard import gathered, gathered_here, like, load_parts, sum_gradients, sum_over_ranks, whole
 from nanochat.training.flops import step_flops
 

@@ -17,10 +17,11 @@ from nanochat.checkpoint import load_into, load_weights, read_meta
 from nanochat.common import get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError, extra
-from nanochat.machine import Precision, Utilisation, choose_precision
+from nanochat.machine import Utilisation, choose_precision
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan
+from nanochat.precision import Precision
 from nanochat.prompts import names_of
 from nanochat.shard import shard
 from nanochat.tasks.common import ENDLESS

@@ -12,8 +12,8 @@ from dev.bench.checks import run_checks
 from dev.bench.decode import bytes_per_step, measure_decode
 from dev.bench.parity import measure_parity
 from dev.bench.train import FilledPages, filled_trainer, gradient_error, wake
-from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.training.config import TrainConfig
 from nanochat.training.trainer import Stage
 

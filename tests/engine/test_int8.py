@@ -10,7 +10,7 @@ from nanochat.engine import NO_GUARD, Engine
 from nanochat.engine.batching import Sampling
 from nanochat.engine.int8 import BAND, FEW_ROWS, Int8Linear, to_int8
 from nanochat.errors import UserError
-from nanochat.machine import Precision
+from nanochat.precision import Precision
 from nanochat.reading.ocr import OCR
 from nanochat.tokenizer import RustBPETokenizer
 

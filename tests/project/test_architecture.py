@@ -1,4 +1,4 @@
-"""What docs/architecture.md claims: floors that no import climbs, parameter counts, tokens of a picture."""
+"""The claims of docs/architecture.md: layers and imports, parameter counts, numbers of vision tokens."""
 
 import ast
 import re
@@ -22,27 +22,27 @@ def rows(*header: str) -> list[list[str]]:
     return found
 
 
-def floors() -> dict[str, int]:
-    """File or folder, from the repository's root -> floor, as the table says."""
+def layers() -> dict[str, int]:
+    """File or folder, from the root of the repository -> its layer in the table."""
     found: dict[str, int] = {}
-    for floor, files, _ in rows("layer"):
+    for layer, files, _ in rows("layer"):
         for name in re.findall(r"`([^`]+)`", files):
             path = name if name in ("scripts/", "dev/") else f"nanochat/{name}"
-            assert path not in found, f"{path} stands on two floors"
+            assert path not in found, f"{path} is in two layers"
             assert (ROOT / path).exists(), f"{path} does not exist"
-            found[path] = int(floor)
+            found[path] = int(layer)
     return found
 
 
-def floor_of(module: str, known: dict[str, int]) -> int:
-    """The floor of `nanochat.tasks.common`, which is that of its folder or its own."""
+def layer_of(module: str, known: dict[str, int]) -> int:
+    """The layer of a module such as `nanochat.tasks.common`: that of its file or its folder."""
     parts = module.split(".")
     for end in range(len(parts), 0, -1):
         path = "/".join(parts[:end])
         for name in (f"{path}.py", f"{path}/"):
             if name in known:
                 return known[name]
-    pytest.fail(f"docs/architecture.md gives {module} no floor")
+    pytest.fail(f"docs/architecture.md does not give a layer for {module}")
 
 
 def imports_of(path: Path) -> set[str]:
@@ -57,14 +57,14 @@ def imports_of(path: Path) -> set[str]:
 
 
 def test_every_file_has_a_layer_and_imports_nothing_from_a_higher_one():
-    known = floors()
+    known = layers()
     climbing = []
     for path in [*(ROOT / "nanochat").rglob("*.py"), *(ROOT / "scripts").rglob("*.py"), *(ROOT / "dev").rglob("*.py")]:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if path == ROOT / "nanochat/__init__.py":
             continue
-        own = floor_of(module, known)
-        climbing += [f"{module} imports {name}" for name in imports_of(path) if floor_of(name, known) > own]
+        own = layer_of(module, known)
+        climbing += [f"{module} imports {name}" for name in imports_of(path) if layer_of(name, known) > own]
     assert climbing == []
 
 

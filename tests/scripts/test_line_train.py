@@ -8,7 +8,7 @@ import torch
 
 from nanochat.lines.finder import line_finder
 from nanochat.lines.network import LineFinder
-from nanochat.machine import Precision
+from nanochat.precision import Precision
 from nanochat.synth.document import Document
 from nanochat.synth.line_targets import segments
 from scripts import line_train

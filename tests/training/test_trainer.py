@@ -18,10 +18,11 @@ from helpers.tiny_run import Texts, documents, losses, tiny_trainer, write_docum
 
 from nanochat.checkpoint import read_meta
 from nanochat.errors import UserError
-from nanochat.machine import Precision, Utilisation, matmul_rate
+from nanochat.machine import Utilisation, matmul_rate
 from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.prompts import PROMPTS, names_of
 from nanochat.reading.ocr import learnt_mode
 from nanochat.synth.curriculum import Curriculum, Lesson

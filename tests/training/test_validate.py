@@ -3,15 +3,9 @@
 import pytest
 import torch
 
-from nanochat.image_process import ImageLayout
-from nanochat.training.validate import (
-    Validation,
-    compare_pages,
-    directions,
-    feature_similarity,
-    page_vectors,
-    swap_pictures,
-)
+from nanochat.evaluation.features import compare_pages, directions, feature_similarity, page_vectors
+from nanochat.modes import ImageLayout
+from nanochat.training.validate import Validation, swap_pictures
 
 
 @pytest.mark.parametrize(
