@@ -267,11 +267,11 @@ def demo(out: Path, data_dir: Path) -> int:
         raise UserError(f"the demo needs the repository: git clone --depth 1 {REPOSITORY}, then run "
                         "bash runs/demo.sh in it")  # fmt: skip
     with extra("train"):
-        import faker  # noqa: F401 - stands for the extra: the demo is a process of its own
+        import faker  # noqa: F401 - checks for the extra, because the demo is a separate process
     flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
     try:
         return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
-    except KeyboardInterrupt:  # which the demo has got too, and said
+    except KeyboardInterrupt:  # the demo process has reported it
         return 130
 
 

@@ -52,7 +52,8 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         except MemoryError:
             message = _OUT_OF_MEMORY
         except RuntimeError as error:
-            if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here: it takes seconds
+            # that of torch, which is not imported here because it takes seconds
+            if type(error).__name__ == "OutOfMemoryError":
                 first_line = str(error).splitlines()[0]
                 message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
             elif "allocate memory" in str(error) or "can't allocate" in str(error):
@@ -132,7 +133,8 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
         if not stop.code:  # --help
             raise
         error: BaseException | None = stop
-        while error is not None and not isinstance(error, UserError):  # a dataclass's own error, which tyro frames too
+        # an error of the dataclass, which tyro also wraps
+        while error is not None and not isinstance(error, UserError):
             error = error.__context__
         told = framed.getvalue(), arguments, config_class
         raise error or UserError(_missing(*told) or _nearest(*told)) from None

@@ -40,7 +40,7 @@ def choose_device(name: str = "") -> torch.device:
         raise UserError(f"no device called {name!r}: choose cuda, mps or cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)  # whether it works, torch says when it is used first
+        torch.empty(1, device=device)  # torch reports an unusable device at its first use
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name} cannot be used here ({str(error).splitlines()[0]})") from error
     return device

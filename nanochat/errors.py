@@ -22,6 +22,6 @@ def extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing == "nanochat":  # our own fault
+        if missing == "nanochat":  # a bug of ours
             raise
         raise UserError(f'{missing} is not installed: run `pip install "nano-deepseek-ocr[{name}]"`') from error

@@ -11,7 +11,7 @@ from nanochat.errors import UserError
 
 PACKAGE = Path(__file__).parent
 ASSETS = PACKAGE / "assets"  # a font and a word list, with their licences
-FONT = ASSETS / "DejaVuSans.ttf"  # knows most alphabets
+FONT = ASSETS / "DejaVuSans.ttf"  # covers most alphabets
 
 
 def models_folder() -> Path:
@@ -47,5 +47,5 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # the error that matters has been raised
+        with suppress(OSError):  # the original error is raised
             temporary.unlink(missing_ok=True)

@@ -27,7 +27,7 @@ LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 10
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
     if torch.onnx.is_in_onnx_export():
-        ones = torch.ones(int(x.size(-1)))  # spelt so that ONNX Runtime makes it one operator
+        ones = torch.ones(int(x.size(-1)))  # written so that ONNX Runtime fuses it into one operator
         return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + torch.finfo(x.dtype).eps) * ones
     return F.rms_norm(x, (x.size(-1),))
 
@@ -157,7 +157,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """As `Block.forward`."""
         B, T, C = x.shape
-        if torch.onnx.is_in_onnx_export():  # where one operator does all of this
+        if torch.onnx.is_in_onnx_export():  # a single operator does all of this
             return self.c_proj(_chosen(cache.attend(self, x), at))  # type: ignore[union-attr, operator]
         q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
         qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both at once
@@ -265,7 +265,7 @@ class GPT(nn.Module):
 
     def rotary(self, where: slice | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines at these positions, ([B,] T, 1, D/2) each."""
-        if torch.onnx.is_in_onnx_export():  # computed again: whole tables would be a tenth of the exported file
+        if torch.onnx.is_in_onnx_export():  # recomputed, because the tables would be a tenth of the exported file
             angles = where[..., None] * self.frequencies()  # type: ignore[index]
             cos, sin = angles.cos(), angles.sin()
         else:

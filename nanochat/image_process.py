@@ -90,7 +90,7 @@ class ImageViews:
 
 def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
     if isinstance(pixels, np.ndarray):
-        import torch  # only here: images are read without torch too
+        import torch  # imported here, because images are also read without torch
 
         return torch.from_numpy(pixels)
     return pixels
@@ -185,7 +185,7 @@ def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
     image = _with_square_pixels(image.convert("RGB"), ratio, most)
     if turn is not None:
         image = image.transpose(turn)
-    image.info = {NOTE: note} if note else {}  # upright and square now: it must not be corrected again
+    image.info = {NOTE: note} if note else {}  # now upright and square, so it must not be corrected again
     return image
 
 
@@ -213,7 +213,7 @@ def identify(source: str | Path | BinaryIO) -> Image.Image:
     try:
         return Image.open(source)
     except UnidentifiedImageError:
-        from pillow_heif import register_heif_opener  # only here: rarely needed
+        from pillow_heif import register_heif_opener  # imported here, because it is rarely needed
 
         register_heif_opener()
         return Image.open(source)
@@ -297,7 +297,8 @@ def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
 
 def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int], tuple[int, int]]:
     """(the image scaled to fit a square and centred on grey, its size after scaling, its upper left corner)."""
-    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # thin images stay
+    # thin images keep at least one pixel
+    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)
     page = Image.new("RGB", (side, side), PAD_COLOUR)
     corner = round((side - width) / 2), round((side - height) / 2)
     page.paste(image.resize((width, height), Image.Resampling.BICUBIC), corner)

@@ -45,10 +45,10 @@ def matmul_rate(precision: str = "float32", device: str | torch.device = "cpu", 
     device = torch.device(device)
     n = 8192 if device.type == "cuda" else 1024
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    own = torch.Generator(device)  # how many numbers are drawn here depends on the clock: no weight may depend on it
+    own = torch.Generator(device)  # the count of numbers drawn depends on the clock, and weights must not
     best, deadline = float("inf"), time.perf_counter() + seconds
     with _matmul_precision("medium" if precision == "medium" else torch.get_float32_matmul_precision()):
-        rows = n if device.type == "cuda" else 32  # a slow precision must not cost seconds: probe a slice first
+        rows = n if device.type == "cuda" else 32  # probe a slice first, because a slow precision could take seconds
         a, b = (torch.randn(m, n, device=device, dtype=dtype, generator=own) for m in (rows, n))
         while time.perf_counter() < deadline or best == float("inf"):
             start = time.perf_counter()

@@ -122,7 +122,7 @@ class NanoDeepseekOCR(nn.Module):
         row_places = places.sum(1)
         if vision_embeds is not None:
             images = [vision_embeds.reshape(-1, embeds.size(-1))]
-            row_places = row_places.sum(0, keepdim=True)  # which row an image belongs to is not known
+            row_places = row_places.sum(0, keepdim=True)  # the row of each image is unknown
         elif pixel_values is not None and len(pixel_values):
             images = self.encode_images(pixel_values)
         else:

@@ -138,7 +138,7 @@ class Attention(nn.Module):
         B, H, W, C = x.shape
         (h, w), n_head, D = window, self.n_head, C // self.n_head
         h_q, w_q = smaller(h, H), smaller(w, W)
-        everywhere = not isinstance(h, int)  # the window is the grid, of a size that is a number of the graph
+        everywhere = not isinstance(h, int)  # in an exported graph, the window is the whole grid
         rows, columns = (1, 1) if everywhere else ((H + h - 1) // h, (W + w - 1) // w)
 
         def windows(weight: torch.Tensor, bias: torch.Tensor, high: int, wide: int) -> torch.Tensor:
@@ -167,7 +167,7 @@ class Attention(nn.Module):
         rows, columns, n_head = qkv.shape[1] // h, qkv.shape[2] // w, self.n_head
         qkv = qkv.view(B, rows, h, columns, w, 3, n_head, -1).permute(5, 0, 1, 3, 6, 2, 4, 7)
         only_q, kv = qkv.split([1, 2])
-        h_q, w_q = smaller(h, H), smaller(w, W)  # of a grid smaller than its window, only real positions ask
+        h_q, w_q = smaller(h, H), smaller(w, W)  # in a grid smaller than the window, only real positions are queries
         q = only_q[..., :h_q, :w_q, :].reshape(-1, h_q * w_q, C // n_head)  # (windows * n_head, h_q * w_q, D)
         k, v = kv.reshape(2, -1, h * w, C // n_head).unbind(0)  # (windows * n_head, h * w, D)
         bias_h, bias_w = self._bias(q, (h_q, w_q), window)

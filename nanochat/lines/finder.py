@@ -240,9 +240,8 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     pixels = np.asarray(image)
     level = level_page(pixels)
     sheet = inked_page(level)
-    even = (
-        LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
-    )  # a long strip is limited by its area, or its type would become too small
+    # a long strip is limited by its area, or its type would become too small
+    even = LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     scale = min(1.0, max(LARGEST_SIDE / max(image.size), even))
     found = _look(sheet, scale, finder)
     body = _body(found) * scale if found else TYPE

@@ -70,9 +70,8 @@ def start(config: TrainConfig) -> Setup:
     tokenizer = get_tokenizer(config)
     model_config = preset(config.model)
     if config.image_size:
-        model_config.vision.layout(
-            config.image_size, config.image_size
-        )  # raises UserError unless the side is a multiple of 64
+        # raises UserError unless the side is a multiple of 64
+        model_config.vision.layout(config.image_size, config.image_size)
         model_config.vision.image_size = config.image_size
     model = NanoDeepseekOCR(model_config)
     model.set_image_token_id(tokenizer.encode_special("<|image|>"))
