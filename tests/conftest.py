@@ -1,4 +1,4 @@
-"""Settings of all tests, which run in one process a core: each takes one thread, and so do the commands it starts."""
+"""Settings of all tests. They run in one process per core, each with one thread, as do the commands that they start."""
 
 import os
 

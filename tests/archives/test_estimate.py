@@ -1,4 +1,4 @@
-"""Estimates of a batch from a sample, beside what it took in the end."""
+"""Cost estimates of a batch from a sample, compared with the actual cost."""
 
 import json
 import time

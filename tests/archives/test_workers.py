@@ -1,4 +1,4 @@
-"""What the processes of a batch do, without the processes, and how their failures are reported."""
+"""The work of the processes of a batch, run in this process, and how their failures are reported."""
 
 import json
 from collections import Counter

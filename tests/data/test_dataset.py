@@ -1,4 +1,4 @@
-"""Text shards: a download is whole or absent whatever the server does, and every document is read once."""
+"""Text shards: downloads are complete or absent whatever the server does, and every document is read once."""
 
 import errno
 import io

@@ -1,4 +1,4 @@
-"""Batches: what is supervised, what is cut, who reads what, where a resumed run goes on, and what is left out."""
+"""Batches: supervision, truncation, distribution over ranks, resuming, and samples that are skipped."""
 
 import json
 

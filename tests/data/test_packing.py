@@ -1,4 +1,4 @@
-"""Packing: samples end to end are the samples, no token is padding, and losses and gradients are what they were."""
+"""Packing: packed samples equal separate ones, without padding, and with the same losses and gradients."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Tasks: slices and mixtures hold what they should, a bad sample names itself, good ones arrive whole."""
+"""Tasks: slices and mixtures have the right examples, and invalid samples are named."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Tasks of parquet files: every turn and picture of a row arrives, by column name, in bounded memory."""
+"""Tasks from parquet files: every turn and image of a row, columns by name, bounded memory."""
 
 import io
 import json
