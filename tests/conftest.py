@@ -7,5 +7,5 @@ from hypothesis import settings
 
 os.environ["OMP_NUM_THREADS"] = "1"
 torch.set_num_threads(1)
-settings.register_profile("no deadline", deadline=None)  # a busy machine is no failure
+settings.register_profile("no deadline", deadline=None)  # a busy machine must not fail tests
 settings.load_profile("no deadline")

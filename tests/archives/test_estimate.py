@@ -20,7 +20,7 @@ from nanochat.reading.state import PageState
 
 
 def row(spent: float, tokens: int | None, call: float = 0.0) -> dict:
-    """A row as a worker gives it; None: nothing was read."""
+    """A row as a worker returns it; None: nothing was read."""
     result = None if tokens is None else {"tokens": tokens, "seconds": 0.001}
     return {"result": json.dumps(result), "spent": spent, "call": call}
 
@@ -39,7 +39,7 @@ def test_estimate_ignores_unselected_pages(tmp_path: Path) -> None:
 
 
 def test_estimate_scales_up_the_sample(tmp_path: Path) -> None:
-    """100 files of 3 pages, 50 tokens and 2 seconds a page, 4 workers at 0.9 an hour."""
+    """100 files of 3 pages, 50 tokens and 2 seconds per page, 4 workers at 0.9 per hour."""
     files = [File(f"{i}.pdf", "") for i in range(100)]
     sample = choose_sample(files)
     assert len(set(sample)) == 16 and {int(f.address[:-4]) // 25 for f in sample} == {0, 1, 2, 3}
@@ -52,8 +52,8 @@ def test_estimate_scales_up_the_sample(tmp_path: Path) -> None:
 
 
 def test_estimate_includes_start_up_and_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """60 seconds until the first page, then one in 3 seconds, of which the model computes a thousandth: 12 pages take
-    96 seconds by both, and a million pages, which start once, 833 hours."""
+    """60 seconds until the first page, then 3 seconds per page, a thousandth of it in the model: 12 pages take 96
+    seconds, estimated and actual, and a million pages with one start 833 hours."""
     now = 1000.0
     monkeypatch.setattr("nanochat.archives.estimate.time.monotonic", lambda: now)
 

@@ -92,7 +92,7 @@ def test_source_is_finished_when_all_its_pages_are(tmp_path: Path) -> None:
 
 
 def test_full_disk_is_reported_in_one_line_and_keeps_finished_pages(tmp_path: Path) -> None:
-    """No file may grow past 4 KB for a while, which fails as a full disk does: in the middle of a write."""
+    """Files are limited to 4 KB for a while, so that a write fails in the middle as on a full disk."""
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))

@@ -20,7 +20,7 @@ from nanochat.reading.sources import Selection
 
 
 def test_rows_opened_by_one_worker_are_read_by_another(tmp_path: Path, model: Path) -> None:
-    """The rows that go between processes, without the processes: texts are those of each picture alone."""
+    """Rows exchanged between processes, in this process: the texts are those of each image alone."""
     draw_archive(tmp_path / "in")
     files = find_files([str(tmp_path / "in/*.p*"), str(tmp_path / "in/deep")])
     rows: dict[str, list] = {}
@@ -58,7 +58,7 @@ def test_unexpected_error_on_a_page_becomes_a_row(tmp_path: Path, model: Path, m
     asked = {"address": [file.address], "fingerprint": [""], "done": ["[]"]}
     pages = list(Opening(Selection(), 72, "")(asked))
     rows = {key: [page[key][0] for page in pages] for key in pages[0]}
-    rows["pixels"][2] = bytes(len(rows["pixels"][2]))  # a black page, on which something breaks
+    rows["pixels"][2] = bytes(len(rows["pixels"][2]))  # a black page, which raises an error
     reader = Reader(str(model), "cpu", "", None, Job([], PROMPTS["free"], max_tokens=4))
     plain = reader.ocr.read_many
 
@@ -74,7 +74,7 @@ def test_unexpected_error_on_a_page_becomes_a_row(tmp_path: Path, model: Path, m
 
 
 def test_worker_that_cannot_load_the_model_reports_the_reason(tmp_path: Path, model: Path) -> None:
-    """A machine that has no such GPU, no driver for it, or not the file: the job ends, and no page is called failed."""
+    """Without the GPU, its driver or the file, the job ends, and no page is recorded as failed."""
     for checkpoint, device, words in ((model, "cuda:99", "device cuda:99 cannot be used here"),
                                       (tmp_path / "no.pt", "cpu", "no such checkpoint")):  # fmt: skip
         rows = Reader(str(checkpoint), device, "", None, Job([], PROMPTS["free"]))({"source": ["a.png"]})
@@ -83,7 +83,7 @@ def test_worker_that_cannot_load_the_model_reports_the_reason(tmp_path: Path, mo
 
 def test_errors_wrapped_by_ray_are_reported_in_one_line() -> None:
     error = RuntimeError("The actor died\nTraceback ...\n  in f\nValueError: no room\n")
-    error.__cause__ = Exception()  # of Ray Data's own, and empty
+    error.__cause__ = Exception()  # an empty one of Ray Data
     assert _cause(error) == "ValueError: no room"
 
 
@@ -107,7 +107,7 @@ def test_missing_gpus_are_reported_in_one_line(tmp_path: Path, model: Path, monk
 
     (tmp_path / "a.png").write_bytes(stored(1))
     for name, found in (("init", None), ("shutdown", None), ("cluster_resources", {"CPU": 2.0})):
-        monkeypatch.setattr(ray, name, lambda *_, found=found, **__: found)  # a machine of Ray's without a GPU
+        monkeypatch.setattr(ray, name, lambda *_, found=found, **__: found)  # a Ray machine without a GPU
     arguments = ["batch", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--checkpoint", str(model)]
     monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments, "--gpus", "1"])
     with pytest.raises(SystemExit) as stop:

@@ -28,7 +28,7 @@ def parquet_bytes(texts: list[str | None], row_group_size: int = 2) -> bytes:
 
 
 class Server:
-    """Serves shard i as the text `shard i`; `faults` are what it does instead, in turn, for each path."""
+    """Serves shard i as the text `shard i`; `faults`: for each path, the failures before that, in order."""
 
     def __init__(self) -> None:
         self.faults: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the code asked to wait; it does not wait."""
+    """The requested delays in seconds; it does not actually wait."""
     asked: list[float] = []
     monkeypatch.setattr(dataset, "sleep", asked.append)
     return asked

@@ -87,7 +87,7 @@ def test_truncation_never_splits_an_image(sides, max_tokens):
     assert len(cut.ids) <= max_tokens and len(cut.ids) == len(cut.mask)
     assert cut.ids == whole.ids[: len(cut.ids)]
     assert cut.ids.count(IMAGE) == sum(image.layout.n_tokens for image in cut.images)
-    if len(cut.ids) < min(max_tokens, len(whole.ids)):  # shorter than need be only to leave a picture out
+    if len(cut.ids) < min(max_tokens, len(whole.ids)):  # shorter than necessary only if an image was left out
         assert whole.ids[len(cut.ids)] == IMAGE
 
 

@@ -20,7 +20,7 @@ TOKENIZER = RustBPETokenizer.characters()
 
 
 def samples(*items: tuple[int, str]) -> list[Sample | Skipped]:
-    """A conversation for each (number of pictures, answer)."""
+    """A conversation for each pair (number of images, answer)."""
     conversations = []
     for n_pictures, answer in items:
         ask = {"role": "user", "content": "<image>" * n_pictures + "What?"}
@@ -85,7 +85,7 @@ def test_packed_run_has_the_losses_of_a_padded_run(tmp_path, monkeypatch):
 
 
 def test_packing_benchmark_counts_padding():
-    """Answers of 10 and of 70 letters in turn: the padding of such batches by hand."""
+    """Alternating answers of 10 and 70 letters, whose padding is computed by hand."""
 
     class ShortAndLong(Task):
         def num_examples(self) -> int:
@@ -97,6 +97,6 @@ def test_packing_benchmark_counts_padding():
 
     config = TrainConfig(model="nano", image_size=64, batch_size=2, seq_len=200, steps=1, precision="float32")
     report = measure_packing(config, ShortAndLong(), 2, torch.device("cpu"))
-    frame = 7  # bos, two starts, two ends and three letters, less the last token, which is no input
+    frame = 7  # bos, two starts, two ends and three letters, minus the last token, which is not an input
     assert report.padding == pytest.approx((60 / (2 * (70 + frame)), 0.0))
     assert report.loss_difference < 1e-5

@@ -23,7 +23,7 @@ BOUND = st.none() | st.integers(-12, 12)
 
 
 class Letters(Task):
-    """Examples that say who they are."""
+    """A task whose examples contain their own index."""
 
     def __init__(self, letter: str, n: int, start=None, stop=None, step=None):
         super().__init__(start, stop, step)
@@ -84,7 +84,7 @@ def test_empty_mixture():
 
 
 def make_folder(folder: Path, **changes) -> Path:
-    """A data folder with one sample, `changes` applied to its record; None removes a field."""
+    """A data folder with one sample. `changes` are applied to its record; None removes a field."""
     (folder / "images").mkdir(exist_ok=True)
     pixels = np.zeros((30, 40, 3), np.uint8)
     pixels[:, :20] = (255, 0, 0)
@@ -117,7 +117,7 @@ def test_ten_samples_in_data_are_read_and_rendered(tmp_path: Path):
     (tmp_path / "images").symlink_to(source / "images")
     records = json.loads((source / "overfit_dataset.json").read_text())
     (tmp_path / "val.json").write_text(json.dumps(records))
-    task = OverfitSamples(tmp_path, split="val")  # by the recipe's name
+    task = OverfitSamples(tmp_path, split="val")  # the name in the recipe
     tokenizer = RustBPETokenizer.characters()
     assert len(task) == 10
     for sample, record in zip(task, records):
@@ -162,7 +162,7 @@ def test_file_without_a_list_of_samples_is_reported(tmp_path: Path, text: str):
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes that says it is 60,000 x 60,000 pixels."""
+    """A PNG of a few bytes that claims to have 60,000 x 60,000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -230,7 +230,7 @@ def test_name_without_slash_is_a_subset_on_the_hub(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(finevision, "fetch_matching", fetch_matching)
     (tmp_path / "chartqa").mkdir()
-    monkeypatch.chdir(tmp_path)  # a folder of that name here does not stand in for the subset
+    monkeypatch.chdir(tmp_path)  # a folder of that name must not be used instead of the subset
     assert len(FineVision("chartqa")) == 1
     assert asked == [("HuggingFaceM4/FineVision", "chartqa/*.parquet", "dataset")]
 

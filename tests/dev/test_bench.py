@@ -1,4 +1,4 @@
-"""The benchmark: parts that add up to the real step, peers that compute the same, and one line of JSON at the end."""
+"""The benchmark: parts that add up to the real step, agreement with other code, and JSON on the last line."""
 
 import json
 from itertools import islice
@@ -65,7 +65,7 @@ def test_device_is_compared_with_a_cpu():
     assert report.loss["float32"] == report.gradients["float32"] == 0 and report.equal_tokens == 1
     assert report.updates == {"adamw": 0, "muon": 0}
     assert all(found[way] < 1e-5 for found in (report.loss, report.gradients) for way in ("packed", "recomputed"))
-    assert 1e-4 < report.gradients["bfloat16"] < 0.05  # rounding is seen, and is no more than rounding
+    assert 1e-4 < report.gradients["bfloat16"] < 0.05  # rounding errors exist, and are not larger than expected
 
 
 def test_last_line_of_output_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
@@ -76,4 +76,4 @@ def test_last_line_of_output_is_json(monkeypatch: pytest.MonkeyPatch, capsys: py
     shown = capsys.readouterr().out
     (found,) = json.loads(shown.splitlines()[-1])["memory"]
     assert (found["stage"], found["batch_size"], found["seq_len"]) == (2, 2, 64)
-    assert f"{found['peak'] / 1e9:.2f}" in shown  # people and programs are told the same
+    assert f"{found['peak'] / 1e9:.2f}" in shown  # the table and the JSON agree

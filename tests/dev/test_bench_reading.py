@@ -1,4 +1,4 @@
-"""What scripts/bench_reading.py reports is what happened."""
+"""The figures of dev.bench_reading."""
 
 import json
 from pathlib import Path
@@ -29,7 +29,7 @@ def test_modes_cost_their_tokens_and_operations() -> None:
 
 def test_speed_counts_the_pages_read(reader: OCR, tmp_path: Path) -> None:
     for i in range(5):
-        more = [draw_page([sentence(i + k)], 20, width=300)[0] for k in (5, 10)]  # of each the first page is read alone
+        more = [draw_page([sentence(i + k)], 20, width=300)[0] for k in (5, 10)]  # only the first page of each is read
         draw_page([sentence(i)], 20, width=300)[0].save(tmp_path / f"{i}.pdf", save_all=True, append_images=more)
     found = reading.measure_speed(reader, [str(tmp_path)], 3, 1, tmp_path / "out")
     assert found.pages == 3 and found.pages_per_minute > 0

@@ -1,4 +1,4 @@
-"""The server measured from outside: figures that are known beforehand, on a server of the tiny model."""
+"""Measurements of the server from outside, with known figures, on a server of the tiny model."""
 
 import os
 import random

@@ -1,4 +1,4 @@
-"""The comparison of two states of the repository: what a machine downloads, and the table."""
+"""The comparison of two states of the repository: download sizes, and the table."""
 
 from pathlib import Path
 
@@ -39,7 +39,7 @@ wheels = [{{ url = "https://x/another-1.0-py3-none-any.whl", size = 80000000 }}]
 
 
 def test_download_size_of_numpy_from_uv_lock() -> None:
-    """numpy's wheel, by its own size in the lock: between 5 and 30 MB on every system."""
+    """The wheel of NumPy in the lock file has between 5 and 30 MB on every system."""
     assert 5 < download_mb((ROOT / "uv.lock").read_text(encoding="utf-8"), [("numpy", numpy.__version__)]) < 30
 
 

@@ -1,4 +1,4 @@
-"""The day with a GPU: every step is a command that exists, and what comes back becomes tables and whole weights."""
+"""runs/gpu_day.sh: every step is a valid command, and its results become tables and weights."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from nanochat.synth.fonts import find_fonts
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint
 
-# A Python that says that there is a GPU, unpacks, trains in an instant, and keeps what it was asked for.
+# A fake Python that reports a GPU, unpacks, trains at once, and logs its arguments.
 PYTHON = """#!/bin/bash
 if [ "$1" = -c ]; then echo '{{"gpu": true}}'; exit; fi
 if [ "$2" = tarfile ]; then mkdir "${{@: -1}}"; exit; fi
@@ -38,7 +38,7 @@ echo '{{"memory": []}}'
 
 
 def run(slice_: str, folder: Path, **places: str) -> list[list[str]]:
-    """Run a slice with a stand-in for Python: the commands that it gave."""
+    """Run a slice with a fake Python. Returns the commands that it ran."""
     python, log = folder / "python", folder / "calls"
     python.write_text(PYTHON.format(log=log))
     python.chmod(0o755)
@@ -70,7 +70,7 @@ def test_training_continues_from_the_newest_weights_and_fills_its_time(tmp_path:
     assert flag(leg, "gpt") == flag(leg, "deepencoder") == "models/nano-pages"
     assert (
         420 / 0.25 <= int(flag(leg, "steps")) <= 440 / 0.25
-    )  # 520 seconds less 60 and a margin, at the second step's pace
+    )  # 520 seconds minus 60 and a margin, at the speed of the second step
     assert int(flag(leg, "save_every")) == 121  # half a minute
     first = f"{flag(leg, 'checkpoint_dir')}/step_{flag(leg, 'steps')}.pt"
     assert [flag(command, "checkpoint") for command in shards] == [first]
@@ -88,7 +88,7 @@ def test_one_call_checks_measures_and_trains_in_time(tmp_path: Path):
     assert modules[0] == "dev.bench" and "scripts.vis_mid_train" in modules and modules[-1] == "dev.gpu_day"
     leg = next(c for c in commands if "vis_tok_train" in c[1] and flag(c, "checkpoint_dir").endswith("leg1"))
     assert flag(leg, "course") == "pages"
-    assert 300 / 0.25 <= int(flag(leg, "steps")) <= 460 / 0.25  # what is left of 520 seconds
+    assert 300 / 0.25 <= int(flag(leg, "steps")) <= 460 / 0.25  # in the rest of 520 seconds
     assert [step["slice"] for step in read_steps(tmp_path / "out")][-1] == "train"
 
 
@@ -99,7 +99,7 @@ def test_slice_that_runs_out_of_time_lists_omitted_steps(tmp_path: Path):
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> list[Path]:
-    """Two of a tiny run."""
+    """Two checkpoints of a tiny run."""
     RustBPETokenizer.characters().save(tmp_path / "run")
     models = tiny_model(seed=0), tiny_model(seed=1)
     return [save_checkpoint(tmp_path / "run", 7 + i, model, {}, {"stage": 1}) for i, model in enumerate(models)]

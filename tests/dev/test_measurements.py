@@ -1,4 +1,4 @@
-"""The scripts that measure cases and the values of receipts."""
+"""The scripts that measure test cases and the values of receipts."""
 
 from pathlib import Path
 

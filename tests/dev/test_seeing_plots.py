@@ -1,4 +1,4 @@
-"""The plots of whether a model looks: what is read from a training log, and that curves are where their figures are."""
+"""The plots of image gain and feature similarity: parsing a training log, and the curves."""
 
 import xml.etree.ElementTree as ElementTree
 from contextlib import nullcontext

@@ -1,4 +1,4 @@
-"""The ten documents of data/: files and lists agree, the code draws them again, the texts can be learnt."""
+"""The ten documents of data/: files and lists agree, and the code draws the same images."""
 
 import json
 import re

@@ -1,4 +1,4 @@
-"""The measure of structure: TEDS and F1 worked by hand, and drawn pages that are what they say."""
+"""The scores of structure: TEDS and F1 worked by hand, and synthetic pages with the stated structure."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Where the model looked: the weights are those of its own attention; lines of text find their lines of ink."""
+"""Attention to the image: it equals that of the model, and lines of text are matched with detected lines."""
 
 from itertools import combinations
 

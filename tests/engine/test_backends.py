@@ -1,4 +1,4 @@
-"""Both backends compute the same: logits to 1e-4, and equal answers in any batch; bad graphs are named."""
+"""Both backends agree: logits to 1e-4, and equal answers in any batch; invalid graphs are named."""
 
 import shutil
 from dataclasses import replace
@@ -27,12 +27,12 @@ SIZES = [(128, 128), (64, 128), (128, 64), (64, 64)]
 
 
 def small_model(seed: int = 0, token_height: int = 64) -> NanoDeepseekOCR:
-    """The tiny model with position tables that are cropped, as nano's are; its weights exact in half precision."""
+    """The tiny model with cropped position tables, like nano, and weights that are exact in half precision."""
     config = tiny_config(sequence_len=256)
     config.vision.sam, config.vision.clip = (
         replace(part, crop_positions=True) for part in (config.vision.sam, config.vision.clip)
     )
-    config.gpt = replace(config.gpt, n_embd=64)  # the graphs' attention takes heads that are multiples of 16 wide
+    config.gpt = replace(config.gpt, n_embd=64)  # the graphs need head widths that are multiples of 16
     config.vision.sam.last_stride = (token_height // 32, 2)
     config.vision.clip.grid *= 64 // token_height
     model = NanoDeepseekOCR(config).eval()
@@ -254,7 +254,7 @@ def test_models_that_cannot_be_exported_are_rejected(tmp_path: Path) -> None:
 
 
 def test_sampling_with_top_k_1_is_greedy(backends: tuple[Backend, Backend]) -> None:
-    """With `top_k` 1 whatever is drawn is the likeliest."""
+    """With `top_k` 1, the sampled token is the most likely one."""
     engine = Engine(backends[1], RustBPETokenizer.characters())
     greedy = engine.generate_batch([[1, 2]], max_tokens=9, guard=NO_GUARD)[0].tokens
     prompt = engine.prompt([1, 2], [], 9, [Sampling(0.7, 1)], NO_GUARD)

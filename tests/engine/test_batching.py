@@ -1,4 +1,4 @@
-"""Answers join and leave between steps, and do not depend on the batch; each ends for its own reason."""
+"""Continuous batching: answers join and leave between steps, do not depend on the batch, and record why they ended."""
 
 import random
 import time
@@ -21,7 +21,7 @@ GREEDY = [Sampling()]
 
 @pytest.fixture
 def engine() -> Engine:
-    """Of a model that ends no answer by itself."""
+    """An engine whose model ends no answer by itself."""
     model = tiny_model(sequence_len=256)
     with torch.no_grad():
         model.gpt.lm_head.weight[[BOS, END]] = 0
@@ -29,7 +29,7 @@ def engine() -> Engine:
 
 
 def saying(engine: Engine, cycle: list[int], power: float = 20.0) -> None:
-    """Make the model say `cycle` over and over, whatever it reads: each token's embedding points to the next one."""
+    """Make the model repeat `cycle` for any input: the embedding of each token leads to the next one."""
     gpt = engine.model.gpt
     with torch.no_grad():
         for name, weight in gpt.named_parameters():
@@ -47,7 +47,7 @@ def picture(number: int, height: int = 128, width: int = 128) -> ImageViews:
 
 
 def mixed_prompts(n: int) -> list[tuple[list[int], list[ImageViews]]]:
-    """Texts of 2 to 700 tokens with none, one or two pictures of several sizes."""
+    """Prompts of 2 to 700 tokens with none, one or two images of several sizes."""
     draw, found = random.Random(n), []
     for number in range(n):
         shapes = [(64 * draw.randint(1, 2), 64 * draw.randint(1, 3)) for _ in range(draw.choice([0, 1, 1, 2]))]
@@ -92,7 +92,7 @@ def test_tokens_do_not_depend_on_batch_or_order_and_equal_naive_generation(engin
 
 
 def test_near_ties_are_rechecked_from_the_row_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tokens whose logits differ by less than rounding: whatever a batch adds, the row's own pass decides."""
+    """If two logits differ by less than rounding errors, the pass over the row alone decides."""
     with torch.no_grad():
         head = engine.model.gpt.lm_head.weight
         noise = torch.randn(head[128:256].shape, generator=torch.Generator().manual_seed(3))
@@ -107,7 +107,7 @@ def test_near_ties_are_rechecked_from_the_row_alone(engine: Engine, monkeypatch:
     prompts = [engine.prompt(*one, 12, GREEDY, NO_GUARD) for one in asked]
     hidden = engine.model.gpt.hidden
 
-    def rounding(embeds, cache=None):  # a batch that rounds worse than any real one
+    def rounding(embeds, cache=None):  # simulates larger rounding errors than any real batch
         states = hidden(embeds, cache)
         return states + 1e-5 * torch.randn(states.shape) if len(embeds) > 1 else states
 
@@ -145,7 +145,7 @@ def test_long_prompts_are_processed_in_chunks_between_decoding_steps(engine: Eng
         scheduler.step()
         steps_until_joined += 1
     assert widest == CHUNK
-    assert len(short.answers[0].generation.tokens) >= steps_until_joined - 1 >= 4  # it went on meanwhile
+    assert len(short.answers[0].generation.tokens) >= steps_until_joined - 1 >= 4  # it continued meanwhile
     hook.remove()
     assert finish(scheduler, [short, long])[1] == alone
 
@@ -230,12 +230,12 @@ def test_loop_is_stopped_and_its_first_copy_kept(engine: Engine, period: int) ->
 
 
 def test_answer_can_continue_after_one_loop(engine: Engine) -> None:
-    """The model goes round a circle; forbidden to go on there, it takes the second likeliest way, which ends."""
+    """The model repeats a cycle. When the cycle is banned, it takes the second most likely token, which ends."""
     cycle = [*range(65, 74), 10]
     saying(engine, cycle)
     head = engine.model.gpt.lm_head.weight
     with torch.no_grad():
-        head[END] = 0.5 * head[cycle[0]]  # after the last of the circle, the end is second
+        head[END] = 0.5 * head[cycle[0]]  # after the last token of the cycle, the end token is second
     company = [BOS, 70, 71]
     guard = Guard(rows=5, retry=True)
     answer, other = engine.generate_batch([[BOS, 10], company], max_tokens=90, guard=guard)
@@ -245,7 +245,7 @@ def test_answer_can_continue_after_one_loop(engine: Engine) -> None:
 
 
 def test_second_loop_is_reported(engine: Engine) -> None:
-    """Longer than the window of repeated runs, the same unit comes back."""
+    """A unit longer than the window of `NoRepeatNgram` repeats again."""
     before, unit = [*range(48, 58)], random.Random(0).choices(range(97, 123), k=95)
     answer = Answer((10_000, "length"), watch=engine.loops.watch(), retry=True)
     said = iter(before + unit * 20)

@@ -1,4 +1,4 @@
-"""Rules about the next token, against a plain reading of what they promise."""
+"""Constraints on the next token, compared with a direct implementation of their definition."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,7 +17,7 @@ def test_token_is_forbidden_at_one_position_only() -> None:
 def test_no_run_of_tokens_occurs_twice_in_the_window(
     tokens: list[int], size: int, window: int, allowed: frozenset[int]
 ) -> None:
-    """A token is banned if the run that it completes lies wholly within the last `window` tokens before it."""
+    """A token is banned if the run that it would complete is within the last `window` tokens."""
     recent = tokens[-window:]
     runs = {tuple(recent[i : i + size]) for i in range(len(recent) - size + 1)}
     completed = {

@@ -1,4 +1,4 @@
-"""The engine gives the tokens of the plain way of generating, for one prompt or many, and says how sure it was."""
+"""The engine generates the tokens of naive generation, for one prompt or many, with their probabilities."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def naive(model: NanoDeepseekOCR, prompt: list[int], pixels: torch.Tensor, n: in
 
 
 def ending_at(model: NanoDeepseekOCR, prompt: list[int], pixels: torch.Tensor, n: int, end: int = END) -> list[int]:
-    """Exchange the head's rows so that the model says `end` after its first `n` tokens; return these."""
+    """Swap rows of the output head so that the model generates `end` after its first `n` tokens. Returns these."""
     tokens = naive(model, prompt, pixels, n + 1)
     last = tokens[n]
     assert last not in tokens[:n] and end not in tokens
@@ -36,7 +36,7 @@ def ending_at(model: NanoDeepseekOCR, prompt: list[int], pixels: torch.Tensor, n
 
 @pytest.fixture
 def engine() -> Engine:
-    """Of a model that ends its answers only where a test makes it."""
+    """An engine whose model ends its answers only if a test makes it."""
     model = tiny_model()
     with torch.no_grad():
         model.gpt.lm_head.weight[[BOS, END]] = 0
@@ -50,7 +50,7 @@ def test_greedy_tokens_equal_naive_generation(engine: Engine, row: int) -> None:
     steps = list(engine.generate(PROMPTS[row], pixels, max_tokens=30, temperature=0.0))
     assert [column for column, _ in steps] == [[token] for token in expected]
     assert all(masks == [1] for _, masks in steps)
-    assert len(set(expected)) > 5  # a model that repeats one token would prove nothing
+    assert len(set(expected)) > 5  # with a single repeated token, the test would prove nothing
 
 
 def test_batch_of_different_prompts_equals_each_alone(engine: Engine) -> None:
@@ -112,7 +112,7 @@ def test_answers_can_be_streamed(engine: Engine) -> None:
 
 
 def test_samples_follow_the_distribution_of_the_model(engine: Engine) -> None:
-    """Each row draws its own first token, as often as the softmax at this temperature says."""
+    """Each row samples its own first token, with the probabilities of the softmax at this temperature."""
     n = 4000
     [(column, _)] = engine.generate(PROMPTS[0], pictures(1), num_samples=n, max_tokens=1, temperature=0.7)
     with torch.no_grad():
@@ -156,7 +156,7 @@ def test_image_tokens_are_never_generated(engine: Engine) -> None:
     model, prompt = engine.model, torch.tensor([PROMPTS[0]])
     with torch.no_grad():
         hidden = model.gpt.hidden(model.embed(prompt, pictures(1), None))[0, -1]
-        model.gpt.lm_head.weight[IMAGE] = hidden  # nothing points more its way
+        model.gpt.lm_head.weight[IMAGE] = hidden  # makes it the most likely token
         assert model(prompt, pixel_values=pictures(1))[0, -1].argmax() == IMAGE
     assert IMAGE not in engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=20)[0].tokens
     drawn = engine.generate(PROMPTS[0], pictures(1), num_samples=20, max_tokens=20, temperature=2.0)
@@ -165,7 +165,7 @@ def test_image_tokens_are_never_generated(engine: Engine) -> None:
 
 
 def test_probabilities_are_those_of_the_model_at_temperature_1(engine: Engine) -> None:
-    """Of the tokens that were chosen, at temperature 1, whatever the temperature was."""
+    """Probabilities are at temperature 1, regardless of the temperature of sampling."""
     [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=8, sampling=Sampling(0.5, 50, 3))
     ids = torch.tensor([PROMPTS[0] + answer.tokens])
     with torch.no_grad():
@@ -185,7 +185,7 @@ def test_answer_that_ends_at_once_is_empty_but_not_unsure(engine: Engine) -> Non
 
 
 def test_rows_stop_at_the_end_of_the_context() -> None:
-    """Without max_tokens at sequence_len; with it where the rotary tables end, ten times as far."""
+    """Without max_tokens at sequence_len; with it at the end of the rotary tables, ten times as far."""
     engine = Engine(tiny_model(sequence_len=6), TOKENIZER)
     short, longer = engine.generate_batch([[1, 2], [1, 2, 3, 4]])
     assert (len(short.tokens), short.stopped, len(longer.tokens), longer.stopped) == (4, "context", 2, "context")
@@ -232,7 +232,7 @@ def test_no_prompts_give_no_answers(engine: Engine) -> None:
 
 
 def test_number_of_concurrent_answers_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others begin as some end, so that the batch stays full; each text is what it is alone."""
+    """When an answer ends, the next begins, so the batch stays full; each text equals that of the prompt alone."""
     lengths = [60, 20, 62, 30, 61, 10, 40, 55, 63]
     prompts = [[BOS, *PICTURE, *range(n - 1 - N_TOKENS)] for n in lengths]  # each ends at 64 tokens, its prompt counted
     alone = [engine.generate_batch([ids], pictures(9)[i : i + 1])[0].tokens for i, ids in enumerate(prompts)]
@@ -246,7 +246,7 @@ def test_number_of_concurrent_answers_is_bounded(engine: Engine, monkeypatch: py
     answers = engine.generate_batch(prompts, pictures(9), at_once=3)
     assert [answer.tokens for answer in answers] == alone
     assert [len(tokens) for tokens in alone] == [64 - n for n in lengths]
-    assert max(rows) == 3 and sum(rows) / len(rows) > 2  # in threes as they come: 1.4
+    assert max(rows) == 3 and sum(rows) / len(rows) > 2  # fixed groups of three would have 1.4
 
 
 def test_time_limit_starts_with_the_answer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -273,7 +273,7 @@ def test_only_last_positions_reach_the_output_head(engine: Engine, monkeypatch: 
 
 @pytest.mark.parametrize("cast", [False, True])
 def test_cache_has_the_dtype_of_the_computation(engine: Engine, cast: bool) -> None:
-    """bfloat16 under autocast, and when the weights are; the pixels stay float32."""
+    """bfloat16 under autocast, and if the weights are bfloat16; the pixels stay float32."""
     kinds: set[torch.dtype] = set()
 
     def look(block: torch.nn.Module, inputs: tuple) -> None:
@@ -284,7 +284,7 @@ def test_cache_has_the_dtype_of_the_computation(engine: Engine, cast: bool) -> N
         engine.model.bfloat16()
     with torch.autocast("cpu", torch.bfloat16, enabled=not cast):
         [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=4)
-        assert answer.tokens[:1] == naive(engine.model, PROMPTS[0], pictures(1), 1)  # further ones may round apart
+        assert answer.tokens[:1] == naive(engine.model, PROMPTS[0], pictures(1), 1)  # later ones may differ by rounding
     assert kinds == {torch.bfloat16}
 
 
@@ -356,7 +356,7 @@ print(f"Speedup: {naive_time/engine_time:.1f}x")
 
 
 def test_engine_test_of_the_recipe_runs_unchanged(tmp_path, monkeypatch, capsys) -> None:
-    """Sizes and device aside, its text is the recipe's: 16 heads are asked for, the weights were trained with 8."""
+    """Its code is that of the recipe except for sizes and device: 16 heads, while the weights have 8."""
     trained = NanoDeepseekOCR(preset("nano"))
     randomise(trained)
     monkeypatch.chdir(tmp_path)

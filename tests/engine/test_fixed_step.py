@@ -1,4 +1,4 @@
-"""A decoding step of fixed shapes gives what the plain step gives, whichever rows come and go; a GPU records it."""
+"""The decoding step with fixed shapes equals the plain step while rows join and leave; a GPU records it."""
 
 import random
 
@@ -16,7 +16,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 
 def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
-    """Of twelve prompts of many lengths, four at a time, each with an answer of another length."""
+    """Answers to twelve prompts of many lengths, four at a time, each answer of another length."""
     engine = Engine(model, RustBPETokenizer.characters())
     draw = random.Random(0)
     asked = [(draw.choices(range(256), k=draw.choice([1, 9, 60])), draw.randint(2, 40)) for _ in range(12)]
@@ -32,14 +32,14 @@ def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
 
 
 def test_answers_equal_those_of_the_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nanochat.gpt, "GROWTH", 16)  # the cache moves often
+    monkeypatch.setattr(nanochat.gpt, "GROWTH", 16)  # the cache is replaced often
     model = tiny_model(sequence_len=256)
     assert answers(model, FixedStep(model, {})) == answers(model, None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 def test_rows_of_unequal_lengths_continue_in_the_cache(dtype: torch.dtype) -> None:
-    """Next to the GPT's own way through the same cache, in float32 and as autocast computes in bfloat16."""
+    """Compared with the GPT and the same cache, in float32 and in bfloat16 under autocast."""
     model, step_cache = tiny_model(), KVCache(tiny_model().config.gpt, 3, "cpu", dtype)
     plain_cache, fixed = KVCache(model.config.gpt, 3, "cpu", dtype), FixedStep(model, {})
     ids = torch.randint(0, 256, (3, 12), generator=torch.Generator().manual_seed(1))
@@ -58,7 +58,7 @@ def test_rows_of_unequal_lengths_continue_in_the_cache(dtype: torch.dtype) -> No
 
 
 def test_linear_layers_are_cast_once_as_autocast_does() -> None:
-    """The copy in bfloat16 computes what autocast computes with the weights in float32, bit by bit."""
+    """The bfloat16 copy gives bitwise the results of autocast with float32 weights."""
     gpt = tiny_model().gpt.eval()
     low = _with_linears_in(gpt, torch.bfloat16)
     assert low.lm_head.weight.dtype == torch.bfloat16 and gpt.lm_head.weight.dtype == torch.float32
@@ -83,7 +83,7 @@ def test_failed_recording_gives_the_same_answers_and_a_warning(
 
 
 def test_recording_is_replayed_until_the_cache_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for the recording that runs the step: made once for each set of tensors, used for every step."""
+    """With a fake recording that runs the step: recorded once per set of tensors, replayed at every step."""
     made: list[int] = []
 
     class Replayed:
@@ -92,7 +92,7 @@ def test_recording_is_replayed_until_the_cache_is_replaced(monkeypatch: pytest.M
             step._logits = step._run()
             made.append(len(step._tokens))
 
-        def replay(self) -> None:  # into the same memory, as a graph does
+        def replay(self) -> None:  # writes to the same memory, like a graph
             self.step._logits.copy_(self.step._run())
 
     monkeypatch.setattr(FixedStep, "_capture", lambda self: Replayed(self))

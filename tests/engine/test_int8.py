@@ -1,4 +1,4 @@
-"""Weights at 8 bits: no further from float32 than their rounding allows."""
+"""8-bit weights: the difference from float32 is within the rounding error."""
 
 import pytest
 import torch
@@ -23,7 +23,7 @@ def test_product_is_within_the_rounding_of_weights_and_activations(n_rows: int, 
     linear.weight.data[3] = 0
     x = torch.randn(2, n_rows, 64)[:1]
     found, exact = Int8Linear(linear)(x), linear(x)
-    size = x.abs() @ linear.weight.abs().T  # what rounding every factor by a share of itself can change
+    size = x.abs() @ linear.weight.abs().T  # bound of the change if every factor is rounded by a share of itself
     step = linear.weight.abs().amax(1) / 127 * (1 + 2**-8)  # its scale, which is rounded to bfloat16
     weights = x.abs().sum(-1, keepdim=True) * step / 2  # each entry is off by half a step at most
     activations = 2**-8 * (size + weights)  # 8 bits of bfloat16; once on the way in, once on the way out
@@ -46,7 +46,7 @@ def test_exactly_the_linear_layers_of_the_language_model_become_8_bit():
 
 
 def test_equal_8_bit_logits_are_not_rechecked():
-    """The kernel's logits are bfloat16, of which the two largest are often equal; each look would cost many steps."""
+    """The logits of the kernel are bfloat16, so the two largest are often equal, and rechecks would be expensive."""
     model = tiny_model().eval()
     to_int8(model.gpt)
     head = model.gpt.lm_head

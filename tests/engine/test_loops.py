@@ -1,4 +1,4 @@
-"""Loops of every period are noticed and their first copy kept; tables of equal rows and other text pass."""
+"""Loops of every period are detected and their first copy kept; tables of equal rows and other text are no loops."""
 
 import random
 
@@ -15,7 +15,7 @@ LETTERS = [*range(97, 123)]
 
 
 def follow(tokens: list[int], rows: int | None = None) -> tuple[int, int] | None:
-    """(tokens read when the loop was noticed, how many of them are kept)."""
+    """(number of tokens when the loop was detected, how many of them are kept)."""
     watch = GUARD.watch(rows)
     for n, token in enumerate(tokens, start=1):
         watch.add(token)
@@ -34,7 +34,7 @@ def kept(text: str, rows: int | None = None) -> str | None:
 def test_loop_of_any_period_keeps_its_first_copy(period: int) -> None:
     draw = random.Random(period)
     before, unit = draw.choices(LETTERS, k=60), draw.choices(LETTERS, k=period)
-    before[-1] = 65  # not what the unit ends with: a loop begins where its text begins
+    before[-1] = 65  # differs from the end of the unit, so that the loop begins with its text
     found = follow(before + unit * (2000 // period))
     assert found is not None
     noticed, keep = found
@@ -97,7 +97,7 @@ def test_shorter_loops_count_at_the_length_limit() -> None:
 
 
 def test_numbers_of_several_tokens() -> None:
-    """Two digits a token: numbers still count as one."""
+    """With tokens of two digits, numbers still count as one symbol."""
     words = "1. The item is here and the total is 12 13 14 15 16 17 18 19 20 " * 30
     tokenizer = RustBPETokenizer.train_from_iterator([words], 320)
     assert tokenizer.encode("1213") != TOKENIZER.encode("1213")
@@ -112,7 +112,7 @@ def test_numbers_of_several_tokens() -> None:
 
 @given(st.lists(st.integers(96, 99), max_size=120), st.integers(1, 30), st.integers(0, 10))
 def test_tokens_removed_by_a_loop_were_never_settled(before: list[int], period: int, seed: int) -> None:
-    """What may be shown while the answer grows is what is kept in the end."""
+    """The text shown while the answer grows is kept in the end."""
     tokens = before + random.Random(seed).choices([97, 98, 10], k=period) * 700
     watch, shown = GUARD.watch(), 0
     for n, token in enumerate(tokens, start=1):

@@ -1,4 +1,4 @@
-"""Pages of known density: what is drawn, where its errors are, and what is measured of a model."""
+"""Pages of known text density: the drawing, the position of errors, and the figures of a model."""
 
 import pytest
 from helpers.tiny_model import tiny_model

@@ -1,4 +1,4 @@
-"""Sets to be measured on: real files in the benchmarks' own formats, and what is asked of each."""
+"""Evaluation sets: real files in the formats of the benchmarks, and their conversations."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Metrics against cases counted by hand."""
+"""Metrics, compared with cases counted by hand."""
 
 import pytest
 from hypothesis import given

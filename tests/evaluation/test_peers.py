@@ -1,4 +1,4 @@
-"""Other readers: what they are given, what they give back, and what is said where they are missing."""
+"""Other OCR systems: their inputs, their outputs, and the message if they are not installed."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""The report: one file, nothing from outside, nothing unescaped, and differences that lose no character."""
+"""The report: a single file without external resources, with escaped text and complete differences."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""`nano-ocr score`: a PDF's text layer as truth, pages without one, worse pictures, and the figures of every mode."""
+"""`nano-ocr score`: the text layer as reference, pages without one, degradation, and the figures of every mode."""
 
 import json
 import re

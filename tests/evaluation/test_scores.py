@@ -1,4 +1,4 @@
-"""Scores of many pictures, against sums and shares worked out by hand."""
+"""Scores of many images, compared with sums and shares worked out by hand."""
 
 import numpy as np
 import pytest

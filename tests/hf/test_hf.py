@@ -1,4 +1,4 @@
-"""The model as transformers loads it: same tokens in, same logits, same text, with our package and without it."""
+"""The model in transformers: the same tokens, logits and text, with and without the package installed."""
 
 import json
 import subprocess

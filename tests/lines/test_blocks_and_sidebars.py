@@ -1,4 +1,4 @@
-"""What is read to its end before its neighbour, and what stays in rows, on pages drawn here line by line."""
+"""Blocks that are read to their end, and rows that stay together, on pages drawn line by line."""
 
 import random
 
@@ -25,7 +25,7 @@ def column(press: Press, x: float, y: float, lines: list[str], scale: float = 1.
 
 
 def read(press: Press) -> list[str]:
-    """The lines that are found by one who makes no mistake, in the order found."""
+    """The lines of a perfect detector, in the order found."""
     lines = arrange(press.picture, [line.segment() for line in press.written])
     return press.ordered([list(line.segments) for line in lines]).splitlines()
 

@@ -1,4 +1,4 @@
-"""Text in columns is read column by column, tables row by row, on pages drawn here."""
+"""Text in columns is read column by column, and tables row by row, on synthetic pages."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,7 +22,7 @@ SIZE, PITCH = 20, 26
 
 @dataclass
 class Sheet:
-    """A white page; remembers where each line was written, in the order of writing."""
+    """A white page that records the position of each line in the order of writing."""
 
     width: int
     height: int
@@ -47,7 +47,7 @@ class Sheet:
         self.written.append((x, y, x + width, y + SIZE))
 
     def column(self, x: float, y: float, width: float, n: int, seed: int, justified: bool = False) -> None:
-        """n lines of text broken where the width asks for it; after every fifth a paragraph begins, indented."""
+        """Write n lines of text wrapped at the width; after every fifth, an indented paragraph begins."""
         font, words = ImageFont.truetype(str(FONT), SIZE), sentence(seed, 40 * n).split()
         for i in range(n):
             indent = 24 * (i > 0 and i % 5 == 0)
@@ -62,7 +62,7 @@ class Sheet:
                 self.write(x + indent, y + i * PITCH, text)
 
     def order(self) -> list[int]:
-        """The numbers of the written lines as the page's lines are found, each run of one number once."""
+        """The numbers of the written lines in the order in which lines are detected, each run of a number once."""
         found = []
         for line in find_lines(self.page):
             for left, top, right, bottom in (segment.box for segment in line.segments):
@@ -169,7 +169,7 @@ def test_table_on_a_curled_or_tilted_page_keeps_its_rows(fan: float, curl: float
 
 def test_narrow_gutter_in_a_shadow_is_found_and_spaced_type_not_cut() -> None:
     sheet = Sheet(40 + 2 * 560 + 18, 420)
-    for i in range(2):  # many of the lines beside this gutter are found as one
+    for i in range(2):  # many of the lines next to this gutter are detected as one
         sheet.column(20 + i * 578, 40, 560, 12, 5 * i, justified=True)
     shade = np.interp(np.arange(sheet.width), [650, 770], [1.0, 0.55])[None, :, None]
     sheet.page = Image.fromarray((np.asarray(sheet.page) * shade).astype(np.uint8))
@@ -205,7 +205,7 @@ def are_read_in_turn(lines: list[Line], gutter: int, n: int) -> bool:
 
 @pytest.mark.parametrize("rule", [False, True])
 def test_columns_with_a_gutter_of_one_letter(rule: bool) -> None:
-    """Some lines of the left column reach the gutter, and nearly touch the right one's."""
+    """Some lines of the left column reach the gutter, and nearly touch those of the right one."""
     left = [sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)]
     page, gutter, end = two_columns(left, [sentence(i + 40, 9)[:30].strip() for i in range(9)], gap=22)
     if rule:
@@ -247,7 +247,7 @@ def test_labels_cut_before_their_colon_stay_with_their_values() -> None:
 
 
 def test_search_for_columns_on_a_rotated_page_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receipt that lies on its side has hundreds of places where a column might begin, and none does."""
+    """A receipt on its side has hundreds of possible beginnings of columns, but no columns."""
     rng, rows = np.random.default_rng(0), []
     for y in range(0, 14 * 28, 14):
         row: list[Placed] = []

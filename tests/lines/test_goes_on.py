@@ -1,4 +1,4 @@
-"""A long word that is cut into several views is put together without a space."""
+"""A long word that is cut into several views is joined without a space."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Text on coloured and mid-tone grounds is found and read as on paper."""
+"""Text on coloured and mid-tone backgrounds is detected and read as on paper."""
 
 import numpy as np
 import pytest

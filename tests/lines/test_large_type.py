@@ -1,4 +1,4 @@
-"""Large type above small is found, and is one line; small type below it is found as before."""
+"""Large type above small type is detected as one line, and the small type below it is still detected."""
 
 import pytest
 from helpers.drawn_page import FONT, sentence

@@ -1,4 +1,4 @@
-"""Lines of text are found where they were drawn, whole and in order, and cut to views that nano can read."""
+"""Lines of text are detected at their positions, complete and in order, and cut into views that nano can read."""
 
 import json
 from itertools import pairwise
@@ -43,7 +43,8 @@ def test_every_drawn_line_is_found_at_its_position(size: int, n: int, seed: int,
     page, boxes = draw_page([sentence(seed + i) for i in range(n)], size, width=size * 40, **colours)
     lines = find_lines(page)
     assert len(lines) == n
-    for line, (left, top, right, bottom) in zip(lines, boxes):  # boxes of ink, lines have room for p and d
+    # true boxes are those of the ink, detected ones include ascenders and descenders
+    for line, (left, top, right, bottom) in zip(lines, boxes):
         found = line.box
         assert abs(found[0] - left) <= 4 + size // 3 and abs(found[2] - right) <= 4 + size // 3
         assert found[1] <= top + size // 4 and found[3] >= bottom - size // 4 and found[3] - found[1] < 1.9 * size
@@ -130,7 +131,7 @@ def test_long_line_is_cut_between_words() -> None:
 
 
 def read_perfectly(pieces: list[Piece], document: Document) -> str:
-    """The text of a reader who makes no mistake with the pieces: of each the letters whose middles are in its box."""
+    """The text of a perfect reader of the pieces: of each piece, the letters whose centres are in its box."""
     inked = np.array([char != " " for char in document.chars], bool)
     texts = []
     for piece in pieces:
@@ -174,7 +175,7 @@ def test_curled_line_is_straightened() -> None:
 
 
 def test_real_receipts_are_cut_line_by_line() -> None:
-    """Of the annotated boxes of 20 scanned receipts, 95% lie whole in one line; nearly as many lines as rows."""
+    """95% of the annotated boxes of 20 receipts are within one line, and there are nearly as many lines as rows."""
     folder = shared_data("sroie")
     truth = json.loads((folder / "boxes_and_fields.json").read_text())
     whole = total = found = rows = 0
@@ -194,7 +195,7 @@ def test_real_receipts_are_cut_line_by_line() -> None:
 
 @pytest.mark.parametrize("degrees", [-1.4, -0.8, 0.8, 1.4])
 def test_distant_prices_stay_with_their_items_on_a_tilted_receipt(degrees: float) -> None:
-    """Words this short do not show the slope; nothing else on the sheet does."""
+    """The words are too short to show the slope, and there is nothing else on the page."""
     page, _ = draw_page([f"tea {i}" for i in range(12)], 18, width=620, left=30)
     prices, _ = draw_page([f"{i}.50" for i in range(12)], 18, width=120, left=0)
     page.paste(prices, (480, 0))

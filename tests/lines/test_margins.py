@@ -1,4 +1,4 @@
-"""Blank margins are not looked at, and nothing in them is lost; dirt in them is no text."""
+"""Blank margins are skipped without losing text, and dirt in them is not text."""
 
 import random
 
@@ -18,7 +18,7 @@ def on_sheet(part: Image.Image, size: tuple[int, int], corner: tuple[int, int]) 
 
 
 def counting(seen: list[int]):
-    """The line finder, which notes how many pixels it is shown."""
+    """The line detector, with a count of the pixels that it processes."""
     finder = line_finder()
 
     def find(pixels: np.ndarray) -> Answers:

@@ -1,4 +1,4 @@
-"""Percentiles and medians of pixels, against NumPy's own."""
+"""Percentiles and medians of pixels, compared with NumPy."""
 
 import numpy as np
 import pytest

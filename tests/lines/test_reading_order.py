@@ -1,4 +1,4 @@
-"""Pages drawn in a known order are read in it: sidebars, indexes, addresses, and tables whose cells wrap."""
+"""Pages with a known reading order: sidebars, indexes, addresses, and tables with wrapped cells."""
 
 import pytest
 

@@ -1,4 +1,4 @@
-"""Words are found where they were drawn, and come out of a PDF as they were put in."""
+"""Boxes of words are at their positions, and words in a searchable PDF are extracted unchanged."""
 
 import math
 import random
@@ -30,7 +30,7 @@ def word_boxes(piece: Piece, text: str) -> list[Box]:
 
 
 Drawn = list[tuple[str, Box]]  # words and the boxes of their ink
-# font, size, paper, ink, degrees by which the page is turned, whether in two columns
+# font, size, paper, ink, degrees of rotation of the page, whether it has two columns
 SHEETS = [
     ("DejaVuSans.ttf", 22, "#ffffff", "#000000", 0.0, False),
     ("DejaVuSerif.ttf", 18, "#f4f1e8", "#222222", 0.0, True),
@@ -61,7 +61,7 @@ MORE = [
 
 
 def draw(number: int) -> tuple[Image.Image, list[Drawn]]:
-    """A page and the words of each of its rows, a column after the other."""
+    """A page and the words of each of its rows, column by column."""
     name, size, paper, ink, degrees, columns = SHEETS[number]
     rng, font = random.Random(number), ImageFont.truetype(str(FONTS / name), size)
     page = Image.new("RGB", (900, 900), paper)
@@ -81,7 +81,7 @@ def draw(number: int) -> tuple[Image.Image, list[Drawn]]:
 
 
 def turned(row: Drawn, degrees: float) -> Drawn:
-    """Where words lie once their page of 900 x 900 is turned: their boxes moved with their middles."""
+    """The boxes of words after a rotation of their page of 900 x 900 pixels, moved with their centres."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     found = []
     for word, (left, top, right, bottom) in row:
@@ -97,7 +97,7 @@ def inside(box: Box, piece: Piece) -> bool:
 
 
 def shown(number: int) -> tuple[Image.Image, list[list[tuple[Piece, Drawn]]]]:
-    """A page and, for each drawn row, the pieces in which the line detector shows it and the words on them."""
+    """A page and, for each drawn row, its pieces from the line detector with their words."""
     page, rows = draw(number)
     pieces = show_in_lines(page, find_lines(page))
     found = []
@@ -110,7 +110,7 @@ def shown(number: int) -> tuple[Image.Image, list[list[tuple[Piece, Drawn]]]]:
 
 @pytest.mark.parametrize("number", range(len(SHEETS)))
 def test_words_are_found_at_their_positions(number: int) -> None:
-    """Each edge within a third of the type's height of the ink, and no word reaches into the next one."""
+    """Each edge is within a third of the type height of the ink, and no word overlaps the next one."""
     size = SHEETS[number][1]
     for row in shown(number)[1]:
         for piece, words in row:
@@ -122,7 +122,7 @@ def test_words_are_found_at_their_positions(number: int) -> None:
 
 
 def test_words_are_separated_by_the_text_not_the_widest_gap() -> None:
-    """Spaced-out letters leave gaps as wide as spaces: the letters of each word decide which of them are spaces."""
+    """Letter-spaced text has gaps as wide as spaces. The number of letters of each word decides which are spaces."""
     font = ImageFont.truetype(str(FONTS / "DejaVuSans.ttf"), 24)
     page = Image.new("RGB", (700, 120), "white")
     pen, x = ImageDraw.Draw(page), 40.0
@@ -178,7 +178,7 @@ def test_image_without_ink_or_course_has_no_boxes() -> None:
 
 @pytest.mark.parametrize("number", range(len(SHEETS)))
 def test_words_of_a_searchable_pdf_equal_the_text(number: int, tmp_path: Path) -> None:
-    """Exactly, in order, with a gap between any two: by poppler's pdftotext and by pdfium."""
+    """They are extracted exactly, in order and separated, by pdftotext of poppler and by pdfium."""
     need_program("pdftotext", "poppler-utils")
     page, rows = shown(number)
     lines = []

@@ -1,4 +1,4 @@
-"""Attention: its paths give one result, and each is taken where it should be."""
+"""Attention: all paths agree, and each is used in the right case."""
 
 import inspect
 

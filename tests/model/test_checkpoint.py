@@ -1,4 +1,4 @@
-"""Files of a run: they come back as they were, describe themselves, and refuse what they are not."""
+"""Checkpoints: they are loaded as they were saved, describe themselves, and other files are rejected."""
 
 import copy
 import dataclasses

@@ -1,4 +1,4 @@
-"""The vision encoder: SAM and CLIP compute what `transformers`' do with the same weights, at any size of picture."""
+"""The vision encoder: SAM and CLIP agree with `transformers` for the same weights, at any image size."""
 
 import re
 

@@ -1,4 +1,4 @@
-"""The GPT against the same formulas written out in plain loops, and its KV cache against no cache."""
+"""The GPT, compared with its formulas written as plain loops, and its KV cache, compared with no cache."""
 
 import math
 import warnings

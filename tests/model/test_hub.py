@@ -1,4 +1,4 @@
-"""The hub: an unreachable one ends in one line that names the file; a cached file needs no network."""
+"""The hub: if it is unreachable, one line names the file; a cached file needs no network."""
 
 from pathlib import Path
 

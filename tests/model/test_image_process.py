@@ -1,4 +1,4 @@
-"""Pictures of every kind end up upright, on white, in [-1, 1]; tokens are counted as laid out; bad files are named."""
+"""Images of every kind become upright, on white, in [-1, 1]; tokens are counted as laid out; bad files are named."""
 
 import io
 import random

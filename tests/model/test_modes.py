@@ -1,4 +1,4 @@
-"""Modes: views, tile grids, tokens and layout of pictures of any size follow the published rules."""
+"""Modes: views, tile grids, tokens and layout of images of any size follow the published rules."""
 
 from math import ceil
 

@@ -1,4 +1,4 @@
-"""The joined model: its published counts, where each picture's tokens go, and that the text depends on them."""
+"""The complete model: its published parameter counts, the order of vision tokens, and the effect of images on text."""
 
 import json
 from collections.abc import Callable

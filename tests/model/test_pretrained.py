@@ -1,4 +1,4 @@
-"""Public weights: files that `transformers` itself saved compute the same in our modules; nothing is lost unsaid."""
+"""Public weights: files saved by `transformers` give the same results here, and missing tensors are reported."""
 
 import json
 import pickle

@@ -1,4 +1,4 @@
-"""A GPT's public weights: what `transformers` saved computes the same here, with the heads that it was trained with."""
+"""Public weights of a GPT: they give the results of `transformers`, with the number of heads they were trained with."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""What a person types after a command: switches in every spelling, beside flags with values."""
+"""Command lines: switches in every spelling, next to flags with values."""
 
 from dataclasses import dataclass, field
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The container's recipe names files that are there and a command that exists; building it needs Docker."""
+"""The Dockerfile names existing files and a valid command; building it needs Docker."""
 
 import json
 import re

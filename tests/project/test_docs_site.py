@@ -1,4 +1,4 @@
-"""The documentation site: links between its pages, links to code, and what a broken link does to the build."""
+"""The documentation site: links between its pages, links to code, and broken links."""
 
 import shutil
 from pathlib import Path

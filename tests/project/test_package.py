@@ -1,4 +1,4 @@
-"""What is installed: one package that reads by itself, no file of a user's, wheels for every promised machine."""
+"""The installed package: it reads by itself, has no user files, and has wheels for every supported platform."""
 
 import json
 import re

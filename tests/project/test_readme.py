@@ -1,4 +1,4 @@
-"""Every command of README.md, docs/ and the models' cards names programs, files, flags and names that exist."""
+"""Commands in README.md, docs/ and the model cards name existing programs, files, flags and functions."""
 
 import ast
 import importlib

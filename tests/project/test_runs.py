@@ -1,6 +1,6 @@
-"""The scripts in runs/: they find or fetch uv on a bare machine, work from anywhere, and call commands that exist.
+"""The scripts in runs/: they find or install uv, work from any folder, and call valid commands.
 
-Each runs in a copy of runs/ whose path has a space, on a PATH of a few system tools and stand-ins for uv and Python.
+Each runs in a copy of runs/ whose path contains a space, with a PATH of a few system tools and fakes of uv and Python.
 """
 
 import os

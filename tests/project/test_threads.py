@@ -1,4 +1,4 @@
-"""The number of threads: by the free cores and a container's quota, and as the user has set it."""
+"""The number of threads: from the free cores, the quota of a container, and the settings of the user."""
 
 import subprocess
 import sys

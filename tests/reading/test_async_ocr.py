@@ -1,4 +1,4 @@
-"""Reading from asyncio: the same pages, read together; the loop stays free; errors go to whoever caused them."""
+"""Reading from asyncio: the same pages in shared batches, a free event loop, and errors for the right request."""
 
 import asyncio
 from pathlib import Path

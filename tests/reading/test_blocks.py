@@ -1,4 +1,4 @@
-"""Mode `blocks`: what a page is cut into, and that the answers about the blocks become the page's text again."""
+"""Mode `blocks`: cutting a page into blocks, and assembling its text from the answers."""
 
 import numpy as np
 import pytest

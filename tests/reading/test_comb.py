@@ -1,4 +1,4 @@
-"""Forms with one letter a box: every letter is read, and no rule."""
+"""Comb fields: forms with one letter per box are read completely, without their rules."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""A form with one letter a box is not turned: single letters look alike whichever way they lie."""
+"""A form with one letter per box is not turned: single letters look similar in every orientation."""
 
 from helpers.drawn_page import FONT
 from PIL import Image, ImageDraw, ImageFont

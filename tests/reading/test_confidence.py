@@ -1,4 +1,4 @@
-"""How sure a report calls a line: the fit against a known law, and what the stored map promises."""
+"""The confidence of a line in a report: the fit to a known law, and the stored map."""
 
 import json
 

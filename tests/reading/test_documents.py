@@ -1,4 +1,4 @@
-"""What people hand over: PDFs, pictures of several pages, folders, patterns, data: URLs; and what is wrong with it."""
+"""Inputs: PDFs, images with several pages, folders, patterns, data: URLs; and their errors."""
 
 import base64
 import io

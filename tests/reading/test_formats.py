@@ -1,4 +1,4 @@
-"""What was read, as files that other programs open: each is read back by something independent."""
+"""Output formats, each parsed by an independent program."""
 
 import json
 import xml.etree.ElementTree as ET

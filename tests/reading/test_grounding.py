@@ -1,4 +1,4 @@
-"""Grounded answers become text and boxes in pixels, whatever state the marks are in."""
+"""Grounded answers become text and boxes in pixels, however broken their tags are."""
 
 import pytest
 from hypothesis import given

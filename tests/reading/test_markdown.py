@@ -1,4 +1,4 @@
-"""Pages read line by line become Markdown that a reader of CommonMark shows as the page was: checked by markdown-it."""
+"""Pages read line by line become Markdown with the same appearance, according to markdown-it."""
 
 import re
 import textwrap

@@ -1,4 +1,4 @@
-"""OCRmyPDF with our plugin: a scan goes in, and the same pages come out with what the model reads under them."""
+"""The OCRmyPDF plugin: the pages of a scan are unchanged, with the text of the model below them."""
 
 import io
 import subprocess

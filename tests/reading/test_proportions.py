@@ -1,4 +1,4 @@
-"""What a file says about its pixels: their proportions, their range, what lies behind transparent ones."""
+"""Metadata of images: their resolution, their value range, and transparent pixels."""
 
 import io
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`nano-ocr read` as a person types it: every input, bad ones in one clear line each, and the exit codes."""
+"""The command `nano-ocr read`: every input, errors in one line each, and the exit codes."""
 
 import base64
 import io

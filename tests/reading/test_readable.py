@@ -1,4 +1,4 @@
-"""A page that is probably not readable says so."""
+"""Pages that are probably not readable are marked."""
 
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.page import Page, TextLine

@@ -1,4 +1,4 @@
-"""A whole input: every page ends once, whatever happens; what stands in the files is what was read."""
+"""Whole inputs: every page gets exactly one result, whatever happens, and the files contain it."""
 
 import json
 import multiprocessing

@@ -1,4 +1,4 @@
-"""Vertical text is read: a note in the margin of an upright page, and a table on its side."""
+"""Vertical text is read: a note in the margin of an upright page, and a rotated table."""
 
 from functools import cache
 

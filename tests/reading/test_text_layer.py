@@ -1,4 +1,4 @@
-"""A page's own text: used where it agrees with what is seen, and refused where it does not."""
+"""Text layers of PDF pages: they are used if they agree with the image, and otherwise rejected."""
 
 from contextlib import closing
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Pages that lie on their side or upside down are read as if they did not, and everything stays where it stands."""
+"""Pages on their side or upside down are read like upright ones, and positions refer to the original."""
 
 import subprocess
 import sys

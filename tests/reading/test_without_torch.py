@@ -1,4 +1,4 @@
-"""Reading works where PyTorch is not installed, and gives the text that torch gives."""
+"""Reading works without PyTorch, and gives the same text as with it."""
 
 import subprocess
 import sys

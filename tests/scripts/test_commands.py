@@ -1,4 +1,4 @@
-"""What people type: flags in every spelling, and bad input that ends in one clear line and exit code 2."""
+"""Commands: flags in every spelling, and bad input that ends in one clear line and exit code 2."""
 
 import json
 import shutil

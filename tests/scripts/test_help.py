@@ -1,4 +1,4 @@
-"""Every script answers --help with what it does and how it is called, and does nothing else."""
+"""Every script answers --help with its purpose and its usage, and does nothing else."""
 
 import runpy
 import sys

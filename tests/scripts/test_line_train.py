@@ -1,4 +1,4 @@
-"""The line finder's training: a run that was stopped and goes on ends where an unbroken one ends; its weights load."""
+"""Training the line detector: a resumed run equals an uninterrupted one, and its weights can be loaded."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Training a tokenizer: the file it writes is usable, its compression is measured on text it has not seen."""
+"""Training a tokenizer: its file is usable, and its compression is measured on unseen text."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Uploads: what arrives on the hub is enough to rebuild the model; nothing is public unless asked."""
+"""Uploads: the files on the hub are enough to rebuild the model, and repositories are private by default."""
 
 import sys
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""vision_eval on a tiny checkpoint: its table, results, curve and page agree with the texts that were read."""
+"""vision_eval on a tiny checkpoint: table, results, curve and report agree with the texts that were read."""
 
 import json
 import re

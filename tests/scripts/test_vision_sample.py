@@ -1,4 +1,4 @@
-"""vision_sample on a tiny checkpoint: its table, its results file, and what it says when something is missing."""
+"""vision_sample on a tiny checkpoint: its table, its results file, and its errors."""
 
 import json
 import shutil

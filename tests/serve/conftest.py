@@ -1,4 +1,4 @@
-"""A server of the tiny model, and the client of OpenAI, for the tests of this folder."""
+"""A server of the tiny model, and an OpenAI client, for the tests of this folder."""
 
 from collections.abc import Iterator
 from pathlib import Path

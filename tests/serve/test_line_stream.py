@@ -1,4 +1,4 @@
-"""Chats about pages that are read line by line: the lines come as they are read, and none is taken back."""
+"""Chats about pages that are read line by line: lines are streamed as they are read, and never changed."""
 
 import json
 import random

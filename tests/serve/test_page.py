@@ -1,4 +1,4 @@
-"""The page in a real Chromium: a sample, a drop, a PDF, a cancel, an error, a narrow dark screen, the keyboard."""
+"""The web page in a real Chromium: sample, drop, PDF, cancel, errors, a narrow dark screen, the keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""A client that sends its request's head slowly, and one that does not."""
+"""Clients that send the headers of a request slowly or at normal speed."""
 
 import socket
 import time

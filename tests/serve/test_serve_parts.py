@@ -1,4 +1,4 @@
-"""Parts of the server by themselves: text as it comes, addresses that are refused, requests of any shape."""
+"""Parts of the server: growing text, rejected addresses, malformed requests."""
 
 import asyncio
 import base64

@@ -1,4 +1,4 @@
-"""The server under load and with difficult clients: equal answers, limits, hang-ups, keys, logs."""
+"""The server under load and with difficult clients: equal answers, limits, disconnects, keys, logs."""
 
 import json
 import logging

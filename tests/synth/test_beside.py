@@ -1,4 +1,4 @@
-"""What practice has beside the lines of a document: letters that stand alone are text, rows of marks are none."""
+"""Single letters and rows of marks next to lines: the letters are text, the marks are not."""
 
 import random
 from dataclasses import replace

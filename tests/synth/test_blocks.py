@@ -1,4 +1,4 @@
-"""Blocks cut out of drawn pages: some lines that follow each other, and nothing else that could be read."""
+"""Blocks cut out of synthetic pages: consecutive lines, and nothing else that could be read."""
 
 import random
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The order of levels: what is shown at each step of a long run."""
+"""The curriculum: the levels shown at each step of a long run."""
 
 from collections import Counter
 

@@ -1,7 +1,7 @@
-"""The sets that are measured stay as they are, whatever training learns to draw: their figures are compared over time.
+"""Evaluation sets do not change with the training data, because their figures are compared over time.
 
-What is compared depends on the libraries of uv.lock alone: matplotlib's own fonts, no words but faker's. Pixels are not
-compared, they differ by one between processors; that a set draws the same random numbers to the last is.
+The comparison depends on the libraries of uv.lock only: fonts of matplotlib, and words of faker. Pixels can differ by
+one between processors, so the random numbers that a set draws are compared instead.
 """
 
 import hashlib

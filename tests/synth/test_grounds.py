@@ -1,4 +1,4 @@
-"""Text on bars and boxes of colour: it keeps its shape, and ink and ground can be told apart."""
+"""Text on coloured bars and boxes: it keeps its shape, and ink and background differ."""
 
 import random
 from dataclasses import replace

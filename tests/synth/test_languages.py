@@ -1,4 +1,4 @@
-"""Other languages than English: their letters, which of their words are written, and where accents stand."""
+"""Languages other than English: their letters, words, and positions of accents."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Symbols: which are written, in what, and that only faces which have them are used."""
+"""Symbols: which ones are used, and only with faces that have them."""
 
 import random
 

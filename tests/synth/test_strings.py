@@ -1,4 +1,4 @@
-"""Long strings and fields with one box for each character: every character of them counts."""
+"""Long strings and comb fields, in which every character counts."""
 
 import random
 import re

@@ -1,4 +1,4 @@
-"""Strips cut out of drawn documents: their text is what stands on them, their glyphs lie where they are said to."""
+"""Strips cut out of synthetic documents: their text and the positions of their glyphs."""
 
 import numpy as np
 import pytest

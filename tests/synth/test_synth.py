@@ -1,4 +1,4 @@
-"""Synthetic documents: the same everywhere, their boxes where the ink is, their held-out words and fonts kept apart."""
+"""Synthetic documents: reproducible, with boxes around the ink, and with held-out words and fonts kept apart."""
 
 import hashlib
 import os

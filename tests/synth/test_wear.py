@@ -1,4 +1,4 @@
-"""Papers that are harder than those that are measured: what was written on them can still be read, and stands there."""
+"""Documents that are harder than the evaluation sets: their text stays readable, at its positions."""
 
 import random
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""What drawn documents say: words kept for the unseen set, real English, quotes, spaces and figures."""
+"""The text of synthetic documents: held-out words, real English, quotes, spaces and figures."""
 
 import hashlib
 import random

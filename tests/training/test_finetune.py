@@ -1,4 +1,4 @@
-"""Fine-tuning on one's own scans: what trains, what is held out, what is kept."""
+"""Fine-tuning on your own scans: training lines, held-out scans, and the model that is kept."""
 
 import json
 from pathlib import Path

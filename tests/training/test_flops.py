@@ -1,4 +1,4 @@
-"""Floating-point operations against torch's own counter on the real modules, and d20's against its parameters."""
+"""Floating-point operations, compared with torch's counter on the real modules and with the parameters of d20."""
 
 import pytest
 import torch

@@ -1,4 +1,4 @@
-"""Predicted memory against what torch's allocator recorded, and against arithmetic at the size nobody here can run."""
+"""Predicted memory, compared with torch's record of allocations, and with arithmetic for d20."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""Muon against the singular value decomposition, and which parameters it takes."""
+"""Muon, compared with the singular value decomposition, and the parameters that it is used for."""
 
 import sys
 

@@ -1,4 +1,4 @@
-"""Features kept on disk: training is the same with them, SAM rests, and nothing stale, broken or too much is used."""
+"""The cache of SAM features: equal training without running SAM, no stale or broken files, a bounded size."""
 
 from pathlib import Path
 

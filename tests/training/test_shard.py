@@ -1,4 +1,4 @@
-"""Divided among processes, training is what it is in one; a checkpoint goes on with any number of them."""
+"""Sharded training equals training in one process, and any number of processes can resume from its checkpoint."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""The training loop: it learns, it looks, it resumes as if never stopped, and one process equals two."""
+"""The training loop: it learns from images, resumes exactly, and two processes equal one."""
 
 import json
 import math

@@ -1,4 +1,4 @@
-"""Transcripts: read from what transcribers export, and divided among the lines of their scan."""
+"""Transcripts: reading the files of transcription tools, and assigning their text to the lines of a scan."""
 
 from pathlib import Path
 

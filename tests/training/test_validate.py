@@ -1,4 +1,4 @@
-"""The signs that a model does not look: image gain, and cosines between pages, against vectors worked out by hand."""
+"""Image gain and similarity of pages, compared with vectors worked out by hand."""
 
 import pytest
 import torch
