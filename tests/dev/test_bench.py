@@ -38,7 +38,9 @@ def test_parts_of_a_step_add_up_to_the_step(number):
 def test_filled_pages_fill_the_sequence(size, seq_len):
     config = TrainConfig(model="nano", image_size=size, batch_size=2, seq_len=seq_len, steps=1)
     trainer = filled_trainer(config, Stage(1, lambda step, steps: 1.0, 1e-3), CPU)
-    for inputs, targets, media in islice(iter(trainer.train_loader), 2):
+    batches = list(islice(iter(trainer.train_loader), 2))
+    assert len(batches) == 2
+    for inputs, targets, media in batches:
         assert inputs.shape == (2, seq_len) and media.view_sizes == [(size, size)] * 2
         assert (targets != -1).sum() == 2 * (FilledPages(trainer.model.config.vision, seq_len).n_chars + 1)
 

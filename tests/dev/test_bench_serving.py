@@ -46,5 +46,5 @@ def test_malformed_requests_are_rejected_and_all_differ(server: serving.Server) 
 
 
 def test_server_that_does_not_start_is_reported_in_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="what does nano-ocr serve say"), serving.serving(str(tmp_path / "no.pt")):
+    with pytest.raises(UserError, match="run nano-ocr serve to see why"), serving.serving(str(tmp_path / "no.pt")):
         pass

@@ -55,7 +55,7 @@ def test_greedy_tokens_equal_naive_generation(engine: Engine, row: int) -> None:
 
 def test_batch_of_different_prompts_equals_each_alone(engine: Engine) -> None:
     answers = engine.generate_batch(PROMPTS, pictures(3), max_tokens=30)
-    for prompt, which, answer in zip(PROMPTS, PICTURES_OF, answers):
+    for prompt, which, answer in zip(PROMPTS, PICTURES_OF, answers, strict=True):
         assert answer.tokens == naive(engine.model, prompt, pictures(3)[which], 30)
         assert answer.stopped == "length"
 

@@ -134,7 +134,7 @@ def test_fox_from_folder_archive_and_hub(fox_folder, tmp_path, monkeypatch):
     for data in (str(fox_folder), str(tmp_path), str(archive), ""):
         found = open_set("fox", 3, data)
         assert len(found) == 3 and found.tiers == ["page"] * 3
-        for name, item in zip(found.ids, found):
+        for name, item in zip(found.ids, found, strict=True):
             number = int(name.removeprefix("en_"))
             assert text_of(item) == f"PAGE {number}" and item["images"][0].width == 20 + number
 
@@ -206,7 +206,7 @@ def test_chartqa_parquet(tmp_path, monkeypatch):
     for data in (str(tmp_path), str(path), ""):
         found = open_set("chartqa", 4, data)
         assert len(found) == 4 and found.questions
-        for name, tier, item in zip(found.ids, found.tiers, found):
+        for name, tier, item in zip(found.ids, found.tiers, found, strict=True):
             number = int(name.removeprefix("test-"))
             assert tier == ("human", "machine")[number % 2]
             assert item["messages"][0]["content"] == f"<image>\nHow many {number}?"

@@ -72,7 +72,7 @@ def test_losses_of_the_answer_with_its_own_and_the_next_image(model, tokenizer, 
 
 
 def test_texts_equal_naive_generation(model, tokenizer, task):
-    for reading, item in zip(read(model, tokenizer, task, max_tokens=6), task):
+    for reading, item in zip(read(model, tokenizer, task, max_tokens=6), task, strict=True):
         prompt = torch.tensor([prompt_ids()])
         pixels = process_image(item["images"][0], SIDE)[None]
         tokens = model.generate(prompt, pixels, max_new_tokens=6)[0, prompt.size(1) :].tolist()

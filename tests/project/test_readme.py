@@ -51,6 +51,16 @@ def commands(path: Path) -> Iterator[list[str]]:
                 words = words[end + 1 :]
 
 
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def test_documents_have_commands_programs_and_links():
+    """Otherwise the tests below would check nothing."""
+    assert sum(len(list(commands(path))) for path in DOCUMENTS) > 100
+    assert sum(len(programs(path)) for path in DOCUMENTS) >= 3
+    assert sum(len(LINK.findall(path.read_text(encoding="utf-8"))) for path in DOCUMENTS) > 100
+
+
 @for_each_document
 def test_documented_commands_are_valid(path: Path):
     for words in commands(path):
@@ -64,13 +74,13 @@ def test_readme_begins_with_the_main_commands():
 
 @for_each_document
 def test_output_of_documented_commands_is_ignored_by_git(path: Path):
-    """So that no document of a user's is committed by `git add .` after trying them."""
+    """Otherwise `git add .` could commit documents of a user who tried the commands."""
     written = [word.partition("=")[2] or after for words in commands(path) for word, after in pairwise([*words, ""])
                if re.match(r"--(out|checkpoint[_-]dir|tokenizer[_-]dir)\b", word)]  # fmt: skip
     for name in written:
         if not name.startswith(("/", "~", "$")):
             ignored = subprocess.run(["git", "check-ignore", "-q", "--no-index", f"{name}/page.txt"], cwd=ROOT)
-            assert ignored.returncode == 0, f"{path.name} writes {name}, which .gitignore does not name"
+            assert ignored.returncode == 0, f"{path.name} writes {name}, which is not in .gitignore"
 
 
 @for_each_document
@@ -84,7 +94,7 @@ def test_documented_programs_import_existing_names(path: Path):
 
 @for_each_document
 def test_documented_links_are_valid(path: Path):
-    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
         if "://" in link:
             continue
         target, _, anchor = link.partition("#")

@@ -110,4 +110,4 @@ def test_untrained_model_shows_progress_and_ends(monkeypatch, capsys, folder, tm
     vision_sample.main()
     assert capsys.readouterr().err.splitlines() == ["reading 1 to 2 of 3", "reading 3 to 3 of 3"]
     read = [d["read"] for d in json.loads((tmp_path / "found.json").read_text())["documents"]]
-    assert all(len(text) <= 70 for text in read)
+    assert len(read) == 3 and all(len(text) <= 70 for text in read)

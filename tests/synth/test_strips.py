@@ -41,8 +41,9 @@ def parts(lines: list[str], length: int) -> list[str]:
 
 def test_positions_of_glyphs_in_a_strip() -> None:
     """At the middle of every letter there is ink nearby, and at the middle of a wide space there is none."""
-    document = draw_document(LEVELS["note"], 3, "val")
-    for strip in strips(document):
+    found = strips(draw_document(LEVELS["note"], 3, "val"))
+    assert found
+    for strip in found:
         grey = np.asarray(strip.picture.convert("L")).astype(int)
         ink = abs(grey - int(np.median(grey))) > 40
         for char, (x, y) in zip(strip.chars, np.round(strip.centres).astype(int)):
@@ -97,7 +98,9 @@ def test_strips_are_determined_by_the_seed() -> None:
     handful.cache_clear()
     again = handful(7, "val")
     assert len(first) == TOGETHER
-    assert all(a.text == b.text and a.picture.tobytes() == b.picture.tobytes() for a, b in zip(first, again))
+    assert all(
+        a.text == b.text and a.picture.tobytes() == b.picture.tobytes() for a, b in zip(first, again, strict=True)
+    )
     assert {s.text for s in first} != {s.text for s in handful(8, "val")} != {s.text for s in handful(7, "train")}
 
 

@@ -17,7 +17,9 @@ FLAT = replace(LEVELS["note"], degrade=0.0, kinds=("receipt", "lines"))
 def flat_documents(count: int) -> list[Document]:
     """Clean, even documents with text."""
     found = [draw_document(FLAT, seed, "val") for seed in range(count)]
-    return [document for document in found if document.text]
+    documents = [document for document in found if document.text]
+    assert len(documents) > count / 2
+    return documents
 
 
 def ink(image: np.ndarray) -> np.ndarray:

@@ -15,7 +15,7 @@ from nanochat.training.optim import MUON_LR_RATIO, Muon, build_optimizers, ortho
 def test_orthogonalise_keeps_singular_vectors_and_equalises_singular_values(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 7
     result = orthogonalise(matrices)
-    for before, after in zip(matrices, result):
+    for before, after in zip(matrices, result, strict=True):
         u, s, vh = torch.linalg.svd(before, full_matrices=False)
         in_its_axes = u.T @ after @ vh.T  # diagonal when the singular vectors are the same
         levelled = in_its_axes.diagonal()
