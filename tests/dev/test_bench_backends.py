@@ -11,7 +11,7 @@ from PIL import Image
 from rich.console import Console
 
 from dev.bench_backends.__main__ import find_images
-from dev.bench_backends.errors import compare
+from dev.bench_backends.errors import compare_errors
 from dev.bench_backends.speed import ONNX, TORCH, a4_page, measure_reading, speed_table
 from nanochat.errors import UserError
 from nanochat.reading.state import PageState
@@ -81,7 +81,7 @@ def test_error_rates_of_two_readers_on_the_same_pages(tmp_path: Path):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.txt").write_text(text)
     readers: Any = {"float32": Reader(["abcde", "fghiX"]), "int8": Reader(["abcde", "fgXXX"])}
-    found = compare("mine", FolderSet(tmp_path, 5), readers)
+    found = compare_errors("mine", FolderSet(tmp_path, 5), readers)
     assert (found.pages, found.characters, found.different) == (2, 10, 1)
     assert (found.float32.value, found.int8.value) == (0.1, 0.3)
 
