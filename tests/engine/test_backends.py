@@ -249,7 +249,7 @@ def test_models_that_cannot_be_exported_are_rejected(tmp_path: Path) -> None:
         export_onnx(tmp_path, model, RustBPETokenizer.characters(), {})
     config = small_model().config
     config.gpt = replace(config.gpt, n_embd=32)
-    with pytest.raises(UserError, match="heads are 8 wide"):
+    with pytest.raises(UserError, match="heads of this model are 8 wide"):
         export_onnx(tmp_path, NanoDeepseekOCR(config), RustBPETokenizer.characters(), {})
 
 
