@@ -108,7 +108,7 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
 
 
 def _program() -> str:
-    """What was typed to start this program, without the folder in which it was found: `nano-ocr`."""
+    """The command that started this program, without its folder: `nano-ocr`."""
     path = Path(sys.argv[0])
     main = getattr(sys.modules["__main__"], "__spec__", None)  # None unless it was started with `python -m`
     if main is None or path.suffix != ".py":
@@ -174,7 +174,7 @@ def _required_places(config_class: Any) -> list[str]:
 
 
 def _missing(text: str, arguments: Sequence[str], config_class: Any) -> str:
-    """One line that names the required arguments that tyro misses; empty if that is not its error."""
+    """One line that names missing required arguments; empty if the error is another one."""
     if not unframed(text).startswith("Missing from") or "Unrecognized" in text:
         return ""
     subcommands, first = _subcommands(config_class), arguments[0] if arguments else ""
@@ -210,7 +210,7 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
 
 
 def unframed(text: str) -> str:
-    """A framed error message of tyro as one line: what is wrong, what is allowed, and where to find help."""
+    """An error message of tyro as one line: the error, the allowed values, and how to get help."""
     lines = [line.strip(" │") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
     said = re.sub(r"\.? ─+ ", "; ", " ".join(line for line in lines if line))
     for theirs, ours in (

@@ -39,7 +39,7 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class KVCache:
-    """Keys and values of the tokens processed so far, in tensors that are written in place and grow as they fill.
+    """Keys and values of the tokens processed so far, in tensors that are written in place and grow when full.
 
     Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths can share a batch: new tokens of a
     row are written after its last one, and positions beyond are never attended to. A forward pass calls `begin` once,
@@ -132,7 +132,7 @@ class KVCache:
 
 
 def _chosen(x: Tensor, at: Tensor | None) -> Tensor:
-    """The vectors (N, C) of x (B, T, C) at these places, counted row by row; None: x as it is."""
+    """The vectors (N, C) of x (B, T, C) at these positions, counted row by row; None: x unchanged."""
     return x if at is None else x.reshape(-1, int(x.size(-1)))[at]
 
 
@@ -197,7 +197,7 @@ class Block(nn.Module):
         documents: list[int] | None = None,
         at: Tensor | None = None,
     ) -> Tensor:
-        """(B, T, C) -> (B, T, C); with `at` (N,), only what is at these places, counted row by row: (N, C)."""
+        """(B, T, C) -> (B, T, C); with `at` (N,), only the vectors at these positions, counted row by row: (N, C)."""
         x = _chosen(x, at) + self.attn(norm(x), rotary, cache, documents, at)
         return x + self.mlp(norm(x))
 
@@ -242,7 +242,7 @@ class GPT(nn.Module):
             self.init_weights()
 
     def frequencies(self) -> Tensor:
-        """Radians by which each pair of a head's channels turns from one position to the next, float32 (D/2,)."""
+        """The rotation in radians of each pair of channels of a head per position, float32 (D/2,)."""
         half = self.config.n_embd // self.config.n_head // 2
         return 10_000 ** (-torch.arange(half, device=self.lm_head.weight.device, dtype=torch.float32) / half)
 
@@ -287,7 +287,7 @@ class GPT(nn.Module):
                     nn.init.normal_(module.weight, std=min(1.0, math.sqrt(n_out / n_in)) / math.sqrt(n_in))
 
     def set_heads(self, n_head: int, n_kv_head: int) -> None:
-        """Change the number of heads at the same width. No weight changes its shape, but every head its meaning."""
+        """Change the number of heads at the same width. Shapes stay the same, but the meaning of every head changes."""
         self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
         self.config.__post_init__()
         for block in self.blocks:

@@ -109,7 +109,7 @@ MID_TONE = 128  # grey on which both light and dark ink can be seen
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 or 32 bits or of floats as 8 bits.
+    """Convert a grey image of 16 or 32 bits or floats to 8 bits.
 
     Files do not record which value is white. It is assumed to be the smallest of these that is not exceeded: 1
     (floats), 255 (floats and 32 bits), and the full range of 10, 12, 14 and 16 bits, because scanners and cameras often
@@ -158,7 +158,7 @@ def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
 
 
 def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Image:
-    """An image with pixels `ratio` times as wide as high, in its true proportions, with at most `most` pixels."""
+    """Stretch an image whose pixels are `ratio` times as wide as high, to at most `most` pixels."""
     if abs(ratio - 1) < SQUARE:
         return image
     width, height = max(1.0, ratio) * image.width, max(1.0, 1 / ratio) * image.height
@@ -168,7 +168,7 @@ def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Im
 
 
 def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
-    """Any Pillow image as upright 8-bit RGB in its true proportions, with at most `most` pixels after stretching.
+    """Convert any Pillow image to upright 8-bit RGB in its true proportions, with at most `most` pixels.
 
     The EXIF orientation is applied, transparent parts get a background on which the ink is visible, pixels are made
     square, and 16 bits are scaled to 8. If something in the file was ignored, `info[NOTE]` says so.

@@ -1,4 +1,4 @@
-"""What this machine can do, measured: its matrix-product rate, and the fastest precision that stays accurate."""
+"""Measure this machine: its rate of matrix products, and the fastest precision that is accurate."""
 
 import time
 from collections.abc import Iterator
@@ -101,12 +101,12 @@ def known_peak(device: torch.device) -> float | None:
 
 
 def peak_flops(device: torch.device, precision: Precision) -> float:
-    """FLOP/s against which utilisation is counted: a data sheet's figure for a known GPU, else a measured product."""
+    """The peak FLOP/s for utilisation: that of the data sheet for a known GPU, else a measured product."""
     return known_peak(device) or matmul_rate(precision.name, device, seconds=1.0)
 
 
 class Utilisation:
-    """Rates as shares of what a device can do (MFU).
+    """Rates relative to the peak of the device (MFU).
 
     A peak that was measured while other programs ran is too low. A rate above it shows so: the peak is then measured
     again, and is at least that rate. A data sheet's peak is kept: a rate above it is an error in counting.
