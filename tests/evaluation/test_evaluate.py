@@ -17,7 +17,7 @@ from nanochat.tasks.common import BadSample
 from nanochat.tokenizer import RustBPETokenizer
 
 IDS = ["a", "b", "c"]
-USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # of the tokenizer of characters
+USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # ids of the character tokenizer
 BOS = 256
 
 
@@ -68,7 +68,7 @@ def test_losses_of_the_answer_with_its_own_and_the_next_image(model, tokenizer, 
         assert reading.loss == pytest.approx(loss_by_hand(model, answer, task[i]["images"][0]), abs=1e-5)
         wrong = loss_by_hand(model, answer, task[(i + 1) % 3]["images"][0])
         assert reading.wrong_loss == pytest.approx(wrong, abs=1e-5)
-        assert abs(reading.loss - wrong) > 1e-3  # the pictures matter, or the test says nothing
+        assert abs(reading.loss - wrong) > 1e-3  # the images matter, or the test would prove nothing
 
 
 def test_texts_equal_naive_generation(model, tokenizer, task):

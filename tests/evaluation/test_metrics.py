@@ -159,10 +159,10 @@ def test_relaxed_accuracy(output, reference, expected):
     [
         ("", 0),
         ("x abababab", 8),
-        ("x ababab", 0),  # three times are none
+        ("x ababab", 0),  # three repetitions are not a loop
         ("aaaa", 4),
         ("the total the total the total the total ", 40),
-        ("aaaa bcb xyxyxyxyx", 9),  # of two stretches the longer one
+        ("aaaa bcb xyxyxyxyx", 9),  # the longer of two repetitions
         ("bababababa", 10),
         ("1111 2222 1111 2222 1111 2222 1111 2222 ", 40),  # the unit is the pair, not its last digits
     ],
@@ -184,7 +184,7 @@ def test_repetition_is_found_in_any_surroundings(before, unit, times):
         ("TOTAL 9.00 9.00 9.00 9.00 9.00 9.00", "TOTAL 9.00", True),
         ("TOTAL 9.00 9.00 9.00", "TOTAL 9.00", False),
         ("San 10 San 10 San 10 San 10 S 10 S", "TOTAL", True),  # the end need not be part of it
-        ("TOTAL" + "-" * 40, "TOTAL" + "-" * 38, False),  # a rule of dashes that is there
+        ("TOTAL" + "-" * 40, "TOTAL" + "-" * 38, False),  # a rule of dashes that is on the page
         ("TOTAL" + "-" * 80, "TOTAL" + "-" * 38, True),
     ],
 )
@@ -203,7 +203,7 @@ COLUMNS = "the first column tells of ships\nand the second one of trains"
         ("cc dd\nxy", "xy\ncc dd", 6, 6),  # "xy " to add in front and " xy" to drop at the end
         ("cc ed\nxy", "xy\ncc dd", 6, 5),  # the letter costs one in any order
         ("one two thee", "one two three", 1, 0),
-        ("onetwo three", "one two three", 1, 0),  # a space lost is no matter of order
+        ("onetwo three", "one two three", 1, 0),  # a lost space is not an order error
         ("", "one two", 7, 0),
         ("one two", "", 7, 0),
         ("the the the", "the cat the", 3, 0),
@@ -250,7 +250,7 @@ def test_amounts_dates_and_codes_of_a_receipt():
 def test_value_with_one_wrong_digit_is_wrong():
     reference = "A 9.00 9.00 1.50 on 12.03.2025 code X1234"
     assert values_right("code X1234 1.50 9.00 A on 12.08.2025 8.00", reference) == {
-        "amounts": (2, 3),  # 9.00 stands in the reference twice and was read once
+        "amounts": (2, 3),  # 9.00 is in the reference twice and was read once
         "dates": (0, 1),
         "codes": (1, 1),
     }

@@ -19,7 +19,7 @@ def test_scores_of_a_page_by_hand():
     assert score.similarity == pytest.approx(14 / 15)
     assert (score.precision, score.recall, score.f1) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
     assert not score.exact and not score.looping
-    assert score.expected == "TOTAL  9.00\nCash"  # what is kept is what was there
+    assert score.expected == "TOTAL  9.00\nCash"  # the original text is kept
 
 
 def test_order_errors_and_values():

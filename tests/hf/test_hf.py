@@ -49,7 +49,7 @@ def folder(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ours(folder: Path, i: int, prompt: str = PROMPT) -> tuple[list[int], list]:
-    """Ids and views as our own code makes them."""
+    """Ids and views from the code of the package."""
     model, tokenizer, _ = load_model(folder)
     vision = model.config.vision
     shown = show(PICTURES[i], vision.mode())
@@ -58,7 +58,7 @@ def ours(folder: Path, i: int, prompt: str = PROMPT) -> tuple[list[int], list]:
 
 
 def test_ids_and_logits_equal_those_of_the_package(folder: Path) -> None:
-    """A padded batch against each row alone in our own forward pass."""
+    """A padded batch, compared with each row alone in the forward pass of the package."""
     processor = AutoProcessor.from_pretrained(folder)
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     assert type(theirs) is nanochat.hf.NanoDeepseekOcrForConditionalGeneration and theirs.dtype == torch.float32
@@ -90,7 +90,7 @@ def test_generate_equals_the_engine(folder: Path) -> None:
 
 
 def test_beams_and_samples_keep_their_images(folder: Path) -> None:
-    """A beam search whose best answer is that of each row alone; two pictures in a row are refused."""
+    """The best answer of a beam search is that of each row alone; two images in a row are rejected."""
     processor = AutoProcessor.from_pretrained(folder)
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     batch = processor(images=PICTURES[:2], text=[PROMPT] * 2)
@@ -119,14 +119,14 @@ def test_two_images_in_one_question(folder: Path) -> None:
 
 
 def test_equal_images_in_every_format(folder: Path, tmp_path: Path) -> None:
-    """A path, an array, a tensor and nested lists, as pipelines and chats hand them over."""
+    """A path, an array, a tensor and nested lists, as pipelines and chats pass them."""
     processor = AutoProcessor.from_pretrained(folder)
     PICTURES[0].save(path := tmp_path / "page.png")
     pixels = np.asarray(PICTURES[0])
     expected = processor(images=PICTURES[0], text=PROMPT)["pixel_values"]
     for image in (str(path), [[str(path)]], pixels, torch.tensor(pixels).permute(2, 0, 1), pixels[None]):
         assert torch.equal(processor(images=image, text=PROMPT)["pixel_values"], expected)
-    black = Image.new("RGBA", PICTURES[0].size)  # black ink on nothing, as it is pasted into documents
+    black = Image.new("RGBA", PICTURES[0].size)  # black ink on a transparent background
     black.putalpha(Image.fromarray(255 - np.asarray(PICTURES[0].convert("L"))))
     black.save(clear := tmp_path / "clear.png")
     on_white = processor(images=to_rgb(black), text=PROMPT)["pixel_values"]
@@ -151,7 +151,7 @@ def test_pipeline_reads_the_same_text(folder: Path) -> None:
 
 
 def test_exported_folder_works_without_the_package(folder: Path, tmp_path: Path) -> None:
-    """A process that cannot import nanochat, and its own copies of what the folder holds."""
+    """A process that cannot import nanochat, and uses the copies in the folder."""
     PICTURES[0].save(tmp_path / "page.png")
     program = f"""
 import sys, json
@@ -173,9 +173,9 @@ print(json.dumps(model.generate(**batch, max_new_tokens=24)[0].tolist()))
 
 
 def test_page_in_lines_reads_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model that comes with the project: pages of many lines, among them some that count as unsure, read once."""
+    """The shipped model on pages of many lines, some of them unsure, without rereading."""
     for module in ("nanochat.reading.assemble", "nanochat.hf.export"):
-        monkeypatch.setattr(f"{module}.LEAST_SURE", 0.97)  # or no line of these pages would be left out
+        monkeypatch.setattr(f"{module}.LEAST_SURE", 0.97)  # otherwise no line of these pages would be left out
     export_hf(tmp_path, *load_model(find_model("nano")))
     processor, model = AutoProcessor.from_pretrained(tmp_path), AutoModelForImageTextToText.from_pretrained(tmp_path)
     ocr, unclear = OCR("nano", "cpu", reread=False), 0
@@ -194,14 +194,14 @@ def test_page_in_lines_reads_the_same_text(tmp_path: Path, monkeypatch: pytest.M
     found = model.generate(**batch)
     with pytest.raises(ValueError, match="output_logits=True"):
         processor.join_pieces(found, pieces)
-    with pytest.raises(ValueError, match=r"single lines.*cut_page"):  # it would make up something for a whole page
+    with pytest.raises(ValueError, match=r"single lines.*cut_page"):  # it would invent text for a whole page
         pipeline("image-text-to-text", model=model, processor=processor)(images=page, text=PROMPT)
 
 
 def test_page_without_lines_is_one_piece(folder: Path) -> None:
     sheet = Image.new("RGB", (300, 200), "white")
     (piece,) = AutoProcessor.from_pretrained(folder).cut_page(sheet)
-    assert (piece.row, piece.box, piece.picture.size) == (0, (0, 0, 300, 200), (128, 64))  # as high as a line
+    assert (piece.row, piece.box, piece.picture.size) == (0, (0, 0, 300, 200), (128, 64))  # as tall as a line
 
 
 def test_loss_equals_that_of_the_package(folder: Path) -> None:

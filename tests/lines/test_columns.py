@@ -146,7 +146,7 @@ def test_table_is_read_row_by_row(columns: int, rows: int, seed: int) -> None:
 
 @pytest.mark.parametrize("fan, curl", [(0.04, 0), (-0.04, -20), (0.0, 20), (0.08, 0), (0.08, 20)])
 def test_table_on_a_curled_or_tilted_page_keeps_its_rows(fan: float, curl: float) -> None:
-    """fan: by how much more its upper edge falls than its middle, in px a px; curl: px that its middle hangs lower."""
+    """`fan`: additional slope of the upper edge relative to the middle. `curl`: px by which the middle is lower."""
     sheet = Sheet(900, 720)
     sheet.write(60, 40, "A table of what was sold in the year that is past, all of it")
     for row in range(14):
@@ -190,7 +190,7 @@ def test_speck_narrower_than_a_pixel_is_one_word() -> None:
 
 
 def two_columns(left: list[str], right: list[str], gap: int) -> tuple[Image.Image, int, int]:
-    """(a page with two columns of texts, right end of the left one, lower end of it)."""
+    """(a page with two columns of text, right end and lower end of the left one)."""
     page, boxes = draw_page(left, 20, width=1000, left=20)
     gutter = max(box[2] for box in boxes)
     page.paste(draw_page(right, 20, width=460, left=0)[0], (gutter + gap, 0))
@@ -224,7 +224,7 @@ def test_short_full_columns_with_a_wide_gutter() -> None:
 
 
 def lines_of_form(labels: tuple[str, ...], values: tuple[str, ...], x: int, top: int, step: int) -> list[Line]:
-    """The lines found in a form with a label and its value in each row, the values at x."""
+    """The detected lines of a form with a label and its value, at `x`, in each row."""
     font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 48 + 48 * len(labels)), "#f4f1e8")
     for i, (label, value) in enumerate(zip(labels, values)):
         ImageDraw.Draw(form).text((20, top + step * i), label, font=font, fill="#222222")

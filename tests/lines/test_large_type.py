@@ -37,7 +37,7 @@ def share_within(box: Box, other: Box) -> float:
         ("CLOSED", 260, "black"),
         ("Summer sale", 100, "black"),
         ("STOP", 420, "black"),
-        ("50% off", 260, "#fc0000"),  # coloured letters as large as buttons are no buttons
+        ("50% off", 260, "#fc0000"),  # coloured letters as large as buttons are not buttons
     ],
 )
 def test_title_in_large_type_is_one_line(title: str, size: int, colour: str) -> None:

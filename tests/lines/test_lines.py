@@ -31,7 +31,7 @@ def cut(page: Image.Image) -> list[Piece]:
 
 
 def line_boxes(pieces: list[Piece]) -> list[Box]:
-    """The box of each line, around its pieces."""
+    """The bounding box of the pieces of each line."""
     rows = sorted({piece.row for piece in pieces})
     return [union([piece.box for piece in pieces if piece.row == row]) for row in rows]
 
@@ -95,7 +95,7 @@ def test_tilted_lines_are_levelled_and_boxes_keep_their_positions(degrees: float
     found = line_boxes(pieces)
     assert len(found) == 9
     angle, (cx, cy) = np.radians(degrees), (page.width / 2, page.height / 2)
-    for box, true in zip(found, boxes):  # the middle of each line, turned by hand, lies in the middle of its box
+    for box, true in zip(found, boxes):  # the rotated centre of each line is the centre of its box
         x, y = (true[0] + true[2]) / 2 - cx, (true[1] + true[3]) / 2 - cy
         middle = x * np.cos(angle) + y * np.sin(angle) + cx, -x * np.sin(angle) + y * np.cos(angle) + cy
         assert abs((box[0] + box[2]) / 2 - middle[0]) < 8 and abs((box[1] + box[3]) / 2 - middle[1]) < 8
@@ -222,5 +222,5 @@ def test_every_line_of_dense_small_print_below_larger_text_is_found(size: int, n
         ImageDraw.Draw(sheet).text((40, top + pitch * i), sentence(seed + i, 12), font=font, fill="#222222")
     lines = find_lines(sheet)
     found = [round((line.box[1] + line.box[3]) / 2 - top) // pitch for line in lines[9:]]
-    assert sorted({*found}) == list(range(n)) and len(found) <= n + 1  # one may come in two parts
+    assert sorted({*found}) == list(range(n)) and len(found) <= n + 1  # a line may be in two parts
     assert all(line.box[3] < top for line in lines[:9])

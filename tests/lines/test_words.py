@@ -45,7 +45,7 @@ SHEETS = [
 ]
 MORE = [
     "+",
-    "&",  # no hyphen: poppler joins a word with what follows one at the end of a line
+    "&",  # no hyphen, because poppler joins a word that ends in one with the next line
     "1",
     "I",
     "12,50",
@@ -104,7 +104,7 @@ def shown(number: int) -> tuple[Image.Image, list[list[tuple[Piece, Drawn]]]]:
     for row in rows:
         some = [(piece, [word for word in row if inside(word[1], piece)]) for piece in pieces]
         found.append(sorted([(p, words) for p, words in some if words], key=lambda pair: pair[0].box[0]))
-        assert [word for _, words in found[-1] for word in words] == row, "a word was cut, or stands on no piece"
+        assert [word for _, words in found[-1] for word in words] == row, "a word was cut, or is on no piece"
     return page, found
 
 

@@ -60,13 +60,13 @@ def test_explicit_bfloat16_is_as_accurate_as_fused():
 
 
 def varlen_by_its_description(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size):
-    """torch.nn.attention.varlen's function, which runs on GPUs alone, as its documentation has it; (T, H, D)."""
+    """The function of torch.nn.attention.varlen, which runs on GPUs only, by its documentation; (T, H, D)."""
     assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32 and cu_seq_q[-1] == len(query)
     assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
     left, right = window_size
     out = []
     for start, end in zip(cu_seq_q[:-1].tolist(), cu_seq_q[1:].tolist()):
-        offset = torch.arange(end - start)[None] - torch.arange(end - start)[:, None]  # of a key from its query
+        offset = torch.arange(end - start)[None] - torch.arange(end - start)[:, None]  # offset of a key from its query
         seen = ((offset >= -left) | (left < 0)) & ((offset <= right) | (right < 0))
         scores = torch.einsum("qhd,khd->hqk", query[start:end], key[start:end]) / query.size(-1) ** 0.5
         out.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), value[start:end]))
@@ -79,7 +79,7 @@ def test_varlen_kernel_gets_the_packed_documents(monkeypatch):
     signature = inspect.signature(varlen.varlen_attn)
 
     def kernel(*args, **kwargs):
-        signature.bind(*args, **kwargs)  # as this torch has it
+        signature.bind(*args, **kwargs)  # the signature in this version of torch
         return varlen_by_its_description(*args, **kwargs)
 
     monkeypatch.setattr(varlen, "varlen_attn", kernel)

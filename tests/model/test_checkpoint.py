@@ -99,8 +99,8 @@ def test_code_in_a_checkpoint_is_not_executed(folder):
 
 def test_resuming_finds_the_newest_complete_checkpoint_of_its_stage(folder):
     assert (newest_step(folder, stage=1), newest_step(folder, stage=2)) == (2, -1)
-    (folder / "meta_2.json").unlink()  # what is left when writing step 2 was cut off before its last file
-    (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the hub's name: no step of this run
+    (folder / "meta_2.json").unlink()  # as if writing step 2 was interrupted before its last file
+    (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the name on the hub, not a step of this run
     assert newest_step(folder, stage=1) == 1
     assert newest_step(folder / "empty", stage=1) == -1
     (folder / "meta_1.json").write_text('{"step": 1,')

@@ -84,7 +84,7 @@ def resize(table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert theirs.std() > 0.1  # else closeness says nothing
+    assert theirs.std() > 0.1  # otherwise small differences would prove nothing
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -140,7 +140,7 @@ def test_sam_equals_transformers_at_real_size():
 
 
 def sam_truth_at(sam: SAM, pixels: torch.Tensor) -> torch.Tensor:
-    """`transformers`' encoder on a picture of another shape, which it refuses: its layers, with positions by hand."""
+    """The layers of `transformers`' encoder on an image of another shape, which it rejects, with positions by hand."""
     truth = sam_truth(sam)
     x = truth.patch_embed.projection(pixels)  # (B, C, h, w)
     x = x + resize(sam.pos_embed[0].permute(2, 0, 1), (x.shape[2], x.shape[3]))
@@ -177,7 +177,7 @@ def test_clip_equals_transformers(config: CLIPConfig):
     truth = clip_truth(clip)
     pixels = torch.randn(2, 3, 14 * config.grid, 14 * config.grid)
     with torch.no_grad():
-        features = clip.embeddings.patch_embedding(pixels)  # what CLIP itself would see stands for SAM's map
+        features = clip.embeddings.patch_embedding(pixels)  # CLIP's own patch features in place of SAM's features
         assert_close(clip(features), truth(pixels).last_hidden_state[:, 1:])
 
 
@@ -300,7 +300,7 @@ def test_resized_positions_follow_every_change_of_the_weights():
     for _ in range(2):
         sam(pixels).square().sum().backward()
         with torch.no_grad():
-            sam(pixels)  # validation between
+            sam(pixels)  # a validation in between
         optimizer.step()
         with torch.no_grad():
             assert_close(sam(pixels), sam_truth_at(sam, pixels))
@@ -313,7 +313,7 @@ def test_training_at_another_size_updates_every_used_weight():
     sam, clip = SAM(SMALL_SAM), CLIP(CLIPConfig(grid=4, width=12, n_layer=2, n_head=2, patch_size=14))
     randomise(sam)
     randomise(clip)
-    for _ in range(2):  # the second time nothing of the first one's graph may be left
+    for _ in range(2):  # the second step must not use the graph of the first one
         clip(sam(torch.randn(2, 3, 128, 192))).square().sum().backward()
     without = [name for module in (sam, clip) for name, weight in module.named_parameters() if weight.grad is None]
     assert without == ["embeddings.patch_embedding.weight"]
@@ -352,7 +352,7 @@ def test_compiled_equals_eager(backend: str):
             sam.zero_grad()
             run(pixels).square().sum().backward()
             gradients.append([weight.grad for weight in sam.parameters()])
-        for compiled, eager in zip(gradients[1], gradients[0]):  # fused sums round otherwise
+        for compiled, eager in zip(gradients[1], gradients[0]):  # fused sums differ by rounding
             torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-4 * eager.abs().max().item())
 
 

@@ -107,7 +107,7 @@ def test_loss_without_supervised_tokens_is_zero_not_nan() -> None:
 
 
 def test_initial_weights() -> None:
-    """Before training every token is equally likely, and the linears have nanochat's spread."""
+    """Before training all tokens are equally likely, and linear layers have the standard deviations of nanochat."""
     gpt = GPT(GPTConfig(sequence_len=16, vocab_size=512, n_layer=1, n_head=4, n_kv_head=1, n_embd=256))
     with torch.no_grad():
         loss = gpt(some_ids(1, 8), some_ids(1, 8, seed=2)).item()
@@ -129,7 +129,7 @@ def test_cached_pieces_of_any_size_equal_one_pass(pieces: list[int], heads: tupl
     gpt, ids = tiny_gpt(*heads), some_ids(3, sum(pieces))
     cache = new_cache(gpt, 3)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nanochat.gpt, "GROWTH", 1)  # room for one token more at a time: the cache must grow
+        patch.setattr(nanochat.gpt, "GROWTH", 1)  # the cache grows by one token at a time
         logits = torch.cat([gpt(piece, kv_cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
         torch.testing.assert_close(logits, gpt(ids), atol=1e-4, rtol=1e-4)
     assert cache.lengths == [sum(pieces)] * 3
@@ -139,7 +139,7 @@ def test_cached_pieces_of_any_size_equal_one_pass(pieces: list[int], heads: tupl
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.lists(st.integers(1, 3), min_size=1, max_size=4))
 def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], pieces: list[int]) -> None:
     gpt, rows, new = tiny_gpt(), len(lengths), sum(pieces)
-    ids, padded = some_ids(rows, 9 + new), some_ids(rows, max(lengths), seed=3)  # the padding is not zero: it may leak
+    ids, padded = some_ids(rows, 9 + new), some_ids(rows, max(lengths), seed=3)  # nonzero padding shows leaks
     for row, length in enumerate(lengths):
         padded[row, :length] = ids[row, :length]
     cache = new_cache(gpt, rows)
@@ -154,7 +154,7 @@ def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], piec
 
 
 def test_rows_join_and_leave_the_cache() -> None:
-    """Rows of other caches join, one of them twice; of those that leave, the place is used again."""
+    """Rows of other caches join, one of them twice; the space of removed rows is used again."""
     gpt, ids = tiny_gpt(), some_ids(4, 6)
     lengths, joined = [5, 2, 4, 3], new_cache(gpt, 0)
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_rows_join_and_leave_the_cache() -> None:
 
         for row in (0, 1, 0, 2):
             join(row)
-        joined.leave(1)  # row 2, the last, takes its place
+        joined.leave(1)  # row 2, the last one, moves to its index
         joined.leave(2)
         join(3)
         assert joined.lengths == [5, 4, 3]
@@ -177,7 +177,7 @@ def test_rows_join_and_leave_the_cache() -> None:
         for _ in range(3):
             joined.leave(0)
         join(1)
-        assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no place is lost
+        assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no space is lost
 
 
 def test_cache_has_the_requested_dtype() -> None:
@@ -191,7 +191,7 @@ def test_cache_has_the_requested_dtype() -> None:
 
 
 def test_number_of_heads_comes_from_the_weights() -> None:
-    """The published d20 has 10 heads: in a model made for 16 nothing would fail, and everything would be wrong."""
+    """The published d20 has 10 heads: in a model built for 16, nothing would fail, but all results would be wrong."""
     trained, ids = tiny_gpt(4, 4), some_ids(1, 8)
     other = tiny_gpt(8, 8, seed=1)
     with torch.no_grad():
@@ -201,7 +201,7 @@ def test_number_of_heads_comes_from_the_weights() -> None:
         assert (other.config.n_head, other.config.n_kv_head) == (4, 4)
         torch.testing.assert_close(other(ids), expected)
         other.set_heads(8, 8)
-        assert (other(ids) - expected).abs().max() > 0.1  # what the warning is about
+        assert (other(ids) - expected).abs().max() > 0.1  # the reason for the warning
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tiny_gpt(4, 4, seed=2).load_state_dict(trained.state_dict())

@@ -13,7 +13,7 @@ from nanochat.errors import UserError
 
 @pytest.fixture(autouse=True)
 def unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and a hub's address at which nobody listens."""
+    """An empty cache, and the address of a hub that does not respond."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", "http://127.0.0.1:9")
@@ -21,7 +21,7 @@ def unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cache_file(cache: Path, repo_folder: str, filename: str) -> Path:
-    """Lay out one cached file as the hub's client does."""
+    """Write a cached file in the layout of the hub client."""
     commit = "0" * 40
     (cache / repo_folder / "refs").mkdir(parents=True)
     (cache / repo_folder / "refs" / "main").write_text(commit)
@@ -51,7 +51,7 @@ def test_cached_file_needs_no_network(unreachable_hub: Path):
 
 
 def test_file_name_with_pattern_characters(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
-    """As some books of OmniDocBench have it."""
+    """Some files of OmniDocBench have such names."""
     name = "images/book_en_[#20][HTML5 Canvas]_page_208.png"
     path = unreachable_hub / name
 

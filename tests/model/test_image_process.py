@@ -61,7 +61,7 @@ def test_image_tokens_are_repeated_in_place(ids: list[int], data: st.DataObject)
     counts = data.draw(st.lists(st.integers(1, 5), min_size=ids.count(IMAGE), max_size=ids.count(IMAGE)))
     expanded = expand_image_tokens(ids, IMAGE, counts)
     position, pictures = 0, iter(counts)
-    for token in ids:  # walk through: every other token once, every picture as often as it should be
+    for token in ids:  # every other token once, every image token as often as expected
         width = next(pictures) if token == IMAGE else 1
         assert expanded[position : position + width] == [token] * width
         position += width
@@ -124,7 +124,7 @@ MODES = [
     (row("CMYK", (0, 0, 0, 0), (0, 255, 255, 0), (0, 0, 0, 255)), [(255, 255, 255), (255, 0, 0), (0, 0, 0)]),
     (row("1", 0, 255), [(0, 0, 0), (255, 255, 255)]),
     (row("I;16", 0, 65_535, 32_768), [(0, 0, 0), (255, 255, 255), (128, 128, 128)]),
-    (row("I;16", 0, 200), [(0, 0, 0), (50, 50, 50)]),  # of 10 bits, and not to be taken for 8
+    (row("I;16", 0, 200), [(0, 0, 0), (50, 50, 50)]),  # 10 bits, must not be taken for 8
     (row("I", 0, 65_535, -5), [(0, 0, 0), (255, 255, 255), (0, 0, 0)]),
     (row("I", 0, 255, 100), [(0, 0, 0), (255, 255, 255), (100, 100, 100)]),
     (row("F", 0.0, 1.0, 0.5), [(0, 0, 0), (255, 255, 255), (128, 128, 128)]),
@@ -182,7 +182,7 @@ def encoded(format_name: str, size: tuple[int, int] = (40, 30)) -> bytes:
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP", "GIF"])
 def test_damaged_files_are_read_or_reported_in_one_line(format_name: str) -> None:
-    """Bytes changed at random: the file is read, or refused by name; no other error, whatever Pillow raises."""
+    """With bytes changed at random, a file is read or rejected by name, whatever Pillow raises."""
     draw, whole, refused = random.Random(0), encoded(format_name), 0
     for attempt in range(120):
         damaged = bytearray(whole)
@@ -200,7 +200,7 @@ def test_damaged_files_are_read_or_reported_in_one_line(format_name: str) -> Non
 def test_damaged_exif_block_does_not_lose_the_image() -> None:
     photo = bytearray(encoded("JPEG"))
     expected = open_image(bytes(photo))
-    at = photo.index(b"\x01\x0e\x00\x02") + 1  # the description's tag, 0x010E, becomes another that holds no text
+    at = photo.index(b"\x01\x0e\x00\x02") + 1  # the tag of the description, 0x010E, becomes one without text
     photo[at] = 0x00
     assert open_image(bytes(photo)).tobytes() == expected.tobytes()
 
@@ -242,7 +242,7 @@ def test_view_records_the_position_of_the_image(width: int, height: int, kind: s
     right, bottom = round(x + width * across), round(y + height * down)
     inside = views.view[0, y:bottom, x:right]
     assert inside.numel() and (inside == 1).all()
-    if views.view[0].numel() > inside.numel() and kind != "native":  # grey all around, and none within
+    if views.view[0].numel() > inside.numel() and kind != "native":  # grey padding around the image, none inside
         outside = views.view[0].clone()
         outside[y:bottom, x:right] = 0
         assert outside.abs().max() < 0.01

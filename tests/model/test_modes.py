@@ -25,7 +25,7 @@ CANDIDATES = sorted(
 
 
 def grid_of_the_spec(width: int, height: int, tile: int) -> tuple[int, int]:
-    """(columns, rows), written down once more from the rule of section 4; in floats, as the checkpoint was trained."""
+    """(columns, rows) by the rule of section 4, in floats as in the training of the checkpoint."""
     if width <= tile and height <= tile:
         return 0, 0
     far = [abs(width / height - c / r) for c, r in CANDIDATES]
@@ -66,7 +66,7 @@ def test_token_budget_is_kept_and_nearly_used(width: int, height: int, budget: i
     assert mode.layout(width, height).n_tokens <= budget
     assert seen[0] <= width and seen[1] <= height
     longest = max(width, height) if budget > 73 else min(512, max(width, height))
-    if max(seen) < longest:  # it was scaled down for the budget's sake: one pixel more would not do
+    if max(seen) < longest:  # scaled down to the budget: one more pixel would exceed it
         scale = (max(seen) + 1) / max(width, height)
         rows, columns = (ceil(max(1, round(length * scale)) / 64) for length in (height, width))
         assert rows * (columns + 1) + 1 > budget
@@ -82,7 +82,8 @@ def test_half_height_tokens_have_twice_as_many_rows(name: str) -> None:
     boxes, halves = plain.places(700, 1100), flat.places(700, 1100)
     assert len(halves) == 2 * len(boxes) == half.is_picture().sum()
     area = ((halves[:, 2] - halves[:, 0]) * (halves[:, 3] - halves[:, 1])).sum()
-    assert area == pytest.approx(700 * 1100 * (1 + bool(half.tile_size)), rel=1e-3)  # tiles show all of it once more
+    # the tiles show the whole image again
+    assert area == pytest.approx(700 * 1100 * (1 + bool(half.tile_size)), rel=1e-3)
 
 
 def test_token_budget_with_half_height_tokens() -> None:
@@ -133,9 +134,9 @@ def test_tiles_are_cut_row_by_row_and_padded_as_pillow_does() -> None:
 @settings(max_examples=40, deadline=None)
 @given(st.integers(8, 900), st.integers(8, 900), st.sampled_from(MODES))
 def test_places_of_tokens(width: int, height: int, name: str) -> None:
-    """A picture whose colour is its place: what a token sees on average is the middle of its place."""
+    """The colour of the image encodes the position, so the mean colour of a token is the centre of its place."""
     across, down = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-    blue = np.pad(np.ones((height - 2, width - 2)), 1)  # with a frame, whose colour the padding takes
+    blue = np.pad(np.ones((height - 2, width - 2)), 1)  # with a frame in the colour of the padding
     image = Image.fromarray((np.stack([across, down, blue], -1) * 255).round().astype(np.uint8))
     mode = get_mode(name, 256)
     views = show(image, mode)
@@ -159,10 +160,10 @@ def test_places_of_tokens(width: int, height: int, name: str) -> None:
 @pytest.mark.parametrize(
     ("size", "image_size", "name", "view", "tokens"),
     [
-        ("d20", 1024, "", (1024, 1024), 273),  # its own view is a square
+        ("d20", 1024, "", (1024, 1024), 273),  # the view of the model is a square
         ("d20", 640, "", (640, 640), 111),
-        ("d20", 640, "native", (640, 512), 10 * 9 + 1),  # its longest side is image_size too
-        ("d20", 640, "base", (1024, 1024), 273),  # a public mode follows the pages it was made for
+        ("d20", 640, "native", (640, 512), 10 * 9 + 1),  # the longest side is image_size too
+        ("d20", 640, "base", (1024, 1024), 273),  # public modes are relative to the page size
         ("nano", 512, "", (512, 384), 8 * 7 + 1),
         ("nano", 512, "square", (512, 512), 73),
         ("nano-pages", 512, "", (512, 384), 16 * 7 + 1),  # tokens of half the height

@@ -77,7 +77,7 @@ def tiled(view: tuple[int, int], grid: tuple[int, int], tile: int, seed: int = 1
 
 
 def test_vision_tokens_are_in_reading_order() -> None:
-    """Rows across all tiles first, then the view's, each closed by a newline; the separator comes last."""
+    """Rows across all tiles first, then those of the view, each ending with a newline; the separator is last."""
     model = tiny_model()
     image = tiled((64, 192), grid=(2, 3), tile=128)
     with torch.no_grad():
@@ -269,7 +269,7 @@ def test_naive_generation_takes_the_most_likely_token() -> None:
 
 
 def test_configuration_has_the_number_of_heads_of_the_weights() -> None:
-    """Head counts that come with the weights change the configuration that is saved beside them."""
+    """The number of heads of loaded weights is saved in the configuration."""
     model = NanoDeepseekOCR(tiny_config())
     model.gpt.set_heads(2, 1)
     assert model.config.gpt.n_head == 2 and model.config.to_dict()["gpt"]["n_kv_head"] == 1

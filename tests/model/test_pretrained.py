@@ -139,7 +139,7 @@ def test_incomplete_clip_layer_is_named(hub_clip: CLIPModel, tmp_path: Path):
 
 
 class Evil:
-    """What a pickle may not do to us."""
+    """A pickle that runs code."""
 
     def __reduce__(self):
         return Path.touch, (Path("evil-was-here"),)
@@ -246,7 +246,7 @@ def test_positions_are_interpolated_for_half_height_tokens():
     own = half.vision_model.embeddings.position_embedding.weight.detach()
     spread = spread_positions(table, own, half.config.vision.token_size)
     grid, finer = table[1:].view(8, 8, -1), spread[1:].view(16, 16, -1)
-    assert spread[0].equal(table[0]) and finer[::2, :8].equal(grid)  # each second row shows where a row was before
+    assert spread[0].equal(table[0]) and finer[::2, :8].equal(grid)  # every second row has the position of an old row
     assert finer[1:15:2, :8].allclose((grid[:-1] + grid[1:]) / 2, atol=1e-6)
     assert finer[:, 8:].equal(own[1:].view(16, 16, -1)[:, 8:])
 

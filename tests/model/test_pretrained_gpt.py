@@ -41,7 +41,7 @@ def hub_gpt(folder: Path, n_head: int = 10, width: int = 160, vocab_size: int = 
 
 
 def nanochat_state(model: NanoChatForCausalLM) -> dict[str, torch.Tensor]:
-    """The names that nanochat itself gives."""
+    """A state dict with the names of nanochat."""
     parts = {"q_proj": "c_q", "k_proj": "c_k", "v_proj": "c_v", "o_proj": "c_proj", "fc1": "c_fc", "fc2": "c_proj"}
     state = {"transformer.wte.weight": model.model.embed_tokens.weight, "lm_head.weight": model.lm_head.weight}
     for i, layer in enumerate(model.model.layers):
@@ -90,7 +90,7 @@ def test_d20_at_real_size(tmp_path: Path):
 
 @pytest.mark.parametrize("note", ["meta of the same step", "config.json", "rule"])
 def test_number_of_heads_of_nanochat_checkpoints(tmp_path: Path, note: str):
-    """A compiled model's names; heads from the meta of the newest step, from a config, or by nanochat's rule."""
+    """Names of a compiled model; heads from the newest metadata, a config, or the rule of nanochat."""
     n_head, width = (2, 256) if note == "rule" else (10, 160)
     truth = hub_gpt(tmp_path / "truth", n_head, width)
     for step, factor in (("000100", 3.0), ("000200", 1.0)):
@@ -150,7 +150,7 @@ def test_unreachable_hub_is_not_taken_for_a_missing_file(monkeypatch: pytest.Mon
 
 
 def test_gpt_from_the_hub_with_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Laid out as nanochat-students/base-d20: pytorch_model.bin with nanochat's names beside a config.json."""
+    """In the layout of nanochat-students/base-d20: pytorch_model.bin with the names of nanochat, and config.json."""
     truth = hub_gpt(tmp_path / "hub")
     (tmp_path / "hub" / "model.safetensors").unlink()
     torch.save(nanochat_state(truth), tmp_path / "hub" / "pytorch_model.bin")

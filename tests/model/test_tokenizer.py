@@ -32,7 +32,7 @@ def characters() -> RustBPETokenizer:
 
 
 def reference_encode(encoding: tiktoken.Encoding, text: str, pattern: str) -> list[int]:
-    """Byte-pair encoding as its definition says: cut into words, then join neighbours, lowest rank first."""
+    """Byte-pair encoding by its definition: split into words, then merge neighbours, lowest rank first."""
     ranks = encoding._mergeable_ranks
     ids = []
     for word in regex.findall(pattern, text):
@@ -56,7 +56,7 @@ def test_text_survives_the_round_trip(trained: RustBPETokenizer, characters: Rus
     western = "".join(char for char in text if char.isascii() or char in LETTERS)
     assert characters.encode(western) == [266 + LETTERS.index(c) if c in LETTERS else ord(c) for c in western]
     known = "".join(char for char in text if char.isascii() or char in CHARACTERS)
-    assert len(characters.encode(known)) == len(known)  # one token each, whatever stands beside it
+    assert len(characters.encode(known)) == len(known)  # one token each in any context
     assert characters.decode(characters.encode(text)) == text
 
 
@@ -242,7 +242,7 @@ def chat(*contents: str, system: str | None = None, **more) -> dict:
 
 
 def supervised_parts(tokenizer: RustBPETokenizer, ids: list[int], mask: list[int]) -> list[str]:
-    """The text of each unbroken stretch of supervised tokens."""
+    """The text of each run of supervised tokens."""
     parts: list[list[int]] = []
     for previous, token, on in zip([0, *mask], ids, mask):
         if on and not previous:

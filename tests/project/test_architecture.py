@@ -46,7 +46,7 @@ def layer_of(module: str, known: dict[str, int]) -> int:
 
 
 def imports_of(path: Path) -> set[str]:
-    """Our own modules that a file imports, anywhere in it."""
+    """The modules of this project that a file imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:

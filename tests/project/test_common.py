@@ -50,7 +50,7 @@ class Needy:
 
 
 COMMANDS: Any = Annotated[Copy, tyro.conf.subcommand("copy")] | Annotated[List, tyro.conf.subcommand("list")]
-SWITCHES = {"over": False, "keep_times": True, "dry_run": False}  # and what each is by default
+SWITCHES = {"over": False, "keep_times": True, "dry_run": False}  # and their defaults
 ON, OFF = ("--{}", "--{}=True", "--{} True"), ("--no-{}", "--{}=False", "--{} False")
 spelt = st.tuples(
     st.sampled_from([*SWITCHES]), st.sampled_from([*ON, *OFF]), st.booleans().map(lambda low: "_" if low else "-")
@@ -85,7 +85,7 @@ def test_switch_does_not_take_a_file_as_its_value(monkeypatch: pytest.MonkeyPatc
     assert parse(monkeypatch, COMMANDS, "list", "--long").long
 
 
-WRONG = [  # what was typed, and what the line has to say: the flag, what was given, what may be given
+WRONG = [  # arguments, and the words that the message must contain
     ("list --long=maybe", ["--long=maybe: give True or False"]),
     ("copy --over=maybe a.png", ["--over=maybe: give True or False"]),
     ("copy a.png --kind huge", ["'huge'", "'--kind'", "'small', 'large'"]),

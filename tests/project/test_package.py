@@ -91,7 +91,7 @@ def test_source_distribution_has_no_user_files(built: Path):
     assert "models/nano/deepencoder.safetensors" not in names
 
 
-# Runs commands of the unpacked wheel as if no package was installed that only extras bring; prints what each came to.
+# Runs commands of the unpacked wheel without the packages of extras, and prints the result of each.
 BASE_ALONE = """
 import contextlib, io, json, sys
 hidden, wheel, commands = json.loads(sys.argv[1])
@@ -134,7 +134,7 @@ def modules(requirements: list[str]) -> set[str]:
 
 
 def test_wheel_reads_without_extras_and_other_commands_name_them(wheel: Path, tmp_path: Path):
-    """From a folder that has a package `scripts` of its own, as many projects do."""
+    """In a folder that has its own package `scripts`, as many projects do."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     (tmp_path / "project/scripts").mkdir(parents=True)
     (tmp_path / "project/scripts/__init__.py").touch()
@@ -169,7 +169,7 @@ def test_version_is_defined_once():
 
 
 def chosen(dependencies: list[dict], environment: dict[str, str]) -> list[dict]:
-    """The packages of uv.lock that a machine needs for `dependencies`, with what they need in turn."""
+    """The packages of uv.lock that a machine needs for `dependencies`, including indirect ones."""
     seen: dict[tuple, dict] = {}
     waiting = list(dependencies)
     while waiting:
@@ -190,7 +190,7 @@ def chosen(dependencies: list[dict], environment: dict[str, str]) -> list[dict]:
 
 
 def fetched(machine: str, python: tuple[int, int], group: str = "") -> dict[str, int | None]:
-    """Package of uv.lock that reading, and `group`, need -> bytes of its wheel for a machine; None if it has none."""
+    """Package of uv.lock that reading and `group` need -> bytes of its wheel for a machine; None if it has none."""
     system, platform, architecture, platforms = MACHINES[machine]
     version = ".".join(map(str, python))
     environment = {"python_version": version, "python_full_version": f"{version}.9", "sys_platform": system,

@@ -34,12 +34,12 @@ def blocks(path: Path, language: str) -> Iterator[str]:
 
 
 def programs(path: Path) -> list[str]:
-    """The Python of a document: fenced blocks, and what its commands read from `<< 'EOF'`."""
+    """The Python of a document: fenced blocks, and the heredocs of its commands."""
     return [*blocks(path, "python"), *(text for b in blocks(path, "bash") for _, text in HEREDOC.findall(b))]
 
 
 def commands(path: Path) -> Iterator[list[str]]:
-    """The commands of a document, in words; continued lines are joined, `;` parts two commands."""
+    """The commands of a document, in words; continued lines are joined, `;` separates commands."""
     for block in blocks(path, "bash"):
         for line in HEREDOC.sub("", block).replace("\\\n", " ").splitlines():
             shell = shlex.shlex(line, posix=True, punctuation_chars=";")
@@ -106,7 +106,7 @@ def test_documented_links_are_valid(path: Path):
 
 
 def test_documented_engine_test_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    """On a tiny checkpoint it loads, finds equal tokens, and says so."""
+    """It loads a tiny checkpoint and reports equal tokens."""
     (program,) = [text for text in programs(ROOT / "docs/reproduce.md") if "engine.generate" in text]
     model = tiny_model()
     save_checkpoint(tmp_path / "checkpoints", 3, model, {}, {"stage": 1})

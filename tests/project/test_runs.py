@@ -20,7 +20,7 @@ printf '%s\\n' "--uv--" "$@" >> "{log}"
 if [ "$1 $2 $3" = "run python -c" ]; then echo 2; fi
 if [ "${{!#}}" = --check ]; then exit {missing}; fi
 """
-# A Python whose pip refuses; its environments get one that installs a stand-in for uv.
+# A Python whose pip fails; virtual environments get one that installs a fake uv.
 MANAGED_PYTHON = """#!/bin/bash
 case "$2 $3" in
     "pip install") echo "error: externally-managed-environment" >&2; exit 1 ;;
@@ -43,7 +43,7 @@ def write_script(path: Path, text: str) -> Path:
 
 
 class Machine:
-    """A bare machine with a copy of the repository's scripts."""
+    """A machine without uv, with a copy of the scripts of the repository."""
 
     def __init__(self, folder: Path) -> None:
         self.repository, self.bin, self.log = folder / "a repository", folder / "bin", folder / "uv.log"
@@ -60,7 +60,7 @@ class Machine:
         return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True, timeout=60)
 
     def commands(self) -> list[list[str]]:
-        """What uv was called with, but for its check of what is installed already."""
+        """The arguments of all calls of uv, except its check of installed packages."""
         calls = [call.splitlines() for call in self.log.read_text().split("--uv--\n")[1:]]
         return [call for call in calls if call[-1] != "--check"]
 
@@ -131,7 +131,7 @@ def test_cpu_script_trains_with_the_settings_of_the_demo(machine: Machine):
 
 
 def test_read_script_installs_only_what_reading_needs(machine: Machine):
-    """And removes nothing of a full environment; nor does `uv run` install the rest."""
+    """It removes nothing from a full environment, and `uv run` does not install the rest."""
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("read.sh", "a page.png", "--format", "md")
     reads = ["run", "--no-sync", "nano-ocr", "read", "a page.png", "--format", "md"]
@@ -193,7 +193,7 @@ def test_training_scripts_use_existing_flags(machine: Machine, script: str):
     ]
     for command in trained:
         check_command(["uv", *command])
-    # each step reads what the one before it wrote
+    # each step reads the output of the one before
     flags = [
         dict(part.split("=", 1) for part in command if part.startswith("--") and "=" in part) for command in trained
     ]

@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
         (16, 16, 8, 8),
         (16, 16, 40, 1),
         (1.5, 2, 0, 1),
-        (2, 64, 30, 2),  # a container with a quota, on a large machine where others are busy
+        (2, 64, 30, 2),  # a container with a quota, on a large busy machine
         (8, 64, 60, 4),
     ],
 )
@@ -44,7 +44,7 @@ def test_container_quota(tmp_path: Path) -> None:
 
 
 def test_load_excludes_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cores in ten seconds: 12 seconds of other programs, 3 of this one, 2 of a program that makes way."""
+    """Two cores in ten seconds: 12 seconds of other programs, 3 of this one, 2 of a program of low priority."""
     stat, now, own = tmp_path / "stat", 100.0, 5.0
 
     def write(user: int, nice: int) -> None:
@@ -65,7 +65,7 @@ def test_load_excludes_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def run_alone(program: str, **environment: str) -> str:
-    """What a program prints in a process of its own, where nothing has been imported."""
+    """The output of a program in a new process."""
     alone = {"PATH": "", **environment}
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=alone, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
@@ -73,7 +73,7 @@ def run_alone(program: str, **environment: str) -> str:
 
 
 def test_torch_threads_are_set_unless_the_user_did() -> None:
-    """One thread of torch on a busy machine, later all again; no change where OMP_NUM_THREADS is set."""
+    """torch uses one thread on a busy machine and all threads later; OMP_NUM_THREADS prevents changes."""
     program = """
 import os, torch
 from nanochat import threads
@@ -94,7 +94,7 @@ print(seen)"""
 
 
 def test_onnx_graphs_use_all_cores_regardless_of_load() -> None:
-    """One thread would get less of a busy machine; the load is not waited for either. OMP_NUM_THREADS is obeyed."""
+    """A single thread would get less of a busy machine, and the load is not measured. OMP_NUM_THREADS is respected."""
     program = """
 from nanochat import threads
 threads.usable_cores, threads.own_cores = lambda: 2.0, lambda: 2
@@ -120,7 +120,7 @@ def test_threads_of_a_graph(cores: float, expected: int, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.async_ocr"])
 def test_loading_a_model_disables_spinning(module: str) -> None:
-    """In a Python program and in the plugin for OCRmyPDF too: the variables are set before torch is imported."""
+    """Also in Python programs and the OCRmyPDF plugin, the variables are set before torch is imported."""
     program = f"""
 import os, sys
 import {module}
@@ -153,7 +153,7 @@ def test_wait_policy_of_the_user_is_respected(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_choice_is_cached_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changing the number of threads costs time: a load that comes and goes must not cause it each time."""
+    """Changing the number of threads takes time, so a load that comes and goes must not change it each time."""
     now, load, choice = 100.0, 0.0, threads._Choice()
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr(threads, "usable_cores", lambda: 4.0)

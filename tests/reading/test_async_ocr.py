@@ -82,7 +82,7 @@ def test_unexpected_error_fails_only_its_own_page(model: Path, monkeypatch: pyte
 
 
 def test_cancelled_or_late_request_does_not_wait(model: Path) -> None:
-    """A cancelled task ends at once and the next is read; leaving the block ends those that still wait."""
+    """A cancelled task ends at once and the next is read; leaving the block cancels waiting ones."""
 
     async def main() -> str:
         async with AsyncOCR(model, device="cpu", batch_size=1) as reader:

@@ -28,7 +28,7 @@ Word = tuple[str, Box]
 
 
 class Sheet:
-    """A page drawn word by word: the box of every word is known."""
+    """A page drawn word by word, with the box of every word."""
 
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height), "#f6f3ea")
@@ -43,7 +43,7 @@ class Sheet:
             x = round(self.draw.textlength(word + " ", font=font) + x)
 
     def paragraph(self, x: int, y: int, width: int, words: list[str], size: int) -> list[str]:
-        """Words set in lines of at most `width` pixels: their texts."""
+        """Write words in lines of at most `width` pixels. Returns the texts of the lines."""
         font, lines = ImageFont.truetype(str(FONT), size), [""]
         for word in words:
             longer = f"{lines[-1]} {word}".strip()
@@ -73,7 +73,7 @@ def sheet() -> tuple[Sheet, list[str]]:
 
 
 def rows_of(block: PageBlock, words: list[Word]) -> list[str]:
-    """What stands in each row of a block, by where its pieces lie on the page."""
+    """The words in each row of a block, by the positions of its pieces on the page."""
 
     def inside(box: Box, piece: Box) -> bool:
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2

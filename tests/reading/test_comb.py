@@ -14,7 +14,7 @@ ROWS = {"Name": "MARGARET HOLLIS", "Account": "GB29NWBK60161331", "Date": "12111
 
 
 def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
-    """A form with a row of boxes for each of ROWS; `gap`: px between two boxes, under 0 where they share a rule."""
+    """A form with a row of boxes for each of ROWS; `gap`: px between two boxes, below 0 if they share a rule."""
     form = Image.new("RGB", (900, 300), "white")
     draw = ImageDraw.Draw(form)
     font, small = (ImageFont.truetype(str(FONT), size) for size in (24, 18))
@@ -39,7 +39,7 @@ def test_comb_fields_are_read_without_their_rules(gap: int) -> None:
 
 
 def test_form_with_known_lines_reads_the_same() -> None:
-    """A page whose text layer was refused comes with its lines."""
+    """A page with a rejected text layer has known lines."""
     reader, form = OCR("nano", "cpu"), draw_form(5)
     alone, lined = (next(iter(reader.read_many([one]))) for one in (form, Lined(form, find_lines(form))))
     assert lined.text == alone.text and "GB29" in alone.text.replace(" ", "")

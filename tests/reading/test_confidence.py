@@ -11,7 +11,7 @@ from nanochat.reading.page import Page, TextLine
 
 
 def drawn(n: int, seed: int) -> np.ndarray:
-    """Words of a model that is too sure: right as often as the square of its probability says."""
+    """Words of an overconfident model: the share of right words is the square of its probability."""
     rng = np.random.default_rng(seed)
     p = rng.uniform(0.3, 1, n)
     return np.stack([p, rng.random(n) < p**2], 1)

@@ -20,7 +20,7 @@ from nanochat.reading.sources import Selection, Source, find_sources
 
 
 def tone(page: InputPage) -> int:
-    """The grey of a page's middle, by which the tests number their pages."""
+    """The grey value of the middle of a page, which encodes its number."""
     assert page.image is not None
     return page.image.convert("L").getpixel((page.image.width // 2, page.image.height // 2))  # type: ignore[return-value]
 
@@ -72,7 +72,7 @@ def test_single_page_starts_no_process(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_long_pdf_is_streamed(tmp_path: Path) -> None:
-    """Of 10,000 pages only those in sight are opened, and those that are not wanted cost next to nothing."""
+    """Of 10,000 pages only the next ones are opened, and unselected pages take almost no time."""
     pdf = write_long_pdf(tmp_path / "long.pdf", 10_000)
     pages = read_ahead(find_sources([str(pdf)]), Selection("3,9999-"), dpi=72)
     found = {page.number: page.state for page in pages if page.state != "skipped"}
@@ -179,7 +179,7 @@ def test_psd_is_one_page(tmp_path: Path) -> None:
 
 
 def write_form(path: Path, value: str) -> Path:
-    """A PDF of one page with nothing but a text field in which `value` was typed."""
+    """A PDF of one page with nothing but a text field that contains `value`."""
     bodies = [
         "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [5 0 R] /NeedAppearances true "
         "/DR << /Font << /F 4 0 R >> >> >> >>",

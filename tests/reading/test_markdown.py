@@ -23,7 +23,7 @@ PROSE = (
 
 
 def line(text: str, x: float, y: float, height: float = HEIGHT, *more: tuple[str, float]) -> dict[str, Any]:
-    """A line as a page read line by line has it, its letters LETTER wide; `more`: stretches further right on it."""
+    """A line as a page read line by line has it, with letters LETTER wide. `more`: further parts to the right."""
     parts = [
         {"text": t, "box": (x, y, x + LETTER * len(t) * height / HEIGHT, y + height)} for t, x in ((text, x), *more)
     ]
@@ -223,7 +223,7 @@ def test_longer_amount_does_not_split_its_column() -> None:
 
 
 def words(text: str, right: float) -> list[tuple[str, float]]:
-    """The words of a text that ends at `right`, each with its place."""
+    """The words of a text that ends at `right`, with their positions."""
     found = []
     for word in reversed(text.split()):
         found.append((word, right - LETTER * len(word)))
@@ -308,7 +308,7 @@ def test_structure_of_drawn_pages_is_found(seed: int) -> None:
 
 
 def test_number_below_a_number_begins_a_new_row() -> None:
-    """The totals of a receipt: rows with two of the three cells stand closer than those with all of them."""
+    """The totals of a receipt: rows with two of the three cells are closer than complete ones."""
     rows = [
         ("Included", "6% GST", "1.51", 0),
         ("Added", "6% VAT", "0.00", 30),
@@ -325,7 +325,7 @@ def test_number_below_a_number_begins_a_new_row() -> None:
 
 
 def test_large_number_alone_is_not_a_heading() -> None:
-    """A page number, or the number stamped on a filed document."""
+    """Such as a page number, or a number stamped on a filed document."""
     text = wrapped(PROSE, 50, 100, 60)
     below = 100 + PITCH * (len(text) + 3)
     assert [tag for tag, _ in shown(page(*text, line("597005708", 400, below, 2 * HEIGHT)))] == ["p", "p"]

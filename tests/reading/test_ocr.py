@@ -32,7 +32,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of native views that is said to have learnt from drawn lines."""
+    """A model with native views whose metadata says that it was trained on synthetic lines."""
     path = tmp_path_factory.mktemp("models") / "small"
     model = tiny_model(sequence_len=256)
     model.config.vision.view = "native"
@@ -52,7 +52,7 @@ def pages(n: int) -> list[Image.Image]:
 
 @pytest.fixture(autouse=True)
 def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random weights are sure of nothing, and would leave out every line."""
+    """With random weights, all probabilities are low, and every line would be left out."""
     monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)
 
 
@@ -95,7 +95,7 @@ def test_text_of_a_page_does_not_depend_on_the_batch(folder: Path) -> None:
 
 
 def test_length_limit_of_a_line_does_not_depend_on_the_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page without lines is one line as well."""
+    """A page without lines counts as one line."""
     monkeypatch.setattr("nanochat.reading.answer.LINE_TOKENS", 5)
     reader, (note, *_, blank) = OCR(folder, reread=False, turn=False), pages(1)  # each line is answered once
     for together in ([note], [note, blank], [blank, note]):
@@ -105,7 +105,7 @@ def test_length_limit_of_a_line_does_not_depend_on_the_batch(folder: Path, monke
 
 
 def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -> list[str]:
-    """The texts of pages that are shown in one mode after the other, read so many views at a time."""
+    """The texts of pages that are shown in one mode after the other, with the given number of views at a time."""
     modes = ("native", "lines", "tiny", "base", "gundam")
     answerer = reader.answerer()
     texts, position = [], 0
@@ -174,7 +174,7 @@ def test_position_tables_are_interpolated_once_per_size(folder: Path, monkeypatc
     real = position.F.interpolate
     monkeypatch.setattr(position.F, "interpolate", lambda x, **k: fitted.append(tuple(x.shape)) or real(x, **k))
     reader = OCR(folder, mode="native")
-    monkeypatch.setattr("nanochat.reading.ocr.find_lines", lambda page: [])  # the line finder scales, too
+    monkeypatch.setattr("nanochat.reading.ocr.find_lines", lambda page: [])  # the line detector scales images too
     pages = [draw_page([sentence(i)], 20)[0] for i in range(4)]
     list(reader.read_many(pages[:1], max_tokens=2))
     first = len(fitted)
@@ -203,14 +203,14 @@ def test_every_mode_uses_the_stated_number_of_tokens(folder: Path, mode: str) ->
 
 
 def test_auto_mode_uses_larger_modes_until_the_text_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What looking at a page the other ways takes is left out here."""
+    """The cost of trying other orientations is not included."""
     page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
     monkeypatch.setattr(module, "in_doubt", lambda page: False)
     reader = OCR(folder, mode="auto")
     native = get_mode("native", 256).layout(*page.size).n_tokens
     lines = next(OCR(folder).read_many([page], max_tokens=3)).vision_tokens
     both = {mode: next(OCR(folder, mode=mode).read_many([page], max_tokens=3)) for mode in ("lines", "native")}
-    climbed = next(reader.read_many([page], max_tokens=3))  # cut: not content
+    climbed = next(reader.read_many([page], max_tokens=3))  # cut, so not trusted
     assert climbed.vision_tokens == native + lines and climbed.most_vision_tokens == native
     best = max(both.values(), key=lambda page: (page.ink == "ok", page.mean_probability))
     assert (climbed.mode, climbed.text) == (best.mode, best.text)
@@ -301,7 +301,7 @@ def test_package_imports_ocr_lazily() -> None:
 def test_unclear_line_is_reread_and_the_more_probable_reading_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of four lines the second and the third are unclear; larger, the second is clearer, the third is not."""
+    """The second and third of four lines are unclear. At a larger size, only the second becomes clearer."""
     reader, page = OCR(folder, mode="lines", turn=False), draw_page([sentence(i, 3) for i in range(4)])[0]
     asked: list[tuple[int, bool]] = []
 

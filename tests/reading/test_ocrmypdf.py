@@ -21,7 +21,7 @@ from nanochat.reading.page import Page, Part, TextLine
 
 @pytest.fixture(autouse=True)
 def tesseract() -> None:
-    """OCRmyPDF starts no page without it, whoever reads."""
+    """OCRmyPDF needs Tesseract even if a plugin reads."""
     need_program("tesseract", "tesseract-ocr")
 
 
@@ -31,7 +31,7 @@ def ocrmypdf(*arguments: str | Path) -> subprocess.CompletedProcess:
 
 
 def test_scan_becomes_searchable(tmp_path: Path) -> None:
-    """Both pages hold the text that the model reads from their pictures alone, as another library extracts it."""
+    """Both pages contain the text that the model reads from their images, according to another library."""
     model = tiny_checkpoint(tmp_path, 256)
     pages = []
     for n in (4, 8):

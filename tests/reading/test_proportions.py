@@ -98,7 +98,7 @@ def test_white_of_a_16_bit_image_is_that_of_the_bits_used(bits: int) -> None:
 
 
 def scan_in_pdf(path: Path, pixels: tuple[int, int], points: tuple[float, float], share: float = 1.0) -> Source:
-    """A PDF of one page that shows one picture, over `share` of its width and height."""
+    """A PDF of one page with one image that covers `share` of its width and height."""
     document = pdfium.PdfDocument.new()
     page = document.new_page(*points)
     image = pdfium.PdfImage.new(document)
@@ -116,8 +116,8 @@ def scan_in_pdf(path: Path, pixels: tuple[int, int], points: tuple[float, float]
     [
         ((900, 1200), (90, 120), 1.0, 1200),  # a scan on a tiny page
         ((2480, 3508), (595, 842), 1.0, LONGEST_SCAN),  # A4 at 300 dpi
-        ((400, 566), (595, 842), 1.0, 1754),  # coarser than asked for
-        ((900, 1200), (90, 120), 0.5, 250),  # a picture on a page
+        ((400, 566), (595, 842), 1.0, 1754),  # lower than the requested resolution
+        ((900, 1200), (90, 120), 0.5, 250),  # an image on a page
     ],
 )
 def test_scanned_pdf_page_is_rendered_at_its_resolution(

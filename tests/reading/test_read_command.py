@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
-    """A folder with pages in it, in which commands are run."""
+    """A folder with pages, the working directory of commands."""
     monkeypatch.chdir(tmp_path)
     draw_page([sentence(0), sentence(1)], 20, width=300)[0].save("a.png")
     return tmp_path
@@ -276,7 +276,7 @@ def test_page_number_beyond_the_document_is_reported(read) -> None:
 
 
 def test_reading_imports_no_compiler_and_no_plotting(place: Path, checkpoint: Path) -> None:
-    """Two of the five seconds to the first text would be theirs."""
+    """They would take two of the five seconds to the first text."""
     program = """import sys; from nanochat.cli import main; main()
 assert {"torch._dynamo", "sympy", "matplotlib"}.isdisjoint(sys.modules)"""
     command = [sys.executable, "-c", program, "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]

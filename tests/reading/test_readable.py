@@ -41,14 +41,14 @@ def test_blank_page_is_not_marked() -> None:
 
 
 def test_page_has_a_stricter_limit_than_a_line() -> None:
-    """Pages in other alphabets are read with up to 0.94; of single lines that are read well, some have no more."""
+    """Pages in other alphabets are read with up to 0.94; some well-read single lines have no more."""
     russian = ("Iposepka kauectBa TeKcTa Ha cTpaHuue", 0.93)
     assert not page_of(russian, russian, russian).readable
     assert page_of(("Tel: 03-7710 2288", 0.93)).readable
 
 
 def test_capitals_inside_words_count_against_an_unsure_page() -> None:
-    """Cyrillic small letters look like Latin capitals; codes mix letters and digits, and are read surely."""
+    """Cyrillic small letters look like Latin capitals; codes mix letters and digits, but have a high probability."""
     cyrillic = "HacToRWuM coo6waeM yTo onJaTa cyeTa gOJxHa 6biTb nponsBeAeHa go KoHua MecRya"
     code = "sha1 a94a8fe5cc getValue setValue x2y4 readLine2"
     print_ = "We kindly ask you to pay the bill for March by the end of the month and to confirm"

@@ -23,7 +23,7 @@ from nanochat.reading.page import Page
 from nanochat.reading.sources import Selection, find_sources
 
 SETTINGS = {"checkpoint": "none"}
-HOW = {  # by the tens of a page's grey: how the stand-in ends it
+HOW = {  # tens digit of the grey value of a page -> how the fake model ends it
     0: ("end", "ok"),
     1: ("loop", "looped"),
     2: ("length", "cut"),
@@ -32,7 +32,7 @@ HOW = {  # by the tens of a page's grey: how the stand-in ends it
 
 
 class Reader:
-    """Stands in for a model: the text of a page is its grey; pages of 99 cannot be read."""
+    """A fake model: the text of a page is its grey value; pages of 99 cannot be read."""
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause, self.read = pause, 0
@@ -103,7 +103,7 @@ def test_every_page_has_one_status_and_the_counts_add_up(tmp_path: Path) -> None
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1), st.booleans())
 def test_no_page_is_lost_or_duplicated_when_killed_at_any_byte(tmp_path: Path, where: float, json_out: bool) -> None:
-    """A kill leaves a ledger cut anywhere; what follows is as if nothing had happened."""
+    """A kill can truncate the ledger anywhere; resuming gives the same result as an uninterrupted run."""
     files = [tmp_path / "a.tif", tmp_path / "b.tif"]
     kind = "json" if json_out else "txt"
     whole, folder = tmp_path / kind, tmp_path / "cut"
@@ -150,7 +150,7 @@ def test_killed_process_can_be_resumed(tmp_path: Path) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Its child processes; none where there is no /proc."""
+    """The child processes of a process; none without /proc."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(word) for word in listed.read_text().split()] if listed.exists() else []
 

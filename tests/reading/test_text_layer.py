@@ -34,7 +34,7 @@ def page_of(visible: bool = True, texts: list[str] = TEXT, shift: float = 0.0) -
 
 
 def decide(path: Path, read: list[str] | None = None) -> Decision:
-    """The decision about a page whose lines look as `read` says, by default as TEXT."""
+    """The decision about a page whose lines are read as `read`, by default TEXT."""
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
     lines = find_lines(picture)
@@ -49,7 +49,7 @@ def decide(path: Path, read: list[str] | None = None) -> Decision:
 
 def test_correct_text_layer_is_used_in_reading_order_with_boxes(tmp_path: Path) -> None:
     lines = page_of()
-    path = write_text_pdf(tmp_path / "a.pdf", lines[::-1])  # the file's order is not the page's
+    path = write_text_pdf(tmp_path / "a.pdf", lines[::-1])  # the order of the file is not that of the page
     assert decide(path).use
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
@@ -75,7 +75,7 @@ SEEN = {"scanner": [text.replace("e", "c", 3) for text in TEXT], "other page": T
 
 @pytest.mark.parametrize("case", SEEN)
 def test_wrong_invisible_text_layer_is_rejected(tmp_path: Path, case: str) -> None:
-    """A scan: the page looks as TEXT does, and what some OCR made of it lies invisibly over it."""
+    """A scan of TEXT with the invisible output of another OCR system."""
     scan = PDF(Source(str(write_text_pdf(tmp_path / "scan.pdf", page_of()))), 150, "").load(1)
     lines = find_lines(scan)
 
@@ -119,7 +119,7 @@ def test_source_of_the_text_is_recorded(tmp_path: Path) -> None:
 
 
 def read_pages(path: Path, mode: TextLayerMode, folder: Path) -> list[dict]:
-    """What reading a file records of its pages, without worker processes."""
+    """The results of reading a file, without worker processes."""
     with closing(Ledger(folder / f"{mode}.jsonl", {})) as ledger:
         job = Job(find_sources([str(path)]), PROMPT, workers=0, text_layer=mode)
         read_input(lambda: OCR("nano", "cpu"), job, ledger)
@@ -150,7 +150,7 @@ def test_unused_text_layer_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
 
 
 def test_positions_of_words_at_the_resolution_of_the_scan(tmp_path: Path) -> None:
-    """A scan of 300 dpi is drawn at 300, whatever was asked for: its layer has to follow."""
+    """A scan of 300 dpi is rendered at 300 regardless of --dpi, and so are the boxes of its layer."""
     drawn = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 300, "").load(1)
     drawn.save(tmp_path / "picture.pdf", resolution=300)
     scan = write_text_pdf(tmp_path / "scan.pdf", page_of(False), scan=tmp_path / "picture.pdf")

@@ -31,7 +31,7 @@ main()
 
 
 def nano_ocr(*arguments: str, absent: tuple[str, ...] = ("torch",)) -> subprocess.CompletedProcess[str]:
-    """`nano-ocr` in a process that cannot import what is `absent`."""
+    """Run `nano-ocr` in a process that cannot import the packages `absent`."""
     code = BLOCKED.format(absent=absent, arguments=arguments)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
 
@@ -103,8 +103,8 @@ def test_auto_backend_is_torch_on_a_gpu_and_onnx_elsewhere(tmp_path: Path, monke
     assert choose_backend("auto", nano) == "torch"
     assert choose_backend("auto", nano, "cpu") == "onnx"
     assert choose_backend("auto", nano, "cuda") == "torch"
-    assert choose_backend("auto", tmp_path, "cpu") == "torch"  # no graphs there
-    assert choose_backend("auto", nano, "cpu", int8=True) == "torch"  # none at 8 bits
+    assert choose_backend("auto", tmp_path, "cpu") == "torch"  # a checkpoint without graphs
+    assert choose_backend("auto", nano, "cpu", int8=True) == "torch"  # no 8-bit graphs
     monkeypatch.setattr(loading, "may_have_gpu", lambda: False)
     assert choose_backend("auto", nano) == "onnx"
     with pytest.raises(UserError, match="no backend called 'tensor'"):

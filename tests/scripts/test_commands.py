@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """An empty folder with data/, in which commands are run."""
+    """A folder with data/, the working directory of commands."""
     monkeypatch.chdir(tmp_path)
     write_documents(tmp_path / "data", n=2, side=64)
     return tmp_path
@@ -81,7 +81,7 @@ def test_flags_accept_every_spelling(place, monkeypatch, capsys):
 
 @pytest.mark.parametrize("module", ["nanochat.cli", "scripts.export", "dev.structure"])
 def test_help_shows_the_command_as_typed(module: str) -> None:
-    """Not the path at which Python found it, a cache folder where `uvx` has put it."""
+    """Not its path, which is in a cache folder if `uvx` installed it."""
     said = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, cwd=ROOT).stdout
     assert said.startswith(f"usage: python -m {module} [-h]")
     console = Path(sys.executable).with_name("nano-ocr")
@@ -143,7 +143,7 @@ def test_an_encoder_for_a_model_and_a_model_for_an_encoder(place, monkeypatch, c
 
 
 def release(folder: Path) -> dict[str, torch.Tensor]:
-    """DeepSeek-OCR as published, in nano's size: bfloat16, its spellings, two shards of which one has no vision."""
+    """DeepSeek-OCR as published, in nano's size: bfloat16, its names, two shards of which one has no vision weights."""
     state = NanoDeepseekOCR(nano_config()).state_dict()
     encoder = {name: value for name, value in state.items() if not name.startswith("gpt.")}
     half = {n: v.bfloat16() if v.is_floating_point() else v.clone() for n, v in encoder.items()}
@@ -211,7 +211,7 @@ def test_checkpoint_of_the_other_stage(place, monkeypatch, capsys):
 
 
 def test_stage_two_without_an_encoder(place, monkeypatch, capsys):
-    for flags in ((), ("--resume=auto",)):  # nothing to go on from: it would freeze a random SAM
+    for flags in ((), ("--resume=auto",)):  # no encoder: a random SAM would be frozen
         one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, *flags), "--resume-from-deepencoder")
     nano_checkpoint(place / "checkpoints")
     one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume=auto"), "--resume-from-deepencoder")

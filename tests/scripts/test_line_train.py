@@ -20,7 +20,7 @@ def weights(model: LineFinder) -> torch.Tensor:
 
 
 def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_train, "choose_precision", lambda *_: Precision("float32"))  # it measures, and may waver
+    monkeypatch.setattr(line_train, "choose_precision", lambda *_: Precision("float32"))  # it is measured, and may vary
     whole = train(Config(out=str(tmp_path / "whole"), steps=5, batch_size=2, save_every=3))
     shown = line_train.make_batch
 

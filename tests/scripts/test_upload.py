@@ -35,14 +35,14 @@ def checkpoints(tmp_path_factory, model: NanoDeepseekOCR) -> Path:
 
 
 def fake_hub():
-    """An HfApi that only remembers its calls, whose arguments must be those that the real one takes."""
+    """A fake HfApi that records its calls and checks their arguments against the real one."""
     api = create_autospec(HfApi, instance=True)
     api.endpoint = "https://hub.example"
     return api
 
 
 def received(api, folder: Path) -> Path:
-    """What the fake hub was given, as files."""
+    """The files that the fake hub received."""
     (_, operations), _ = api.create_commit.call_args
     for operation in operations:
         with operation.as_file() as content:

@@ -25,7 +25,7 @@ TEXTS = {"a": "TOTAL 9.00", "b": "Thank you", "c": "a b c", "d": "9"}
 
 
 class Echo:
-    """A reader that knows one text, and what it was shown."""
+    """A reader that returns one text, and records the images."""
 
     name = "Echo 1"
 
@@ -84,7 +84,7 @@ def test_results_of_both_readers(monkeypatch, capsys, folder, tmp_path):
 
 
 def test_peer_reads_the_same_documents(folder):
-    """A drawn document may differ each time it is asked for: picture and text must come from one drawing."""
+    """A synthetic document may differ at each access, so image and text must come from the same one."""
 
     class Counted(FolderSet):
         drawn = 0
@@ -128,7 +128,7 @@ def test_line_model_is_measured_in_lines(monkeypatch, capsys, folder, tmp_path):
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2")
     results = json.loads((tmp_path / "results.json").read_text())
-    assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # no line on either
+    assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # neither has lines
     assert results["model"]["image_gain"] is not None
 
 
@@ -138,7 +138,7 @@ def test_page_stopped_for_repetition_is_counted(folder, status):
         batch_size, tokenizer = 4, RustBPETokenizer.characters()
 
         def read_many(self, pictures, prompt, max_tokens):
-            for picture in pictures:  # the repetition is not in the text that is kept
+            for picture in pictures:  # the kept text does not contain the repetition
                 yield Page("TOTAL 9.00", 7, 9, 3, 0.1, "end", "base", 1, *picture.size, status)
 
     readings = read_in_mode(Stopped(), FolderSet(folder, 4), "nano-ocr")  # type: ignore[arg-type]
@@ -201,7 +201,7 @@ def test_pages_are_in_the_bin_of_their_ratio(tmp_path):
     ratios = [1.2] * 6 + [3.99, 3.5, 3.0, 3.1]
     (first,) = compression_curve(ratios, pages)  # four pages are too few to show
     assert (first.low, first.high, first.pages, first.similarity.value, first.precision.value) == (1, 2, 6, 1, 1)
-    assert compression_curve([0.0] * 5, [score_page("e", "page", "", "")] * 5) == []  # nothing to compress
+    assert compression_curve([0.0] * 5, [score_page("e", "page", "", "")] * 5) == []  # no text to compress
     first, second = compression_curve([*ratios, 3.2], [*pages, pages[0]])
     assert (second.low, second.pages, second.precision.value) == (3, 5, pytest.approx(1 / 5))
 

@@ -23,7 +23,7 @@ def server(checkpoint: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def receipts() -> Iterator[Running]:
-    """A server of nano, which reads."""
+    """A server of nano."""
     with tiny_server(find_model("nano")) as running:
         yield running
 

@@ -27,7 +27,7 @@ def receipt() -> Image.Image:
 
 
 def streamed(server: Running, picture: Image.Image, **more: Any) -> list[str]:
-    """The pieces of text of a chat about a picture, in the order in which they came."""
+    """The pieces of text of a chat about an image, in order of arrival."""
     ask = {"model": "tiny", "messages": about(picture), "stream": True, **more}
     answer = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=120)
     chunks = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
@@ -57,7 +57,7 @@ def test_lines_are_streamed_while_others_are_being_read(
     lines = expected.split("\n")
     ends = ["".join(pieces[:n]) for n in range(1, len(pieces) + 1)]
     assert len(pieces) >= 4 and all(end.split("\n") == lines[: end.count("\n") + 1] for end in ends)
-    assert happened.index("told") < len(happened) // 2  # and not at the end, piece by piece
+    assert happened.index("told") < len(happened) // 2  # and not all at the end
 
 
 def test_upside_down_page_is_streamed_after_it_is_turned(receipts: Running, receipt: Image.Image) -> None:
@@ -91,7 +91,7 @@ def test_pages_are_separated_by_an_empty_line(receipts: Running) -> None:
 
 
 def events(text: str, rng: random.Random) -> list[dict[str, Any]]:
-    """A page's lines as they may come, one or several or none at a time, and the page."""
+    """Events with the lines of a page, none, one or several at a time, and the page."""
     lines, told = text.split("\n"), 0
     found: list[dict[str, Any]] = []
     while told < len(lines) and rng.random() < 0.8:

@@ -15,7 +15,7 @@ from dev.page_shot import find_chromium
 from nanochat.reading.ocr import OCR, find_model
 
 CHROMIUM = find_chromium()
-SHOTS = Path(__file__).parents[2] / "out/page"  # looked at by people, kept by no one
+SHOTS = Path(__file__).parents[2] / "out/page"  # for inspection by people
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, server: Running) -> Iterator[Page]:
-    """The page, opened; at the end nothing may have gone wrong in it, nor come from another host."""
+    """The opened page. At the end, it must have no errors and no requests to other hosts."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
     )
@@ -134,7 +134,7 @@ def test_line_under_the_pointer_is_highlighted(
     for row in range(5):
         ImageDraw.Draw(drawn).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
-    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights have low probabilities
     with tiny_server(checkpoint) as lines:
         page = browser.new_page()
         page.goto(lines.url)
@@ -187,7 +187,7 @@ def test_narrow_dark_screen_does_not_scroll_sideways(browser: Browser, server: R
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / "narrow.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    # every word of a menu's choice can be seen: what it needs is measured by a menu of its own width
+    # the selected option of a menu is fully visible, compared with a menu of automatic width
     for menu in ("#task", "#mode", "#download"):
         needed = """menu => {
             const own = menu.cloneNode(false);
@@ -211,7 +211,7 @@ def test_download_is_named_after_the_first_file(page: Page) -> None:
 
 
 def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
-    """With nano: its text is that of the page, and it is made from what was read, not by reading again."""
+    """With nano: it has the text of the page, and is made from the earlier results."""
     with tiny_server(find_model("nano")) as receipts:
         page = browser.new_page()
         page.goto(receipts.url)
@@ -234,7 +234,7 @@ def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
 
 
 def test_unreadable_page_is_reported_in_one_message(browser: Browser, checkpoint: Path) -> None:
-    """Beside the page it is about, and not once more in the box for errors that concern no page."""
+    """The message is beside its page, and not also in the box for general errors."""
     with tiny_server(checkpoint, max_megapixels=0.001) as small:
         page = browser.new_page()
         page.goto(small.url)

@@ -19,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def seconds_until_closed(client: socket.socket) -> float:
-    """While it is sent a byte every tenth of a second."""
+    """Seconds until the connection closes while a byte is sent every tenth of a second."""
     started = time.monotonic()
     client.settimeout(0.1)
     while time.monotonic() - started < 30:
@@ -35,7 +35,7 @@ def seconds_until_closed(client: socket.socket) -> float:
 
 
 def healthy(client: socket.socket) -> bool:
-    """Whether the answer is that of /health, in however many pieces it comes."""
+    """Whether the response is that of /health, in any number of pieces."""
     found = b""
     while not found.endswith(b"}") and (piece := client.recv(1000)):
         found += piece
@@ -46,7 +46,7 @@ def test_slow_request_head_is_not_waited_for(server: Running, monkeypatch: pytes
     monkeypatch.setattr(head, "HEAD_SECONDS", 1.0)
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         assert 0.5 < seconds_until_closed(slow) < 10
-    with socket.create_connection(("127.0.0.1", server.port)) as second:  # its first request comes in time
+    with socket.create_connection(("127.0.0.1", server.port)) as second:  # its first request arrives in time
         second.sendall(HEAD + b"\r\n")
         assert healthy(second)
         time.sleep(1.2)

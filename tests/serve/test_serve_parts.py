@@ -62,7 +62,7 @@ def test_answer_ends_before_a_stop_text(text: str, stops: list[str], size: int) 
         shown += stream.add(tokens[place : place + size])
     shown += stream.add([], final=True)
     found = [text.find(stop) for stop in stops if stop in text]
-    # a piece may complete two stop texts at once: the first to begin counts; token by token, the first to be complete
+    # if a piece completes two stop texts, the one that begins first counts; token by token, the first complete one
     if not found:
         assert shown == text and not stream.stopped
     else:
@@ -81,7 +81,7 @@ def test_private_addresses_are_rejected(host: str) -> None:
 
 
 class Elsewhere(http.server.BaseHTTPRequestHandler):
-    """Redirects where the path says; has a picture at /a.png, too much at /large, and no end of waiting at /slow."""
+    """Redirects to the path; has an image at /a.png, a large file at /large, and an endless response at /slow."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/to/"):
@@ -107,7 +107,7 @@ class Elsewhere(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Another web server, whose name `public.test` is taken for a public address."""
+    """Another web server, whose name `public.test` counts as a public address."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     check = remote.check_address
@@ -201,7 +201,7 @@ def test_no_upload_causes_an_internal_error(app_client: TestClient, data: st.Dat
 
 
 def test_client_that_does_not_read_is_disconnected() -> None:
-    """What an answer holds is free again, as soon as a piece of it was not taken in time; the log says so."""
+    """If the client does not read in time, the resources of a response are released, and this is logged."""
     released: list[bool] = []
 
     async def pieces() -> AsyncIterator[str]:
@@ -214,7 +214,7 @@ def test_client_that_does_not_read_is_disconnected() -> None:
         await Streaming(pieces(), "text/plain", holds)(scope, receive, send)
 
     async def receive() -> dict:
-        await asyncio.Event().wait()  # it sends nothing further, and does not hang up
+        await asyncio.Event().wait()  # it sends nothing more and does not disconnect
         return {}
 
     async def send(message: dict) -> None:
@@ -241,7 +241,7 @@ def test_line_model_answers_chats_like_read(checkpoint: Path, monkeypatch: pytes
     for row in range(5):
         ImageDraw.Draw(page).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
-    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights have low probabilities
     expected = OCR(checkpoint, "cpu").read(page)
     assert expected.views >= 5 and len(expected.text) > 100
     with tiny_server(checkpoint) as server:
@@ -341,7 +341,7 @@ def free_port() -> Iterator[int]:
 
 
 def test_sigterm_lets_answers_finish(checkpoint: Path, free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stream that has begun is finished, new ones are refused, and the server returns."""
+    """A running stream is finished, new ones are rejected, and the server exits."""
     url, found = f"http://127.0.0.1:{free_port}", {}
 
     def ask() -> None:

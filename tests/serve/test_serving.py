@@ -41,7 +41,7 @@ def test_answers_under_load_equal_those_of_single_requests(server: Running, clie
     assert len(set(alone)) > 9
     rows = [line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if "batch_rows_bucket" in line]
     counts = {line.partition('"')[2].partition('"')[0]: float(line.split()[-1]) for line in rows}
-    assert counts["+Inf"] > counts["2.0"]  # they did grow together
+    assert counts["+Inf"] > counts["2.0"]  # they were generated together
 
 
 def test_too_large_body_is_413_with_and_without_content_length(server: Running) -> None:
@@ -61,7 +61,7 @@ def test_disconnected_client_stops_its_request(server: Running, client: openai.O
     stream = client.chat.completions.create(**ask, stream=True)  # type: ignore[call-overload]
     next(iter(stream))
     stream.close()
-    with pytest.raises(httpx.ReadTimeout):  # not a stream, and cut by the client
+    with pytest.raises(httpx.ReadTimeout):  # not a stream, disconnected by the client
         httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=0.4)
     with pytest.raises(httpx.ReadTimeout):
         upload_slowly = {"files": png(noise(2))}
@@ -116,7 +116,7 @@ def test_health_ready_metrics_and_web_page(server: Running) -> None:
 
 
 def test_local_server_answers_to_local_host_names_only(server: Running) -> None:
-    """Else any web site could read through it, once its own name points to this machine."""
+    """Otherwise any web site could use it by resolving its own name to this machine."""
     for host in ("evil.example", "evil.example:8000", "", "[x", "127.0.0.1.evil.example"):
         refused(httpx.get(f"{server.url}/v1/models", headers={"Host": host}), 403, "forbidden_host")
     for host in ("localhost:1", "127.0.0.1", "[::1]:99"):
@@ -162,7 +162,7 @@ def test_api_keys_queue_limits_and_timeouts(checkpoint: Path, monkeypatch: pytes
         first = max(read, key=lambda answer: answer["usage"]["completion_tokens"])["choices"][0]
         assert (first["stopped"], first["finish_reason"]) == ("time", "length") and first["message"]["content"]
         for answer in many:
-            if answer.status_code == 503:  # its time ended while it waited
+            if answer.status_code == 503:  # its time limit passed while it waited
                 refused(answer, 503, "overloaded")
         slow = socket.create_connection(("127.0.0.1", server.port))
         slow.sendall(

@@ -99,7 +99,7 @@ def test_upload_of_a_hundred_megabytes_of_zeros(server: Running, checkpoint: Pat
 
 
 def test_searchable_pdf_has_texts_and_images(receipts: Running) -> None:
-    """Of two uploads, one of which is broken; the same bytes from an earlier answer, without another reading."""
+    """With two uploads, one of them broken. The same PDF is made from earlier results without reading again."""
     receipt = (ROOT / "data/images/receipt_000.png").read_bytes()
     answer = upload(receipts, receipt, b"no picture", format="pdf")
     assert answer.headers["content-type"] == "application/pdf"

@@ -26,7 +26,7 @@ def documents(count: int, degrade: float = 0.0) -> list[Document]:
 
 
 def changed(document: Document, before: np.ndarray) -> np.ndarray:
-    """Where the picture is another one, (H, W)."""
+    """Mask of the pixels that differ between two images, (H, W)."""
     return (np.asarray(document.image) != before).reshape(*before.shape[:2], -1).any(axis=2)
 
 
@@ -55,7 +55,7 @@ def test_lone_letters_are_separate_lines_in_empty_places() -> None:
             apart = (others[:, 2] < wide[0]) | (others[:, 0] > wide[2]) | (others[:, 3] < y0) | (others[:, 1] > y1)
             assert apart.all(), "no word is near it on its row"
             assert document.line_ids[k] == document.line_ids[k - 1] + 1
-        # rounding of what has no ink may move a grey value by one
+        # pixels without ink may differ by one from rounding
         assert np.abs(document.image[touched].astype(int) - before[touched]).max(initial=0) <= 1
         added += len(more)
     assert added > 60
@@ -67,7 +67,7 @@ def test_rows_of_marks_do_not_touch_the_text() -> None:
         seen = with_rows_of_marks(document.image, document.boxes, random.Random(seed))
         touched = changed(document, seen)
         rows += touched.any()
-        for x0, y0, x1, y1 in document.boxes:  # ascenders and descenders reach less far than their boxes
+        for x0, y0, x1, y1 in document.boxes:  # ascenders and descenders are smaller than their boxes
             inside = np.s_[round(y0 + 0.1 * (y1 - y0)) : round(y1 - 0.1 * (y1 - y0)), round(x0) : round(x1)]
             assert not touched[inside].any(), seed
     assert rows > 15
@@ -97,7 +97,7 @@ def test_text_in_small_capitals_is_transcribed_as_capitals(monkeypatch: pytest.M
 
 
 def share_in_boxes(document: Document) -> float:
-    """Of the picture's ink, what lies in the boxes of its glyphs."""
+    """The share of the ink that is inside the boxes of the glyphs."""
     ink = np.abs(document.image.astype(float) - np.median(document.image))
     ink = ink.reshape(*document.image.shape[:2], -1).mean(axis=2)
     within = np.zeros(ink.shape, bool)

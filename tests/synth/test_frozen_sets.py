@@ -19,7 +19,7 @@ from nanochat.synth import LEVELS, draw, draw_document, practice
 from nanochat.synth.strips import handful
 
 ROOT = Path(__file__).parents[2]
-# As of the release before central Europe's languages were drawn. A new one is only right for a set of a new name.
+# From the release before the languages of central Europe. Another hash is only right for a set with a new name.
 FROZEN = {
     "val": "f09b9d2ae832613cf8e7de6d6d1dc952cf5e09f45fe130c9de599f7c3aaec5ff",
     "unseen": "c33ea2ec20101a70a4b283b1e66a1116790bb63c1c5565925d216d0087290216",
@@ -29,7 +29,7 @@ FROZEN = {
 
 
 def drawn(split: str) -> str:
-    """A hash of ten documents' texts and of what their random numbers had come to when they were done."""
+    """A hash of the texts of ten documents and of the states of their random generators at the end."""
     found, used = hashlib.sha256(), []
 
     class Spied(random.Random):

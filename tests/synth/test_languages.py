@@ -20,7 +20,7 @@ from nanochat.synth.phrases import OFFICE, SHOP
 from nanochat.synth.writer import Writer
 from nanochat.tokenizer import CHARACTERS, LETTERS
 
-# The letters beyond a to z of each language's alphabet, as its dictionaries have them in words of its own.
+# The letters of each alphabet besides a to z.
 ALPHABETS = {
     "German": "äöüß", "French": "àâçèéêëîïôùûœ", "Spanish": "áéíñóúü", "Italian": "àèéìòù",
     "Portuguese": "àáâãçéêíóôõú", "Dutch": "éëïöü", "Swedish": "åäöé", "Danish": "æøå", "Norwegian": "æøå",
@@ -77,7 +77,7 @@ def test_serbian_is_croatian_in_cyrillic_letters():
 
 
 def test_faces_have_the_letters_of_the_language(monkeypatch):
-    """By the tables of the font files themselves, as fontTools reads them."""
+    """According to the tables of the font files, read with fontTools."""
     used: list[tuple[Faces, str]] = []
     real = Sheet.__init__
 
@@ -103,7 +103,7 @@ def test_language_without_a_font_is_named(monkeypatch):
 
 
 def test_held_out_english_words_are_not_used_in_other_languages():
-    own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, as the fixed wordings of each language are
+    own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, like the fixed wordings of each language
     words = []
     for found in map(language, LANGUAGES):
         own += [*found.phrases, *found.common, *found.months]

@@ -37,7 +37,7 @@ def test_only_permitted_writers_use_symbols() -> None:
 
 
 def test_faces_have_the_symbols_and_small_type_has_no_fine_ones(monkeypatch) -> None:
-    """By the tables of the font files themselves, as fontTools reads them."""
+    """According to the tables of the font files, read with fontTools."""
     used = []
     real = Sheet.__init__
 

@@ -35,7 +35,7 @@ def test_strips_of_a_page_have_exactly_its_text() -> None:
 
 
 def parts(lines: list[str], length: int) -> list[str]:
-    """Every stretch of so many characters on one line."""
+    """Every part of a line with the given number of characters."""
     return [line[i : i + length] for line in lines for i in range(max(1, len(line) - length + 1))]
 
 
@@ -53,7 +53,7 @@ def test_positions_of_glyphs_in_a_strip() -> None:
 
 @pytest.mark.parametrize("slope", [0.0, 0.12])
 def test_points_of_the_page_are_located_in_the_strip(slope: float) -> None:
-    """Dots on a line, some above and some below its middle, are seen at the places that `locate` gives."""
+    """Dots on a line, some above and some below its middle, are at the positions that `locate` returns."""
     page = np.full((240, 500, 3), 255, np.uint8)
     x = np.arange(40.0, 460.0, 35)
     y = 100 + slope * x + np.where(np.arange(len(x)) % 2, 5.0, -5.0)
@@ -105,7 +105,7 @@ def test_strips_are_determined_by_the_seed() -> None:
 
 
 def test_labels_of_views_of_many_widths_match_their_features() -> None:
-    """The head's loss on a mixed batch is that of its views one by one, each label weighted as it is."""
+    """The loss of the head on a mixed batch equals that of its views one by one, weighted by their labels."""
     task, tokenizer = SynthDocuments("val"), RustBPETokenizer.characters()
     data = Prepared([task[STRIPS, i] for i in range(0, 108, 9)], tokenizer, get_mode("native"), 2000)
     samples = [s for s in (data[i] for i in range(12)) if isinstance(s, Sample)]

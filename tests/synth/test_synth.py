@@ -35,7 +35,7 @@ CLEAN = Level(
 
 
 def digest(level: str, split: str) -> str:
-    """One hash of three documents' pixels, text and boxes."""
+    """A hash of the pixels, texts and boxes of three documents."""
     found = hashlib.sha256()
     for seed in range(3):
         document = draw_document(LEVELS[level], seed, split)
@@ -52,7 +52,7 @@ def test_another_process_draws_the_same_documents():
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    draw_document(LEVELS["C"], 5)  # what was drawn before must not matter
+    draw_document(LEVELS["C"], 5)  # earlier drawings must not matter
     assert result.stdout.split() == [digest(*case) for case in cases]
 
 
@@ -69,7 +69,7 @@ def test_rows_do_not_overlap(kind):
     level = Level("rows", 512, 512, (12, 20), 40, 500, (kind,), degrade=0.0)
     for seed in range(25):
         boxes = draw_document(level, seed).line_boxes()
-        below = boxes[1:, 1] > boxes[:-1, 1]  # another line may go on at the same height
+        below = boxes[1:, 1] > boxes[:-1, 1]  # another line may be at the same height
         assert (boxes[:-1, 3] <= boxes[1:, 1])[below].all()
 
 
@@ -106,7 +106,7 @@ def test_glyphs_spell_the_text_and_are_inside_the_image(level, seed, split):
 
 
 def ink_of(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool: the pixels that are clearly not of the picture's commonest colour."""
+    """(H, W) bool: the pixels that differ clearly from the most frequent colour."""
     flat = image.reshape(-1, image.shape[2] if image.ndim == 3 else 1)
     colours, counts = np.unique(flat, axis=0, return_counts=True)
     return (np.abs(flat.astype(int) - colours[counts.argmax()]).max(axis=1) > 24).reshape(image.shape[:2])
@@ -125,15 +125,15 @@ def test_ink_on_clean_paper_is_only_inside_the_boxes(seed, monkeypatch):
     for char, (x0, y0, x1, y1) in zip(document.chars, document.boxes):
         if char != " ":
             assert ink[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))].any(), char
-            lean = 0.25 * (y1 - y0)  # italics lean out of their advance, never out of their line
-            above = 0 if char.isascii() else 0.3 * (y1 - y0)  # but for accents
+            lean = 0.25 * (y1 - y0)  # italics extend beyond their advance, but not beyond their line
+            above = 0 if char.isascii() else 0.3 * (y1 - y0)  # except accents
             covered[max(int(y0 - above), 0) : int(np.ceil(y1)), max(int(x0 - lean), 0) : int(np.ceil(x1 + lean))] = True
     assert not (ink & ~covered).any()
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_boxes_and_centres_follow_the_ink_through_every_geometry(seed, monkeypatch):
-    """Every fifth glyph is painted as a square about its centre, the others not at all; the squares are looked for."""
+    """Every fifth glyph is painted as a square about its centre, the others are not; the squares are then located."""
     painted: list[bool] = []
 
     def squares(canvas, x, baseline, text, atlas, ink, spread=0.0):
@@ -164,9 +164,10 @@ def test_boxes_and_centres_follow_the_ink_through_every_geometry(seed, monkeypat
             ink[ink < 10] = 0
             rows, columns = np.mgrid[y0 : y0 + 15, x0 : x0 + 15] + 0.5
             off.append((((columns - x) * ink).sum() / ink.sum(), ((rows - y) * ink).sum() / ink.sum()))
-    if off:  # a square's own place is rounded to whole pixels
+    if off:  # the position of a square is rounded to whole pixels
         assert np.abs(off).max() < 1.3 and np.abs(np.mean(off, axis=0)).max() < 0.8
-        middles = (document.boxes[:, :2] + document.boxes[:, 2:]) / 2  # one face: always as far from the centres
+        # one face: always the same distance from the centres
+        middles = (document.boxes[:, :2] + document.boxes[:, 2:]) / 2
         assert np.ptp(middles - document.centres, axis=0).max() < 1.5
 
 
@@ -198,7 +199,7 @@ def test_keep_inside_changes_only_boxes_outside_the_image():
 
 
 def families_drawn(split: str, monkeypatch) -> set[str]:
-    """The font families that 60 documents of all kinds take their glyphs from."""
+    """The font families of 60 documents of all kinds."""
     seen: set[str] = set()
     real = Sheet.__init__
 
@@ -247,7 +248,7 @@ def test_hard_images_are_noisier_than_clean_ones():
 
 def test_fax_that_would_lose_the_text_is_not_used():
     def faxes(ink: int) -> int:
-        """How many of 300 pictures of bars in `ink` on paper of 240 come out in black and white."""
+        """How many of 300 images of bars in `ink` on paper of 240 become black and white."""
         page = np.full((64, 320), 240, np.uint8)
         for x in range(40, 280, 30):
             page[22:42, x : x + 5] = ink

@@ -23,15 +23,15 @@ def flat_documents(count: int) -> list[Document]:
 
 
 def ink(image: np.ndarray) -> np.ndarray:
-    """How far each pixel is from the sheet's colour, (H, W)."""
+    """The difference of each pixel from the paper colour, (H, W)."""
     grey = image.reshape(*image.shape[:2], -1).mean(axis=2)
     return np.abs(grey - np.median(grey))
 
 
 def share_of_glyphs(document: Document, printed: np.ndarray, least: float) -> float:
-    """How many of the letters have at least this share of the ink that they were drawn with."""
+    """The share of letters that keep at least `least` of their original ink."""
     kept, whole = ink(printed), ink(document.image)
-    strength = np.percentile(kept, 99) / np.percentile(whole, 99)  # paler print loses no letter
+    strength = np.percentile(kept, 99) / np.percentile(whole, 99)  # paler print is not lost ink
     shares = []
     for x0, y0, x1, y1 in document.boxes.round().astype(int).clip(0):
         before = whole[y0:y1, x0:x1].sum()

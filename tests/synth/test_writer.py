@@ -26,7 +26,7 @@ DEBIANS_WORDS = "9f513f1ceadb6a01c5485b7dbdfd5118dc66cd70b59cae2851292112d4066a3
 
 @cache
 def fixed_words() -> set[str]:
-    """The words of all that is written as it stands, in lower case."""
+    """The words of all fixed phrases, in lower case."""
     texts = [*COMMON_WORDS, *SHOP, *OFFICE, *FIRMS, *STREETS, *SIZES, *SPOKEN, *MONTHS, *(m[:3] for m in MONTHS)]
     texts += [label for labels in FIELDS.values() for label in labels]
     texts += [text for own in WORDINGS.values() for text in (own.common, own.months, *own.phrases)]
@@ -39,13 +39,13 @@ def test_common_phrases_contain_no_held_out_words():
 
 
 def test_included_word_list_equals_that_of_fonts_sh(monkeypatch, tmp_path):
-    """Without a system list the same words are drawn; the package's list is fixed, so that drawn sets stay the same."""
+    """Without a system list the words are the same, so that synthetic sets do not change."""
     monkeypatch.delenv("NANO_WORDS", raising=False)
     monkeypatch.setattr(lexicon, "SYSTEM_WORDS", str(tmp_path / "words"))
     assert lexicon.word_list() == lexicon.OWN_WORDS
     own = lexicon.OWN_WORDS.read_bytes()
     assert hashlib.sha256(own).hexdigest() == "74e9ad0fc09cfbc2b72ab4872462766fe33ff686063881d6efff192497bb65b5"
-    debian = Path("/usr/share/dict/american-english")  # of wamerican; compared where it is version 2020.12.07
+    debian = Path("/usr/share/dict/american-english")  # of wamerican; only compared with version 2020.12.07
     if debian.exists() and hashlib.sha256(debian.read_bytes()).hexdigest() == DEBIANS_WORDS:
         words = set(re.findall(r"^[A-Za-z]?[a-z]+$", debian.read_text(encoding="utf-8"), re.MULTILINE))
         fit = {word for word in words if 2 <= len(word) <= 14 and not lexicon._UNFIT.search(word)}
@@ -78,7 +78,7 @@ def test_held_out_words_are_used_only_in_unseen(seed, held_out):
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """Write lines that stand in for real English; its words are known until the test ends."""
+    """Write lines that replace real English until the end of the test."""
 
     def tell(*lines: str) -> tuple[str, ...]:
         (tmp_path / "english.txt").write_text("\n".join(lines))
@@ -139,7 +139,7 @@ def test_till_spacing_keeps_times_and_dates_together():
 
 
 def test_every_date_format_can_be_parsed():
-    """By dateutil, which takes what people write; the forms that receipts have are among them."""
+    """Parsed by dateutil; the formats of receipts are included."""
     figures = Figures(random.Random(0), "", MONTHS, abroad=False)
     dates = [figures.date() for _ in range(600)]
     for date in dates:

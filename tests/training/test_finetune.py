@@ -45,7 +45,7 @@ def test_fine_tuning_from_scans_to_a_model(
     (folder / "broken.txt").write_text("lost")
     try:
         figures = finetune(FinetuneConfig(str(folder), str(out), steps=2, batch_size=4, eval_every=1, lr=1e-6))
-    except UserError as error:  # two tiny steps need not be better than none
+    except UserError as error:  # two tiny steps may not improve the model
         assert "no model was written" in str(error)
     else:
         assert figures["after"] < figures["before"]

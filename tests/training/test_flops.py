@@ -33,7 +33,7 @@ def test_flops_of_the_gpt_agree_with_torch():
 
 def test_d20_needs_two_operations_per_parameter_and_token():
     gpt = gpt_forward_flops(GPTConfig(), [1] * 1000, 1000)
-    assert gpt == pytest.approx(2 * 1000 * (560_990_720 - 65_537 * 1280), rel=0.01)  # all but the embedding
+    assert gpt == pytest.approx(2 * 1000 * (560_990_720 - 65_537 * 1280), rel=0.01)  # all except the embedding
 
 
 def test_frozen_sam_needs_a_third_of_the_operations():

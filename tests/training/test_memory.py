@@ -33,11 +33,11 @@ def test_predicted_memory_equals_that_of_a_step(shape: StepShape):
     stage = Stage(shape.stage, lambda step, steps: 1.0, 1e-3, dense_weights=weights)
     measured = step_peak(filled_trainer(config, stage, torch.device("cpu")))
     predicted = predict(nano_config(), shape, "cpu")
-    assert predicted.peak == pytest.approx(measured, rel=0.03)  # a convolution's own scratch is not seen
+    assert predicted.peak == pytest.approx(measured, rel=0.03)  # workspaces of convolutions are not counted
 
 
 def test_predicted_weights_and_optimizer_state_of_d20():
-    """16 bytes a parameter that trains: weight, gradient and AdamW's two, float32."""
+    """16 bytes per trainable parameter: weight, gradient and two averages of AdamW, float32."""
     parts = predict(ModelConfig(), StepShape(2, 1, 512), "cuda").parts
     trained = 866_191_616
     assert parts["gradients"] == 4 * trained
@@ -77,4 +77,4 @@ def test_chosen_batch_size_divides_the_step():
     with pytest.raises(UserError, match="not a multiple of 4 processes"):
         fitting_batch(config, model, 1, capacity, 4)
     config.total_batch_size = 0
-    assert fitting_batch(config, model, 1, capacity, 1, dense=True) < alone  # its head takes room too
+    assert fitting_batch(config, model, 1, capacity, 1, dense=True) < alone  # the head needs memory too

@@ -29,7 +29,7 @@ def test_fused_projection_is_three_matrices():
     muon = Muon([torch.nn.Parameter(torch.zeros(1, 1))], lr=1.0)
     muon.add_param_group({"params": [weight], "matrices": 3})
     muon.step()
-    parts = [orthogonalise(part[None])[0] for part in weight.grad.chunk(3)]  # the gradient's scale does not matter
+    parts = [orthogonalise(part[None])[0] for part in weight.grad.chunk(3)]  # the scale of the gradient does not matter
     assert torch.allclose(weight.detach(), -torch.cat(parts) * 0.2 * 8**0.5, atol=1e-4)
 
 

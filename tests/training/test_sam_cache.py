@@ -21,7 +21,7 @@ def frozen_sam(seed: int = 0) -> SAM:
 
 
 class Counted:
-    """SAM's own forward, and how many views went through it."""
+    """The forward pass of SAM, with a count of the views."""
 
     def __init__(self, sam: SAM) -> None:
         self.forward, self.views = sam.forward, 0
@@ -85,7 +85,7 @@ def test_features_of_other_weights_pixels_or_precisions_are_not_used(tmp_path: P
     cached(tmp_path)[0](seen)
     sam, counted = cached(tmp_path, seed=1)
     assert torch.equal(sam(seen), frozen_sam(1)(seen)) and counted.views == 2
-    sam.load_state_dict(frozen_sam(2).state_dict())  # as resuming does
+    sam.load_state_dict(frozen_sam(2).state_dict())  # as when resuming
     assert torch.equal(sam(seen), frozen_sam(2)(seen)) and counted.views == 4
     sam(seen.transpose(2, 3))
     assert counted.views == 6
@@ -109,7 +109,7 @@ def test_broken_file_is_written_again(tmp_path: Path):
 
 def test_cache_respects_its_size_limit(tmp_path: Path):
     size = 16 + 4 * 32 * 2 * 2  # of a file: hash, then float32 of 32 channels, 2 x 2 places
-    for _ in range(2):  # what lies there already counts
+    for _ in range(2):  # existing files count
         sam, counted = cached(tmp_path, gigabytes=2.5 * size / 1e9)
         truth = frozen_sam()(pictures(4))
         assert torch.allclose(sam(pictures(4)), truth, atol=1e-6)

@@ -25,7 +25,7 @@ STEPS, SAVED = 5, 3
 
 
 def mixture(data: str) -> TaskMixture:
-    """Most batches have no picture on some rank."""
+    """Most batches have no image on some rank."""
     return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])
 
 
@@ -70,9 +70,9 @@ def test_losses_do_not_depend_on_the_number_of_processes(tmp_path: Path):
     for name, value in alone.model.state_dict().items():
         assert torch.allclose(weights[name].float(), value.float(), atol=1e-4), name
 
-    saved = tmp_path / "two" / f"optim_{SAVED}"  # of each process a file of its own
+    saved = tmp_path / "two" / f"optim_{SAVED}"  # one file per process
     assert len(list(saved.glob("*.safetensors"))) == 2 and not saved.with_suffix(".pt").exists()
-    four = run(4, data, tmp_path / "two", "muon", SAVED)  # goes on from what two saved
+    four = run(4, data, tmp_path / "two", "muon", SAVED)  # resumes from the checkpoint of two
     assert four["losses"] == pytest.approx(expected[SAVED:], rel=1e-5)
     assert four["share"] == pytest.approx(1 / 4, rel=0.2)
     again = tiny_trainer(
@@ -80,7 +80,7 @@ def test_losses_do_not_depend_on_the_number_of_processes(tmp_path: Path):
     )
     assert losses(again) == pytest.approx(expected[SAVED:], rel=1e-5)
     assert (tmp_path / "two" / f"optim_{STEPS}.pt").exists() and not (tmp_path / "two" / f"optim_{STEPS}").exists()
-    divided = run(2, data, tmp_path / "one", "muon", SAVED)  # and two from what one saved
+    divided = run(2, data, tmp_path / "one", "muon", SAVED)  # and two from the checkpoint of one
     assert divided["losses"] == pytest.approx(expected[SAVED:], rel=1e-5)
     assert not (tmp_path / "one" / f"optim_{STEPS}.pt").exists()
 

@@ -47,7 +47,7 @@ def test_schedules_at_known_steps():
 def test_training_learns_from_the_images(tmp_path):
     trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=200, batch_size=6, optimizer="muon")
     found = losses(trainer)
-    assert found[0] == pytest.approx(math.log(323), abs=0.1)  # a fresh model knows nothing
+    assert found[0] == pytest.approx(math.log(323), abs=0.1)  # a new model has learned nothing
     assert trainer.last is not None and trainer.last.loss < 0.1
     assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats per token
     assert trainer.last.similarity is not None and trainer.last.similarity < 0.99
@@ -57,7 +57,7 @@ def test_taught_modes_follow_from_the_training_images(tmp_path):
     assert taught_modes("square", Counter(pages=9)) == ["square"] and taught_modes("native", Counter()) == ["native"]
     assert taught_modes("native", Counter(pages=95, lines=5)) == ["native"]
     assert taught_modes("native", Counter(pages=20, lines=80)) == ["lines", "native"]
-    write_documents(tmp_path / "data", n=4, side=64)  # as high as a line
+    write_documents(tmp_path / "data", n=4, side=64)  # as tall as a line
     trainer = tiny_trainer(FolderOfPairs(tmp_path / "data", "train"), tmp_path, steps=2)
     trainer.model.config.vision.view = "native"
     trainer.run()
@@ -76,9 +76,9 @@ def test_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(tmp_path, optimize
     task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
     whole = tiny_trainer(task, tmp_path / "whole", optimizer=optimizer)
     straight = losses(whole)
-    tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, steps=8, save_every=3)  # a run that was never started
+    tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, steps=8, save_every=3)  # an unstarted run
     first = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, save_every=3)
-    first.steps = 5  # stopped after step 5, its schedule that of 8 steps
+    first.steps = 5  # stopped after step 5, with the schedule of 8 steps
     first.stage.schedule = lambda step, steps: whole.stage.schedule(step, 8)
     head = losses(first)
     second = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, resume_step=3)
@@ -124,7 +124,7 @@ def test_resumed_run_keeps_the_measured_precision(tmp_path, monkeypatch):
     monkeypatch.setattr("nanochat.machine.matmul_rate", lambda name, *args, **kwargs: rates[name])
     tiny_trainer(task, tmp_path, steps=2, precision="auto").run()
     found = []
-    for rates["float32"] in (12.0, 30.0):  # faster on that day; another machine
+    for rates["float32"] in (12.0, 30.0):  # another, faster machine
         trainer = tiny_trainer(task, tmp_path, steps=4, precision="auto", resume="auto")
         found.append(trainer.learner.precision.name)
     assert found == ["bfloat16", "float32"]
@@ -135,7 +135,7 @@ def test_metadata_of_a_checkpoint_is_written_last(tmp_path, monkeypatch):
     monkeypatch.setattr("nanochat.training.trainer.save_deepencoder", lambda *args: killed_at_once())
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert newest_step(tmp_path, 1) == -1  # without its encoder stage 1 is not finished
+    assert newest_step(tmp_path, 1) == -1  # stage 1 is incomplete without its encoder file
 
 
 def killed_at_once() -> None:
@@ -143,7 +143,7 @@ def killed_at_once() -> None:
 
 
 def drawn_trainer(folder: Path, **settings) -> Trainer:
-    """A tiny trainer whose batches follow a curriculum of drawn documents."""
+    """A tiny trainer whose batches follow a curriculum of synthetic documents."""
     config = TrainConfig(
         **{"model": "tiny", "eval_every": 0, "save_every": 0, "checkpoint_dir": str(folder), **settings}
     )
@@ -255,7 +255,7 @@ def _rank(rank: int, port: int, data: str, out: str) -> None:
 def _mixture(data: str) -> TaskMixture:
     from nanochat.tasks.folder_pairs import FolderOfPairs
 
-    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])  # most batches have no picture on some rank
+    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])  # most batches have no image on some rank
 
 
 def test_two_processes_have_the_losses_of_one(tmp_path):
@@ -340,11 +340,11 @@ def test_measuring_the_machine_does_not_advance_the_random_state():
 
 
 def test_implausible_peak_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first measurement had a seventh of the machine; a later step shows it."""
+    """The first measurement got a seventh of the machine, as a later step shows."""
     rates = iter([100.0, 700.0, 650.0])
     monkeypatch.setattr("nanochat.machine.matmul_rate", lambda *args, **kwargs: next(rates))
     utilisation = Utilisation(torch.device("cpu"), Precision("float32"))
-    assert utilisation.share(50) == 0.5  # 100 may be true: it is not measured again
+    assert utilisation.share(50) == 0.5  # 100 is plausible, so it is not measured again
     assert utilisation.share(676) == pytest.approx(676 / 700)
     assert utilisation.share(350) == 0.5
-    assert utilisation.share(1400) == 1.0  # measured again, and still too little
+    assert utilisation.share(1400) == 1.0  # measured again, still too low
