@@ -16,7 +16,7 @@ from nanochat.lines.gutters import REACH
 from nanochat.lines.placed import Placed, Row, with_one_edge
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
-from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside
+from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside, is_out_of_step
 from nanochat.lines.tiers import in_blocks
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
@@ -27,6 +27,7 @@ MOST_PARTS = 500  # of a page that are looked at: twice what any page of text ta
 LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
 HEADING = 1.35  # times the type of the rows below: that of a heading over them all
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
+FLUSH, INSET = 0.7, 2.0  # type heights: how far from the edge of a text its next line may begin; and of a box in it
 LARGER = 1.2  # times the type of the row before
 
 
@@ -89,11 +90,27 @@ class _Search:
             return _Verdict.TABLE
         if self.beside(left, right, prose):
             return _Verdict.PROSE
-        if only_prose or is_crossed(here, place.x) or not _is_bounded(rows, place):
+        if only_prose or is_crossed(here, place.x):
             return _Verdict.NOTHING
+        if not _is_bounded(rows, place):
+            return _Verdict.STACKS if self.flows_around(rows, place, prose) else _Verdict.NOTHING
         if are_stacks(left, right, self.rules) or _is_sidebar(left, right) or _is_sidebar(right, left):
             return _Verdict.STACKS
         return _Verdict.NOTHING
+
+    def flows_around(self, rows: list[Row], place: _Place, prose: Prose) -> bool:
+        """Whether one side is running text that goes on across the other side below it, as around an infobox."""
+        sides = split(rows[place.start : place.end], place.x)
+        if place.end == len(rows) or not _is_bounded(rows, place._replace(end=len(rows))):
+            return False
+        below = rows[place.end][0]
+        edge = float(np.median([row[0].left for row in sides[0]]))
+        for text, box, inset in ((*sides, FLUSH), (*sides[::-1], INSET)):
+            low, high = sorted((text[-1][0].height, below.height))
+            goes_on = -FLUSH * low < edge - below.left < inset * low and high < LARGER * low
+            if goes_on and is_out_of_step(box, text) and self.is_prose(text, prose) and not self.is_prose(box, prose):
+                return True
+        return False
 
     def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""

@@ -90,6 +90,8 @@ def _is_below(block: list[_Line], line: _Line) -> bool:
     sticks_out = line.box[0] < left - OUTSIDE * high or line.box[2] > right + 2 * OUTSIDE * high
     strokes = sorted((above.stroke_width, line.stroke_width))
     is_item, are_items = _ITEM.match(line.text) is not None, _ITEM.match(block[0].text) is not None
+    if _is_bold_title(above, line):
+        return False
     begins_list = is_item and not are_items and line.box[0] > left + EDGE * high
     ends_list = are_items and not is_item and line.box[0] < left - EDGE * high
     if begins_list or ends_list:
@@ -99,7 +101,23 @@ def _is_below(block: list[_Line], line: _Line) -> bool:
         and 0 < line.middle - above.middle < PITCH * high
         and shared > 0.5 * narrower
         and (centred or not sticks_out or len(block) < 2)
-        and not (strokes[0] > 0 and strokes[1] > BOLDER * strokes[0] and _may_be_heading([above]))
+        and not (
+            strokes[0] > 0
+            and strokes[1] > BOLDER * strokes[0]
+            and _may_be_heading([above])
+            and not line.text[0].islower()
+        )
+    )
+
+
+def _is_bold_title(above: _Line, line: _Line) -> bool:
+    """Whether a line in bolder type stands right below the end of a sentence."""
+    return (
+        line.stroke_width > BOLDER * above.stroke_width > 0
+        and re.search(r"[.!?:;][\"'”’)]*$", above.text) is not None
+        and not line.text[0].islower()
+        and not _ITEM.match(line.text)
+        and _may_be_heading([line])
     )
 
 
