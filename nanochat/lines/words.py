@@ -21,7 +21,7 @@ WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is o
 DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
 TOUCHING = 2.0  # cost of a boundary where there is no gap
 RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
-LONG, BEYOND = 3.0, 0.32  # type heights: shortest stretch of ink that is a rule, this far from the middle of the letters
+LONG, BEYOND = 2.0, 0.32  # type heights: shortest stretch of ink that is a rule, this far from the middle of the letters
 STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
 
 
@@ -64,13 +64,16 @@ def _rules(strip: _Strip, dark: np.ndarray) -> np.ndarray:
     return long & (np.abs(rows) > BEYOND)[:, None]
 
 
-def _ink(strip: _Strip) -> np.ndarray:
-    """Whether each column of a strip has ink between its ascenders and descenders, (W,); rules do not count."""
+def _ink(strip: _Strip, has_underscores: bool = False) -> np.ndarray:
+    """Whether each column of a strip has ink between its ascenders and descenders, (W,); rules do not count.
+
+    has_underscores: whether a rule below the letters may be text.
+    """
     contrast, inner = strip.contrast, slice(strip.inner, len(strip.contrast) - strip.inner)
     threshold = 0.4 * np.percentile(np.sort(contrast[inner], 0)[-2:].mean(0), 85)
     dark = contrast > threshold
     upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # with the blur beside it
-    band = (dark & ~_rules(strip, dark))[inner]
+    band = (dark if has_underscores else dark & ~_rules(strip, dark))[inner]
     band = band[band.mean(1) <= RULE]
     return band.any(0) & ~upright if len(band) else np.zeros(contrast.shape[1], bool)
 
@@ -140,7 +143,7 @@ def word_boxes(piece: Piece, text: str, strip: _Strip | None) -> list[Box]:
     words = text.split()
     if piece.course is None or strip is None or not words:
         return []
-    ink = _ink(strip)
+    ink = _ink(strip, "__" in text)
     columns = np.flatnonzero(ink)
     if len(columns) < len(words):
         return []

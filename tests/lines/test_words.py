@@ -156,6 +156,22 @@ def test_the_rules_of_a_table_are_no_part_of_its_words() -> None:
         assert box[2] == pytest.approx(right, abs=3) and (box[0] == pytest.approx(left, abs=3) or left == drawn[0][0])
 
 
+@pytest.mark.parametrize("ends", [(84, 72), (80, 76)])
+def test_a_rule_at_a_slant_does_not_close_the_gaps_above_it(ends: tuple[int, int]) -> None:
+    font = ImageFont.truetype(str(FONTS / "DejaVuSerif.ttf"), 22)
+    page = Image.new("RGB", (700, 140), "white")
+    pen, drawn = ImageDraw.Draw(page), []
+    for x, text in ((60, "0.952"), (136, "0.909"), (212, "0.931"), (288, "0.824")):
+        pen.text((x, 50), text, "black", font)
+        drawn.append(pen.textbbox((x, 50), text, font=font))
+    lines = find_lines(page)
+    pen.line((40, ends[0], 380, ends[1]), "black", 2)
+    (piece,) = show_in_lines(page, lines)  # the strip shows a part of the rule
+    boxes = word_boxes(piece, "0.952 0.909 0.931 0.824")
+    assert [box[0] for box in boxes] == pytest.approx([left for left, *_ in drawn], abs=4)
+    assert [box[2] for box in boxes[:3]] == pytest.approx([right for _, _, right, _ in drawn[:3]], abs=4)
+
+
 def test_bold_strokes_are_thicker() -> None:
     def width(name: str) -> float:
         font, page = ImageFont.truetype(str(FONTS / name), 24), Image.new("RGB", (700, 100), "white")
