@@ -209,3 +209,22 @@ def test_the_words_of_a_searchable_pdf_are_those_of_the_text(number: int, tmp_pa
     poppler = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, text=True, check=True).stdout
     assert poppler.split() == text.split()
     assert pdfium.PdfDocument(path)[0].get_textpage().get_text_range().split() == text.split()
+
+
+@pytest.mark.parametrize("gap", [-1, 0, 3])
+def test_words_that_nearly_touch_are_apart_in_a_searchable_pdf(gap: int, tmp_path: Path) -> None:
+    need_program("pdftotext", "poppler-utils")
+    text, boxes, x = "Jan 29, 2023 of the Kings of England", [], 40
+    for word in text.split():
+        boxes.append((x, 100, x + 9 * len(word), 119))
+        x += 9 * len(word) + gap + 2 * (word == "the")  # gaps differ, as they do on a page
+    part = Part(text, (40, 100, x, 119), boxes)
+    line = TextLine(text, part.box, 0.9, 0.9, parts=[part])
+    result = Page(text, 1, 1, 1, 0.1, "end", "lines", width=600, height=300, lines=[line]).to_dict()
+    entry = {"page": 1, "state": "ok", "why": "", "result": result}
+    page = Image.new("L", (600, 300), 255)
+    write(path := tmp_path / "page.pdf", "pdf", "page.png", iter([entry]), lambda number: page)
+    for order in ([], ["-raw"], ["-layout"]):
+        found = subprocess.run(["pdftotext", *order, path, "-"], capture_output=True, text=True, check=True).stdout
+        assert found.split() == text.split()
+    assert pdfium.PdfDocument(path)[0].get_textpage().get_text_range().split() == text.split()
