@@ -28,6 +28,7 @@ LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something
 HEADING = 1.35  # times the type of the rows below: that of a heading over them all
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 FLUSH, INSET = 0.7, 2.0  # type heights: how far from the edge of a text its next line may begin; and of a box in it
+RULED = 4.0  # type heights: largest distance between the rules of a table's rows
 LARGER = 1.2  # times the type of the row before
 
 
@@ -112,6 +113,17 @@ class _Search:
                 return True
         return False
 
+    def has_table_above(self, rows: list[Row], place: _Place, places: list[_Place]) -> bool:
+        """Whether a place begins with ruled rows of a table over both columns, and another one begins below them."""
+        here = rows[place.start : place.end]
+        left, right = split(here, place.x)
+        edges = min(row[-1].right for row in left), max(row[0].left for row in right)
+        top, low = here[0][0].y, here[-1][0].y
+        ruled = [r.y for r in self.rules if r.left < edges[0] and r.right > edges[1] and top < r.y < low]
+        if len(ruled) < 2 or max(b - a for a, b in pairwise(ruled)) > RULED * here[0][0].height:
+            return False
+        return any(p.x == place.x and p.end == place.end and rows[p.start][0].y > ruled[-1] for p in places)
+
     def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
         """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
         if is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
@@ -138,6 +150,8 @@ class _Search:
             if blocks is not None:
                 return blocks
             verdict = self.judge(rows, place, prose, share > 0)
+            if verdict is _Verdict.PROSE and self.has_table_above(rows, place, places):
+                continue
             if verdict is _Verdict.TABLE:
                 tables.append(place)
             elif verdict is not _Verdict.NOTHING:

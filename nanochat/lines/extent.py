@@ -38,7 +38,8 @@ def begins_with_row_above(rows: list[Row]) -> bool:
     """Whether the first row's pieces stand over the columns below but not in them, as those of a newspaper's dateline.
 
     A piece stands in a column if it begins at its edge, perhaps indented, or stands in its middle, or goes on after a
-    piece at the edge, as in justified lines with wide spaces.
+    piece at the edge, as in justified lines with wide spaces. Several columns, but not all, may have one piece over
+    them, as the title of an infobox beside text.
     """
     if len(rows[0]) < 2 or len(rows) < 2 * LINES:
         return False
@@ -52,6 +53,8 @@ def begins_with_row_above(rows: list[Row]) -> bool:
         else:
             columns.append([s])
     edges = [(column[0].left, max(s.right for s in column)) for column in columns if len(column) >= LINES]
+    n = len(edges)
+    edges += [(edges[i][0], edges[j - 1][1]) for i in range(n) for j in range(i + 2, n + 1) if j - i < n]  # several
     return not all(any(_stands_in(s, rows[0], left, right) for left, right in edges) for s in rows[0])
 
 

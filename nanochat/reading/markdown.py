@@ -29,6 +29,7 @@ NARROW, WIDE = 25, 45  # fewest characters in a line of prose: in a narrow colum
 LETTERS = 0.8  # share of letters in prose, without spaces
 LARGER, LARGE = 1.2, 1.4  # times the type of the text: a heading if it reads like one; a heading in any case
 RATHER_LARGER = 1.15  # times the type of the text: a heading if alone above text or a table
+STRONG, TALLER = 1.4, 1.08  # times the stroke width and the type of the text: a heading if alone, also without prose
 BOLDER = 1.17  # times the stroke width of the text: a heading if alone
 SAME_LEVEL = 1.18  # largest ratio of type heights within a heading level
 LONGEST_HEADING = 3  # lines
@@ -275,6 +276,18 @@ def _is_apart(above: _Line, line: _Line) -> bool:
     return not 0 < line.middle - above.middle < PITCH * max(above.height, line.height)
 
 
+def _has_room(above: _Line, line: _Line) -> bool:
+    """Whether there is as much room between two lines as between lines of blocks, also below much larger type."""
+    room = line.middle - above.middle - (above.height + line.height) / 2
+    return line.middle <= above.middle or room > (PITCH - 1) * min(above.height, line.height)
+
+
+def _names_columns(block: list[_Line], below: list[_Line]) -> bool:
+    """Whether lines right above a row of columns begin further right than it, as a name over several columns does."""
+    first = below[0] if below else block[-1]
+    return first.is_row and not _is_apart(block[-1], first) and block[0].box[0] > first.box[0] + WIDEST_INDENT * first.height
+
+
 def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
     """The level of each block that is a heading, 1 to 6, from its number or else its type size."""
     sizes: dict[int, float] = {}
@@ -296,11 +309,20 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
             and not any(line.is_row for line in block)
         ):
             sizes[i] = size
-        if i in sizes or not _may_be_heading(block) or not (larger or stands_over_text):
+        if i in sizes or not _may_be_heading(block) or _names_columns(block, below):
+            continue
+        is_strong = (
+            len(block) == 1
+            and (not above or _has_room(above[-1], block[0]))
+            and bool(below)
+            and size > TALLER * body.height
+            and min(line.stroke_width for line in block) > STRONG * body.stroke_width > 0
+        )
+        if not (larger or stands_over_text or is_strong):
             continue
         numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
         rather_larger = is_alone and size > RATHER_LARGER * body.height + ROUNDING / 2
-        if larger or bolder or rather_larger or numbered or _introduces(block, below, above, i - 1 in sizes):
+        if larger or bolder or is_strong or rather_larger or numbered or _introduces(block, below, above, i - 1 in sizes):
             sizes[i] = max(size, body.height)
     tallest: list[float] = []  # largest type height of each level
     for size in sorted(sizes.values(), reverse=True):

@@ -121,3 +121,25 @@ def test_the_date_of_a_newspaper_is_read_before_its_columns() -> None:
 def test_a_reader_without_mistakes_is_under_two_percent(kind: str) -> None:
     errors = [order_error(draw_page(kind, seed)) for seed in range(5)]
     assert sum(errors) < 0.02 * len(errors), errors
+
+
+def test_a_ruled_table_above_two_columns_stays_in_rows() -> None:
+    press = blank()
+    header, *cells = [["Day", "High", "Low", "Range"], ["Monday", "4.1", "0.8", "3.3"], ["Sunday", "4.4", "0.5", "3.9"]]
+    for i, row in enumerate([header, *cells]):
+        for x, cell in zip((40, 300, 480, 700), row, strict=True):
+            press.text(x, 60 + 36 * i, cell)
+        press.rule(30, 92 + 36 * i, 870, 92 + 36 * i, "black")
+    left, right = prose(press, 40, 190, 14), prose(press, 470, 190, 14)
+    assert read(press) == [*map(" ".join, [header, *cells]), *left, *right]
+
+
+def test_the_title_of_a_box_beside_text_is_read_with_the_box() -> None:
+    press = blank()
+    text = prose(press, 40, 60, 12)
+    press.text(675, 60, "North Pier", align="c")
+    rows = [("Type", "wooden"), ("Opened", "4 May 1889"), ("Owner", "Wick"), ("Status", "open"), ("Length", "412 m")]
+    for i, row in enumerate(rows):
+        for x, cell in zip((490, 620), row, strict=True):
+            press.text(x, 96 + 33 * i, cell, 0.9)
+    assert read(press) == [*text, "North Pier", *(f"{a} {b}" for a, b in rows)]

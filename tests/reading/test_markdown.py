@@ -380,3 +380,18 @@ def test_years_over_columns_of_numbers_are_a_header() -> None:
     lines = [line(a or b, 50 if a else 200, 100 + PITCH * i, HEIGHT, *([(b, 200)] if a else []), (c, 300))
              for i, (a, b, c) in enumerate(rows)]  # fmt: skip
     assert cells_of(page(*lines)) == [[list(row) for row in rows]]
+
+
+def test_bold_titles_of_price_lists_are_headings_on_pages_without_prose_and_names_over_columns_are_none() -> None:
+    rows = [
+        line("Harbour Cafe", 200, 20, 32), line("Drinks", 50, 68, 18), line("Flat white", 50, 110, HEIGHT, ("3.80", 300)),
+        line("Lemonade", 50, 130, HEIGHT, ("2.50", 300)), line("Pot of tea", 50, 150, HEIGHT, ("2.90", 300)),
+        line("In pounds", 280, 190, 18), line("Cheese scone", 50, 210, HEIGHT, ("2.75", 300)),
+        line("Rye loaf", 50, 230, HEIGHT, ("6.40", 300)), line("Apple cake", 50, 250, HEIGHT, ("4.95", 300)),
+    ]  # fmt: skip
+    for one in rows:
+        bold = one["text"] in ("Harbour Cafe", "Drinks", "In pounds")
+        for part in one["parts"]:
+            part["stroke_width"] = 0.19 if bold else 0.1
+    found = [block for block in shown(page(*rows)) if block[0].startswith("h")]
+    assert found == [("h1", "Harbour Cafe"), ("h2", "Drinks")]
