@@ -165,8 +165,10 @@ def header_rows(above: list[Row], members: list[Row], gutters: list[Gutter]) -> 
     for row in reversed(above[-HEADS:]):
         names = stretches(row)
         columns = [int(np.argmin([abs(name.left + name.right - 2 * c) for c in centres])) for name in names]
-        if not follows(row, below) or len(set(columns)) < len(columns) or any(
-            is_number(name.text) and not is_period(name.text) for name in names
+        if (
+            not follows(row, below)
+            or len(set(columns)) < len(columns)
+            or any(is_number(name.text) and not is_period(name.text) for name in names)
         ):
             break
         if row.right - row.left > edges[-1] - edges[0] + row.height:

@@ -285,7 +285,11 @@ def _has_room(above: _Line, line: _Line) -> bool:
 def _names_columns(block: list[_Line], below: list[_Line]) -> bool:
     """Whether lines right above a row of columns begin further right than it, as a name over several columns does."""
     first = below[0] if below else block[-1]
-    return first.is_row and not _is_apart(block[-1], first) and block[0].box[0] > first.box[0] + WIDEST_INDENT * first.height
+    return (
+        first.is_row
+        and not _is_apart(block[-1], first)
+        and block[0].box[0] > first.box[0] + WIDEST_INDENT * first.height
+    )
 
 
 def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
@@ -322,7 +326,14 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
             continue
         numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
         rather_larger = is_alone and size > RATHER_LARGER * body.height + ROUNDING / 2
-        if larger or bolder or is_strong or rather_larger or numbered or _introduces(block, below, above, i - 1 in sizes):
+        if (
+            larger
+            or bolder
+            or is_strong
+            or rather_larger
+            or numbered
+            or _introduces(block, below, above, i - 1 in sizes)
+        ):
             sizes[i] = max(size, body.height)
     tallest: list[float] = []  # largest type height of each level
     for size in sorted(sizes.values(), reverse=True):
