@@ -24,7 +24,7 @@ RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
 LONG, BEYOND = (
     2.0,
     0.32,
-)  # type heights: shortest stretch of ink that is a rule, this far from the middle of the letters
+)  # type heights: shortest piece of a rule, and how far it is from the middle of the letters
 STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
 
 

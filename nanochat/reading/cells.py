@@ -211,7 +211,7 @@ def _with_dollars(cells: list[list[str]]) -> list[list[str]]:
 
 
 def with_currencies(cells: list[list[str]]) -> list[list[str]]:
-    """Cells with a column of currency signs joined to the amounts after it; the name of the amounts may be over either."""
+    """Cells with a column of currency signs joined to the amounts after it; their name may be over either column."""
     columns = [list(column) for column in zip(*_with_dollars(cells))]
     for i in reversed(range(len(columns) - 1)):
         signs = [r for r, cell in enumerate(columns[i]) if _CURRENCY.fullmatch(cell)]
