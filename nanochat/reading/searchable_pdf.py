@@ -11,7 +11,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -138,12 +138,28 @@ def _add_picture(document: pdfium.PdfDocument, page: Any, picture: Image.Image, 
     page.insert_obj(image)
 
 
+class _Sink:
+    """A file to which pdfium writes. It ignores exceptions of a callback, so the first one is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> None:
+        try:
+            if self.error is None:
+                self.file.write(data)
+                self.file.flush()
+        except OSError as error:
+            self.error = error
+
+
 def write_pdf(
     path: Path, entries: Iterable[dict[str, Any]], picture_of: Callable[[dict[str, Any]], Image.Image], dpi: int
 ) -> None:
     """Write a PDF of pages from the ledger, with their images at `dpi` pixels per inch and their text over them.
 
-    pdfium builds it in memory, which takes about the size of the file.
+    pdfium builds it in memory, which takes about the size of the file. Raises OSError if the disk is full.
     """
     with PDFIUM:
         document = pdfium.PdfDocument.new()
@@ -159,6 +175,9 @@ def write_pdf(
                     _add_word(document, page, font, word, box, line.turned, scale, picture.height)
             page.gen_content()
             page.close()
-    with PDFIUM:
-        document.save(path)
+    with PDFIUM, open(path, "wb") as file:
+        sink = _Sink(file)
+        document.save(sink)
         document.close()
+    if sink.error:
+        raise sink.error

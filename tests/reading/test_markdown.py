@@ -384,7 +384,8 @@ def test_years_over_columns_of_numbers_are_a_header() -> None:
 
 def test_bold_titles_of_price_lists_are_headings_on_pages_without_prose_and_names_over_columns_are_none() -> None:
     rows = [
-        line("Harbour Cafe", 200, 20, 32), line("Drinks", 50, 68, 18), line("Flat white", 50, 110, HEIGHT, ("3.80", 300)),
+        line("Harbour Cafe", 200, 20, 32), line("Drinks", 50, 68, 18),
+        line("Flat white", 50, 110, HEIGHT, ("3.80", 300)),
         line("Lemonade", 50, 130, HEIGHT, ("2.50", 300)), line("Pot of tea", 50, 150, HEIGHT, ("2.90", 300)),
         line("In pounds", 280, 190, 18), line("Cheese scone", 50, 210, HEIGHT, ("2.75", 300)),
         line("Rye loaf", 50, 230, HEIGHT, ("6.40", 300)), line("Apple cake", 50, 250, HEIGHT, ("4.95", 300)),
