@@ -21,10 +21,7 @@ WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is o
 DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
 TOUCHING = 2.0  # cost of a boundary where there is no gap
 RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
-LONG, BEYOND = (
-    2.0,
-    0.32,
-)  # type heights: shortest piece of a rule, and how far it is from the middle of the letters
+LONG, BEYOND = 2.0, 0.32  # type heights: shortest piece of a rule, and its least distance from the letters' middle
 STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
 
 

@@ -326,14 +326,8 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
             continue
         numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
         rather_larger = is_alone and size > RATHER_LARGER * body.height + ROUNDING / 2
-        if (
-            larger
-            or bolder
-            or is_strong
-            or rather_larger
-            or numbered
-            or _introduces(block, below, above, i - 1 in sizes)
-        ):
+        by_type = larger or bolder or is_strong or rather_larger
+        if by_type or numbered or _introduces(block, below, above, i - 1 in sizes):
             sizes[i] = max(size, body.height)
     tallest: list[float] = []  # largest type height of each level
     for size in sorted(sizes.values(), reverse=True):

@@ -72,7 +72,8 @@ class Table:
         """
         first = [cell for cell, numeric in zip(self.cells[0], self.numeric) if numeric and is_number(cell)]
         below = [cell for row in self.cells[1:] for cell, numeric in zip(row, self.numeric) if numeric]
-        return not first or (all(map(is_period, first)) and not any(map(is_period, below)))
+        name_columns = (len(first) > 1 or not self.cells[0][0]) and all(map(is_period, first))
+        return not first or (name_columns and not any(map(is_period, below)))
 
 
 def _gutters(rows: list[Row]) -> list[Gutter]:

@@ -380,6 +380,9 @@ def test_years_over_columns_of_numbers_are_a_header() -> None:
     lines = [line(a or b, 50 if a else 200, 100 + PITCH * i, HEIGHT, *([(b, 200)] if a else []), (c, 300))
              for i, (a, b, c) in enumerate(rows)]  # fmt: skip
     assert cells_of(page(*lines)) == [[list(row) for row in rows]]
+    facts = [("Opened", "1889"), ("Length", "412"), ("Width", "12"), ("Visitors", "900")]
+    lines = [line(a, 50, 100 + PITCH * i, HEIGHT, (b, 200)) for i, (a, b) in enumerate(facts)]
+    assert cells_of(page(*lines)) == [[["", ""], *map(list, facts)]]
 
 
 def test_bold_titles_of_price_lists_are_headings_on_pages_without_prose_and_names_over_columns_are_none() -> None:
