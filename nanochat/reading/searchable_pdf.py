@@ -174,6 +174,7 @@ def write_pdf(
                 for word, box in _words(line, picture.size):
                     _add_word(document, page, font, word, box, line.turned, scale, picture.height)
             page.gen_content()
+            page.set_rotation((entry["result"] or {}).get("turned", 0))  # viewers show it upright
             page.close()
     with PDFIUM, open(path, "wb") as file:
         sink = _Sink(file)

@@ -14,7 +14,7 @@ from helpers.drawn_page import WORDS
 from helpers.shared_data import need_program
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.lines.boxes import Box, union
+from nanochat.lines.boxes import Box, turn_box, turn_size, union
 from nanochat.lines.cut import Piece, as_one_line, show_in_lines
 from nanochat.lines.layout import find_lines
 from nanochat.lines.words import strip_of, stroke_width
@@ -228,3 +228,23 @@ def test_words_that_nearly_touch_are_apart_in_a_searchable_pdf(gap: int, tmp_pat
         found = subprocess.run(["pdftotext", *order, path, "-"], capture_output=True, text=True, check=True).stdout
         assert found.split() == text.split()
     assert pdfium.PdfDocument(path)[0].get_textpage().get_text_range().split() == text.split()
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_a_turned_page_is_upright_in_a_searchable_pdf_and_its_lines_are_in_order(turned: int, tmp_path: Path) -> None:
+    need_program("pdftotext", "poppler-utils")
+    upright, texts, lines = (600, 300), ["Order 7718 was packed", "by Noor on Monday", "three parcels, 12 kg"], []
+    page_size = turn_size(upright, -turned)
+    for i, text in enumerate(texts):
+        box = turn_box((40, 40 + 60 * i, 40 + 10 * len(text), 60 + 60 * i), -turned, upright)
+        lines.append(TextLine(text, box, 0.9, 0.9))
+    width, height = page_size
+    result = Page("\n".join(texts), 1, 1, 1, 0.1, "end", "lines", width=width, height=height, lines=lines).to_dict()
+    entry = {"page": 1, "state": "ok", "why": "", "result": {**result, "turned": turned}}
+    write(
+        path := tmp_path / "page.pdf", "pdf", "page.png", iter([entry]), lambda number: Image.new("L", page_size, 255)
+    )
+    found = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in found.splitlines() if line.strip("\f ")] == texts
+    width, height = pdfium.PdfDocument(path)[0].get_size()
+    assert width == pytest.approx(2 * height, rel=0.01)
