@@ -202,7 +202,8 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
     known, told = _flags(command) | switches, re.split(r"[\s,;]+", said)
     unknown = next((a for a, flag in typed.items() if flag not in known and a in told), "")
     if not unknown:
-        return said
+        file = next((a for a in arguments if a[:1] == "-" and a in told and Path(a).exists()), "")
+        return f"{file} looks like an option: give the file as ./{file}" if file else said
     near = difflib.get_close_matches(typed[unknown], sorted(known), 1)
     hint = f"did you mean {near[0]}? " if near else ""
     shown = f"{program} {first}" if first in subcommands else program

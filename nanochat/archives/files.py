@@ -4,6 +4,7 @@ An address is a path, a pattern, or an address that fsspec supports: s3://, gs:/
 container is named `shard.tar!/page.png` or `part.parquet!/12`.
 """
 
+import os
 import tarfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -91,10 +92,15 @@ def _matching(fs: Any, path: str) -> list[dict[str, Any]]:
             raise FileNotFoundError(path)
     else:
         info = fs.info(path)
-        if info["type"] == "file":
+        if _is_file(info):
             return [info]
         found = fs.find(path, detail=True)
-    return [info for _, info in sorted(found.items()) if info["type"] == "file"]
+    return [info for _, info in sorted(found.items()) if _is_file(info)]
+
+
+def _is_file(info: dict[str, Any]) -> bool:
+    """Whether it is a file or a link that is none to a folder; one that leads nowhere fails when it is opened."""
+    return info["type"] == "file" or bool(info.get("islink") and not os.path.isdir(info["name"]))
 
 
 def documents_in(file: File) -> Iterator[Source]:

@@ -16,18 +16,20 @@ from nanochat.lines.gutters import REACH
 from nanochat.lines.placed import Placed, Row, with_one_edge
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.rules import Rule
-from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside
+from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside, is_out_of_step
 from nanochat.lines.tiers import in_blocks
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
-NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # for columns with a narrow gutter, and for others
-GUTTER = 2.5  # type heights: widest gutter that is narrow; the gaps of tables are wider
-BALANCE = 0.25  # least ratio of the rows of the shorter column to those of the longer
-MOST_PARTS = 500  # most parts of a page that are examined: twice as many as any page of text needs
-LOOSE = 2.8, 1.6  # largest row distance within a block, in type heights; the second before larger type
-HEADING = 1.35  # type size of a heading, relative to the rows below it
-APART = 1.2  # least distance of a line over both columns from them, relative to the row distance
-LARGER = 1.2  # type size that counts as larger, relative to the row before
+NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
+GUTTER = 2.5  # type heights: a narrow one
+BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
+MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
+LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
+HEADING = 1.35  # times the type of the rows below: that of a heading over them all
+APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
+FLUSH, INSET = 0.7, 2.0  # type heights: how far from the edge of a text its next line may begin; and of a box in it
+RULED = 4.0  # type heights: largest distance between the rules of a table's rows
+LARGER = 1.2  # times the type of the row before
 
 
 class _Place(NamedTuple):
@@ -89,11 +91,38 @@ class _Search:
             return _Verdict.TABLE
         if self.beside(left, right, prose):
             return _Verdict.PROSE
-        if only_prose or is_crossed(here, place.x) or not _is_bounded(rows, place):
+        if only_prose or is_crossed(here, place.x):
             return _Verdict.NOTHING
+        if not _is_bounded(rows, place):
+            return _Verdict.STACKS if self.flows_around(rows, place, prose) else _Verdict.NOTHING
         if are_stacks(left, right, self.rules) or _is_sidebar(left, right) or _is_sidebar(right, left):
             return _Verdict.STACKS
         return _Verdict.NOTHING
+
+    def flows_around(self, rows: list[Row], place: _Place, prose: Prose) -> bool:
+        """Whether one side is running text that goes on across the other side below it, as around an infobox."""
+        sides = split(rows[place.start : place.end], place.x)
+        if place.end == len(rows) or not _is_bounded(rows, place._replace(end=len(rows))):
+            return False
+        below = rows[place.end][0]
+        edge = float(np.median([row[0].left for row in sides[0]]))
+        for text, box, inset in ((*sides, FLUSH), (*sides[::-1], INSET)):
+            low, high = sorted((text[-1][0].height, below.height))
+            goes_on = -FLUSH * low < edge - below.left < inset * low and high < LARGER * low
+            if goes_on and is_out_of_step(box, text) and self.is_prose(text, prose) and not self.is_prose(box, prose):
+                return True
+        return False
+
+    def has_table_above(self, rows: list[Row], place: _Place, places: list[_Place]) -> bool:
+        """Whether a place begins with ruled rows of a table over both columns, and another one begins below them."""
+        here = rows[place.start : place.end]
+        left, right = split(here, place.x)
+        edges = min(row[-1].right for row in left), max(row[0].left for row in right)
+        top, low = here[0][0].y, here[-1][0].y
+        ruled = [r.y for r in self.rules if r.left < edges[0] and r.right > edges[1] and top < r.y < low]
+        if len(ruled) < 2 or max(b - a for a, b in pairwise(ruled)) > RULED * here[0][0].height:
+            return False
+        return any(p.x == place.x and p.end == place.end and rows[p.start][0].y > ruled[-1] for p in places)
 
     def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
         """The blocks of a place in reading order; None if there are none, or if a segment crosses the gutter."""
@@ -121,6 +150,8 @@ class _Search:
             if blocks is not None:
                 return blocks
             verdict = self.judge(rows, place, prose, share > 0)
+            if verdict is _Verdict.PROSE and self.has_table_above(rows, place, places):
+                continue
             if verdict is _Verdict.TABLE:
                 tables.append(place)
             elif verdict is not _Verdict.NOTHING:

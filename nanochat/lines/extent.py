@@ -37,8 +37,9 @@ def is_crossed(rows: list[Row], x: float) -> bool:
 def begins_with_row_above(rows: list[Row]) -> bool:
     """Whether the first row is above the columns but not part of them, such as the dateline of a newspaper.
 
-    A segment is part of a column if it begins at the column's left edge (possibly indented), is centred in it, or
-    follows a segment at that edge, as in justified lines with wide spaces.
+    A piece stands in a column if it begins at its edge, perhaps indented, or stands in its middle, or goes on after a
+    piece at the edge, as in justified lines with wide spaces. Several columns, but not all, may have one piece over
+    them, as the title of an infobox beside text.
     """
     if len(rows[0]) < 2 or len(rows) < 2 * LINES:
         return False
@@ -52,6 +53,8 @@ def begins_with_row_above(rows: list[Row]) -> bool:
         else:
             columns.append([s])
     edges = [(column[0].left, max(s.right for s in column)) for column in columns if len(column) >= LINES]
+    n = len(edges)
+    edges += [(edges[i][0], edges[j - 1][1]) for i in range(n) for j in range(i + 2, n + 1) if j - i < n]  # several
     return not all(any(_stands_in(s, rows[0], left, right) for left, right in edges) for s in rows[0])
 
 

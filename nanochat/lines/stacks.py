@@ -214,6 +214,16 @@ def is_list_beside(items: Stack, text: Stack) -> bool:
     return bool((items.steps < AS_CLOSE * text.tight).mean() >= SHARED and beside_first.mean() <= BESIDE_FIRST)
 
 
+def is_out_of_step(box: list[Row], text: list[Row]) -> bool:
+    """Whether rows beside running text stand at other heights than its lines; those of a table do not."""
+    lines = np.array([row[0].y for row in text])
+    inside = np.array([row[0].y for row in box if lines[0] < row[0].y < lines[-1]])
+    if len(inside) <= LINES:
+        return False
+    off = np.abs(inside[:, None] - lines[None]).min(1)
+    return bool((off > OFF * text[0][0].height).mean() >= OUT_OF_STEP)
+
+
 def _take_turns(a: Stack, b: Stack) -> bool:
     """Whether several consecutive lines alternate between left and right, each far from those of the other side."""
     lines = sorted([(y, 0) for y in a.y] + [(y, 1) for y in b.y])

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from itertools import pairwise
 
+import cv2
 import numpy as np
 
 from nanochat.lines.boxes import Box
@@ -14,13 +15,14 @@ from nanochat.lines.quantiles import percentiles
 # Widths are multiples of the mean letter width of the line.
 NARROW, BROAD = 0.5, 1.4  # width of a narrow and of a broad letter
 NARROW_LETTERS, BROAD_LETTERS = "iljtfrI1.,:;'|!()[]`-\"", "mwMWQ@%&—"
-SPACE = 0.6  # width of a space between two words
-WIDEST = 1.0  # wider gaps count as this wide
-WEIGHT = 8.0  # reward for the width of a gap, relative to the squared error of a word's width in standard deviations
-DEVIATION = 0.5, 0.15  # standard deviation of a word's width: constant part, and part per letter
-TOUCHING = 2.0  # cost of a boundary without a gap
-RULE = 0.8  # a row with this share of ink is a rule, not text
-STROKE = 0.88  # a column with this share of ink is a rule: letters are less tall than the strip
+SPACE = 0.6  # between two words
+WIDEST = 1.0  # gaps that are wider count as this
+WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is off, in deviations
+DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
+TOUCHING = 2.0  # cost of a boundary where there is no gap
+RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
+LONG, BEYOND = 2.0, 0.32  # type heights: shortest piece of a rule, and its least distance from the letters' middle
+STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
 
 
 def letter_widths(text: str) -> float:
@@ -37,16 +39,6 @@ def _contrast(strip: np.ndarray) -> np.ndarray:
     return np.abs(grey - np.median(sides[int(np.argmin(np.abs(np.diff(sides)).sum(1)))]))
 
 
-def _ink(contrast: np.ndarray, top: int, bottom: int) -> np.ndarray:
-    """Whether each column of a strip, given by its contrast (H, W), has ink between two rows; rules are ignored."""
-    threshold = 0.4 * np.percentile(np.sort(contrast[top:bottom], 0)[-2:].mean(0), 85)
-    dark = contrast > threshold
-    upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # including its blurred edges
-    band = dark[top:bottom]
-    band = band[band.mean(1) <= RULE]
-    return band.any(0) & ~upright if len(band) else np.zeros(contrast.shape[1], bool)
-
-
 @dataclass(frozen=True)
 class _Strip:
     """The part of a piece's image that shows its line."""
@@ -59,6 +51,31 @@ class _Strip:
     """type height in px of the page"""
     type_height: float
     """type height in px of the image"""
+
+
+def _rules(strip: _Strip, dark: np.ndarray) -> np.ndarray:
+    """Which of the dark pixels of a strip, bool (H, W), belong to a rule above or below its letters, bool (H, W).
+
+    A rule at a slant to the line is in no row for the whole of the line's length.
+    """
+    length = max(3, round(LONG * strip.type_height))
+    long = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, length), np.uint8)) > 0
+    rows = (np.arange(len(dark)) + 0.5 - strip.inner) / strip.type_height - ABOVE
+    return long & (np.abs(rows) > BEYOND)[:, None]
+
+
+def _ink(strip: _Strip, has_underscores: bool = False) -> np.ndarray:
+    """Whether each column of a strip has ink between its ascenders and descenders, (W,); rules do not count.
+
+    has_underscores: whether a rule below the letters may be text.
+    """
+    contrast, inner = strip.contrast, slice(strip.inner, len(strip.contrast) - strip.inner)
+    threshold = 0.4 * np.percentile(np.sort(contrast[inner], 0)[-2:].mean(0), 85)
+    dark = contrast > threshold
+    upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # with the blur beside it
+    band = (dark if has_underscores else dark & ~_rules(strip, dark))[inner]
+    band = band[band.mean(1) <= RULE]
+    return band.any(0) & ~upright if len(band) else np.zeros(contrast.shape[1], bool)
 
 
 def strip_of(piece: Piece) -> _Strip | None:
@@ -126,7 +143,7 @@ def word_boxes(piece: Piece, text: str, strip: _Strip | None) -> list[Box]:
     words = text.split()
     if piece.course is None or strip is None or not words:
         return []
-    ink = _ink(strip.contrast, strip.inner, len(strip.contrast) - strip.inner)
+    ink = _ink(strip, "__" in text)
     columns = np.flatnonzero(ink)
     if len(columns) < len(words):
         return []

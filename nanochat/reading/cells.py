@@ -22,6 +22,9 @@ _NUMBER = re.compile(r"[-+(~<>]*[$€£¥]? ?\d[\d.,'%:/ -]*[)%]?(?: ?[A-Za-z€
 _DATE = re.compile(r"\d{1,2}[ .-]?[A-Za-z]{3,9}[ .,-]*\d{2,4}|[A-Za-z]{3,9} \d{1,2}, \d{4}")  # 3 May 2021, May 3, 2021
 _CURRENCY = re.compile(r"[$€£¥]|EUR|USD|GBP|CHF|CAD|AUD|JPY|RM|Rs\.?|kr\.?")
 
+_LIKE_DOLLAR = re.compile(r"^S(?= [\d(]|\d{1,3}[.,]\d)")
+_YEAR = re.compile(r"(?:FY ?)?(?:19|20)\d\d(?: ?[/–-] ?\d{2,4})?")  # also 2024/25
+
 Gutter = tuple[float, float]
 """left and right edge of the blank space between two columns, in pixels"""
 
@@ -69,6 +72,11 @@ class Row:
 def is_number(text: str) -> bool:
     """Whether a cell is a number, an amount, a date, or a dash in place of one."""
     return _NUMBER.fullmatch(text) is not None or _DATE.fullmatch(text) is not None
+
+
+def is_period(text: str) -> bool:
+    """Whether a cell is a date or a year, which may be the name of a column of numbers."""
+    return _DATE.fullmatch(text) is not None or _YEAR.fullmatch(text) is not None
 
 
 def stretches(row: Row) -> list[Word]:
@@ -157,7 +165,11 @@ def header_rows(above: list[Row], members: list[Row], gutters: list[Gutter]) -> 
     for row in reversed(above[-HEADS:]):
         names = stretches(row)
         columns = [int(np.argmin([abs(name.left + name.right - 2 * c) for c in centres])) for name in names]
-        if not follows(row, below) or len(set(columns)) < len(columns) or any(is_number(name.text) for name in names):
+        if (
+            not follows(row, below)
+            or len(set(columns)) < len(columns)
+            or any(is_number(name.text) and not is_period(name.text) for name in names)
+        ):
             break
         if row.right - row.left > edges[-1] - edges[0] + row.height:
             break
@@ -186,12 +198,25 @@ def with_names(cells: list[list[str]]) -> list[list[str]]:
     return [list(row) for row in zip(*columns)]
 
 
+def _with_dollars(cells: list[list[str]]) -> list[list[str]]:
+    """Cells with an S before an amount replaced by the dollar sign, in a table that has one elsewhere."""
+    if not any("$" in cell for row in cells for cell in row):
+        return cells
+    found = [[_LIKE_DOLLAR.sub("$", cell) if is_number(cell[1:].strip()) else cell for cell in row] for row in cells]
+    for row in found:
+        for i, (cell, amount) in enumerate(pairwise(row)):
+            if cell == "S" and is_number(amount):
+                row[i] = "$"
+    return found
+
+
 def with_currencies(cells: list[list[str]]) -> list[list[str]]:
-    """Cells with a column of currency signs joined to the amounts after it."""
-    columns = [list(column) for column in zip(*cells)]
+    """Cells with a column of currency signs joined to the amounts after it; their name may be over either column."""
+    columns = [list(column) for column in zip(*_with_dollars(cells))]
     for i in reversed(range(len(columns) - 1)):
-        filled = [cell for cell in columns[i] if cell]
-        if filled and all(map(_CURRENCY.fullmatch, filled)):
+        signs = [r for r, cell in enumerate(columns[i]) if _CURRENCY.fullmatch(cell)]
+        others = [r for r, cell in enumerate(columns[i]) if cell and r not in signs]
+        if signs and all(r < signs[0] and not columns[i + 1][r] for r in others):
             columns[i + 1] = [f"{sign} {cell}".strip() for sign, cell in zip(columns[i], columns[i + 1])]
             del columns[i]
     return [list(row) for row in zip(*columns)]

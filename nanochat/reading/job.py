@@ -336,6 +336,7 @@ class _Pictures:
 
 
 def summary(counts: Counter[PageState]) -> str:
-    """The counts as text: `12 pages: 10 ok, 1 looped, 1 failed`."""
+    """The counts as text: `12 pages: 10 ok, 1 looped, 1 failed`; without pages, `0 pages`."""
     n = sum(counts.values())
-    return f"{n} page{'s' if n != 1 else ''}: " + ", ".join(f"{counts[s]} {s}" for s in STATES if counts[s])
+    states = ", ".join(f"{counts[s]} {s}" for s in STATES if counts[s])
+    return f"{n} page{'s' if n != 1 else ''}" + (f": {states}" if states else "")

@@ -29,6 +29,7 @@ NARROW, WIDE = 25, 45  # fewest characters in a line of prose: in a narrow colum
 LETTERS = 0.8  # share of letters in prose, without spaces
 LARGER, LARGE = 1.2, 1.4  # times the type of the text: a heading if it reads like one; a heading in any case
 RATHER_LARGER = 1.15  # times the type of the text: a heading if alone above text or a table
+STRONG, TALLER = 1.4, 1.08  # times the stroke width and the type of the text: a heading if alone, also without prose
 BOLDER = 1.17  # times the stroke width of the text: a heading if alone
 SAME_LEVEL = 1.18  # largest ratio of type heights within a heading level
 LONGEST_HEADING = 3  # lines
@@ -90,6 +91,8 @@ def _is_below(block: list[_Line], line: _Line) -> bool:
     sticks_out = line.box[0] < left - OUTSIDE * high or line.box[2] > right + 2 * OUTSIDE * high
     strokes = sorted((above.stroke_width, line.stroke_width))
     is_item, are_items = _ITEM.match(line.text) is not None, _ITEM.match(block[0].text) is not None
+    if _is_bold_title(above, line):
+        return False
     begins_list = is_item and not are_items and line.box[0] > left + EDGE * high
     ends_list = are_items and not is_item and line.box[0] < left - EDGE * high
     if begins_list or ends_list:
@@ -99,7 +102,23 @@ def _is_below(block: list[_Line], line: _Line) -> bool:
         and 0 < line.middle - above.middle < PITCH * high
         and shared > 0.5 * narrower
         and (centred or not sticks_out or len(block) < 2)
-        and not (strokes[0] > 0 and strokes[1] > BOLDER * strokes[0] and _may_be_heading([above]))
+        and not (
+            strokes[0] > 0
+            and strokes[1] > BOLDER * strokes[0]
+            and _may_be_heading([above])
+            and not line.text[0].islower()
+        )
+    )
+
+
+def _is_bold_title(above: _Line, line: _Line) -> bool:
+    """Whether a line in bolder type stands right below the end of a sentence."""
+    return (
+        line.stroke_width > BOLDER * above.stroke_width > 0
+        and re.search(r"[.!?:;][\"'”’)]*$", above.text) is not None
+        and not line.text[0].islower()
+        and not _ITEM.match(line.text)
+        and _may_be_heading([line])
     )
 
 
@@ -257,6 +276,22 @@ def _is_apart(above: _Line, line: _Line) -> bool:
     return not 0 < line.middle - above.middle < PITCH * max(above.height, line.height)
 
 
+def _has_room(above: _Line, line: _Line) -> bool:
+    """Whether there is as much room between two lines as between lines of blocks, also below much larger type."""
+    room = line.middle - above.middle - (above.height + line.height) / 2
+    return line.middle <= above.middle or room > (PITCH - 1) * min(above.height, line.height)
+
+
+def _names_columns(block: list[_Line], below: list[_Line]) -> bool:
+    """Whether lines right above a row of columns begin further right than it, as a name over several columns does."""
+    first = below[0] if below else block[-1]
+    return (
+        first.is_row
+        and not _is_apart(block[-1], first)
+        and block[0].box[0] > first.box[0] + WIDEST_INDENT * first.height
+    )
+
+
 def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
     """The level of each block that is a heading, 1 to 6, from its number or else its type size."""
     sizes: dict[int, float] = {}
@@ -278,11 +313,21 @@ def _heading_levels(blocks: list[list[_Line]], body: _Body) -> dict[int, int]:
             and not any(line.is_row for line in block)
         ):
             sizes[i] = size
-        if i in sizes or not _may_be_heading(block) or not (larger or stands_over_text):
+        if i in sizes or not _may_be_heading(block) or _names_columns(block, below):
+            continue
+        is_strong = (
+            len(block) == 1
+            and (not above or _has_room(above[-1], block[0]))
+            and bool(below)
+            and size > TALLER * body.height
+            and min(line.stroke_width for line in block) > STRONG * body.stroke_width > 0
+        )
+        if not (larger or stands_over_text or is_strong):
             continue
         numbered = _NUMBERED.match(block[0].text) is not None and len(below) > 1
         rather_larger = is_alone and size > RATHER_LARGER * body.height + ROUNDING / 2
-        if larger or bolder or rather_larger or numbered or _introduces(block, below, above, i - 1 in sizes):
+        by_type = larger or bolder or is_strong or rather_larger
+        if by_type or numbered or _introduces(block, below, above, i - 1 in sizes):
             sizes[i] = max(size, body.height)
     tallest: list[float] = []  # largest type height of each level
     for size in sorted(sizes.values(), reverse=True):

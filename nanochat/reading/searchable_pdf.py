@@ -9,8 +9,9 @@ import ctypes
 import io
 import zlib
 from collections.abc import Callable, Iterable
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 import pypdfium2 as pdfium
@@ -23,6 +24,8 @@ from nanochat.reading.placed import PlacedText, placed_lines, words_in
 
 FONT = Path(__file__).with_name("invisible.ttf")
 DESCENT = 0.2  # of a character's height: the part below the baseline
+GAP = 0.25  # of a line's height: smallest gap between two words that every program sees as one
+SHRUNK = 0.5  # of a word's length: what is left of it at least
 LEAST = 1.0  # pixels: smallest size of a word
 JPEG_QUALITY = 85
 # Character codes are those of UTF-16: ToUnicode maps each to itself.
@@ -57,6 +60,18 @@ def _array(kind: Any, values: Any) -> Any:
     return (kind * len(values))(*values)
 
 
+def _with_gaps(words: list[tuple[str, Box]]) -> list[tuple[str, Box]]:
+    """Words of a level line with room after each; those that nearly touch the next one end earlier.
+
+    Programs that extract text join words with too little room between them, also across a space.
+    """
+    found = []
+    for (word, (left, top, right, bottom)), (_, after) in pairwise([*words, ("", (2**31, 0, 2**31, 0))]):
+        end = max(round(left + SHRUNK * (right - left)), round(after[0] - GAP * (bottom - top)))
+        found.append((word, (left, top, min(right, end), bottom)))
+    return found
+
+
 def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
     """The printable words of a line and their boxes on a page of `size`; words of one part share the same height.
 
@@ -66,7 +81,7 @@ def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
     found = []
     for stretch in line.stretches():
         words = [("".join(filter(str.isprintable, word)), box) for word, box in words_in(stretch, line.turned)]
-        words = [(word, turn_box(box, line.turned, size)) for word, box in words if word]
+        words = _with_gaps([(word, turn_box(box, line.turned, size)) for word, box in words if word])
         if words:
             top, bottom = (int(np.median([box[side] for _, box in words])) for side in (1, 3))
             if np.ptp([box[3] for _, box in words]) <= bottom - top:
@@ -123,12 +138,28 @@ def _add_picture(document: pdfium.PdfDocument, page: Any, picture: Image.Image, 
     page.insert_obj(image)
 
 
+class _Sink:
+    """A file to which pdfium writes. It ignores exceptions of a callback, so the first one is kept."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self.file = file
+        self.error: OSError | None = None
+
+    def write(self, data: Any) -> None:
+        try:
+            if self.error is None:
+                self.file.write(data)
+                self.file.flush()
+        except OSError as error:
+            self.error = error
+
+
 def write_pdf(
     path: Path, entries: Iterable[dict[str, Any]], picture_of: Callable[[dict[str, Any]], Image.Image], dpi: int
 ) -> None:
     """Write a PDF of pages from the ledger, with their images at `dpi` pixels per inch and their text over them.
 
-    pdfium builds it in memory, which takes about the size of the file.
+    pdfium builds it in memory, which takes about the size of the file. Raises OSError if the disk is full.
     """
     with PDFIUM:
         document = pdfium.PdfDocument.new()
@@ -143,7 +174,11 @@ def write_pdf(
                 for word, box in _words(line, picture.size):
                     _add_word(document, page, font, word, box, line.turned, scale, picture.height)
             page.gen_content()
+            page.set_rotation((entry["result"] or {}).get("turned", 0))  # viewers show it upright
             page.close()
-    with PDFIUM:
-        document.save(path)
+    with PDFIUM, open(path, "wb") as file:
+        sink = _Sink(file)
+        document.save(sink)
         document.close()
+    if sink.error:
+        raise sink.error

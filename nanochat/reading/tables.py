@@ -21,6 +21,7 @@ from nanochat.reading.cells import (
     follows,
     header_rows,
     is_number,
+    is_period,
     merged,
     stretches,
     with_currencies,
@@ -65,8 +66,14 @@ class Table:
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row is a header: it has no number in a column of numbers."""
-        return not any(numeric and is_number(cell) for cell, numeric in zip(self.cells[0], self.numeric))
+        """Whether the first row is a header: it has no number in a column of numbers, unless all are dates or years.
+
+        Those name columns if others do not stand below them.
+        """
+        first = [cell for cell, numeric in zip(self.cells[0], self.numeric) if numeric and is_number(cell)]
+        below = [cell for row in self.cells[1:] for cell, numeric in zip(row, self.numeric) if numeric]
+        name_columns = (len(first) > 1 or not self.cells[0][0]) and all(map(is_period, first))
+        return not first or (name_columns and not any(map(is_period, below)))
 
 
 def _gutters(rows: list[Row]) -> list[Gutter]:

@@ -34,7 +34,18 @@ def test_finished_pages_are_not_opened_again(tmp_path: Path) -> None:
     assert left == [("bad.png", 1), ("a.pdf", 1), ("a.pdf", 3), ("a.pdf", 4)]
 
 
-def test_remote_file_system() -> None:
+def test_links_to_files_are_files_and_one_to_nowhere_is_reported(tmp_path: Path) -> None:
+    (tmp_path / "scan.png").write_bytes(stored(1))
+    folder = tmp_path / "in"
+    (folder / "sub.png").mkdir(parents=True)
+    for name, to in (("a.png", "scan.png"), ("b.png", "nowhere"), ("c.png", "in/sub.png")):
+        (folder / name).symlink_to(tmp_path / to)
+    pages = [page for file in find_files([str(folder)]) for page in opened(file)]
+    assert pages == [(str(folder / "a.png"), 1, "page"), (str(folder / "b.png"), 1, "failed")]
+    assert [file.address for file in find_files([str(folder / "a.png")])] == [str(folder / "a.png")]
+
+
+def test_a_store_that_is_no_disk() -> None:
     store = fsspec.filesystem("memory")
     for name in ("scans/b.png", "scans/a.PNG", "scans/readme.md"):
         store.pipe_file(f"/{name}", stored(1))

@@ -73,6 +73,32 @@ def prose(press: Press, x: float, y: float, n: int) -> list[str]:
     return lines
 
 
+@pytest.mark.parametrize("box_at", [560, 40], ids=["right", "left"])
+def test_a_box_of_labels_and_values_is_no_part_of_the_text_that_flows_around_it(box_at: int) -> None:
+    press = blank()
+    text_at, text = 480 if box_at == 40 else 40, press.writer.sentences(1600)
+    beside = press.wrap(text, 380)[:14]
+    below = press.wrap(" ".join(text.split()[len(" ".join(beside).split()) :]), 820)[:6]
+    column(press, text_at, 60, beside)
+    labels, values = ["Reign", "Born", "House", "Father", "Burial"], ["12 years", "943", "Wessex", "Edmund I", "Wick"]
+    for x, words in ((box_at, labels), (box_at + 120, values)):
+        for i, word in enumerate(words):
+            press.text(x, 100 + 45 * i, word, 0.9)
+    column(press, 40, 60 + 26 * len(beside), below)
+    box = [f"{label} {value}" for label, value in zip(labels, values, strict=True)]
+    assert read(press) == [*(box + beside if box_at == 40 else beside + box), *below]
+
+
+def test_a_table_with_text_in_its_first_column_above_a_full_line_stays_in_rows() -> None:
+    press = blank()
+    left = press.wrap(press.writer.sentences(900), 380)[:8]
+    column(press, 40, 60, left)
+    column(press, 560, 60, (right := [f"{i}2.50" for i in range(1, 9)]))
+    full = press.wrap(press.writer.sentences(200), 820)[0]
+    press.text(40, 60 + 26 * 8, full)
+    assert read(press) == [*(f"{a} {b}" for a, b in zip(left, right, strict=True)), full]
+
+
 def test_footnotes_in_smaller_type_are_read_with_their_column() -> None:
     press = blank()
     left, right = prose(press, 40, 40, 12), prose(press, 470, 40, 12)
@@ -95,3 +121,25 @@ def test_dateline_of_a_newspaper_is_read_before_its_columns() -> None:
 def test_order_errors_of_a_perfect_reader_are_below_two_percent(kind: str) -> None:
     errors = [order_error(draw_page(kind, seed)) for seed in range(5)]
     assert sum(errors) < 0.02 * len(errors), errors
+
+
+def test_a_ruled_table_above_two_columns_stays_in_rows() -> None:
+    press = blank()
+    header, *cells = [["Day", "High", "Low", "Range"], ["Monday", "4.1", "0.8", "3.3"], ["Sunday", "4.4", "0.5", "3.9"]]
+    for i, row in enumerate([header, *cells]):
+        for x, cell in zip((40, 300, 480, 700), row, strict=True):
+            press.text(x, 60 + 36 * i, cell)
+        press.rule(30, 92 + 36 * i, 870, 92 + 36 * i, "black")
+    left, right = prose(press, 40, 190, 14), prose(press, 470, 190, 14)
+    assert read(press) == [*map(" ".join, [header, *cells]), *left, *right]
+
+
+def test_the_title_of_a_box_beside_text_is_read_with_the_box() -> None:
+    press = blank()
+    text = prose(press, 40, 60, 12)
+    press.text(675, 60, "North Pier", align="c")
+    rows = [("Type", "wooden"), ("Opened", "4 May 1889"), ("Owner", "Wick"), ("Status", "open"), ("Length", "412 m")]
+    for i, row in enumerate(rows):
+        for x, cell in zip((490, 620), row, strict=True):
+            press.text(x, 96 + 33 * i, cell, 0.9)
+    assert read(press) == [*text, "North Pier", *(f"{a} {b}" for a, b in rows)]

@@ -14,7 +14,7 @@ from helpers.drawn_page import WORDS
 from helpers.shared_data import need_program
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.lines.boxes import Box, union
+from nanochat.lines.boxes import Box, turn_box, turn_size, union
 from nanochat.lines.cut import Piece, as_one_line, show_in_lines
 from nanochat.lines.layout import find_lines
 from nanochat.lines.words import strip_of, stroke_width
@@ -156,6 +156,22 @@ def test_rules_of_a_table_are_not_part_of_its_words() -> None:
         assert box[2] == pytest.approx(right, abs=3) and (box[0] == pytest.approx(left, abs=3) or left == drawn[0][0])
 
 
+@pytest.mark.parametrize("ends", [(84, 72), (80, 76)])
+def test_a_rule_at_a_slant_does_not_close_the_gaps_above_it(ends: tuple[int, int]) -> None:
+    font = ImageFont.truetype(str(FONTS / "DejaVuSerif.ttf"), 22)
+    page = Image.new("RGB", (700, 140), "white")
+    pen, drawn = ImageDraw.Draw(page), []
+    for x, text in ((60, "0.952"), (136, "0.909"), (212, "0.931"), (288, "0.824")):
+        pen.text((x, 50), text, "black", font)
+        drawn.append(pen.textbbox((x, 50), text, font=font))
+    lines = find_lines(page)
+    pen.line((40, ends[0], 380, ends[1]), "black", 2)
+    (piece,) = show_in_lines(page, lines)  # the strip shows a part of the rule
+    boxes = word_boxes(piece, "0.952 0.909 0.931 0.824")
+    assert [box[0] for box in boxes] == pytest.approx([left for left, *_ in drawn], abs=4)
+    assert [box[2] for box in boxes[:3]] == pytest.approx([right for _, _, right, _ in drawn[:3]], abs=4)
+
+
 def test_bold_strokes_are_thicker() -> None:
     def width(name: str) -> float:
         font, page = ImageFont.truetype(str(FONTS / name), 24), Image.new("RGB", (700, 100), "white")
@@ -193,3 +209,42 @@ def test_words_of_a_searchable_pdf_equal_the_text(number: int, tmp_path: Path) -
     poppler = subprocess.run(["pdftotext", str(path), "-"], capture_output=True, text=True, check=True).stdout
     assert poppler.split() == text.split()
     assert pdfium.PdfDocument(path)[0].get_textpage().get_text_range().split() == text.split()
+
+
+@pytest.mark.parametrize("gap", [-1, 0, 3])
+def test_words_that_nearly_touch_are_apart_in_a_searchable_pdf(gap: int, tmp_path: Path) -> None:
+    need_program("pdftotext", "poppler-utils")
+    text, boxes, x = "Jan 29, 2023 of the Kings of England", [], 40
+    for word in text.split():
+        boxes.append((x, 100, x + 9 * len(word), 119))
+        x += 9 * len(word) + gap + 2 * (word == "the")  # gaps differ, as they do on a page
+    part = Part(text, (40, 100, x, 119), boxes)
+    line = TextLine(text, part.box, 0.9, 0.9, parts=[part])
+    result = Page(text, 1, 1, 1, 0.1, "end", "lines", width=600, height=300, lines=[line]).to_dict()
+    entry = {"page": 1, "state": "ok", "why": "", "result": result}
+    page = Image.new("L", (600, 300), 255)
+    write(path := tmp_path / "page.pdf", "pdf", "page.png", iter([entry]), lambda number: page)
+    for order in ([], ["-raw"], ["-layout"]):
+        found = subprocess.run(["pdftotext", *order, path, "-"], capture_output=True, text=True, check=True).stdout
+        assert found.split() == text.split()
+    assert pdfium.PdfDocument(path)[0].get_textpage().get_text_range().split() == text.split()
+
+
+@pytest.mark.parametrize("turned", [90, 180, 270])
+def test_a_turned_page_is_upright_in_a_searchable_pdf_and_its_lines_are_in_order(turned: int, tmp_path: Path) -> None:
+    need_program("pdftotext", "poppler-utils")
+    upright, texts, lines = (600, 300), ["Order 7718 was packed", "by Noor on Monday", "three parcels, 12 kg"], []
+    page_size = turn_size(upright, -turned)
+    for i, text in enumerate(texts):
+        box = turn_box((40, 40 + 60 * i, 40 + 10 * len(text), 60 + 60 * i), -turned, upright)
+        lines.append(TextLine(text, box, 0.9, 0.9))
+    width, height = page_size
+    result = Page("\n".join(texts), 1, 1, 1, 0.1, "end", "lines", width=width, height=height, lines=lines).to_dict()
+    entry = {"page": 1, "state": "ok", "why": "", "result": {**result, "turned": turned}}
+    write(
+        path := tmp_path / "page.pdf", "pdf", "page.png", iter([entry]), lambda number: Image.new("L", page_size, 255)
+    )
+    found = subprocess.run(["pdftotext", path, "-"], capture_output=True, text=True, check=True).stdout
+    assert [line for line in found.splitlines() if line.strip("\f ")] == texts
+    width, height = pdfium.PdfDocument(path)[0].get_size()
+    assert width == pytest.approx(2 * height, rel=0.01)

@@ -117,7 +117,17 @@ def test_invalid_arguments_are_reported_in_one_line(
     assert all(word in output.err for word in words), output.err
 
 
-def test_missing_arguments_are_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_looks_like_an_option_is_told_from_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("-dash.png").touch()
+    with pytest.raises(UserError, match=r"^-dash\.png looks like an option: give the file as \./-dash\.png$"):
+        parse(monkeypatch, COMMANDS, "copy", "-dash.png")
+    with pytest.raises(UserError, match="-other"):
+        parse(monkeypatch, COMMANDS, "copy", "-other.png")
+    assert parse(monkeypatch, COMMANDS, "copy", "./-dash.png").files == ("./-dash.png",)
+
+
+def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"^FILE and --out must be given; see command --help$"):
         parse(monkeypatch, Needy)
     with pytest.raises(UserError, match=r"^--out must be given; see command --help$"):

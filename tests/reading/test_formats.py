@@ -189,3 +189,9 @@ def test_overlay_draws_all_boxes_and_each_text_once() -> None:
     assert [line.text for line in placed_lines(ENTRIES[2])] == ["# Bill", "of sale"]
     assert [line.box for line in placed_lines(ENTRIES[2])] == [(10, 20, 110, 40), (10, 40, 110, 60)]
     assert placed_lines(ENTRIES[1]) == [] == boxes_to_draw(ENTRIES[1])
+
+
+@pytest.mark.parametrize("kind", ["txt", "md", "json", "html", "hocr", "pdf"])
+def test_a_full_disk_is_an_error_in_every_format(kind: str) -> None:
+    with pytest.raises(OSError, match="No space left"):
+        write(Path("/dev/full"), kind, "bill.png", iter(ENTRIES), lambda page: Image.new("RGB", SIZE, "white"))

@@ -330,3 +330,72 @@ def test_large_number_alone_is_not_a_heading() -> None:
     below = 100 + PITCH * (len(text) + 3)
     assert [tag for tag, _ in shown(page(*text, line("597005708", 400, below, 2 * HEIGHT)))] == ["p", "p"]
     assert [tag for tag, _ in shown(page(*text, line("Part 2", 400, below, 2 * HEIGHT)))] == ["p", "h1"]
+
+
+def test_a_line_that_goes_on_in_lower_case_is_no_new_paragraph_though_its_strokes_are_thicker() -> None:
+    rows = ["2010 to 2019, County Museum, conservator. Repaired ledgers and maps", "from the flood of 2007 in bold."]
+    lines = [{**line(row, 50, 100 + PITCH * i), "parts": []} for i, row in enumerate(rows)]
+    for one, stroke_width in zip(lines, (0.11, 0.14), strict=True):
+        one["parts"] = [{"text": one["text"], "box": one["box"], "stroke_width": stroke_width}]
+    assert shown(page(*lines)) == [("p", " ".join(rows))]
+
+
+def test_a_bold_line_right_below_the_end_of_a_sentence_is_a_heading() -> None:
+    lines = wrapped(PROSE, 50, 100, 60)
+    y = 100 + PITCH * len(lines)
+    lines += [line("2 Method", 50, y + 4), *wrapped(PROSE, 50, y + PITCH + 8, 60)]
+    for one in lines:
+        one["parts"][0]["stroke_width"] = 0.15 if one["text"] == "2 Method" else 0.1
+    assert shown(page(*lines)) == [("p", PROSE), ("h2", "2 Method"), ("p", PROSE)]
+
+
+def test_dates_above_a_table_of_amounts_are_its_header_and_an_s_before_an_amount_is_a_dollar() -> None:
+    rows = [
+        line("Jan 26, 2025", 330, 100, HEIGHT, ("Jan 28, 2024", 480)),
+        line("(in millions)", 400, 120),
+        line("Cost of revenue", 50, 140, HEIGHT, ("S 178", 400), ("S", 480), ("141", 556)),
+        line("Research and development", 50, 160, HEIGHT, ("3,423", 400), ("2,532", 540)),
+        line("Sales, general and other", 50, 180, HEIGHT, ("1,136", 400), ("876", 556)),
+        line("Total", 50, 200, HEIGHT, ("S 4,737", 384), ("$", 480), ("3,549", 540)),
+    ]
+    (table,) = cells_of(page(*rows))
+    assert table[0] == ["", "Jan 26, 2025", "Jan 28, 2024"]
+    assert table[2:] == [
+        ["Cost of revenue", "$ 178", "$ 141"],
+        ["Research and development", "3,423", "2,532"],
+        ["Sales, general and other", "1,136", "876"],
+        ["Total", "$ 4,737", "$ 3,549"],
+    ]
+
+
+def test_sizes_and_codes_that_begin_with_s_stay_letters() -> None:
+    rows = [("Shirt", "S", "12.00"), ("Coat", "S", "34.00"), ("Hat", "M", "9.00")]
+    lines = [line(a, 50, 100 + PITCH * i, HEIGHT, (b, 200), (c, 300)) for i, (a, b, c) in enumerate(rows)]
+    (table,) = cells_of(page(*lines))
+    assert [row for row in table if any(row)] == [list(row) for row in rows]
+
+
+def test_years_over_columns_of_numbers_are_a_header() -> None:
+    rows = [("", "2023", "2024"), ("Rent", "812", "840"), ("Heat", "130", "95"), ("Sum", "942", "935")]
+    lines = [line(a or b, 50 if a else 200, 100 + PITCH * i, HEIGHT, *([(b, 200)] if a else []), (c, 300))
+             for i, (a, b, c) in enumerate(rows)]  # fmt: skip
+    assert cells_of(page(*lines)) == [[list(row) for row in rows]]
+    facts = [("Opened", "1889"), ("Length", "412"), ("Width", "12"), ("Visitors", "900")]
+    lines = [line(a, 50, 100 + PITCH * i, HEIGHT, (b, 200)) for i, (a, b) in enumerate(facts)]
+    assert cells_of(page(*lines)) == [[["", ""], *map(list, facts)]]
+
+
+def test_bold_titles_of_price_lists_are_headings_on_pages_without_prose_and_names_over_columns_are_none() -> None:
+    rows = [
+        line("Harbour Cafe", 200, 20, 32), line("Drinks", 50, 68, 18),
+        line("Flat white", 50, 110, HEIGHT, ("3.80", 300)),
+        line("Lemonade", 50, 130, HEIGHT, ("2.50", 300)), line("Pot of tea", 50, 150, HEIGHT, ("2.90", 300)),
+        line("In pounds", 280, 190, 18), line("Cheese scone", 50, 210, HEIGHT, ("2.75", 300)),
+        line("Rye loaf", 50, 230, HEIGHT, ("6.40", 300)), line("Apple cake", 50, 250, HEIGHT, ("4.95", 300)),
+    ]  # fmt: skip
+    for one in rows:
+        bold = one["text"] in ("Harbour Cafe", "Drinks", "In pounds")
+        for part in one["parts"]:
+            part["stroke_width"] = 0.19 if bold else 0.1
+    found = [block for block in shown(page(*rows)) if block[0].startswith("h")]
+    assert found == [("h1", "Harbour Cafe"), ("h2", "Drinks")]

@@ -5,6 +5,7 @@ import io
 import json
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -17,6 +18,8 @@ from PIL import Image
 
 from nanochat import cli
 from nanochat.prompts import PROMPTS
+from nanochat.reading.job import summary
+from nanochat.reading.state import PageState
 
 
 @pytest.fixture(scope="module")
@@ -281,3 +284,9 @@ def test_reading_imports_no_compiler_and_no_plotting(place: Path, checkpoint: Pa
 assert {"torch._dynamo", "sympy", "matplotlib"}.isdisjoint(sys.modules)"""
     command = [sys.executable, "-c", program, "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]
     assert subprocess.run(command, capture_output=True, text=True).returncode == 0
+
+
+def test_counts_are_a_sentence_also_without_pages() -> None:
+    assert summary(Counter()) == "0 pages"
+    assert summary(Counter({PageState.OK: 1})) == "1 page: 1 ok"
+    assert summary(Counter({PageState.OK: 2, PageState.FAILED: 1})) == "3 pages: 2 ok, 1 failed"
