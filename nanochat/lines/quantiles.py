@@ -4,6 +4,8 @@
 several times faster than that. The results are the same to the last bit.
 """
 
+from collections.abc import Iterable
+
 import numpy as np
 
 
@@ -22,7 +24,19 @@ def percentiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
 
 
 def median(values: np.ndarray) -> float:
-    """`np.median` of at least one byte, uint8 of any shape."""
-    ordered = np.sort(values, axis=None, kind="stable")  # a radix sort
-    middle = len(ordered) // 2
-    return float(ordered[middle]) if len(ordered) % 2 else (int(ordered[middle - 1]) + int(ordered[middle])) / 2
+    """`np.median` of at least one byte or sum of a few bytes, uint8 or uint16 of any shape."""
+    return median_of_counts(np.bincount(values.ravel()))
+
+
+def middle(values: Iterable[float]) -> float:
+    """`np.median` of a few numbers, at least one: for a dozen of them several times as fast."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return float(ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2)
+
+
+def median_of_counts(counts: np.ndarray) -> float:
+    """The median of whole numbers from 0 on, given how often each occurs; at least one does."""
+    upto, n = np.cumsum(counts), int(np.sum(counts))
+    low, high = np.searchsorted(upto, ((n - 1) // 2, n // 2), side="right").tolist()
+    return (low + high) / 2
