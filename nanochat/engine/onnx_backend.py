@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nanochat.denormals import flush_denormals
 from nanochat.engine.backend import Backend, Cache
 from nanochat.errors import UserError
 from nanochat.image_process import ImageViews
@@ -102,7 +103,8 @@ class _Call:
         if vision is not self._vision:
             self._vision = vision
             self._bind(self._binding.bind_input, "vision", vision)
-        self._session.run_with_iobinding(self._binding)
+        with flush_denormals():
+            self._session.run_with_iobinding(self._binding)
 
 
 class OnnxBackend(Backend):
@@ -145,10 +147,10 @@ class OnnxBackend(Backend):
         parts, first = [], 0
         while first < len(pixels):
             n = max(1, self._most_pixels // (height * width))
+            views = np.ascontiguousarray(pixels[first : first + n], np.float32)
             try:
-                features, self._newline, self._separator = self._encoder.run(
-                    None, {"views": np.ascontiguousarray(pixels[first : first + n], np.float32)}
-                )
+                with flush_denormals():
+                    features, self._newline, self._separator = self._encoder.run(None, {"views": views})
             except Exception as error:
                 n = min(n, len(pixels) - first)
                 if not _no_memory(error) or n == 1:

@@ -14,7 +14,12 @@ def percentiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
 
     values: (N, ...), N at least 1; shares: 0 to 100 each.
     """
-    ordered = np.sort(values, axis=0, kind="stable" if values.dtype.itemsize < 4 else None)
+    if values.dtype.itemsize >= 4:
+        ordered = np.sort(values, axis=0)
+    elif values.ndim == 1:
+        ordered = np.sort(values, kind="stable")  # a radix sort
+    else:  # of many short columns, for which a radix sort takes longer
+        ordered = np.sort(values.astype(np.uint16), axis=0)
     places = (len(ordered) - 1) * (np.array(shares, np.float64) / 100)
     before = np.floor(places).astype(np.intp)
     low, high = ordered[before], ordered[np.minimum(before + 1, len(ordered) - 1)]
