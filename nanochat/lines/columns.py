@@ -13,7 +13,7 @@ import numpy as np
 
 from nanochat.lines.extent import begins_with_row_above, end_of_footnotes, end_of_longer, is_crossed, split
 from nanochat.lines.gutters import REACH
-from nanochat.lines.placed import Placed, Row, with_one_edge
+from nanochat.lines.placed import Placed, Row, mean_y, with_one_edge
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.quantiles import middle
 from nanochat.lines.rules import Rule
@@ -236,7 +236,7 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
     Larger type is not: a heading may stand close over columns.
     """
     start, end, x = place
-    y = [float(np.mean([s.y for s in row])) for row in rows[max(0, start - 1) : end + 1]]
+    y = [mean_y(row) for row in rows[max(0, start - 1) : end + 1]]
     steps = np.diff(y)
     usual = middle(steps) if len(steps) else 0.0
     height = LARGER * middle(s.height for row in rows[start:end] for s in row)

@@ -170,6 +170,9 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
     Breaks are numbers of `y`, heights of lines. Cells begin at one height or have their middles there, their lines
     differ in number, and there are at least three rows, none of which has most of the lines.
     """
+    rows = 2 if by_rules else 3
+    if len(breaks) + 1 < rows:
+        return False
     parts = [part for part in np.split(y, np.unique(breaks)) if len(part)]
     off, uneven = [], []
     for part in parts:
@@ -177,7 +180,7 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
         if len(one) and len(other):
             off.append((abs(one[0] - other[0]) / a.unit, abs(one.mean() - other.mean()) / a.unit))
             uneven.append(len(one) != len(other))
-    if len(off) < (2 if by_rules else 3) or max(map(len, parts)) > MOST * len(y) or np.mean(uneven) < 0.3:
+    if len(off) < rows or max(map(len, parts)) > MOST * len(y) or np.mean(uneven) < 0.3:
         return False
     tops, middles = ((np.array(off) < LEVEL).mean(0) >= 0.8).tolist()
     return middles or (tops and (by_rules or not _are_out_of_step(a, b)))

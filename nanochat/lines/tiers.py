@@ -8,7 +8,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nanochat.lines.placed import Placed, Row, with_one_edge
+from nanochat.lines.placed import Placed, Row, mean_y, with_one_edge
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import LABELS, LEVEL, LINES, RAGGED, Stack, ruled_at
 
@@ -29,7 +29,7 @@ SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, tho
 
 def tiers(rows: list[Row]) -> list[tuple[int, int]]:
     """Rows parted where more than the usual room is between them: first, one past the last; a heading is no tier."""
-    y = np.array([float(np.mean([s.y for s in row])) for row in rows])
+    y = np.array([mean_y(row) for row in rows])
     steps = np.diff(y)
     usual = float(np.percentile(steps, 75))
     cuts = [0, *(np.flatnonzero(steps > TIER * usual) + 1).tolist(), len(rows)]

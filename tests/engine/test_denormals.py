@@ -13,14 +13,17 @@ LEAST = np.full(8, 1e-39, np.float32)  # a denormal
 
 def test_denormals_are_zero_within_the_context_of_this_thread_alone() -> None:
     seen: list[float] = []
+    now = threading.Event()
 
     def other() -> None:
+        now.wait()
         seen.append(float((LEAST * np.float32(1)).sum()))
 
+    thread = threading.Thread(target=other)
+    thread.start()
     with flush_denormals():
         assert bool((LEAST * np.float32(1)).any()) != can_flush()
-        thread = threading.Thread(target=other)
-        thread.start()
+        now.set()
         thread.join()
     assert seen[0] > 0
     assert (LEAST * np.float32(1)).all()
