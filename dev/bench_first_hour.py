@@ -1,11 +1,11 @@
-"""A newcomer's first hour, for two states of the repository side by side: sizes, and the time to the first text.
+"""Compare two states of the repository as a new user meets them: sizes, and the time to the first text.
 
 python -m dev.bench_first_hour ed2a73a HEAD
 python -m dev.bench_first_hour ed2a73a HEAD --rounds=1 --pictures=10
 
-Each state is cloned, installed with the versions of its own uv.lock, and asked to read. Packages come from uv's cache:
-a run before the first measured one fills it, so that the network's speed is not measured. States take turns in every
-measurement. It prints a Markdown table, then all figures as JSON on the last line.
+Each state is cloned, installed with the versions of its own uv.lock, and used to read. Packages come from uv's cache,
+which is filled before the first measured run, so the speed of the network is not measured. States alternate in every
+measurement. Prints a Markdown table, then all figures as JSON on the last line.
 """
 
 import json
@@ -48,24 +48,24 @@ class Config:
     after: Positional[str]
     """the other one"""
     rounds: int = 3
-    """of each timing; the median counts"""
+    """number of times that each is measured; the median counts"""
     pictures: int = 30
-    """of the folder that is read"""
+    """number of images in the folder that is read"""
 
 
 class State:
-    """One state of the repository, in a folder of its own, and what was measured of it."""
+    """One state of the repository, in a folder of its own, and its figures."""
 
     def __init__(self, name: str, folder: Path) -> None:
         self.name, self.folder = name, folder
         self.clone, self.wheel_home = folder / "clone", folder / "wheel"
         self.figures: dict[str, list[float]] = {}
-        """of each round, by what was measured; what failed is not among them"""
+        """the value of each round, by figure; failed measurements are missing"""
 
     def run(self, *command: str | Path, where: Path | None = None) -> str:
-        """What a command prints, on a machine with uv, its cache and Python, and an empty home.
+        """The output of a command, on a machine with uv, its cache and Python, and an empty home folder.
 
-        Raises RuntimeError with what it said where it fails.
+        Raises RuntimeError with its error output if it fails.
         """
         kept = {name: value for name, value in os.environ.items() if name.startswith(("SSL_", "UV_", "LANG"))}
         home = self.folder / "home"
@@ -86,7 +86,7 @@ class State:
         return done.stdout
 
     def note(self, what: str, figure: float) -> None:
-        """Add a round's figure, and show it on stderr."""
+        """Add the value of a round to a figure, and print it to stderr."""
         print(f"{self.name}: {what}: {figure:,.1f}", file=sys.stderr)
         self.figures.setdefault(what, []).append(figure)
 
@@ -98,12 +98,12 @@ def _cache() -> str:
 
 
 def folder_mb(folder: Path) -> float:
-    """Size of all files under a folder, in MB."""
+    """Size of all files in a folder, in MB."""
     return sum(file.lstat().st_size for file in folder.rglob("*") if not file.is_dir()) / MB
 
 
 def download_mb(lock: str, installed: Iterable[tuple[str, str]]) -> float:
-    """Size of the wheels that this machine takes for these packages, in MB, from the text of a uv.lock.
+    """Size in MB of the wheels of these packages for this machine, from the text of a uv.lock.
 
     `installed`: names and versions. A package without a fitting wheel counts as its source archive.
     """
@@ -121,10 +121,10 @@ def download_mb(lock: str, installed: Iterable[tuple[str, str]]) -> float:
 
 
 def clone(state: State) -> None:
-    """`git clone --depth 1` of the state, measured."""
+    """Clone the state with `git clone --depth 1`, and measure it."""
     commit = subprocess.run(["git", "rev-parse", f"{state.name}^{{commit}}"], cwd=ROOT, capture_output=True, text=True)
     if commit.returncode:
-        raise UserError(f"{state.name}: no such commit here")
+        raise UserError(f"{state.name}: no such commit")
     state.clone.mkdir(parents=True)
     for command in (
         ("init", "-q"),
@@ -136,7 +136,7 @@ def clone(state: State) -> None:
 
 
 def reads(text: str) -> None:
-    """Raises RuntimeError unless this is the sample's text."""
+    """Raise RuntimeError unless this is the text of the sample."""
     if FIRST_LINE not in text:
         raise RuntimeError(f"read: {text[:200]!r}")
 
@@ -165,7 +165,7 @@ def wheel_of(state: State) -> Path:
 
 
 def build(state: State) -> None:
-    """The wheel, and the versions of uv.lock that it is installed with."""
+    """Build the wheel, and export the versions of uv.lock to install it with."""
     state.wheel_home.mkdir()
     state.run("uv", "build", "--quiet", "--wheel", "--out-dir", state.folder / "dist")
     state.note("wheel, MB", wheel_of(state).stat().st_size / MB)
@@ -174,7 +174,7 @@ def build(state: State) -> None:
 
 
 def sizes(state: State, python: Path, what: str) -> None:
-    """Of an environment: its size on disk, and that of its packages to download."""
+    """Measure the size of an environment on disk, and of its packages to download."""
     listed = state.run("uv", "pip", "list", "--format=json", "--python", python)
     installed = [(package["name"], package["version"]) for package in json.loads(listed)]
     lock = (state.clone / "uv.lock").read_text(encoding="utf-8")
@@ -183,7 +183,7 @@ def sizes(state: State, python: Path, what: str) -> None:
 
 
 def read_command(*arguments: str | Path) -> Callable[[State], object]:
-    """`nano-ocr` of the full environment, for the folder of pictures and a folder of output that is new each time."""
+    """The `nano-ocr` command of the full environment, for the folder of images and a new output folder."""
 
     def run(state: State) -> str:
         shutil.rmtree(state.folder / "out", ignore_errors=True)
@@ -192,8 +192,8 @@ def read_command(*arguments: str | Path) -> Callable[[State], object]:
     return run
 
 
-def measure(states: list[State], config: Config, folder: Path) -> None:
-    """Every figure of every state. What fails is said on stderr and is missing from the table."""
+def measure_states(states: list[State], config: Config, folder: Path) -> None:
+    """Measure all figures of all states. Failures are printed to stderr and are missing from the table."""
     pictures = folder / "pictures"
     pictures.mkdir()
     samples = sorted((ROOT / "data/images").glob("*.png"))
@@ -238,7 +238,7 @@ def measure(states: list[State], config: Config, folder: Path) -> None:
 
 
 def table(states: list[State]) -> str:
-    """A Markdown table, a row for each figure."""
+    """A Markdown table with a row for each figure."""
     named = dict.fromkeys(what for state in states for what in state.figures)
     rows = [["measured", *(state.name for state in states)], ["---", *("---:" for _ in states)]]
     for what in named:
@@ -252,7 +252,7 @@ def main() -> None:
     config = parse_args(Config, __doc__)
     with tempfile.TemporaryDirectory() as name:
         states = [State(commit, Path(name) / str(i)) for i, commit in enumerate((config.before, config.after))]
-        measure(states, config, Path(name))
+        measure_states(states, config, Path(name))
     print(table(states))
     found: dict[str, Any] = {state.name: state.figures for state in states}
     print(json.dumps(found))

@@ -4,7 +4,7 @@ python -m dev.bench_reading modes --model=d20           # tokens and seconds of 
 python -m dev.bench_reading speed --files scans/*.png   # pages per minute with 1 and 2 workers, and what limits it
 python -m dev.bench_reading audit --folder=scans        # the ink audit, on synthetic pages and on your own
 python -m dev.bench_reading places                      # boxes of lines in whole views, against the true ones
-python -m dev.bench_reading guard                       # what loop detection adds to decoding
+python -m dev.bench_reading guard                       # the cost of loop detection in decoding
 python -m dev.bench_reading memory --pages=3000         # memory while reading one long PDF
 
 Prints tables, then all figures as JSON on the last line.

@@ -40,7 +40,7 @@ class Config:
 Words = np.ndarray  # (N, 2): the mean probability of a word's line; 1 if the word is right, else 0
 
 
-def words_of(page: Page, expected: str) -> Words:
+def compare_words(page: Page, expected: str) -> Words:
     """The words of a page, compared in order with its text."""
     read = [(word, line.mean_probability) for line in page.lines for word in line.text.split()]
     right = np.zeros(len(read))
@@ -57,7 +57,7 @@ def read_drawn(config: Config) -> Iterator[Words]:
     for i in range(config.pages):
         level = LEVELS[levels[i % len(levels)]]
         document = draw_document(replace(level, degrade=1.0) if i // len(levels) % 2 else level, SEED + i)
-        yield words_of(ocr.read(Image.fromarray(document.image)), document.text)
+        yield compare_words(ocr.read(Image.fromarray(document.image)), document.text)
 
 
 def fit(words: Words) -> list[tuple[float, float]]:

@@ -14,7 +14,7 @@ from mkdocs.structure.pages import Page
 
 ROOT = Path(__file__).parents[1]
 LINK = re.compile(r"(?<=\]\()([^)\s#]+)(#[^)\s]*)?(?=\))")
-OUTSIDE = {  # files of the repository that are pages of the site -> their names there
+OUTSIDE = {  # files outside docs/ -> names of their pages in the site
     "README.md": "project.md",
     "CHANGELOG.md": "changelog.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -27,11 +27,11 @@ SOURCE = {name: path for path, name in OUTSIDE.items()}
 
 
 def rewrite_links(markdown: str, page: str, repository: str) -> str:
-    """A page's Markdown with its relative links as the site needs them.
+    """Rewrite the relative links in the Markdown of a page for the site.
 
     `page` is the page's name in the site, `repository` the address of the repository. A link to a page or picture of
-    the site becomes relative to this page; a link to any other file or folder of the repository becomes an address. A
-    link that leads nowhere stays as it is, so that `mkdocs build --strict` reports it.
+    the site becomes relative to this page; a link to any other file or folder of the repository becomes a URL. A
+    broken link is not changed, so that `mkdocs build --strict` reports it.
     """
     folder = posixpath.dirname(SOURCE.get(page, f"docs/{page}"))
 

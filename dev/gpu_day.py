@@ -60,10 +60,10 @@ class Config:
 
 def pack_fonts(folder: Path) -> None:
     """Write the fonts that documents are drawn with, reduced to the characters in use."""
-    from fontTools import subset  # comes with matplotlib, and is needed nowhere else
+    from fontTools import subset  # a dependency of matplotlib, needed only here
     from fontTools.ttLib import TTLibError
 
-    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it warns about every oddity of every font
+    logging.getLogger("fontTools").setLevel(logging.CRITICAL)  # it prints many warnings
     options = subset.Options()
     options.drop_tables = ["GPOS", "GSUB", "GDEF"]  # glyphs are placed one by one
     options.legacy_cmap = options.notdef_outline = options.passthrough_tables = True

@@ -31,7 +31,7 @@ class Config:
 
 
 def find_cases(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Each input file and its text, in the order of their names. Raises UserError where there is none."""
+    """Each input file and its text, in the order of their names. Raises UserError if there is none."""
     found = False
     for path in sorted(folder.glob("*/*")):
         if path.suffix == ".txt":
@@ -46,7 +46,7 @@ def find_cases(folder: Path) -> Iterator[tuple[Path, str]]:
 
 
 def read_file(ocr: OCR, path: Path) -> str:
-    """The text of all pages of a picture or PDF, drawn and not taken from a text layer."""
+    """The text of all pages of an image or PDF. Text layers are not used."""
     document = open_document(Source(str(path)))
     try:
         pages = [document.load(number) for number in range(1, document.n_pages + 1)]

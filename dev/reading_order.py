@@ -1,10 +1,10 @@
-"""Measure the reading order alone, on synthetic pages of each kind whose words are read without a mistake.
+"""Measure the reading order on synthetic pages of each kind, with the words themselves read perfectly.
 
 python -m dev.reading_order --n=60 --seed=1
 python -m dev.reading_order --n=20 --seed=1 --detector
 
-Prints the character error rate of each kind. By default the true lines are put in order, so that only the order can be
-wrong; with --detector, the lines that the line detector finds.
+Prints the character error rate of each kind. By default the true lines are ordered, so that only the order can be
+wrong; with --detector, the lines of the line detector are.
 """
 
 from dataclasses import dataclass
@@ -27,11 +27,11 @@ class Config:
     kinds: tuple[str, ...] = tuple(KINDS)
     """kinds of pages"""
     detector: bool = False
-    """find the lines with the line detector"""
+    """use the lines of the line detector"""
 
 
 def order_error(page: Press, detector: bool = False) -> float:
-    """Character error rate of a page whose lines are read in the order found; `detector`: its lines are found too."""
+    """Character error rate of a page, read in the order found. `detector`: use the lines of the line detector."""
     segments = find_segments(page.picture) if detector else [line.segment() for line in page.written]
     read = page.ordered([list(line.segments) for line in arrange(page.picture, segments)])
     return character_error_rate(normalise_text(read), normalise_text(page.expected))
@@ -39,7 +39,7 @@ def order_error(page: Press, detector: bool = False) -> float:
 
 @entry_point
 def main() -> None:
-    """Print a row for each kind."""
+    """Print the error rate of each kind."""
     config = parse_args(Config, description=__doc__)
     unknown = [kind for kind in config.kinds if kind not in KINDS]
     if unknown:

@@ -37,8 +37,8 @@ class Config:
 
 
 @dataclass(frozen=True)
-class Point:
-    """One validation; what was not measured is None."""
+class ValidationPoint:
+    """One validation. Figures that were not measured are None."""
 
     step: int
     loss: float
@@ -49,14 +49,14 @@ class Point:
 
     @property
     def wrong_loss(self) -> float | None:
-        """The loss with the pictures swapped."""
+        """The loss with the images swapped."""
         return None if self.gain is None else self.loss + self.gain
 
 
-def read_log(path: str | Path) -> list[Point]:
-    """The validations of a run in order; of a step that was done again after a stop, the last one.
+def read_log(path: str | Path) -> list[ValidationPoint]:
+    """The validations of a run in order. If a step was repeated after an interruption, its last validation counts.
 
-    Raises UserError when there is no such file or no validation in it.
+    Raises UserError if the file does not exist or has no validation.
     """
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
@@ -65,14 +65,14 @@ def read_log(path: str | Path) -> list[Point]:
     points = {}
     for found in VALIDATION.finditer(text):
         figures = {k: None if v is None else float(v) for k, v in found.groupdict().items() if k != "step"}
-        points[int(found["step"])] = Point(int(found["step"]), **figures)  # type: ignore[arg-type]
+        points[int(found["step"])] = ValidationPoint(int(found["step"]), **figures)  # type: ignore[arg-type]
     if not points:
         raise UserError(f"{path} contains no validation: is it the output of a training run?")
     return [points[step] for step in sorted(points)]
 
 
-def plot(runs: Mapping[str, Sequence[Point]]) -> Figure:
-    """Four panels over steps: losses, image gain, similarity, directions; a colour for each run."""
+def plot(runs: Mapping[str, Sequence[ValidationPoint]]) -> Figure:
+    """Plot four panels over steps: losses, image gain, similarity, directions, with a colour for each run."""
     figure = Figure(figsize=(10, 7), layout="constrained")
     losses, gains, similarities, spreads = figure.subplots(2, 2).flat
     for i, (name, points) in enumerate(runs.items()):

@@ -1,4 +1,4 @@
-"""Reproduce the known failure: three short runs of nano on synthetic pages, and a plot of what each learns to see.
+"""Reproduce the known failure: three short runs of nano on synthetic pages, and a plot of their validations.
 
 python -m dev.seeing_runs --out=out/seeing      # about ten minutes on two CPU cores
 
@@ -23,7 +23,7 @@ from nanochat.training.schedules import cosine
 from nanochat.training.setup import make_loaders, start
 from nanochat.training.trainer import Stage, Trainer
 
-PIXELS = 4 * 256 * 256  # of a batch
+PIXELS = 4 * 256 * 256  # pixels of a batch
 NOTES = (Lesson("note", 0.0),)
 RUNS = ("blind", "forgetting", "recipe")
 

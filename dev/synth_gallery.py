@@ -35,7 +35,7 @@ class Config:
 
 
 def annotate(document: Document, boxes: bool) -> Image.Image:
-    """The document's picture in RGB, with its boxes and the glyphs' centres drawn on it if wanted."""
+    """The image of the document in RGB, optionally with its boxes and the centres of its glyphs."""
     image = Image.fromarray(document.image).convert("RGB")
     if boxes:
         draw = ImageDraw.Draw(image)
@@ -51,7 +51,7 @@ def annotate(document: Document, boxes: bool) -> Image.Image:
 
 
 def sheet(level: Level, config: Config) -> Image.Image:
-    """As many documents of one level as fit a sheet, in rows, with gaps between."""
+    """A contact sheet with as many documents of one level as fit, in rows with gaps."""
     gap = 6
     columns = max((config.width + gap) // (level.width + gap), 1)
     rows = max((config.height + gap) // (level.height + gap), 1)

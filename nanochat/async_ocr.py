@@ -55,10 +55,10 @@ class AsyncOCR:
     async def read(
         self, picture: str | Path | bytes | Image.Image, prompt: str = PROMPT, max_tokens: int | None = None
     ) -> Page:
-        """Read one image. Raises UserError if it cannot be opened, or if the prompt does not have one `<image>`."""
+        """Read one image. Raises UserError if it cannot be opened, or unless the prompt has exactly one `<image>`."""
         opened = await asyncio.to_thread(open_image, picture)
         if self._reader.done():
-            raise asyncio.CancelledError("the reader has been left")
+            raise asyncio.CancelledError("the AsyncOCR has been closed")
         answer: asyncio.Future[Page] = asyncio.get_running_loop().create_future()
         self._answers.add(answer)
         answer.add_done_callback(self._answers.discard)

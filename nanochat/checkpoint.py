@@ -20,7 +20,7 @@ from nanochat.files import atomic_path, read_json
 from nanochat.model_config import ModelConfig
 from nanochat.tokenizer import RustBPETokenizer
 
-if TYPE_CHECKING:  # functions that need torch import it themselves: what describes a model is read without it
+if TYPE_CHECKING:  # functions that need torch import it themselves, so that metadata can be read without it
     import torch
 
     from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
@@ -57,7 +57,7 @@ def load_weights(path: str | Path) -> "State":
         raise UserError(f"{path}: no such checkpoint (there: {others or 'none'})")
     try:
         state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # torch raises RuntimeError, UnpicklingError, EOFError or OSError by how it is broken
+    except Exception as error:  # RuntimeError, UnpicklingError, EOFError or OSError
         raise UserError(f"{path}: truncated, or not a weights file ({type(error).__name__})") from error
     if not isinstance(state, dict):
         raise UserError(f"{path}: contains a {type(state).__name__}, not a state dict")
@@ -92,7 +92,7 @@ def read_meta(path: str | Path) -> dict:
         raise UserError(f"{path} contains an encoder without a GPT, which cannot read: train stage 2 from it")
     meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
     if not path.is_file():
-        load_weights(path)  # says what is there
+        load_weights(path)  # its error lists the existing files
     return read_json(meta, f"{path.name} cannot be rebuilt without it")
 
 
@@ -101,7 +101,7 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    (folder / "config.json").unlink(missing_ok=True)  # an older model's: not to be paired with these weights
+    (folder / "config.json").unlink(missing_ok=True)  # must not remain from an older model
     state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     tokenizer.save(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
@@ -148,12 +148,12 @@ def load_model(
     import torch
 
     path = Path(path)
-    state = _read_folder(path) if path.is_dir() else None  # names what is missing, config.json included
+    state = _read_folder(path) if path.is_dir() else None  # names missing files, including config.json
     meta = peek_meta(path)
     if state is None:
         state = load_weights(path)
     own = {k: v.to(torch.float32 if v.is_floating_point() else v.dtype, copy=True) for k, v in state.items()}
-    model = model_of(ModelConfig.from_dict(meta["model"]), own, path)  # of memory that no file lies behind
+    model = model_of(ModelConfig.from_dict(meta["model"]), own, path)  # memory that is not mapped from a file
     return model.to(device), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
 
 

@@ -164,7 +164,7 @@ COMMANDS: Any = (
 
 @contextmanager
 def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, PageState], None]]":
-    """A bar with pages per minute on a terminal; what is to be said of a page, one line each, wherever stderr goes.
+    """A progress bar with pages per minute, on a terminal only, and one line on stderr for each remark about a page.
 
     `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
     known, and failures alone are told.
@@ -193,7 +193,7 @@ def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, Pa
 
 
 def _prompt(options: Read) -> str:
-    """What is asked: as given; else Markdown, where that is wanted and the model was taught it; else the text."""
+    """The prompt: the given one, else that for Markdown if it is requested and was trained, else that for the text."""
     prompt = asked(options.task or "free", options.prompt)
     if options.prompt or (not options.task and options.format != "md"):
         return prompt
@@ -208,7 +208,7 @@ def _prompt(options: Read) -> str:
 
 
 def _find(options: Read) -> list[Source]:
-    """The files to read, before any model is loaded. Raises UserError for what cannot go to standard output."""
+    """Find the files to read. Raises UserError if the format cannot be written to standard output."""
     sources = find_sources(options.files, out=options.out)
     if options.out is None and len(sources) > 1 and options.format not in ("txt", "md", "json"):
         raise UserError(
@@ -218,7 +218,7 @@ def _find(options: Read) -> list[Source]:
 
 
 def read(options: Read) -> int:
-    """Read everything that the options name; returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
+    """Read all inputs. Returns the exit code: 0, 1 if a page failed, 2 if nothing was read."""
     warnings.showwarning = lambda message, *_: print(f"warning: {message}", file=sys.stderr)  # type: ignore[assignment]
     sources = _find(options)
     wait_without_spinning()
@@ -258,7 +258,7 @@ def read(options: Read) -> int:
 
 
 def demo(out: Path, data_dir: Path) -> int:
-    """Run `scripts.demo` of the checkout that this package lies in; returns its exit code.
+    """Run `scripts.demo` of the checkout that contains this package. Returns its exit code.
 
     Raises UserError where there is none: an installed package has neither the recipes nor the documents.
     """
@@ -267,11 +267,11 @@ def demo(out: Path, data_dir: Path) -> int:
         raise UserError(f"the demo needs the repository: git clone --depth 1 {REPOSITORY}, then run "
                         "bash runs/demo.sh in it")  # fmt: skip
     with extra("train"):
-        import faker  # noqa: F401 - stands for the extra: the demo is a process of its own
+        import faker  # noqa: F401 - checks for the extra, because the demo is a separate process
     flags = [f"--out={out.resolve()}", f"--data-dir={data_dir.resolve()}"]
     try:
         return subprocess.run([sys.executable, "-m", "scripts.demo", *flags], cwd=checkout).returncode
-    except KeyboardInterrupt:  # which the demo has got too, and said
+    except KeyboardInterrupt:  # the demo process has reported it
         return 130
 
 

@@ -52,7 +52,8 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
         except MemoryError:
             message = _OUT_OF_MEMORY
         except RuntimeError as error:
-            if type(error).__name__ == "OutOfMemoryError":  # torch's, which is not imported here: it takes seconds
+            # that of torch, which is not imported here because it takes seconds
+            if type(error).__name__ == "OutOfMemoryError":
                 first_line = str(error).splitlines()[0]
                 message = f"out of memory on the GPU: lower --batch-size or --seq-len ({first_line})"
             elif "allocate memory" in str(error) or "can't allocate" in str(error):
@@ -107,7 +108,7 @@ def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
 
 
 def _program() -> str:
-    """What was typed to start this program, without the folder in which it was found: `nano-ocr`."""
+    """The command that started this program, without its folder: `nano-ocr`."""
     path = Path(sys.argv[0])
     main = getattr(sys.modules["__main__"], "__spec__", None)  # None unless it was started with `python -m`
     if main is None or path.suffix != ".py":
@@ -132,7 +133,8 @@ def parse_args(config_class: type[T], description: str | None = None) -> T:
         if not stop.code:  # --help
             raise
         error: BaseException | None = stop
-        while error is not None and not isinstance(error, UserError):  # a dataclass's own error, which tyro frames too
+        # an error of the dataclass, which tyro also wraps
+        while error is not None and not isinstance(error, UserError):
             error = error.__context__
         told = framed.getvalue(), arguments, config_class
         raise error or UserError(_missing(*told) or _nearest(*told)) from None
@@ -172,7 +174,7 @@ def _required_places(config_class: Any) -> list[str]:
 
 
 def _missing(text: str, arguments: Sequence[str], config_class: Any) -> str:
-    """One line that names the required arguments that tyro misses; empty if that is not its error."""
+    """One line that names missing required arguments; empty if the error is another one."""
     if not unframed(text).startswith("Missing from") or "Unrecognized" in text:
         return ""
     subcommands, first = _subcommands(config_class), arguments[0] if arguments else ""
@@ -208,7 +210,7 @@ def _nearest(text: str, arguments: Sequence[str], config_class: Any) -> str:
 
 
 def unframed(text: str) -> str:
-    """A framed error message of tyro as one line: what is wrong, what is allowed, and where to find help."""
+    """An error message of tyro as one line: the error, the allowed values, and how to get help."""
     lines = [line.strip(" │") for line in text.splitlines() if not line.startswith(("╭", "╰"))]
     said = re.sub(r"\.? ─+ ", "; ", " ".join(line for line in lines if line))
     for theirs, ours in (

@@ -1,4 +1,4 @@
-"""Devices and ranks: which machine part to compute on, and which process of several this is."""
+"""Devices and ranks: the device to compute on, and the rank of this process among several."""
 
 import os
 from datetime import timedelta
@@ -11,27 +11,27 @@ from nanochat.errors import UserError
 
 
 def get_dist_info() -> tuple[bool, int, int, int]:
-    """(is this a torchrun process, rank, local rank, world size), from the environment that torchrun sets."""
+    """(whether torchrun started this process, rank, local rank, world size), from the environment."""
     if "RANK" not in os.environ:
         return False, 0, 0, 1
     return True, int(os.environ["RANK"]), int(os.environ["LOCAL_RANK"]), int(os.environ["WORLD_SIZE"])
 
 
 def print0(*args, **kwargs) -> None:
-    """Print on the first rank only, at once."""
+    """Print on the first rank only, and flush."""
     if get_dist_info()[1] == 0:
         print(*args, **{"flush": True, **kwargs})
 
 
 def autodetect_device_type() -> str:
-    """`cuda`, `mps` or `cpu`: the first that this machine has."""
+    """The first of `cuda`, `mps` and `cpu` that is available."""
     if torch.cuda.is_available():
         return "cuda"
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def choose_device(name: str = "") -> torch.device:
-    """`cuda`, `mps` or `cpu`, one of several as `cuda:1`; without a name the best there is.
+    """The device called `name`: `cuda`, `mps`, `cpu`, or `cuda:1` for one of several; if empty, the best available.
 
     Raises UserError when this machine does not have it, or no driver for it.
     """
@@ -40,14 +40,14 @@ def choose_device(name: str = "") -> torch.device:
         raise UserError(f"no device called {name!r}: choose cuda, mps or cpu")
     try:
         device = torch.device(name)
-        torch.empty(1, device=device)  # whether it works, torch says when it is used first
+        torch.empty(1, device=device)  # torch reports an unusable device at its first use
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"device {name} cannot be used here ({str(error).splitlines()[0]})") from error
     return device
 
 
 def _join_group(backend: str, timeout: timedelta) -> None:
-    """Join the process group that torchrun's environment names.
+    """Join the process group of torchrun.
 
     Where torchrun starts dead processes again it may keep its store, and addresses of the dead would be found there:
     each time that all have joined gets a place of its own.

@@ -1,20 +1,20 @@
-"""Errors that a person can mend."""
+"""Errors that the user can fix."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 
 class UserError(ValueError):
-    """Something a person can mend: the message is one line saying what is wrong, where, and what to do."""
+    """An error that the user can fix. The message is one line: what is wrong, where, and what to do."""
 
 
 class PasswordNeeded(UserError):
-    """A document is encrypted, and no password was given, or a wrong one."""
+    """A document is encrypted, and the password is missing or wrong."""
 
 
 @contextmanager
 def extra(name: str) -> Iterator[None]:
-    """Around imports of packages that only the extra `name` installs (pyproject.toml lists the extras).
+    """Context manager for imports of packages that only the extra `name` of pyproject.toml installs.
 
     Raises UserError, with the command that installs the extra, when one of them is missing.
     """
@@ -22,6 +22,6 @@ def extra(name: str) -> Iterator[None]:
         yield
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
-        if missing == "nanochat":  # our own fault
+        if missing == "nanochat":  # a bug of ours
             raise
         raise UserError(f'{missing} is not installed: run `pip install "nano-deepseek-ocr[{name}]"`') from error

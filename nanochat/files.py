@@ -11,11 +11,11 @@ from nanochat.errors import UserError
 
 PACKAGE = Path(__file__).parent
 ASSETS = PACKAGE / "assets"  # a font and a word list, with their licences
-FONT = ASSETS / "DejaVuSans.ttf"  # knows most alphabets
+FONT = ASSETS / "DejaVuSans.ttf"  # covers most alphabets
 
 
 def models_folder() -> Path:
-    """The folder of the models that come with the project: inside an installed package, else the repository's."""
+    """The folder of the models that come with the project: inside an installed package, else that of the repository."""
     installed = PACKAGE / "models"
     return installed if installed.is_dir() else PACKAGE.parent / "models"
 
@@ -32,7 +32,7 @@ def read_json(path: Path, if_missing: str = "") -> Any:
 
 @contextmanager
 def atomic_path(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; rename it to `path` when the block ends well, remove it when it does not.
+    """Yield a temporary path next to `path`; rename it to `path` if the block succeeds, otherwise remove it.
 
     A reader never finds a half-written file. Raises UserError when the disk is full or the folder is not writable.
     """
@@ -47,5 +47,5 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from error
     finally:
-        with suppress(OSError):  # the error that matters has been raised
+        with suppress(OSError):  # the original error is raised
             temporary.unlink(missing_ok=True)

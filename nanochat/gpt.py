@@ -27,7 +27,7 @@ LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 10
 def norm(x: Tensor) -> Tensor:
     """RMS norm over the last dimension, without parameters."""
     if torch.onnx.is_in_onnx_export():
-        ones = torch.ones(int(x.size(-1)))  # spelt so that ONNX Runtime makes it one operator
+        ones = torch.ones(int(x.size(-1)))  # written so that ONNX Runtime fuses it into one operator
         return x / torch.sqrt(x.pow(2).mean(-1, keepdim=True) + torch.finfo(x.dtype).eps) * ones
     return F.rms_norm(x, (x.size(-1),))
 
@@ -39,7 +39,7 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
 
 
 class KVCache:
-    """Keys and values of the tokens processed so far, in tensors that are written in place and grow as they fill.
+    """Keys and values of the tokens processed so far, in tensors that are written in place and grow when full.
 
     Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths can share a batch: new tokens of a
     row are written after its last one, and positions beyond are never attended to. A forward pass calls `begin` once,
@@ -132,7 +132,7 @@ class KVCache:
 
 
 def _chosen(x: Tensor, at: Tensor | None) -> Tensor:
-    """The vectors (N, C) of x (B, T, C) at these places, counted row by row; None: x as it is."""
+    """The vectors (N, C) of x (B, T, C) at these positions, counted row by row; None: x unchanged."""
     return x if at is None else x.reshape(-1, int(x.size(-1)))[at]
 
 
@@ -157,7 +157,7 @@ class Attention(nn.Module):
     ) -> Tensor:
         """As `Block.forward`."""
         B, T, C = x.shape
-        if torch.onnx.is_in_onnx_export():  # where one operator does all of this
+        if torch.onnx.is_in_onnx_export():  # a single operator does all of this
             return self.c_proj(_chosen(cache.attend(self, x), at))  # type: ignore[union-attr, operator]
         q, k, v = (linear(x).view(B, T, -1, self.head_dim) for linear in (self.c_q, self.c_k, self.c_v))
         qk = norm(apply_rotary(torch.cat([q, k], dim=2), *rotary))  # (B, T, H + H_kv, D): both at once
@@ -197,7 +197,7 @@ class Block(nn.Module):
         documents: list[int] | None = None,
         at: Tensor | None = None,
     ) -> Tensor:
-        """(B, T, C) -> (B, T, C); with `at` (N,), only what is at these places, counted row by row: (N, C)."""
+        """(B, T, C) -> (B, T, C); with `at` (N,), only the vectors at these positions, counted row by row: (N, C)."""
         x = _chosen(x, at) + self.attn(norm(x), rotary, cache, documents, at)
         return x + self.mlp(norm(x))
 
@@ -242,7 +242,7 @@ class GPT(nn.Module):
             self.init_weights()
 
     def frequencies(self) -> Tensor:
-        """Radians by which each pair of a head's channels turns from one position to the next, float32 (D/2,)."""
+        """The rotation in radians of each pair of channels of a head per position, float32 (D/2,)."""
         half = self.config.n_embd // self.config.n_head // 2
         return 10_000 ** (-torch.arange(half, device=self.lm_head.weight.device, dtype=torch.float32) / half)
 
@@ -265,7 +265,7 @@ class GPT(nn.Module):
 
     def rotary(self, where: slice | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines at these positions, ([B,] T, 1, D/2) each."""
-        if torch.onnx.is_in_onnx_export():  # computed again: whole tables would be a tenth of the exported file
+        if torch.onnx.is_in_onnx_export():  # recomputed, because the tables would be a tenth of the exported file
             angles = where[..., None] * self.frequencies()  # type: ignore[index]
             cos, sin = angles.cos(), angles.sin()
         else:
@@ -287,7 +287,7 @@ class GPT(nn.Module):
                     nn.init.normal_(module.weight, std=min(1.0, math.sqrt(n_out / n_in)) / math.sqrt(n_in))
 
     def set_heads(self, n_head: int, n_kv_head: int) -> None:
-        """Change the number of heads at the same width. No weight changes its shape, but every head its meaning."""
+        """Change the number of heads at the same width. Shapes stay the same, but the meaning of every head changes."""
         self.config.n_head, self.config.n_kv_head = n_head, n_kv_head
         self.config.__post_init__()
         for block in self.blocks:

@@ -90,7 +90,7 @@ class ImageViews:
 
 def _as_tensor(pixels: "Tensor | np.ndarray") -> "Tensor":
     if isinstance(pixels, np.ndarray):
-        import torch  # only here: images are read without torch too
+        import torch  # imported here, because images are also read without torch
 
         return torch.from_numpy(pixels)
     return pixels
@@ -109,7 +109,7 @@ MID_TONE = 128  # grey on which both light and dark ink can be seen
 
 
 def _to_8_bits(image: Image.Image) -> Image.Image:
-    """A grey image of 16 or 32 bits or of floats as 8 bits.
+    """Convert a grey image of 16 or 32 bits or floats to 8 bits.
 
     Files do not record which value is white. It is assumed to be the smallest of these that is not exceeded: 1
     (floats), 255 (floats and 32 bits), and the full range of 10, 12, 14 and 16 bits, because scanners and cameras often
@@ -158,7 +158,7 @@ def _pixel_ratio(image: Image.Image) -> tuple[float, str]:
 
 
 def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Image:
-    """An image with pixels `ratio` times as wide as high, in its true proportions, with at most `most` pixels."""
+    """Stretch an image whose pixels are `ratio` times as wide as high, to at most `most` pixels."""
     if abs(ratio - 1) < SQUARE:
         return image
     width, height = max(1.0, ratio) * image.width, max(1.0, 1 / ratio) * image.height
@@ -168,7 +168,7 @@ def _with_square_pixels(image: Image.Image, ratio: float, most: int) -> Image.Im
 
 
 def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
-    """Any Pillow image as upright 8-bit RGB in its true proportions, with at most `most` pixels after stretching.
+    """Convert any Pillow image to upright 8-bit RGB in its true proportions, with at most `most` pixels.
 
     The EXIF orientation is applied, transparent parts get a background on which the ink is visible, pixels are made
     square, and 16 bits are scaled to 8. If something in the file was ignored, `info[NOTE]` says so.
@@ -185,7 +185,7 @@ def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
     image = _with_square_pixels(image.convert("RGB"), ratio, most)
     if turn is not None:
         image = image.transpose(turn)
-    image.info = {NOTE: note} if note else {}  # upright and square now: it must not be corrected again
+    image.info = {NOTE: note} if note else {}  # now upright and square, so it must not be corrected again
     return image
 
 
@@ -213,7 +213,7 @@ def identify(source: str | Path | BinaryIO) -> Image.Image:
     try:
         return Image.open(source)
     except UnidentifiedImageError:
-        from pillow_heif import register_heif_opener  # only here: rarely needed
+        from pillow_heif import register_heif_opener  # imported here, because it is rarely needed
 
         register_heif_opener()
         return Image.open(source)
@@ -298,7 +298,8 @@ def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
 
 def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int], tuple[int, int]]:
     """(the image scaled to fit a square and centred on grey, its size after scaling, its upper left corner)."""
-    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)  # thin images stay
+    # thin images keep at least one pixel
+    width, height = (max(1, round(length * side / max(image.size))) for length in image.size)
     page = Image.new("RGB", (side, side), PAD_COLOUR)
     corner = round((side - width) / 2), round((side - height) / 2)
     page.paste(image.resize((width, height), Image.Resampling.BICUBIC), corner)

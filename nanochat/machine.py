@@ -1,4 +1,4 @@
-"""What this machine can do, measured: its matrix-product rate, and the fastest precision that stays accurate."""
+"""Measure this machine: its rate of matrix products, and the fastest precision that is accurate."""
 
 import time
 from collections.abc import Iterator
@@ -45,10 +45,10 @@ def matmul_rate(precision: str = "float32", device: str | torch.device = "cpu", 
     device = torch.device(device)
     n = 8192 if device.type == "cuda" else 1024
     dtype = torch.bfloat16 if precision == "bfloat16" else torch.float32
-    own = torch.Generator(device)  # how many numbers are drawn here depends on the clock: no weight may depend on it
+    own = torch.Generator(device)  # the count of numbers drawn depends on the clock, and weights must not
     best, deadline = float("inf"), time.perf_counter() + seconds
     with _matmul_precision("medium" if precision == "medium" else torch.get_float32_matmul_precision()):
-        rows = n if device.type == "cuda" else 32  # a slow precision must not cost seconds: probe a slice first
+        rows = n if device.type == "cuda" else 32  # probe a slice first, because a slow precision could take seconds
         a, b = (torch.randn(m, n, device=device, dtype=dtype, generator=own) for m in (rows, n))
         while time.perf_counter() < deadline or best == float("inf"):
             start = time.perf_counter()
@@ -101,12 +101,12 @@ def known_peak(device: torch.device) -> float | None:
 
 
 def peak_flops(device: torch.device, precision: Precision) -> float:
-    """FLOP/s against which utilisation is counted: a data sheet's figure for a known GPU, else a measured product."""
+    """The peak FLOP/s for utilisation: that of the data sheet for a known GPU, else a measured product."""
     return known_peak(device) or matmul_rate(precision.name, device, seconds=1.0)
 
 
 class Utilisation:
-    """Rates as shares of what a device can do (MFU).
+    """Rates relative to the peak of the device (MFU).
 
     A peak that was measured while other programs ran is too low. A rate above it shows so: the peak is then measured
     again, and is at least that rate. A data sheet's peak is kept: a rate above it is an error in counting.

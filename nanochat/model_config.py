@@ -1,4 +1,4 @@
-"""Sizes of the model and of its parts, and the named presets; numbers only, no torch."""
+"""The sizes of the model and its parts, and the named presets. Does not import torch."""
 
 from dataclasses import asdict, dataclass, field
 from typing import Any
@@ -32,7 +32,7 @@ class SAMConfig:
     last_stride: tuple[int, int] = (2, 2)
     """stride of the compressor's second convolution, down and across: it determines the shape of a vision token"""
     crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
+    """whether smaller images use a corner of the position tables; otherwise the tables are interpolated"""
 
     def __post_init__(self) -> None:
         self.global_layers = tuple(self.global_layers)  # a list, when it comes from JSON
@@ -59,7 +59,7 @@ class CLIPConfig:
     patch_size: int = 14
     """side of the unused patch embedding's patches; 0 leaves it out"""
     crop_positions: bool = False
-    """smaller pictures take a corner of the position tables; else, as the public checkpoints, the tables squeezed"""
+    """whether smaller images use a corner of the position tables; otherwise the tables are interpolated"""
 
     def __post_init__(self) -> None:
         if self.width % self.n_head:
@@ -75,8 +75,8 @@ class VisionConfig:
     image_size: int = 1024
     """side in pixels of a whole page"""
     view: str = "square"
-    """how a page is shown: `square`, padded to one of image_size; `native`, in its own shape with no side longer than
-    image_size; or the name of a mode (`modes.py`)"""
+    """how a page is shown: `square`, padded to a square of image_size; `native`, in its own shape with no side longer
+    than image_size; or the name of a mode (`modes.py`)"""
 
     def __post_init__(self) -> None:
         if self.sam.out_channels[-1] != self.clip.width:
@@ -94,7 +94,7 @@ class VisionConfig:
         return 2 * self.sam.patch_size * down, 2 * self.sam.patch_size * across
 
     def mode(self, name: str = "", max_tokens: int | None = None) -> Mode:
-        """How this model sees an image: in the mode called `name`, by default in its own view.
+        """The mode called `name` for this model; by default its own view.
 
         `max_tokens`: most vision tokens of one image in mode native. Raises UserError as `get_mode` does.
         """
@@ -108,7 +108,7 @@ class VisionConfig:
 
 @dataclass
 class GPTConfig:
-    """Sizes of the GPT; the defaults are d20's. Raises ValueError when they contradict each other."""
+    """Sizes of the GPT; the defaults are those of d20. Raises ValueError if they contradict each other."""
 
     sequence_len: int = 4096
     """longest sequence of the training recipe; rotary tables cover ten times as much"""
@@ -131,13 +131,13 @@ class GPTConfig:
 
     @property
     def reach(self) -> int:
-        """How many positions the rotary tables cover."""
+        """Number of positions of the rotary tables."""
         return 10 * self.sequence_len
 
 
 @dataclass
 class ModelConfig:
-    """Everything needed to build the model again; the defaults are d20."""
+    """The complete configuration of a model; the defaults are those of d20."""
 
     vision: VisionConfig = field(default_factory=VisionConfig)
     gpt: GPTConfig = field(default_factory=GPTConfig)
@@ -149,7 +149,7 @@ class ModelConfig:
 
     @classmethod
     def from_dict(cls, values: dict) -> "ModelConfig":
-        """The inverse of `to_dict`, also after a trip through JSON."""
+        """The inverse of `to_dict`, also after conversion to JSON and back."""
         sam: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in values["vision"]["sam"].items()}
         vision = {**values["vision"], "sam": SAMConfig(**sam), "clip": CLIPConfig(**values["vision"]["clip"])}
         return cls(VisionConfig(**vision), GPTConfig(**values["gpt"]), values["image_token_id"])
@@ -188,7 +188,7 @@ def preset(name: str) -> ModelConfig:
 
 
 def check_places(row_places: list[int], image_tokens: list[int]) -> None:
-    """Raises UserError unless each row's image tokens are those of whole pictures, taken in order, none left over."""
+    """Raise UserError unless the image tokens of each row are those of whole images in order, without a rest."""
     if sum(row_places) != sum(image_tokens):
         raise UserError(f"the text has {sum(row_places)} image tokens, its pictures take {sum(image_tokens)}")
     remaining = iter(image_tokens)

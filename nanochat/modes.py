@@ -57,7 +57,7 @@ class ImageLayout:
 
     def is_picture(self) -> "Tensor":
         """Mask of the tokens that show a part of the image, bool (n_tokens,); the others end a row or the image."""
-        import torch  # only here: images are read without torch too
+        import torch  # imported here, because images are also read without torch
 
         grids = [grid for grid in (self.tile_rows, self.view_rows) if grid[0]]
         rows = [[True] * columns + [False] for n_rows, columns in grids for _ in range(n_rows)]

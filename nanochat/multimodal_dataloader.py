@@ -42,7 +42,7 @@ class Sample:
 
 @dataclass
 class Skipped:
-    """A sample that could not be used, and why; `broken` ones count against the limit."""
+    """A sample that could not be used, and the reason; `broken` samples count towards the limit."""
 
     reason: str
     broken: bool

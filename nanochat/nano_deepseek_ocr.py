@@ -1,4 +1,4 @@
-"""The whole model: DeepEncoder's view of a page, laid out as tokens, in place of `<|image|>` in the text of a GPT."""
+"""The complete model: a GPT in whose input the tokens of DeepEncoder replace `<|image|>`."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -122,7 +122,7 @@ class NanoDeepseekOCR(nn.Module):
         row_places = places.sum(1)
         if vision_embeds is not None:
             images = [vision_embeds.reshape(-1, embeds.size(-1))]
-            row_places = row_places.sum(0, keepdim=True)  # which row an image belongs to is not known
+            row_places = row_places.sum(0, keepdim=True)  # the row of each image is unknown
         elif pixel_values is not None and len(pixel_values):
             images = self.encode_images(pixel_values)
         else:
@@ -143,7 +143,7 @@ class NanoDeepseekOCR(nn.Module):
         kv_cache: KVCache | None = None,
         documents: list[int] | None = None,
     ) -> Tensor:
-        """Loss when `targets` (B, T; -1 ignored) are given, else float32 logits (B, T, V).
+        """The loss if `targets` (B, T; -1 is ignored) are given, else float32 logits (B, T, V).
 
         A batch may mix rows with no image, one or several. `pixel_values` holds all images in order of appearance (see
         `encode_images`), or `vision_embeds` their encoded tokens (all tokens, C). Text alone needs no vision

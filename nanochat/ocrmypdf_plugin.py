@@ -82,7 +82,7 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def languages(options: Any) -> set[str]:
-        """All languages, because a model takes no hint about the language."""
+        """All languages, because the model does not use the language."""
         return {"eng", *(options.languages or [])}
 
     @staticmethod

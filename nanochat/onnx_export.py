@@ -1,8 +1,8 @@
-"""The model as ONNX graphs, for reading without torch: traced from the modules as they are.
+"""Export the model as ONNX graphs, for inference without torch. The graphs are traced from the modules.
 
-`encoder.onnx` turns views into features, `decoder.onnx` tokens, features and a KV cache into the next logits and what
-joins the cache. Their weights lie in `model.safetensors` beside them, in half precision, once for torch and for both
-graphs; a graph converts them to float32 when it is loaded, and all arithmetic is float32.
+`encoder.onnx` computes features from views. `decoder.onnx` computes the next logits and the new entries of the KV cache
+from tokens, features and the cache. The weights of both graphs are in `model.safetensors` in the same folder, in half
+precision, and torch loads the same file. A graph converts them to float32 on loading, and computes in float32.
 """
 
 import json
@@ -44,15 +44,15 @@ from nanochat.tokenizer import RustBPETokenizer
 
 OPSET = 18
 PROBES = (1, 1, 1), (2, 1, 3), (3, 3, 1), (5, 2, 1), (2, 5, 3), (1, 4, 7), (3, 1, 2), (1, 6, 5), (2, 2, 2), (1, 1, 8)
-"""(views, rows and columns of tokens) at which the shapes of an encoder's tensors are compared"""
+"""(views, rows of tokens, columns of tokens) of the inputs from which `simplify` learns constant shapes"""
 Sizes = dict[str, dict[int, str]]
-"""names of the dimensions of inputs and outputs that may have any size"""
+"""names of the dynamic dimensions of inputs and outputs"""
 
 
 class _Reshape(torch.autograd.Function):
-    """`x` in a constant shape, in which 0 keeps a dimension and -1 is what is left.
+    """Reshape `x` to a constant shape, in which 0 keeps a dimension and -1 is inferred.
 
-    One operator, where the tracer would compute the sizes.
+    It becomes a single operator. The tracer would add operators that compute the sizes.
     """
 
     @staticmethod
@@ -67,7 +67,7 @@ class _Reshape(torch.autograd.Function):
 class _RotaryTables(torch.autograd.Function):
     """Cosines and sines of all positions (reach, D/2), from frequencies (D/2,) and `reach`.
 
-    The graph computes them once, when it is loaded: in the file they would take more room than all the rest.
+    The graph computes them once, on loading. Stored in the file, they would be larger than everything else in it.
     """
 
     @staticmethod
@@ -84,12 +84,12 @@ class _RotaryTables(torch.autograd.Function):
 
 
 class _GroupQueryAttention(torch.autograd.Function):
-    """ONNX Runtime's operator of this name: rotary embeddings, the KV cache and attention in one.
+    """ONNX Runtime's operator of this name: rotary embeddings, KV cache and attention in one.
 
     Takes q (B, T, H D), k and v (B, T, H_kv D), the cache's keys and values (B, H_kv, S, D), the index of each row's
     last token (B,) and the length of the longest row, both int32, the tables of cosines and sines, and the numbers of
-    heads and their width. Returns what was attended to (B, T, H D), and the cache's keys and values with the new tokens
-    in them. Where the caller binds outputs to the memory of the inputs, nothing but the new tokens is written.
+    heads and their width. Returns the result of attention (B, T, H D), and the cache's keys and values including the
+    new tokens. If the caller binds the outputs to the memory of the inputs, only the new tokens are written.
     """
 
     @staticmethod
@@ -103,33 +103,33 @@ class _GroupQueryAttention(torch.autograd.Function):
             "com.microsoft::GroupQueryAttention", q, k, v, past_k, past_v, *tensors,
             num_heads_i=n_head, kv_num_heads_i=n_kv_head, do_rotary_i=1, outputs=3,
         )  # fmt: skip
-        sizes = [[None, None, n_head * head_dim], *[[None, n_kv_head, None, head_dim]] * 2]  # not the example's
+        sizes = [[None, None, n_head * head_dim], *[[None, n_kv_head, None, head_dim]] * 2]  # not those of the example
         for value, its in zip(found, sizes):
             value.setType(past_k.type().with_sizes(its))
         return tuple(found)
 
 
 class _GraphCache:
-    """The KV cache of a graph, and what its layers share: a stand-in for `KVCache` while a graph is traced."""
+    """Replaces `KVCache` while a graph is traced: the cache of the graph, and tensors that its layers share."""
 
     def __init__(self, lengths: Tensor, n_new: Tensor | int, gpt: GPT, past: Sequence[Tensor]) -> None:
         total = lengths + n_new  # (B,)
         self.last, self.longest = (total - 1).to(torch.int32), total.max().to(torch.int32)
-        self.cos, self.sin = _RotaryTables.apply(-gpt.frequencies(), gpt.config.reach)  # it turns the other way
+        self.cos, self.sin = _RotaryTables.apply(-gpt.frequencies(), gpt.config.reach)  # it rotates the other way
         self.k, self.v = past[::2], past[1::2]  # (B, H, S, D) of each layer
         self.new: list[Tensor] = []
-        """keys and values of each layer in turn, the new tokens among them"""
+        """keys and values of each layer in turn, including the new tokens"""
 
     def begin(self, n_new: int) -> Tensor:
-        """The operator finds the positions of the new tokens itself."""
+        """Does nothing: the operator computes the positions of the new tokens."""
         return torch.zeros(1)
 
     def attend(self, layer: Attention, x: Tensor) -> Tensor:
-        """What the tokens (B, T, C) of one layer attend to, (B, T, C)."""
+        """Attention of one layer: (B, T, C) -> (B, T, C)."""
         weight = torch.cat([layer.c_q.weight, layer.c_k.weight, layer.c_v.weight])
         n_head, n_kv_head, D = layer.n_head, layer.n_kv_head, layer.head_dim
         qk, v = F.linear(x, weight).split([(n_head + n_kv_head) * D, n_kv_head * D], dim=-1)
-        # The norm comes before the rotation here, which does not change the length of a vector.
+        # The norm is applied before the rotation, which does not change the length of a vector.
         heads = norm(_Reshape.apply(qk, 0, -1, n_head + n_kv_head, D))
         qk = _Reshape.apply(heads, 0, -1, (n_head + n_kv_head) * D)
         q, k = qk.split([n_head * D, n_kv_head * D], dim=-1)
@@ -141,7 +141,7 @@ class _GraphCache:
         return y
 
     def advance(self, n_new: int) -> None:
-        """Lengths are the caller's own matter."""
+        """Does nothing: the caller keeps the lengths."""
 
 
 class _Encoder(nn.Module):
@@ -150,7 +150,7 @@ class _Encoder(nn.Module):
         self.model = model
 
     def forward(self, views: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(N, 3, H, W) -> features (N, H/64, W/64, C), and what ends a row and an image, (C,) each."""
+        """(N, 3, H, W) -> features (N, H/64, W/64, C), and the embeddings that end a row and an image, (C,) each."""
         return self.model.encode_views(views), self.model.image_newline * 1.0, self.model.view_separator * 1.0
 
 
@@ -160,11 +160,12 @@ class _Decoder(nn.Module):
         self.model = model
 
     def forward(self, tokens: Tensor, vision: Tensor, lengths: Tensor, last: Tensor, *past: Tensor) -> tuple:
-        """Next logits (B, V) of each row of `tokens` (B, T); the cache with the new tokens in it.
+        """The next logits (B, V) of each row of `tokens` (B, T), and the cache including the new tokens.
 
-        `last` (B,): which of all tokens, counted row by row, is the last of each row.
-        `vision` (N, C): features for the image tokens in order, at least one row; `lengths` (B,): how many tokens of
-        `past`, each (B, H, S, D), a row holds; S has room for the new ones.
+        `last` (B,): index of the last token of each row among all tokens, counted row by row.
+        `vision` (N, C): features for the image tokens in order, at least one row.
+        `past`: keys and values, each (B, H, S, D), where S has room for the new tokens.
+        `lengths` (B,): number of tokens that each row of `past` holds.
         """
         gpt = self.model.gpt
         places = tokens == self.model.config.image_token_id
@@ -176,7 +177,7 @@ class _Decoder(nn.Module):
 
 
 class _Graph:
-    """A module being exported: what it is traced with, and what its inputs and outputs are called."""
+    """A module to export: example inputs for tracing, and the names of its inputs and outputs."""
 
     def __init__(
         self,
@@ -189,23 +190,23 @@ class _Graph:
     ) -> None:
         self.module, self.example, self.inputs, self.outputs, self.sizes = module, example, inputs, outputs, sizes
         self.more_examples = more_examples
-        """inputs of other sizes, from which `simplify` learns which shapes are always the same"""
+        """inputs of other sizes, from which `simplify` learns which shapes are constant"""
 
     def trace(self, path: Path) -> None:
         """Write the graph with all its weights, in float32."""
         with warnings.catch_warnings(), torch.no_grad():
-            warnings.simplefilter("ignore")  # the tracer warns of every size that decides something
+            warnings.simplefilter("ignore")  # the tracer warns about every size in a condition
             torch.onnx.export(
                 self.module, self.example, path, dynamo=False, opset_version=OPSET,
                 input_names=self.inputs, output_names=self.outputs, dynamic_axes=self.sizes,
-                do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,  # weights keep names and values
+                do_constant_folding=False, training=torch.onnx.TrainingMode.PRESERVE,  # keeps the weights
             )  # fmt: skip
         simplify(path, self.more_examples)
 
 
 def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
     """`views` (N, 3, H, W) to `features` (N, H/64, W/64, C), `newline` and `separator` (C,)."""
-    page = model.config.vision.page  # the tracer must see a view that takes a part of the tables, in both directions
+    page = model.config.vision.page  # the example must be smaller than the position tables in both directions
     example = torch.zeros(2, 3, 64 * max(1, page // 256), 64 * max(1, page // 128 - 1))
     sizes: Sizes = {"views": {0: "n", 2: "height", 3: "width"}, "features": {0: "n", 1: "rows", 2: "columns"}}
     shapes = [(n, 3, 64 * h, 64 * w) for n, h, w in PROBES if max(h, w) * 64 <= page]
@@ -214,7 +215,7 @@ def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
 
 
 def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
-    """The inputs of `_Decoder.forward`, its past as `k0`, `v0`, `k1` and so on; `logits`, and `new_k0` and so on."""
+    """Inputs as in `_Decoder.forward`, with the past as `k0`, `v0`, `k1`, ...; outputs `logits`, `new_k0`, ..."""
     gpt = model.config.gpt
     past = [f"{kind}{layer}" for layer in range(gpt.n_layer) for kind in "kv"]
     rows, new, room, image = 3, 5, 12, model.config.image_token_id
@@ -252,9 +253,10 @@ def _offsets(weights: Path) -> dict[str, tuple[str, int, int]]:
 
 
 def share_weights(graph: onnx.ModelProto, weights: Path, prefix: str) -> None:
-    """Let a traced graph take its weights from a safetensors file in half precision, and convert them on loading.
+    """Make a traced graph load its weights from a safetensors file in half precision and convert them on loading.
 
-    `prefix`: what the graph's names of weights have before those of the file. Weights that the file lacks stay inside.
+    `prefix`: prefix of the weights' names in the graph, compared with the file. Weights that the file does not contain
+    stay in the graph.
     """
     known = _offsets(weights)
     casts = []
@@ -278,22 +280,22 @@ def share_weights(graph: onnx.ModelProto, weights: Path, prefix: str) -> None:
 
 
 def _describe(graph: onnx.ModelProto, weights: Path, sizes: str) -> None:
-    """Say what the graph belongs to: `open_graph` refuses it beside anything else."""
+    """Record in a graph which files it belongs to. `open_graph` rejects it with other files."""
     said = {"version": VERSION, "weights": file_hash(weights), "sizes": sizes}
     tokenizer = weights.with_name(TOKENIZER)
-    if tokenizer.is_file():  # the line detector has none
+    if tokenizer.is_file():  # the line detector has no tokenizer
         said["tokenizer"] = file_hash(tokenizer)
     helper.set_model_props(graph, {**said, "checksum": UNSIGNED})
 
 
 def _write(graph: onnx.ModelProto, path: Path) -> None:
-    """Write a described graph, with its checksum."""
+    """Write a graph with its metadata and checksum."""
     with atomic_path(path) as temporary:
         temporary.write_bytes(sign(graph.SerializeToString(deterministic=True)))
 
 
 def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = "") -> None:
-    """Write a graph whose weights are those of `model.safetensors` beside it; `sizes`: its configuration as JSON."""
+    """Write a graph with weights in `model.safetensors` in the same folder. `sizes`: its configuration as JSON."""
     weights = path.parent / WEIGHTS
     with tempfile.TemporaryDirectory() as folder:
         graph.trace(Path(folder) / "traced.onnx")
@@ -304,7 +306,7 @@ def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = 
 
 
 def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
-    """Write a graph with the weights of its matrices at 8 bits, inside of it; activations are rounded as they come."""
+    """Write a graph that contains its matrices in 8 bits. Activations are quantized dynamically."""
     onnxruntime = import_runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
@@ -313,7 +315,7 @@ def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
         graph.trace(folder / "traced.onnx")
         options = onnxruntime.SessionOptions()
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
-        options.optimized_model_filepath = str(folder / "folded.onnx")  # weights where the quantizer looks for them
+        options.optimized_model_filepath = str(folder / "folded.onnx")  # where the quantizer expects weights
         onnxruntime.InferenceSession(folder / "traced.onnx", options, providers=["CPUExecutionProvider"])
         quantize_dynamic(
             folder / "folded.onnx", folder / "int8.onnx", op_types_to_quantize=["MatMul", "Gemm"],
@@ -327,21 +329,21 @@ def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
 def export_onnx(
     folder: str | Path, model: NanoDeepseekOCR, tokenizer: RustBPETokenizer, meta: dict, int8: bool = False
 ) -> None:
-    """Write a folder that is read with torch and without: weights, tokenizer, graphs, and last config.json.
+    """Write a folder that can be loaded with or without torch: weights, tokenizer, graphs and finally config.json.
 
-    `int8`: graphs at 8 bits as well. Raises UserError for a model whose position tables are squeezed to a picture's
-    size, which no graph of any size can do, or whose heads have a width that ONNX Runtime does not take.
+    `int8`: also write graphs with 8-bit weights. Raises UserError for a model whose position tables are interpolated to
+    the image size, which a graph for all sizes cannot do, or whose head width ONNX Runtime does not support.
     """
     folder = Path(folder)
     if not (model.config.vision.sam.crop_positions and model.config.vision.clip.crop_positions):
         raise UserError(
-            "--format=onnx is for models with crop_positions, such as nano: the views of this model have one size"
+            "--format=onnx is for models with crop_positions, such as nano; the views of this model have one size"
         )
     head_dim = model.config.gpt.n_embd // model.config.gpt.n_head
     if head_dim % 16:
-        raise UserError(f"this model's heads are {head_dim} wide: ONNX Runtime takes multiples of 16")
+        raise UserError(f"the heads of this model are {head_dim} wide, but ONNX Runtime supports multiples of 16 only")
     for name in (ENCODER, DECODER, *INT8.values()):
-        (folder / name).unlink(missing_ok=True)  # an older model's
+        (folder / name).unlink(missing_ok=True)  # of an older export
     export_model(folder, model, tokenizer, meta)
     model = model.cpu().float().eval()
     sizes = json.dumps(model.config.to_dict(), sort_keys=True)
@@ -352,8 +354,8 @@ def export_onnx(
 
 
 def export_lines(folder: str | Path) -> None:
-    """Write the graph of the line detector beside its weights: `folder` holds `model.safetensors`."""
+    """Write the graph of the line detector into `folder`, which holds its weights, `model.safetensors`."""
     weights = Path(folder) / WEIGHTS
     if not weights.is_file():
-        raise UserError(f"{weights}: no weights of a line detector")
+        raise UserError(f"{weights}: not the weights of a line detector")
     write_graph(lines_graph(load_finder(weights).eval()), Path(folder) / LINES, prefix="")

@@ -1,4 +1,4 @@
-"""Graphs for ONNX Runtime: where they lie, how they are opened, and whether they belong to the weights beside them."""
+"""Graphs for ONNX Runtime: file names, loading, and checks that they belong to the weights in the same folder."""
 
 import hashlib
 import importlib
@@ -15,15 +15,15 @@ from nanochat.model_config import ModelConfig
 from nanochat.threads import graph_threads
 
 VERSION = "2"
-"""of the graphs' inputs and outputs; a graph of another one is refused"""
+"""version of the graphs' inputs and outputs; graphs of another version are rejected"""
 UNSIGNED = "0" * 64
-"""checksum of a graph that has none yet"""
-_BEFORE_CHECKSUM = b"\n\x08checksum\x12@"  # its entry in the metadata: key, and length of the value
+"""placeholder for the checksum of a graph that is not signed yet"""
+_BEFORE_CHECKSUM = b"\n\x08checksum\x12@"  # the metadata entry: its key, and the length of the value
 WEIGHTS, TOKENIZER = "model.safetensors", "tokenizer.pkl"
 ENCODER, DECODER, LINES = "encoder.onnx", "decoder.onnx", "model.onnx"
 INT8 = {ENCODER: "encoder.int8.onnx", DECODER: "decoder.int8.onnx"}
 BackendName = Literal["auto", "torch", "onnx"]
-"""what runs the model"""
+"""packages that run the model"""
 EXTRA = "run `pip install onnxruntime`"
 TORCH_EXTRA = 'run `pip install "nano-deepseek-ocr[torch]"`'
 
@@ -31,7 +31,7 @@ TORCH_EXTRA = 'run `pip install "nano-deepseek-ocr[torch]"`'
 def _is_installed(name: str) -> bool:
     try:
         return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:  # an import hook refuses it
+    except ModuleNotFoundError:  # raised if an import hook blocks it
         return False
 
 
@@ -46,7 +46,7 @@ def has_torch() -> bool:
 
 
 def has_graphs(folder: Path) -> bool:
-    """Whether a model's folder holds both graphs that reading needs."""
+    """Whether a model folder contains both graphs that inference needs."""
     return all((folder / name).is_file() for name in (ENCODER, DECODER))
 
 
@@ -57,20 +57,20 @@ def _hash(path: Path, size: int, changed: int) -> str:
 
 
 def file_hash(path: Path) -> str:
-    """SHA-256 of a file, in hexadecimal; computed once as long as the file does not change."""
+    """SHA-256 of a file in hexadecimal, cached until the file changes."""
     stat = path.stat()
     return _hash(path, stat.st_size, stat.st_mtime_ns)
 
 
 def sign(content: bytes) -> bytes:
-    """A serialised graph whose metadata has a `checksum` of UNSIGNED, with its own SHA-256 there instead."""
+    """Replace the checksum UNSIGNED in the metadata of a serialised graph by the SHA-256 of the graph."""
     before, mark, after = content.rpartition(_BEFORE_CHECKSUM)
     assert mark and after.startswith(UNSIGNED.encode())
     return before + mark + hashlib.sha256(content).hexdigest().encode() + after[64:]
 
 
 def is_whole(content: bytes) -> bool:
-    """Whether a graph is as it was signed. ONNX Runtime would run some damaged ones, with wrong results."""
+    """Whether the checksum of a graph is right. ONNX Runtime would run some damaged graphs, with wrong results."""
     before, mark, after = content.rpartition(_BEFORE_CHECKSUM)
     unsigned = before + mark + UNSIGNED.encode() + after[64:]
     return bool(mark) and after[:64] == hashlib.sha256(unsigned).hexdigest().encode()
@@ -79,11 +79,11 @@ def is_whole(content: bytes) -> bool:
 def import_runtime() -> Any:
     """The module `onnxruntime`, with its telemetry off. Raises ImportError if it is not installed.
 
-    Version 1.32 records what it runs, on what machine and with which errors, in the user's cache folder, to be sent
-    to its vendor, unless ORT_DISABLE_TELEMETRY is set when it is first imported.
+    Unless ORT_DISABLE_TELEMETRY is set when it is first imported, version 1.32 records what it runs, the machine and
+    errors in the user's cache folder, to be sent to its vendor.
     """
     os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-    return importlib.import_module("onnxruntime")  # by name: the exported code of `hf` does not ask for it
+    return importlib.import_module("onnxruntime")  # by name, so that the exported code of `hf` does not depend on it
 
 
 def _open(path: Path, threads: int) -> Any:
@@ -91,7 +91,7 @@ def _open(path: Path, threads: int) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or graph_threads()
     options.inter_op_num_threads = 1
-    options.log_severity_level = 4  # what fails is raised
+    options.log_severity_level = 4  # errors are raised
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
     if can_flush():  # in the session's own threads; the first session would change this one too, and for good
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
@@ -100,11 +100,11 @@ def _open(path: Path, threads: int) -> Any:
 
 
 def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Any:
-    """Open a graph on the CPU whose weights are those of model.safetensors in the same folder.
+    """Open a graph on the CPU, with the weights in model.safetensors in the same folder.
 
-    Returns an `onnxruntime.InferenceSession`, to be run within `flush_denormals`. `threads`: for one operation; 0:
-    `graph_threads`. `config`: the configuration that the model should have. Raises UserError when ONNX Runtime is not
-    installed, or the graph or its weights are missing, damaged, or of another version.
+    Returns an `onnxruntime.InferenceSession`, to be run within `flush_denormals`. `threads`: number of threads of an
+    operator; 0: `graph_threads`. `config`: the expected configuration of the model. Raises UserError if ONNX Runtime is
+    not installed, or if the graph or its weights are missing, damaged, or of another version.
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
@@ -116,7 +116,7 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
         raise UserError(f"{path}: damaged, or exported by an older version: export it again")
     try:
         session = _open(path, threads)
-    except Exception as error:  # ONNX Runtime raises its own errors by how a file is broken
+    except Exception as error:  # ONNX Runtime raises various errors of its own for broken files
         raise UserError(f"{path}: damaged, or its weights in {WEIGHTS} are ({_first_line(error)})") from error
     said = session.get_modelmeta().custom_metadata_map
     if said.get("version") != VERSION:

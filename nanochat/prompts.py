@@ -23,10 +23,10 @@ def one_picture(prompt: str) -> str:
 
 
 def asked(task: str = "free", prompt: str = "") -> str:
-    """The prompt for what a person asks: in their own words where they give a `prompt`, else by the name of a `task`.
+    """The prompt that the user chose: their own `prompt`, or else that of a named `task`.
 
-    `\\n`, as it is typed in a shell, becomes a line end. Raises UserError for an unknown task, or for a prompt that
-    has not one `<image>`; the command line, the batch and the server all ask here before anything is loaded.
+    `\\n`, as typed in a shell, becomes a newline. Raises UserError for an unknown task, or for a prompt without exactly
+    one `<image>`. The command line, batch jobs and the server call it before anything is loaded.
     """
     return one_picture(prompt.replace("\\n", "\n")) if prompt else prompt_for(task)
 

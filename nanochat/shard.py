@@ -58,7 +58,8 @@ def shard(module: nn.Module, blocks: Iterable[nn.Module]) -> None:
 
     for part in (*blocks, module):
         unit: Any = fully_shard(part)
-        unit.set_gradient_divide_factor(1.0)  # sum gradients: each loss is already a share of the step's
+        # sum gradients, because each loss is already scaled to its share of the step
+        unit.set_gradient_divide_factor(1.0)
         unit.set_force_sum_reduction_for_comms(True)
 
 

@@ -22,7 +22,7 @@ MOMENT = "1000"  # iterations of libgomp's waiting loop, about 50 microseconds: 
 WAITING = {"GOMP_SPINCOUNT": MOMENT, "KMP_BLOCKTIME": "0"}  # libgomp (Linux); the OpenMP of Intel and LLVM
 SHORTEST = 0.1  # seconds over which a load can be measured: the system counts in hundredths
 HELD = 2.0  # seconds for which a number of threads is kept
-MOST = 16  # threads of an ONNX graph: the operations of a small model have no more parts that pay
+MOST = 16  # most threads of an ONNX graph: operators of a small model do not profit from more
 SHARED = 0.4  # a core counts as free while other programs use less than this share of it
 STAT = Path("/proc/stat")
 CGROUPS = Path("/sys/fs/cgroup")
@@ -166,7 +166,7 @@ class _Choice:
         torch, cv2 = sys.modules["torch"], sys.modules.get("cv2")
         with self.lock:
             now = torch.get_num_threads()
-            if now != self.torch_last:  # torch's own number, or what the program has set since
+            if now != self.torch_last:  # the default of torch, or a number that the program has set
                 self.torch_most = now
             assert self.torch_most is not None
             number = min(number, self.torch_most)

@@ -112,7 +112,7 @@ class RustBPETokenizer:
         ranks = {bytes([value]): value for value in range(256)}
         special_tokens = {token: 256 + i for i, token in enumerate((*SPECIAL_TOKENS, IMAGE_TOKEN))}
         letters = [letter.encode() for letter in CHARACTERS]
-        # merges are of pairs: what has three bytes needs its first two as a token as well
+        # merges are of pairs, so three bytes need their first two as a token
         halves = [letter[:2] for letter in letters if len(letter) == 3]
         first = 256 + len(special_tokens)
         merged = dict.fromkeys([*letters[: len(LETTERS)], *halves, *letters[len(LETTERS) :]])

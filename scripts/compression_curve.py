@@ -4,7 +4,7 @@ python -m scripts.compression_curve --model=models/nano --n=4
 python -m scripts.compression_curve --n=40 --type_px 56 40 28 20 14 --out=out/compression
 
 Pages are drawn in four kinds of text (English, shuffled words, words with shuffled letters, codes), each in one size of
-type, and read in one view. Writes compression.json, compression.svg, compression.md and the worst pages as pictures.
+type, and read in one view. Writes compression.json, compression.svg, compression.md and the worst pages as images.
 """
 
 import json
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
-from nanochat.evaluation.density import KINDS, Point, study
+from nanochat.evaluation.density import KINDS, DensityPoint, study
 from nanochat.evaluation.density_report import count_public_tokens, plot_study, study_table, write_worst
 from nanochat.files import atomic_path
 from nanochat.reading.ocr import OCR
@@ -53,7 +53,7 @@ def main() -> None:
         raise UserError(f"no kind of text called {sorted(unknown)[0]!r}: choose one of {', '.join(KINDS)}")
     ocr = OCR(config.model, config.device, "native", backend="torch")
 
-    def report(point: Point) -> None:
+    def report(point: DensityPoint) -> None:
         wrong = sum(p.errors for p in point.pages) / max(1, sum(p.characters for p in point.pages))
         print(
             f"{point.kind:9} type {point.type_px:4.1f} px, {point.vision_tokens:3} vision tokens, "

@@ -1,6 +1,6 @@
-"""The demo: both stages of training on ten documents with the nano size, reading them back, a picture report.
+"""A demonstration: train both stages of nano on ten documents, read the documents, and write a report with images.
 
-python -m scripts.demo --out=out/demo --data-dir=data            # or, the same, nano-ocr demo
+python -m scripts.demo --out=out/demo --data-dir=data            # the same as nano-ocr demo
 """
 
 import time
@@ -39,7 +39,7 @@ class Config:
 
 
 def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
-    """The flags of a stage: small enough for two CPU cores, everything else as the scripts have it."""
+    """The flags of a stage: sizes for two CPU cores, and the defaults of the scripts for everything else."""
     flags: dict[str, Any] = {
         "model": "nano",
         "image_size": 256,
@@ -62,7 +62,7 @@ def settings(number: int, out: Path, data_dir: Path) -> dict[str, Any]:
 def train_stage(
     number: int, config: TrainConfig, train: Callable[..., Trainer], progress: Progress, log: Path
 ) -> list[float]:
-    """Run one stage under a progress bar, its own lines going to `log`; returns the loss of each step."""
+    """Run one stage with a progress bar; its output goes to `log`. Returns the loss of each step."""
     losses: list[float] = []
     bar = progress.add_task(f"stage {number}", total=config.steps, loss=float("nan"))
 
@@ -84,12 +84,12 @@ def read_back(checkpoint: Path, data_dir: Path) -> tuple[list[Reading], Summary]
 
 
 def format_loss(loss: float | None) -> str:
-    """Two digits, or nothing where there was no other picture."""
+    """The loss with two decimals, or an empty string if there is none."""
     return "" if loss is None else f"{loss:.2f}"
 
 
-def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
-    """One row a document, both stages side by side, and the averages."""
+def stages_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
+    """A table with a row for each document, both stages side by side, and the averages."""
     table = Table(title="Read back", footer_style="bold", show_footer=True)
     rows = by_stage[1][0]
     table.add_column("document", "average")
@@ -110,7 +110,7 @@ def results_table(by_stage: dict[int, tuple[list[Reading], Summary]]) -> Table:
 
 
 def demo(out: Path, data_dir: Path) -> None:
-    """Train stage 1 and stage 2 from nothing into `out`, read the documents after each, write report.html."""
+    """Train both stages from scratch, read the documents after each, and write report.html, all in `out`."""
     console = Console()
     if not (data_dir / "train.json").is_file():
         raise UserError(f"{data_dir}/train.json: no such file (give the folder of the documents as --data-dir)")
@@ -128,7 +128,7 @@ def demo(out: Path, data_dir: Path) -> None:
             losses[number] = train_stage(number, config, recipe.train, progress, log)
             results[number] = read_back(folder / f"step_{STEPS[number]}.pt", data_dir)
     minutes = (time.perf_counter() - started) / 60
-    console.print(results_table(results))
+    console.print(stages_table(results))
     readings, summary = results[2]
     gain = format_loss(summary.image_gain) or "unknown (one document alone)"
     console.print(

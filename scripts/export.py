@@ -5,9 +5,8 @@ uv run python -m scripts.export --checkpoint=nano --out=exported --format=hf
 uv run python -m scripts.export --checkpoint=nano --out=models/nano --format=onnx
 uv run python -m scripts.export --checkpoint=second/step_3000.pt --average_with=first --out=exported
 
-`native` is what `nano-ocr read --checkpoint` takes; `hf` is the same folder with what transformers asks for besides;
-`onnx` the same folder with graphs for ONNX Runtime, which read it without torch, and with the line detector's graph
-beside its weights in `models/lines`.
+`native` is the format of `nano-ocr read --checkpoint`. `hf` adds the files that transformers needs. `onnx` adds graphs
+for ONNX Runtime, for inference without torch, and writes the graph of the line detector to `models/lines`.
 """
 
 from dataclasses import dataclass
@@ -48,12 +47,12 @@ def main() -> None:
         export_model(config.out, model, tokenizer, meta)
     elif config.format == "onnx":
         with extra("onnx-export"):
-            from nanochat.onnx_export import export_lines, export_onnx  # onnx is not for those who do without it
+            from nanochat.onnx_export import export_lines, export_onnx  # onnx is an optional package
         export_onnx(config.out, model, tokenizer, meta, config.int8)
         export_lines(LINE_WEIGHTS.parent)
     else:
         with extra("hf"):
-            from nanochat.hf.export import export_hf  # transformers is not for those who do without it
+            from nanochat.hf.export import export_hf  # transformers is an optional package
         export_hf(config.out, model, tokenizer, meta)
     print(f"Wrote {config.out}: {', '.join(sorted(path.name for path in config.out.iterdir()))}")
 

@@ -29,7 +29,7 @@ from nanochat.lines.network import LineFinder, load_finder
 from nanochat.machine import choose_precision
 from nanochat.synth.line_targets import example
 
-HELD_OUT = 1_000_000  # steps from here on are never trained on
+HELD_OUT = 1_000_000  # data of steps from this one on is never trained on
 
 
 @dataclass
@@ -52,8 +52,8 @@ class Config:
     """auto: continue from state.pt, if it exists"""
 
 
-def batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
-    """(pictures, cores, heights) of one step; the same on every machine that has the same fonts."""
+def make_batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """The batch (pictures, cores, heights) of a step; equal on all machines with the same fonts."""
     seeds = range(step * batch_size // 2, (step + 1) * batch_size // 2)
     pictures, cores, heights = zip(*[window for seed in seeds for window in example(seed)])
     return (
@@ -64,7 +64,7 @@ def batch(step: int, batch_size: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def losses(core: Tensor, height: Tensor, target: Tensor, tall: Tensor) -> tuple[Tensor, Tensor]:
-    """(loss of the cores, mean absolute error of the logarithm of the heights), float32 (B, h, w) each given."""
+    """(loss of the cores, mean absolute error of the logarithm of the heights). All inputs are float32 (B, h, w)."""
     sure = core.sigmoid()
     dice = 1 - (2 * (sure * target).sum() + 1) / (sure.sum() + target.sum() + 1)
     within = target > 0
@@ -73,8 +73,8 @@ def losses(core: Tensor, height: Tensor, target: Tensor, tall: Tensor) -> tuple[
 
 
 @torch.inference_mode()
-def validate(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], device: torch.device) -> list[float]:
-    """Both losses, their means over some batches."""
+def mean_losses(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], device: torch.device) -> list[float]:
+    """The means of both losses over `batches`."""
     model.eval()
     figures = []
     for pictures, target, tall in batches:
@@ -85,7 +85,7 @@ def validate(model: LineFinder, batches: list[tuple[Tensor, Tensor, Tensor]], de
 
 
 def save(folder: Path, model: LineFinder, optimizer: torch.optim.Optimizer, step: int, precision: str) -> None:
-    """state.pt, from which a run goes on, and the weights in float16."""
+    """Write state.pt, from which a run can be resumed, and the weights in float16."""
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "precision": precision}
     with atomic_path(folder / "state.pt") as path:
         torch.save(state, path)
@@ -95,12 +95,12 @@ def save(folder: Path, model: LineFinder, optimizer: torch.optim.Optimizer, step
 
 
 def rate(config: Config, step: int) -> float:
-    """Learning rate: 100 steps of warm-up, half a cosine to zero."""
+    """The learning rate: 100 steps of warm-up, then half a cosine down to zero."""
     return config.lr * min(1.0, (step + 1) / 100) * 0.5 * (1 + math.cos(math.pi * step / config.steps))
 
 
 def train(config: Config) -> LineFinder:
-    """The whole run, or the rest of it; returns the network at its last step."""
+    """Run the training, or the rest of it. Returns the network after the last step."""
     torch.manual_seed(0)
     device = torch.device(autodetect_device_type())
     model = load_finder(Path(config.weights)) if config.weights else LineFinder()
@@ -114,12 +114,12 @@ def train(config: Config) -> LineFinder:
         optimizer.load_state_dict(state["optimizer"])
         step, kind = state["step"], state["precision"]
     precision = choose_precision(kind, device)
-    held_out = [batch(HELD_OUT + i, config.batch_size) for i in range(4)]
+    held_out = [make_batch(HELD_OUT + i, config.batch_size) for i in range(4)]
     started, first = time.perf_counter(), step
     while step < config.steps:
         for group in optimizer.param_groups:
             group["lr"] = rate(config, step)
-        pictures, target, tall = (tensor.to(device) for tensor in batch(step, config.batch_size))
+        pictures, target, tall = (tensor.to(device) for tensor in make_batch(step, config.batch_size))
         with precision.autocast(device):
             core, height = model(pictures.contiguous(memory_format=torch.channels_last))
         found, off = losses(core.float(), height.float(), target, tall)
@@ -136,7 +136,7 @@ def train(config: Config) -> LineFinder:
             )
         if step % config.save_every == 0 or step == config.steps:
             save(folder, model, optimizer, step, precision.name)
-            cores, heights = validate(model, held_out, device)
+            cores, heights = mean_losses(model, held_out, device)
             print0(f"held out | cores: {cores:.4f} | heights: {heights:.4f}")
     return model
 

@@ -15,7 +15,7 @@ from nanochat.dataset import DATA_DIR, iter_documents
 from nanochat.errors import UserError
 from nanochat.tokenizer import RustBPETokenizer
 
-HELD_OUT_EVERY = 20  # one document in so many is not trained on: it measures the compression
+HELD_OUT_EVERY = 20  # one of this many documents is held out to measure the compression
 HELD_OUT_CHARS = 1_000_000
 
 

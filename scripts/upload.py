@@ -1,4 +1,4 @@
-"""Upload a checkpoint to the Hugging Face hub, with a model card; a second upload replaces the first.
+"""Upload a checkpoint to the Hugging Face Hub, with a model card. A second upload replaces the first.
 
 uv run python -m scripts.upload --repo=<user>/nano-deepencoder --file=checkpoints/deepencoder_1000.pt
 uv run python -m scripts.upload --repo=<user>/nano-deepseek-ocr --file=checkpoints/step_1500.pt --public
@@ -77,10 +77,10 @@ class UploadConfig:
 
 
 def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
-    """What to put under which name: an encoder as deepencoder.pt, a whole model as model.pt with what it needs.
+    """The files to upload and their names: an encoder as deepencoder.pt, a model as model.pt with its other files.
 
-    An exported folder goes as it is. Raises UserError when `file` is none of these, or when the meta or tokenizer that
-    belongs to a model is missing.
+    An exported folder is uploaded as it is. Raises UserError if `file` is none of these, or if the metadata or the
+    tokenizer of a model is missing.
     """
     if file.is_dir():
         return _plan_folder(file, repo)
@@ -91,14 +91,16 @@ def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
     is_model = "gpt" in parts
     files: dict[str, Path | bytes] = {"model.pt" if is_model else "deepencoder.pt": file}
     if is_model:
-        read_meta(file)  # says what is wrong with it
+        read_meta(file)  # raises UserError if it is invalid
         RustBPETokenizer.from_directory(file.parent)
         files["meta_model.json"] = file.with_name(f"meta_{file.stem.removeprefix('step_')}.json")
         files["tokenizer.pkl"] = file.with_name("tokenizer.pkl")
     card = CARD.format(
         title=repo.split("/")[-1],
         what=MODEL if is_model else ENCODER,
-        parameters=sum(value.numel() for value in state.values() if value.is_floating_point()),  # others are no weights
+        parameters=sum(
+            value.numel() for value in state.values() if value.is_floating_point()
+        ),  # the others are not weights
         step=file.stem.split("_")[-1],
         source=file.name,
         use=MODEL_USE if is_model else ENCODER_USE,
@@ -108,7 +110,7 @@ def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
 
 
 def _plan_folder(folder: Path, repo: str) -> dict[str, Path | bytes]:
-    """Every file of an exported folder, with a card that says who can load it."""
+    """Every file of an exported folder, with a model card that explains how to load it."""
     model, _, meta = load_model(folder)
     for_transformers = "auto_map" in meta
     card = CARD.format(
@@ -125,25 +127,25 @@ def _plan_folder(folder: Path, repo: str) -> dict[str, Path | bytes]:
 
 
 def upload(config: UploadConfig, api: HfApi) -> str:
-    """Create the repository if need be, put all files there in one commit, and return its address.
+    """Create the repository if necessary, upload all files in one commit, and return its URL.
 
-    Raises UserError when the hub refuses or cannot be reached.
+    Raises UserError if the hub rejects the upload or cannot be reached.
     """
     files = plan_upload(config.file, config.repo)
     operations = [CommitOperationAdd(path_in_repo=name, path_or_fileobj=content) for name, content in files.items()]
     try:
         api.create_repo(config.repo, repo_type="model", private=not config.public, exist_ok=True)
         api.create_commit(config.repo, operations, commit_message=f"Upload {config.file.name}", repo_type="model")
-    except Exception as error:  # the hub's client lets errors of its HTTP library and its own through
+    except Exception as error:  # the client raises errors of its own and of its HTTP library
         reason = (str(error).strip() or type(error).__name__).splitlines()[0]
-        advice = "is the network there, and may your token write to it?"
+        advice = "check the network, and whether your token has write access"
         raise UserError(f"cannot upload {config.file} to {config.repo} ({reason}): {advice}") from error
     return f"{api.endpoint}/{config.repo}"
 
 
 @entry_point
 def main() -> None:
-    """Upload a checkpoint to the Hugging Face hub."""
+    """Upload a checkpoint to the Hugging Face Hub."""
     config = parse_args(UploadConfig, description=main.__doc__)
     if get_token() is None:
         raise UserError(

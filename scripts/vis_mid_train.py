@@ -26,7 +26,7 @@ from nanochat.training.setup import SOURCES, check_language, count_parameters, f
 from nanochat.training.trainer import OnStep, Stage, Trainer
 
 LR = {"d20": 3e-5, "nano": 1e-3, "nano-pages": 1e-3}
-TEXT_SHARE = 0.1  # of the batches with --synth: the decoder copies text, without an image
+TEXT_SHARE = 0.1  # share of the batches with --synth in which the decoder copies text, without an image
 
 
 @dataclass
@@ -62,7 +62,7 @@ class Config(TrainConfig):
 
 
 def data(config: Config):
-    """What is read: (training task, validation task, their batch plans where the order matters)."""
+    """The data: (training task, validation task, their batch plans if the order matters)."""
     if config.synth:
         plan = lessons(
             config.batch_size, config.steps, config.decay, text_share=TEXT_SHARE, seed=config.seed, course=config.course
@@ -75,7 +75,7 @@ def data(config: Config):
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
-    """The whole stage; returns its trainer, at its last step."""
+    """Run the whole stage. Returns its trainer after the last step."""
     if config.sam_cache and config.synth:
         raise UserError("--sam-cache is of no use with --synth, which never repeats an image")
     if step_to_resume(config, stage=2) < 0 and not config.resume_from_deepencoder:

@@ -52,7 +52,7 @@ class Config(TrainConfig):
 
 
 def data(config: Config):
-    """The data: (training task, validation task, their batch plans where the order matters)."""
+    """The data: (training task, validation task, their batch plans if the order matters)."""
     if not config.synth:
         train = TaskMixture([FolderOfPairs(config.data_dir, "train")], seed=config.seed)
         return train, FolderOfPairs(config.data_dir, "val"), None, None
@@ -63,11 +63,11 @@ def data(config: Config):
 
 
 def train(config: Config, on_step: OnStep | None = None) -> Trainer:
-    """The whole stage; returns its trainer, at its last step."""
+    """Run the whole stage. Returns its trainer after the last step."""
     dense = config.synth and config.dense_weight != 0
     if config.dense_steps and not dense:
         raise UserError("--dense-steps needs the labels of synthetic documents: give --synth and a --dense-weight")
-    step_to_resume(config, stage=1)  # refuses contradictory settings before anything is loaded
+    step_to_resume(config, stage=1)  # rejects contradictory settings before anything is loaded
     setup = start(config)
     sources = SOURCES[config.model]
     if config.deepencoder:

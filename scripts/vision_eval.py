@@ -15,7 +15,7 @@ import torch
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.compression import plot_compression
-from nanochat.evaluation.measure import OURS, Measured, bars, measure, results_table, table_rows, wide_console
+from nanochat.evaluation.measure import OURS, Measured, measure, progress_bars, results_table, table_rows, wide_console
 from nanochat.evaluation.peers import open_peers
 from nanochat.evaluation.score_report import write_score_report
 from nanochat.files import atomic_path
@@ -56,12 +56,12 @@ class Config:
 
 
 def evaluate(config: Config, ocr: OCR, found: EvalSet) -> Measured:
-    """Read with all readers, under a progress bar."""
+    """Read the set with all readers, with a progress bar."""
     peers = open_peers(found.accents) if config.peers else []
     readers = {OURS: ocr}
     if config.modes:
         readers = {f"{OURS} {mode}": _reader(config, mode) for mode in config.modes}
-    with bars() as progress:
+    with progress_bars() as progress:
         return measure(readers, found, peers, config.max_tokens, progress)
 
 
@@ -69,8 +69,8 @@ def _reader(config: Config, mode: str = "") -> OCR:
     return OCR(config.model, config.device, mode, batch_size=config.batch_size, int8=config.int8, backend="torch")
 
 
-def write_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
-    """results.json, compression.svg and report.html."""
+def save_results(config: Config, folder: Path, found: EvalSet, measured: Measured, facts: dict[str, str]) -> None:
+    """Write results.json, compression.svg and report.html."""
     curve = ""
     if measured.curve:
         title = f"{config.task}: {facts['Model']}"
@@ -89,7 +89,7 @@ def main() -> None:
     config = parse_args(Config, description=__doc__)
     if config.batch_size < 1:
         raise UserError(f"--batch-size={config.batch_size}: read at least one picture at a time")
-    found = open_set(config.task, config.n, config.data)  # look at what was asked for before loading a model
+    found = open_set(config.task, config.n, config.data)  # check the arguments before loading a model
     ocr = _reader(config)
     measured = evaluate(config, ocr, found)
     facts = {
@@ -99,12 +99,12 @@ def main() -> None:
         "Compared": "white space as one space" + (", case ignored" if found.fold_case else ""),
     }
     folder = Path(config.out or f"out/eval/{config.task.partition(':')[0]}")
-    write_results(config, folder, found, measured, facts)
+    save_results(config, folder, found, measured, facts)
     print_results(config, found, measured, folder)
 
 
 def print_results(config: Config, found: EvalSet, measured: Measured, folder: Path) -> None:
-    """The table, the model's own figures, and where the rest lies."""
+    """Print the table, the figures of the model, and the folder with the rest."""
     console = wide_console()
     console.print(results_table(config.task, *table_rows(found, measured)))
     summary = measured.summary

@@ -1,4 +1,4 @@
-"""Fast paths beside the plain ones that they stand for: both timed, and how far their results are apart."""
+"""Compare fast paths with the plain computations that they replace: time, and difference of the results."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,10 +32,10 @@ def _distance(ours: list[Tensor], truth: list[Tensor]) -> float:
     return max(float((a.float() - b.float()).norm() / b.float().norm()) for a, b in zip(ours, truth, strict=True))
 
 
-def compare(
+def compare_gradients(
     name: str, against: str, fast: Callable[..., Tensor], plain: Callable[..., Tensor], inputs: list[Tensor]
 ) -> Check:
-    """Time both functions of `inputs` with their gradients, and compare the gradients; those of integers are none."""
+    """Time both functions of `inputs` with their gradients, and compare the gradients (of floating-point inputs)."""
     leaves = [x.requires_grad_() if x.is_floating_point() else x for x in inputs]
 
     def gradients(function: Callable[..., Tensor]) -> list[Tensor]:
@@ -48,11 +48,11 @@ def compare(
 
 
 def _loss(config: ModelConfig, device: torch.device) -> Check:
-    """The loss of supervised positions in chunks, against all logits at once."""
+    """The loss of supervised positions computed in chunks, compared with all logits at once."""
     width, words, tokens = config.gpt.n_embd, config.gpt.vocab_size, 2048
     hidden, head = torch.randn(tokens, width, device=device), 0.1 * torch.randn(words, width, device=device)
     targets = torch.randint(0, words, (tokens,), device=device)
-    targets[: tokens // 2] = -1  # a page and a question are not supervised
+    targets[: tokens // 2] = -1  # image and question are not supervised
 
     def chunked(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         return token_losses(hidden[targets != -1], head, targets[targets != -1]).sum()
@@ -60,25 +60,29 @@ def _loss(config: ModelConfig, device: torch.device) -> Check:
     def whole(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
         return F.cross_entropy(cap(F.linear(hidden, head)), targets, ignore_index=-1, reduction="sum")
 
-    return compare("loss of supervised positions, in chunks", "all logits", chunked, whole, [hidden, head, targets])
+    return compare_gradients(
+        "loss of supervised positions, in chunks", "all logits", chunked, whole, [hidden, head, targets]
+    )
 
 
 def _attention(config: ModelConfig, device: torch.device, grid: int, batch: int) -> Check:
-    """SAM's attention with the bias folded into queries and keys, against the matrix of scores."""
+    """SAM's attention with the bias folded into queries and keys, compared with the score matrix."""
     width, n = config.vision.sam.width // config.vision.sam.n_head, grid * grid
     q, k, v = (torch.randn(batch, n, width, device=device) for _ in range(3))
     biases = [torch.randn(batch, grid, grid, grid, device=device) for _ in range(2)]
-    weights = torch.randn(batch, n, width, device=device)  # a plain sum would have no gradient for queries
+    weights = torch.randn(batch, n, width, device=device)  # a plain sum would give queries no gradient
 
     def weighted(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
         return lambda *inputs: (attend(*inputs) * weights).sum()
 
-    fast, plain = weighted(sam.folded_attention), weighted(sam.explicit_attention)
-    return compare(f"SAM's attention folded, {n} positions", "scores in full", fast, plain, [q, k, v, *biases])
+    fast, plain = weighted(sam.folded_attention), weighted(sam.unfolded_attention)
+    return compare_gradients(
+        f"SAM's attention folded, {n} positions", "scores in full", fast, plain, [q, k, v, *biases]
+    )
 
 
 def _documents(config: ModelConfig, device: torch.device) -> Check:
-    """Attention within packed documents by one kernel, against one call for each: bfloat16, as on a GPU."""
+    """Attention within packed documents in one kernel, compared with one call per document, in bfloat16."""
     heads, width, lengths = config.gpt.n_head, config.gpt.n_embd // config.gpt.n_head, [40, 90, 25, 300, 64] * 8
     q, k, v = (torch.randn(1, heads, sum(lengths), width, device=device, dtype=torch.bfloat16) for _ in range(3))
     weights = torch.randn_like(q)
@@ -89,13 +93,13 @@ def _documents(config: ModelConfig, device: torch.device) -> Check:
     def together(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         return (attend_varlen(q, k, v, lengths) * weights).sum()
 
-    return compare(
+    return compare_gradients(
         f"attention of {len(lengths)} packed documents", "one call for each", together, each_alone, [q, k, v]
     )
 
 
 def _muon(config: ModelConfig, device: torch.device) -> Check:
-    """Muon's iteration in bfloat16, against float32."""
+    """Muon's iteration in bfloat16, compared with float32."""
     width = config.gpt.n_embd
     matrices = torch.randn(4, width, 4 * width, device=device)
     matrices /= matrices.norm(dim=(1, 2), keepdim=True)
@@ -107,7 +111,7 @@ def _muon(config: ModelConfig, device: torch.device) -> Check:
 
 
 def run_checks(model: str, device: torch.device) -> list[Check]:
-    """Every check at the sizes of `model`."""
+    """Run every check at the sizes of `model`."""
     config = preset(model)
     torch.manual_seed(0)
     window, heads = config.vision.sam.window, config.vision.sam.n_head

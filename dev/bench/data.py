@@ -70,7 +70,7 @@ def measure_data(model: str, image_size: int, data_dir: str, batch_size: int, le
         drawing = create_multimodal_loader(
             SynthDocuments("train"), tokenizer, 8, 8192, get_mode("native", 512), plan=OneLevel(level, 8)
         )
-        next(iter(drawing))  # finds fonts and words
+        next(iter(drawing))  # loads fonts and words
         drawn[level] = _rate(lambda: islice(iter(drawing), 4), 32)  # noqa: B023, called at once
     return DataReport(
         image_size=vision.image_size, view=vision.view, pictures=n, decode_and_resize=alone, loader=loaded,

@@ -16,8 +16,8 @@ from nanochat.engine import NO_GUARD, Engine
 from nanochat.engine.batching import Sampling
 from nanochat.engine.int8 import Int8Linear, to_int8
 from nanochat.gpt import GPT
-from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.tokenizer import RustBPETokenizer
 
 REPEATS = 3
@@ -135,7 +135,7 @@ def measure_decode(
     """
     device, gpt = model.device, model.gpt.eval()
     engine = Engine(model, RustBPETokenizer.characters())
-    engine.end_tokens = set()  # random weights must not end early
+    engine.end_tokens = set()  # with random weights, an answer could end early
     ids = torch.randint(0, 256, (batch, prompt), generator=torch.Generator().manual_seed(0))
 
     def answer(n: int, recorded: bool = True) -> tuple[Tensor, int]:
@@ -182,12 +182,12 @@ def measure_decode(
 def _transformers(
     gpt: GPT, precision: Precision, ids: Tensor, tokens: int, image_token_id: int
 ) -> Callable[[], Tensor] | None:
-    """A function that returns their greedy answers to the same prompts, (rows, tokens); None without the library."""
+    """A function that returns their greedy answers to the prompts, (rows, tokens); None if not installed."""
     device = gpt.lm_head.weight.device
     theirs = to_transformers(gpt, device, precision.dtype())
     if theirs is None:
         return None
-    banned = [image_token_id]  # our engine never emits it
+    banned = [image_token_id]  # our engine never generates it
     options = {"do_sample": False, "pad_token_id": 0, "eos_token_id": None, "suppress_tokens": banned}
 
     @torch.inference_mode()

@@ -1,4 +1,4 @@
-"""Packing measured: charts and conversations mixed, padded to the longest and laid end to end, in the same steps."""
+"""Measure packing: the same training steps on charts and conversations, padded to the longest sample and packed."""
 
 import time
 from dataclasses import dataclass, replace
@@ -14,7 +14,7 @@ from nanochat.training.trainer import Stage
 
 @dataclass
 class PackingReport:
-    """The same samples in the same steps, both ways; seconds are the processor's on a CPU, the clock's on a GPU."""
+    """The same steps padded and packed. Seconds are processor time on a CPU, and elapsed time on a GPU."""
 
     batch_size: int
     seq_len: int
@@ -25,16 +25,16 @@ class PackingReport:
     step_seconds: tuple[float, float]
     """mean: padded, packed"""
     loss_difference: float
-    """of the first step's loss, relative"""
+    """relative difference of the loss of the first step"""
 
 
 def measure_packing(config: TrainConfig, task: Task, steps: int, device: torch.device) -> PackingReport:
-    """`steps` training steps of stage 1 over `task`, after one that warms up; both ways take turns."""
+    """Run `steps` training steps of stage 1 on `task`, after a warm-up step; padded and packed steps alternate."""
     trainers = [
         filled_trainer(replace(config, pack=pack), Stage(1, lambda step, steps: 1.0, 1e-4), device, task)
         for pack in (False, True)
     ]
-    bos = trainers[0].tokenizer.get_bos_token_id()  # what rows are padded with
+    bos = trainers[0].tokenizer.get_bos_token_id()  # the padding token
     seconds, tokens, filled, first = [0.0, 0.0], [0, 0], 0, [0.0, 0.0]
     for k, batches in enumerate(islice(zip(*(trainer.train_loader for trainer in trainers)), steps + 1)):
         for way, (trainer, batch) in enumerate(zip(trainers, batches)):
@@ -47,7 +47,7 @@ def measure_packing(config: TrainConfig, task: Task, steps: int, device: torch.d
             tokens[way] += batch[0].numel()
         if k:
             inputs = batches[0][0]
-            filled += inputs.numel() - int((inputs == bos).sum()) + len(inputs)  # each row begins with one of its own
+            filled += inputs.numel() - int((inputs == bos).sum()) + len(inputs)  # each row begins with one bos token
     return PackingReport(
         batch_size=config.batch_size, seq_len=config.seq_len, steps=steps, precision=trainers[0].learner.precision.name,
         padding=(1 - filled / tokens[0], 1 - filled / tokens[1]),

@@ -1,4 +1,4 @@
-"""What runs/gpu_day.sh brought back, as a page of tables: its logs hold a line of JSON after each step."""
+"""A page of tables from the logs of runs/gpu_day.sh, which have a line of JSON after each step."""
 
 import json
 from collections.abc import Sequence
@@ -13,9 +13,9 @@ STEP = '{"step": '
 
 
 def read_steps(results: Path) -> list[dict[str, Any]]:
-    """Every step of every slice, in order: `step`, `rc` (None: not begun), `seconds`, `found`, `slice`, `validation`.
+    """All steps of all slices in order: `step`, `rc` (None: not started), `seconds`, `found`, `slice`, `validation`.
 
-    `validation` is the last such line that the step printed, or empty. Raises UserError when there is no step.
+    `validation` is the last such line that the step printed, or empty. Raises UserError if there is no step.
     """
     steps = []
     for name in SLICES:
@@ -24,7 +24,7 @@ def read_steps(results: Path) -> list[dict[str, Any]]:
             for line in path.read_text(errors="replace").splitlines():
                 if "Validation loss" in line:
                     validation = line.replace(" | ", "; ")
-                elif line.startswith(STEP) and line.endswith("}"):  # not one that was torn
+                elif line.startswith(STEP) and line.endswith("}"):  # ignores truncated lines
                     steps.append({**json.loads(line), "slice": name, "validation": validation})
                     validation = ""
     if not steps:
@@ -33,13 +33,13 @@ def read_steps(results: Path) -> list[dict[str, Any]]:
 
 
 def outcome(rc: int | None) -> str:
-    """How a step ended, by its exit status; `timeout` gives 124, or 137 where it, or want of memory, had to kill."""
+    """How a step ended, by its exit status: 124 or 137 if `timeout` ended it, 137 also if memory ran out."""
     said = {None: "not begun: no time left", 0: "ok", 124: "time was up", 137: "killed: time was up, or memory was"}
     return said.get(rc, f"failed ({rc})")
 
 
 def table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
-    """A table of Markdown."""
+    """A Markdown table."""
     lines = [head, ("---",) * len(head), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines) if rows else "None came back."
 
@@ -100,9 +100,9 @@ def memory_rows(model: str, reports: list[dict[str, Any]]) -> Rows:
 
 
 def page(steps: list[dict[str, Any]]) -> str:
-    """What ran, and then a table of each kind of figure, in Markdown."""
+    """The steps that ran, and a table for each kind of figure, in Markdown."""
     ran = [(s["slice"], s["step"], outcome(s["rc"]), str(s["seconds"]), s["validation"]) for s in steps]
-    kinds = {  # title: (head, what a step found, rows of it)
+    kinds = {  # title: (column headings, key of the figures of a step, function that returns their rows)
         "Against a CPU in float32": (("step", "", "loss", "gradients"), "parity", parity_rows),
         "Training": (("step", "stage", "tokens", "seconds", "tokens/s", "pictures/s", "MFU"), "train", training_rows),
         "Where a step's time goes": (("step", "part", "ms", "share"), "train", part_rows),

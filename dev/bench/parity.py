@@ -1,6 +1,6 @@
-"""Does this device compute what a CPU does, by its fast paths and the plain one? Both have the same weights.
+"""Compare the results of a device, by its fast paths and the plain one, with those of a CPU with the same weights.
 
-Loss and gradients of a batch; what the optimizers, fused and in place, make of the same gradients; answers.
+Compared are the loss and the gradients of a batch, the updates of the optimizers for equal gradients, and answers.
 """
 
 import math
@@ -21,23 +21,23 @@ from nanochat.training.trainer import Stage, Trainer
 
 @dataclass
 class Parity:
-    """How far the device's results are from a CPU's in float32, as shares of the latter."""
+    """Differences of the results of the device from those of a CPU in float32, relative to the latter."""
 
     device: str
     loss: dict[str, float]
-    """of one batch, by way: float32, bfloat16, packed in either; in float32 `recomputed`, `compiled` if asked for;
-    not a number where a way failed"""
+    """of one batch, by way: float32, bfloat16, packed in either; in float32 `recomputed`, `compiled` if requested;
+    NaN for a way that failed"""
     gradients: dict[str, float]
     """of all parameters together, by way: |device's - CPU's| / |CPU's|"""
     updates: dict[str, float]
-    """of the weights in a step on the same gradients in float32, by optimizer, likewise"""
+    """of the weight updates of a step on equal gradients in float32, by optimizer; relative norm as above"""
     equal_tokens: float
-    """of greedy answers in float32"""
+    """share of equal tokens in greedy answers in float32"""
 
 
 @contextmanager
 def exact_float32() -> Iterator[None]:
-    """Products and convolutions in full float32, where a GPU would take TF32."""
+    """Context in which a GPU computes products and convolutions in full float32 instead of TF32."""
     before = torch.get_float32_matmul_precision(), torch.backends.cudnn.allow_tf32
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
@@ -55,7 +55,7 @@ def _trainer(model: str, device: torch.device, **settings: Any) -> Trainer:
 
 
 def _packed(batch: Batch) -> Batch:
-    """The rows of a batch without padding, end to end."""
+    """The rows of a batch, packed without padding."""
     inputs, targets, media = batch
     lengths = [inputs.size(1)] * inputs.size(0)
     return inputs.view(1, -1), targets.view(1, -1), replace(media, rows=[0] * len(lengths), documents=lengths)
@@ -67,11 +67,11 @@ def _loss_and_gradients(trainer: Trainer, batch: Batch) -> tuple[float, torch.Te
 
 
 def _update(trainer: Trainer, gradients: torch.Tensor) -> torch.Tensor:
-    """What a step on these gradients adds to all weights that have one."""
+    """The updates of all weights by a step on these gradients."""
     trained = [p for p in trainer.model.parameters() if p.grad is not None]
     before = torch.cat([p.detach().flatten().cpu() for p in trained])
     for p, gradient in zip(trained, gradients.split([p.numel() for p in trained])):
-        p.grad = gradient.view(p.shape).to(p.device, copy=True)  # it is clipped in place
+        p.grad = gradient.view(p.shape).to(p.device, copy=True)  # a copy, because it is clipped in place
     trainer.learner.update()
     return torch.cat([p.detach().flatten().cpu() for p in trained]) - before
 
@@ -79,7 +79,7 @@ def _update(trainer: Trainer, gradients: torch.Tensor) -> torch.Tensor:
 def _answers(trainer: Trainer, tokens: int) -> torch.Tensor:
     """Greedy answers of the trainer's model to fixed prompts, (rows, tokens)."""
     engine = Engine(trainer.model.eval(), RustBPETokenizer.characters())
-    engine.end_tokens = set()  # random weights must not end early
+    engine.end_tokens = set()  # with random weights, an answer could end early
     prompts = torch.randint(0, 256, (4, 32), generator=torch.Generator().manual_seed(1)).tolist()
     return torch.tensor([answer.tokens for answer in engine.generate_batch(prompts, max_tokens=tokens)])
 
@@ -113,7 +113,7 @@ def measure_parity(model: str, device: torch.device, tokens: int = 64, compiled:
                 here = _trainer(model, device, **settings)
                 found, taken = _loss_and_gradients(here, _packed(batch) if "packed" in way else batch)
                 losses[way], distances[way] = abs(found - loss) / loss, distance(taken, gradients)
-            except RuntimeError as error:  # of this way alone: the others are told all the same
+            except RuntimeError as error:  # only this way failed: the others are still reported
                 print(f"{way} failed: {error}")
                 losses[way] = distances[way] = math.nan
     return Parity(str(device), losses, distances, updates, equal)

@@ -1,4 +1,4 @@
-"""The memory that a training step really took, to hold predictions to: torch's own record of allocations."""
+"""The actual peak memory of a training step, from torch's record of allocations, to verify predictions."""
 
 from collections.abc import Callable, Iterator
 
@@ -17,7 +17,7 @@ def _allocations(events: list) -> Iterator[tuple[int, int]]:
 
 
 def measured_peak(run: Callable[[], object], device: torch.device, held: int) -> int:
-    """Peak bytes while `run` runs; `held`: bytes of what is alive before it, which a CPU's record cannot know."""
+    """Peak bytes during `run`. `held`: bytes allocated before it, which the record of a CPU does not include."""
     if device.type == "cuda":
         torch.cuda.synchronize()
         torch.cuda.reset_peak_memory_stats()
@@ -34,7 +34,7 @@ def measured_peak(run: Callable[[], object], device: torch.device, held: int) ->
 
 
 def step_peak(trainer: Trainer) -> int:
-    """Peak bytes of one training step, not the first: weights, optimizer and batch included."""
+    """Peak bytes of one training step after the first, including weights, optimizer and batch."""
     batch = next(iter(trainer.train_loader))
     trainer.train_step([batch])
     objective = trainer.learner.objective

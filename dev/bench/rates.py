@@ -1,4 +1,4 @@
-"""The machine's own limits, measured: matrix products at a model's shapes, and copies of memory."""
+"""Measure the limits of the machine: the rate of matrix products at a model's shapes, and of memory copies."""
 
 import time
 from collections.abc import Callable
@@ -8,14 +8,14 @@ from math import prod
 import torch
 import torch.nn.functional as F
 
-from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import ModelConfig
+from nanochat.precision import Precision
 
 PRODUCT_SECONDS, COPY_SECONDS = 0.15, 0.3
 
 
 class Stopwatch:
-    """Seconds from lap to lap: by events on a GPU, which wait for nothing until they are read, else by the clock."""
+    """Seconds from lap to lap: by events on a GPU, which do not synchronise until they are read, else by the clock."""
 
     def __init__(self, device: torch.device) -> None:
         self.on_gpu = device.type == "cuda"
@@ -29,11 +29,11 @@ class Stopwatch:
         return event
 
     def lap(self, name: str) -> None:
-        """What has run since the lap before is called `name`."""
+        """End a lap, and call it `name`."""
         self._marks.append((name, self._now()))
 
     def seconds(self) -> dict[str, float]:
-        """Seconds of each lap, laps of one name added up."""
+        """Seconds of the laps, added up by name."""
         if self.on_gpu:
             torch.cuda.synchronize()
         found: dict[str, float] = {}
@@ -47,9 +47,9 @@ class Stopwatch:
 
 
 def best_seconds(run: Callable[[], object], device: torch.device, seconds: float, least: int = 3) -> float:
-    """Shortest time of one call: one to warm up, then as many as `seconds` hold, `least` or more.
+    """The shortest time of a call: after a warm-up, as many calls as fit in `seconds`, but at least `least`.
 
-    The shortest, not the median: what else runs on the machine only ever adds time.
+    The shortest and not the median, because other programs can only add time.
     """
     run()
     found: list[float] = []
@@ -64,7 +64,7 @@ def best_seconds(run: Callable[[], object], device: torch.device, seconds: float
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product of the model: (rows, inner) x (inner, columns), rows being tokens."""
+    """A matrix product of the model: (rows, inner) x (inner, columns), where rows are tokens."""
 
     name: str
     rows: int
@@ -73,7 +73,7 @@ class Product:
 
 
 def products(config: ModelConfig, tokens: int, supervised: int, view_sizes: list[tuple[int, int]]) -> list[Product]:
-    """The largest linears of each part, at the sizes that a batch gives them."""
+    """The largest linear layers of each part, at the sizes of a batch."""
     gpt, sam, clip = config.gpt.n_embd, config.vision.sam, config.vision.clip
     patches = sum(h * w // sam.patch_size**2 for h, w in view_sizes)
     positions = sum(prod(config.vision.layout(h, w).view_rows) + 1 for h, w in view_sizes)
@@ -96,7 +96,7 @@ def product_rate(product: Product, precision: Precision, device: torch.device) -
 
 
 def copy_rate(n_bytes: int, device: torch.device) -> float:
-    """Bytes a second that a copy of `n_bytes` moves, those read and those written both counted."""
+    """Bytes per second, read and written, of a copy of `n_bytes`."""
     source = torch.ones(max(1, n_bytes // 4), dtype=torch.float32, device=device)
     target = torch.empty_like(source)
     return 2.0 * 4 * source.numel() / best_seconds(lambda: target.copy_(source), device, COPY_SECONDS)

@@ -19,9 +19,10 @@ from nanochat.errors import UserError
 from nanochat.image_process import open_image, show
 from nanochat.lines.boxes import Box
 from nanochat.lines.layout import find_lines
-from nanochat.machine import Precision, choose_precision
+from nanochat.machine import choose_precision
 from nanochat.modes import MODES
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset
+from nanochat.precision import Precision
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.ink_audit import audit
 from nanochat.reading.job import Job, read_input
@@ -218,7 +219,7 @@ def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
         reader.engine.loops = timed if what == "inside" else untimed
         guard = Guard(stop_loops=what != "off")
         steps = reader.engine.stream_batch(prompts, [view.to(reader.device) for view in views], 200, guard=guard)
-        next(steps)  # pictures and prompts are read
+        next(steps)  # encodes images and prompts
         started, _TimedWatch.seconds = time.process_time(), 0.0
         *_, answers = steps
         found[what].append(_TimedWatch.seconds if what == "inside" else time.process_time() - started)

@@ -60,7 +60,7 @@ def serving(checkpoint: str, *flags: str) -> Iterator[Server]:
         until = time.monotonic() + START_SECONDS
         while not _ready(server.address):
             if process.poll() is not None or time.monotonic() > until:
-                raise UserError(f"no server of {checkpoint} came up: what does nano-ocr serve say?")
+                raise UserError(f"the server of {checkpoint} did not start: run nano-ocr serve to see why")
             time.sleep(0.2)
         yield server
     finally:
@@ -146,7 +146,7 @@ def chat(model: str, data: bytes | None, max_tokens: int = 2) -> dict[str, Any]:
 
 
 def measure_memory(server: Server, model: str, at: Sequence[int]) -> list[tuple[int, float]]:
-    """(requests so far, MB): chats with and without a picture, streamed or not, and uploads of pictures and PDFs."""
+    """(requests so far, MB), for chats with and without an image, streamed or not, and uploads of images and PDFs."""
     found: list[tuple[int, float]] = []
     with httpx.Client(base_url=server.address, timeout=600) as client:
         for i in range(1, max(at) + 1):

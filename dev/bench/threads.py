@@ -1,4 +1,4 @@
-"""The time of each way to read one picture, by the number of threads, on an idle machine and beside busy processes."""
+"""Measure the time to read one image by number of threads, on an idle machine and beside busy processes."""
 
 import os
 import subprocess
@@ -34,30 +34,30 @@ BUSY = "while True: pass"
 
 @dataclass
 class Case:
-    """One machine: its number of cores, and of busy processes on them."""
+    """The results for a number of cores and of busy processes on them."""
 
     way: str
     cores: int
     busy: int
     others: float
-    """cores that programs other than these used meanwhile, on average, where nothing of ours was busy"""
+    """mean number of cores that other programs used meanwhile, if there were no busy processes of ours"""
     rounds: dict[str, list[float]] = field(default_factory=dict)
     """seconds of each round, by setting"""
 
     @property
     def seconds(self) -> dict[str, float]:
-        """The median of the rounds, by setting: beside busy processes the shortest is a matter of luck."""
+        """The median of the rounds, by setting. With busy processes, the shortest would be a matter of luck."""
         return {name: median(rounds) for name, rounds in self.rounds.items()}
 
     @property
     def over_best(self) -> float:
-        """How much longer the chosen setting takes than the best: 0.1 is 10%."""
+        """Relative time that the chosen setting takes in excess of the best: 0.1 is 10%."""
         return self.seconds["chosen"] / min(self.seconds.values()) - 1
 
 
 @contextmanager
 def busy_processes(n: int, cores: set[int]) -> Iterator[None]:
-    """`n` processes that compute without end on these cores, at this process's priority."""
+    """Context with `n` processes that compute without end on these cores, at the priority of this process."""
     running = []
     try:
         for _ in range(n):
@@ -71,7 +71,7 @@ def busy_processes(n: int, cores: set[int]) -> Iterator[None]:
 
 
 def read_seconds(way: str, file: str, setting: dict[str, str], cores: set[int]) -> float:
-    """Seconds of one reading from the start of its process to the end. Raises UserError when it fails."""
+    """Seconds to read once, from start to end of the process. Raises UserError if it fails."""
     environment = {name: value for name, value in os.environ.items() if name not in OURS}
     environment |= {name: value.format(cores=len(cores)) for name, value in setting.items()}
     with tempfile.TemporaryDirectory() as folder:
@@ -89,7 +89,7 @@ def read_seconds(way: str, file: str, setting: dict[str, str], cores: set[int]) 
 
 
 def other_load(cores: set[int], seconds: float = 2.0) -> float:
-    """How many of these cores other programs use now, on average."""
+    """The mean number of these cores that other programs use now."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
@@ -101,9 +101,9 @@ def other_load(cores: set[int], seconds: float = 2.0) -> float:
 
 
 def measure_threads(file: str, rounds: int) -> Iterator[Case]:
-    """Every way and setting on all cores, and `nano-ocr read` on one, with no busy process and with one for each core.
+    """Measure every way and setting on all cores, and `nano-ocr read` on one, without and with a busy process per core.
 
-    The settings of a case take turns, so that what else the machine does affects all of them alike.
+    The settings of a case alternate, so that other programs affect all of them equally.
     """
     if not hasattr(os, "sched_setaffinity"):
         raise UserError("threads are measured on Linux, where processes can be kept to some cores")

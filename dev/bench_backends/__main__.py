@@ -1,11 +1,11 @@
-"""PyTorch and ONNX Runtime compared: is the text the same, how much faster is one, how much worse are 8 bits?
+"""Compare PyTorch and ONNX Runtime: equality of the text, speed, and the error rate with 8-bit weights.
 
 OMP_NUM_THREADS=1 python -m dev.bench_backends speed --scans=SROIE    # one receipt, an A4 page, 16 scans
 python -m dev.bench_backends parity                     # 200 drawn pages: alone, in batches of three sizes, served
 python -m dev.bench_backends errors --folders SROIE FUNSD --receipts=SROIE
 
-All are read in one process, in turn. Times are processor time: other programs do not count. `speed` takes about a
-minute without scans. 8-bit graphs are exported first, to a temporary folder, if the model has none. A table for people,
+Everything is read in one process, in turn. Times are processor time, which excludes other programs. `speed` takes about
+a minute without scans. If the model has no 8-bit graphs, they are exported to a temporary folder first. Prints a table,
 then all figures as JSON on the last line.
 """
 
@@ -20,8 +20,8 @@ from typing import Literal
 from rich.console import Console
 from tyro.conf import Positional
 
-from dev.bench_backends.errors import compare, errors_table, open_sets
-from dev.bench_backends.parity import drawn_pages, measure_parity
+from dev.bench_backends.errors import compare_errors, errors_table, open_sets
+from dev.bench_backends.parity import count_differing_pages, drawn_pages
 from dev.bench_backends.speed import measure_speed, speed_table
 from nanochat.checkpoint import load_model
 from nanochat.command import entry_point, parse_args
@@ -40,20 +40,20 @@ class Config:
     what: Positional[Literal["speed", "parity", "errors"]]
     """what to measure"""
     checkpoint: str = "nano"
-    """model that reads: nano, or a folder with graphs"""
+    """model to read with: nano, or a folder with graphs"""
     n: int = 0
-    """speed: scans (default 16); parity: drawn pages (200); errors: pictures of each folder and lines of receipts, and
-    synthetic documents of each tier (20)"""
+    """speed: number of scans (default 16); parity: synthetic pages (200); errors: images of each folder, lines of
+    receipts, and synthetic documents of each tier (20)"""
     scans: str = ""
-    """speed: folder of scanned pictures"""
+    """speed: folder of scanned images"""
     folders: tuple[str, ...] = ()
-    """errors: folders of pictures with their texts, as in `vision_eval --task=folder:DIR`"""
+    """errors: folders of images with their texts, as in `vision_eval --task=folder:DIR`"""
     receipts: str = ""
-    """errors: SROIE's folder, whose lines are read one by one"""
+    """errors: the SROIE folder, whose lines are read one by one"""
     files: tuple[str, ...] = ()
-    """parity: pictures to read instead of drawn pages"""
+    """parity: images to read instead of synthetic pages"""
     rounds: int = 2
-    """speed: how often everything is read"""
+    """speed: number of rounds"""
     int8: bool = True
     """speed: also read with 8-bit graphs"""
 
@@ -66,17 +66,17 @@ def int8_folder(checkpoint: str) -> Iterator[Path]:
         yield folder
         return
     with extra("onnx-export"):
-        from nanochat.onnx_export import export_onnx  # onnx is not for those who do without it
+        from nanochat.onnx_export import export_onnx  # onnx is an optional package
     with tempfile.TemporaryDirectory() as temporary:
         export_onnx(temporary, *load_model(folder), int8=True)
         yield Path(temporary)
 
 
-def find_scans(folder: str, n: int) -> list[Path]:
-    """Up to `n` pictures in a folder and the folders in it, by name. Raises UserError if there are none."""
+def find_images(folder: str, n: int) -> list[Path]:
+    """Up to `n` images in a folder and its subfolders, sorted by name. Raises UserError if there are none."""
     found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
     if not found:
-        raise UserError(f"{folder}: no pictures there")
+        raise UserError(f"{folder}: contains no images")
     return found[:n]
 
 
@@ -87,19 +87,19 @@ def main() -> None:
         raise UserError("give at least 1 page and 1 round")
     if config.what == "parity":
         pictures = [open_image(file) for file in config.files] or drawn_pages(config.n or 200)
-        print(json.dumps(asdict(measure_parity(config.checkpoint, pictures, console))))
+        print(json.dumps(asdict(count_differing_pages(config.checkpoint, pictures, console))))
     elif config.what == "errors":
         sets = list(open_sets(config.n or 20, config.folders, config.receipts))
         with int8_folder(config.checkpoint) as folder:
             readers = {"float32": OCR(folder, backend="onnx"), "int8": OCR(folder, backend="onnx", int8=True)}
             errors = []
             for name, found in sets:
-                errors.append(compare(name, found, readers))
+                errors.append(compare_errors(name, found, readers))
                 wide_console().print(errors_table(errors[-1:]))
         wide_console().print(errors_table(errors))
         print(json.dumps([asdict(one) for one in errors]))
     else:
-        scans = find_scans(config.scans, config.n or 16) if config.scans else []
+        scans = find_images(config.scans, config.n or 16) if config.scans else []
         if config.int8:
             with int8_folder(config.checkpoint) as folder:
                 times = measure_speed(config.checkpoint, folder, scans, config.rounds, console)

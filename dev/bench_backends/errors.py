@@ -1,4 +1,4 @@
-"""The character error rate of the graphs at 8 bits beside that of float32, set by set, on the same pages."""
+"""The character error rates of the 8-bit and the float32 graphs on the same pages, set by set."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -36,9 +36,9 @@ class Errors:
 
 
 def open_sets(n: int, folders: Sequence[str], receipts: str) -> Iterator[tuple[str, EvalSet]]:
-    """The drawn sets with `n` documents of each tier, up to `n` pictures of each folder, `n` lines of receipts.
+    """Synthetic sets with `n` documents of each tier, up to `n` images of each folder, and `n` lines of receipts.
 
-    `folders`: as in `vision_eval --task=folder:DIR`; `receipts`: SROIE's folder, or empty. Raises UserError as
+    `folders`: as in `vision_eval --task=folder:DIR`; `receipts`: the SROIE folder, or empty. Raises UserError as
     `open_set` does.
     """
     for name in DRAWN:
@@ -49,14 +49,14 @@ def open_sets(n: int, folders: Sequence[str], receipts: str) -> Iterator[tuple[s
         yield LINES, open_set(LINES, n, receipts)
 
 
-def compare(name: str, found: EvalSet, readers: dict[str, OCR]) -> Errors:
+def compare_errors(name: str, found: EvalSet, readers: dict[str, OCR]) -> Errors:
     """Read a set with both `readers`, `float32` and `int8`."""
     scores: dict[str, list[PageScore]] = {
         which: [reading.score for reading in read_in_mode(ocr, found, which)] for which, ocr in readers.items()
     }
     rates = {which: summarise_pages(pages)["cer"] for which, pages in scores.items()}
     if rates["float32"] is None or rates["int8"] is None:
-        raise UserError(f"{name}: no text is expected on these pages")
+        raise UserError(f"{name}: these pages have no expected text")
     return Errors(
         name=name,
         pages=len(found),
@@ -69,7 +69,7 @@ def compare(name: str, found: EvalSet, readers: dict[str, OCR]) -> Errors:
 
 
 def errors_table(found: Sequence[Errors]) -> Table:
-    """One row for each set."""
+    """A table with a row for each set."""
     table = Table("set", "pages", "characters", "float32", "int8", "pages that differ")
     for one in found:
         rates = per_cent(one.float32), per_cent(one.int8)

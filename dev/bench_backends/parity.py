@@ -1,4 +1,4 @@
-"""Whether both backends read the same text, alone, in batches and served."""
+"""Check that both backends read the same text, for single pages, in batches and served."""
 
 import io
 from collections.abc import Sequence
@@ -19,29 +19,29 @@ CLIENTS = 8
 
 
 @dataclass
-class Parity:
-    """Pages whose text differs from that of PyTorch in batches of 16."""
+class TextParity:
+    """Numbers of pages whose text differs from that of PyTorch in batches of 16."""
 
     pages: int
     characters: int
     different: dict[str, int] = field(default_factory=dict)
-    """by the way of reading"""
+    """by way of reading"""
 
 
 def drawn_pages(n: int) -> list[Image.Image]:
-    """Documents of many kinds and sizes, from one line to a page."""
+    """Synthetic documents of many kinds and sizes, from one line to a page."""
     levels = [LEVELS[MIXTURE[i % len(MIXTURE)]] for i in range(n)]
     return [Image.fromarray(draw_document(level, i, "val").image).convert("RGB") for i, level in enumerate(levels)]
 
 
 def read(reader: OCR, pictures: Sequence[Image.Image], batch_size: int) -> list[str]:
-    """The text of each picture."""
+    """The text of each image."""
     reader.batch_size = batch_size
     return [page.text for page in reader.read_many(pictures)]
 
 
 def read_served(checkpoint: str, pictures: Sequence[Image.Image], clients: int) -> list[str]:
-    """The text of each picture from a server that `clients` ask at one time."""
+    """The text of each image from a server with `clients` concurrent clients."""
 
     def ask(picture: Image.Image) -> str:
         file = io.BytesIO()
@@ -55,10 +55,10 @@ def read_served(checkpoint: str, pictures: Sequence[Image.Image], clients: int) 
         return list(pool.map(ask, pictures))
 
 
-def measure_parity(checkpoint: str, pictures: Sequence[Image.Image], console: Console) -> Parity:
-    """Read all pictures with PyTorch in batches of 16, then in every way with ONNX Runtime, and compare."""
+def count_differing_pages(checkpoint: str, pictures: Sequence[Image.Image], console: Console) -> TextParity:
+    """Read all images with PyTorch in batches of 16, then in every way with ONNX Runtime, and compare."""
     expected = read(OCR(checkpoint, device="cpu", backend="torch"), pictures, 16)
-    found = Parity(len(pictures), sum(map(len, expected)))
+    found = TextParity(len(pictures), sum(map(len, expected)))
     onnx = OCR(checkpoint, backend="onnx")
 
     def compare(way: str, texts: list[str]) -> None:

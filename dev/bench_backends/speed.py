@@ -1,4 +1,4 @@
-"""How fast each way of reading is: both backends, 8-bit graphs and other OCR systems, in turn on the same pages."""
+"""Measure the speed of both backends, 8-bit graphs and other OCR systems, alternating on the same pages."""
 
 import random
 import resource
@@ -28,32 +28,32 @@ from nanochat.reading.shown import Lined
 
 RECEIPT = PACKAGE.parent / "data/images/receipt_000.png"
 A4, MARGIN = (1240, 1754), 150  # px at 150 dots per inch
-TYPE, PITCH = 23, 34  # px: 11 point, and from line to line
+TYPE, PITCH = 23, 34  # px: 11 point, and the line distance
 TORCH, TORCH_LINES, ONNX, INT8 = "PyTorch", "PyTorch, lines by ONNX Runtime", "ONNX Runtime", "ONNX Runtime, 8 bits"
 
 Way = Callable[[Sequence[Image.Image]], list[str]]
-"""reads pictures: the text of each"""
+"""a function from images to their texts"""
 
 
 @dataclass
 class Times:
-    """How long one way took for the same pages, round by round."""
+    """The times of one way for the same pages, round by round."""
 
     what: str
     """the pages"""
     pages: int
-    """how many were read in a round"""
+    """number of pages in a round"""
     way: str
     processor: list[float] = field(default_factory=list)
-    """seconds of processor time, for all pages; other programs do not count"""
+    """processor time in seconds for all pages, which excludes other programs"""
     elapsed: list[float] = field(default_factory=list)
-    """seconds by the clock"""
+    """elapsed seconds"""
     different: int = 0
-    """pages whose text is not that of PyTorch"""
+    """number of pages whose text differs from that of PyTorch"""
 
     @property
     def seconds(self) -> float:
-        """Processor time of a page: the median of the rounds."""
+        """Processor time per page: the median of the rounds."""
         return median(self.processor) / self.pages
 
 
@@ -96,14 +96,14 @@ def open_ways(checkpoint: str, int8: Path | None) -> dict[str, Way]:
 
 
 def _read(ocr: OCR, pictures: Sequence[Image.Image], finder: Finder | None = None) -> list[str]:
-    """The text of each picture; with a `finder`, the lines come from it."""
+    """The text of each image. `finder`: the line detector to use, or None for the default."""
     given = pictures if finder is None else (Lined(picture, find_lines(picture, finder)) for picture in pictures)
     return [page.text for page in ocr.read_many(given)]
 
 
 @contextmanager
 def _timed(times: Times):
-    """Add the time that the body takes, this process and its children together."""
+    """Record the time of the body, including child processes."""
 
     def processor() -> float:
         usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
@@ -118,7 +118,7 @@ def _timed(times: Times):
 def measure_reading(
     ways: dict[str, Way], what: str, pictures: Sequence[Image.Image], repeats: int, rounds: int, console: Console
 ) -> list[Times]:
-    """Read the pictures `repeats` times in every way in turn, in the opposite order in every second round."""
+    """Read the images `repeats` times in every way, alternating, with the order reversed in every second round."""
     found = {name: Times(what, repeats * len(pictures), name) for name in ways}
     texts: dict[str, list[str]] = {}
     for i in range(rounds):
@@ -134,7 +134,7 @@ def measure_reading(
 
 
 def measure_commands(rounds: int) -> list[Times]:
-    """The whole command from its start to the text of one receipt, and `--help`."""
+    """Measure the whole command, from its start to the text of one receipt, and `--help`."""
     what = "one receipt, the whole command"
     ours = [sys.executable, "-m", "nanochat.cli"]
     commands = [
@@ -155,7 +155,7 @@ def measure_commands(rounds: int) -> list[Times]:
 def measure_speed(
     checkpoint: str, int8: Path | None, scans: Sequence[Path], rounds: int, console: Console
 ) -> list[Times]:
-    """One receipt, an A4 page, and the scans, each in every way; then the command."""
+    """Measure one receipt, an A4 page and the scans, each in every way, and then the command."""
     ways = open_ways(checkpoint, int8)
     for read in ways.values():
         read([Image.new("RGB", (256, 64), "white")])
@@ -167,7 +167,7 @@ def measure_speed(
 
 
 def speed_table(found: Sequence[Times]) -> Table:
-    """One row for each way and each kind of pages. Ratios are medians over the rounds."""
+    """A table with a row for each way and kind of page. Ratios are medians over the rounds."""
     table = Table("pages", "read by", "s per page", "pages/min", "speed-up", "other texts")
     first = {times.what: times for times in reversed(found)}
     for times in found:

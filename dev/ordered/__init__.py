@@ -1,1 +1,1 @@
-"""Synthetic pages to measure reading order: their text, its positions, and the order in which it is read."""
+"""Synthetic pages to measure reading order: with their text, positions and reading order."""

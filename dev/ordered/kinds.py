@@ -1,4 +1,4 @@
-"""Kinds of pages whose reading order is easily mistaken: columns of other things than running text, and tables."""
+"""Kinds of pages with a difficult reading order: columns that are not running text, and tables."""
 
 import random
 from collections.abc import Callable
@@ -8,7 +8,7 @@ from dev.ordered.tables import draw_list, draw_receipt, draw_table, draw_wrapped
 from nanochat.synth.writer import Writer
 
 DARK = ("#263244", "#3a3a3a", "#1f4e4a", "#5a2a3a")
-LEAST_COLUMN = 11.0  # type sizes: a column of running text is wider, or long words would stick out
+LEAST_COLUMN = 11.0  # in type sizes; narrower columns of running text would not fit long words
 LIGHT = ("#e8eef4", "#f1ece0", "#e6e6e6")
 
 
@@ -39,7 +39,7 @@ def _sidebar(press: Press, x: float, y: float, width: float, ink: str) -> None:
 
 
 def _career(press: Press, x: float, y: float, width: float) -> None:
-    """Headings over paragraphs, some with a date at the right end of their first line."""
+    """Headings with paragraphs below, some with a date at the right end of the first line."""
     rng, writer = press.rng, press.writer
     dated = rng.random() < 0.4
     for heading in rng.sample(("PROFILE", "WORK", "EDUCATION", "PROJECTS", "COURSES"), rng.randint(2, 4)):
@@ -60,7 +60,7 @@ def _career(press: Press, x: float, y: float, width: float) -> None:
 
 
 def draw_cv(press: Press) -> None:
-    """A sidebar of short lines beside running text: the sidebar is read in turn, from the left."""
+    """A sidebar of short lines next to running text. The left one of the two is read first."""
     rng = press.rng
     if rng.random() < 0.35:
         press.text(press.left, press.y, press.writer.name(), 1.8, True)
@@ -94,7 +94,7 @@ def _entry(press: Press) -> str:
 
 
 def draw_index(press: Press) -> None:
-    """An index in two to four columns: each is read to its end."""
+    """An index in two to four columns, each read to its end."""
     rng = press.rng
     if rng.random() < 0.6:
         press.title(1.7)
@@ -130,7 +130,7 @@ def draw_index(press: Press) -> None:
 
 
 def draw_footnotes(press: Press) -> None:
-    """Two columns of text, each with its footnotes of a line or two below it."""
+    """Two columns of text, each with footnotes of one or two lines below it."""
     rng = press.rng
     if rng.random() < 0.5:
         press.text(press.left, press.y, press.wrap(press.writer.title(4), 15 * press.size)[0])
@@ -166,7 +166,7 @@ def draw_footnotes(press: Press) -> None:
 
 
 def draw_row_above(press: Press) -> None:
-    """Columns of text under a row of a few pieces over the whole width, as a newspaper's dateline."""
+    """Columns of text below a row of a few parts over the whole width, such as the dateline of a newspaper."""
     rng, writer = press.rng, press.writer
     press.title(rng.uniform(1.8, 2.6), True)
     ruled = rng.random() < 0.6
@@ -211,7 +211,7 @@ def _address(press: Press, width: float) -> list[str]:
 
 
 def draw_addresses(press: Press) -> None:
-    """Blocks of addresses side by side, as on a bill, an imprint or a sheet of labels: block by block."""
+    """Rows of addresses, as on a bill, an imprint or a sheet of labels, read block by block."""
     rng, writer = press.rng, press.writer
     bill = rng.random() < 0.5
     if rng.random() < 0.6:
@@ -241,7 +241,7 @@ def draw_addresses(press: Press) -> None:
 
 
 def _half(press: Press, x: float, y: float, width: float, n: int, style: str, pitch: float) -> float:
-    """Fields of a form: values after their labels, at a stop, or below them."""
+    """Fields of a form: values after their labels, at a tab stop, or below them."""
     writer = press.writer
     fields = [writer.field() for _ in range(n)]
     stop = min(0.5 * width, max(press.font().getlength(label + ":") for label, _ in fields) + 1.2 * press.size)
@@ -263,7 +263,7 @@ def _half(press: Press, x: float, y: float, width: float, n: int, style: str, pi
 
 
 def draw_form(press: Press) -> None:
-    """Two columns of fields, read row by row; in turn if each has a heading, or labels above its values."""
+    """Two columns of fields, read row by row, or one after the other if they have headings or labels above values."""
     rng, writer = press.rng, press.writer
     press.title(1.5)
     style, sections = rng.choice(("after", "stop", "below")), rng.randint(1, 2)
@@ -292,7 +292,7 @@ def draw_form(press: Press) -> None:
 
 
 def _frames(press: Press, top: float) -> None:
-    """A frame around each of two columns."""
+    """Draw a frame around each of two columns."""
     middle = (press.left + press.right) / 2
     for a, b in ((press.left - 0.6 * press.size, middle), (middle, press.right + 0.6 * press.size)):
         box = (a, top - 0.4 * press.size, b, press.y - 0.6 * press.size)
@@ -300,7 +300,7 @@ def _frames(press: Press, top: float) -> None:
 
 
 def draw_narrow_gutter(press: Press) -> None:
-    """Columns of text with less than a letter between them."""
+    """Columns of text with a gutter of less than a letter."""
     rng = press.rng
     if rng.random() < 0.6:
         press.title(1.6)
@@ -324,11 +324,11 @@ KINDS: dict[str, Callable[[Press], None]] = {
     "list": draw_list,
     "receipt": draw_receipt,
 }
-"""The last three are read row by row, as they were before: they must stay right."""
+"""The last three are read row by row."""
 
 
 def draw_page(kind: str, seed: int, families: tuple[tuple, ...] = FAMILIES) -> Press:
-    """A page of a kind, always the same for a seed. `families`: (plain, bold) faces to choose from."""
+    """Draw a page of a kind, determined by the seed. `families`: (plain, bold) faces to choose from."""
     for again in range(20):
         rng = random.Random(f"{kind} {seed} {again}")
         size = rng.randint(16, 26)

@@ -22,7 +22,7 @@ FAMILIES = tuple(
     )
 )
 """(plain, bold) faces that are installed with Matplotlib"""
-Word = tuple[str, float, float]  # its text, left and right end in px
+Word = tuple[str, float, float]  # text, left end and right end in px
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Written:
     middle: float
     """y in px of the middle of its small letters"""
     height: float
-    """of its type in px, ascenders to descenders"""
+    """type height in px, ascenders to descenders"""
 
     @property
     def text(self) -> str:
@@ -53,7 +53,7 @@ class Press:
     writer: Writer
     faces: tuple[Path, Path]
     size: int
-    """of the type in px"""
+    """type size in px"""
     width: int = 1000
     height: int = 1300
     written: list[Written] = field(default_factory=list)
@@ -70,7 +70,7 @@ class Press:
 
     @property
     def pitch(self) -> float:
-        """From one line of running text to the next, in px."""
+        """Line distance of running text in px."""
         return self.leading * self.size
 
     def font(self, scale: float = 1.0, bold: bool = False) -> ImageFont.FreeTypeFont:
@@ -80,9 +80,9 @@ class Press:
         self, x: float, y: float, text: str, scale: float = 1.0, bold: bool = False, align: str = "l",
         ink: str = "black", fill: float | None = None,
     ) -> float:  # fmt: skip
-        """Write a line whose left end, right end or middle (align "l", "r", "c") is x; its right end.
+        """Write a line whose left end, right end or middle (align "l", "r", "c") is at `x`. Returns its right end.
 
-        y: top of the line. fill: the width in px to which it is justified.
+        `y`: top of the line. `fill`: the width in px to which it is justified.
         """
         font, words = self.font(scale, bold), text.split()
         space = font.getlength(" ")
@@ -103,7 +103,7 @@ class Press:
         return placed[-1][2]
 
     def wrap(self, text: str, width: float, scale: float = 1.0, hanging: float = 0.0) -> list[str]:
-        """Lines no wider than `width` px; all but the first are narrower by `hanging`."""
+        """Wrap a text into lines of at most `width` px; all but the first are narrower by `hanging`."""
         font, lines = self.font(scale), [""]
         for word in text.split():
             longer = f"{lines[-1]} {word}".strip()
@@ -117,7 +117,7 @@ class Press:
         self, x: float, y: float, width: float, text: str, justify: bool = False, indent: float = 0.0,
         scale: float = 1.0, bottom: float | None = None, ink: str = "black",
     ) -> float:  # fmt: skip
-        """Write a paragraph, its first line indented, not below `bottom`; the top of the line below it."""
+        """Write a paragraph with an indented first line, not below `bottom`. Returns the top of the next line."""
         lines = self.wrap(" " + text, width - indent, scale) if indent else self.wrap(text, width, scale)
         for i, line in enumerate(lines):
             if bottom is not None and y + self.pitch * scale > bottom:
@@ -131,7 +131,7 @@ class Press:
         return y
 
     def prose(self, x: float, y: float, width: float, bottom: float, justify: bool, indent: float = 0.0) -> float:
-        """Paragraphs until `bottom` px; the top of the line below them."""
+        """Write paragraphs down to `bottom` px. Returns the top of the next line."""
         while y + 2 * self.pitch < bottom:
             y = self.flow(x, y, width, self.writer.sentences(self.rng.randint(80, 420)), justify, indent, bottom=bottom)
         return y
@@ -142,7 +142,7 @@ class Press:
         return [(self.left + i * (width + gutter), width) for i in range(n)]
 
     def title(self, scale: float, centred: bool | None = None) -> None:
-        """A heading over the whole width."""
+        """Write a heading over the whole width."""
         centred = self.rng.random() < 0.5 if centred is None else centred
         text = self.wrap(self.writer.title(self.rng.randint(2, 5)), (self.right - self.left) / scale)[0]
         x = (self.left + self.right) / 2 if centred else self.left
@@ -153,7 +153,7 @@ class Press:
         self.draw.line((x0, y0, x1, y1), fill=ink, width=width)
 
     def ordered(self, read: list[list[Segment]]) -> str:
-        """The text that a perfect reader reads in these segments of lines, in this order."""
+        """The text that a perfect reader would read in these segments in this order."""
         lines = []
         for segments in read:
             words: list[str] = []
@@ -176,7 +176,7 @@ class Press:
 
 
 def overlaps(press: Press) -> bool:
-    """Whether two lines overlap, which is an error of the drawing."""
+    """Whether any two lines overlap, which is an error in the drawing."""
     lines = sorted(press.written, key=lambda line: line.middle)
     for i, a in enumerate(lines):
         for b in lines[i + 1 :]:

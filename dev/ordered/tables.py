@@ -2,7 +2,7 @@
 
 from dev.ordered.press import Press
 
-WHOLE_CELLS = False  # whether a wrapped cell is read to its end before the one beside it
+WHOLE_CELLS = False  # whether a wrapped cell is read to its end before the next cell of the row
 
 
 def _widths(press: Press, n: int, total: float, wide: list[int]) -> list[float]:
@@ -20,7 +20,7 @@ def _head(press: Press) -> None:
 
 
 def draw_wrapped_table(press: Press) -> None:
-    """A table whose cells take several lines: its rows are told by rules, by shades or by the room between them."""
+    """A table with cells of several lines, whose rows are separated by rules, shading or space."""
     rng, writer = press.rng, press.writer
     _head(press)
     n = rng.choice((2, 3, 3, 4, 5))
@@ -66,7 +66,7 @@ def draw_wrapped_table(press: Press) -> None:
 def _write_cells(
     press: Press, cells: list[list[str]], edges: list[float], top: float, middle_of: int, bold: bool
 ) -> None:
-    """A row's cells, from the top or, of so many lines, in the middle of the row."""
+    """Write the cells of a row, aligned at the top or, given the number of lines of the row, centred vertically."""
     first = len(press.written)
     for cell, x in zip(cells, edges):
         y = top + (middle_of - len(cell)) / 2 * press.pitch if middle_of else top
@@ -78,7 +78,7 @@ def _write_cells(
 
 
 def draw_table(press: Press) -> None:
-    """A table whose cells have one line each."""
+    """A table with cells of one line."""
     rng, writer = press.rng, press.writer
     _head(press)
     n = rng.choice((2, 3, 4, 5, 6))
@@ -105,7 +105,7 @@ def draw_table(press: Press) -> None:
 
 
 def draw_list(press: Press) -> None:
-    """Labels with their values at a stop; or titles with their pages, joined by dots or not."""
+    """Labels with values at a tab stop, or titles with page numbers, with or without dot leaders."""
     rng, writer = press.rng, press.writer
     press.title(1.6)
     contents, stop = rng.random() < 0.5, press.left + rng.uniform(9, 16) * press.size
@@ -130,7 +130,7 @@ def draw_list(press: Press) -> None:
 
 
 def draw_receipt(press: Press) -> None:
-    """A head in the middle, then articles and their amounts."""
+    """A receipt: a centred head, then items and their amounts."""
     rng, writer = press.rng, press.writer
     left, right = press.left, min(press.right, press.left + rng.uniform(20, 32) * press.size)
     for text in (writer.company(), writer.street(), writer.place(), writer.phone()):

@@ -1,6 +1,6 @@
-"""The ten documents of `data/`: receipts, charts and scenes that code draws, each with the exact text to be read.
+"""The ten documents of `data/`: receipts, charts and scenes, drawn by code, each with the exact text to read.
 
-documents = draw_showcase()      # the same pictures every time, about 10 seconds
+documents = draw_showcase()      # always the same images; takes about 10 seconds
 write_showcase("data")           # overfit_dataset.json, train.json, val.json and images/*.png
 """
 
@@ -23,17 +23,17 @@ from dev.showcase.shop import TEXT as SHOP_TEXT
 from dev.showcase.shop import draw_shop
 from nanochat.files import atomic_path
 
-PROMPTS = {  # what is asked of each type of document
+PROMPTS = {  # prompt for each type of document
     "receipt_ocr": "<image>\n<|grounding|>OCR this image.",
     "chart_qa": "<image>\nParse the figure.",
     "scene_text_vqa": "<image>\nDescribe this image in detail.",
 }
-LISTS = ("overfit_dataset.json", "train.json", "val.json")  # equal: the documents are there to be learnt by heart
+LISTS = ("overfit_dataset.json", "train.json", "val.json")  # all equal: the documents are meant for overfitting
 
 
 @dataclass(frozen=True)
 class ShowcaseDocument:
-    """A picture (RGB) and what a reader should write about it; `type` is a key of PROMPTS."""
+    """An image (RGB) and the expected answer; `type` is a key of PROMPTS."""
 
     id: str
     type: str
@@ -41,7 +41,7 @@ class ShowcaseDocument:
     answer: str
 
     def record(self) -> dict[str, str]:
-        """The document's entry in the lists; its picture's path is relative to the data folder."""
+        """The record of the document in the lists; the path of its image is relative to the data folder."""
         return {
             "id": self.id,
             "image": f"images/{self.id}.png",
@@ -71,9 +71,9 @@ def draw_showcase() -> list[ShowcaseDocument]:
 
 
 def write_showcase(folder: str | Path) -> list[Path]:
-    """Draw the documents into `folder`, replacing what is there; returns the files written.
+    """Draw the documents into `folder`, replacing existing files. Returns the files written.
 
-    Raises UserError when the folder cannot be written.
+    Raises UserError if the folder cannot be written.
     """
     documents = draw_showcase()
     written = []

@@ -1,4 +1,4 @@
-"""Three charts of invented figures: the same numbers are drawn by matplotlib and written out as the answer."""
+"""Three charts with invented figures, drawn with matplotlib; the answers contain the same numbers."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ STYLE: dict[Any, Any] = {
 
 @dataclass(frozen=True)
 class Chart:
-    """Everything that a chart says; `series` maps a name to one value per category."""
+    """The content of a chart; `series` maps a name to one value per category."""
 
     kind: str
     title: str
@@ -55,7 +55,7 @@ def text_of(chart: Chart) -> str:
 def draw_chart(chart: Chart) -> Image.Image:
     """The chart, 900 x 600, RGB."""
     with matplotlib.rc_context():
-        matplotlib.rcdefaults()  # what the user's own matplotlibrc says must not show
+        matplotlib.rcdefaults()  # ignores the user's matplotlibrc
         matplotlib.rcParams.update(STYLE)
         figure = Figure(figsize=(9, 6), dpi=100, facecolor=chart.paper)
         canvas = FigureCanvasAgg(figure)
@@ -78,7 +78,7 @@ def _label(chart: Chart, value: float) -> str:
 
 
 def _plot_lines(axes: Axes, chart: Chart) -> None:
-    """Two series as lines: values at their points, above the first and below the second, names at their ends."""
+    """Draw two series as lines, with values above the first and below the second, and names at their ends."""
     for number, ((name, values), colour) in enumerate(zip(chart.series.items(), chart.colours)):
         axes.plot(
             chart.categories, values, color=colour, linewidth=2.6, marker="o", markersize=7, markeredgecolor="white"
@@ -113,7 +113,7 @@ def _plot_lines(axes: Axes, chart: Chart) -> None:
 
 
 def _plot_bars(axes: Axes, chart: Chart) -> None:
-    """One series of horizontal bars, the first category on top."""
+    """Draw one series as horizontal bars, with the first category on top."""
     (values,) = chart.series.values()
     bars = axes.barh(chart.categories, values, color=chart.colours, height=0.68)
     axes.bar_label(bars, [_label(chart, value) for value in values], padding=6, fontweight="bold", fontsize=12)
@@ -126,7 +126,7 @@ def _plot_bars(axes: Axes, chart: Chart) -> None:
 
 
 def _plot_stack(axes: Axes, chart: Chart) -> None:
-    """Columns whose parts are the series, bottom up, each value in its part."""
+    """Draw stacked columns of the series from bottom to top, with each value in its part."""
     floor = [0.0] * len(chart.categories)
     for (name, values), colour in zip(chart.series.items(), chart.colours):
         bars = axes.bar(

@@ -1,4 +1,4 @@
-"""What the receipts lie on: wood, slate, linen and painted boards, made of smooth noise so that PNG stays small."""
+"""Backgrounds of the receipts: wood, slate, linen and painted boards, made of smooth noise to keep PNGs small."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -7,7 +7,7 @@ from dev.showcase.paint import Colour, clouds, drop_shadow, gradient, shade
 
 
 def wood(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
-    """Warm oak boards that run down the picture, and a cup of coffee in the lower corner."""
+    """Vertical boards of warm oak, with a cup of coffee in the lower corner."""
     picture = _boards(rng, size, [(156, 104, 62), (168, 114, 70), (147, 97, 57), (162, 109, 66)])
     _coffee(picture, (size[0] * 0.93, size[1] * 0.93), size[0] * 0.15)
     return picture
@@ -40,7 +40,7 @@ def painted(rng: np.random.Generator, size: tuple[int, int]) -> Image.Image:
 
 
 def _boards(rng: np.random.Generator, size: tuple[int, int], colours: list[Colour]) -> Image.Image:
-    """Upright boards in turn of `colours`, with a long soft grain and a dark joint."""
+    """Vertical boards with alternating `colours`, a long soft grain and dark joints."""
     width, height = size
     picture = Image.new("RGB", size)
     board = width // len(colours) + 1
@@ -55,7 +55,7 @@ def _boards(rng: np.random.Generator, size: tuple[int, int], colours: list[Colou
 
 
 def _coffee(picture: Image.Image, centre: tuple[float, float], radius: float) -> None:
-    """A saucer and a cup of coffee from above."""
+    """A saucer and a cup of coffee, seen from above."""
 
     def disc(share: float, shift: float = 0.0) -> list[float]:
         x, y, r = centre[0] + shift * radius, centre[1] + shift * radius, radius * share
@@ -82,7 +82,7 @@ def _coffee(picture: Image.Image, centre: tuple[float, float], radius: float) ->
 
 
 def _screw(picture: Image.Image, head: tuple[float, float], unit: float) -> None:
-    """A screw that points down the picture, its head at `head`; `unit` is a hundredth of the picture's width."""
+    """A screw that points down, with its head at `head`; `unit` is a hundredth of the width of the image."""
     x, y = head
     body = [
         (x - 0.9 * unit, y),

@@ -1,4 +1,4 @@
-"""A jar of jam on a kitchen counter: glass, a label that bends around it, a window's light, a blurred room."""
+"""A jar of jam on a kitchen counter: glass, a label around it, light from a window, a blurred room."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -10,9 +10,9 @@ TEXT = (
     'shows two apricots with a green leaf. The label reads "HILLTOP FARM", "Apricot Jam", "made by hand" and '
     '"NET 340 g". A small tag on the lid says "BATCH 27".'
 )
-SIZE = (1600, 1200)  # drawn; the picture is half of it
-GLASS = (540, 300, 1060, 1040)  # the jar's body
-LABEL = (520, 430)  # of the flat label, before it is bent
+SIZE = (1600, 1200)  # as drawn; the image is half as large
+GLASS = (540, 300, 1060, 1040)  # the body of the jar
+LABEL = (520, 430)  # size of the label before it is bent
 BROWN = (92, 48, 24)
 
 
@@ -103,7 +103,7 @@ def _apricots(draw: ImageDraw.ImageDraw, x: float, y: float) -> None:
 
 
 def _wrap(picture: Image.Image, label: Image.Image, box: tuple[int, int, int, int], sag: float) -> None:
-    """Bend `label` around the jar: columns close up towards the sides and sink in the middle, seen from above."""
+    """Bend `label` around the jar: columns become narrower towards the sides and lower in the middle."""
     left, top, right, bottom = box
     width, height = right - left, bottom - top
     flat = np.asarray(label, np.float32)  # (h, w, 3)
@@ -143,7 +143,7 @@ def _lid(picture: Image.Image) -> None:
 
 
 def _gleam(picture: Image.Image) -> None:
-    """The window, mirrored in the glass."""
+    """The reflection of the window in the glass."""
     left, top, _, bottom = GLASS
     gleam = Image.new("L", SIZE)
     draw = ImageDraw.Draw(gleam)

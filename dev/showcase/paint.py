@@ -1,4 +1,4 @@
-"""Brushes of the showcase: fonts, gradients, grain, soft shadows and perspective, the same pixels on every machine."""
+"""Drawing functions: fonts, gradients, grain, soft shadows and perspective, with equal pixels on all machines."""
 
 from functools import cache
 from pathlib import Path
@@ -15,14 +15,14 @@ Corners = tuple[tuple[float, float], tuple[float, float], tuple[float, float], t
 def font(size: int, face: str = "Sans") -> ImageFont.FreeTypeFont:
     """DejaVu `face` ("Sans", "SansMono-Bold", "Serif-Italic", ...) in pixels, from matplotlib's own files.
 
-    Never a font of the system, and always the basic layout: both would change the picture with the machine.
+    System fonts and other layout engines are not used, because they would make the images depend on the machine.
     """
     path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / f"DejaVu{face}.ttf"
     return ImageFont.truetype(str(path), size, layout_engine=ImageFont.Layout.BASIC)
 
 
 def gradient(size: tuple[int, int], start: Colour, end: Colour, across: bool = False) -> Image.Image:
-    """An RGB picture of (width, height) that goes from `start` to `end`, downwards or `across` to the right."""
+    """An RGB image of (width, height) that changes from `start` to `end`, downwards or `across` to the right."""
     width, height = size
     ramp = np.linspace(0.0, 1.0, width if across else height)[:, None]  # (L, 1)
     row = np.array(start) * (1 - ramp) + np.array(end) * ramp  # (L, 3)
@@ -51,7 +51,7 @@ def spotlight(size: tuple[int, int], centre: tuple[float, float], reach: float, 
 
 
 def finish(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
-    """Reduce a drawing to its final size, in steps of four levels: the eye sees no loss, the file is half as big."""
+    """Reduce a drawing to its final size and quantize it to steps of four levels, which halves the file size."""
     pixels = np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS)).astype(int)
     return Image.fromarray(((pixels + 2) // 4 * 4).clip(0, 255).astype(np.uint8))
 
@@ -66,11 +66,11 @@ def drop_shadow(
 
 
 def perspective(layer: Image.Image, corners: Corners, size: tuple[int, int]) -> Image.Image:
-    """`layer` (RGBA) in an empty picture of `size`, its corners, clockwise from the top left, moved to `corners`."""
+    """`layer` (RGBA) in an empty image of `size`, with its corners, clockwise from the top left, at `corners`."""
     width, height = layer.size
     source = ((0, 0), (width, 0), (width, height), (0, height))
     rows, values = [], []
-    for (x, y), (u, v) in zip(corners, source):  # the transform asks for the map from target to source
+    for (x, y), (u, v) in zip(corners, source):  # the transform needs the map from target to source
         rows += [[x, y, 1, 0, 0, 0, -u * x, -u * y], [0, 0, 0, x, y, 1, -v * x, -v * y]]
         values += [u, v]
     coefficients = np.linalg.solve(np.array(rows, float), np.array(values, float))
@@ -85,7 +85,7 @@ def centred(draw: ImageDraw.ImageDraw, x: float, y: float, text: str, face: Imag
 def spaced(
     draw: ImageDraw.ImageDraw, x: float, y: float, text: str, face: ImageFont.FreeTypeFont, fill, gap: float
 ) -> None:
-    """Like `centred`, with `gap` pixels more between the letters."""
+    """Like `centred`, with `gap` additional pixels between letters."""
     widths = [face.getlength(letter) + gap for letter in text]
     left = x - (sum(widths) - gap) / 2
     for letter, width in zip(text, widths):

@@ -1,4 +1,4 @@
-"""A till receipt as a thing: lines of print on thermal paper, folded, torn off and lying on a desk."""
+"""A receipt as an object: lines printed on thermal paper, folded, torn off and placed on a desk."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,17 +8,17 @@ from PIL import Image, ImageDraw
 
 from dev.showcase.paint import Colour, clouds, drop_shadow, finish, font, shade, spaced, spotlight
 
-SCALE = 2  # everything is drawn twice as large and reduced at the end, which smooths every edge
-Line = tuple[str, ...]  # a kind (a key of LINES), then the words on it from left to right
+SCALE = 2  # supersampling factor: drawings are scaled down at the end
+Line = tuple[str, ...]  # a kind (a key of LINES), then the words from left to right
 
 
 @dataclass(frozen=True)
 class Receipt:
-    """What distinguishes one receipt from the next; lengths in pixels of the finished picture."""
+    """The properties of one receipt; lengths are in pixels of the final image."""
 
     lines: tuple[Line, ...]
     desk: Callable[[np.random.Generator, tuple[int, int]], Image.Image]
-    size: tuple[int, int]  # of the picture
+    size: tuple[int, int]  # of the image
     width: int  # of the paper
     text_size: int
     face: str
@@ -30,9 +30,9 @@ class Receipt:
 
 @dataclass(frozen=True)
 class Slot:
-    """Where one line goes, in drawn pixels, and the type it is set in."""
+    """The position of one line, in pixels as drawn, and its type."""
 
-    draw: ImageDraw.ImageDraw  # on an L picture: 255 is full ink
+    draw: ImageDraw.ImageDraw  # on an L image: 255 is full ink
     left: float
     top: float
     right: float
@@ -54,7 +54,7 @@ class Slot:
 
 
 def text_of(receipt: Receipt) -> str:
-    """The printed text in reading order: a line each, columns parted by one space; rules and emblems say nothing."""
+    """The printed text in reading order, with columns separated by a space; rules and emblems have no text."""
     return "\n".join(" ".join(words) for _, *words in receipt.lines if words)
 
 
@@ -75,7 +75,7 @@ def draw_receipt(receipt: Receipt) -> Image.Image:
 
 
 def _print_paper(receipt: Receipt, rng: np.random.Generator) -> Image.Image:
-    """The strip of paper, RGBA, as long as its lines need, with a torn lower edge and two faint folds."""
+    """The strip of paper, RGBA, as long as its lines require, with a torn lower edge and two faint folds."""
     step = receipt.text_size * 1.45 * SCALE
     margin = 26 * SCALE
     width = receipt.width * SCALE
@@ -102,7 +102,7 @@ def _print_paper(receipt: Receipt, rng: np.random.Generator) -> Image.Image:
 
 
 def _torn_shape(width: int, height: int) -> Image.Image:
-    """An L mask of the paper: straight, but for the teeth of the cutter below."""
+    """An L mask of the paper: straight, except for the marks of the cutter at the lower edge."""
     tooth = 5 * SCALE
     mask = Image.new("L", (width, height))
     teeth = [(x, height - 1 - (tooth if i % 2 else 0)) for i, x in enumerate(range(width, -tooth, -tooth))]
@@ -111,7 +111,7 @@ def _torn_shape(width: int, height: int) -> Image.Image:
 
 
 def _name(slot: Slot, words: list[str]) -> None:
-    """The shop's name, as large as the paper allows, up to 1.6 times the text."""
+    """The name of the shop, as large as the paper allows, up to 1.6 times the text size."""
     wide = font(100, f"{slot.face}-Bold").getlength(words[0]) / 100 + 0.07 * len(words[0])
     size = min(slot.size * 1.6, 0.97 * (slot.right - slot.left) / wide)
     spaced(slot.draw, slot.middle, slot.baseline, words[0], font(round(size), f"{slot.face}-Bold"), 255, size * 0.05)
@@ -131,7 +131,7 @@ def _ends(slot: Slot, words: list[str]) -> None:
 
 
 def _columns(slot: Slot, words: list[str]) -> None:
-    """A name, and figures in columns counted from the right."""
+    """A name, and figures in columns that are aligned from the right."""
     slot.write(words[0], slot.left, "ls")
     for i, word in enumerate(reversed(words[1:])):
         slot.write(word, slot.right - i * slot.size * 4.5, "rs")
@@ -153,7 +153,7 @@ def _gap(slot: Slot, words: list[str]) -> None:
 
 
 def _bars(slot: Slot, words: list[str]) -> None:
-    """A bar code (of no known kind), its digits below."""
+    """A bar code (of no real kind) with digits below."""
     bits = "101" + "".join(PATTERNS[int(digit)] for digit in words[0] if digit.isdigit()) + "101"
     bar = max(1, round((slot.right - slot.left) * 0.75 / len(bits)))
     start = round(slot.middle - bar * len(bits) / 2)
@@ -218,7 +218,7 @@ def _leaf(slot: Slot, words: list[str]) -> None:
         slot.draw.line([(x, y - 3.5 * unit), (x + side * 4 * unit, y - 6.8 * unit)], fill=0, width=round(0.35 * unit))
 
 
-PATTERNS = (  # of the ten digits in a bar code, light first
+PATTERNS = (  # widths of the ten digits in a bar code, light first
     "0001101",
     "0011001",
     "0010011",
@@ -230,7 +230,7 @@ PATTERNS = (  # of the ten digits in a bar code, light first
     "0110111",
     "0001011",
 )
-LINES: dict[str, tuple[float, Callable[[Slot, list[str]], None]]] = {  # height in lines of text, and how it is printed
+LINES: dict[str, tuple[float, Callable[[Slot, list[str]], None]]] = {  # height in lines of text, function
     "name": (2.0, _name),
     "centre": (1.0, _centre),
     "left": (1.0, _left),

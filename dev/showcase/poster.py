@@ -10,8 +10,8 @@ TEXT = (
     'small sailing boat. Large cream letters at the top say "RIVER JAZZ NIGHT". Below the boat it reads "SAT 14 JUNE '
     '8 PM" and "OLD QUAY BOATHOUSE". A red badge says "FREE ENTRY".'
 )
-SIZE = (1600, 1200)  # drawn; the picture is half of it
-SHEET = (800, 1120)  # the poster before it is seen from the side
+SIZE = (1600, 1200)  # as drawn; the image is half as large
+SHEET = (800, 1120)  # size of the poster before the perspective
 CREAM = (250, 236, 206)
 
 

@@ -1,4 +1,4 @@
-"""The four receipts of the showcase: the words on them, and how each looks. The shops do not exist."""
+"""The text and the appearance of the four receipts. The shops do not exist."""
 
 from dev.showcase.desks import linen, painted, slate, wood
 from dev.showcase.paper import Receipt

@@ -1,4 +1,4 @@
-"""A bakery's front at dusk: brick, a sign under two lamps, an awning, a lit window, a door, a board on the pavement."""
+"""A bakery at dusk: brick, a sign with two lamps, an awning, a lit window, a door, a board on the pavement."""
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter
@@ -10,7 +10,7 @@ TEXT = (
     '"MARLOW & FINCH" and below "BAKERY SINCE 1987". Under a red striped awning, loaves lie in a bright window. '
     'A card on the door says "OPEN". A board on the pavement reads "TODAY RYE LOAF 4.50".'
 )
-SIZE = (1600, 1200)  # drawn; the picture is half of it
+SIZE = (1600, 1200)  # as drawn; the image is half as large
 GOLD = (236, 200, 120)
 GREEN = (24, 58, 50)
 
@@ -34,7 +34,7 @@ def draw_shop() -> Image.Image:
 
 
 def _brick_wall(rng: np.random.Generator) -> Image.Image:
-    """Brick in its bond above a plinth of stone."""
+    """A brick wall above a stone base."""
     wall = Image.new("RGB", SIZE, (104, 84, 76))
     draw = ImageDraw.Draw(wall)
     height, length = 40, 100
@@ -84,7 +84,7 @@ def _long_loaf(draw: ImageDraw.ImageDraw, x: int, floor: int, length: int) -> No
 
 
 def _door(wall: Image.Image, box: tuple[int, int, int, int]) -> None:
-    """A green door, its pane lit, with a card that says OPEN."""
+    """A green door with a lit pane and a card that says OPEN."""
     left, top, right, bottom = box
     draw = ImageDraw.Draw(wall)
     draw.rectangle([left - 24, top - 30, right + 24, bottom], fill=(16, 40, 35))
@@ -121,7 +121,7 @@ def _awning(wall: Image.Image, left: int, right: int, top: int, drop: int) -> No
 
 
 def _sign(wall: Image.Image, box: tuple[int, int, int, int]) -> None:
-    """The board with the shop's name in gold."""
+    """The sign with the name of the shop in gold."""
     left, top, right, bottom = box
     shape = Image.new("L", wall.size)
     ImageDraw.Draw(shape).rectangle(box, fill=255)
@@ -159,7 +159,7 @@ def _street(rng: np.random.Generator) -> Image.Image:
 
 
 def _board(picture: Image.Image, corner: tuple[int, int]) -> None:
-    """A chalk board that leans back a little."""
+    """A chalk board that leans back slightly."""
     board = Image.new("RGB", (300, 400), (128, 88, 52))
     draw = ImageDraw.Draw(board)
     draw.rectangle([18, 18, 282, 382], fill=(40, 44, 46))
@@ -176,7 +176,7 @@ def _board(picture: Image.Image, corner: tuple[int, int]) -> None:
 
 
 def _evening(picture: Image.Image) -> Image.Image:
-    """Blue from above, and warm light before the window."""
+    """Blue light from above, and warm light in front of the window."""
     width, height = picture.size
     y, x = np.mgrid[0:height, 0:width].astype(np.float32)
     warm = np.exp(-(((x - 0.36 * width) / (0.5 * width)) ** 2) - ((y - 0.68 * height) / (0.42 * height)) ** 2)

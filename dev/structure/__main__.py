@@ -14,7 +14,7 @@ from typing import Any, Literal
 from rich.console import Console
 from rich.table import Table
 
-from dev.structure.pages import StructuredPage, draw_page
+from dev.structure.pages import StructuredPage, draw_structured_page
 from dev.structure.reader import read_perfectly
 from dev.structure.scores import COLUMNS, Scores, structure_of
 from nanochat.command import entry_point, parse_args
@@ -45,7 +45,7 @@ class StructureConfig:
 @entry_point
 def main() -> None:
     config = parse_args(StructureConfig, __doc__)
-    pages = {seed: draw_page(seed) for seed in range(config.seed, config.seed + config.n)}
+    pages = {seed: draw_structured_page(seed) for seed in range(config.seed, config.seed + config.n)}
     table = Table("reader", *COLUMNS)
     figures: dict[str, Any] = {"pages": config.n, "seed": config.seed}
     for name in ("perfect", "nano") if config.reader == "both" else (config.reader,):

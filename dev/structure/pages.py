@@ -1,4 +1,4 @@
-"""Draws pages whose structure is known, with the type, words and tables of the generator of training documents."""
+"""Draw pages with a known structure, with the generator of training documents."""
 
 import random
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ AS_READ = str.maketrans(PRINTED, PLAIN)  # typographic quotes and dashes as the 
 
 @dataclass
 class Structure:
-    """What a page consists of, each kind from top to bottom."""
+    """The parts of a page, each kind from top to bottom."""
 
     headings: list[tuple[int, str]] = field(default_factory=list)
     """(level from 1, text)"""
@@ -45,7 +45,7 @@ class StructuredPage:
 
 
 class MarkedSheet(Sheet):
-    """A sheet that keeps the cells of each row as they were written; a cell that was left out is empty."""
+    """A sheet that records the cells of each row; cells that were left out are recorded as empty."""
 
     def row(self, *cells: Cell, scale: float = 1.0, spread: float = 0.0) -> bool:
         if not super().row(*cells, scale=scale, spread=spread):
@@ -59,12 +59,12 @@ class MarkedSheet(Sheet):
         return True
 
     def take_rows(self) -> list[list[str]]:
-        """The rows since the last call."""
+        """Return the rows written since the last call."""
         rows, self.rows = getattr(self, "rows", []), []
         return rows
 
 
-def draw_page(seed: int) -> StructuredPage:
+def draw_structured_page(seed: int) -> StructuredPage:
     """The page of a seed: a title and sections, each with a heading and paragraphs, lists, tables or columns."""
     rng = random.Random(f"structure/{seed}")
     paper, ink = (rng.randint(235, 255),), (rng.randint(0, 40),)
@@ -92,7 +92,7 @@ def _whole(box: np.ndarray) -> Box:
 
 
 class _Composer:
-    """Writes the parts of a page one below the other."""
+    """Writes the parts of a page from top to bottom."""
 
     def __init__(self, sheet: MarkedSheet, structure: Structure) -> None:
         self.sheet, self.structure, self.rng = sheet, structure, sheet.rng
@@ -177,7 +177,7 @@ class _Composer:
         sheet.skip(0.6)
 
     def grid(self) -> None:
-        """A table of the training documents: a header, one line a row, ruled, striped or neither."""
+        """A table of the training documents: a header, and rows of one line; ruled, striped or neither."""
         sheet = self.sheet
         sheet.take_rows()
         sheet.skip(0.3)
@@ -185,7 +185,7 @@ class _Composer:
         self._keep_table(sheet.take_rows())
 
     def wrapped_table(self) -> None:
-        """A table with wrapped and empty cells; its rows are told apart by rules or by the room between them."""
+        """A table with wrapped and empty cells, whose rows are separated by rules or space."""
         sheet, rng = self.sheet, self.rng
         n, pad = rng.randint(2, 4), 0.5 * sheet.px
         shares = [rng.uniform(1.5, 2.5), *(rng.uniform(0.8, 1.6) for _ in range(n - 1))]
@@ -248,7 +248,7 @@ class _Composer:
         sheet.skip(0.6)
 
     def _wrapped(self, text: str, width: float, bold: bool = False) -> list[str]:
-        """A text in lines of at most `width` px."""
+        """Wrap a text into lines of at most `width` px."""
         lines: list[str] = []
         while text:
             line = self.sheet.fit(text, width, 1.0, bold)

@@ -13,7 +13,7 @@ from nanochat.reading.parts import part_of
 
 
 def read_perfectly(picture: Image.Image, words: Sequence[tuple[str, Box]]) -> dict[str, Any]:
-    """The page as a dict of `Page.to_dict`: lines from the line detector, words as they were drawn."""
+    """The page in the format of `Page.to_dict`, with lines from the line detector and the words as drawn."""
     rows: dict[int, list] = {}
     for piece in show_in_lines(picture, find_lines(picture)):
         left, top, right, bottom = piece.box

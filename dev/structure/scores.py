@@ -48,14 +48,14 @@ def _tree(cells: Cells) -> _Node:
 
 
 def teds(truth: Cells, found: Cells, with_text: bool = True) -> float:
-    """The similarity of two tables, 0 to 1; `with_text` False: of their rows and columns alone."""
+    """The similarity of two tables, 0 to 1. With `with_text` False, the text of cells is ignored."""
     nodes = [1 + len(cells) + sum(map(len, cells)) for cells in (truth, found)]
     distance = APTED(_tree(truth), _tree(found), _Costs(with_text)).compute_edit_distance()
     return max(0.0, 1.0 - distance / max(nodes))
 
 
 def pairs(truth: Sequence[T], found: Sequence[T], alike: Callable[[T, T], float]) -> list[tuple[int, int, float]]:
-    """(index of truth, index of found, similarity), the most similar first, each used once; none of similarity 0."""
+    """(index in truth, index in found, similarity > 0) of the best pairs, the most similar first; no index twice."""
     ranked = sorted(
         ((alike(a, b), i, j) for i, a in enumerate(truth) for j, b in enumerate(found)), key=lambda t: (-t[0], t[1:])
     )
@@ -88,7 +88,7 @@ class Counts:
 
 @dataclass
 class Scores:
-    """Over all pages so far."""
+    """Scores over all pages so far."""
 
     headings: Counts = field(default_factory=Counts)
     levels: Counts = field(default_factory=Counts)
@@ -123,7 +123,7 @@ class Scores:
         self.spurious += len(found.tables) - len(tables)
 
     def include(self, other: "Scores") -> None:
-        """Count the pages of another one as well."""
+        """Add the counts of another one."""
         for name in ("headings", "levels", "items", "paragraphs"):
             more: Counts = getattr(other, name)
             getattr(self, name).add(more.truth, more.found, more.right)
@@ -132,7 +132,7 @@ class Scores:
         self.spurious += other.spurious
 
     def row(self) -> list[str]:
-        """For a table of results, in percent; the last is a count."""
+        """The scores for a table of results, in percent; the last one is a count."""
         shares = [
             sum(self.teds) / max(1, len(self.teds)), sum(self.teds_structure) / max(1, len(self.teds_structure)),
             self.headings.f1, self.levels.f1, self.items.f1, self.paragraphs.f1,
@@ -144,12 +144,12 @@ COLUMNS = ("TEDS", "TEDS, no text", "heading F1", "with level", "list item F1", 
 
 
 def similarity(a: str, b: str) -> float:
-    """1 less the normalised edit distance."""
+    """1 minus the normalised edit distance."""
     return Levenshtein.normalized_similarity(a, b)
 
 
 def structure_of(markdown: str) -> Structure:
-    """The structure of a Markdown text, as an independent parser of it finds it."""
+    """The structure of a Markdown text, according to an independent parser."""
     found = Structure()
     tokens: list[Any] = MarkdownIt("commonmark").enable("table").parse(markdown)
     depth = 0  # of list items
@@ -167,11 +167,11 @@ def structure_of(markdown: str) -> Structure:
         elif token.type == "paragraph_open":
             (found.items if depth else found.paragraphs).append(text)
     for table in found.tables:
-        if not any(table[0]):  # a header that says nothing stands for none
+        if not any(table[0]):  # an empty header means that there is none
             del table[0]
     return found
 
 
 def _plain(inline: Any) -> str:
-    """The text of a block, as a reader sees it."""
+    """The visible text of a block."""
     return "".join({"softbreak": " ", "hardbreak": "\n"}.get(c.type, c.content) for c in inline.children or [])

@@ -12,9 +12,9 @@ from nanochat.reading.job import PAGES_TOGETHER, Job
 from nanochat.reading.sources import Selection
 from nanochat.threads import usable_cores
 
-RAY_SECONDS = 40.0  # for Ray and the models of its processes to start
-PAGE_SECONDS = 1.0  # for a page to be read on one core
-MANY = 1000  # pages for which processes are started in any case: one that dies costs nothing but itself
+RAY_SECONDS = 40.0  # start-up time of Ray and the models of its processes
+PAGE_SECONDS = 1.0  # time to read a page on one core
+MANY = 1000  # pages from which processes are always used, because one that dies does not end the job
 
 
 def is_small(files: Sequence[File], settings: BatchSettings) -> bool:

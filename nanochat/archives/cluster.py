@@ -17,9 +17,9 @@ from nanochat.errors import UserError, extra
 from nanochat.reading.job import PAGES_TOGETHER, Job
 from nanochat.reading.sources import Selection
 
-TASKS = 2000  # most tasks that open pages; one that dies is begun anew, so that none should be long
-CONNECT_SECONDS = 10.0  # to reach a cluster
-BLOCK_BYTES = 32 * 2**20  # of opened pages that are handed on together
+TASKS = 2000  # most tasks that open pages; a task that dies is repeated, so tasks should be short
+CONNECT_SECONDS = 10.0  # timeout for reaching a cluster
+BLOCK_BYTES = 32 * 2**20  # size of a block of opened pages
 
 
 @dataclass
@@ -42,7 +42,7 @@ def _check_answers(address: str) -> None:
     """Raise UserError unless HOST:PORT accepts connections; Ray itself would retry for many minutes."""
     host, colon, port = address.removeprefix("ray://").rpartition(":")
     if not (colon and port.isdecimal()):
-        return  # `auto` or nothing, which Ray knows at once
+        return  # `auto` or nothing, which Ray resolves at once
     try:
         socket.create_connection((host, int(port)), CONNECT_SECONDS).close()
     except (OSError, OverflowError) as error:
@@ -55,8 +55,8 @@ def ray_running(address: str) -> Iterator[None]:
 
     Raises UserError if Ray is not installed or cannot be started, or the cluster cannot be reached.
     """
-    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # nothing is sent anywhere
-    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers take this environment as it is
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # do not send usage statistics
+    os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers use this environment unchanged
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
     with extra("archives"):
         import ray
@@ -65,7 +65,7 @@ def ray_running(address: str) -> Iterator[None]:
     options: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         ray.init(address or "local", log_to_driver=False, logging_level=logging.ERROR, **options)
-    except Exception as error:  # also plain ones, where a machine is too busy for Ray to start in time
+    except Exception as error:  # also plain exceptions, if the machine is too busy to start Ray in time
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         if not address:
             raise UserError(f"Ray cannot be started on this machine ({reason})") from error
@@ -94,7 +94,7 @@ def plan_workers(settings: BatchSettings) -> Workers:
         raise UserError(f"--gpus {gpus:g}: only {there.get('GPU', 0):g} available")
     cores = there["CPU"]
     n = settings.model_workers or max(1, int(there["GPU"] / gpus if gpus else cores - 1))
-    opening = min(0.99, 0.4 * cores)  # less than models take: Ray makes one stage of two that ask for the same
+    opening = min(0.99, 0.4 * cores)  # less than models use, because Ray merges two stages with the same resources
     cpus = min(1.0, (cores - opening) / n)
     return Workers(n, "cuda" if gpus else "cpu", cpus, gpus, opening)
 

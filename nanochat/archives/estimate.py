@@ -11,7 +11,7 @@ from nanochat.archives.files import File
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
 
-SAMPLE = 16  # files that are opened, and about as many pages that are read
+SAMPLE = 16  # number of files to open, and approximate number of pages to read
 MILLION = 1_000_000
 
 

@@ -19,8 +19,9 @@ from nanochat.reading.sources import SUFFIXES, Source
 INSIDE = "!/"
 TARS = (".tar", ".tar.gz", ".tgz")
 DOCUMENTS = (*sorted(SUFFIXES), ".pdf")
-ROWS = 16  # of a parquet file in memory at one time
-CHANGES = ("etag", "ETag", "mtime", "updated", "LastModified", "last_commit")  # what stores call a file's version
+ROWS = 16  # rows of a parquet file in memory at a time
+# names that stores use for the version of a file
+CHANGES = ("etag", "ETag", "mtime", "updated", "LastModified", "last_commit")
 
 
 @dataclass(frozen=True)
@@ -54,7 +55,7 @@ def _explained(address: str) -> Iterator[None]:
         raise UserError(f"{address}: no such file, folder or bucket") from error
     except PermissionError as error:
         raise UserError(f"{address}: no permission to read it (are credentials needed?)") from error
-    except Exception as error:  # every store lets errors of its own and of its HTTP library through
+    except Exception as error:  # stores raise errors of their own and of their HTTP libraries
         reason = next(iter(str(error).splitlines()), "") or type(error).__name__
         raise UserError(f"{address}: cannot be read ({reason})") from error
 

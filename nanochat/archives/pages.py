@@ -23,9 +23,9 @@ def pages_in(
 ) -> Iterator[InputPage]:
     """Every page of every document in a file, except those for which `done(name, number)` is true.
 
-    What cannot be opened is yielded as a failed page. All pages have the fingerprint of the file, since it is known
-    before the file is opened.
-    `layers`: the images of PDF pages have the page's own text in `info[LAYER]`.
+    Documents and pages that cannot be opened are yielded as failed pages. All pages have the fingerprint of the file,
+    since it is known before the file is opened. `layers`: include the text layers of PDF pages, in `info[LAYER]` of
+    their images.
     """
     documents = _until_it_breaks(file)
     for document in documents:

@@ -19,7 +19,7 @@ from nanochat.reading.ledger import Ledger
 from nanochat.reading.page import Page
 from nanochat.reading.state import PageState
 
-ROWS = 1000  # in memory at one time
+ROWS = 1000  # rows in memory at a time
 
 
 def _arrow(kind: Any) -> pa.DataType:

@@ -10,7 +10,7 @@ from nanochat.reading.options import ReadOptions, check_least
 
 @dataclass(frozen=True)
 class BatchSettings(ReadOptions):
-    """What is read how, by how many. Raises UserError for what contradicts itself."""
+    """Options of reading, and the number and resources of workers. Raises UserError for contradictory values."""
 
     out: Path
     """folder for the results and ledger.jsonl"""

@@ -20,10 +20,10 @@ from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.reading.text_layer import LAYER, TextLayer
 
-Rows = dict[str, Any]  # column -> values, as Ray hands batches over
+Rows = dict[str, Any]  # column -> values, Ray's format of batches
 KEYS = ("source", "page", "last", "state", "why", "fingerprint")
 READ_KEYS = ("result", "call", "spent")
-BROKEN = "broken"  # state of a row that is no page: there is no model where it should have been read
+BROKEN = "broken"  # state of a row without a page, because the worker has no model
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Opening:
     most: int | None = None
     """most pages of each file; None: all"""
     layers: bool = False
-    """also read the text that PDF pages carry themselves"""
+    """also read the text layers of PDF pages"""
 
     def __call__(self, rows: Rows) -> Iterator[Rows]:
         """Yield the pages of files, one row each.
@@ -71,7 +71,7 @@ def _row(page: InputPage) -> Rows:
 
 
 def _info(image: Image.Image | None) -> str:
-    """What is known of a page beside its pixels, as JSON: a note, and the text that it carries itself."""
+    """Information on a page besides its pixels, as JSON: a note, and its text layer."""
     if image is None:
         return "{}"
     layer: TextLayer | None = image.info.get(LAYER)
@@ -79,7 +79,7 @@ def _info(image: Image.Image | None) -> str:
 
 
 def _set_info(image: Image.Image, info: str) -> None:
-    """Give a picture what `_info` says of it."""
+    """Set the information of `_info` on an image."""
     known = json.loads(info)
     if known.get("note"):
         image.info[NOTE] = known["note"]

@@ -75,7 +75,7 @@ class DenseHead(nn.Module):
             self.register_buffer(name, table, persistent=False)
 
     def _hear(self, what: str, features: Tensor) -> None:
-        if torch.is_grad_enabled():  # a training step, not a validation
+        if torch.is_grad_enabled():  # in training, not in validation
             self.heard[what].append(features)  # (N, positions, C)
 
     def forward(self, labels: dict[str, Tensor]) -> dict[str, Tensor]:

@@ -15,7 +15,7 @@ def interpolate_grid(table: torch.Tensor, size: tuple[int, int], crop: bool = Fa
     if table.shape[1:3] == size:
         return table
     if crop and (torch.onnx.is_in_onnx_export() or (size[0] <= table.shape[1] and size[1] <= table.shape[2])):
-        return table[:, : size[0], : size[1]]  # an exported graph takes every size that fits in the table
+        return table[:, : size[0], : size[1]]  # an exported graph supports every size that fits in the table
     # (1, C, G, G), left channels-last in memory: the contiguous kernel is wrong where w is 1 (torch 2.15, CPU)
     channels_first = table.permute(0, 3, 1, 2).float()
     resized = F.interpolate(channels_first, size=size, mode="bicubic", antialias=True, align_corners=False)

@@ -50,7 +50,7 @@ class Guard:
 
 NO_GUARD = Guard(stop_loops=False)
 GREEDY = Sampling()
-KEPT_BUSY = 0.75  # share of the rows of a batch; when no more are in use, further prompts are processed together
+KEPT_BUSY = 0.75  # share of rows in use up to which further prompts are processed together
 
 
 def prompts_about(tokenizer: RustBPETokenizer, prompt: str, views: Sequence[ImageViews]) -> list[list[int]]:
@@ -217,7 +217,7 @@ class Engine:
         its time limit. `again`: the images were read before and are read a second time. This engine ignores it; the
         server's worker does not stream such answers to the client.
         """
-        # Longest first: images of one size are encoded together, and no long answer is left to run alone at the end.
+        # Longest first: images of one size are encoded together, and no long answer runs alone at the end.
         order = sorted(range(len(prompts)), key=lambda i: len(prompts[i]), reverse=True)
         made = self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard, order)
         at_once = at_once or max(1, len(prompts))
@@ -246,7 +246,7 @@ class Engine:
         return divided
 
     def _limit(self, prompt: list[int], max_tokens: int | None) -> tuple[int, str]:
-        """(most tokens of the answer to `prompt`, `length` or `context`: why it stops there); as `Answer.limit`.
+        """(most tokens of the answer to `prompt`; why it stops there: `length` or `context`), for `Answer.limit`.
 
         Raises UserError if the prompt is empty or leaves no room, or if max_tokens is below 1.
         """

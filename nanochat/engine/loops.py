@@ -40,7 +40,7 @@ class LoopGuard:
                 text = tokenizer.encoding.decode_single_token_bytes(token)
             except KeyError:  # an id without a token
                 continue
-            if text.isdigit():  # of bytes: ASCII alone
+            if text.isdigit():  # bytes: ASCII digits only
                 self.digits[token] = text.decode()
 
     def watch(self, rows: int | None = None) -> "LoopWatch":
@@ -62,12 +62,12 @@ class LoopWatch:
     def restart(self, tokens: list[int]) -> None:
         """Reset the detector to an answer that consists of `tokens` (ids)."""
         self.n_tokens, self.tokens = 0, np.zeros(1024, np.int64)
-        self.n = 2 * PERIOD  # symbols, with room before the first so that every lag can be looked up
+        self.n = 2 * PERIOD  # number of symbols, including padding before the first so that every lag is valid
         self.symbols = np.full(1024 + self.n, NOTHING, np.int64)
         self.values, self.starts = np.zeros_like(self.symbols), np.zeros_like(self.symbols)
         self.run = np.zeros(PERIOD, np.int64)  # of lag 200, 199, ..., 1
-        self.number, self.number_tokens = "", 0  # digits so far of a number that may go on
-        self.waiting = list(tokens)  # not followed yet: several in a row cost less than each between two model steps
+        self.number, self.number_tokens = "", 0  # digits so far of a number that may continue
+        self.waiting = list(tokens)  # processed later, several at once, which is faster
 
     def add(self, token: int) -> None:
         """Append a token id to the answer."""
@@ -136,7 +136,7 @@ class LoopWatch:
             return None
         lag = PERIOD - int(long_enough[-1])  # the shortest unit
         run = int(self.run[PERIOD - lag])
-        first, second = self.starts[self.n - run - lag], self.starts[self.n - run]  # where its first two copies begin
+        first, second = self.starts[self.n - run - lag], self.starts[self.n - run]  # start of its first two copies
         stretch = self.n_tokens - int(first)
         if stretch <= (CUT_TOKENS if at_limit else min(LINE_TOKENS, self.rows)):
             return None

@@ -1,4 +1,4 @@
-"""A model run by ONNX Runtime on the CPU, from the graphs that `scripts.export --format=onnx` writes; without torch."""
+"""Run a model with ONNX Runtime on the CPU, from the graphs of `scripts.export --format=onnx`, without torch."""
 
 import warnings
 from collections import defaultdict
@@ -17,21 +17,21 @@ from nanochat.modes import ImageLayout
 from nanochat.onnx_files import DECODER, ENCODER, INT8, open_graph
 
 Array = np.ndarray
-GROWTH = 64  # tokens that a cache makes room for at one time, at least
-MOST_PIXELS = 16 * 512 * 512  # of views that are encoded together
+GROWTH = 64  # least number of tokens by which a cache grows
+MOST_PIXELS = 16 * 512 * 512  # most pixels of views that are encoded together
 
 
 class ArrayCache:
-    """Keys and values of the tokens that rows hold, in arrays that the graph writes into and that grow as they fill.
+    """The KV cache: arrays that the graph writes into and that grow when they are full.
 
-    Row b holds `lengths[b]` tokens without gaps; what lies beyond is never attended to.
+    Row b holds `lengths[b]` tokens without gaps. Positions beyond are never attended to.
     """
 
     def __init__(self, config: GPTConfig, rows: int) -> None:
         self.shape = (config.n_kv_head, config.n_embd // config.n_head)
         self.lengths = [0] * rows
         self.arrays = [self._empty(rows, 0) for _ in range(2 * config.n_layer)]
-        """keys and values of each layer in turn, (rows, H, room, D) each, rows that are not in use last"""
+        """keys and values of each layer in turn, each (rows, H, capacity, D); unused rows are last"""
         self.calls: dict[tuple[int, int], _Call] = {}
         """(rows, tokens of each) -> a call of the graph that reads and writes these arrays"""
 
@@ -40,7 +40,7 @@ class ArrayCache:
         return np.empty((rows, heads, room, dim), np.float32)
 
     def reserve(self, rows: int, tokens: int) -> None:
-        """Make room for so many rows of so many tokens; if there is not enough, the arrays are replaced."""
+        """Make room for this many rows and tokens, in new arrays if the present ones are too small."""
         had_rows, _, had_room, _ = self.arrays[0].shape
         if rows > had_rows or tokens > had_room:
             rows = rows if rows <= had_rows else max(rows, had_rows + had_rows // 2)
@@ -52,7 +52,7 @@ class ArrayCache:
                 self.arrays[i][:had_rows, :, :held] = array[:, :, :held]
 
     def join(self, other: Any, sources: Sequence[int] = (0,)) -> None:
-        """New last rows, with what the rows `sources` of `other` hold; places of rows that left are used again."""
+        """Append the rows `sources` of `other` as new last rows. Space of removed rows is used again."""
         longest = max((other.lengths[source] for source in sources), default=0)
         self.reserve(len(self.lengths) + len(sources), longest)
         for source in sources:
@@ -62,7 +62,7 @@ class ArrayCache:
             self.lengths.append(length)
 
     def leave(self, row: int) -> None:
-        """Drop a row; the last one takes its place. With the last row all room is given back."""
+        """Remove a row; the last row moves to its index. Removing the only row frees the memory."""
         last = len(self.lengths) - 1
         if row < last:
             length = self.lengths[last]
@@ -108,9 +108,9 @@ class _Call:
 
 
 class OnnxBackend(Backend):
-    """Opens the graphs in a model's folder. `int8`: those at 8 bits; `threads`: 0: `graph_threads`.
+    """A model in the ONNX graphs of a folder. `int8`: use the graphs with 8-bit weights. `threads`: 0: `graph_threads`.
 
-    Raises UserError when ONNX Runtime or a graph is missing, or a graph is damaged or of other weights.
+    Raises UserError if ONNX Runtime or a graph is missing, or if a graph is damaged or belongs to other weights.
     """
 
     device = "cpu"
@@ -139,7 +139,7 @@ class OnnxBackend(Backend):
         return tokens
 
     def _encode_views(self, pixels: Array) -> Array:
-        """(N, 3, H, W) -> (N, H/64, W/64, C). Where memory runs out, half as many at one time, with a warning."""
+        """(N, 3, H, W) -> (N, H/64, W/64, C). If memory runs out, halve the number at a time, with a warning."""
         height, width = pixels.shape[2:]
         page = self.config.vision.page
         if max(height, width) > page:
@@ -163,7 +163,7 @@ class OnnxBackend(Backend):
         return np.concatenate(parts)
 
     def _lay_out(self, layout: ImageLayout, view: Array, tiles: Array | None) -> Array:
-        """As `NanoDeepseekOCR._lay_out`: tiles' rows, the view's rows, the separator: (n_tokens, C)."""
+        """The vision tokens of an image, (n_tokens, C): rows of the tiles, rows of the view, and the separator."""
         grids = [view]
         if tiles is not None:  # (rows * columns, m, m, C) -> (rows * m, columns * m, C)
             (rows, columns), (m, _, width) = layout.tile_grid, tiles.shape[1:]
@@ -244,7 +244,7 @@ def _no_memory(error: Exception) -> bool:
 
 
 def _explained(error: Exception, what: str) -> Exception:
-    """A UserError where memory has run out; else the error itself."""
+    """A UserError if memory has run out, else the error itself."""
     if not _no_memory(error):
         return error
     return UserError(f"not enough memory for {what}: use a smaller --batch_size or smaller pages")

@@ -1,1 +1,1 @@
-"""Evaluation: how well documents are read, and reports of it."""
+"""Evaluation: error rates, comparison with other OCR systems, and reports."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from nanochat.evaluation.scores import Estimate, PageScore, estimate
+from nanochat.evaluation.scores import Estimate, PageScore, estimate_mean
 from nanochat.files import atomic_path
 
 FEWEST = 5  # pages in a bin that is shown
@@ -42,7 +42,10 @@ def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width
             by_bin.setdefault(math.floor(ratio / width), []).append(page)
     curve = []
     for number, found in sorted(by_bin.items()):
-        precision, similarity = estimate([p.precision for p in found]), estimate([p.similarity for p in found])
+        precision, similarity = (
+            estimate_mean([p.precision for p in found]),
+            estimate_mean([p.similarity for p in found]),
+        )
         if len(found) >= FEWEST and precision and similarity:
             curve.append(Bin(number * width, (number + 1) * width, len(found), precision, similarity))
     return curve

@@ -30,7 +30,7 @@ from nanochat.tasks.eval_set import reading
 
 KINDS = ("english", "shuffled", "pseudo", "codes")
 """Real sentences; their words in random order; those with their letters in random order too; digits and codes."""
-JITTER = 15  # px by which the text is shifted at most, right and down: its grid against the grid of vision tokens
+JITTER = 15  # largest random shift of the text in px, right and down, relative to the grid of vision tokens
 TENTHS = 10
 
 
@@ -72,13 +72,13 @@ def write_words(kind: str, characters: int, rng: random.Random) -> list[str]:
     return words
 
 
-def draw_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
+def draw_dense_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
     """Draw a page of side x side pixels, filled with text of `kind` in a type size of `type_px` pixels.
 
     Equal arguments give equal pages on all machines with the same fonts.
     """
     rng = random.Random(f"{kind}/{side}/{type_px}/{seed}")
-    face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # one at all densities
+    face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # the same face at all densities
     font = ImageFont.truetype(face.path, type_px, face.index, layout_engine=ImageFont.Layout.BASIC)
     ascent, descent = font.getmetrics()
     leading = round((ascent + descent) * 1.1)
@@ -102,7 +102,7 @@ def draw_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
 
 
 @dataclass
-class Point:
+class DensityPoint:
     """Pages of one kind and density at one view size, and how well they were read."""
 
     kind: str
@@ -128,7 +128,7 @@ class Point:
     """error rate in each tenth of the text of a page"""
 
 
-def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: bool = True) -> Point:
+def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: bool = True) -> DensityPoint:
     """Read pages of one kind and density greedily, each in one view of side x side pixels.
 
     `controls`: also measure the losses with wrong images.
@@ -141,7 +141,7 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
     views = [show(image, mode) for image in shown]
     n_tokens = views[0].layout.n_tokens
     model, tokenizer = ocr.model, ocr.tokenizer
-    point = Point(
+    point = DensityPoint(
         pages[0].kind, pages[0].type_px * side / pages[0].image.width, side, n_tokens,
         float(np.mean([len(page.text) for page in pages])),
     )  # fmt: skip
@@ -209,9 +209,9 @@ def study(
     type_sizes: Sequence[int],
     budgets: Sequence[int],
     side: int,
-    progress: Callable[[Point], None] = lambda point: None,
+    progress: Callable[[DensityPoint], None] = lambda point: None,
     kinds: Sequence[str] = KINDS,
-) -> list[Point]:
+) -> list[DensityPoint]:
     """Measure `n` pages of each kind and type size, drawn side x side pixels, with each view size in `budgets` (px).
 
     `progress` is called with each result. Raises UserError if a side is not a multiple of 64 or too large for the
@@ -224,7 +224,7 @@ def study(
     points = []
     for kind in kinds:
         for type_px in type_sizes:
-            pages = [draw_page(kind, side, type_px, seed) for seed in range(n)]
+            pages = [draw_dense_page(kind, side, type_px, seed) for seed in range(n)]
             for size in budgets:
                 points.append(measure_point(ocr, pages, size))
                 progress(points[-1])

@@ -7,13 +7,13 @@ import tiktoken
 from matplotlib.figure import Figure
 
 from nanochat.evaluation.compression import save_svg
-from nanochat.evaluation.density import Point
-from nanochat.evaluation.scores import Estimate, estimate
+from nanochat.evaluation.density import DensityPoint
+from nanochat.evaluation.scores import Estimate, estimate_mean
 from nanochat.files import atomic_path
 
 PUBLIC_TOKENIZER = "cl100k_base"
-"""a public tokenizer (tiktoken); counted in its own tokens, characters, nano would seem to compress four times as
-much"""
+"""a public tokenizer (tiktoken); nano's own tokens are characters, which would make its compression look four times as
+high"""
 
 
 def count_public_tokens(texts: Sequence[str]) -> float | None:
@@ -23,20 +23,20 @@ def count_public_tokens(texts: Sequence[str]) -> float | None:
     """
     try:
         encoding = tiktoken.get_encoding(PUBLIC_TOKENIZER)
-    except Exception:  # requests' errors, by how the network fails
+    except Exception:  # various errors of `requests`
         return None
     tokens = sum(len(tokens) for tokens in encoding.encode_ordinary_batch(list(texts)))
     return sum(map(len, texts)) / max(1, tokens)
 
 
-def error_rate(point: Point) -> Estimate:
+def point_error_rate(point: DensityPoint) -> Estimate:
     """Character error rate over all pages of a point, with its interval."""
-    found = estimate([p.errors for p in point.pages], [p.characters for p in point.pages])
+    found = estimate_mean([p.errors for p in point.pages], [p.characters for p in point.pages])
     assert found is not None
     return found
 
 
-def study_table(points: Sequence[Point], public: float | None) -> str:
+def study_table(points: Sequence[DensityPoint], public: float | None) -> str:
     """A Markdown table with a row for each point. `public`: characters per token of PUBLIC_TOKENIZER, or None."""
     named = f"{PUBLIC_TOKENIZER} tokens / vision token"
     head = [
@@ -46,7 +46,7 @@ def study_table(points: Sequence[Point], public: float | None) -> str:
     ]
     lines = [f"| {' | '.join(head)} |", "|" + "---|" * len(head)]
     for point in points:
-        rate, pages = error_rate(point), point.pages
+        rate, pages = point_error_rate(point), point.pages
         density = point.characters / point.vision_tokens
         precision = sum(p.precision for p in pages) / len(pages)
         losses = ", ".join(f"{loss:.2f}" for loss in point.losses.values())
@@ -62,7 +62,7 @@ def study_table(points: Sequence[Point], public: float | None) -> str:
     return "\n".join(lines) + "\n"
 
 
-def plot_study(points: Sequence[Point], path: str | Path, public: float | None) -> Path:
+def plot_study(points: Sequence[DensityPoint], path: str | Path, public: float | None) -> Path:
     """Plot precision against compression as SVG, with a panel for each kind of text and a line for each view size."""
     kinds = list(dict.fromkeys(point.kind for point in points))
     budgets = sorted({point.vision_tokens for point in points})
@@ -72,7 +72,7 @@ def plot_study(points: Sequence[Point], path: str | Path, public: float | None) 
         for budget in budgets:
             some = [p for p in points if p.kind == kind and p.vision_tokens == budget]
             some.sort(key=lambda p: p.characters)
-            rates = [error_rate(p) for p in some]
+            rates = [point_error_rate(p) for p in some]
             right = [100 * max(0.0, 1 - rate.value) for rate in rates]
             low = [100 * min(1.0, rate.high) - 100 * min(1.0, rate.value) for rate in rates]
             high = [100 * min(1.0, rate.value) - 100 * min(1.0, rate.low) for rate in rates]
@@ -90,7 +90,7 @@ def plot_study(points: Sequence[Point], path: str | Path, public: float | None) 
     return save_svg(figure, path)
 
 
-def write_worst(points: Sequence[Point], n: int, folder: Path) -> None:
+def write_worst(points: Sequence[DensityPoint], n: int, folder: Path) -> None:
     """Write the `n` pages with the highest error rate: NAME.png, and NAME.txt with the true text and the text read."""
     every = [(page, image) for point in points for page, image in zip(point.pages, point.images)]
     every.sort(key=lambda pair: -pair[0].cer)

@@ -16,14 +16,14 @@ from torch import Tensor
 
 from nanochat.engine import Engine, Generation, conversation_tokens
 from nanochat.errors import UserError
+from nanochat.evaluation.features import compare_pages, page_vectors
 from nanochat.evaluation.metrics import character_error_rate, word_overlap
 from nanochat.image_process import ImageViews, show
-from nanochat.machine import Precision
 from nanochat.modes import Mode
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, collate, to_device
+from nanochat.precision import Precision
 from nanochat.tasks.common import Task
 from nanochat.tokenizer import RustBPETokenizer
-from nanochat.training.validate import compare_pages, page_vectors
 
 T = TypeVar("T")
 THUMBNAIL = (720, 720)
@@ -58,7 +58,7 @@ class Reading:
     stopped: str = "end"
     """why the answer ended, as in `Generation.stopped`: `length` and `context` mean that it was cut"""
     features: Tensor | None = field(default=None, repr=False)
-    """vision tokens of the first image as one vector, float32 (D,), see `validate.page_vectors`"""
+    """vision tokens of the first image as one vector, float32 (D,), see `features.page_vectors`"""
 
     def to_dict(self) -> dict[str, Any]:
         """All fields except the image and its features, for JSON."""
@@ -84,7 +84,7 @@ class Summary:
     centred_similarity: float | None = None
     """the same after subtracting the mean over the images"""
     directions: float | None = None
-    """number of directions along which those features differ, see `validate.directions`"""
+    """number of directions along which those features differ, see `features.directions`"""
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,7 @@ def measure(
 
 
 @contextmanager
-def bars() -> Iterator[Progress]:
+def progress_bars() -> Iterator[Progress]:
     """Context manager that shows a progress bar for each reader on stderr and removes it at the end."""
     columns = (TextColumn("{task.description}"), MofNCompleteColumn(), TimeRemainingColumn())
     with Bars(*columns, console=Console(stderr=True), transient=True) as shown:
@@ -138,7 +138,7 @@ def read_in_mode(
 ) -> list[ModeReading]:
     """Read every image as `nano-ocr read` does, in the mode of the reader `ocr`.
 
-    `name`: what `progress` is told. The seconds of a page are those of its batch, divided by the pages in it.
+    `name`: the name that `progress` gets. The seconds of a page are those of its batch divided by its pages.
     """
     readings: list[ModeReading] = []
     for start in range(0, len(found), ocr.batch_size):
@@ -162,7 +162,7 @@ def _read_with(peer: Peer, found: EvalSet, progress: Progress) -> list[PageScore
     """Read every image with another OCR system. Each is generated only once, and outside of the measured time."""
     pages = []
     for index, (name, tier) in enumerate(zip(found.ids, found.tiers)):
-        item = found[index]  # once: drawn documents are drawn anew each time they are asked for
+        item = found[index]  # once, because synthetic documents are drawn again at each access
         picture, expected = to_rgb(item["images"][0]), item["messages"][-1]["content"]
         started = time.perf_counter()
         text = peer.read(picture, found.cut_lines)

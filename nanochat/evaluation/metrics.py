@@ -21,10 +21,10 @@ import numpy as np
 from rapidfuzz.distance import Levenshtein
 
 CHARTQA_TOLERANCE = 0.05
-LOOP_REPEATS = 4  # so often the same characters, one after the other, are a loop
+LOOP_REPEATS = 4  # least number of consecutive repetitions of a loop
 _AS_TYPED = str.maketrans("“”„‘’‚–", "\"\"\"'''-")
 VALUES = ("amounts", "dates", "codes")
-LEAST_CODE = 4  # letters and digits of a code
+LEAST_CODE = 4  # least number of letters and digits in a code
 _AMOUNT = re.compile(r"\d{1,3}(?:[,.']?\d{3})*[.,]\d{2}")
 _MONTH = r"(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?"
 _DATE = re.compile(
@@ -32,8 +32,8 @@ _DATE = re.compile(
     rf"|\d{{1,2}}\.?[ -]{_MONTH},?[ -]\d{{2,4}}|{_MONTH} \d{{1,2}},? \d{{4}})(?![\w/-])",
     re.IGNORECASE,
 )
-_AROUND = "()[]{}<>\"'`.,:;!?*=~|#$€£¥+-"  # signs around an amount or a code that are no part of it
-LOOP_CHARS = 20  # if they are so many more than the reference itself repeats (rules of dashes)
+_AROUND = "()[]{}<>\"'`.,:;!?*=~|#$€£¥+-"  # symbols around an amount or a code that are not part of it
+LOOP_CHARS = 20  # least length beyond the longest repetition in the reference (rules of dashes)
 
 
 class WordScores(NamedTuple):
@@ -104,7 +104,7 @@ def _common_runs(found: list[str], wanted: list[str]) -> list[_Run]:
     waiting: list[_Run] = []
     for i, word in enumerate(found):
         for j in places[word]:
-            if i == 0 or j == 0 or found[i - 1] != wanted[j - 1]:  # here a longest run begins
+            if i == 0 or j == 0 or found[i - 1] != wanted[j - 1]:  # a longest run begins here
                 same = zip(found[i:], wanted[j:])
                 waiting += stretches(i, j, sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], same)))
     heapq.heapify(waiting)

@@ -71,7 +71,7 @@ class RapidOCR:
 
     def __init__(self) -> None:
         try:
-            import_runtime()  # before rapidocr does it
+            import_runtime()  # before rapidocr imports it
             import rapidocr  # an optional group of packages
         except ImportError as error:
             raise UserError("rapidocr is not installed: `uv sync --group peers`, or leave out --peers") from error

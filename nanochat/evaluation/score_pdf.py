@@ -20,7 +20,15 @@ from rich.table import Table
 from nanochat.errors import UserError
 from nanochat.evaluation.compression import compression_curve, plot_compression
 from nanochat.evaluation.losses import THUMBNAIL
-from nanochat.evaluation.measure import ModeReading, Progress, bars, per_cent, read_in_mode, results_table, wide_console
+from nanochat.evaluation.measure import (
+    ModeReading,
+    Progress,
+    per_cent,
+    progress_bars,
+    read_in_mode,
+    results_table,
+    wide_console,
+)
 from nanochat.evaluation.report import pairs_html, write_page
 from nanochat.evaluation.score_report import card_html, plot_html, table_html
 from nanochat.evaluation.scores import summarise_pages
@@ -30,7 +38,7 @@ from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.tasks.eval_set import EvalSet, reading
 
-SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # pdfium's and Unicode's signs for a hyphen at a line's end
+SOFT_HYPHENS = {"\x02": "-", "\ufffe": "-", "\xad": "-"}  # hyphens at line ends in pdfium and Unicode
 
 
 class PdfPages(EvalSet):
@@ -50,7 +58,7 @@ class PdfPages(EvalSet):
             document.close()
             raise UserError(f"{path} is an image, not a PDF: only a PDF has a text layer to compare with")
         self.document, self.degrade = document, degrade
-        document.fields = False  # what was typed into a form is no part of the text layer
+        document.fields = False  # text entered into a form is not part of the text layer
         wanted = [n for n in range(1, document.n_pages + 1) if n in pages]
         texts = {n: text_layer(document, n) for n in wanted}
         self.numbers = [n for n in wanted if texts[n].strip()]
@@ -165,7 +173,7 @@ def score(
 ) -> None:
     """Read the pages in each of `modes` (default: that of the model), print the table, write a report to `out`."""
     readers = [OCR(checkpoint, device, mode, batch_size=batch_size) for mode in modes or ("",)]
-    with bars() as progress:
+    with progress_bars() as progress:
         scored = score_pdf(readers, found, progress)
     facts = {
         "Model": checkpoint,

@@ -10,7 +10,7 @@ from nanochat.evaluation.measure import Measured
 from nanochat.evaluation.report import data_uri, mark_differences, pairs_html, write_page
 from nanochat.evaluation.scores import PageScore, by_tier, worst_and_median
 
-SHOWN = 6  # pictures of each tier that are shown as its worst, and as its median ones
+SHOWN = 6  # number of the worst, and also of the median, images of each tier that are shown
 
 
 def write_score_report(

@@ -22,7 +22,7 @@ from nanochat.evaluation.metrics import (
     word_precision_recall_f1,
 )
 
-DRAWS = 1000  # of the bootstrap
+DRAWS = 1000  # number of bootstrap samples
 ALL = "all"  # the tier of all pictures together
 
 
@@ -117,7 +117,7 @@ def score_page(
     )
 
 
-def estimate(counts: Sequence[float], totals: Sequence[float] | None = None, seed: int = 0) -> Estimate | None:
+def estimate_mean(counts: Sequence[float], totals: Sequence[float] | None = None, seed: int = 0) -> Estimate | None:
     """The sum of `counts` divided by that of `totals` (default: their number), with a bootstrap interval over pages.
 
     `seed`: of the bootstrap. Returns None if the divisor is zero.
@@ -142,16 +142,16 @@ def summarise_pages(pages: Sequence[PageScore]) -> dict[str, Estimate | None]:
     precision, recall, f1; exact, relaxed and looping (shares of pages); printed (characters) and seconds.
     """
     found = {
-        "cer": estimate([p.errors for p in pages], [p.characters for p in pages]),
-        "order": estimate([p.order_errors for p in pages], [p.characters for p in pages]),
-        "wer": estimate([p.word_errors for p in pages], [p.words for p in pages]),
-        "printed": estimate([len(p.read) for p in pages]),
+        "cer": estimate_mean([p.errors for p in pages], [p.characters for p in pages]),
+        "order": estimate_mean([p.order_errors for p in pages], [p.characters for p in pages]),
+        "wer": estimate_mean([p.word_errors for p in pages], [p.words for p in pages]),
+        "printed": estimate_mean([len(p.read) for p in pages]),
     }
     for name, kinds in [("values", VALUES), *((kind, (kind,)) for kind in VALUES)]:
         right, all_of_them = ([sum(p.values[kind][i] for kind in kinds) for p in pages] for i in (0, 1))
-        found[name] = estimate(right, all_of_them)
+        found[name] = estimate_mean(right, all_of_them)
     for name in ("similarity", "precision", "recall", "f1", "exact", "relaxed", "looping", "seconds"):
-        found[name] = estimate([float(getattr(page, name)) for page in pages])
+        found[name] = estimate_mean([float(getattr(page, name)) for page in pages])
     return found
 
 

@@ -33,7 +33,8 @@ class PaddedCache:
         self.mask: Tensor | None = None
         if past or not here.all():
             causal = places <= places[past:, None]  # (n_new, S)
-            own = places == places[past:, None]  # padding attends to itself, since a row of nothing is no softmax
+            # padding attends to itself, because a softmax over nothing is undefined
+            own = places == places[past:, None]
             self.mask = ((causal & here[:, None]) | own)[:, None]  # (B, 1, n_new, S)
         if here.all():
             return slice(past, past + n_new)
@@ -60,7 +61,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
     main_input_name = "input_ids"
     input_modalities = ["image", "text"]  # noqa: RUF012
     _supports_sdpa = True
-    _keys_to_ignore_on_load_unexpected = [r"_extra_state$"]  # noqa: RUF012 - head counts, which the configuration has too
+    _keys_to_ignore_on_load_unexpected = [r"_extra_state$"]  # noqa: RUF012 - head counts, also in the configuration
 
     def __init__(self, config: NanoDeepseekOcrConfig) -> None:
         super().__init__(config)
@@ -98,7 +99,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         """
         kept = past_key_values
         if past_key_values is None and (use_cache or attention_mask is not None):
-            past_key_values = DynamicCache()  # padding needs one, kept or not
+            past_key_values = DynamicCache()  # padding needs a cache, even if it is not returned
             kept = past_key_values if use_cache else None
         embeds = self.model.embed(input_ids, views(pixel_values, image_sizes, self.model.config.vision), None)
         cache = None

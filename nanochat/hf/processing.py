@@ -19,9 +19,9 @@ from nanochat.lines.finder import line_finder
 from nanochat.lines.layout import find_lines
 from nanochat.modes import TOKEN_SIZE, get_mode
 
-FINDER = "line_finder.safetensors"  # beside the model's weights: what finds a page's lines
+FINDER = "line_finder.safetensors"  # weights of the line detector, in the same folder as those of the model
 PLACEHOLDER, TOKEN = "<image>", "<|image|>"
-# As `tokenizer.py` lays conversations out; a picture that stands apart from the text comes before it, on its own line.
+# The layout of `tokenizer.py`. An image that is given apart from the text comes before it, on its own line.
 CHAT_TEMPLATE = """<|bos|>{% set system = namespace(text='') %}{% for message in messages %}
 {%- set body = namespace(text='') %}
 {%- if message.content is string %}{% set body.text = message.content %}
@@ -122,7 +122,7 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
         tokens = found.sequences[:, -logits.size(1) :]  # (pieces, T)
         ends = torch.tensor([self.tokenizer.bos_token_id, self.tokenizer.eos_token_id], device=tokens.device)
         ended = torch.isin(tokens, ends).cumsum(1)
-        own = (ended - torch.isin(tokens, ends).long()) == 0  # the ending itself counts, what pads it out does not
+        own = (ended - torch.isin(tokens, ends).long()) == 0  # the end token counts, the padding after it does not
         probabilities = logits.softmax(-1).gather(2, tokens[..., None])[..., 0] * own
         sure = probabilities.sum(1) / own.sum(1) >= self.least_sure
         texts = self.tokenizer.batch_decode([row[~end] for row, end in zip(tokens, ended.bool())])

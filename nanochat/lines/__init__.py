@@ -1,1 +1,1 @@
-"""Lines: found on a page, put in order, cut out."""
+"""Detecting the lines of text on a page, ordering them, and cutting them out."""

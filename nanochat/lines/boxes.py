@@ -6,19 +6,19 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom ar
 
 
 def union(boxes: Iterable[Box]) -> Box:
-    """The smallest box around all."""
+    """The smallest box that contains all of the given boxes."""
     left, top, right, bottom = zip(*boxes)
     return min(left), min(top), max(right), max(bottom)
 
 
 def turn_size(size: tuple[int, int], degrees: int) -> tuple[int, int]:
-    """(width, height) of a picture of `size` once it is turned by 0, 90, 180 or 270 degrees."""
+    """(width, height) of an image of `size` after a rotation by 0, 90, 180 or 270 degrees."""
     width, height = size
     return (width, height) if degrees % 180 == 0 else (height, width)
 
 
 def turn_box(box: Box, degrees: int, size: tuple[int, int]) -> Box:
-    """Where a box lies once its picture of `size` (width, height) is turned clockwise by 0, 90, 180 or 270 degrees."""
+    """The box after its image of `size` (width, height) is rotated clockwise by 0, 90, 180 or 270 degrees."""
     left, top, right, bottom = box
     width, height = size
     return {

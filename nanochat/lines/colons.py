@@ -1,4 +1,4 @@
-"""Colons at the ends of words, seen in the picture of a line: what stands before one is the label of what follows."""
+"""Detect colons at the ends of words in the image of a line. A word that ends in a colon is a label."""
 
 import cv2
 import numpy as np
@@ -6,13 +6,13 @@ import numpy as np
 from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import Ink, runs, strip_along
 
-# In heights of the type.
-STEPS = 41  # places looked at from half a height above the middle of the small letters to half a height below it
-NARROWEST, WIDEST = 0.04, 0.22  # of a colon
-SPACE = 0.2  # after it at least
-TALLEST = 0.22  # of its two dots
-APART = 0.08  # between its dots at least
-HIGHEST, LOWEST = -0.33, 0.36  # above and below the middle of the small letters
+# All lengths are multiples of the type height.
+STEPS = 41  # sampled rows, from half a type height above the middle of the small letters to half below
+NARROWEST, WIDEST = 0.04, 0.22  # width of a colon
+SPACE = 0.2  # least space after a colon
+TALLEST = 0.22  # greatest height of each of its two dots
+APART = 0.08  # least distance between its dots
+HIGHEST, LOWEST = -0.33, 0.36  # vertical range of a colon, relative to the middle of the small letters
 
 
 def has_label(ink: Ink, segment: Segment) -> bool:
@@ -34,14 +34,14 @@ def has_label(ink: Ink, segment: Segment) -> bool:
 
 
 def _dark(grey: np.ndarray, segment: Segment, x: np.ndarray) -> np.ndarray:
-    """(STEPS, W): whether ink is at each of the x, at heights from above to below the small letters."""
+    """Bool (STEPS, W): whether there is ink at each x, in each sampled row from top to bottom."""
     strip = strip_along(grey, segment, x, np.linspace(-0.5, 0.5, STEPS), cv2.BORDER_REPLICATE)
     contrast = np.abs(strip.astype(np.float32) - np.median(strip))
     return contrast > 0.4 * np.percentile(contrast.max(0), 85)
 
 
 def _is_colon(dark: np.ndarray) -> bool:
-    """Whether ink, (STEPS, W), is two small dots one above the other within the height of small letters."""
+    """Whether `ink`, bool (STEPS, W), is two small dots above each other within the height of small letters."""
     dots = runs(dark.mean(1) > 0.34)
     if len(dots) != 2:
         return False

@@ -1,8 +1,8 @@
-"""In which order the rows of a page are read: one after the other, but column by column where there are columns.
+"""The reading order of the rows of a page: from top to bottom, but column by column where there are columns.
 
-A gutter is looked for where stretches begin at one place beside others, over several rows that no line crosses. What
-stands left and right of it are columns if both are running text (`prose`) or stacks of short lines (`stacks`), and not
-if they are the cells of a table, whose rows stay whole.
+A candidate gutter is an x at which segments of several consecutive rows begin to the right of others, and that no line
+crosses. The segments on both sides of it are columns if both sides are running text (`prose`) or stacks of short lines
+(`stacks`). If they are the cells of a table, the rows stay whole.
 """
 
 from enum import Enum
@@ -21,18 +21,18 @@ from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside
 from nanochat.lines.tiers import in_blocks
 
 Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
-NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
-GUTTER = 2.5  # type heights: a narrow one
-BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
-MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
-LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
-HEADING = 1.35  # times the type of the rows below: that of a heading over them all
-APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
-LARGER = 1.2  # times the type of the row before
+NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # for columns with a narrow gutter, and for others
+GUTTER = 2.5  # type heights: widest gutter that is narrow; the gaps of tables are wider
+BALANCE = 0.25  # least ratio of the rows of the shorter column to those of the longer
+MOST_PARTS = 500  # most parts of a page that are examined: twice as many as any page of text needs
+LOOSE = 2.8, 1.6  # largest row distance within a block, in type heights; the second before larger type
+HEADING = 1.35  # type size of a heading, relative to the rows below it
+APART = 1.2  # least distance of a line over both columns from them, relative to the row distance
+LARGER = 1.2  # type size that counts as larger, relative to the row before
 
 
 class _Place(NamedTuple):
-    """Rows that may stand in columns: the first, one past the last, an x between two columns."""
+    """Rows that may form columns: the first row, one past the last, and an x between two columns."""
 
     start: int
     end: int
@@ -40,7 +40,7 @@ class _Place(NamedTuple):
 
 
 class _Verdict(Enum):
-    """What stands left and right of a gutter."""
+    """What the two sides of a gutter are."""
 
     NOTHING = "neither columns nor a table"
     TABLE = "cells of a table whose rows stay whole"
@@ -49,21 +49,21 @@ class _Verdict(Enum):
 
 
 class _Columns(NamedTuple):
-    """Rows that stand in columns, and what is read one after the other."""
+    """Rows that form columns, and their blocks in reading order."""
 
     place: _Place
     parts: list[list[Row]]
 
 
 class _Search:
-    """What is known of a page while its columns are looked for."""
+    """The state of the search for columns on one page."""
 
     def __init__(self, rules: list[Rule]) -> None:
         self.rules = rules
         self.prose: dict[tuple[Prose, frozenset[Placed]], bool] = {}
 
     def is_prose(self, rows: list[Row], prose: Prose) -> bool:
-        """Whether rows are one column of running text, or columns of it from the first row to the last or nearly so."""
+        """Whether rows are one column of running text, or columns of it that cover all or nearly all of the rows."""
         text = prose, frozenset(s for row in rows for s in row)
         if text not in self.prose:
             if len(self.prose) >= MOST_PARTS:
@@ -72,7 +72,7 @@ class _Search:
         return self.prose[text]
 
     def beside(self, left: list[Row], right: list[Row], prose: Prose) -> bool:
-        """Whether what stands left and right of a gutter is prose, and neither much shorter than the other."""
+        """Whether both sides of a gutter are running text, and neither is much shorter than the other."""
         low, high = sorted((len(left), len(right)))
         if low < BALANCE * high:
             return False
@@ -81,7 +81,7 @@ class _Search:
         return self.is_prose(left, prose) and self.is_prose(right, prose)
 
     def judge(self, rows: list[Row], place: _Place, prose: Prose, only_prose: bool = False) -> _Verdict:
-        """What stands left and right of a place where columns may be."""
+        """Classify the two sides of a place that may have columns."""
         here = rows[place.start : place.end]
         left, right = split(here, place.x)
         if min(len(left), len(right)) < LINES:
@@ -97,7 +97,7 @@ class _Search:
         return _Verdict.NOTHING
 
     def blocks(self, rows: list[Row], place: _Place) -> _Columns | None:
-        """A place as blocks, each read to its end; None where there are none, or a stretch lies across the gutter."""
+        """The blocks of a place in reading order; None if there are none, or if a segment crosses the gutter."""
         if is_crossed(rows[place.start : place.end], place.x) or not _is_bounded(rows, place):
             return None
         start, _, x = place
@@ -110,7 +110,7 @@ class _Search:
         return None
 
     def columns(self, rows: list[Row], prose: Prose = NEAR, share: float = 0.0) -> _Columns | None:
-        """The most rows, at least this share of them, that stand in columns. share > 0: of running text only."""
+        """The largest group of rows that form columns, at least `share` of all; with share > 0, only running text."""
         tables: list[_Place] = []
         places = _places(rows, prose)
         for place in places:
@@ -131,7 +131,7 @@ class _Search:
         return None
 
     def whole(self, rows: list[Row], place: _Place, others: list[_Place], prose: Prose) -> _Place:
-        """Columns with what stands above and below them at the same gutter, and with the footnotes below that."""
+        """Extend columns by the rows above and below that have the same gutter, and by the footnotes below those."""
         near = [p for p in others if p.end == place.start or p.start == place.end]
         while near:
             other = near.pop()
@@ -152,26 +152,26 @@ class _Search:
 
 
 def _starts(rows: list[Row]) -> list[float]:
-    """A little left of where segments begin, two or more at one place, but for the leftmost."""
+    """For each x at which two or more segments begin, except the leftmost, an x slightly to the left of it."""
     return [group[0].left - 0.3 * group[0].height for group in with_one_edge(rows)[1:] if len(group) > 1]
 
 
 def _apart(last: Row, this: Row, loose: float) -> bool:
-    """Whether so much room is between two rows that something new begins; before larger type, less is enough."""
+    """Whether the space between two rows separates two blocks; before larger type, less space is enough."""
     low, high = max(s.height for s in last), max(s.height for s in this)
     loose = min(LOOSE) if high > LARGER * low else loose
     return min(s.y for s in this) - min(s.y for s in last) > loose * max(low, high)
 
 
 def _breaks(rows: list[Row]) -> list[list[bool]]:
-    """For more room and for less: whether something new begins with each row."""
+    """Whether a new block begins with each row, for the larger and the smaller limit of LOOSE."""
     return [[True, *(_apart(last, this, loose) for last, this in pairwise(rows))] for loose in LOOSE]
 
 
 def _blocks(rows: list[Row], breaks: list[list[bool]], reach: float, x: float) -> list[tuple[int, int]]:
-    """Where rows follow each other that do not cross x by `reach` px: first, one past the last.
+    """Runs of rows that do not cross x by `reach` px, as (first, one past the last).
 
-    `breaks`: of these rows, as `_breaks` finds them.
+    `breaks`: the breaks of these rows, from `_breaks`.
     """
     crosses = [any(s.left < x - reach and s.right > x + reach for s in row) for row in rows]
     found: set[tuple[int, int]] = set()
@@ -186,7 +186,7 @@ def _blocks(rows: list[Row], breaks: list[list[bool]], reach: float, x: float) -
 
 
 def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
-    """Rows but for what stands below both columns: after a gap where one ends, left or right of x, no running text."""
+    """The rows without those below both columns: after one side of x ends and a gap, rows that are not running text."""
     both = [i for i, row in enumerate(rows) if all(split([row], x))]
     last = both[-1] if both else len(rows)
     for i in range(last + 1, min(last + 3, len(rows) - LINES + 1)):
@@ -196,7 +196,7 @@ def _above_what_follows(rows: list[Row], x: float, prose: Prose) -> list[Row]:
 
 
 def _places(rows: list[Row], prose: Prose) -> list[_Place]:
-    """Where columns may stand, the most rows first; of as many, the place whose gutter is further left."""
+    """Places that may have columns: the longest first, and among equally long ones the leftmost gutter first."""
     found: dict[_Place, None] = {}
     starts = _starts(rows)
     if not starts:
@@ -211,29 +211,29 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
                 continue
             later = max(left[0][0], right[0][0], key=lambda s: s.y)
             both = next(i for i in range(start, end) if later in rows[i])
-            for first in sorted({start, min(start + 1, both), both}):  # above the columns a heading may stand
+            for first in sorted({start, min(start + 1, both), both}):  # there may be a heading above the columns
                 if first > start or not _is_heading(rows, start):
                     found[_Place(first, end, x)] = None
     return sorted(found, key=lambda place: place.start - place.end)
 
 
 def _is_heading(rows: list[Row], i: int) -> bool:
-    """Whether a row is one stretch of much larger type than the rows below it: it stands over all of them."""
+    """Whether a row is a single segment in much larger type than the rows below: a heading over all of them."""
     below = [s.height for row in rows[i + 1 : i + 4] for s in row]
     return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * middle(below)
 
 
 def _is_sidebar(rows: list[Row], text: list[Row]) -> bool:
-    """Whether rows on one side of a gutter are a list beside the running text on the other side."""
+    """Whether the rows on one side of a gutter are a list next to running text on the other side."""
     text_is_left = text[0][0].left < rows[0][0].left
     is_list = is_list_beside(Stack(rows, not text_is_left), Stack(text, text_is_left))
     return is_list and is_running_text(text, *FAR) and not is_running_text(rows, *FAR)
 
 
 def _is_bounded(rows: list[Row], place: _Place) -> bool:
-    """Whether rows that cross the gutter above and below it, if any, are further away than the lines of a column.
+    """Whether the rows that cross the gutter above and below it, if any, are further away than the lines of a column.
 
-    Larger type is not: a heading may stand close over columns.
+    A row in larger type may be closer, because a heading may be just above columns.
     """
     start, end, x = place
     y = [mean_y(row) for row in rows[max(0, start - 1) : end + 1]]
@@ -246,8 +246,8 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
 
 
 def in_order(rows: list[Row], rules: list[Rule] | None = None) -> list[Row]:
-    """Rows of a page, from top to bottom, as they are read: columns from the left, in parts where need be.
+    """Put the rows of a page, given from top to bottom, in reading order: columns from left to right.
 
-    rules: the horizontal rules drawn on the page.
+    `rules`: the horizontal rules on the page.
     """
     return _Search(rules or []).in_order(rows)

@@ -1,10 +1,10 @@
-"""Mode `lines`: a page cut into its lines of text, each a small view of its own, for a model of small pictures.
+"""Mode `lines`: cut a page into its lines of text, each a view of its own, for a model that reads small images.
 
-nano learns single lines of up to 512 x 64 pixels best; a receipt shrunk to its 512-pixel page would have letters of 6
-pixels. So the page's lines are found (`line_finder.py`, `layout.py`), each stretch of text is made straight and level,
-scaled so that its letters have the size that nano was trained on, and laid alone on a piece of paper in its own colour;
-one that is too long is cut at its widest gaps. The answers are joined with spaces along a line and with line ends
-between lines; the box of each line in the page comes with them.
+nano reads single lines of up to 512 x 64 pixels best; a receipt scaled to a page view of 512 pixels would have letters
+of 6 pixels. So the lines of the page are detected (`finder.py`, `layout.py`). Each segment of a line is straightened,
+scaled to the type height that nano was trained on, and placed on a background of its own paper colour. Segments that
+are too long are cut at their widest gaps. The answers are joined with spaces within a line and newlines between lines,
+and the bounding box of each line on the page is kept.
 """
 
 from dataclasses import dataclass, field
@@ -24,28 +24,28 @@ from nanochat.lines.layout import Line
 from nanochat.lines.quantiles import median, percentiles
 from nanochat.modes import SIDE_STEP
 
-HEIGHT = SIDE_STEP  # of a view in pixels
-TYPE_HEIGHT = 26  # wanted height of the type, ascenders to descenders: the middle of what nano learns (15 to 40)
-LEAST_HEIGHT = 19  # a line may be shrunk to this rather than be cut
-MARGIN = 6  # paper left and right of a line in pixels
-ROOM = 0.12  # of the type's height: what is shown above ascenders and below descenders, and twice that at the ends
-WORD_GAP = 0.25  # of the type's height: least gap between words; beside a 1 there may be 0.22 within one
+HEIGHT = SIDE_STEP  # height of a view in pixels
+TYPE_HEIGHT = 26  # target type height, ascenders to descenders; nano is trained on 15 to 40
+LEAST_HEIGHT = 19  # a long line is scaled down to this type height before it is cut
+MARGIN = 6  # padding left and right of a line in pixels
+ROOM = 0.12  # padding above ascenders and below descenders in type heights; twice that at the ends
+WORD_GAP = 0.25  # least gap between words in type heights; next to a 1, a gap within a word can be 0.22
 MOST_ENLARGED = 4.0
 
 
 @dataclass
 class Course:
-    """Where the line that a piece shows runs in its page."""
+    """The position on the page of the line that a piece shows."""
 
     middles: np.ndarray = field(repr=False)
-    """(W, 2): x and y in the page of the middle of its type, for each column of the picture from MARGIN on"""
+    """(W, 2): x and y on the page of the middle of its type, for each column of the piece's image from MARGIN on"""
     scale: float
-    """pixels of the picture for one of the page"""
+    """pixels of the image per pixel of the page"""
     middle: float
-    """row of the picture in which the middle of its type lies"""
+    """row of the image with the middle of its type"""
 
     def locate(self, points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Where points (N, 2), x and y in the page, lie in the picture, (N, 2); and whether between its ends, (N,)."""
+        """Map points (N, 2), x and y on the page, to the image, (N, 2); and whether each is between its ends, (N,)."""
         along = self.middles[-1] - self.middles[0]
         along = along / max(float(np.hypot(*along)), 1e-6)
         columns = np.abs((points[:, None] - self.middles[None]) @ along).argmin(1)
@@ -57,22 +57,22 @@ class Course:
 
 @dataclass
 class Piece:
-    """A line, or a part of one."""
+    """The image of a line, or of a part of one."""
 
     picture: Image.Image
-    """RGB, sides multiples of 64, ready to be shown as it is"""
+    """RGB, sides are multiples of 64, shown to the model without scaling"""
     row: int
-    """number of the line on the page, from 0"""
+    """index of the line on the page, from 0"""
     box: Box
-    """in pixels of the page"""
+    """bounding box in pixels of the page"""
     course: Course | None = None
-    """None of a page without lines, which is shown as if it were one"""
+    """None for a page without lines, which is shown as if it were a single line"""
     goes_on: bool = False
-    """whether its first word began in the piece before: no space is where they were cut"""
+    """whether its first word begins in the previous piece, so that no space is inserted between them"""
 
 
 def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
-    """A segment made level: its strip, RGB, and the place x, y in the page of the middle of each column, (W, 2)."""
+    """Straighten a segment. Returns its strip, RGB, and x, y on the page of the middle of each column, (W, 2)."""
     (x0, y0), angle = segment.ends[0], segment.angle
     along, across = np.array([np.cos(angle), np.sin(angle)]), np.array([-np.sin(angle), np.cos(angle)])
     margin = 2 * ROOM * segment.height
@@ -88,7 +88,7 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     right, bottom = min(page.shape[1], int(np.ceil(x.max())) + 3), min(page.shape[0], int(np.ceil(y.max())) + 3)
     window = page[top : max(bottom, top + 1), left : max(right, left + 1)]
     x, y = x - left, y - top
-    if scale < 1:  # made smaller first, or fine strokes would fall between the places
+    if scale < 1:  # scale down first, or fine strokes would fall between the sampled points
         size = max(1, round(window.shape[1] * scale)), max(1, round(window.shape[0] * scale))
         x, y = (x + 0.5) * (size[0] / window.shape[1]) - 0.5, (y + 0.5) * (size[1] / window.shape[0]) - 0.5
         window = cv2.resize(window, size, interpolation=cv2.INTER_AREA)
@@ -97,7 +97,7 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
 
 
 def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
-    """(column, width of the gap there) of what cuts a strip into n parts: the widest gap near each n-th of it."""
+    """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
     grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
     paper = median(grey)
     contrast = np.maximum(grey.max(0) - paper, paper - grey.min(0))
@@ -113,7 +113,7 @@ def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
 
 
 def _on_paper(strip: np.ndarray) -> Image.Image:
-    """A strip in the middle of a view's height, a margin from its left, on paper of its own colour."""
+    """Place a strip in a view, vertically centred after a left margin, on a background of its own paper colour."""
     width = ceil((strip.shape[1] + 2 * MARGIN) / SIDE_STEP) * SIDE_STEP
     view = np.empty((HEIGHT, width, 3), np.uint8)
     view[:] = paper_colour(strip)
@@ -123,7 +123,7 @@ def _on_paper(strip: np.ndarray) -> Image.Image:
 
 
 def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height: float) -> list[Piece]:
-    """One segment as pieces of at most `most` pixels."""
+    """Cut one segment into pieces of at most `most` pixels."""
     height, length = segment.height, segment.length + 4 * ROOM * segment.height
     scale = min(type_height / height, MOST_ENLARGED)
     if most < length * scale and most / length * height >= LEAST_HEIGHT:
@@ -150,7 +150,7 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
 def cut_lines(
     page: Image.Image, lines: list[Line], max_side: int = 512, type_height: float = TYPE_HEIGHT
 ) -> list[Piece]:
-    """The lines of an RGB page, in their order, as pieces no wider than `max_side`, their type made `type_height`."""
+    """Cut an RGB page into lines in reading order, as pieces at most `max_side` wide, with type of `type_height`."""
     pixels = np.asarray(page)
     most = max_side - 2 * MARGIN
     return [
@@ -159,14 +159,14 @@ def cut_lines(
 
 
 def show_in_lines(page: Image.Image, lines: list[Line], max_side: int = 512) -> list[Piece]:
-    """What mode `lines` shows of an RGB page: its lines as `cut_lines` cuts them; the page as one where it has none."""
+    """The pieces that mode `lines` shows of an RGB page: those of `cut_lines`, or the whole page if it has no lines."""
     return cut_lines(page, lines, max_side) or [as_one_line(page, max_side)]
 
 
 def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
-    """An RGB page on which no line was found as one piece, made so small that it is as high as a line at most.
+    """An RGB page without detected lines as one piece, scaled down to at most the height of a line.
 
-    A model that has learnt lines alone makes up text where it is shown a blank sheet of a larger size.
+    A model trained only on lines invents text for a larger blank image.
     """
     scale = min(1.0, HEIGHT / page.height, (max_side - 2 * MARGIN) / page.width)
     size = max(1, round(page.width * scale)), max(1, round(page.height * scale))
@@ -174,7 +174,7 @@ def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:
-    """The page's text: pieces of a line with spaces between them, none where a word was cut, lines below each other."""
+    """The text of a page: pieces joined with spaces, or nothing where a word was cut, and lines with newlines."""
     rows: dict[int, str] = {}
     for text, piece in zip(texts, pieces, strict=True):
         part, before = " ".join(text.split()), rows.get(piece.row, "")

@@ -1,6 +1,6 @@
-"""How far columns reach: what goes on below the end of one of them, footnotes, and a row above that is none of theirs.
+"""The vertical extent of columns: the longer column, footnotes, and a row above that does not belong to them.
 
-Rows start to end (one past the last) stand in columns, a gutter at x between two of them.
+Rows `start` to `end` (one past the last) form columns, with a gutter at x between two of them.
 """
 
 from itertools import pairwise
@@ -12,17 +12,17 @@ from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES
 from nanochat.lines.quantiles import middle
 
-# In heights of the type, unless something else is named.
-CROSSED = 0.3  # how far a stretch may reach across a gutter
-GOES_ON = 4.5  # from one row to the next of a right column whose neighbour has ended
-NO_WIDER = 1.1  # times the widest gap in columns: a narrower one does not end them
-FOOTNOTE = 0.94  # times the type of the columns: that of their footnotes
-INDENT = 1.5  # by which a footnote may begin further right than a line of its column
-TURNOVER = 3.0  # and a line of a column than its edge
+# Lengths are multiples of the type height, unless stated otherwise.
+CROSSED = 0.3  # how far a segment may extend across a gutter
+GOES_ON = 4.5  # largest row distance in a right column after the left one has ended
+NO_WIDER = 1.1  # relative to the widest gap in the columns: a narrower gap does not end them
+FOOTNOTE = 0.94  # largest type size of footnotes, relative to that of the columns
+INDENT = 1.5  # largest indent of a footnote from the lines of its column
+TURNOVER = 3.0  # largest indent of a line from the edge of its column
 
 
 def split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
-    """What stands left and right of x."""
+    """Split rows at x. Returns the rows on the left and those on the right."""
     sides = (
         [[s for s in row if s.left + s.right < 2 * x] for row in rows],
         [[s for s in row if s.left + s.right >= 2 * x] for row in rows],
@@ -31,15 +31,15 @@ def split(rows: list[Row], x: float) -> tuple[list[Row], list[Row]]:
 
 
 def is_crossed(rows: list[Row], x: float) -> bool:
-    """Whether a stretch lies across x, even by little."""
+    """Whether a segment crosses x, even slightly."""
     return any(s.left < x - CROSSED * s.height and s.right > x + CROSSED * s.height for row in rows for s in row)
 
 
 def begins_with_row_above(rows: list[Row]) -> bool:
-    """Whether the first row's pieces stand over the columns below but not in them, as those of a newspaper's dateline.
+    """Whether the first row is above the columns but not part of them, such as the dateline of a newspaper.
 
-    A piece stands in a column if it begins at its edge, perhaps indented, or stands in its middle, or goes on after a
-    piece at the edge, as in justified lines with wide spaces.
+    A segment is part of a column if it begins at the column's left edge (possibly indented), is centred in it, or
+    follows a segment at that edge, as in justified lines with wide spaces.
     """
     if len(rows[0]) < 2 or len(rows) < 2 * LINES:
         return False
@@ -57,7 +57,7 @@ def begins_with_row_above(rows: list[Row]) -> bool:
 
 
 def _stands_in(s: Placed, row: Row, left: float, right: float) -> bool:
-    """Whether a piece of a row begins at the left edge of a column from left to right, goes on there, or is centred."""
+    """Whether a segment of a row begins at the left edge of a column, follows one that does, or is centred in it."""
 
     def at_edge(piece: Placed) -> bool:
         return abs(piece.left - left) < ALIGNED * piece.height
@@ -68,10 +68,10 @@ def _stands_in(s: Placed, row: Row, left: float, right: float) -> bool:
 
 
 def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
-    """One past the last row of the column that goes on where the other has ended.
+    """One past the last row of the longer column.
 
-    There may be no more room before a line than elsewhere in the columns: what comes later follows both. Only where the
-    right column goes on anyway, there may be more.
+    A gap wider than any in the columns ends them: the rows after it belong to neither. A wider gap is allowed only in
+    a right column that continues anyway.
     """
     sides = split(rows[start:end], x)
     if not all(sides):
@@ -93,7 +93,7 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
 
 
 def end_of_footnotes(rows: list[Row], start: int, end: int, x: float) -> int:
-    """One past the last row of smaller type below columns that begins where one of their lines does, and ends in it."""
+    """One past the last footnote row: smaller type below the columns that begins and ends within one of them."""
     inside = [s for row in rows[start:end] for s in row]
     height, edges = middle(s.height for s in inside), sorted({s.left for s in inside})
     right = max(s.right for s in inside)

@@ -1,8 +1,8 @@
-"""Where lines of text lie in a picture: a small convolutional network, trained here on drawn documents.
+"""The line detector: finds the lines of text in an image with a small network trained on synthetic documents.
 
-It answers for every 4 x 4 pixels with two numbers: whether the core of a line runs here (a band through the middle of
-its small letters, too thin to touch the next line's), and how tall the type is. Bands become segments: a curve through
-the middle of the letters, and a height. It works at any size, on sheets that are tilted, curled or lie on a desk.
+For every 4 x 4 pixels the network predicts whether they belong to the core of a line (a band through the middle of its
+small letters, too thin to touch that of the next line) and how tall the type is. Bands become segments: a curve through
+the middle of the letters, and a height. It handles any image size, and pages that are tilted, curled or on a desk.
 """
 
 import os
@@ -23,43 +23,43 @@ from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
-from nanochat.lines.sheet import Sheet, sheet_of
+from nanochat.lines.sheet import InkedPage, inked_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
-CELL = 4  # px of the picture, in each direction, that one answer is for
-STRIDE = 32  # px: sides are filled up to multiples of it
-CORE = 0.4  # of the type's height, ascenders to descenders: the thickness of a band
+CELL = 4  # side in px of the square of the image that one prediction covers
+STRIDE = 32  # px: sides are padded to multiples of this
+CORE = 0.4  # thickness of a band, relative to the type height (ascenders to descenders)
 UNIT = 16.0  # px: the type height whose logarithm is 0
-ABOVE, BELOW = 0.52, 0.48  # of the type's height that lies above and below the middle of the small letters
-EDGE = 16  # px of paper around a picture when it is looked at
-SURE = 0.5  # probability from which a cell belongs to a band
-SEEN = 0.8  # and that which a band has somewhere
-LEAST_CELLS = 3  # of a band
-LARGEST_SIDE = 1536  # px: larger pictures are made smaller first
-LARGEST_AREA = 4_000_000  # px that a picture may be enlarged to when its type is small
-SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px of type heights: what is looked at again, and then at which size
-SMALLER, AND_SMALLER = 4, 2  # times smaller a picture is shown to find large type, and then again and again
-LEAST_SHOWN = 72  # px of its shorter side then
-LARGE_TYPE = 48.0  # px in the look before: the height above which type is taken from the smaller one
-LARGER = 1.5  # times as high as small type is large type
-COVERED = 0.35  # share of large type that small lines may cover: they are bits of its letters; what more do is no type
-APART, SHORTEST = 0.2, 1.5  # share of small type that large lines may cover; its length in type heights at least
-WORDS, ALIKE = 4, 0.1  # words of one size: at least so many, whose heights differ by less, as a share
-WHOLE = 0.85  # share of its length that was found before, if it need not be replaced
-SMALL_PRINT = 20.0  # px of small type when only a part of a page is set in it
+ABOVE, BELOW = 0.52, 0.48  # share of the type height above and below the middle of the small letters
+EDGE = 16  # px of padding in paper colour around the image
+SURE = 0.5  # threshold: least probability of a cell in a band
+SEEN = 0.8  # least value of the highest probability in a band
+LEAST_CELLS = 3  # least number of cells in a band
+LARGEST_SIDE = 1536  # px: larger images are scaled down first
+LARGEST_AREA = 4_000_000  # most pixels of an image that is enlarged because its type is small
+SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px: type below SMALL or above LARGE is detected again, scaled to TYPE
+SMALLER, AND_SMALLER = 4, 2  # scale factors of the first and the further passes for large type
+LEAST_SHOWN = 72  # least shorter side of an image in such a pass, in px
+LARGE_TYPE = 48.0  # type height in px of the previous pass, above which the smaller image is used
+LARGER = 1.5  # least ratio of large to small type
+COVERED = 0.35  # largest share of a large line covered by small ones, which are parts of its letters
+APART, SHORTEST = 0.2, 1.5  # largest share of a small line under large ones; its least length in type heights
+WORDS, ALIKE = 4, 0.1  # least number of words of one size, and the largest relative difference of their heights
+WHOLE = 0.85  # share of its length that must have been found earlier for a line to be kept
+SMALL_PRINT = 20.0  # type height in px that is small if only a part of the page has it
 MOST_ENLARGED = 4.0
-AROUND = 64  # px of blank margins that are shown
+AROUND = 64  # px of blank margin that are kept
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
 Answers = tuple[np.ndarray, np.ndarray]
-"""probability of a line's core, and height of the type in px, (h, w) each"""
+"""probability of the core of a line, and type height in px, (h, w) each"""
 Finder = Any
-"""a `LineFinder`, or a function of pixels (1, 3, H, W), float32 in [-1, 1], that answers as it does"""
+"""a `LineFinder`, or a function with the same outputs, of pixels (1, 3, H, W), float32 in [-1, 1]"""
 
 
 def _by_torch(weights: Path) -> Finder:
-    import torch  # only here: lines are found without torch too
+    import torch  # imported here because ONNX Runtime needs no torch
 
     from nanochat.lines.network import load_finder
 
@@ -88,10 +88,10 @@ def _finder(weights: Path, process: int) -> Finder:
 
 
 def line_finder(weights: Path = WEIGHTS) -> Finder:
-    """What finds lines, by these weights: their graph in ONNX Runtime where there is one, else the network in torch.
+    """The line detector with these weights: their ONNX graph if there is one, else the network in PyTorch.
 
-    Made once for each process. Raises OSError when the weights are not there, UserError when the graph does not belong
-    to them.
+    It is created once per process. Raises OSError if the weights are missing, UserError if the graph does not belong to
+    them.
     """
     return _finder(weights, os.getpid())  # a session does not survive a fork
 
@@ -109,7 +109,7 @@ def _answer(finder: Finder, pixels: np.ndarray) -> Answers:
 
 
 def text_box(middles: np.ndarray, height: float) -> Box:
-    """The box in px around type of this height, ascenders to descenders, whose middle runs through (N, 2) x, y."""
+    """The box in px around type of this height, ascenders to descenders, whose middle is the curve (N, 2) x, y."""
     x, y = middles.T
     return (
         max(0, round(x[0])), max(0, round(y.min() - ABOVE * height)),
@@ -119,49 +119,49 @@ def text_box(middles: np.ndarray, height: float) -> Box:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of text on one line."""
+    """A segment: continuous text on one line."""
 
     points: np.ndarray
-    """(N, 2) float, x and y in px of the picture, from left to right: the middle of the small letters"""
+    """(N, 2) float, x and y in px of the image, from left to right: the middle of the small letters"""
     height: float
-    """of the type in px, ascenders to descenders"""
+    """type height in px, ascenders to descenders"""
 
     @cached_property
     def curve(self) -> np.ndarray:
-        """Coefficients of y as a polynomial of x less the middle of its range, highest power first."""
+        """Coefficients of y as a polynomial of x minus the middle of its range, highest power first."""
         x, y = self.points.T
         degree = int(np.interp(self.length / self.height, (2, 4, 10, 24), (0, 1, 2, 3)))
         return np.polyfit(x - (x[0] + x[-1]) / 2, y, min(degree, len(x) - 1))
 
     def y_at(self, x: np.ndarray) -> np.ndarray:
-        """The middle of the small letters in px at these x."""
+        """y of the middle of the small letters at these x, in px."""
         return np.polyval(self.curve, x - (self.points[0, 0] + self.points[-1, 0]) / 2)
 
     @cached_property
     def ends(self) -> np.ndarray:
-        """(2, 2): x and y in px of its left and right end."""
+        """(2, 2): x and y of its left and right end in px."""
         x = self.points[[0, -1], 0]
         return np.stack([x, self.y_at(x)], 1)
 
     @property
     def length(self) -> float:
-        """In px, as wide as it is."""
+        """Distance between its ends in px."""
         return float(self.points[-1, 0] - self.points[0, 0])
 
     @property
     def angle(self) -> float:
-        """Radians by which it falls from left to right."""
+        """Angle in radians; positive if it falls from left to right."""
         return float(np.arctan2(self.ends[1, 1] - self.ends[0, 1], max(self.length, 1e-6)))
 
     @cached_property
     def box(self) -> Box:
-        """Left, top, right, bottom in px of the picture, around its type from ascenders to descenders."""
+        """Bounding box (left, top, right, bottom) in px of the image, from ascenders to descenders."""
         x = self.points[:, 0]
         return text_box(np.stack([x, self.y_at(x)], 1), self.height)
 
 
-def _shown_part(sheet: Sheet, width: int, height: int) -> Box:
-    """Which part of a sheet shown at width x height pixels has anything to find: at whole strides, room around it."""
+def _shown_part(sheet: InkedPage, width: int, height: int) -> Box:
+    """The part of a page, scaled to width x height pixels, that may contain text: with a margin, at whole strides."""
     left, top, right, bottom = sheet.inked
     across, down = width / sheet.image.width, height / sheet.image.height
     return (
@@ -171,11 +171,11 @@ def _shown_part(sheet: Sheet, width: int, height: int) -> Box:
     )  # fmt: skip
 
 
-def _answers(sheet: Sheet, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
-    """What the finder says of a sheet shown at `scale`, and where its first cell's corner lies, x and y in px as shown.
+def _answers(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
+    """The predictions for a page at `scale`, and the position of the corner of the first cell, x and y in scaled px.
 
-    The answers are (probability of a core, height of the type in px as shown), (h, w) each. Blank margins are left out,
-    EDGE px of paper are around the rest.
+    The predictions are (probability of a core, type height in scaled px), (h, w) each. Blank margins are left out, and
+    the rest is padded with EDGE px of paper colour.
     """
     image = sheet.image
     width, height = max(1, round(image.width * scale)), max(1, round(image.height * scale))
@@ -194,9 +194,9 @@ def _answers(sheet: Sheet, scale: float, finder: Finder) -> tuple[Answers, tuple
 
 
 def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[Segment]:
-    """Connected cells that are sure to be a line's core, as segments in px of what was shown.
+    """Connected cells above the threshold, as segments in px of the scaled image.
 
-    `corner`: where the first cell's corner lies there, x and y.
+    `corner`: x and y of the corner of the first cell in that image.
     """
     _, labels, stats, _ = cv2.connectedComponentsWithStats((core > SURE).astype(np.uint8), connectivity=4)
     found = []
@@ -215,8 +215,8 @@ def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[
     return found
 
 
-def _look(sheet: Sheet, scale: float, finder: Finder) -> list[Segment]:
-    """The segments in px of the picture, seen at one scale."""
+def _look(sheet: InkedPage, scale: float, finder: Finder) -> list[Segment]:
+    """The segments detected at one scale, in px of the page."""
     if sheet.inked[2] == 0:
         return []
     factor = 1 / scale
@@ -225,30 +225,29 @@ def _look(sheet: Sheet, scale: float, finder: Finder) -> list[Segment]:
 
 
 def weighted_median(values: list[float], weights: list[float]) -> float:
-    """The value that values of half the weight do not exceed."""
+    """The weighted median: values of half the total weight do not exceed it."""
     order = np.argsort(values, kind="stable")
     total = np.cumsum(np.array(weights)[order])
     return values[order[int(np.searchsorted(total, total[-1] / 2))]]
 
 
 def _body(segments: list[Segment]) -> float:
-    """The type height in px that half of the text, by its length, stays under."""
+    """The median type height in px, weighted by the length of the segments."""
     return weighted_median([segment.height for segment in segments], [segment.length for segment in segments])
 
 
 def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segment]:
-    """The stretches of text in an RGB picture, in no order; none where there is no text.
+    """Detect the segments of text in an RGB image, in no particular order; none if it has no text.
 
-    Large pictures are looked at smaller. Where the type then turns out very small or very large, the picture is looked
-    at once more, at a scale that suits it; where only some of it is small, that part is.
+    Large images are scaled down first. If the type then turns out to be very small or very large, the image is
+    processed again at a suitable scale; if only a part of it has small type, only that part.
     """
     finder = finder or line_finder()
     pixels = np.asarray(image)
     level = level_page(pixels)
-    sheet = sheet_of(level)
-    even = (
-        LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
-    )  # of a long strip: by its area, or its type would be lost
+    sheet = inked_page(level)
+    # a long strip is limited by its area, or its type would become too small
+    even = LARGEST_SIDE / (2 * image.width * image.height) ** 0.5
     scale = min(1.0, max(LARGEST_SIDE / max(image.size), even))
     found = _look(sheet, scale, finder)
     body = _body(found) * scale if found else TYPE
@@ -264,19 +263,19 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     else:
         found = _look_at_small_print(sheet.image, found, scale, finder)
     found = _look_at_large_type(sheet, found, scale, finder)
-    # coloured letters as large as buttons may have been levelled as if they were some
-    return found if level is pixels else _look_at_large_type(sheet_of(pixels), found, scale, finder)
+    # `level_page` may have taken coloured letters as large as buttons for buttons
+    return found if level is pixels else _look_at_large_type(inked_page(pixels), found, scale, finder)
 
 
 def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
-    """Whether a segment is a line of type much smaller than that of large lines, and is no part of their ink."""
+    """Whether a segment is a line in much smaller type than the large lines, and not a part of their letters."""
     larger = [other for other in large if other.height > LARGER * segment.height]
     apart = _covered(segment.box, larger) < APART
     return apart and segment.length >= SHORTEST * segment.height and segment.height < _body(large) / 2
 
 
-def _look_at_large_type(sheet: Sheet, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
-    """`found` at `scale`, and the lines of type so large that it is only seen when the picture is shown smaller."""
+def _look_at_large_type(sheet: InkedPage, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+    """Add to `found`, detected at `scale`, the lines of type so large that it is only detected in a smaller image."""
     before, smaller = scale, scale / SMALLER
     while min(sheet.image.size) * smaller >= LEAST_SHOWN:
         for large in _look(sheet, smaller, finder):
@@ -288,13 +287,13 @@ def _look_at_large_type(sheet: Sheet, found: list[Segment], scale: float, finder
 
 
 def _is_bit(segment: Segment, large: Segment) -> bool:
-    """Whether a segment is a part of a line of larger type: of small type as long as a letter is high, it is not."""
+    """Whether a segment is a part of a letter of a larger line. Small type longer than a letter is high is not."""
     small_line = segment.height < large.height / LARGER and segment.length > large.height
     return _within(segment.box, large.box) and not small_line
 
 
 def _beside(large: Segment, lines: list[Segment]) -> list[Segment]:
-    """The longest stretch of a line of large type on which no other line stands; none if it is short."""
+    """The longest part of a line of large type that no other line overlaps; None if it is short."""
     x = large.points[:, 0]
     free = np.ones(len(x), bool)
     for line in lines:
@@ -306,7 +305,7 @@ def _beside(large: Segment, lines: list[Segment]) -> list[Segment]:
 
 
 def _is_known(large: Segment, found: list[Segment]) -> bool:
-    """Whether what seems a line of large type is text of smaller type, or was found before, nearly all of it."""
+    """Whether an apparent line of large type is text in smaller type, or was almost completely found earlier."""
     inside = [s for s in found if _within(s.box, large.box)]
     bits = [s for s in inside if s.height < large.height / 2]
     whole = sum(s.length for s in inside if s.height >= large.height / 2)
@@ -315,13 +314,13 @@ def _is_known(large: Segment, found: list[Segment]) -> bool:
 
 
 def _is_text(bits: list[Segment]) -> bool:
-    """Whether pieces are words in one size of type, such as the labels under the bars of a chart, not of letters."""
+    """Whether segments are words of one type size, such as labels under the bars of a chart, not parts of letters."""
     heights = [bit.height for bit in bits]
     return len(bits) >= WORDS and float(np.std(heights)) < ALIKE * float(np.median(heights))
 
 
 def _covered(box: Box, segments: list[Segment]) -> float:
-    """Share of a box that segments cover."""
+    """The share of a box that segments cover."""
     left, top, right, bottom = box
     seen = np.zeros((bottom - top, right - left), bool)
     for other in (segment.box for segment in segments):
@@ -330,9 +329,9 @@ def _covered(box: Box, segments: list[Segment]) -> float:
 
 
 def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
-    """`found` at `scale`, but what is smaller than the finder sees well is looked for again, larger, where it lies.
+    """Detect lines of `found` (at `scale`) again in an enlarged part of the image if they are too small to be reliable.
 
-    Lines of small print stand so near each other that their cores touch: some are overlooked, some taken together.
+    The cores of lines in small print touch each other, so that lines are missed or merged.
     """
     least = SMALL / scale  # px of the picture
     kept = [segment for segment in found if segment.height >= least]
@@ -343,24 +342,24 @@ def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float,
 
 
 def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: float, finder: Finder) -> list[Segment]:
-    """Segments under `least` px high, looked for again; as they are where they are few or cannot be made larger."""
+    """Detect segments below `least` px again, enlarged. They are kept if they are few or cannot be enlarged."""
     if sum(segment.length for segment in some) <= 8 * least:
         return some
     found, region, larger = some, _around(some, 4 * least, image), SMALL_PRINT / _body(some)
     while larger > 1.3 * scale:
         part = image.crop(region)
         larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        looked = [Segment(s.points + region[:2], s.height) for s in _look(sheet_of(np.asarray(part)), larger, finder)]
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(inked_page(np.asarray(part)), larger, finder)]
         found = [s for s in looked if s.height < 1.15 * least]
         wider = union([region, _around(found or some, 4 * least, image)])
         if wider == region:
             break
-        region = wider  # more of it was found near the edge
+        region = wider  # text continues near the edge
     return found
 
 
 def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segment]]:
-    """Segments in groups, from the top: the next one begins after at least `gap` px without any."""
+    """Group segments from top to bottom; groups are separated by at least `gap` px without segments."""
     groups: list[list[Segment]] = []
     end = -gap
     for segment in sorted(segments, key=lambda s: s.box[1]):
@@ -372,7 +371,7 @@ def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segme
 
 
 def _around(segments: list[Segment], room: float, image: Image.Image) -> Box:
-    """The part of a picture that segments lie in, with `room` px on every side."""
+    """The part of an image that contains segments, with a margin of `room` px on every side."""
     left, top, right, bottom = union([segment.box for segment in segments])
     return (
         max(0, round(left - room)), max(0, round(top - room)),
@@ -381,6 +380,6 @@ def _around(segments: list[Segment], room: float, image: Image.Image) -> Box:
 
 
 def _within(box: Box, other: Box) -> bool:
-    """Whether the middle of a box lies in another one."""
+    """Whether the centre of one box is inside another."""
     x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
     return other[0] <= x <= other[2] and other[1] <= y <= other[3]

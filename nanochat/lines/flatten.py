@@ -1,7 +1,8 @@
-"""Where stretches of text would stand if their page were level and flat.
+"""The positions that segments of text would have if their page were level and flat.
 
-A page in a photograph is turned, seen from the side, curled: its lines run at many slopes, and a price, far away,
-stands beside another article. The lines' own slopes tell how the page lies, and so does what stands beside each other.
+A photographed page may be rotated, curled or seen from the side. Its lines then have different slopes, and a price far
+to the right is at the height of another item. The shape of the page is estimated from the slopes of the lines and from
+segments that are next to each other.
 """
 
 from dataclasses import replace
@@ -11,36 +12,36 @@ import numpy as np
 from nanochat.lines.finder import Segment, weighted_median
 from nanochat.lines.placed import Placed
 
-# Heights and lengths in heights of the type.
-STEADY = 8.0  # a shorter segment's slope says little of the page's
-PART, MOST_PARTS = 8.0, 4  # of a longer segment each such part has a slope of its own
-UNSURE = 0.1  # how far the ends of a part may lie too high or too low
-POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1))  # of x and y in the slope of lines
-LIKELY = 0.1, 0.05, 0.03, 0.02  # how large the factors of each degree may well be
+# Heights and lengths are multiples of the type height.
+STEADY = 8.0  # least length of a segment whose slope is used
+PART, MOST_PARTS = 8.0, 4  # length and greatest number of the parts of a long segment, each with its own slope
+UNSURE = 0.1  # vertical uncertainty of the ends of a part
+POWERS = ((0, 0), (1, 0), (0, 1), (2, 0), (1, 1), (0, 2), (3, 0), (2, 1))  # powers of x and y in the slope
+LIKELY = 0.1, 0.05, 0.03, 0.02  # standard deviation of the coefficients of each degree
 ROUNDS = 5
-SAME_TYPE = 2.2  # times as tall at most are neighbours on a line
-NEARLY = 0.5  # how far apart neighbours may still stand when what stands beside each other is fitted
-APART = 0.2  # how far apart they may be meant to stand
-MOST_REMAINING = 0.045  # px a px: slope that the neighbours alone may show
-SURELY = 1.2  # times as many of them at one height: then it is believed
+SAME_TYPE = 2.2  # largest ratio of the type heights of neighbours on a line
+NEARLY = 0.5  # largest vertical distance of neighbours that are fitted
+APART = 0.2  # standard deviation of their vertical distance on a flat page
+MOST_REMAINING = 0.045  # largest slope that is determined from neighbours alone
+SURELY = 1.2  # a slope is accepted if it aligns this many times as many neighbours
 
 
 def place(segments: list[Segment]) -> list[Placed]:
-    """The segments, at least one, on a page that is turned level and made flat."""
+    """The positions of segments (at least one) on the page after it was rotated level and flattened."""
     long = [s for s in segments if s.length >= STEADY * s.height] or segments
-    angle = weighted_median([s.angle for s in long], [s.length**2 for s in long])  # long ones know it better
+    angle = weighted_median([s.angle for s in long], [s.length**2 for s in long])  # long segments are more reliable
     placed = _flattened(_turned(segments, angle), angle)
     slope = _remaining_slope(placed)
     return [replace(s, y=s.y - slope * (s.left + s.right) / 2) for s in placed]
 
 
 def _turn_back(angle: float) -> np.ndarray:
-    """(2, 2): what rows of x and y are multiplied by to turn them back by `angle` radians."""
+    """Matrix (2, 2) that rotates rows of x, y back by `angle` radians when they are multiplied by it."""
     return np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
 
 
 def _turned(segments: list[Segment], angle: float) -> list[Placed]:
-    """The segments on a page turned back by `angle` radians."""
+    """The segments on the page after rotating it back by `angle` radians."""
     placed, turn = [], _turn_back(angle)
     for segment in segments:
         (x0, y0), (x1, y1) = segment.ends @ turn
@@ -49,12 +50,12 @@ def _turned(segments: list[Segment], angle: float) -> list[Placed]:
 
 
 def _middles(placed: list[Placed]) -> np.ndarray:
-    """(N, 2): x and y of each segment's middle."""
+    """(N, 2): x and y of the middle of each segment."""
     return np.array([((s.left + s.right) / 2, s.y) for s in placed])
 
 
 def _slopes(placed: list[Placed], angle: float) -> np.ndarray:
-    """(N, 4): x, y, the slope of a line there on a page turned back by `angle`, and how far that may be off."""
+    """(N, 4): x, y, the slope there on the page rotated back by `angle`, and the uncertainty of the slope."""
     found, turn = [], _turn_back(angle)
     for segment in (s.segment for s in placed):
         parts = min(max(1, int(segment.length / (PART * segment.height))), MOST_PARTS)
@@ -67,10 +68,11 @@ def _slopes(placed: list[Placed], angle: float) -> np.ndarray:
 
 
 def _flattened(placed: list[Placed], angle: float) -> list[Placed]:
-    """Segments of a page turned back by `angle`, moved up or down to where they would stand if it were flat.
+    """Move segments of a page rotated back by `angle` up or down to their positions on a flat page.
 
-    The slope of lines is taken for a polynomial of the place. What it adds up to from the middle of the page on is how
-    far lines fall. It is fitted to the segments' own slopes, then also to neighbours: they stand at one height.
+    The slope of lines is modelled as a polynomial of the position, and its integral from the middle of the page is the
+    vertical displacement. The polynomial is fitted to the slopes of the segments, and then also to neighbours, which
+    should be at the same height.
     """
     x, y, slope, off = _slopes(placed, angle).T
     places = _middles(placed)
@@ -95,9 +97,9 @@ def _flattened(placed: list[Placed], angle: float) -> list[Placed]:
 
 
 def _fit(terms: np.ndarray, sums: np.ndarray, off: np.ndarray) -> np.ndarray:
-    """Factors (8,) by which terms (N, 8) add up to sums (N,) that may each be `off` (N,) by so much, or wrong.
+    """Coefficients (8,) of terms (N, 8) that best give `sums` (N,), with uncertainties `off` (N,) and outliers.
 
-    Least squares with a normal prior for the factors, weighted anew with what is left over (Cauchy's weights).
+    Least squares with a normal prior on the coefficients, reweighted by the residuals (Cauchy weights).
     """
     prior = np.diag([1 / LIKELY[i + j] ** 2 for i, j in POWERS])
     weights = 1 / off**2
@@ -108,22 +110,22 @@ def _fit(terms: np.ndarray, sums: np.ndarray, off: np.ndarray) -> np.ndarray:
 
 
 def _beside(placed: list[Placed]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Segments beside each other at about one height: numbers of the left and right ones, the smaller type's height."""
+    """Pairs of segments next to each other: indices of the left and the right ones, and the smaller type height."""
     x, y = _middles(placed).T
     width, height = np.array([(s.width, s.height) for s in placed]).T
     apart = x[None] - x[:, None]
     low, high = np.minimum(height[None], height[:, None]), np.maximum(height[None], height[:, None])
     beside = (apart > (width[None] + width[:, None]) / 2) & (apart > 4 * height[:, None]) & (high < SAME_TYPE * low)
-    beside &= np.abs(y[None] - y[:, None]) < MOST_REMAINING * apart + height[None]  # no slope brings others together
+    beside &= np.abs(y[None] - y[:, None]) < MOST_REMAINING * apart + height[None]  # no slope aligns others
     left, right = np.nonzero(beside)
     return left, right, low[left, right]
 
 
 def _remaining_slope(placed: list[Placed]) -> float:
-    """How far lines still fall for each px to the right, by the places of all neighbours together.
+    """The remaining slope of the lines, estimated from the positions of all neighbours together.
 
-    Short segments do not know their slope well enough to say which price belongs to which article. A small slope is
-    likelier than a large one, by which each would meet its neighbour's price.
+    The slopes of short segments are too uncertain to decide which price belongs to which item. A small slope is
+    preferred to a large one, which would align each item with the price of the next.
     """
     left, right, height = _beside(placed)
     if not len(left):

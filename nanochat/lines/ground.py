@@ -1,8 +1,8 @@
-"""Text on coloured or mid-tone grounds, shown as dark ink on white paper.
+"""Convert text on coloured or mid-tone backgrounds to dark ink on white paper.
 
-The networks learnt dark text on light paper and light text on dark paper. White on orange has little contrast in any
-one channel, and red on green none in brightness. On such grounds each pixel is replaced by how far it lies from the
-ground towards the ink, as a grey value. Other grounds are left as they are.
+The networks were trained on dark text on light paper and light text on dark paper. White on orange has little contrast
+in any single channel, and red on green has none in brightness. On such backgrounds each pixel is replaced by a grey
+value: its distance from the background colour towards the ink colour. Other backgrounds are not changed.
 """
 
 import cv2
@@ -10,32 +10,32 @@ import numpy as np
 
 from nanochat.lines.quantiles import median, median_of_counts, percentiles
 
-LIGHT, DARK = 150, 110  # a ground is known if no channel is darker than the first, or none is lighter than the second
-LIGHT_FLAT = 190  # the first for a flat box, in which white text may stand
-COLOURED = 40  # from the darkest to the lightest channel of a ground: under it, it is grey
-PAPER, INK = 245.0, 20.0  # grey values that ground and ink become
-LEAST_CONTRAST = 24.0  # distance from the ground in RGB under which there is no ink but noise
-INKED = 80.0  # percentile of the distances from the ground, of what is no ground, that counts as the ink's
-FEWEST_INKED = 0.001  # share of the pixels that ink covers
-LIGHTER = 30.0  # levels: ink that is lighter than a light ground by so much
-ALIKE = 20  # how far a pixel of a flat ground may lie from its colour, per channel
-BIN = 16  # levels of a channel that are counted together
-LEAST_SIDE = 14  # px: shorter side of a flat ground
-LEAST_FILLED = 0.4  # share of a flat ground's outline that shows its colour: the rest is text
-SHARP_EDGE = 0.6  # share of its outline at which another colour begins: a shade of a shadow runs into the next one
-LEAST_SHARE = 0.002  # of a page that a flat ground covers
-MOST_COLOURS = 12  # that are looked for on one page
+LIGHT, DARK = 150, 110  # a background is known if all its channels are above LIGHT or all below DARK
+LIGHT_FLAT = 190  # in place of LIGHT for a flat box, which may contain white text
+COLOURED = 40  # least difference between the channels of a coloured background; below it is grey
+PAPER, INK = 245.0, 20.0  # grey values of the background and the ink after the conversion
+LEAST_CONTRAST = 24.0  # RGB distance from the background below which a pixel is noise, not ink
+INKED = 80.0  # percentile of the distances of non-background pixels that is taken as that of the ink
+FEWEST_INKED = 0.001  # least share of pixels that are ink
+LIGHTER = 30.0  # levels by which ink is lighter than a light background
+ALIKE = 20  # largest difference per channel of a pixel of a flat background from its colour
+BIN = 16  # levels of a channel per histogram bin
+LEAST_SIDE = 14  # px: least shorter side of a flat background
+LEAST_FILLED = 0.4  # least share of a flat background's bounding box with its colour; the rest is text
+SHARP_EDGE = 0.6  # least share of its outline with a sharp edge; shadows have none
+LEAST_SHARE = 0.002  # least share of the page that a flat background covers
+MOST_COLOURS = 12  # most background colours searched for on one page
 
 
 def is_known(ground: np.ndarray) -> bool:
-    """Whether a ground, RGB, is as light or as dark as the papers that the networks learnt."""
+    """Whether a background, RGB, is as light or as dark as those that the networks were trained on."""
     return bool(ground.min() >= LIGHT or ground.max() <= DARK)
 
 
 def stretched(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
-    """RGB uint8 (H, W, 3) on a ground, RGB, (3,) or (W, 3) by column: the ground white, the ink dark, (H, W, 3) uint8.
+    """Make the background of pixels, RGB uint8 (H, W, 3), white and their ink dark. Returns uint8 (H, W, 3).
 
-    Pixels without ink are returned as they are.
+    The background is RGB, (3,) or (W, 3) per column. Pixels without ink are returned unchanged.
     """
     apart = pixels.astype(np.float32) - ground.astype(np.float32)
     far = np.sqrt((apart**2).sum(2))
@@ -45,7 +45,7 @@ def stretched(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
     ink = float(np.percentile(far[inked], INKED))
     direction = apart[far >= 0.8 * ink].mean(0)
     length = float(np.sqrt((direction**2).sum()))
-    if length < LEAST_CONTRAST:  # ink of two colours, on either side of the ground's
+    if length < LEAST_CONTRAST:  # ink of two colours, on both sides of the background colour
         share = far / ink
     else:
         share = (apart @ (direction / length)) / length
@@ -54,9 +54,9 @@ def stretched(pixels: np.ndarray, ground: np.ndarray) -> np.ndarray:
 
 
 def level_strip(strip: np.ndarray, reach: int) -> np.ndarray:
-    """A line of text, RGB uint8 (H, W, 3), on white paper if its ground is not of a known kind.
+    """Convert a line of text, RGB uint8 (H, W, 3), to white paper if its background is not of a known kind.
 
-    `reach`: columns over which the ground's colour is taken together.
+    `reach`: number of columns over which the background colour is smoothed.
     """
     whole = np.array([median(strip[..., channel]) for channel in range(3)])
     if not _must_be_levelled(strip, whole):
@@ -69,9 +69,9 @@ def level_strip(strip: np.ndarray, reach: int) -> np.ndarray:
 
 
 def _must_be_levelled(pixels: np.ndarray, ground: np.ndarray) -> bool:
-    """Whether text on this ground, RGB, is of a kind that the networks have not learnt.
+    """Whether text on this background, RGB, must be converted because the networks were not trained on its kind.
 
-    They have learnt dark ink on grey, as in a shadow, and on pale colours.
+    They were trained on dark ink on grey, as in a shadow, and on pale colours.
     """
     if _has_lighter_ink(pixels, float(ground.mean())):
         return bool(ground.max() > DARK)
@@ -79,16 +79,16 @@ def _must_be_levelled(pixels: np.ndarray, ground: np.ndarray) -> bool:
 
 
 def _has_lighter_ink(strip: np.ndarray, ground: float) -> bool:
-    """Whether what stands on a light ground of this mean brightness is lighter still."""
-    sums = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # whole numbers are sorted faster
+    """Whether the ink on a light background of this mean brightness is lighter than the background."""
+    sums = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # integers are sorted faster
     lighter, darker = (percentiles(sums.ravel(), (97, 3)) / 3 - ground) * (1, -1)
     return bool(lighter > max(LIGHTER, darker))
 
 
 def level_page(page: np.ndarray) -> np.ndarray:
-    """A page, RGB uint8 (H, W, 3), whose flat grounds of unknown kinds are made white and their text dark.
+    """Make the flat backgrounds of unknown kinds of a page, RGB uint8 (H, W, 3), white and their text dark.
 
-    Boxes, bars and buttons of one colour with text in them. The page itself is returned where there are none.
+    These are boxes, bars and buttons of one colour that contain text. Returns the page itself if it has none.
     """
     levelled = page
     for colour in _colours(page):
@@ -118,12 +118,12 @@ def level_page(page: np.ndarray) -> np.ndarray:
 
 
 def _colours(page: np.ndarray) -> list[np.ndarray]:
-    """The commonest colours of a page that are grounds of unknown kinds, RGB each, in int."""
+    """The most frequent colours of a page that are backgrounds of unknown kinds, each RGB as int."""
     small = page[::4, ::4]
     bins = small.astype(np.uint16) // BIN
     keys = (bins[..., 0] * BIN + bins[..., 1]) * BIN + bins[..., 2]  # (h, w)
     flat = np.zeros(keys.shape, bool)
-    flat[1:, 1:] = (keys[1:, 1:] == keys[1:, :-1]) & (keys[1:, 1:] == keys[:-1, 1:])  # the rims of letters are not
+    flat[1:, 1:] = (keys[1:, 1:] == keys[1:, :-1]) & (keys[1:, 1:] == keys[:-1, 1:])  # letter edges are not flat
     red, green, blue = np.moveaxis(small, 2, 0)  # far faster than along the last axis
     darkest, lightest = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
     unknown = flat & (darkest < LIGHT_FLAT) & (lightest > DARK)
@@ -159,6 +159,6 @@ def _ends_sharply(page: np.ndarray, inside: np.ndarray, corner: tuple[int, int],
     area = np.zeros(around.shape[:2], np.uint8)
     area[top - low[0] : top - low[0] + height, left - low[1] : left - low[1] + width] = inside
     outside = cv2.dilate(area, np.ones((7, 7), np.uint8)) > cv2.dilate(area, np.ones((5, 5), np.uint8))
-    if not outside.any():  # it fills the page
+    if not outside.any():  # the area fills the page
         return True
     return bool((np.abs(around[outside] - colour).max(1) > 2 * ALIKE).mean() > SHARP_EDGE)

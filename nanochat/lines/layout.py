@@ -1,4 +1,4 @@
-"""Which stretches of text stand on one line: decided where they would stand if the page were level and flat."""
+"""Group segments into lines, by their positions on the page after it was levelled and flattened."""
 
 from dataclasses import dataclass, replace
 
@@ -13,24 +13,24 @@ from nanochat.lines.gutters import Ink, divide, word_widths
 from nanochat.lines.placed import Placed, Row, mean_y
 from nanochat.lines.rules import find_rules
 
-SAME_LINE = 0.45  # of the smaller type's height: how far apart the middles of two neighbours on a line may be
-JOINED = 1.4  # type heights: neighbours on a line that are nearer are shown together
+SAME_LINE = 0.45  # largest vertical distance of neighbours on a line, relative to the smaller type height
+JOINED = 1.4  # neighbours on a line with a smaller gap, in type heights, are merged into one segment
 
 
 @dataclass(frozen=True, eq=False)
 class Line:
-    """One line of text: its segments from left to right."""
+    """One line of text: its segments, from left to right."""
 
     segments: tuple[Segment, ...]
 
     @property
     def box(self) -> Box:
-        """The smallest box around it, in px of the page."""
+        """Its bounding box in px of the page."""
         return union([segment.box for segment in self.segments])
 
 
 def _same_line(a: Placed, b: Placed) -> bool:
-    """Whether two segments stand side by side at one height."""
+    """Whether two segments are next to each other at the same height."""
     low, high = sorted((a.height, b.height))
     shared = min(a.right, b.right) - max(a.left, b.left)
     if high > SAME_TYPE * low or shared > 0.5 * min(a.width, b.width):
@@ -39,7 +39,7 @@ def _same_line(a: Placed, b: Placed) -> bool:
 
 
 def _rows(segments: list[Placed]) -> list[Row]:
-    """Segments at one height together, from top to bottom; each is compared with its nearest neighbour of a row."""
+    """Group segments into rows, from top to bottom; each is compared with its nearest neighbour in a row."""
     rows: list[Row] = []
     for segment in sorted(segments, key=lambda s: s.y):
         near = [
@@ -55,7 +55,7 @@ def _rows(segments: list[Placed]) -> list[Row]:
 
 
 def _whole(segments: list[Segment]) -> list[Segment]:
-    """Neighbours on a line as one segment, when no more than a wide space, or a letter overlooked, is between them."""
+    """Merge neighbours on a line that are separated by at most a wide space or an undetected letter."""
     found = segments[:1]
     for segment in segments[1:]:
         last = found[-1]
@@ -69,12 +69,12 @@ def _whole(segments: list[Segment]) -> list[Segment]:
 
 
 def find_lines(page: Image.Image, finder: Finder | None = None) -> list[Line]:
-    """The lines of an RGB page in reading order; none where there is no text. `finder`: by default the project's."""
+    """The lines of an RGB page in reading order. `finder`: the line detector; default: the shipped one."""
     return arrange(page, find_segments(page, finder))
 
 
 def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
-    """The lines that the segments of an RGB page make up, in reading order."""
+    """Group the segments of an RGB page into lines, in reading order."""
     if not segments:
         return []
     placed, ink = place(segments), Ink(np.asarray(page))

@@ -1,4 +1,4 @@
-"""The network that finds lines of text; what its answers mean, `finder.py` says."""
+"""The network of the line detector. `finder.py` interprets its predictions."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ def _conv(inside: int, outside: int, stride: int = 1) -> nn.Sequential:
 
 
 class _Block(nn.Module):
-    """Two convolutions beside a way past them."""
+    """Two convolutions with a residual connection."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class _Block(nn.Module):
 
 
 class LineFinder(nn.Module):
-    """A feature pyramid (Lin et al. 2017, arXiv:1612.03144) of four levels with one head at its finest."""
+    """A feature pyramid network (Lin et al. 2017, arXiv:1612.03144) of four levels, with one head at the finest."""
 
     def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2, 2, 2)) -> None:
         super().__init__()
@@ -41,9 +41,9 @@ class LineFinder(nn.Module):
         self.head = nn.Conv2d(widths[0], 2, 1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
-        """(logit of a line's core, natural logarithm of the type's height in units of 16 px), (B, H / 4, W / 4) each.
+        """(logit of a line's core, natural logarithm of the type height in units of 16 px), (B, H / 4, W / 4) each.
 
-        pictures: (B, 3, H, W) float, -1 to 1, sides multiples of 32.
+        `pictures`: (B, 3, H, W) float, -1 to 1, sides are multiples of 32.
         """
         x = self.stem(pictures)
         found = []
@@ -58,7 +58,7 @@ class LineFinder(nn.Module):
 
 
 def load_finder(weights: Path) -> LineFinder:
-    """A network in float32 from a file of `scripts.line_train`; raises OSError when it is not there."""
+    """Load a network in float32 from a file of `scripts.line_train`. Raises OSError if the file is missing."""
     model = LineFinder()
     model.load_state_dict({name: t.float() if t.is_floating_point() else t for name, t in load_file(weights).items()})
     return model

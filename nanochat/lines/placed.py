@@ -1,4 +1,4 @@
-"""A stretch of text where it would stand if its page were level and flat, and what stands at one height."""
+"""Segments of text at their positions on the levelled and flattened page, and rows of them."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -12,21 +12,21 @@ from nanochat.lines.gutters import ALIGNED, Ink
 
 @dataclass(frozen=True, eq=False)
 class Placed:
-    """A segment on the level page, in px."""
+    """A segment on the levelled page, in px."""
 
     segment: Segment
     left: float
     right: float
     y: float
-    """of the middle of its small letters, halfway along"""
+    """height of the middle of its small letters, halfway along"""
     word_widths: tuple[float, ...] = ()
-    """from left to right"""
+    """width of each word, from left to right"""
     ink: Ink | None = None
     """of the page"""
 
     @cached_property
     def has_label(self) -> bool:
-        """Whether one of its words ends in a colon. Looked for only when asked: few pages need it."""
+        """Whether one of its words ends in a colon. Computed on demand, because few pages need it."""
         return self.ink is not None and has_label(self.ink, self.segment)
 
     @property
@@ -36,12 +36,12 @@ class Placed:
 
     @property
     def width(self) -> float:
-        """From its left to its right end."""
+        """Distance from its left to its right end."""
         return self.right - self.left
 
 
 Row = list[Placed]
-"""what stands at one height, from left to right"""
+"""segments at the same height, from left to right"""
 
 
 def mean_y(row: Row) -> float:
@@ -50,7 +50,7 @@ def mean_y(row: Row) -> float:
 
 
 def with_one_edge(rows: list[Row]) -> list[list[Placed]]:
-    """Stretches in groups that begin at one place, from left to right."""
+    """Group segments that begin at the same x, from left to right."""
     groups: list[list[Placed]] = []
     for s in sorted((s for row in rows for s in row), key=lambda s: (s.left, s.height)):
         if groups and s.left - groups[-1][0].left < ALIGNED * s.height:

@@ -1,6 +1,6 @@
-"""Running text: rows whose lines fill their column, or were broken because the next word had no room.
+"""Running text: lines that fill their column, or were broken because the next word did not fit.
 
-A table's cells are not full, so its rows are no running text.
+The cells of a table do not fill their columns, so its rows are not running text.
 """
 
 from dataclasses import replace
@@ -12,20 +12,20 @@ from nanochat.lines.gutters import ALIGNED
 from nanochat.lines.placed import Row
 from nanochat.lines.quantiles import middle, percentiles
 
-LINES = 3  # of a column at least
-MOSTLY = 0.75  # of a column's lines that fill it, of those that begin where it does or are indented
-ENOUGH = 0.6  # of a column's lines, those that end a paragraph counted with the others, that fill it
-FLUSH = 0.55  # of a column's lines that begin where it does
-INDENT = 3.0  # type heights at most
-WHOLE = 0.8  # of a column's lines that are not broken
-ALLEY = 0.4  # type heights: free this wide in line after line, a place is no space between words
-WORD_SPACE = 0.3  # type heights between two words
-PARAGRAPH = 1.3  # times the distance between lines: more begins a paragraph
-FARTHEST = 1.6  # type heights from one line to the next
+LINES = 3  # least number of lines of a column
+MOSTLY = 0.75  # least share of full lines among those that begin at the column's edge or are indented
+ENOUGH = 0.6  # least share of full lines among all lines, including the last lines of paragraphs
+FLUSH = 0.55  # least share of lines that begin at the column's edge
+INDENT = 3.0  # largest indent in type heights
+WHOLE = 0.8  # least share of lines that are not broken into parts
+ALLEY = 0.4  # type heights: a gap this wide through consecutive lines is not a space between words
+WORD_SPACE = 0.3  # least space between two words in type heights
+PARAGRAPH = 1.3  # larger line distances, relative to the usual one, begin a paragraph
+FARTHEST = 1.6  # largest line distance in type heights
 
 
 def _alley(rows: list[Row], left: float, right: float) -> float:
-    """Width of the widest part between left and right in which no row has text."""
+    """Width of the widest vertical strip between left and right that is free of text in all rows."""
     free, widest = left, 0.0
     for s in sorted((s for row in rows for s in row if s.right > left), key=lambda s: s.left):
         if s.left >= right:
@@ -35,7 +35,7 @@ def _alley(rows: list[Row], left: float, right: float) -> float:
 
 
 def _unbroken(rows: list[Row]) -> Row:
-    """Each row as one stretch, without those that are broken where the rows around them are too."""
+    """Each row as one segment, without rows that have a gap at the same x as the rows around them."""
     found: Row = []
     for i, row in enumerate(rows):
         around = rows[max(0, i - 2) : i] + rows[i + 1 : i + 3]
@@ -47,7 +47,7 @@ def _unbroken(rows: list[Row]) -> Row:
 
 
 def is_running_text(rows: list[Row], filled: float, least: float) -> bool:
-    """Whether rows are a column of running text: few are broken, and most reach about as far as the longest."""
+    """Whether rows are a column of running text: few have wide gaps, and most are about as long as the longest."""
     lines = _unbroken(rows)
     if len(lines) < max(LINES, WHOLE * len(rows)):
         return False
@@ -62,8 +62,8 @@ def is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)
     if flush.mean() < FLUSH or (flush | indented).mean() < MOSTLY:
         return False
-    words = np.mean([len(s.word_widths) > 1 for s in lines]) >= ENOUGH  # a table's cells are often single ones
-    full = [  # a paragraph's last line may be short, and where ends are ragged the next line's first word is long
+    words = np.mean([len(s.word_widths) > 1 for s in lines]) >= ENOUGH  # the cells of a table are often single words
+    full = [  # the last line of a paragraph may be short; a ragged line ends where the next word does not fit
         a.right - edge >= filled * width
         or (words and a.right + WORD_SPACE * height + sum(b.word_widths[:1]) > edge + width)
         for a, b in pairwise(lines)

@@ -1,7 +1,7 @@
 """Percentiles and medians of pixels, by sorting.
 
-`np.percentile` and `np.median` select values without sorting, one after the other. NumPy sorts short columns and bytes
-several times faster than that. The results are the same to the last bit.
+`np.percentile` and `np.median` select each value by partitioning. For short columns and for bytes, sorting is several
+times faster. The results are bitwise equal.
 """
 
 from collections.abc import Iterable
@@ -10,9 +10,9 @@ import numpy as np
 
 
 def percentiles(values: np.ndarray, shares: tuple[float, ...]) -> np.ndarray:
-    """`np.percentile(values, shares, axis=0)` of finite numbers: float64 (len(shares), ...).
+    """Equal to `np.percentile(values, shares, axis=0)` for finite numbers: float64 (len(shares), ...).
 
-    values: (N, ...), N at least 1; shares: 0 to 100 each.
+    `values`: (N, ...), N at least 1. `shares`: percentages, 0 to 100.
     """
     if values.dtype.itemsize >= 4:
         ordered = np.sort(values, axis=0)

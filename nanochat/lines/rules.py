@@ -5,9 +5,9 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-LENGTH = 6.0  # type heights at least
-THICK = 0.3  # type heights at most
-CONTRAST = 24  # of 255, to the paper above and below
+LENGTH = 6.0  # least length in type heights
+THICK = 0.3  # greatest thickness in type heights
+CONTRAST = 24  # least difference in grey levels from the paper above and below
 
 
 class Rule(NamedTuple):
@@ -19,8 +19,8 @@ class Rule(NamedTuple):
 
 
 def find_rules(grey: np.ndarray, height: float) -> list[Rule]:
-    """The horizontal rules of a page, uint8 (H, W), whose type is `height` px tall; from top to bottom."""
-    step = max(1, int(height / 12))  # large pages are looked at smaller, by the darkest of each few rows
+    """The horizontal rules of a page, uint8 (H, W), with type of `height` px, from top to bottom."""
+    step = max(1, int(height / 12))  # large pages are reduced to the darkest of every few rows
     thick = max(3, 2 * round(THICK * height) + 1)
     paper = cv2.medianBlur(grey, 3) if thick <= 3 else grey
     hat = cv2.morphologyEx(paper, cv2.MORPH_BLACKHAT, np.ones((thick, 1), np.uint8))

@@ -1,4 +1,4 @@
-"""A page that lines are looked for in, and which part of it is not blank: margins need not be looked at."""
+"""The input of the line detector: a page and its part that is not blank. Blank margins are skipped."""
 
 from dataclasses import dataclass
 
@@ -9,34 +9,34 @@ from PIL import Image
 from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box
 
-BLANK = 16  # levels of grey by which neighbouring pixels of blank paper differ less
-BLOCK = 8  # px: side of the squares that are blank or not
-SPECK, STRIPE = 3, 2  # blocks: longest side of a speck, and width of a stripe along the edge of a scan
+BLANK = 16  # grey levels: neighbouring pixels of blank paper differ by less
+BLOCK = 8  # px: side of the squares that are classified as blank or not
+SPECK, STRIPE = 3, 2  # in blocks: longest side of a speck, and greatest width of a stripe along the edge of a scan
 
 
 @dataclass(frozen=True, eq=False)
-class Sheet:
-    """A picture that lines are looked for in."""
+class InkedPage:
+    """A page in which lines are to be detected."""
 
     image: Image.Image
     """RGB"""
     paper: tuple[int, int, int]
-    """its colour, RGB"""
+    """paper colour, RGB"""
     inked: Box
-    """the part, in px, that is looked at: what lies around it is blank"""
+    """box in px around everything that is not blank"""
     marked: Box
-    """the part without the specks and scan edges around it"""
+    """box in px around everything that is neither blank nor a speck or the edge of a scan"""
 
 
-def sheet_of(page: np.ndarray) -> Sheet:
-    """A page, RGB uint8 (H, W, 3), ready to be looked at."""
-    return Sheet(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
+def inked_page(page: np.ndarray) -> InkedPage:
+    """Prepare a page, RGB uint8 (H, W, 3), for line detection."""
+    return InkedPage(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
 
 
 def inked_boxes(page: np.ndarray) -> tuple[Box, Box]:
-    """Boxes in px of an RGB page, uint8 (H, W, 3): around all that is not blank, and around that but for dirt.
+    """Boxes in px of an RGB page, uint8 (H, W, 3): around all that is not blank, and around all except dirt.
 
-    Dirt is a speck, or a narrow stripe along an edge of the page. A box is (0, 0, 0, 0) where there is nothing.
+    Dirt is a speck, or a narrow stripe along an edge of the page. An empty box is (0, 0, 0, 0).
     """
     height, width = page.shape[:2]
     grey = cv2.cvtColor(page, cv2.COLOR_RGB2GRAY)

@@ -1,8 +1,8 @@
-"""Whether short lines left and right of a gutter are two stacks, each read to its end, or cells in the rows of a table.
+"""Tell stacks of short lines from tables: each side of a gutter is read to its end, or row by row across it.
 
-Running text is told from a table by its full lines (`prose`). Stacks of short lines (a sidebar, an index) are told from
-it by how the two sides go together: the rows of a table begin at one height on both sides, and what parts them goes
-through both.
+Running text differs from a table in that its lines are full (`prose`). Stacks of short lines (a sidebar, an index) are
+recognised by comparing the two sides: the rows of a table begin at the same height on both sides, and the gaps or rules
+between them extend through both.
 """
 
 from itertools import pairwise
@@ -14,35 +14,35 @@ from nanochat.lines.placed import Placed, Row
 from nanochat.lines.quantiles import middle, percentiles
 from nanochat.lines.rules import Rule
 
-# Distances in heights of the type, unless something else is named.
-LINES = 3  # of a stack at least
-INDENT = 3.0  # at most
-FLUSH = 0.35  # how far from its edge a line of a stack may begin
-LEVEL = 0.25  # how far lines of one row may differ in height
-OUT_OF_STEP = 0.25  # of the lines of the shorter side: not level with one of the other
-BREAK = 1.22  # times the distance between lines: more is a break
-SHARED = 0.7  # of the breaks of a side: so many go through both sides of a table
-LABELS = 0.25  # of the lines left of their values, those known to end in a colon: not each colon is seen in a scan
-OFF = 0.25  # how far at least lines stand that belong to no row of the other side
-TURNOVERS = 0.06  # of a list's lines, those that are indented
-RAGGED = 0.4  # how far at least the ends of lines differ that are no column of amounts
-MOST = 0.6  # of the lines of a table, those of its longest row at most
-FEW = 0.12  # of rows, those that may cross the paper between columns
-THIN = 2.5  # what is no wider is no column
-LONGEST_LABEL = 14.0  # what is wider is a line of text though it ends in a colon
-LETTER = 1.05  # what is no wider is a single letter
-SHORT = 3.5  # most lines under a letter, or in a list beside text, are wider
-MOST_LETTERS = 0.4  # of the lines of a side
-NEAR = 3.0  # from a line of a table's row to the rule above or below the row at most
-ITEMS, NARROWER, AS_CLOSE = 5, 0.6, 1.5  # of a list beside text: least lines, and times the text's width and distance
-BESIDE_FIRST = 0.6  # of these lines, those beside the first line of a paragraph at most
-IN_TURN, FAR_OFF = 5, 0.35  # lines left and right in turn that are no cells, and how far off at least each is
+# Lengths are multiples of the type height, unless stated otherwise.
+LINES = 3  # least number of lines of a stack
+INDENT = 3.0  # largest indent
+FLUSH = 0.35  # largest distance of the beginning of a line from the edge of its stack
+LEVEL = 0.25  # largest vertical distance of lines in the same row
+OUT_OF_STEP = 0.25  # least share of lines of the shorter side that are not level with one of the other
+BREAK = 1.22  # larger line distances, relative to the usual one, are breaks
+SHARED = 0.7  # least share of breaks that extend through both sides of a table
+LABELS = 0.25  # least share of labels in which a colon is detected: in a scan, not every colon is
+OFF = 0.25  # least vertical distance of a line from the rows of the other side that it is not part of
+TURNOVERS = 0.06  # least share of lines of a list that are indented
+RAGGED = 0.4  # least spread of the ends of lines that are not a column of amounts
+MOST = 0.6  # largest share of the lines of a table that are in its longest row
+FEW = 0.12  # largest share of rows that may cross the gap between columns
+THIN = 2.5  # a column is wider
+LONGEST_LABEL = 14.0  # a label is narrower; wider is a line of text, even if it ends in a colon
+LETTER = 1.05  # greatest width of a single letter
+SHORT = 3.5  # most lines under a letter, or in a list next to text, are wider
+MOST_LETTERS = 0.4  # largest share of single letters among the lines of a side
+NEAR = 3.0  # largest distance from a line to the rule above or below its table row
+ITEMS, NARROWER, AS_CLOSE = 5, 0.6, 1.5  # list next to text: least lines; most width and line distance
+BESIDE_FIRST = 0.6  # largest share of its lines next to the first line of a paragraph
+IN_TURN, FAR_OFF = 5, 0.35  # least number of alternating lines, and least vertical distance of each
 
 
 def _nearest_column(rows: list[Row], is_left: bool) -> list[Placed]:
-    """What begins each row of the column next to a gutter, which is on its right (is_left) or left.
+    """The first segment of each row of the column next to a gutter, which is on its right (`is_left`) or left.
 
-    A column is where so much stands one above the other without a gap; a few lines across it do not count.
+    The column ends at the first vertical gap through its rows; a few lines may cross the gap.
     """
     least = int(np.ceil(FEW * len(rows)))
     edges = sorted([(s.left, 1) for row in rows for s in row] + [(s.right, -1) for row in rows for s in row])
@@ -78,13 +78,13 @@ class Stack:
 
     @property
     def tight(self) -> float:
-        """Distance between lines that belong together, in px."""
+        """Line distance within a block, in px."""
         steps = self.steps[self.steps > 0.5 * self.unit]
         return float(percentiles(steps, (15,))[0]) if len(steps) else np.inf
 
     @property
     def is_flush(self) -> bool:
-        """Whether nearly all lines begin at its edge or are indented."""
+        """Whether nearly all lines begin at the left edge or are indented."""
         return bool(
             self.flush.mean() >= 0.2
             and self.flush.sum() > 1
@@ -93,7 +93,7 @@ class Stack:
 
     @property
     def raggedness(self) -> float:
-        """How far its lines differ in where they end."""
+        """The spread of the right ends of its lines."""
         return float(np.std([s.right for s in self.lines])) / self.unit
 
     @property
@@ -103,7 +103,7 @@ class Stack:
 
 
 def _union(a: Stack, b: Stack) -> np.ndarray:
-    """Heights at which a line is on either side, each once."""
+    """The heights of the lines of both sides, each height once."""
     y = np.sort(np.concatenate([[s.y for row in side.rows for s in row] for side in (a, b)]))
     return y[np.concatenate([[True], np.diff(y) > 0.3 * a.unit])]
 
@@ -114,7 +114,7 @@ def _common_range(a: Stack, b: Stack) -> tuple[float, float]:
 
 
 def _are_labels(a: Stack, b: Stack) -> bool:
-    """Whether the left lines are labels that end in a colon, of values on the right that have none."""
+    """Whether the left lines are labels that end in a colon, and the right ones are values without colons."""
     if a.width > LONGEST_LABEL:
         return False
     left, right = (float(np.mean([line.has_label for line in side.lines])) for side in (a, b))
@@ -122,7 +122,7 @@ def _are_labels(a: Stack, b: Stack) -> bool:
 
 
 def _are_turnovers(a: Stack, b: Stack) -> bool:
-    """Whether both sides are lists whose lines are indented alike where they go on; a table's cells are not."""
+    """Whether both sides are lists with equally indented continuation lines, which the cells of a table do not have."""
     if len(a.indents) + len(b.indents) < TURNOVERS * (len(a.lines) + len(b.lines)):
         return False
     for side in (a, b):
@@ -136,7 +136,7 @@ def _are_turnovers(a: Stack, b: Stack) -> bool:
 
 
 def _is_ruled_row(a: Stack, b: Stack, rules: list[Rule]) -> bool:
-    """Whether rules go through both sides just above and just below them: those of one row of a table."""
+    """Whether rules extend through both sides just above and below them, as around one row of a table."""
     edges = a.lines[0].right, b.lines[0].left
     through = [rule.y for rule in rules if rule.left < min(edges) and rule.right > max(edges)]
     top, low, near = min(a.y[0], b.y[0]), max(a.y[-1], b.y[-1]), NEAR * a.unit
@@ -144,14 +144,14 @@ def _is_ruled_row(a: Stack, b: Stack, rules: list[Rule]) -> bool:
 
 
 def ruled_at(a: Stack, b: Stack, rules: list[Rule]) -> list[float]:
-    """The heights of rules that go through both sides, between their lines."""
+    """The heights of rules that extend through both sides, between their lines."""
     top, low = _common_range(a, b)
     edges = middle(s.right for s in a.lines), middle(s.left for s in b.lines)
     return [rule.y for rule in rules if rule.left < edges[0] and rule.right > edges[1] and top < rule.y < low]
 
 
 def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
-    """Whether rules, or breaks in both sides at one height, part the rows of a table whose cells have several lines."""
+    """Whether rules or shared breaks separate the rows of a table whose cells have several lines."""
     a, b = Stack(left, True), Stack(right, False)
     top, low = _common_range(a, b)
     y = _union(a, b)
@@ -165,10 +165,10 @@ def has_rows(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
 
 
 def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: bool = False) -> bool:
-    """Whether the lines of two sides between breaks are the cells of a table's rows.
+    """Whether the lines of both sides between breaks are the cells of table rows.
 
-    Breaks are numbers of `y`, heights of lines. Cells begin at one height or have their middles there, their lines
-    differ in number, and there are at least three rows, none of which has most of the lines.
+    Breaks are indices into `y`, the heights of lines. The cells of a row begin or are centred at the same height and
+    have different numbers of lines. There are at least three rows, and none of them has most of the lines.
     """
     rows = 2 if by_rules else 3
     if len(breaks) + 1 < rows:
@@ -187,9 +187,9 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
 
 
 def _heads(side: Stack) -> np.ndarray:
-    """The heights of the letters that head groups of lines: single ones at the top, or after more than the usual room.
+    """The heights of the single letters that head groups of lines: at the top, or after more than the usual distance.
 
-    None where too many lines, or most others, are as short as they.
+    Empty if too many lines are single letters, or most other lines are as short.
     """
     single = np.array([s.width <= LETTER * side.unit for s in side.lines])
     heads = single & np.concatenate([[True], side.steps > BREAK * side.tight])
@@ -200,16 +200,16 @@ def _heads(side: Stack) -> np.ndarray:
 
 
 def _are_under_letters(a: Stack, b: Stack) -> bool:
-    """Whether the lines stand in groups under single letters, no two of which are level on the two sides."""
+    """Whether the lines are grouped under single letters that are not level on the two sides."""
     one, other = _heads(a), _heads(b)
     level = np.abs(one[:, None] - other[None]) < LEVEL * a.unit
     return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
 
 
 def is_list_beside(items: Stack, text: Stack) -> bool:
-    """Whether beside running text stands a narrower list, as closely set, mostly of lines beside no paragraph's first.
+    """Whether a narrower list is next to running text, with similar line distances.
 
-    The cells of a table begin beside the first line of a paragraph.
+    Most of its lines are not next to the first line of a paragraph, where the cells of a table begin.
     """
     starts = text.y[np.concatenate([[True], text.steps > BREAK * text.tight])]
     inside = items.y[(items.y > text.y[0]) & (items.y < text.y[-1])]
@@ -220,7 +220,7 @@ def is_list_beside(items: Stack, text: Stack) -> bool:
 
 
 def _take_turns(a: Stack, b: Stack) -> bool:
-    """Whether several lines in a row stand left and right in turn, each far off those of the other side."""
+    """Whether several consecutive lines alternate between left and right, each far from those of the other side."""
     lines = sorted([(y, 0) for y in a.y] + [(y, 1) for y in b.y])
     longest = run = 1
     for (y, side), (next_y, next_side) in pairwise(lines):
@@ -230,7 +230,7 @@ def _take_turns(a: Stack, b: Stack) -> bool:
 
 
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
-    """Whether the lines of the shorter side stand at other heights than those of the other."""
+    """Whether the lines of the shorter side are not level with those of the other."""
     if not (a.is_flush and b.is_flush):
         return False
     top, low = _common_range(a, b)
@@ -244,7 +244,7 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
 
 
 def are_stacks(left: list[Row], right: list[Row], rules: list[Rule]) -> bool:
-    """Whether both sides are stacks that are read to their ends; rules through both are those of a table."""
+    """Whether both sides are stacks that are read to their ends. Rules through both sides indicate a table."""
     if min(len(left), len(right)) < LINES:
         return False
     a, b = Stack(left, True), Stack(right, False)

@@ -1,7 +1,6 @@
-"""Whether a page has blocks of a few lines side by side, one row of blocks after the other.
+"""Rows of small blocks: addresses, fields under headings, and labels above their values.
 
-Addresses, fields under headings of their own, and labels above their values: each block of a row is read to its end,
-then the next row of blocks.
+Each block of a row is read to its end, from left to right, and then the next row of blocks.
 """
 
 from itertools import pairwise
@@ -12,23 +11,23 @@ from nanochat.lines.placed import Placed, Row, mean_y, with_one_edge
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import LABELS, LEVEL, LINES, RAGGED, Stack, ruled_at
 
-# Distances in heights of the type, unless something else is named.
-TIER = 1.25  # times the usual distance from row to row: more begins another row of blocks
-PAIRED = 0.85  # of lines, those that are a label or its value
-SMALLER = 0.94  # times the type of a value: that of the label above it
-FIELDS = 0.6  # of the rows under a heading, those that begin with a label
-SAME_LINE = 0.45  # how far apart the first lines of blocks may be: a heading may have more room below it in one
-CLOSE = 2.2  # from line to line of an address at most
-LONGEST, LONGEST_EQUAL = 8, 5  # lines of an address, also where all blocks are equally long
-NARROW = 3.7  # most lines of an address are wider
-CLOSER = 1.58  # and of most lines
-STRAIGHT, OF_EQUAL = 0.1, 0.6  # how far the ends of its lines differ at least, also where all blocks are equally long
-LABELLED = 0.34  # of the lines of a block that are labels, where another block, of their values, has none
-SEVERAL, FEW_SEVERAL = 0.4, 0.25  # of the lines of addresses but the first, those of several words; of each block
+# Lengths are multiples of the type height, unless stated otherwise.
+TIER = 1.25  # larger row distances, relative to the usual one, begin another row of blocks
+PAIRED = 0.85  # least share of lines that are a label or its value
+SMALLER = 0.94  # largest type size of a label relative to the value below it
+FIELDS = 0.6  # least share of rows under a heading that begin with a label
+SAME_LINE = 0.45  # largest vertical distance of the first lines of blocks
+CLOSE = 2.2  # largest line distance in an address
+LONGEST, LONGEST_EQUAL = 8, 5  # most lines of an address; the second if all blocks have as many
+NARROW = 3.7  # most lines of an address are wider than this
+CLOSER = 1.58  # largest median line distance
+STRAIGHT, OF_EQUAL = 0.1, 0.6  # least spread of the ends of its lines; the second if all blocks are equally long
+LABELLED = 0.34  # least share of labels in a block if another block (their values) has none
+SEVERAL, FEW_SEVERAL = 0.4, 0.25  # least share of lines of several words after the first: of all blocks, and of each
 
 
 def tiers(rows: list[Row]) -> list[tuple[int, int]]:
-    """Rows parted where more than the usual room is between them: first, one past the last; a heading is no tier."""
+    """Split rows at larger distances than usual, as (first, one past the last). A heading alone is not a tier."""
     y = np.array([mean_y(row) for row in rows])
     steps = np.diff(y)
     usual = float(np.percentile(steps, 75))
@@ -43,7 +42,7 @@ def tiers(rows: list[Row]) -> list[tuple[int, int]]:
 
 
 def _are_labelled_above(a: Stack, b: Stack) -> bool:
-    """Whether most lines on both sides are pairs of a label in small type and a value below it."""
+    """Whether most lines on both sides are pairs of a label in smaller type and a value below it."""
     for side in (a, b):
         lines, paired, i = side.lines, 0, 0
         while i + 1 < len(lines):
@@ -56,7 +55,7 @@ def _are_labelled_above(a: Stack, b: Stack) -> bool:
 
 
 def _pieces(rows: list[Row], left: list[Row], right: list[Row]) -> list[tuple[list[Row], list[Row]]]:
-    """The left and right rows of each row of blocks."""
+    """The rows on the left and on the right of each row of blocks."""
     found = []
     for start, end in tiers(rows):
         inside = {s for row in rows[start:end] for s in row}
@@ -65,14 +64,14 @@ def _pieces(rows: list[Row], left: list[Row], right: list[Row]) -> list[tuple[li
 
 
 def _is_headed(rows: list[Row]) -> bool:
-    """Whether the first of these rows has no label, and most of the others begin with one that ends in a colon."""
+    """Whether the first row has no label, and most of the others begin with a label that ends in a colon."""
     if len(rows) <= LINES or rows[0][0].has_label:
         return False
     return float(np.mean([row[0].has_label for row in rows[1:]])) >= FIELDS
 
 
 def _are_headed_fields(pieces: list[tuple[list[Row], list[Row]]]) -> bool:
-    """Whether both sides are, in each row of blocks, fields under a heading of their own."""
+    """Whether both sides of each row of blocks are fields under a heading of their own."""
     return all(
         left and right
         and abs(left[0][0].y - right[0][0].y) < LEVEL * left[0][0].height
@@ -82,11 +81,11 @@ def _are_headed_fields(pieces: list[tuple[list[Row], list[Row]]]) -> bool:
 
 
 def _addresses(rows: list[Row]) -> list[list[Row]] | None:
-    """What all these rows hold as blocks side by side, in their order; None if they are not such as addresses are.
+    """The blocks of these rows in reading order; None if they are not addresses.
 
-    Addresses are a few close lines, most of several words, that begin at one place and end at different ones. The
-    blocks of a row begin at one height; their first lines may be headings. Where all have the same number of lines,
-    they might be columns of a table, whose cells are more alike in length.
+    Addresses are a few close lines, most of several words, that begin at the same x and end at different ones. The
+    blocks of a row begin at the same height, and their first lines may be headings. Blocks with the same number of
+    lines could also be columns of a table, so stricter limits apply: cells of a table are more similar in length.
     """
     found: list[list[Placed]] = []
     equal = True
@@ -116,16 +115,16 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
 
 
 def _is_block(lines: list[Placed], top: float) -> bool:
-    """Whether lines are a few, close to each other, the first of them at the height of the others' first lines."""
+    """Whether there are only a few lines, close to each other, the first of them at the height `top`."""
     height = float(np.median([s.height for s in lines]))
     close = all(b.y - a.y < CLOSE * height for a, b in pairwise(lines))
     return LINES <= len(lines) <= LONGEST and close and lines[0].y - top < SAME_LINE * height
 
 
 def in_blocks(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> list[list[Row]] | None:
-    """What stands left and right of a gutter as blocks in their order; None where there are none.
+    """The blocks left and right of a gutter in reading order; None if there are none.
 
-    Rules through both sides are those of a table.
+    Rules through both sides indicate a table.
     """
     if min(len(left), len(right)) < LINES:
         return None

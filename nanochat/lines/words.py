@@ -1,4 +1,4 @@
-"""What the picture of a line says beside its text: where its words lie, and how thick its strokes are."""
+"""Measure the image of a line whose text is known: the boxes of its words, and the thickness of its strokes."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,37 +11,37 @@ from nanochat.lines.finder import ABOVE, BELOW, text_box
 from nanochat.lines.gutters import runs
 from nanochat.lines.quantiles import percentiles
 
-# Widths are in mean letters of the line.
-NARROW, BROAD = 0.5, 1.4  # a narrow and a broad letter
+# Widths are multiples of the mean letter width of the line.
+NARROW, BROAD = 0.5, 1.4  # width of a narrow and of a broad letter
 NARROW_LETTERS, BROAD_LETTERS = "iljtfrI1.,:;'|!()[]`-\"", "mwMWQ@%&—"
-SPACE = 0.6  # between two words
-WIDEST = 1.0  # gaps that are wider count as this
-WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is off, in deviations
-DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
-TOUCHING = 2.0  # cost of a boundary where there is no gap
-RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
-STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
+SPACE = 0.6  # width of a space between two words
+WIDEST = 1.0  # wider gaps count as this wide
+WEIGHT = 8.0  # reward for the width of a gap, relative to the squared error of a word's width in standard deviations
+DEVIATION = 0.5, 0.15  # standard deviation of a word's width: constant part, and part per letter
+TOUCHING = 2.0  # cost of a boundary without a gap
+RULE = 0.8  # a row with this share of ink is a rule, not text
+STROKE = 0.88  # a column with this share of ink is a rule: letters are less tall than the strip
 
 
 def letter_widths(text: str) -> float:
-    """About how wide a text without spaces is, in mean letters."""
+    """The approximate width of a text without spaces, in mean letter widths."""
     narrow, broad = sum(c in NARROW_LETTERS for c in text), sum(c in BROAD_LETTERS for c in text)
     return len(text) - (1 - NARROW) * narrow + (BROAD - 1) * broad
 
 
 def _contrast(strip: np.ndarray) -> np.ndarray:
-    """How much the pixels of a strip, RGB (H, W, 3), differ from its paper, 0 to 255, (H, W)."""
+    """How much the pixels of a strip, RGB (H, W, 3), differ from its paper: 0 to 255, (H, W)."""
     red, green, blue = np.moveaxis(strip, 2, 0).astype(np.float32)
     grey = (red + green + blue) / 3  # far faster than a mean over the last axis
-    sides = percentiles(grey, (10, 90))  # (2, W): one is ink, the other paper, and even
+    sides = percentiles(grey, (10, 90))  # (2, W): one is ink and the other is paper, and uniform
     return np.abs(grey - np.median(sides[int(np.argmin(np.abs(np.diff(sides)).sum(1)))]))
 
 
 def _ink(contrast: np.ndarray, top: int, bottom: int) -> np.ndarray:
-    """Whether each column of a strip of this contrast, (H, W), has ink between two rows, (W,); rules do not count."""
+    """Whether each column of a strip, given by its contrast (H, W), has ink between two rows; rules are ignored."""
     threshold = 0.4 * np.percentile(np.sort(contrast[top:bottom], 0)[-2:].mean(0), 85)
     dark = contrast > threshold
-    upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # with the blur beside it
+    upright = np.convolve(dark.mean(0) > STROKE, (1, 1, 1), "same") > 0  # including its blurred edges
     band = dark[top:bottom]
     band = band[band.mean(1) <= RULE]
     return band.any(0) & ~upright if len(band) else np.zeros(contrast.shape[1], bool)
@@ -49,20 +49,20 @@ def _ink(contrast: np.ndarray, top: int, bottom: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class _Strip:
-    """What a piece shows of its line."""
+    """The part of a piece's image that shows its line."""
 
     contrast: np.ndarray
-    """as `_contrast`, (H, W), a column for each of the course"""
+    """(H, W), from `_contrast`; one column for each point of the course"""
     inner: int
-    """rows above the ascenders and below the descenders"""
+    """number of rows above the ascenders, and also below the descenders"""
     height: float
-    """of the type, px of the page"""
+    """type height in px of the page"""
     type_height: float
-    """of the type, px of the picture"""
+    """type height in px of the image"""
 
 
 def strip_of(piece: Piece) -> _Strip | None:
-    """The strip of a piece; none where it is not known how the line runs."""
+    """The strip of a piece; None if the position of its line is unknown."""
     if piece.course is None:
         return None
     middles, scale, middle = piece.course.middles, piece.course.scale, piece.course.middle
@@ -75,36 +75,36 @@ def strip_of(piece: Piece) -> _Strip | None:
 
 
 def stroke_width(strip: _Strip | None) -> float:
-    """How thick the strokes of a piece's letters are, in heights of its type: about 0.1, more where it is bold.
+    """The stroke width of a piece's letters in type heights: about 0.1, more if it is bold.
 
-    The mean length of the stretches of ink along a row; 0.0 where there is none.
+    It is the mean length of the runs of ink along a row; 0.0 if there is no ink.
     """
     if strip is None:
         return 0.0
     contrast = strip.contrast[strip.inner : len(strip.contrast) - strip.inner]
     ink = np.clip(contrast / max(1.0, float(percentiles(contrast.ravel(), (98,))[0])), 0, 1)
-    ink = np.where(ink > 0.15, ink, 0.0)  # grain is none
+    ink = np.where(ink > 0.15, ink, 0.0)  # ignore grain
     ink = ink[ink.mean(1) <= RULE]
     edges = np.abs(np.diff(ink, axis=1, prepend=0.0, append=0.0)).sum() / 2
     return float(ink.sum() / edges / strip.type_height) if edges else 0.0
 
 
 def _boundaries(gaps: list[tuple[int, int]], words: list[str], width: int) -> list[tuple[int, int]]:
-    """The gaps, (first column, column behind the last), that lie between words on `width` columns of ink.
+    """The gaps between words, as (first column, one past the last), on `width` columns of ink.
 
-    The best choice of all: words as wide as their letters let expect, wide gaps rather than narrow ones, and a cut
-    without a gap only where words touch.
+    They are the best choice by dynamic programming: the widths of the words are close to those expected from their
+    letters, wide gaps are preferred, and a boundary without a gap is used only if words touch.
     """
     widths = np.array([letter_widths(word) for word in words])
     unit = width / (widths.sum() + SPACE * (len(words) - 1))
     expected = [round(float(x)) for x in unit * (np.cumsum(widths + SPACE)[:-1] - SPACE / 2)]
     candidates = sorted([*gaps, *((x, x) for x in expected if not any(a <= x <= b for a, b in gaps))])
-    ends, starts = np.array([*candidates, (width, width)]).T  # (M + 1,): where a word ends; where the next one starts
+    ends, starts = np.array([*candidates, (width, width)]).T  # (M + 1,): end of each word; start of the next one
     worth = np.where(ends == starts, -TOUCHING, WEIGHT * np.minimum((starts - ends) / unit, WIDEST))
-    worth[-1] = 0.0  # the line's end
+    worth[-1] = 0.0  # the end of the line
     length = ends[None] - np.concatenate([[0], starts[:-1]])[:, None]  # (M + 1, M + 1): from each start to each end
     cost = np.full(len(candidates) + 1, np.inf)
-    cost[0] = 0.0  # of beginning the next word at each start
+    cost[0] = 0.0  # cost of beginning the next word at each start
     came: list[np.ndarray] = []
     for i in range(len(words)):
         off = (length - unit * widths[i]) / (unit * (DEVIATION[0] + DEVIATION[1] * len(words[i])))
@@ -122,7 +122,7 @@ def _boundaries(gaps: list[tuple[int, int]], words: list[str], width: int) -> li
 
 
 def word_boxes(piece: Piece, text: str, strip: _Strip | None) -> list[Box]:
-    """The box of each word of a piece's text, in px of the page; none where it is not known how the line runs."""
+    """The box of each word of a piece's text, in px of the page; none if the position of its line is unknown."""
     words = text.split()
     if piece.course is None or strip is None or not words:
         return []

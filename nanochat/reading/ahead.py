@@ -1,6 +1,7 @@
-"""Pages of an input, opened ahead of whoever reads them, but never many: 10,000 take no more memory than ten.
+"""Open the pages of an input ahead of the reader, a bounded number at a time.
 
-Processes do it: pdfium draws one page at a time in each, and a file that brings one down costs its page alone.
+Pages are opened in worker processes, because pdfium renders only one page at a time in each, and a file that crashes a
+process then fails only its own page.
 """
 
 import multiprocessing
@@ -25,7 +26,7 @@ from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.reading.text_layer import LAYER, read_layer
 
-Place = tuple[int, int, str]  # a page: which source, its number, and the source's fingerprint
+Place = tuple[int, int, str]  # a page: index of its source, its number, and the fingerprint of the source
 
 
 class _Opener:
@@ -37,14 +38,14 @@ class _Opener:
         self.document: Document | None = None
 
     def load(self, place: Place) -> Image.Image | str:
-        """The picture of a page, or why there is none."""
+        """The image of a page, or the reason why there is none."""
         which, number, fingerprint = place
         source = self.sources[which]
         try:
             if self.opened != (which, fingerprint) or self.document is None:
                 self.close()
                 self.document, self.opened = open_document(source, self.dpi, self.password), (which, fingerprint)
-                self._check(source, fingerprint)  # of another file now, which may have fewer pages
+                self._check(source, fingerprint)  # the file may have been replaced by one with fewer pages
             picture = self.document.load(number)
             if self.layers and isinstance(self.document, PDF):
                 picture.info[LAYER] = read_layer(self.document, number, picture.info["dpi"][0])
@@ -63,14 +64,14 @@ class _Opener:
         self.document = self.opened = None
 
 
-_opener: _Opener | None = None  # in a worker process, its own
+_opener: _Opener | None = None  # the opener of a worker process
 
 
 def _begin(*arguments: Any) -> None:
-    """Make this process a worker: Ctrl-C is its parent's affair, it ends with its parent, and it prints nothing."""
+    """Make this process a worker: it ignores Ctrl-C, ends with its parent, and prints nothing."""
     global _opener
     signal.signal(signal.SIGINT, signal.SIG_IGN)
-    sys.stdout = sys.stderr = open(os.devnull, "w")  # a thread of the parent may have held theirs when this one began
+    sys.stdout = sys.stderr = open(os.devnull, "w")  # their locks may have been held by a thread of the parent
     threading.Thread(target=_end_with_parent, daemon=True).start()
     _opener = _Opener(*arguments)
 
@@ -88,9 +89,9 @@ def _load(place: Place) -> Image.Image | str:
 
 
 def _submit(pool: ProcessPoolExecutor, place: Place) -> "Future[Image.Image | str]":
-    """Have a process of the pool open a page.
+    """Open a page in a process of the pool.
 
-    Python 3.12 and later warn of forks of a process with threads. A worker takes no lock that a thread may have held.
+    Python 3.12 and later warn about forking a process with threads. Workers take no lock that a thread may have held.
     """
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", ".*multi-threaded.*fork", DeprecationWarning)
@@ -98,9 +99,9 @@ def _submit(pool: ProcessPoolExecutor, place: Place) -> "Future[Image.Image | st
 
 
 class _Workers:
-    """Processes that open pages; where there are none, pages are opened here, each when it is asked for.
+    """Processes that open pages. Without processes, pages are opened in this process on request.
 
-    On Linux they are forks, which start in milliseconds and share what the parent has read from standard input.
+    On Linux they are forks, which start in milliseconds and share the data that the parent read from standard input.
     """
 
     def __init__(self, n: int, sources: Sequence[Source], dpi: int, password: str, layers: bool) -> None:
@@ -113,7 +114,7 @@ class _Workers:
         return ProcessPoolExecutor(n, context, _begin, self.arguments)
 
     def submit(self, place: Place, here: bool) -> Callable[[], Image.Image | str]:
-        """What gives the page, or why there is none, when it is called; `here`: open it in this process."""
+        """A function that returns the page, or the reason why there is none. `here`: open it in this process."""
         if here or not self.n:
             return lambda: self.here.load(place)
         self.pool = self.pool or self._start(self.n)
@@ -127,7 +128,7 @@ class _Workers:
     def _result(self, future: "Future[Image.Image | str]", place: Place) -> Image.Image | str:
         try:
             return future.result()
-        except BrokenProcessPool:  # a process died, of this page or of one beside it
+        except BrokenProcessPool:  # a process died, because of this page or another one
             try:
                 with self._start(1) as alone:
                     return _submit(alone, place).result()
@@ -151,12 +152,12 @@ def read_ahead(
     done: Callable[[Source, int, str], bool] = lambda source, number, fingerprint: False,
     layers: bool = False,
 ) -> Iterator[InputPage]:
-    """Every page of every source, in order, `workers` processes opening at most `ahead` of them in advance.
+    """Yield every page of every source in order, opened by `workers` processes, at most `ahead` pages in advance.
 
-    With `workers` 0, or where there is one page in all, this process opens them. Pages for which `done(source,
-    number, fingerprint)` holds are not opened. `layers`: give the picture of a PDF's page the page's own text, in
-    `info[LAYER]`. A source that cannot be opened is one failed page; a page that breaks, that brings its process
-    down, or whose file has changed since it was opened, is a failed one too.
+    With `workers` 0, or if there is only one page, this process opens them. Pages for which `done(source, number,
+    fingerprint)` is true are not opened. `layers`: include the text layers of PDF pages, in `info[LAYER]` of their
+    images. A source that cannot be opened is one failed page. A page that is broken, that crashes its process, or whose
+    file has changed since it was opened, is a failed page too.
     """
     waiting: deque[tuple[InputPage, Callable[[], Image.Image | str] | None]] = deque()
     with closing(_Workers(workers, sources, dpi, password, layers)) as pool:
@@ -183,7 +184,7 @@ def _arrived(page: InputPage, result: Callable[[], Image.Image | str] | None) ->
 def _of_source(
     source: Source, selection: Selection, dpi: int, password: str, done: Callable[[Source, int, str], bool]
 ) -> Iterator[InputPage]:
-    """Its pages, still without pictures."""
+    """The pages of a source, still without images."""
     try:
         fingerprint = source.fingerprint()
         document = open_document(source, dpi, password)

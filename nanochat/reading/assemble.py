@@ -9,7 +9,7 @@ from nanochat.image_process import NOTE
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join
 from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
-from nanochat.reading.grounding import Block, parse_grounding
+from nanochat.reading.grounding import GroundedBlock, parse_grounding
 from nanochat.reading.page import Page, TextLine
 from nanochat.reading.parts import part_of
 from nanochat.reading.shown import Shown
@@ -26,7 +26,7 @@ def assemble(
 
     `seconds`: the time the model took for all views. The lines of a whole view have no boxes yet.
     """
-    grounded: list[Block] = []
+    grounded: list[GroundedBlock] = []
     unclear = 0
     if shown.blocks:
         lines, unclear = block_lines(shown.blocks, answers, tokenizer)

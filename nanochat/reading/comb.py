@@ -10,7 +10,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-LEAST_CELLS = 5  # of a comb
+LEAST_CELLS = 5  # least number of cells of a comb
 LEAST_FILLED = 2  # cells with a letter
 SMALLEST, LARGEST = 12, 160  # px: height of a cell
 NARROW, WIDE = 0.4, 1.6  # width of a cell over its height

@@ -1,4 +1,4 @@
-"""Documents of any kind, opened page by page: pictures with one page or several, and PDFs."""
+"""Documents of any kind, opened page by page: images with one page or several, and PDFs."""
 
 import threading
 from dataclasses import dataclass
@@ -12,33 +12,33 @@ from nanochat.image_process import MAX_PIXELS, explain_broken, identify, open_im
 from nanochat.reading.sources import Source
 from nanochat.reading.state import PageState
 
-ONE_PICTURE = {  # formats of which the first picture alone is read, and why
+ONE_PICTURE = {  # formats of which only the first image is read -> the reason
     **dict.fromkeys(("GIF", "WEBP", "PNG"), "an animation: only its first picture is read"),
     "MPO": "a photograph's second picture, made by the camera for itself: only the first is read",
 }
-PDFIUM = threading.Lock()  # pdfium is not to be called by two threads at a time, not even for two documents
-POINTS = 72  # of a PDF's page in an inch
-SCAN_COVERS = 0.6  # share of a page that its one picture covers when the page is a scan
-FEW_OBJECTS = 200  # on a page: of more the pictures are not looked for
-LONGEST_SCAN = 2500  # px: longer side of a page that is drawn larger than asked for, at its scan's resolution
+PDFIUM = threading.Lock()  # pdfium must not be called by two threads at a time, not even for two documents
+POINTS = 72  # units of a PDF page per inch
+SCAN_COVERS = 0.6  # least share of a page that its only image covers if the page is a scan
+FEW_OBJECTS = 200  # most objects on a page that is checked for being a scan
+LONGEST_SCAN = 2500  # px: longest side of a page that is rendered at the higher resolution of its scan
 
 
 class Pictures:
-    """A file of one picture or of several: a TIFF's are pages, an animation's first alone is read."""
+    """A file of one or several images. Those of a TIFF are pages; of an animation, only the first is read."""
 
     def __init__(self, source: Source) -> None:
         self.source, self.lock = source, threading.Lock()
         with explain_broken(source.name):
             self.image = identify(source.stream())
-            # of a PSD Pillow counts the layers, and what it opens is all of them together
+            # Pillow counts the layers of a PSD, but opens all of them as one image
             self.n_pages = 1 if self.image.format == "PSD" else int(getattr(self.image, "n_frames", 1))
 
     def skipped(self, number: int) -> str:
-        """Why a page is not read; empty when it is."""
+        """The reason why a page is not read; empty if it is read."""
         return ONE_PICTURE.get(self.image.format or "", "") if number > 1 else ""
 
     def load(self, number: int, most: int = MAX_PIXELS) -> Image.Image:
-        """Page `number`, from 1, as upright RGB. Raises UserError when it is broken or has over `most` pixels."""
+        """Page `number`, from 1, as upright RGB. Raises UserError if it is broken or has more than `most` pixels."""
         with self.lock, explain_broken(self.source.name):
             if self.n_pages > 1:
                 self.image.seek(number - 1)
@@ -49,13 +49,13 @@ class Pictures:
 
 
 def _says_encrypted(source: Source) -> bool:
-    """Whether a PDF says so itself: of one without a page, pdfium repeats what it last said of another."""
+    """Whether a PDF is encrypted by its own content: for one without pages, pdfium repeats its last error."""
     with source.stream() if source.data is not None else open(source.name, "rb") as file:
         return b"/Encrypt" in file.read()
 
 
 def _scan_scale(page: pdfium.PdfPage) -> float:
-    """Pixels for a point at which the one picture that covers a PDF's page shows all it has; 0 where there is none."""
+    """The scale, in pixels per point, of the only image that covers a PDF page; 0 if there is none."""
     if pdfium_c.FPDFPage_CountObjects(page) > FEW_OBJECTS:
         return 0.0
     width, height = page.get_size()
@@ -69,9 +69,9 @@ def _scan_scale(page: pdfium.PdfPage) -> float:
 
 
 class PDF:
-    """A PDF, its pages drawn at `dpi`, with what was typed into its forms unless `fields` is False.
+    """A PDF. Pages are rendered at `dpi`, with the contents of form fields unless `fields` is False.
 
-    A page that is one scan of a higher resolution is drawn at that, until its longer side has LONGEST_SCAN pixels.
+    A page that is a single scan of a higher resolution is rendered at that, up to LONGEST_SCAN pixels.
     """
 
     fields = True
@@ -82,7 +82,7 @@ class PDF:
             try:
                 self.document = pdfium.PdfDocument(source.stream(), password=password or None)
                 self.n_pages = len(self.document)
-                self.document.init_forms()  # or no field is ever drawn
+                self.document.init_forms()  # otherwise form fields are not rendered
             except pdfium.PdfiumError as error:
                 if "password" in str(error).lower() and _says_encrypted(source):
                     what = "the password is not right" if password else "it is encrypted: give its --password"
@@ -90,11 +90,11 @@ class PDF:
                 raise UserError(f"{source.name}: broken, without pages, or not a PDF ({error})") from error
 
     def skipped(self, number: int) -> str:
-        """Why a page is not read; empty when it is."""
+        """The reason why a page is not read; empty if it is read."""
         return ""
 
     def load(self, number: int, most: int = MAX_PIXELS) -> Image.Image:
-        """Page `number`, from 1, as RGB. Raises UserError when it is broken or would have over `most` pixels."""
+        """Page `number`, from 1, as RGB. Raises UserError if it is broken or would have more than `most` pixels."""
         with PDFIUM:
             try:
                 page = self.document[number - 1]
@@ -121,23 +121,23 @@ Document = Pictures | PDF
 
 
 def open_document(source: Source, dpi: int = 150, password: str = "") -> Document:
-    """Open a file of any kind. Raises UserError when it is missing, broken, locked or empty."""
+    """Open a file of any kind. Raises UserError if it is missing, broken, locked or empty."""
     return PDF(source, dpi, password) if source.is_pdf() else Pictures(source)
 
 
 @dataclass
 class InputPage:
-    """One page of an input, or why there is none."""
+    """One page of an input, or the reason why there is none."""
 
     source: Source
     number: int
     """from 1"""
     state: PageState
     why: str = ""
-    """of a page that failed or is skipped; of one that was read, what is to be said beside its text"""
+    """the reason of a page that failed or is skipped; remarks about a page that was read"""
     image: Image.Image | None = None
     last: bool = False
-    """whether it ends its source"""
+    """whether it is the last page of its source"""
     fingerprint: str = ""
     n_pages: int = 1
     """of its source"""

@@ -22,7 +22,7 @@ COLOURS = ("#d62728", "#1f77b4", "#2ca02c", "#9467bd", "#ff7f0e", "#17becf")
 
 
 @dataclass(frozen=True)
-class Block:
+class GroundedBlock:
     """A labelled part of the page."""
 
     label: str
@@ -45,7 +45,7 @@ def to_pixels(numbers: tuple[int, int, int, int], width: int, height: int) -> Bo
     )
 
 
-def parse_grounding(answer: str, width: int, height: int) -> tuple[str, list[Block]]:
+def parse_grounding(answer: str, width: int, height: int) -> tuple[str, list[GroundedBlock]]:
     """(the text without tags and coordinates, its blocks) of an answer about a page of this size in pixels.
 
     A label without text after it, as in answers to the prompt `ocr`, remains in the text; a label before text (`title`,
@@ -90,7 +90,9 @@ def parse_grounding(answer: str, width: int, height: int) -> tuple[str, list[Blo
         else:
             where = "text"
     close()
-    return _text(before, pieces), [Block(label, boxes, rest.strip()) for label, boxes, rest in pieces if label or boxes]
+    return _text(before, pieces), [
+        GroundedBlock(label, boxes, rest.strip()) for label, boxes, rest in pieces if label or boxes
+    ]
 
 
 def _text(before: str, pieces: list[tuple[str, tuple[Box, ...], str]]) -> str:

@@ -4,7 +4,7 @@ import re
 from dataclasses import asdict, dataclass, field
 
 from nanochat.lines.boxes import Box
-from nanochat.reading.grounding import Block
+from nanochat.reading.grounding import GroundedBlock
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.state import PageState
 
@@ -101,7 +101,7 @@ class Page:
     turned: int = 0
     """degrees clockwise by which the image was turned (0, 90, 180, 270); boxes refer to the image as given"""
     lines: list[TextLine] = field(default_factory=list)
-    blocks: list[Block] = field(default_factory=list)
+    blocks: list[GroundedBlock] = field(default_factory=list)
     """the labelled parts of a grounded answer"""
     notes: list[str] = field(default_factory=list)
     """remarks about the page, such as what was done with the image, or why another mode is better"""

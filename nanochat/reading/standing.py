@@ -1,7 +1,7 @@
 """Vertical text on an upright page: notes in a margin, axis labels, a sideways table.
 
-The line finder leaves lines that stand on end. Where ink that no line covers forms narrow upright stretches, the page
-is looked at turned by 90 degrees, and what is found there is read both ways.
+The line detector does not find vertical lines. If ink outside the detected lines forms narrow vertical strips, lines
+are detected on the page rotated by 90 degrees, and those at the strips are read in both directions.
 """
 
 from collections.abc import Callable

@@ -1,8 +1,8 @@
 """The text layer of a PDF page: its words and their positions, and whether it can be trusted.
 
-A born-digital page holds its exact text. A scan may hold what a scanner's OCR made of it, some pages hold text in a
-broken encoding, or the text of another page. So a layer is used where it agrees with the picture of its page: its words
-lie on the lines of ink, the lines of ink have words, and a sample of lines reads alike.
+The layer of a born-digital page is its exact text. That of a scan may be the output of the scanner's OCR, and some
+pages have text in a broken encoding, or the text of another page. So a layer is used only if it agrees with the image
+of its page: its words are on detected lines, the detected lines have words, and a sample of lines is read alike.
 """
 
 import unicodedata
@@ -94,8 +94,8 @@ class LayerLine:
 def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
     """The text layer of page `number`, from 1; without words if the page has none or is broken.
 
-    `dpi`: the resolution at which the page's picture was drawn, in which the boxes of the words are given. It is not
-    always that of the document: a scan is drawn at its own.
+    `dpi`: the resolution at which the image of the page was rendered, to which the boxes of the words refer. For a
+    scan, it can differ from that of the document.
     """
     with PDFIUM:
         try:
@@ -176,8 +176,8 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> tuple[dict[int, LayerLine
 def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]] | None) -> Decision:
     """Whether the layer is the text of the page with these detected lines.
 
-    `read`: gives the text of some lines as they look, and is asked about at most SAMPLE of them; without
-    it, places alone decide.
+    `read`: reads the text of lines from the image; it gets at most SAMPLE of them. Without it, only positions are
+    compared.
     """
     if not layer.words:
         return Decision(False, "the page carries no text of its own")
@@ -241,7 +241,7 @@ class Refused:
 
 
 def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page | Refused | None:
-    """The page made from an image's text layer if that is to be used; else why not, or None if there is no layer.
+    """The page made from the text layer of an image; the reason if it is not used, or None if there is none.
 
     `picture`: a page of a PDF as `read_ahead` opens it, with its layer in `info`. Mode `only` takes any layer.
     """

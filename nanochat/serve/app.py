@@ -26,7 +26,7 @@ from nanochat.serve.service import Service
 from nanochat.serve.settings import ServeSettings
 
 PAGE = Path(__file__).parent / "page"
-# Nothing of the page comes from another host, and nothing of it may be framed.
+# The page loads nothing from other hosts and must not be embedded in frames.
 HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' blob: data:; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
@@ -119,10 +119,11 @@ def serve(settings: ServeSettings, name: str, load: Callable[[], OCR]) -> None:
         socket = config.bind_socket()
     except SystemExit as error:
         raise UserError(f"cannot listen on {settings.host}:{settings.port}: choose another --port") from error
-    if hasattr(tcp, "TCP_USER_TIMEOUT"):  # Linux ends what a client does not take, also after we have closed it
+    # Linux closes connections whose client does not read, also after we have closed them
+    if hasattr(tcp, "TCP_USER_TIMEOUT"):
         socket.setsockopt(tcp.IPPROTO_TCP, tcp.TCP_USER_TIMEOUT, int(1000 * settings.request_timeout))
     print(f"nano-ocr: http://{settings.host}:{socket.getsockname()[1]}", file=sys.stderr, flush=True)
-    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn drains, then raises it once more: that is a good end
+    signal.signal(signal.SIGTERM, lambda *_: None)  # uvicorn drains and raises the signal again: a normal exit
     server.run(sockets=[socket])
     if failures:
         raise failures[0]

@@ -21,7 +21,7 @@ from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.text import TextStream
 from nanochat.serve.worker import News, Stream
 
-FINISH = {"end": "stop", "stop": "stop"}  # anything else left the text unfinished: `length`
+FINISH = {"end": "stop", "stop": "stop"}  # for all other reasons the text is incomplete: `length`
 
 
 @dataclass
@@ -35,7 +35,7 @@ class Choice:
     stopped: str | None = None
 
     def take(self, news: News) -> str:
-        """The further final text that `news` brings. Sets `stopped` if there will be no more."""
+        """The further final text after `news`. Sets `stopped` if there will be no more."""
         if self.stopped is not None:
             return ""
         self.tokens += len(news.tokens)

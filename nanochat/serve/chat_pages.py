@@ -62,7 +62,7 @@ async def answer_pages(
     sources = [Source(f"picture {number}", data) for number, data in enumerate(pictures, start=1)]
     documents = await to_thread.run_sync(open_all, sources)
     prompt = _prompt_for_text(question) or PROMPTS["free"]
-    # what is asked for bounds the whole answer (`_cut`); a line is read to its end, or its text would depend on it
+    # max_tokens limits the whole answer (`_grow`); lines are read completely, so that their text does not depend on it
     most = None if asked.most_tokens is None else max(asked.most_tokens, LINE_TOKENS)
     job = ReadRequest(service, documents, prompt, "", most, Selection("1"), len(documents), False, False, asked.stream)
     holds.callback(job.let_go)
@@ -94,12 +94,12 @@ class _PageAnswer:
         self.asked, self.tokenizer = asked, tokenizer
         self.growing = StoppedText(asked.stops)
         self.text, self.ended = "", False
-        self.n_pages = 0  # that have been read
-        self.of_page = ""  # what is known of the next one's text
+        self.n_pages = 0  # pages that have been read
+        self.of_page = ""  # the text of the next page so far
         self.read, self.written, self.stopped = 0, 0, "end"
 
     def take(self, event: dict[str, Any]) -> str:
-        """The further text of the answer that an event brings. Raises ApiError if a page cannot be read."""
+        """The further text of the answer after an event. Raises ApiError if a page cannot be read."""
         if event["event"] == "error" or event.get("status") in (PageState.FAILED, PageState.SKIPPED):
             message = event.get("message") or event["error"]
             raise ApiError(event["status"] if event["event"] == "error" and "status" in event else 400, message)
@@ -120,11 +120,11 @@ class _PageAnswer:
         return piece
 
     def finish(self) -> str:
-        """What was held back, once there is no more."""
+        """The text that was held back, after the last event."""
         return self._grow("", final=True)
 
     def _grow(self, text: str, final: bool = False) -> str:
-        """Further text up to a stop text, and up to the tokens that were asked for; returns what of it is certain.
+        """Append text, up to a stop text and the requested number of tokens. Returns the further text that is final.
 
         The tokens are counted here: the page is read line by line, and its lines know only their own.
         """
@@ -135,7 +135,7 @@ class _PageAnswer:
         if self.growing.stopped:
             self.ended, self.stopped = True, "stop"
         if most is not None and len(tokens := self.tokenizer.encode(self.text)) > most:
-            kept = self.tokenizer.decode(tokens[:most]).rstrip("\ufffd")  # half a character is none
+            kept = self.tokenizer.decode(tokens[:most]).rstrip("\ufffd")  # drop an incomplete character
             self.text, self.ended, self.stopped = before + kept[len(before) :], True, "length"
         return self.text[len(before) :]
 

@@ -79,7 +79,7 @@ def install_error_handlers(app: FastAPI) -> None:
     async def _(request: Request, error: HTTPException) -> JSONResponse:
         headers = dict(error.headers) if error.headers else None
         message = str(error.detail or HTTPStatus(error.status_code).phrase)
-        code = "invalid_value" if error.status_code == 400 else None  # a body that is not even text
+        code = "invalid_value" if error.status_code == 400 else None  # the body is not text
         return ApiError(error.status_code, message, code, headers=headers).response()
 
     @app.exception_handler(Exception)

@@ -34,7 +34,7 @@ class Gate:
 
         async def watched_send(message: Message) -> None:
             nonlocal status, refused, unread
-            if body.refusal is not None and not status:  # whatever the app makes of a body that broke off
+            if body.refusal is not None and not status:  # regardless of the response of the app to an incomplete body
                 status, refused = body.refusal.status, True
                 await body.refusal.response()(scope, receive, send)
             elif not refused:
@@ -42,7 +42,7 @@ class Gate:
                 try:
                     with fail_after(self.settings.request_timeout):
                         await send(message)
-                except TimeoutError:  # the client does not read: what it holds is for others
+                except TimeoutError:  # the client does not read: release its resources
                     unread = True
                     raise
 
@@ -65,7 +65,8 @@ class Gate:
             self._record(scope, status, time.perf_counter() - started, figures)
 
     def _record(self, scope: Scope, status: int, seconds: float, figures: dict) -> None:
-        route = getattr(scope.get("route"), "path", "other")  # as the app names it: no one's own text
+        # the route of the app, which contains no text of the client
+        route = getattr(scope.get("route"), "path", "other")
         self.metrics.requests.labels(route, str(status)).inc()
         self.metrics.seconds.labels(route).observe(seconds)
         entry = {"method": scope["method"], "route": route, "status": status, "seconds": round(seconds, 4), **figures}
@@ -114,7 +115,7 @@ class Body:
 
     async def receive(self) -> Message:
         """The next ASGI message. Raises the refusal, an ApiError, if there is one."""
-        if self.complete:  # waiting for the client to hang up takes as long as it takes
+        if self.complete:  # there is no time limit for waiting until the client disconnects
             return await self._receive()
         try:
             message = await asyncio.wait_for(self._receive(), max(0.001, self.deadline - time.monotonic()))

@@ -140,7 +140,7 @@ class ReadRequest:
     def run(self) -> None:
         """Read all pages and close the documents. Runs in its own thread. The last event is None."""
         with self.lock:
-            if self.started:  # let go before it began
+            if self.started:  # cancelled before it began
                 self._tell(None)
                 return
             self.started = True

@@ -187,12 +187,12 @@ def make_prompt(
 ) -> Prompt:
     """The prompt for the next answer in a conversation, with its images shown as the model was trained to see pages.
 
-    It decodes the images, which takes time, so call it from a worker thread. Raises UserError if a picture cannot be
+    It decodes the images, which takes time, so call it from a worker thread. Raises UserError if an image cannot be
     decoded or has more than `most_pixels` pixels, if the turns of the conversation are out of order, or if the prompt
     is too long.
     """
     conversation = {"messages": messages, "images": pictures}
-    ocr.tokenizer.render_for_completion(conversation)  # refuses a bad conversation before its images are decoded
+    ocr.tokenizer.render_for_completion(conversation)  # rejects an invalid conversation before its images are decoded
     views = []
     for number, picture in enumerate(pictures, start=1):  # one decoded at a time: hundreds would not fit in memory
         image = open_image(picture, f"picture {number}", most_pixels)

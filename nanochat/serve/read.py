@@ -65,7 +65,7 @@ def read_router(service: Service) -> APIRouter:
             _check_task(service, form)
             sources = await form.sources()
             pdf = partial(_make_pdf, sources, form.dpi, form.password, service.settings.most_pixels)
-            if form.results is not None:  # read before: only the PDF is made
+            if form.results is not None:  # already read: only make the PDF
                 found = await to_thread.run_sync(parse_results, await form.results.read())
                 return Response(await to_thread.run_sync(pdf, found), media_type=PDF_TYPE)
             job = await _start(service, request, form, selection, sources, holds)
@@ -82,7 +82,7 @@ def read_router(service: Service) -> APIRouter:
 
 
 def _check_task(service: Service, form: ReadForm) -> None:
-    """Raises ApiError for a task that the model was not trained on."""
+    """Raise ApiError for a task that the model was not trained on."""
     if form.prompt or form.task not in PROMPTS:
         return
     taught = taught_tasks(service.ready()[0])
@@ -94,7 +94,7 @@ def _check_task(service: Service, form: ReadForm) -> None:
 async def _start(
     service: Service, request: Request, form: ReadForm, selection: Selection, sources: list[Source], holds: ExitStack
 ) -> ReadRequest:
-    """The request to read the selected pages of the files, which `holds` ends. Raises UserError or ApiError."""
+    """Create the request to read the selected pages; it ends with `holds`. Raises UserError or ApiError."""
     question = asked(form.task, form.prompt)
     documents = await to_thread.run_sync(open_all, sources, form.dpi, form.password)
     n_pages = sum(page in selection for one in documents for page in range(1, one.n_pages + 1))
@@ -142,7 +142,7 @@ def _text(pages: list[Event], format: str) -> PlainTextResponse:
 
 
 def _ended(pages: list[Event]) -> dict[str, str]:
-    """Response headers with information on each page that its text does not contain."""
+    """Response headers with the status of each page, which its text does not contain."""
     return {
         "X-Nano-Ocr-Status": ",".join(page["status"] for page in pages),
         "X-Nano-Ocr-Readable": ",".join(str(page.get("readable", False)).lower() for page in pages),

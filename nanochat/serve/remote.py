@@ -17,8 +17,8 @@ from nanochat.serve.errors import ApiError
 from nanochat.serve.settings import ServeSettings
 
 REDIRECTS = 3
-SECONDS = 10.0  # for each read of the socket
-FETCHING = CapacityLimiter(16)  # threads: those of everyone else are not to wait for slow servers
+SECONDS = 10.0  # timeout of each read of the socket
+FETCHING = CapacityLimiter(16)  # separate threads, so that other requests do not wait for slow servers
 
 
 def _refused(message: str) -> ApiError:
@@ -67,7 +67,7 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
             parts = urlsplit(url)
             port = parts.port or (443 if parts.scheme == "https" else 80)
         except ValueError as error:
-            raise _refused("the picture's url is broken") from error
+            raise _refused("the URL of the image is broken") from error
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise _refused("the URL of an image must be data:...;base64,... or http(s)")
         connection = _Pinned(parts, check_address(parts.hostname, port), port)
@@ -79,9 +79,10 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
                 url = urljoin(url, response.headers.get("Location", ""))
                 continue
             if response.status != 200:
-                raise _refused(f"the image's server answered {response.status}")
+                raise _refused(f"the server of the image answered {response.status}")
             data = bytearray()
-            while len(data) <= most_bytes and (piece := response.read1(65536)):  # a byte now and then is not waited for
+            # the time limit also ends slow downloads
+            while len(data) <= most_bytes and (piece := response.read1(65536)):
                 data += piece
                 if time.monotonic() > until:
                     raise _refused("the image's server took too long")
@@ -90,7 +91,7 @@ def fetch(url: str, most_bytes: int, seconds: float) -> bytes:
         finally:
             connection.close()
         if len(data) > most_bytes:
-            raise ApiError(413, "the picture is too large", "request_too_large")
+            raise ApiError(413, "the image is too large", "request_too_large")
         return bytes(data)
     raise _refused("the image's URL redirects too often")
 

@@ -11,7 +11,7 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 @dataclass(frozen=True)
 class ServeSettings:
-    """What a server allows. Raises UserError for what contradicts itself."""
+    """Limits and permissions of a server. Raises UserError for contradictory values."""
 
     host: str = "127.0.0.1"
     """address to listen on; 0.0.0.0 for all networks, together with an API key"""
@@ -47,12 +47,12 @@ class ServeSettings:
 
     @property
     def most_pixels(self) -> int:
-        """Of a page or picture."""
+        """Limit of the pixels of a page or image."""
         return round(self.max_megapixels * 1e6)
 
     @property
     def required_key(self) -> str:
-        """The key, from the settings or else the environment; empty: none is needed."""
+        """The API key from the settings or else the environment; empty if none is needed."""
         return self.api_key or os.environ.get(API_KEY_VARIABLE, "")
 
     @property

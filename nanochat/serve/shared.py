@@ -36,7 +36,7 @@ class SharedEngine:
         self.model, self.worker, self.on_news = worker.engine.model, worker, on_news
         self.readings: list[Submission] = []
         self.cancelled = False
-        self.views = 0  # so far
+        self.views = 0  # number of views so far
 
     def cancel(self) -> None:
         """Stop all answers in progress and start no more. May be called from any thread."""
@@ -92,8 +92,8 @@ def shared_ocr(ocr: OCR, worker: Worker, mode: str, on_news: OnNews) -> tuple[OC
     Raises UserError for an unknown mode.
     """
     own, engine = copy.copy(ocr), SharedEngine(worker, on_news)
-    own.generator, own.locate_lines = engine, False  # a further pass would be outside the batch
-    own.adapts_threads = False  # the worker's thread computes
+    own.generator, own.locate_lines = engine, False  # the additional pass would run outside the batch
+    own.adapts_threads = False  # computation is in the thread of the worker
     if mode:
         own.mode = own._check_mode(mode)
     return own, engine

@@ -16,9 +16,9 @@ class StoppedText:
         self.stops = stops
         self.held = ""
         self.text = ""
-        """what is certain so far"""
+        """the final text so far"""
         self.stopped = False
-        """a stop text was met: there is no more"""
+        """whether a stop text occurred, after which there is no more text"""
 
     def add(self, text: str, final: bool = False) -> str:
         """Append text. Returns the further text that is final. `final`: this is the last text."""
@@ -35,7 +35,7 @@ class StoppedText:
         return piece
 
     def _begun(self, stop: str) -> int:
-        """How many characters at the end of the text may be the beginning of a stop text."""
+        """The number of characters at the end of the text that may be the beginning of a stop text."""
         return next((n for n in range(min(len(stop) - 1, len(self.held)), 0, -1) if self.held.endswith(stop[:n])), 0)
 
 
@@ -51,12 +51,12 @@ class TextStream:
 
     @property
     def text(self) -> str:
-        """What is certain so far."""
+        """The final text so far."""
         return self.so_far.text
 
     @property
     def stopped(self) -> bool:
-        """A stop text was met: there is no more."""
+        """Whether a stop text occurred, after which there is no more text."""
         return self.so_far.stopped
 
     def add(self, tokens: list[int], final: bool = False) -> str:

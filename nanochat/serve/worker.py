@@ -14,7 +14,7 @@ from nanochat.serve.gate import log
 from nanochat.serve.metrics import Metrics
 from nanochat.threads import adapt_threads
 
-IDLE_SECONDS = 0.5  # how long the thread sleeps at most before it looks whether it should end
+IDLE_SECONDS = 0.5  # longest sleep of the thread before it checks whether it should end
 
 
 @dataclass(frozen=True)
@@ -156,7 +156,7 @@ class Worker:
             try:
                 with self.precision.autocast(self.engine.model.device):
                     changed = self.scheduler.step()
-            except Exception as error:  # one prompt must not take the others' server away
+            except Exception as error:  # one prompt must not end the server
                 self._fail(error)
                 continue
             self._report(changed)

@@ -43,7 +43,7 @@ def _usable(symbols: str) -> tuple[tuple[str, tuple[str, ...]], ...]:
     return tuple((sign, some) for sign, some in having if some)
 
 
-def sign(symbols: str, rng: random.Random, word: Callable[[], str]) -> str:
+def text_with_symbols(symbols: str, rng: random.Random, word: Callable[[], str]) -> str:
     """A short text with at least one of `symbols` and no others; each is equally likely.
 
     Empty if no form can be written with `symbols`.

@@ -10,7 +10,7 @@ from nanochat.synth.fonts import PRINTED
 from nanochat.synth.languages import Language, lower
 from nanochat.synth.lexicon import COMMON_WORDS, names, sentences, words_by_length
 from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
-from nanochat.synth.signs import sign
+from nanochat.synth.signs import text_with_symbols
 
 _LENGTHS = (2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14)
 _LENGTH_WEIGHTS = (4, 10, 14, 13, 13, 12, 10, 8, 6, 4, 3, 2, 1)
@@ -59,7 +59,7 @@ class Writer(Figures):
         """Occasionally a text with symbols, at most `longest` characters; usually empty."""
         if not self.symbols or self.rng.random() > self._signed:
             return ""
-        text = sign(self.symbols, self.rng, lambda: self.word(8))
+        text = text_with_symbols(self.symbols, self.rng, lambda: self.word(8))
         return text if len(text) + 2 * text.count("…") <= longest else ""
 
     def _latin(self, longest: int) -> str:

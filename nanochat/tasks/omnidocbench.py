@@ -29,7 +29,7 @@ class OmniDocBench(EvalSet):
         self.folder = Path(source) if source else None
         path = self.folder / LIST if self.folder else fetch(REPO, LIST, "dataset")
         try:
-            records = [(page["page_info"], page_text(page)) for page in read_json(path, WHERE)]
+            records = [(page["page_info"], annotated_text(page)) for page in read_json(path, WHERE)]
             pages = [(info["image_path"], text, info["page_attribute"]["language"]) for info, text in records if text]
         except (KeyError, TypeError) as error:
             raise UserError(f"{path} is not a list of pages as OmniDocBench has it ({error})") from error
@@ -43,7 +43,7 @@ class OmniDocBench(EvalSet):
         return reading(open_image(path), text)
 
 
-def page_text(page: dict) -> str:
+def annotated_text(page: dict) -> str:
     """The text of a page (a record of the list) in reading order, with a blank line between blocks."""
     blocks = [b for b in page["layout_dets"] if b["category_type"] in TEXT and b.get("text") and not b.get("ignore")]
     last = 1 + max((b["order"] for b in blocks if b.get("order") is not None), default=0)

@@ -1,1 +1,1 @@
-"""Training: one loop for both stages, and what it needs."""
+"""Training: one loop for both stages, with optimizers, validation, checkpoints and fine-tuning."""

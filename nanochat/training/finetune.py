@@ -75,7 +75,7 @@ def read_lines(engine: Engine, tokenizer: RustBPETokenizer, pictures: list) -> l
     return [tokenizer.decode(answer.tokens) for answer in answers]
 
 
-def error_rate(engine: Engine, tokenizer: RustBPETokenizer, lines: list[Labelled]) -> float:
+def line_error_rate(engine: Engine, tokenizer: RustBPETokenizer, lines: list[Labelled]) -> float:
     """The character error rate over all lines: edit distance divided by the number of characters of the labels."""
     read = read_lines(engine, tokenizer, [line.picture for line in lines])
     pairs = [(normalise_text(text), normalise_text(line.text)) for text, line in zip(read, lines, strict=True)]
@@ -144,7 +144,7 @@ class HalfOwn(FixedPlan):
         return own + [(STRIPS, 10_000_000 + first + i) for i in range(self.batch_size - half)]
 
 
-def divide(n: int, seed: int) -> tuple[list[int], list[int]]:
+def split_scans(n: int, seed: int) -> tuple[list[int], list[int]]:
     """(indices of the scans to train on, indices of the held-out scans), of `n`. Raises UserError if `n` is below 2."""
     if n < 2:
         raise UserError(
@@ -176,7 +176,7 @@ def prepare_lines(config: FinetuneConfig, scans: list[Scan], engine: Engine, tok
     with atomic_path(log) as temporary:
         temporary.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
     usable = [lines for lines in labelled if lines]
-    train, held_out = ([line for i in part for line in usable[i]] for part in divide(len(usable), config.seed))
+    train, held_out = ([line for i in part for line in usable[i]] for part in split_scans(len(usable), config.seed))
     print0(f"{len(train)} lines to train on, {len(held_out)} held out, {len(left_out)} left out ({log})")
     return OwnLines(train, held_out)
 
@@ -208,7 +208,7 @@ class Comparison:
         model.eval()
         engine = Engine(model, self.tokenizer)
         sets = {"held_out": self.held_out, "drawn": self.synthetic}
-        found = {name: error_rate(engine, self.tokenizer, lines) for name, lines in sets.items()}
+        found = {name: line_error_rate(engine, self.tokenizer, lines) for name, lines in sets.items()}
         model.train()
         self.history.append({"step": step, **found})
         return self._is_allowed(self.history[-1]) and found["held_out"] < best

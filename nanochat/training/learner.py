@@ -19,9 +19,9 @@ from nanochat.checkpoint import model_of
 from nanochat.common import get_dist_info
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError
-from nanochat.machine import Precision
 from nanochat.multimodal_dataloader import IGNORE, Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
+from nanochat.precision import Precision
 from nanochat.shard import gathered, gathered_here, like, load_parts, sum_gradients, sum_over_ranks, whole
 from nanochat.training.flops import step_flops
 
@@ -55,7 +55,7 @@ class Objective(nn.Module):
             assert pixels is not None
             self.model.encode_images(pixels)
             loss = torch.zeros((), device=inputs.device)
-        for p in present:  # every rank must bring a gradient of the same parameters: here is a zero for each
+        for p in present:  # all ranks need gradients of the same parameters: add a zero for each
             loss = loss + 0 * p.flatten()[0]
         return loss, self.dense(labels) if self.dense is not None and labels is not None else {}
 
@@ -116,7 +116,7 @@ class Learner:
         `dense_share`: factor of the dense losses in the gradients, but not in the returned loss. Returns (sum of the
         text loss, weighted dense loss).
         """
-        if self.sharded and not len(batch[0]):  # nothing could be used: this rank must take part nevertheless
+        if self.sharded and not len(batch[0]):  # no usable sample, but this rank must take part
             batch = torch.zeros(1, 1, dtype=torch.long), torch.full((1, 1), IGNORE), batch[2]
         inputs, targets, media = to_device(batch, self.device)
         with self.precision.autocast(self.device):
@@ -159,7 +159,7 @@ class Learner:
             sam_trains=model.sam_model.pos_embed.requires_grad,
         )
 
-    # --- whole weights and states, whatever is divided ----------------------------------------------------------------
+    # --- whole weights and states, sharded or not ----------------------------------------------------------------
 
     def gathered(self) -> AbstractContextManager:
         """Context manager in which every rank has the whole weights, so that ranks can run the model independently."""

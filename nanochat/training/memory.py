@@ -35,7 +35,7 @@ GB = 1e9
 BLOCK = {
     "cuda": 512,
     "cpu": 64,
-}  # bytes that the allocator rounds up to [torch, CUDACachingAllocator and CPU alignment]
+}  # multiples of bytes to which the allocator rounds up [torch, CUDACachingAllocator and CPU alignment]
 RESERVE = 0.08  # share of a GPU reserved for fragmentation, CUDA's context and workspaces of kernels
 
 # Functions that the model calls, by the dtype in which CUDA's autocast runs them: bfloat16 or float32.

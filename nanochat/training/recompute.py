@@ -12,7 +12,7 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 Recompute = Literal["none", "sam", "all"]
 
 
-def blocks(model: NanoDeepseekOCR) -> Iterator[nn.Module]:
+def repeated_blocks(model: NanoDeepseekOCR) -> Iterator[nn.Module]:
     """The repeating blocks of SAM, CLIP and GPT, which hold nearly all weights and time."""
     yield from model.sam_model.blocks
     yield from model.vision_model.transformer.layers
@@ -24,7 +24,7 @@ def recompute_blocks(model: NanoDeepseekOCR, which: Recompute) -> None:
 
     Names, weights and gradients do not change. Frozen blocks are left alone.
     """
-    for block in blocks(model):
+    for block in repeated_blocks(model):
         chosen = which == "all" or (which == "sam" and getattr(block, "window", None) == 0)
         if chosen and any(p.requires_grad for p in block.parameters()):
             block.forward = partial(checkpoint, block.forward, use_reentrant=False, preserve_rng_state=False)  # type: ignore
@@ -32,5 +32,5 @@ def recompute_blocks(model: NanoDeepseekOCR, which: Recompute) -> None:
 
 def compile_blocks(model: NanoDeepseekOCR) -> None:
     """Compile each block with torch.compile; equal blocks share the code. Names and weights do not change."""
-    for block in blocks(model):
+    for block in repeated_blocks(model):
         block.compile()

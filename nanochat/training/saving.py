@@ -20,7 +20,7 @@ def _save(what: object, path: Path) -> None:
     with atomic_path(path) as temporary:
         try:
             torch.save(what, temporary)
-        except RuntimeError as error:  # torch reports a full disk so
+        except RuntimeError as error:  # how torch reports a full disk
             raise UserError(f"cannot write {path}: is the disk full? ({str(error).splitlines()[0]})") from error
 
 

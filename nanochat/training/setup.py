@@ -70,7 +70,8 @@ def start(config: TrainConfig) -> Setup:
     tokenizer = get_tokenizer(config)
     model_config = preset(config.model)
     if config.image_size:
-        model_config.vision.layout(config.image_size, config.image_size)  # refuses a side that is no multiple of 64
+        # raises UserError unless the side is a multiple of 64
+        model_config.vision.layout(config.image_size, config.image_size)
         model_config.vision.image_size = config.image_size
     model = NanoDeepseekOCR(model_config)
     model.set_image_token_id(tokenizer.encode_special("<|image|>"))
@@ -133,7 +134,7 @@ def make_loaders(
             task, setup.tokenizer, config.batch_size, config.seq_len, mode, plan=plan, shuffle=shuffle,
             prefix_noise=config.prefix_noise if shuffle else 0.0, seed=config.seed, rank=rank,
             world_size=world_size, num_workers=workers, pin_memory=on_gpu,
-            pack=config.pack and shuffle and not config.compile,  # validation compares rows, compiled code wants them
+            pack=config.pack and shuffle and not config.compile,  # validation and compiled code need separate rows
         )  # fmt: skip
 
     train = loader(train_task, train_plan, shuffle=True)

@@ -1,6 +1,6 @@
 """`Trainer`: the training loop of both stages. `learner.py` runs a single step.
 
-What differs between the stages (what is frozen, the schedule, the data) is passed to the trainer.
+The differences between the stages (frozen parts, schedule, data) are passed to the trainer.
 """
 
 import math
@@ -17,10 +17,11 @@ from nanochat.checkpoint import load_into, load_weights, read_meta
 from nanochat.common import get_dist_info, print0
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError, extra
-from nanochat.machine import Precision, Utilisation, choose_precision
+from nanochat.machine import Utilisation, choose_precision
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan
+from nanochat.precision import Precision
 from nanochat.prompts import names_of
 from nanochat.shard import shard
 from nanochat.tasks.common import ENDLESS
@@ -91,7 +92,7 @@ class Trainer:
         self.learner = self._build_learner(precision)
         self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
         self.last: Validation | None = None
-        self.shown: Counter[str] = Counter()  # pictures trained on: lines, pages
+        self.shown: Counter[str] = Counter()  # number of training images: lines, pages
         self.steps = self._count_steps()
         self.accumulate = self._accumulation()
         if self.accumulate > 1 and not isinstance(train_loader.plan, FixedPlan):
@@ -187,7 +188,7 @@ class Trainer:
         if self.config.resume == "auto":
             self.started = meta.get("started", 0.0)
         self.train_loader.position = meta["position"]
-        if isinstance(self.train_loader.plan, FixedPlan):  # of other plans a batch is a step, however large
+        if isinstance(self.train_loader.plan, FixedPlan):  # with other plans, a batch of any size is one step
             samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
             self.train_loader.position = samples // (self.world_size * self.config.batch_size)
         self.train_loader.plan.load_state_dict(meta["plan"])
@@ -214,7 +215,7 @@ class Trainer:
                 "validation": asdict(self.last) if self.last else None,
                 "training": asdict(self.config),
             }
-            if not meta["plan"]:  # of drawn documents the course says what is taught
+            if not meta["plan"]:  # for synthetic documents, the curriculum determines the modes
                 meta |= {"shown": self.shown, "reading_modes": taught_modes(self.model.config.vision.view, self.shown)}
             alone = None if self.learner.sharded else resume
             folder = self.config.checkpoint_dir
@@ -275,7 +276,7 @@ class Trainer:
             self.step += 1
             if self.train_loader.plan.observe(position, figures["loss"]):
                 print0(f"step {self.step:05d}/{self.steps} | {self.train_loader.plan}")
-                batches = iter(self.train_loader)  # what was read ahead followed the old plan
+                batches = iter(self.train_loader)  # prefetched batches are from the old plan
             left = (time.perf_counter() - started) / (self.step - first) * (self.steps - self.step)
             self._report(figures, time.perf_counter() - start, left)
             if on_step is not None:
@@ -307,7 +308,7 @@ def open_log(config: TrainConfig, stage: Stage) -> Callable[[dict[str, float], i
     if config.run == "dummy" or get_dist_info()[1] != 0:
         return lambda values, step: None
     with extra("train"):
-        import wandb  # takes a second to import: only for those who use it
+        import wandb  # imported only when used, because it takes a second
 
     run = wandb.init(project="nano-deepseek-ocr", name=config.run, config={**asdict(config), "stage": stage.number})
     return lambda values, step: run.log(values, step=step)

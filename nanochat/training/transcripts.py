@@ -21,7 +21,7 @@ from nanochat.tasks.folder_set import SUFFIXES
 
 LEAST_ALIKE = 60.0  # rapidfuzz's partial ratio of a reading and its place in the transcript
 MOST_WRONG = 0.4  # edit distance of a reading and its label, for each character of the longer one
-SHORTEST = 2  # characters of a reading that is looked for: shorter ones stand in many places
+SHORTEST = 2  # least length of a reading in characters: shorter ones occur in many places
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def align(pieces: Sequence[Piece], readings: Sequence[str], transcript: str) -> 
             place = None if i in labels else find(readings[i], text)
             if place is None or "\n" in (said := text[slice(*place)].strip()):
                 continue
-            text = text[: place[0]] + "\n" * (place[1] - place[0]) + text[place[1] :]  # given once
+            text = text[: place[0]] + "\n" * (place[1] - place[0]) + text[place[1] :]  # used only once
             labels[i] = with_case_of(readings[i], said) if lost_case else said
     found = [Labelled(pieces[i].picture, labels[i]) for i in sorted(labels)]
     return found, [reading for i, reading in enumerate(readings) if i not in labels and reading.strip()]

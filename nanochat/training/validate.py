@@ -8,13 +8,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from nanochat.image_process import ImageLayout
-from nanochat.machine import Precision
+from nanochat.evaluation.features import compare_pages, page_vectors
 from nanochat.multimodal_dataloader import Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.shard import sum_over_ranks
 
 MIN_GAIN = 0.05  # nats per token: below this, the text does not depend on the image
@@ -35,7 +34,7 @@ class Validation:
     centred_similarity: float | None
     """the same after subtracting the mean over pages"""
     directions: float | None = None
-    """number of directions along which those pages differ, see the function `directions`"""
+    """number of directions along which those pages differ, see `features.directions`"""
 
     def warnings(self) -> list[str]:
         """Descriptions of what is wrong; empty if nothing is."""
@@ -53,40 +52,13 @@ class Validation:
         return found
 
 
-def page_vectors(embeds: list[Tensor], layouts: list[ImageLayout]) -> list[Tensor]:
-    """One float32 vector per page: its concatenated vision tokens, without row ends, which are equal in all pages."""
-    return [tokens[layout.is_picture().to(tokens.device)].float().flatten() for tokens, layout in zip(embeds, layouts)]
-
-
-def feature_similarity(vectors: Tensor) -> tuple[float, float]:
-    """Mean cosine between different rows of (n, D), n >= 2: raw, and after subtracting the mean row."""
-
-    def mean_cosine(rows: Tensor) -> float:
-        unit = F.normalize(rows, dim=-1)
-        n = len(unit)
-        return float((unit.sum(0).square().sum() - unit.square().sum()) / (n * (n - 1)))
-
-    return mean_cosine(vectors), mean_cosine(vectors - vectors.mean(0))
-
-
-def directions(vectors: Tensor) -> float:
-    """Number of directions along which the rows of (n, D) differ, from 1 to n - 1: the participation ratio.
-
-    (sum of variances)^2 / sum of squared variances along the principal axes. It detects a collapse that cosines miss:
-    pages that differ only in brightness lie on one line through the origin, and can have any cosine.
-    """
-    centred = vectors - vectors.mean(0)
-    variances = torch.linalg.eigvalsh((centred @ centred.T).cpu().double())  # (n,)
-    return float(variances.sum().square() / variances.square().sum().clamp_min(1e-30))
-
-
 def swap_pictures(embeds: list[Tensor], last_seen: dict[int, Tensor]) -> list[Tensor | None]:
     """For each image, the tokens of another image with as many tokens: the previous one, maybe of an earlier batch.
 
     None for an image without a partner. `last_seen` maps token counts to an image's tokens and is updated.
     """
     previous = dict(last_seen)
-    for tokens in embeds:  # the first of a size gets the last of that size
+    for tokens in embeds:  # the first image of a size is swapped with the last one
         if sum(len(other) == len(tokens) for other in embeds) > 1:
             previous[len(tokens)] = tokens
     donors = []
@@ -141,17 +113,3 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
     total, n, right, wrong, n_swapped = sums.reduced()
     gain = (wrong - right) / n_swapped if n_swapped else None
     return Validation(total / max(n, 1), gain, *compare_pages(pages))
-
-
-def compare_pages(pages: list[Tensor]) -> tuple[float | None, float | None, float | None]:
-    """(similarity, centred similarity, directions) among the pages of the most frequent size.
-
-    All are None for fewer than two pages; directions are None for fewer than four, which always have few.
-    """
-    sizes = [len(page) for page in pages]
-    commonest = max(set(sizes), key=sizes.count, default=0)
-    same = [page for page in pages if len(page) == commonest]
-    if len(same) < 2:
-        return None, None, None
-    vectors = torch.stack(same)
-    return *feature_similarity(vectors), directions(vectors) if len(same) > 3 else None

@@ -16,15 +16,15 @@ from nanochat import cli
 from nanochat.archives.alone import pages_that_pay
 from nanochat.reading.ocr import OCR
 
-TOKENS = 300  # of an answer: long enough that something can be killed in the middle
+TOKENS = 300  # length of an answer, so that processes can be killed in the middle of one
 
 
-def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
-    """The same texts, states and ledger as with processes; on resuming only what is missing is read."""
+def test_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
+    """Texts, states and ledger are the same as with processes, and resuming reads only missing pages."""
     draw_archive(tmp_path / "in", pictures=4)
     for container in ("shard.tar", "bad.tar", "part.parquet"):
         (tmp_path / "in" / container).unlink()
-    monkeypatch.setitem(sys.modules, "ray", None)  # to import it is an error
+    monkeypatch.setitem(sys.modules, "ray", None)  # importing it raises an error
 
     def run(*flags: str) -> tuple[int, str]:
         arguments = ["batch", str(tmp_path / "in"), "--out", str(tmp_path / "out"), "--max_tokens=9", *flags]
@@ -54,8 +54,8 @@ def test_a_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkey
 
 
 @pytest.mark.parametrize(("workers", "pages"), [(1, 1000), (2, 80), (15, 300 / 7)])
-def test_where_processes_begin_to_pay(workers: int, pages: float) -> None:
-    """40 seconds to start, one a page: n pages alone take n seconds, with w workers 40 + n / w."""
+def test_choice_between_one_process_and_workers(workers: int, pages: float) -> None:
+    """40 seconds of start-up, one second per page: n pages take n seconds, or 40 + n / w with w workers."""
     assert pages_that_pay(workers) == pytest.approx(pages)
 
 
@@ -68,7 +68,7 @@ def wait_for(found, seconds: float = 400.0):
 
 
 def model_workers(session: int) -> list[int]:
-    """Processes of a session that hold a model and live."""
+    """Live processes of a session that hold a model."""
     found = []
     for place in Path("/proc").glob("[0-9]*"):
         try:
@@ -80,8 +80,8 @@ def model_workers(session: int) -> list[int]:
     return found
 
 
-def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path) -> None:
-    """Two workers, of which one is killed; then the job itself; then it goes on and ends."""
+def test_no_page_is_lost_or_duplicated_when_processes_are_killed(tmp_path: Path, model: Path) -> None:
+    """One of two workers is killed, then the job itself; then it is resumed and finishes."""
     expected = draw_archive(tmp_path / "in", pictures=60)
     out, ledger = tmp_path / "out", tmp_path / "out/ledger.jsonl"
     command = [sys.executable, "-m", "nanochat.cli", "batch", str(tmp_path / "in"), "--out", str(out)]
@@ -90,7 +90,7 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
     def pages_done() -> int:
         return ledger.read_bytes().count(b"\n") - 1 if ledger.exists() else 0
 
-    environment = {**os.environ, "RAY_worker_niceness": "0"}  # so that other tests do not starve it
+    environment = {**os.environ, "RAY_worker_niceness": "0"}  # so that other tests do not slow it down
     job = subprocess.Popen(command, stderr=subprocess.DEVNULL, start_new_session=True, env=environment)
     try:
         wait_for(lambda: pages_done() >= 1)
@@ -128,7 +128,9 @@ def test_whatever_is_killed_no_page_is_lost_or_twice(tmp_path: Path, model: Path
         (("batch", "{in}", "--out", "{in}/out", "--address=127.0.0.1:9"), "no Ray cluster at 127.0.0.1:9"),
     ],
 )  # fmt: skip
-def test_bad_input_is_one_line(tmp_path: Path, model: Path, monkeypatch, capsys, arguments, words: str) -> None:
+def test_bad_input_is_reported_in_one_line(
+    tmp_path: Path, model: Path, monkeypatch, capsys, arguments, words: str
+) -> None:
     (tmp_path / "a.png").write_bytes(stored(1))
     given = [argument.replace("{in}", str(tmp_path)) for argument in arguments]
     if not any("checkpoint" in argument for argument in given):

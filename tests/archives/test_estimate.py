@@ -1,4 +1,4 @@
-"""Estimates of a batch from a sample, beside what it took in the end."""
+"""Cost estimates of a batch from a sample, compared with the actual cost."""
 
 import json
 import time
@@ -20,12 +20,12 @@ from nanochat.reading.state import PageState
 
 
 def row(spent: float, tokens: int | None, call: float = 0.0) -> dict:
-    """A row as a worker gives it; None: nothing was read."""
+    """A row as a worker returns it; None: nothing was read."""
     result = None if tokens is None else {"tokens": tokens, "seconds": 0.001}
     return {"result": json.dumps(result), "spent": spent, "call": call}
 
 
-def test_pages_that_are_not_wanted_are_no_part_of_an_estimate(tmp_path: Path) -> None:
+def test_estimate_ignores_unselected_pages(tmp_path: Path) -> None:
     draw_archive(tmp_path / "in")
     (file,) = find_files([str(tmp_path / "in/a.pdf")])  # of four pages
     assert count_pages(file, Selection("3-"), 72, "") == 2
@@ -38,8 +38,8 @@ def test_pages_that_are_not_wanted_are_no_part_of_an_estimate(tmp_path: Path) ->
     assert tally.pages == 1
 
 
-def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:
-    """100 files of 3 pages, 50 tokens and 2 seconds a page, 4 workers at 0.9 an hour."""
+def test_estimate_scales_up_the_sample(tmp_path: Path) -> None:
+    """100 files of 3 pages, 50 tokens and 2 seconds per page, 4 workers at 0.9 per hour."""
     files = [File(f"{i}.pdf", "") for i in range(100)]
     sample = choose_sample(files)
     assert len(set(sample)) == 16 and {int(f.address[:-4]) // 25 for f in sample} == {0, 1, 2, 3}
@@ -51,9 +51,9 @@ def test_an_estimate_is_the_sample_made_whole(tmp_path: Path) -> None:
         estimate(files, len, lambda *_: iter([row(1.0, None)]), 1, 0.0, tmp_path, Clock())
 
 
-def test_an_estimate_counts_what_the_job_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """60 seconds until the first page, then one in 3 seconds, of which the model computes a thousandth: 12 pages take
-    96 seconds by both, and a million pages, which start once, 833 hours."""
+def test_estimate_includes_start_up_and_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """60 seconds until the first page, then 3 seconds per page, a thousandth of it in the model: 12 pages take 96
+    seconds, estimated and actual, and a million pages with one start 833 hours."""
     now = 1000.0
     monkeypatch.setattr("nanochat.archives.estimate.time.monotonic", lambda: now)
 
@@ -76,7 +76,7 @@ def test_an_estimate_counts_what_the_job_counts(tmp_path: Path, monkeypatch: pyt
     assert str(was).endswith("a million pages: 833 worker-hours")
 
 
-def test_the_end_says_what_it_was(tmp_path: Path) -> None:
+def test_summary_of_a_finished_job(tmp_path: Path) -> None:
     settings = BatchSettings(tmp_path, price=2.0)
     rows = iter([row(1.0, 7)])
     estimate([File("a.pdf", "")], lambda some: 4, lambda *_: rows, 1, 2.0, tmp_path, Clock())

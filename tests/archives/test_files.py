@@ -16,7 +16,7 @@ def opened(file: File, **options) -> list[tuple[str, int, str]]:
     return [(p.source.name, p.number, p.state) for p in pages_in(file, Selection(), 72, "", **options)]
 
 
-def test_every_page_of_every_kind_of_file(tmp_path: Path) -> None:
+def test_finds_every_page_of_every_kind_of_file(tmp_path: Path) -> None:
     expected = draw_archive(tmp_path / "in")
     found = [page for file in find_files([str(tmp_path / "in")]) for page in opened(file)]
     assert {(name, number) for name, number, _ in found} == expected and len(found) == len(expected)
@@ -26,7 +26,7 @@ def test_every_page_of_every_kind_of_file(tmp_path: Path) -> None:
     assert sum(count_pages(file, Selection(), 72, "") for file in files) == len(expected)
 
 
-def test_pages_that_are_done_are_not_opened_again(tmp_path: Path) -> None:
+def test_finished_pages_are_not_opened_again(tmp_path: Path) -> None:
     draw_archive(tmp_path / "in")
     (shard,) = find_files([str(tmp_path / "in/sh*.tar")])
     done = {(f"{shard.address}!/x/30.png", 1), (f"{shard.address}!/a.pdf", 2)}
@@ -34,7 +34,7 @@ def test_pages_that_are_done_are_not_opened_again(tmp_path: Path) -> None:
     assert left == [("bad.png", 1), ("a.pdf", 1), ("a.pdf", 3), ("a.pdf", 4)]
 
 
-def test_a_store_that_is_no_disk() -> None:
+def test_remote_file_system() -> None:
     store = fsspec.filesystem("memory")
     for name in ("scans/b.png", "scans/a.PNG", "scans/readme.md"):
         store.pipe_file(f"/{name}", stored(1))
@@ -56,13 +56,13 @@ def test_a_store_that_is_no_disk() -> None:
         ("http://127.0.0.1:9/scan.png", "cannot be read|no such file"),
     ],
 )
-def test_a_place_that_is_not_there(address: str, words: str) -> None:
+def test_missing_location_is_reported(address: str, words: str) -> None:
     with pytest.raises(UserError, match=words) as error:
         find_files([address])
     assert str(error.value).startswith(address) and "\n" not in str(error.value)
 
 
-def test_a_folder_without_documents(tmp_path: Path) -> None:
+def test_folder_without_documents_is_reported(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UserError, match="contains no image, PDF, tar or parquet file"):
         find_files([str(tmp_path)])

@@ -10,7 +10,7 @@ from helpers.drawn_archive import stored
 
 from nanochat.archives.results import SCHEMA, write_results
 from nanochat.errors import UserError
-from nanochat.reading.grounding import Block
+from nanochat.reading.grounding import GroundedBlock
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page, Part, TextLine
@@ -18,7 +18,7 @@ from nanochat.reading.state import PageState
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-def test_results_are_the_last_word_of_the_ledger(tmp_path: Path, model: Path, kind: str) -> None:
+def test_results_are_the_latest_entries_of_the_ledger(tmp_path: Path, model: Path, kind: str) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     page = OCR(model).read(stored(1), max_tokens=30)
     ledger.record("a.png", 1, "failed", "no network")
@@ -34,7 +34,7 @@ def test_results_are_the_last_word_of_the_ledger(tmp_path: Path, model: Path, ki
     assert (b["source"], b["state"], b["why"]) == ("b.png", "failed", "not a picture")
 
 
-def test_pages_that_a_file_has_no_more_are_no_results(tmp_path: Path) -> None:
+def test_pages_removed_from_a_file_are_not_in_the_results(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     for page in (1, 2, 3):
         ledger.record("a.pdf", page, "skipped", "before", "old", last=page == 3)
@@ -45,12 +45,12 @@ def test_pages_that_a_file_has_no_more_are_no_results(tmp_path: Path) -> None:
         assert list(one.pages()) == [("a.pdf", 1, "new")] and one.counts().total() == 1
 
 
-def test_parquet_and_json_lines_hold_the_same(tmp_path: Path) -> None:
+def test_parquet_and_json_lines_have_the_same_content(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     line = TextLine(
         "a b", (1, 2, 30, 4), 0.5, 0.25, (0, 0, 64, 64), [Part("a", (1, 2, 3, 4)), Part("b", (5, 2, 30, 4))]
     )
-    block = Block("title", ((1, 2, 3, 4),), "a")
+    block = GroundedBlock("title", ((1, 2, 3, 4),), "a")
     page = Page(
         "a b",
         5,
@@ -80,7 +80,7 @@ def test_parquet_and_json_lines_hold_the_same(tmp_path: Path) -> None:
     assert json.loads(json.dumps(page.to_dict())).items() <= flat[0].items()
 
 
-def test_a_source_is_finished_when_all_its_pages_are(tmp_path: Path) -> None:
+def test_source_is_finished_when_all_its_pages_are(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     ledger.record("a.pdf", 2, "ok", "", "then", {}, last=True)
     assert not ledger.finished("a.pdf", "then")
@@ -91,8 +91,8 @@ def test_a_source_is_finished_when_all_its_pages_are(tmp_path: Path) -> None:
     assert not Ledger(tmp_path / "ledger.jsonl", {}, retry_failed=True).finished("a.pdf", "then")
 
 
-def test_a_disk_that_fills_up_ends_in_one_line_and_keeps_what_was_read(tmp_path: Path) -> None:
-    """No file may grow past 4 KB for a while, which fails as a full disk does: in the middle of a write."""
+def test_full_disk_is_reported_in_one_line_and_keeps_finished_pages(tmp_path: Path) -> None:
+    """Files are limited to 4 KB for a while, so that a write fails in the middle as on a full disk."""
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
@@ -110,7 +110,7 @@ def test_a_disk_that_fills_up_ends_in_one_line_and_keeps_what_was_read(tmp_path:
 
 
 @pytest.mark.parametrize("kind", ["parquet", "jsonl"])
-def test_a_disk_without_room_for_the_results_ends_in_one_line(tmp_path: Path, kind: str) -> None:
+def test_full_disk_while_writing_results_is_reported_in_one_line(tmp_path: Path, kind: str) -> None:
     ledger = Ledger(tmp_path / "ledger.jsonl", {})
     for page in range(1, 200):
         ledger.record("a.pdf", page, "failed", f"{page * 7919 % 1000003} is one of many reasons")

@@ -1,4 +1,4 @@
-"""What the processes of a batch do, without the processes, and how their failures are reported."""
+"""The work of the processes of a batch, run in this process, and how their failures are reported."""
 
 import json
 from collections import Counter
@@ -19,8 +19,8 @@ from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection
 
 
-def test_what_one_worker_opens_another_reads(tmp_path: Path, model: Path) -> None:
-    """The rows that go between processes, without the processes: texts are those of each picture alone."""
+def test_rows_opened_by_one_worker_are_read_by_another(tmp_path: Path, model: Path) -> None:
+    """Rows exchanged between processes, in this process: the texts are those of each image alone."""
     draw_archive(tmp_path / "in")
     files = find_files([str(tmp_path / "in/*.p*"), str(tmp_path / "in/deep")])
     rows: dict[str, list] = {}
@@ -38,7 +38,7 @@ def test_what_one_worker_opens_another_reads(tmp_path: Path, model: Path) -> Non
 
 
 @pytest.mark.parametrize(("mode", "source"), [("only", "text-layer"), ("never", "read")])
-def test_a_pdf_gives_its_own_text_where_it_is_asked_for(
+def test_text_layer_of_a_pdf_is_used_on_request(
     tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch, mode: str, source: str
 ) -> None:
     write_text_pdf(tmp_path / "bill.pdf", [Written("Amount due 184.27", 40, 500), Written("by 3 May", 40, 470)])
@@ -52,13 +52,13 @@ def test_a_pdf_gives_its_own_text_where_it_is_asked_for(
     assert (entry["text"] == "Amount due 184.27\nby 3 May") is (mode == "only")
 
 
-def test_a_page_that_nobody_thought_of_is_a_row(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_on_a_page_becomes_a_row(tmp_path: Path, model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     draw_archive(tmp_path / "in")
     (file,) = find_files([str(tmp_path / "in/a.pdf")])
     asked = {"address": [file.address], "fingerprint": [""], "done": ["[]"]}
     pages = list(Opening(Selection(), 72, "")(asked))
     rows = {key: [page[key][0] for page in pages] for key in pages[0]}
-    rows["pixels"][2] = bytes(len(rows["pixels"][2]))  # a black page, on which something breaks
+    rows["pixels"][2] = bytes(len(rows["pixels"][2]))  # a black page, which raises an error
     reader = Reader(str(model), "cpu", "", None, Job([], PROMPTS["free"], max_tokens=4))
     plain = reader.ocr.read_many
 
@@ -73,21 +73,21 @@ def test_a_page_that_nobody_thought_of_is_a_row(tmp_path: Path, model: Path, mon
     assert read["why"][2].endswith("a.pdf, page 3: ZeroDivisionError: something broke")
 
 
-def test_a_worker_without_a_model_says_why(tmp_path: Path, model: Path) -> None:
-    """A machine that has no such GPU, no driver for it, or not the file: the job ends, and no page is called failed."""
+def test_worker_that_cannot_load_the_model_reports_the_reason(tmp_path: Path, model: Path) -> None:
+    """Without the GPU, its driver or the file, the job ends, and no page is recorded as failed."""
     for checkpoint, device, words in ((model, "cuda:99", "device cuda:99 cannot be used here"),
                                       (tmp_path / "no.pt", "cpu", "no such checkpoint")):  # fmt: skip
         rows = Reader(str(checkpoint), device, "", None, Job([], PROMPTS["free"]))({"source": ["a.png"]})
         assert rows["state"] == [BROKEN] and words in rows["why"][0] and "\n" not in rows["why"][0]
 
 
-def test_what_ray_wraps_is_told_in_one_line() -> None:
+def test_errors_wrapped_by_ray_are_reported_in_one_line() -> None:
     error = RuntimeError("The actor died\nTraceback ...\n  in f\nValueError: no room\n")
-    error.__cause__ = Exception()  # of Ray Data's own, and empty
+    error.__cause__ = Exception()  # an empty one of Ray Data
     assert _cause(error) == "ValueError: no room"
 
 
-def test_a_machine_too_busy_for_ray_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_start_up_timeout_of_ray_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     import ray
 
     def fail(*_, **__) -> None:
@@ -102,12 +102,12 @@ def test_a_machine_too_busy_for_ray_is_one_line(monkeypatch: pytest.MonkeyPatch)
             pass
 
 
-def test_gpus_that_are_not_there_are_one_line(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
+def test_missing_gpus_are_reported_in_one_line(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
     import ray
 
     (tmp_path / "a.png").write_bytes(stored(1))
     for name, found in (("init", None), ("shutdown", None), ("cluster_resources", {"CPU": 2.0})):
-        monkeypatch.setattr(ray, name, lambda *_, found=found, **__: found)  # a machine of Ray's without a GPU
+        monkeypatch.setattr(ray, name, lambda *_, found=found, **__: found)  # a Ray machine without a GPU
     arguments = ["batch", str(tmp_path / "a.png"), "--out", str(tmp_path / "out"), "--checkpoint", str(model)]
     monkeypatch.setattr("sys.argv", ["nano-ocr", *arguments, "--gpus", "1"])
     with pytest.raises(SystemExit) as stop:

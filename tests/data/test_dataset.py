@@ -1,4 +1,4 @@
-"""Text shards: a download is whole or absent whatever the server does, and every document is read once."""
+"""Text shards: downloads are complete or absent whatever the server does, and every document is read once."""
 
 import errno
 import io
@@ -28,7 +28,7 @@ def parquet_bytes(texts: list[str | None], row_group_size: int = 2) -> bytes:
 
 
 class Server:
-    """Serves shard i as the text `shard i`; `faults` are what it does instead, in turn, for each path."""
+    """Serves shard i as the text `shard i`; `faults`: for each path, the failures before that, in order."""
 
     def __init__(self) -> None:
         self.faults: dict[str, list[str]] = {}
@@ -75,7 +75,7 @@ def server() -> Iterator[Server]:
 
 @pytest.fixture
 def waits(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The seconds that the code asked to wait; it does not wait."""
+    """The requested delays in seconds; it does not actually wait."""
     asked: list[float] = []
     monkeypatch.setattr(dataset, "sleep", asked.append)
     return asked
@@ -88,7 +88,7 @@ def texts(path: Path) -> list[str]:
 # ---- downloading
 
 
-def test_the_shards_asked_for_arrive_whole_and_only_once(tmp_path: Path, server: Server):
+def test_requested_shards_are_downloaded_completely_and_once(tmp_path: Path, server: Server):
     config = DownloadConfig(num_files=3, num_workers=2, data_dir=tmp_path / "new", base_url=server.url)
     download(config)
     names = [f"shard_0000{i}.parquet" for i in range(3)]
@@ -99,7 +99,7 @@ def test_the_shards_asked_for_arrive_whole_and_only_once(tmp_path: Path, server:
 
 
 @pytest.mark.parametrize("fault", ["500", "503", "429", "close", "short", "page"])
-def test_a_download_survives_five_failures_with_growing_waits(
+def test_download_survives_five_failures_with_growing_delays(
     tmp_path: Path, server: Server, waits: list[float], fault: str
 ):
     server.faults["shard_00000.parquet"] = [fault] * 5
@@ -110,7 +110,7 @@ def test_a_download_survives_five_failures_with_growing_waits(
 
 
 @pytest.mark.parametrize("fault", ["500", "close", "short", "page"])
-def test_a_sixth_failure_is_one_clear_line_and_leaves_no_file(
+def test_sixth_failure_is_reported_in_one_line_and_leaves_no_file(
     tmp_path: Path, server: Server, waits: list[float], fault: str
 ):
     server.faults["shard_00001.parquet"] = [fault] * 6
@@ -121,14 +121,14 @@ def test_a_sixth_failure_is_one_clear_line_and_leaves_no_file(
     assert [path.name for path in tmp_path.iterdir()] == ["shard_00000.parquet"]
 
 
-def test_a_file_that_is_not_there_is_not_asked_for_again(tmp_path: Path, server: Server, waits: list[float]):
+def test_missing_file_is_not_requested_again(tmp_path: Path, server: Server, waits: list[float]):
     server.faults["shard_00000.parquet"] = ["404"]
     with pytest.raises(UserError, match="HTTP 404"):
         download(DownloadConfig(num_files=1, data_dir=tmp_path, base_url=server.url))
     assert waits == []
 
 
-def test_a_full_disk_is_called_so_and_not_tried_again(
+def test_full_disk_is_reported_and_not_retried(
     tmp_path: Path, server: Server, waits: list[float], monkeypatch: pytest.MonkeyPatch
 ):
     class FullDisk(io.BytesIO):
@@ -142,12 +142,12 @@ def test_a_full_disk_is_called_so_and_not_tried_again(
 
 
 @pytest.mark.parametrize(("n", "w"), [(0, 1), (-2, 1), (1824, 1), (1, 0)])
-def test_impossible_counts_are_refused(tmp_path: Path, n: int, w: int):
+def test_invalid_counts_are_rejected(tmp_path: Path, n: int, w: int):
     with pytest.raises(UserError, match="1 to 1823"):
         download(DownloadConfig(num_files=n, num_workers=w, data_dir=tmp_path))
 
 
-def test_the_command_as_typed(tmp_path: Path, server: Server):
+def test_download_command(tmp_path: Path, server: Server):
     command = [sys.executable, "-m", "nanochat.dataset", "-n", "2", "-w", "2"]
     options = [f"--data_dir={tmp_path}", f"--base-url={server.url}"]
     done = subprocess.run(command + options, capture_output=True, text=True, timeout=120)
@@ -156,7 +156,7 @@ def test_the_command_as_typed(tmp_path: Path, server: Server):
     assert len(list_parquet_files(tmp_path)) == 2
 
 
-def test_the_command_ends_in_one_line_when_a_shard_cannot_be_had(
+def test_download_command_reports_a_missing_shard_in_one_line(
     tmp_path: Path, server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     server.faults["shard_00000.parquet"] = ["404"]
@@ -177,7 +177,7 @@ def write_shards(folder: Path, *shards: list[str | None]) -> Path:
     return folder
 
 
-def test_the_last_shard_is_validation_and_ranks_share_the_rest(tmp_path: Path):
+def test_last_shard_is_for_validation_and_ranks_share_the_others(tmp_path: Path):
     write_shards(tmp_path, ["a", "b", "c"], ["d", None, "", "e", "f"], ["g", "h"])
     assert list(parquets_iter_batched("train", data_dir=tmp_path)) == [["a", "b"], ["c"], ["d"], ["e"], ["f"]]
     assert list(parquets_iter_batched("val", data_dir=tmp_path)) == [["g", "h"]]
@@ -185,14 +185,14 @@ def test_the_last_shard_is_validation_and_ranks_share_the_rest(tmp_path: Path):
     assert shares == [[["a", "b"], ["d"], ["f"]], [["c"], ["e"]]]
 
 
-def test_real_shards_give_back_the_books():
+def test_real_shards_contain_the_books():
     folder = shared_data("text/base_parquet")
     expected = [pq.read_table(folder / f"shard_0000{i}.parquet")["text"].to_pylist() for i in range(2)]
     for split, documents in zip(("train", "val"), expected):
         assert list(chain.from_iterable(parquets_iter_batched(split, data_dir=folder))) == documents
 
 
-def test_missing_and_single_and_broken_shards_say_what_to_do(tmp_path: Path):
+def test_missing_single_and_broken_shards_are_reported_with_advice(tmp_path: Path):
     with pytest.raises(UserError, match=r"python -m nanochat\.dataset -n 2 -w 2"):
         list_parquet_files(tmp_path)
     write_shards(tmp_path, ["a"])
@@ -205,7 +205,7 @@ def test_missing_and_single_and_broken_shards_say_what_to_do(tmp_path: Path):
         list(parquets_iter_batched("val", data_dir=tmp_path))
 
 
-def test_documents_of_files_and_folders(tmp_path: Path):
+def test_documents_are_read_from_files_and_folders(tmp_path: Path):
     write_shards(tmp_path, ["a", None, "b"], ["c"])
     assert list(iter_documents(tmp_path)) == ["a", "b", "c"]
     assert list(iter_documents(tmp_path / "shard_00001.parquet")) == ["c"]

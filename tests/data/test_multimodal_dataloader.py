@@ -1,4 +1,4 @@
-"""Batches: what is supervised, what is cut, who reads what, where a resumed run goes on, and what is left out."""
+"""Batches: supervision, truncation, distribution over ranks, resuming, and samples that are skipped."""
 
 import json
 
@@ -41,7 +41,7 @@ def conversation(*sides: int, text: str = "some words") -> dict:
     return {"messages": [ask, {"role": "assistant", "content": text}], "images": pictures}
 
 
-def test_only_the_answer_and_its_end_are_targets():
+def test_only_the_answer_and_its_end_token_are_targets():
     items = [conversation(64, 128, text="two pictures"), conversation(text="none")]
     inputs, targets, _ = collate([Prepared(items, TOKENIZER, NATIVE, 512)[i] for i in range(2)], pad_id=0)
     for row, text in enumerate(("two pictures", "none")):
@@ -55,7 +55,7 @@ def test_only_the_answer_and_its_end_are_targets():
 
 
 @pytest.mark.parametrize("kind", ["native", "square"])
-def test_dense_labels_lie_where_the_view_shows_the_glyphs(kind):
+def test_dense_labels_are_at_the_positions_of_the_glyphs(kind):
     picture = Image.new("RGB", (160, 80), "white")
     picture.paste((0, 0, 0), (120, 40, 128, 48))
     item = {**conversation(64), "images": [picture], "glyphs": ("A", np.array([[124.0, 44.0]]), np.zeros(1, np.int32))}
@@ -67,7 +67,7 @@ def test_dense_labels_lie_where_the_view_shows_the_glyphs(kind):
     assert view[:, row * 16 : row * 16 + 16, column * 16 : column * 16 + 16].min() < -0.8
 
 
-def test_views_of_one_size_are_stacked_and_others_listed():
+def test_views_of_equal_size_are_stacked_and_others_listed():
     same = [Prepared([conversation(64), conversation(64)], TOKENIZER, NATIVE, 512)[i] for i in range(2)]
     assert collate(same, 0)[2].pixel_values.shape == (2, 3, 64, 64)
     mixed = [Prepared([conversation(64, 192), conversation()], TOKENIZER, NATIVE, 512)[i] for i in range(2)]
@@ -80,20 +80,20 @@ def test_views_of_one_size_are_stacked_and_others_listed():
 
 @given(sides=st.lists(st.sampled_from([64, 128, 320]), max_size=4), max_tokens=st.integers(1, 80))
 @settings(max_examples=60, deadline=None)
-def test_no_picture_is_cut_in_half(sides, max_tokens):
+def test_truncation_never_splits_an_image(sides, max_tokens):
     whole = Prepared([conversation(*sides)], TOKENIZER, NATIVE, 512)[0]
     assert isinstance(whole, Sample)
     cut = truncate(whole, IMAGE, max_tokens)
     assert len(cut.ids) <= max_tokens and len(cut.ids) == len(cut.mask)
     assert cut.ids == whole.ids[: len(cut.ids)]
     assert cut.ids.count(IMAGE) == sum(image.layout.n_tokens for image in cut.images)
-    if len(cut.ids) < min(max_tokens, len(whole.ids)):  # shorter than need be only to leave a picture out
+    if len(cut.ids) < min(max_tokens, len(whole.ids)):  # shorter than necessary only if an image was left out
         assert whole.ids[len(cut.ids)] == IMAGE
 
 
 @given(n=st.integers(1, 30), batch_size=st.integers(1, 7), world_size=st.integers(1, 4), seed=st.integers(0, 99))
 @settings(max_examples=80, deadline=None)
-def test_every_epoch_reads_every_sample_once_over_all_ranks(n, batch_size, world_size, seed):
+def test_each_epoch_has_every_sample_once_over_all_ranks(n, batch_size, world_size, seed):
     plan = ShuffledBatches(n, batch_size, seed)
     per_step = batch_size * world_size
     steps = -(-3 * n // per_step)
@@ -106,7 +106,7 @@ def test_every_epoch_reads_every_sample_once_over_all_ranks(n, batch_size, world
 
 @pytest.mark.parametrize("num_workers", [0, 2])
 @pytest.mark.parametrize("rank", [0, 1])
-def test_resuming_reads_what_would_have_come_next(tmp_path, rank, num_workers):
+def test_resumed_loader_continues_at_the_same_position(tmp_path, rank, num_workers):
     task = documents(tmp_path / "data", n=5)
     options = {"rank": rank, "world_size": 2, "num_workers": num_workers}
     straight = [batch[0] for _, batch in zip(range(7), loader(task, **options))]  # past the end of an epoch
@@ -120,7 +120,7 @@ def test_resuming_reads_what_would_have_come_next(tmp_path, rank, num_workers):
     assert all(torch.equal(a, b) for a, b in zip(straight[3:], resumed, strict=True))
 
 
-def test_validation_reads_each_sample_once_over_ranks(tmp_path):
+def test_validation_has_each_sample_once_over_all_ranks(tmp_path):
     task = documents(tmp_path / "data", n=5)
     seen = [
         TOKENIZER.decode(row[row != -1].tolist()[:-1])
@@ -131,7 +131,7 @@ def test_validation_reads_each_sample_once_over_ranks(tmp_path):
     assert sorted(seen) == sorted(s["answer"] for s in task.samples)
 
 
-def test_text_and_pictures_share_batches(tmp_path):
+def test_samples_with_and_without_images_share_a_batch(tmp_path):
     mixture = TaskMixture([documents(tmp_path / "data", n=4), Texts()])
     kinds = {(len(media.layouts), len(inputs)) for _, (inputs, _, media) in zip(range(30), loader(mixture))}
     assert kinds == {(0, 2), (1, 2), (2, 2)}
@@ -147,7 +147,7 @@ def broken_folder(tmp_path, n: int):
     return FolderOfPairs(folder, "train")
 
 
-def test_one_unreadable_sample_among_many_is_skipped_counted_and_named(tmp_path, capsys):
+def test_rare_unreadable_sample_is_skipped_counted_and_named(tmp_path, capsys):
     reader = loader(broken_folder(tmp_path, 200), shuffle=False)
     assert sum(len(inputs) for inputs, _, _ in reader) == 199
     assert (
@@ -160,7 +160,7 @@ def test_too_many_unreadable_samples_stop_the_run(tmp_path):
         list(loader(broken_folder(tmp_path, 10), shuffle=False))
 
 
-def test_a_prompt_longer_than_the_sequence_is_left_out_not_trained_on(capsys):
+def test_prompt_longer_than_the_sequence_is_skipped(capsys):
     tall = conversation(64)
     tall["images"] = [Image.new("RGB", (64, 64 * 40))]
     some = create_multimodal_loader([tall, conversation(text="x")], TOKENIZER, 2, 32, NATIVE, shuffle=False)
@@ -171,7 +171,7 @@ def test_a_prompt_longer_than_the_sequence_is_left_out_not_trained_on(capsys):
         list(none)
 
 
-def test_samples_that_are_wrong_in_the_same_way_are_counted_each(tmp_path):
+def test_unusable_samples_with_the_same_error_are_counted(tmp_path):
     wrong = conversation(64)
     wrong["messages"][0]["role"] = "human"
     items = [wrong] * 3 + [conversation(64)] * 200
@@ -179,7 +179,7 @@ def test_samples_that_are_wrong_in_the_same_way_are_counted_each(tmp_path):
         list(loader(items, shuffle=False))
 
 
-def test_the_real_ten_documents(tmp_path):
+def test_batches_of_the_ten_documents_in_data(tmp_path):
     folder = tmp_path / "data"
     folder.mkdir()
     source = shared_data("overfit10")

@@ -1,4 +1,4 @@
-"""Packing: samples end to end are the samples, no token is padding, and losses and gradients are what they were."""
+"""Packing: packed samples equal separate ones, without padding, and with the same losses and gradients."""
 
 import pytest
 import torch
@@ -20,7 +20,7 @@ TOKENIZER = RustBPETokenizer.characters()
 
 
 def samples(*items: tuple[int, str]) -> list[Sample | Skipped]:
-    """A conversation for each (number of pictures, answer)."""
+    """A conversation for each pair (number of images, answer)."""
     conversations = []
     for n_pictures, answer in items:
         ask = {"role": "user", "content": "<image>" * n_pictures + "What?"}
@@ -33,7 +33,7 @@ def samples(*items: tuple[int, str]) -> list[Sample | Skipped]:
 
 @given(lengths=st.lists(st.integers(2, 40), min_size=1, max_size=8))
 @settings(max_examples=80, deadline=None)
-def test_what_is_packed_is_what_was_padded(lengths: list[int]):
+def test_packed_and_padded_batches_have_the_same_content(lengths: list[int]):
     random = torch.Generator().manual_seed(sum(lengths))
     kept = [Sample(torch.randint(1, 200, (n,), generator=random).tolist(), [0] + [1] * (n - 1), []) for n in lengths]
     padded, targets, _ = collate(kept, 0)
@@ -55,7 +55,7 @@ def loss_and_gradients(model: NanoDeepseekOCR, batch: Batch) -> tuple[float, tor
     return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def test_pictures_and_text_packed_together_have_the_losses_that_each_has_alone():
+def test_packed_samples_have_the_losses_of_separate_ones():
     model = tiny_model(256)
     mixed = samples((1, "a chart"), (0, "some words " * 15), (2, "two"), (0, "yes"))
     packed = collate(mixed, 0, pack=True)
@@ -71,7 +71,7 @@ def test_pictures_and_text_packed_together_have_the_losses_that_each_has_alone()
     assert [x.sum().item() for x in each[0].split(media.documents)] == pytest.approx([a for a, _ in alone], rel=1e-5)
 
 
-def test_a_packed_run_has_the_losses_of_a_padded_one(tmp_path, monkeypatch):
+def test_packed_run_has_the_losses_of_a_padded_run(tmp_path, monkeypatch):
     monkeypatch.setattr("nanochat.multimodal_dataloader.MAX_PADDING", 0.01)
     task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
     packed, padded = (
@@ -84,8 +84,8 @@ def test_a_packed_run_has_the_losses_of_a_padded_one(tmp_path, monkeypatch):
     assert losses(packed) == pytest.approx(losses(padded), rel=1e-5)
 
 
-def test_the_benchmark_counts_what_is_padding():
-    """Answers of 10 and of 70 letters in turn: the padding of such batches by hand."""
+def test_packing_benchmark_counts_padding():
+    """Alternating answers of 10 and 70 letters, whose padding is computed by hand."""
 
     class ShortAndLong(Task):
         def num_examples(self) -> int:
@@ -97,6 +97,6 @@ def test_the_benchmark_counts_what_is_padding():
 
     config = TrainConfig(model="nano", image_size=64, batch_size=2, seq_len=200, steps=1, precision="float32")
     report = measure_packing(config, ShortAndLong(), 2, torch.device("cpu"))
-    frame = 7  # bos, two starts, two ends and three letters, less the last token, which is no input
+    frame = 7  # bos, two starts, two ends and three letters, minus the last token, which is not an input
     assert report.padding == pytest.approx((60 / (2 * (70 + frame)), 0.0))
     assert report.loss_difference < 1e-5

@@ -1,4 +1,4 @@
-"""Tasks: slices and mixtures hold what they should, a bad sample names itself, good ones arrive whole."""
+"""Tasks: slices and mixtures have the right examples, and invalid samples are named."""
 
 import json
 import struct
@@ -23,7 +23,7 @@ BOUND = st.none() | st.integers(-12, 12)
 
 
 class Letters(Task):
-    """Examples that say who they are."""
+    """A task whose examples contain their own index."""
 
     def __init__(self, letter: str, n: int, start=None, stop=None, step=None):
         super().__init__(start, stop, step)
@@ -45,11 +45,11 @@ def names(task: Task) -> list[str]:
 
 
 @given(st.integers(0, 10), BOUND, BOUND, BOUND.filter(lambda step: step != 0))
-def test_a_sliced_task_is_the_slice_of_the_list(n: int, start: int | None, stop: int | None, step: int | None):
+def test_slice_of_a_task_equals_slice_of_a_list(n: int, start: int | None, stop: int | None, step: int | None):
     assert names(Letters("a", n, start, stop, step)) == [f"a{i}" for i in range(n)][start:stop:step]
 
 
-def test_indexing_counts_from_the_end_and_knows_its_bounds():
+def test_negative_and_out_of_range_indices():
     task = Letters("a", 10, start=2, stop=8, step=2)
     assert (task[-1]["text"], task[-3]["text"]) == ("a6", "a2")
     for index in (3, -4):
@@ -58,14 +58,14 @@ def test_indexing_counts_from_the_end_and_knows_its_bounds():
     assert [example["text"] for example in task] == ["a2", "a4", "a6"]
 
 
-def test_a_mixture_holds_every_example_once_for_each_time_its_task_is_given():
+def test_mixture_has_every_example_once_per_mention_of_its_task():
     a, b = Letters("a", 7), Letters("b", 5, start=1)
     mixture = TaskMixture([a, b, Letters("c", 0), a])
     assert len(mixture) == 18
     assert Counter(names(mixture)) == Counter(names(a) * 2 + names(b))
 
 
-def test_a_mixture_is_shuffled_by_its_seed_alone():
+def test_order_of_a_mixture_depends_on_the_seed_only():
     def order(seed: int) -> list[str]:
         return names(TaskMixture([Letters("a", 30), Letters("b", 30)], seed=seed))
 
@@ -74,7 +74,7 @@ def test_a_mixture_is_shuffled_by_its_seed_alone():
     assert {name[0] for name in order(1)[:15]} == {"a", "b"}
 
 
-def test_an_empty_mixture_is_empty():
+def test_empty_mixture():
     assert len(TaskMixture([])) == 0
     with pytest.raises(IndexError):
         TaskMixture([])[0]
@@ -84,7 +84,7 @@ def test_an_empty_mixture_is_empty():
 
 
 def make_folder(folder: Path, **changes) -> Path:
-    """A data folder with one sample, `changes` applied to its record; None removes a field."""
+    """A data folder with one sample. `changes` are applied to its record; None removes a field."""
     (folder / "images").mkdir(exist_ok=True)
     pixels = np.zeros((30, 40, 3), np.uint8)
     pixels[:, :20] = (255, 0, 0)
@@ -95,7 +95,7 @@ def make_folder(folder: Path, **changes) -> Path:
     return folder
 
 
-def test_a_sample_becomes_a_conversation_with_its_picture(tmp_path: Path):
+def test_sample_becomes_a_conversation_with_its_image(tmp_path: Path):
     task = FolderOfPairs(data_dir=make_folder(tmp_path))
     sample = task[0]
     assert sample["messages"] == [
@@ -112,12 +112,12 @@ def test_a_sample_becomes_a_conversation_with_its_picture(tmp_path: Path):
     assert task.samples[0]["id"] == "receipt_000"
 
 
-def test_the_ten_real_samples_are_read_and_rendered(tmp_path: Path):
+def test_ten_samples_in_data_are_read_and_rendered(tmp_path: Path):
     source = shared_data("overfit10")
     (tmp_path / "images").symlink_to(source / "images")
     records = json.loads((source / "overfit_dataset.json").read_text())
     (tmp_path / "val.json").write_text(json.dumps(records))
-    task = OverfitSamples(tmp_path, split="val")  # by the recipe's name
+    task = OverfitSamples(tmp_path, split="val")  # the name in the recipe
     tokenizer = RustBPETokenizer.characters()
     assert len(task) == 10
     for sample, record in zip(task, records):
@@ -129,7 +129,7 @@ def test_the_ten_real_samples_are_read_and_rendered(tmp_path: Path):
         assert ids.count(tokenizer.encode_special("<|image|>")) == 1
 
 
-def test_a_missing_file_says_what_to_copy(tmp_path: Path):
+def test_missing_file_is_reported_with_the_command_to_create_it(tmp_path: Path):
     with pytest.raises(UserError, match=r"train\.json: no such file; make it with `cp .*overfit_dataset\.json .*`"):
         FolderOfPairs(tmp_path)
 
@@ -146,7 +146,7 @@ def test_a_missing_file_says_what_to_copy(tmp_path: Path):
         ({"id": None}, "'number 0' has no id"),
     ],
 )
-def test_a_bad_record_is_named_at_once(tmp_path: Path, changes: dict, complaint: str):
+def test_invalid_record_is_named_by_the_constructor(tmp_path: Path, changes: dict, complaint: str):
     make_folder(tmp_path, **changes)
     with pytest.raises(UserError, match=complaint) as caught:
         FolderOfPairs(tmp_path)
@@ -154,7 +154,7 @@ def test_a_bad_record_is_named_at_once(tmp_path: Path, changes: dict, complaint:
 
 
 @pytest.mark.parametrize("text", ["", "[", "[]", "{}", '["a"]', "\xff\xfe"])
-def test_a_file_that_is_no_list_of_samples_is_one_clear_line(tmp_path: Path, text: str):
+def test_file_without_a_list_of_samples_is_reported(tmp_path: Path, text: str):
     (tmp_path / "train.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match=r"train\.json") as caught:
         FolderOfPairs(tmp_path)
@@ -162,7 +162,7 @@ def test_a_file_that_is_no_list_of_samples_is_one_clear_line(tmp_path: Path, tex
 
 
 def bomb() -> bytes:
-    """A PNG of a few bytes that says it is 60,000 x 60,000 pixels."""
+    """A PNG of a few bytes that claims to have 60,000 x 60,000 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
@@ -172,7 +172,7 @@ def bomb() -> bytes:
 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text", "empty", "bomb", "folder"])
-def test_a_bad_picture_is_named_when_its_sample_is_read(tmp_path: Path, damage: str):
+def test_broken_image_is_named_when_its_sample_is_read(tmp_path: Path, damage: str):
     path = make_folder(tmp_path) / "images" / "one.png"
     whole = path.read_bytes()
     path.unlink()

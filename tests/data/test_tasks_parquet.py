@@ -1,4 +1,4 @@
-"""Tasks of parquet files: every turn and picture of a row arrives, by column name, in bounded memory."""
+"""Tasks from parquet files: every turn and image of a row, columns by name, bounded memory."""
 
 import io
 import json
@@ -32,7 +32,7 @@ def write_rows(path: Path, rows: list[dict], row_group_size: int = 2, schema: pa
 
 
 @given(st.lists(st.lists(st.integers(1, 4), max_size=3), min_size=1, max_size=3))
-def test_rows_come_by_number_and_name_across_files_and_row_groups(tmp_path_factory, layout: list[list[int]]):
+def test_rows_by_index_across_files_and_row_groups(tmp_path_factory, layout: list[list[int]]):
     folder = tmp_path_factory.mktemp("rows")
     expected, paths = [], []
     for number, groups in enumerate(layout):
@@ -52,7 +52,7 @@ def test_rows_come_by_number_and_name_across_files_and_row_groups(tmp_path_facto
             rows[outside]
 
 
-def test_memory_stays_bounded_while_every_row_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_memory_is_bounded_while_all_rows_are_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     n_groups, megabyte = 24, 2**20
     rows = [{"text": chr(97 + i) * (megabyte // 4)} for i in range(n_groups)] * 4
     rows.sort(key=lambda row: row["text"][0])
@@ -67,7 +67,7 @@ def test_memory_stays_bounded_while_every_row_is_read(tmp_path: Path, monkeypatc
     assert megabyte < most < 8 * megabyte
 
 
-def test_a_row_group_in_the_cache_is_not_read_again(tmp_path: Path):
+def test_cached_row_group_is_not_read_again(tmp_path: Path):
     path = write_rows(tmp_path / "one.parquet", [{"text": "a"}, {"text": "b"}])
     reader = ParquetRows([path], ["text"])
     assert reader[0] == {"text": "a"}
@@ -76,7 +76,7 @@ def test_a_row_group_in_the_cache_is_not_read_again(tmp_path: Path):
 
 
 @pytest.mark.parametrize("damage", ["text", "empty", "truncated"])
-def test_a_file_that_is_no_parquet_is_named_at_once(tmp_path: Path, damage: str):
+def test_file_that_is_not_parquet_is_named_by_the_constructor(tmp_path: Path, damage: str):
     path = write_rows(tmp_path / "one.parquet", [{"text": "a" * 50}] * 9)
     whole = path.read_bytes()
     path.write_bytes({"text": b"<html>", "empty": b"", "truncated": whole[: len(whole) // 2]}[damage])
@@ -85,7 +85,7 @@ def test_a_file_that_is_no_parquet_is_named_at_once(tmp_path: Path, damage: str)
     assert "\n" not in str(caught.value)
 
 
-def test_a_damaged_row_group_is_a_bad_sample(tmp_path: Path):
+def test_damaged_row_group_raises_bad_sample(tmp_path: Path):
     path = write_rows(tmp_path / "one.parquet", [{"text": f"{i} some text"} for i in range(8)])
     data = bytearray(path.read_bytes())
     data[4:40] = b"\xff" * 36
@@ -96,7 +96,7 @@ def test_a_damaged_row_group_is_a_bad_sample(tmp_path: Path):
     assert rows[7] == {"text": "7 some text"}
 
 
-def test_a_missing_column_is_named_with_those_that_are_there(tmp_path: Path):
+def test_missing_column_is_reported_with_the_existing_ones(tmp_path: Path):
     path = write_rows(tmp_path / "one.parquet", [{"text": "a", "id": 1}])
     with pytest.raises(UserError, match=r"no column messages: it has text, id"):
         ParquetRows([path], ["messages"])
@@ -131,7 +131,7 @@ def finevision_of(path: Path, *rows: dict) -> FineVision:
     return FineVision(write_rows(path / "rows.parquet", list(rows), schema=SCHEMA))
 
 
-def test_all_turns_and_all_pictures_of_a_row_arrive_in_order(tmp_path: Path):
+def test_all_turns_and_images_of_a_row_in_order(tmp_path: Path):
     row = finevision_row([picture(RED), picture(BLUE)], ("What?", "This"), ("And <image>?", "That"))
     sample = finevision_of(tmp_path, row)[0]
     assert [(m["role"], m["content"]) for m in sample["messages"]] == [
@@ -146,7 +146,7 @@ def test_all_turns_and_all_pictures_of_a_row_arrive_in_order(tmp_path: Path):
     assert ids.count(tokenizer.encode_special("<|image|>")) == 2
 
 
-def test_nulls_are_tolerated(tmp_path: Path):
+def test_null_values_are_tolerated(tmp_path: Path):
     task = finevision_of(
         tmp_path,
         finevision_row(None, ("Hello?", "Hi")),
@@ -159,7 +159,7 @@ def test_nulls_are_tolerated(tmp_path: Path):
     assert [m["content"] for m in task[1]["messages"]] == ["<image>\n", "A red square"]
 
 
-def test_a_row_that_cannot_be_used_is_named(tmp_path: Path):
+def test_unusable_row_is_named(tmp_path: Path):
     whole = picture(RED, size=(64, 64))
     task = finevision_of(
         tmp_path,
@@ -181,7 +181,7 @@ def test_a_row_that_cannot_be_used_is_named(tmp_path: Path):
     assert len(task[0]["images"]) == 1
 
 
-def test_train_and_val_share_no_row_and_lose_none(tmp_path: Path):
+def test_train_and_val_partition_the_rows(tmp_path: Path):
     rows = [finevision_row(None, (f"{i}", "a")) for i in range(25)]
     path = write_rows(tmp_path / "rows.parquet", rows, schema=SCHEMA)
     train, val = (
@@ -194,7 +194,7 @@ def test_train_and_val_share_no_row_and_lose_none(tmp_path: Path):
         FineVision(path, split="test")
 
 
-def test_the_real_subset_agrees_with_its_source():
+def test_real_subset_agrees_with_its_source():
     folder = shared_data("finevision/chartqa")
     source = {(r["prompt"], r["answer"]) for r in json.loads((folder.parents[1] / "chartqa/train.json").read_text())}
     task = FineVision(folder)
@@ -220,7 +220,7 @@ def test_forked_loader_processes_read_the_same_rows(tmp_path: Path):
     assert questions == [f"<image>\n{i}" for i in range(8)]
 
 
-def test_a_bare_name_is_a_subset_of_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_name_without_slash_is_a_subset_on_the_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = write_rows(tmp_path / "hub" / "0.parquet", [finevision_row(None, ("a", "b"))], schema=SCHEMA)
     asked = []
 
@@ -230,12 +230,12 @@ def test_a_bare_name_is_a_subset_of_the_hub(tmp_path: Path, monkeypatch: pytest.
 
     monkeypatch.setattr(finevision, "fetch_matching", fetch_matching)
     (tmp_path / "chartqa").mkdir()
-    monkeypatch.chdir(tmp_path)  # a folder of that name here does not stand in for the subset
+    monkeypatch.chdir(tmp_path)  # a folder of that name must not be used instead of the subset
     assert len(FineVision("chartqa")) == 1
     assert asked == [("HuggingFaceM4/FineVision", "chartqa/*.parquet", "dataset")]
 
 
-def test_a_folder_without_parquet_is_one_clear_line(tmp_path: Path):
+def test_folder_without_parquet_is_reported(tmp_path: Path):
     with pytest.raises(UserError, match=r"no parquet file: .*nothing"):
         FineVision(f"{tmp_path}/nothing")
 
@@ -243,7 +243,7 @@ def test_a_folder_without_parquet_is_one_clear_line(tmp_path: Path):
 # ---- SmolTalk
 
 
-def test_real_conversations_are_read_and_only_their_answers_learnt():
+def test_only_answers_of_real_conversations_are_supervised():
     folder = shared_data("text/smoltalk")
     lines = (folder.parent / "smoltalk_style.jsonl").read_text().splitlines()
     expected = [json.loads(line)["messages"] for line in lines]
@@ -261,7 +261,7 @@ def test_real_conversations_are_read_and_only_their_answers_learnt():
     assert train[0]["images"] == []
 
 
-def test_system_and_many_turns_stay_and_an_empty_message_is_a_bad_sample(tmp_path: Path):
+def test_system_message_many_turns_and_empty_message(tmp_path: Path):
     def row(*messages: tuple[str, str | None]) -> dict:
         return {"messages": [{"content": content, "role": role} for role, content in messages], "source": "s"}
 
@@ -277,7 +277,7 @@ def test_system_and_many_turns_stay_and_an_empty_message_is_a_bad_sample(tmp_pat
         SmolTalk("test", source=tmp_path)
 
 
-def test_an_unreachable_hub_is_one_clear_line(monkeypatch: pytest.MonkeyPatch):
+def test_unreachable_hub_is_reported_in_one_line(monkeypatch: pytest.MonkeyPatch):
     def unreachable(*_, **__):
         raise ConnectionError("Name or service not known\nand more")
 

@@ -1,4 +1,4 @@
-"""The benchmark: parts that add up to the real step, peers that compute the same, and one line of JSON at the end."""
+"""The benchmark: parts that add up to the real step, agreement with other code, and JSON on the last line."""
 
 import json
 from itertools import islice
@@ -12,8 +12,8 @@ from dev.bench.checks import run_checks
 from dev.bench.decode import bytes_per_step, measure_decode
 from dev.bench.parity import measure_parity
 from dev.bench.train import FilledPages, filled_trainer, gradient_error, wake
-from nanochat.machine import Precision
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.training.config import TrainConfig
 from nanochat.training.trainer import Stage
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 @pytest.mark.parametrize("number", [1, 2])
-def test_the_parts_of_a_step_are_the_step(number):
+def test_parts_of_a_step_add_up_to_the_step(number):
     config = TrainConfig(model="nano", image_size=128, batch_size=3, seq_len=40, steps=1, recompute="sam")
     weights = {"patches": 1.0, "cells": 0.5} if number == 1 else {}
     trainer = filled_trainer(config, Stage(number, lambda step, steps: 1.0, 1e-3, dense_weights=weights), CPU)
@@ -38,12 +38,14 @@ def test_the_parts_of_a_step_are_the_step(number):
 def test_filled_pages_fill_the_sequence(size, seq_len):
     config = TrainConfig(model="nano", image_size=size, batch_size=2, seq_len=seq_len, steps=1)
     trainer = filled_trainer(config, Stage(1, lambda step, steps: 1.0, 1e-3), CPU)
-    for inputs, targets, media in islice(iter(trainer.train_loader), 2):
+    batches = list(islice(iter(trainer.train_loader), 2))
+    assert len(batches) == 2
+    for inputs, targets, media in batches:
         assert inputs.shape == (2, seq_len) and media.view_sizes == [(size, size)] * 2
         assert (targets != -1).sum() == 2 * (FilledPages(trainer.model.config.vision, seq_len).n_chars + 1)
 
 
-def test_decoding_agrees_with_the_naive_way_and_with_transformers():
+def test_decoding_agrees_with_naive_generation_and_transformers():
     model = NanoDeepseekOCR(tiny_config(256)).eval()
     wake(model)
     report = measure_decode(model, Precision("float32"), batch=3, prompt=20, tokens=12, naive=True)
@@ -54,21 +56,21 @@ def test_decoding_agrees_with_the_naive_way_and_with_transformers():
     assert bytes_per_step(gpt, Precision("float32"), 5, 30) == weights + cache
 
 
-def test_fast_paths_compute_what_the_plain_ones_do():
+def test_fast_paths_agree_with_plain_ones():
     errors = {check.name: check.error for check in run_checks("nano", CPU)}
     assert len(errors) == 4
     assert all(error < (0.05 if "bfloat16" in name else 1e-4) for name, error in errors.items())
 
 
-def test_a_device_is_compared_with_a_cpu():
+def test_device_is_compared_with_a_cpu():
     report = measure_parity("nano", CPU, tokens=6)
     assert report.loss["float32"] == report.gradients["float32"] == 0 and report.equal_tokens == 1
     assert report.updates == {"adamw": 0, "muon": 0}
     assert all(found[way] < 1e-5 for found in (report.loss, report.gradients) for way in ("packed", "recomputed"))
-    assert 1e-4 < report.gradients["bfloat16"] < 0.05  # rounding is seen, and is no more than rounding
+    assert 1e-4 < report.gradients["bfloat16"] < 0.05  # rounding errors exist, and are not larger than expected
 
 
-def test_the_last_line_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+def test_last_line_of_output_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
     flags = ["memory", "--model=nano", "--stage=2", "--batch_size=2", "--seq_len=64", "--image_size=128"]
     monkeypatch.setattr("sys.argv", ["bench", *flags, "--device=cuda"])
     monkeypatch.setattr("dev.bench.__main__.autodetect_device_type", lambda: "cpu")
@@ -76,4 +78,4 @@ def test_the_last_line_is_json(monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
     shown = capsys.readouterr().out
     (found,) = json.loads(shown.splitlines()[-1])["memory"]
     assert (found["stage"], found["batch_size"], found["seq_len"]) == (2, 2, 64)
-    assert f"{found['peak'] / 1e9:.2f}" in shown  # people and programs are told the same
+    assert f"{found['peak'] / 1e9:.2f}" in shown  # the table and the JSON agree

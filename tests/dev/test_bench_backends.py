@@ -1,4 +1,4 @@
-"""The comparison of the backends: what is counted as different, the ratio, and the error rates of two readers."""
+"""The comparison of the backends: counts of differing texts, the speed ratio, and error rates."""
 
 import time
 from dataclasses import dataclass
@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 from rich.console import Console
 
-from dev.bench_backends.__main__ import find_scans
-from dev.bench_backends.errors import compare
+from dev.bench_backends.__main__ import find_images
+from dev.bench_backends.errors import compare_errors
 from dev.bench_backends.speed import ONNX, TORCH, a4_page, measure_reading, speed_table
 from nanochat.errors import UserError
 from nanochat.reading.state import PageState
@@ -27,7 +27,7 @@ def busy(seconds: float) -> None:
         pass
 
 
-def test_ways_take_turns_and_are_compared_with_the_first():
+def test_ways_alternate_and_are_compared_with_the_first():
     calls: list[str] = []
 
     def way(name: str, seconds: float, texts: list[str]):
@@ -40,7 +40,7 @@ def test_ways_take_turns_and_are_compared_with_the_first():
 
     ways = {TORCH: way(TORCH, 0.06, ["a", "b", "c"]), ONNX: way(ONNX, 0.02, ["a", "x", "y"])}
     slow, fast = measure_reading(ways, "pages", PAGES, 2, 2, QUIET)
-    assert calls == [TORCH, TORCH, ONNX, ONNX, ONNX, ONNX, TORCH, TORCH]  # neither is always the first
+    assert calls == [TORCH, TORCH, ONNX, ONNX, ONNX, ONNX, TORCH, TORCH]  # the order alternates
     assert (slow.different, fast.different) == (0, 2)
     assert slow.seconds == pytest.approx(0.02, rel=0.5)  # 2 times 3 pages in 0.12 s
     assert 2 < slow.seconds / fast.seconds < 4
@@ -48,7 +48,7 @@ def test_ways_take_turns_and_are_compared_with_the_first():
     assert ratio[0] == "1.00" and 2 < float(ratio[1]) < 4
 
 
-def test_an_a4_page_has_full_lines_within_its_margins():
+def test_a4_page_has_full_lines_within_its_margins():
     ink = np.asarray(a4_page().convert("L")) < 128
     rows, columns = np.flatnonzero(ink.any(1)), np.flatnonzero(ink.any(0))
     assert rows[0] >= 150 and rows[-1] < 1754 - 150 and columns[0] >= 150 and columns[-1] < 1240 - 150
@@ -64,7 +64,7 @@ class Said:
 
 
 class Reader:
-    """Says what it was given, whatever it is shown."""
+    """Returns given texts for any image."""
 
     batch_size = 2
     tokenizer: Any = type("Letters", (), {"encode": staticmethod(list)})
@@ -81,15 +81,15 @@ def test_error_rates_of_two_readers_on_the_same_pages(tmp_path: Path):
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.txt").write_text(text)
     readers: Any = {"float32": Reader(["abcde", "fghiX"]), "int8": Reader(["abcde", "fgXXX"])}
-    found = compare("mine", FolderSet(tmp_path, 5), readers)
+    found = compare_errors("mine", FolderSet(tmp_path, 5), readers)
     assert (found.pages, found.characters, found.different) == (2, 10, 1)
     assert (found.float32.value, found.int8.value) == (0.1, 0.3)
 
 
-def test_scans_are_found_in_subfolders_and_missing_ones_are_said(tmp_path: Path):
+def test_images_are_found_in_subfolders_and_missing_ones_reported(tmp_path: Path):
     (tmp_path / "images").mkdir()
     for name in ("b.png", "a.JPG", "notes.txt"):
         (tmp_path / "images" / name).touch()
-    assert [path.name for path in find_scans(str(tmp_path), 5)] == ["a.JPG", "b.png"]
-    with pytest.raises(UserError, match="no pictures there"):
-        find_scans(str(tmp_path / "nowhere"), 5)
+    assert [path.name for path in find_images(str(tmp_path), 5)] == ["a.JPG", "b.png"]
+    with pytest.raises(UserError, match="contains no images"):
+        find_images(str(tmp_path / "nowhere"), 5)

@@ -1,4 +1,4 @@
-"""What scripts/bench_reading.py reports is what happened."""
+"""The figures of dev.bench_reading."""
 
 import json
 from pathlib import Path
@@ -27,9 +27,9 @@ def test_modes_cost_their_tokens_and_operations() -> None:
     assert gundam.flops > 10 * tiny.flops and gundam.seconds > tiny.seconds > 0 < tiny.share
 
 
-def test_speed_counts_the_pages_that_were_read(reader: OCR, tmp_path: Path) -> None:
+def test_speed_counts_the_pages_read(reader: OCR, tmp_path: Path) -> None:
     for i in range(5):
-        more = [draw_page([sentence(i + k)], 20, width=300)[0] for k in (5, 10)]  # of each the first page is read alone
+        more = [draw_page([sentence(i + k)], 20, width=300)[0] for k in (5, 10)]  # only the first page of each is read
         draw_page([sentence(i)], 20, width=300)[0].save(tmp_path / f"{i}.pdf", save_all=True, append_images=more)
     found = reading.measure_speed(reader, [str(tmp_path)], 3, 1, tmp_path / "out")
     assert found.pages == 3 and found.pages_per_minute > 0
@@ -37,7 +37,7 @@ def test_speed_counts_the_pages_that_were_read(reader: OCR, tmp_path: Path) -> N
     assert min(found.opening, found.finding, found.model) > 0 and sum(parts) == pytest.approx(found.working, rel=0.5)
 
 
-def test_the_audit_is_asked_about_right_and_wrong_texts(tmp_path: Path) -> None:
+def test_audit_figures_for_right_and_wrong_texts(tmp_path: Path) -> None:
     texts = [sentence(i, 8) for i in range(8)]
     draw_page(texts, 20, width=900)[0].save(tmp_path / "a.png")
     (tmp_path / "a.txt").write_text("\n".join(texts))
@@ -48,31 +48,31 @@ def test_the_audit_is_asked_about_right_and_wrong_texts(tmp_path: Path) -> None:
     assert reading.measure_empty(3)["blank"] == (1, 1.0, 1.0)
 
 
-def test_overlap_of_boxes() -> None:
+def test_intersection_over_union_of_boxes() -> None:
     assert reading.overlap((0, 0, 10, 10), (5, 0, 15, 10)) == pytest.approx(1 / 3)
     assert reading.overlap((0, 0, 1, 1), (5, 5, 6, 6)) == 0
 
 
-def test_memory_is_asked_for_on_the_way(reader: OCR, tmp_path: Path) -> None:
+def test_memory_is_measured_during_the_run(reader: OCR, tmp_path: Path) -> None:
     found = reading.measure_memory(reader, 20, tmp_path)
     assert [page for page, _ in found] == [*range(2, 21, 2)] and all(mb > 50 for _, mb in found)
 
 
-def test_places_are_those_of_lines_that_were_read(reader: OCR, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_places_count_only_lines_that_were_read(reader: OCR, monkeypatch: pytest.MonkeyPatch) -> None:
     nothing = reading.measure_places(reader, "E", 2, lambda a, b: 0.0)
     assert nothing.lines == 0
     some = reading.measure_places(reader, "E", 2, lambda a, b: 1.0)
     assert some.lines > 0 and 0 <= some.attended <= 1
 
 
-def test_the_guards_seconds_are_within_those_of_writing(reader: OCR) -> None:
+def test_seconds_of_loop_detection_are_part_of_generation(reader: OCR) -> None:
     guard = reader.engine.loops
     cost = reading.measure_guard(reader, rows=2, rounds=1)
     assert cost.tokens > 0 and 0 < cost.inside < min(cost.guarded, cost.decoding)
     assert reader.engine.loops is guard
 
 
-def test_the_command_prints_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
+def test_command_prints_its_figures(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture) -> None:
     monkeypatch.setattr("sys.argv", ["bench_reading", "audit", "--pages=2"])
     bench_reading.main()
     found = json.loads(capsys.readouterr().out.splitlines()[-1])

@@ -1,4 +1,4 @@
-"""The server measured from outside: figures that are known beforehand, on a server of the tiny model."""
+"""Measurements of the server from outside, with known figures, on a server of the tiny model."""
 
 import os
 import random
@@ -21,7 +21,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[serving.Server]
         yield serving.Server(running.url, own)
 
 
-def test_streams_are_compared_with_one_after_the_other(server: serving.Server, tmp_path: Path) -> None:
+def test_concurrent_streams_are_compared_with_sequential_ones(server: serving.Server, tmp_path: Path) -> None:
     files = [tmp_path / f"{i}.png" for i in range(2)]
     for i, file in enumerate(files):
         noise(i).save(file)
@@ -31,12 +31,12 @@ def test_streams_are_compared_with_one_after_the_other(server: serving.Server, t
     assert 0 < three.first <= three.first_slow <= three.seconds
 
 
-def test_memory_is_told_after_so_many_requests(server: serving.Server) -> None:
+def test_memory_is_reported_after_numbers_of_requests(server: serving.Server) -> None:
     found = serving.measure_memory(server, "tiny", (2, 9))
     assert [n for n, _ in found] == [2, 9] and all(100 < mb < 100_000 for _, mb in found)
 
 
-def test_requests_without_sense_are_refused_and_no_two_are_alike(server: serving.Server) -> None:
+def test_malformed_requests_are_rejected_and_all_differ(server: serving.Server) -> None:
     chance = random.Random(5)
     sent = [serving.malformed("tiny", chance) for _ in range(40)]
     assert len({str(one) for one in sent}) == 40 and {path for path, _ in sent} == {"/v1/read", "/v1/chat/completions"}
@@ -45,6 +45,6 @@ def test_requests_without_sense_are_refused_and_no_two_are_alike(server: serving
     assert found.statuses["400"] > 40
 
 
-def test_a_server_that_does_not_come_up_is_one_line(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="what does nano-ocr serve say"), serving.serving(str(tmp_path / "no.pt")):
+def test_server_that_does_not_start_is_reported_in_one_line(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="run nano-ocr serve to see why"), serving.serving(str(tmp_path / "no.pt")):
         pass

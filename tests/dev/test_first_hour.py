@@ -1,4 +1,4 @@
-"""The comparison of two states of the repository: what a machine downloads, and the table."""
+"""The comparison of two states of the repository: download sizes, and the table."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from dev.bench_first_hour import State, download_mb, folder_mb, table
 ROOT = Path(__file__).parents[2]
 
 
-def test_what_is_downloaded_is_the_wheel_of_this_machine_and_nothing_that_is_not_installed() -> None:
+def test_download_size_counts_the_matching_wheels_of_installed_packages() -> None:
     tag = next(sys_tags())
     lock = f"""
 [[package]]
@@ -38,12 +38,12 @@ wheels = [{{ url = "https://x/another-1.0-py3-none-any.whl", size = 80000000 }}]
     assert download_mb(lock, installed) == pytest.approx(3.5)
 
 
-def test_the_download_of_this_environment_is_that_of_uv_lock() -> None:
-    """numpy's wheel, by its own size in the lock: between 5 and 30 MB on every system."""
+def test_download_size_of_numpy_from_uv_lock() -> None:
+    """The wheel of NumPy in the lock file has between 5 and 30 MB on every system."""
     assert 5 < download_mb((ROOT / "uv.lock").read_text(encoding="utf-8"), [("numpy", numpy.__version__)]) < 30
 
 
-def test_a_figure_that_failed_says_so(tmp_path: Path) -> None:
+def test_failed_figure_is_marked_in_the_table(tmp_path: Path) -> None:
     before, after = State("before", tmp_path / "a"), State("after", tmp_path / "b")
     for seconds in (3.0, 1.0, 2.0):
         after.note("uvx to first text, s", seconds)
@@ -55,7 +55,7 @@ def test_a_figure_that_failed_says_so(tmp_path: Path) -> None:
     ]
 
 
-def test_links_are_not_followed(tmp_path: Path) -> None:
+def test_symbolic_links_are_not_followed(tmp_path: Path) -> None:
     (tmp_path / "a" / "b").mkdir(parents=True)
     (tmp_path / "a" / "b" / "file").write_bytes(bytes(2_000_000))
     (tmp_path / "a" / "again").symlink_to(tmp_path / "a" / "b" / "file")

@@ -1,4 +1,4 @@
-"""The day with a GPU: every step is a command that exists, and what comes back becomes tables and whole weights."""
+"""runs/gpu_day.sh: every step is a valid command, and its results become tables and weights."""
 
 import json
 import os
@@ -18,7 +18,7 @@ from nanochat.synth.fonts import find_fonts
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint
 
-# A Python that says that there is a GPU, unpacks, trains in an instant, and keeps what it was asked for.
+# A fake Python that reports a GPU, unpacks, trains at once, and logs its arguments.
 PYTHON = """#!/bin/bash
 if [ "$1" = -c ]; then echo '{{"gpu": true}}'; exit; fi
 if [ "$2" = tarfile ]; then mkdir "${{@: -1}}"; exit; fi
@@ -38,7 +38,7 @@ echo '{{"memory": []}}'
 
 
 def run(slice_: str, folder: Path, **places: str) -> list[list[str]]:
-    """Run a slice with a stand-in for Python: the commands that it gave."""
+    """Run a slice with a fake Python. Returns the commands that it ran."""
     python, log = folder / "python", folder / "calls"
     python.write_text(PYTHON.format(log=log))
     python.chmod(0o755)
@@ -49,7 +49,7 @@ def run(slice_: str, folder: Path, **places: str) -> list[list[str]]:
 
 
 @pytest.mark.parametrize("slice_", ["check", "bench"])
-def test_slices_run_commands_that_exist_and_keep_what_they_print(slice_: str, tmp_path: Path):
+def test_slices_run_existing_commands_and_keep_their_output(slice_: str, tmp_path: Path):
     commands = run(slice_, tmp_path)
     for command in commands:
         check_command(["python", *command])
@@ -63,14 +63,14 @@ def flag(command: list[str], name: str) -> str:
     return value
 
 
-def test_training_goes_on_from_the_newest_weights_and_fills_its_time(tmp_path: Path):
+def test_training_continues_from_the_newest_weights_and_fills_its_time(tmp_path: Path):
     trial, leg, *shards = run("train", tmp_path)
     for command in (trial, leg, *shards):
         check_command(["python", *command])
     assert flag(leg, "gpt") == flag(leg, "deepencoder") == "models/nano-pages"
     assert (
         420 / 0.25 <= int(flag(leg, "steps")) <= 440 / 0.25
-    )  # 520 seconds less 60 and a margin, at the second step's pace
+    )  # 520 seconds minus 60 and a margin, at the speed of the second step
     assert int(flag(leg, "save_every")) == 121  # half a minute
     first = f"{flag(leg, 'checkpoint_dir')}/step_{flag(leg, 'steps')}.pt"
     assert [flag(command, "checkpoint") for command in shards] == [first]
@@ -80,7 +80,7 @@ def test_training_goes_on_from_the_newest_weights_and_fills_its_time(tmp_path: P
     assert flag(leg2, "seed") != flag(leg, "seed")
 
 
-def test_one_call_checks_measures_and_trains_within_its_time(tmp_path: Path):
+def test_one_call_checks_measures_and_trains_in_time(tmp_path: Path):
     commands = run("all", tmp_path)
     for command in commands:
         check_command(["python", *command])
@@ -88,24 +88,24 @@ def test_one_call_checks_measures_and_trains_within_its_time(tmp_path: Path):
     assert modules[0] == "dev.bench" and "scripts.vis_mid_train" in modules and modules[-1] == "dev.gpu_day"
     leg = next(c for c in commands if "vis_tok_train" in c[1] and flag(c, "checkpoint_dir").endswith("leg1"))
     assert flag(leg, "course") == "pages"
-    assert 300 / 0.25 <= int(flag(leg, "steps")) <= 460 / 0.25  # what is left of 520 seconds
+    assert 300 / 0.25 <= int(flag(leg, "steps")) <= 460 / 0.25  # in the rest of 520 seconds
     assert [step["slice"] for step in read_steps(tmp_path / "out")][-1] == "train"
 
 
-def test_a_slice_that_is_out_of_time_says_what_it_left_out(tmp_path: Path):
+def test_slice_that_runs_out_of_time_lists_omitted_steps(tmp_path: Path):
     assert run("check", tmp_path, LIMIT="1") == []
     assert all("not begun" in outcome(step["rc"]) for step in read_steps(tmp_path / "out"))
 
 
 @pytest.fixture
 def checkpoints(tmp_path: Path) -> list[Path]:
-    """Two of a tiny run."""
+    """Two checkpoints of a tiny run."""
     RustBPETokenizer.characters().save(tmp_path / "run")
     models = tiny_model(seed=0), tiny_model(seed=1)
     return [save_checkpoint(tmp_path / "run", 7 + i, model, {}, {"stage": 1}) for i, model in enumerate(models)]
 
 
-def test_weights_come_back_in_small_files_and_become_a_model(
+def test_weights_in_small_files_are_joined_to_a_model(
     checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     model = tiny_model()
@@ -121,7 +121,7 @@ def test_weights_come_back_in_small_files_and_become_a_model(
         assert torch.equal(p, model.state_dict()[name].half().float() if p.is_floating_point() else p), name
 
 
-def test_weights_that_were_cut_while_written_leave_the_older_ones_whole(
+def test_interrupted_writing_of_weights_keeps_the_older_set(
     checkpoints: list[Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     results = tmp_path / "results"
@@ -138,7 +138,7 @@ def test_weights_that_were_cut_while_written_leave_the_older_ones_whole(
     assert "step 7" in gpu_day.join_shards(results, tmp_path / "model")
 
 
-def test_figures_become_tables(tmp_path: Path):
+def test_results_become_tables(tmp_path: Path):
     stage = {"stage": 2, "batch_size": 1, "seq_len": 8192, "step_seconds": 0.5, "tokens_per_second": 16384.0}
     trained = {
         "stages": [{**stage, "pictures_per_second": 2.0, "mfu": 0.41, "parts": {"loss": 0.25, "optimizer": 0.75}}]
@@ -162,7 +162,7 @@ def test_figures_become_tables(tmp_path: Path):
     )
 
 
-def test_without_results_it_says_so(tmp_path: Path):
+def test_missing_results_are_reported(tmp_path: Path):
     with pytest.raises(UserError, match="holds no"):
         read_steps(tmp_path)
 

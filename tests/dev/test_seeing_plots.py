@@ -1,4 +1,4 @@
-"""The plots of whether a model looks: what is read from a training log, and that curves are where their figures are."""
+"""The plots of image gain and feature similarity: parsing a training log, and the curves."""
 
 import xml.etree.ElementTree as ElementTree
 from contextlib import nullcontext
@@ -8,7 +8,7 @@ from types import SimpleNamespace
 import pytest
 
 from dev import seeing_plots, seeing_runs
-from dev.seeing_plots import Point, plot, read_log
+from dev.seeing_plots import ValidationPoint, plot, read_log
 from nanochat.errors import UserError
 from nanochat.training.validate import Validation
 
@@ -24,16 +24,16 @@ WARNING: the model does not look
 """
 
 
-def test_a_log_is_read_and_what_was_done_again_counts_once(tmp_path):
+def test_log_is_read_and_repeated_steps_count_once(tmp_path):
     (tmp_path / "log").write_text(LOG)
     assert read_log(tmp_path / "log") == [
-        Point(8, 5.1639, 0.604, 0.1759, -0.0205),
-        Point(16, 4.0, None, None, None),
-        Point(24, 3.0, -0.05, 0.995, 0.1, 7.5),
+        ValidationPoint(8, 5.1639, 0.604, 0.1759, -0.0205),
+        ValidationPoint(16, 4.0, None, None, None),
+        ValidationPoint(24, 3.0, -0.05, 0.995, 0.1, 7.5),
     ]
 
 
-def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
+def test_output_of_the_trainer_is_understood(tmp_path, capsys, monkeypatch):
     from nanochat.training import trainer
 
     found = Validation(2.5, 1.25, 0.5, -0.125, 3.5)
@@ -46,11 +46,18 @@ def test_the_trainer_prints_what_is_read(tmp_path, capsys, monkeypatch):
     fake.step = 50
     trainer.Trainer.validate(fake)
     (tmp_path / "log").write_text(capsys.readouterr().out)
-    assert read_log(tmp_path / "log") == [Point(40, 2.5, 1.25, 0.5, -0.125, 3.5), Point(50, 2.5, None, None, None)]
+    assert read_log(tmp_path / "log") == [
+        ValidationPoint(40, 2.5, 1.25, 0.5, -0.125, 3.5),
+        ValidationPoint(50, 2.5, None, None, None),
+    ]
 
 
-def test_the_plot_has_each_figure_of_each_run():
-    points = [Point(8, 5.0, 0.5, 0.2, -0.1), Point(16, 4.0, None, None, None), Point(24, 3.0, 1.0, 0.3, 0.0, 7.0)]
+def test_plot_has_each_figure_of_each_run():
+    points = [
+        ValidationPoint(8, 5.0, 0.5, 0.2, -0.1),
+        ValidationPoint(16, 4.0, None, None, None),
+        ValidationPoint(24, 3.0, 1.0, 0.3, 0.0, 7.0),
+    ]
     losses, gains, similarities, spreads = plot({"one": points, "two": points[:1]}).axes
     right, wrong, *_ = losses.lines
     assert list(right.get_ydata()) == [5, 4, 3]
@@ -62,7 +69,7 @@ def test_the_plot_has_each_figure_of_each_run():
     assert losses.get_xscale() == "linear"
 
 
-def test_the_command_writes_one_svg(tmp_path, monkeypatch, capsys):
+def test_command_writes_an_svg(tmp_path, monkeypatch, capsys):
     for name in ("a", "b"):
         (tmp_path / name).write_text(LOG)
     flags = ["--logs", f"blind={tmp_path}/a", f"recipe={tmp_path}/b", f"--out={tmp_path}/out/seeing.svg"]
@@ -77,7 +84,7 @@ def test_the_command_writes_one_svg(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("log", "said"), [("lonely", "NAME=FILE"), ("a=nowhere", "No such file"), ("a={}/empty", "no validation")]
 )
-def test_errors_are_one_line(tmp_path, monkeypatch, capsys, log, said):
+def test_errors_are_reported_in_one_line(tmp_path, monkeypatch, capsys, log, said):
     (tmp_path / "empty").write_text("step 1 | loss: 2.0\n")
     monkeypatch.setattr("sys.argv", ["seeing_plots", "--logs", log.format(tmp_path)])
     with pytest.raises(SystemExit) as stopped:
@@ -85,7 +92,7 @@ def test_errors_are_one_line(tmp_path, monkeypatch, capsys, log, said):
     assert stopped.value.code == 2 and said in capsys.readouterr().err
 
 
-def test_no_log_is_no_run(tmp_path):
+def test_no_logs_is_an_error(tmp_path):
     with pytest.raises(UserError):
         read_log(tmp_path)
 

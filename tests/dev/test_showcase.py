@@ -1,4 +1,4 @@
-"""The ten documents of data/: files and lists agree, the code draws them again, the texts can be learnt."""
+"""The ten documents of data/: files and lists agree, and the code draws the same images."""
 
 import json
 import re
@@ -27,12 +27,12 @@ def drawn():
     return draw_showcase()
 
 
-def test_the_three_lists_are_the_same_ten_documents(records):
+def test_the_three_lists_have_the_same_ten_documents(records):
     assert [record["id"] for record in records] == IDS
     assert len({(DATA / name).read_bytes() for name in LISTS}) == 1
 
 
-def test_every_picture_is_listed_and_small(records):
+def test_every_image_is_listed_and_small(records):
     pictures = {path.relative_to(DATA).as_posix() for path in (DATA / "images").iterdir()}
     assert pictures == {record["image"] for record in records}
     for record in records:
@@ -47,7 +47,7 @@ def test_every_picture_is_listed_and_small(records):
                 assert picture.size in ((900, 600), (800, 600))
 
 
-def test_the_code_draws_what_is_on_disk(records, drawn):
+def test_code_draws_the_images_on_disk(records, drawn):
     assert [document.record() for document in drawn] == records
     for document in drawn:
         with Image.open(DATA / document.record()["image"]) as stored:
@@ -56,7 +56,7 @@ def test_the_code_draws_what_is_on_disk(records, drawn):
         assert np.abs(before - after).mean() < 1.0, document.id  # another FreeType may move an edge
 
 
-def test_texts_are_plain_and_of_a_learnable_length(records):
+def test_texts_are_ascii_and_short_enough_to_learn(records):
     for record in records:
         assert record["answer"].isascii() and record["answer"] == record["answer"].strip()
         assert 200 <= len(record["answer"]) <= 500, record["id"]
@@ -80,6 +80,6 @@ def _amounts(text: str, labels: str) -> list[Decimal]:
         (MARKET, "TOTAL|CHANGE", "CASH"),
     ],
 )
-def test_the_receipts_add_up(receipt, parts, total):
+def test_sums_of_the_receipts_are_right(receipt, parts, total):
     text = text_of(receipt)
     assert [sum(_amounts(text, parts))] == _amounts(text, total)

@@ -1,8 +1,8 @@
-"""The measure of structure: TEDS and F1 worked by hand, and drawn pages that are what they say."""
+"""The scores of structure: TEDS and F1 worked by hand, and synthetic pages with the stated structure."""
 
 import pytest
 
-from dev.structure.pages import Structure, draw_page
+from dev.structure.pages import Structure, draw_structured_page
 from dev.structure.reader import read_perfectly
 from dev.structure.scores import Scores, structure_of, teds
 
@@ -20,17 +20,17 @@ TABLE = [["Goods", "Price"], ["Tea", "7.50"], ["Oil", "9.10"]]  # a tree of 1 + 
         ([["", ""], ["", ""], ["", ""]], 1 - 6 / 10),  # the right shape, and no text
     ],
 )
-def test_teds_is_one_less_the_share_of_nodes_that_have_to_change(found: list[list[str]], expected: float) -> None:
+def test_teds_is_one_minus_the_share_of_changed_nodes(found: list[list[str]], expected: float) -> None:
     assert teds(TABLE, found) == pytest.approx(expected) == teds(found, TABLE)
 
 
-def test_teds_without_text_compares_rows_and_columns_alone() -> None:
+def test_teds_without_text_compares_rows_and_columns_only() -> None:
     other = [["a", "b"], ["c", "d"], ["e", "f"]]
     assert teds(TABLE, other, with_text=False) == 1.0 > teds(TABLE, other)
     assert teds(TABLE, other[:2], with_text=False) == pytest.approx(0.7)
 
 
-def test_f1_counts_what_is_missing_and_what_is_too_much() -> None:
+def test_f1_counts_missing_and_additional_parts() -> None:
     truth = Structure([(1, "Report"), (2, "Tea"), (2, "Oil")], [TABLE, TABLE[:2]], ["one", "two"], ["A paragraph."])
     found = Structure([(1, "Report"), (3, "Tea")], [TABLE[:2]], ["one", "two", "three and more"], ["Another text."])
     scores = Scores()
@@ -40,16 +40,16 @@ def test_f1_counts_what_is_missing_and_what_is_too_much() -> None:
     assert scores.teds == [0.0, 1.0] == scores.teds_structure and scores.spurious == 0
 
 
-def test_markdown_is_taken_apart_into_what_it_shows() -> None:
+def test_structure_of_markdown() -> None:
     table, items = "| | |\n| --- | ---: |\n| x \\| y | 2 |", "1. first\n2. second\n    - inner"
     found = structure_of(f"# A *b*\n\nOne\ntwo\\\nthree\n\n{table}\n\n{items}\n\n### C")
     assert found.headings == [(1, "A b"), (3, "C")] and found.tables == [[["x | y", "2"]]]
     assert found.items == ["first", "second", "inner"] and found.paragraphs == ["One two\nthree"]
 
 
-def test_a_page_has_the_words_of_its_structure_and_the_perfect_reader_reads_them() -> None:
-    page = draw_page(7)
-    again = draw_page(7)
+def test_perfect_reader_reads_the_words_of_the_structure() -> None:
+    page = draw_structured_page(7)
+    again = draw_structured_page(7)
     assert again.structure == page.structure and again.picture.tobytes() == page.picture.tobytes()
     structure = page.structure
     texts = [text for _, text in structure.headings] + structure.items + structure.paragraphs

@@ -1,4 +1,4 @@
-"""Where the model looked: the weights are those of its own attention; lines of text find their lines of ink."""
+"""Attention to the image: it equals that of the model, and lines of text are matched with detected lines."""
 
 from itertools import combinations
 
@@ -15,7 +15,7 @@ from nanochat.image_process import ImageViews
 from nanochat.modes import ImageLayout
 
 
-def test_it_is_the_attention_that_the_model_computes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_attention_equals_that_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
     model = tiny_model()
     layout = ImageLayout((128, 192))
     views = ImageViews(layout, torch.rand(3, 128, 192))
@@ -37,14 +37,14 @@ def test_it_is_the_attention_that_the_model_computes(monkeypatch: pytest.MonkeyP
     assert not any(module._forward_hooks for module in model.modules())
 
 
-def test_what_all_lines_look_at_does_not_count() -> None:
+def test_places_that_all_lines_attend_to_are_discounted() -> None:
     attention = torch.tensor([[0.9, 0.1, 0.0, 0.0], [0.9, 0.1, 0.0, 0.0], [0.9, 0.0, 0.0, 0.1]])
     shares = line_attention(attention, [[0, 1], [2]])
     assert torch.allclose(shares.sum(1), torch.ones(2))
     assert shares[1, 3] / shares[1, 0] > 1.9 * attention[2, 3] / attention[2, 0]
 
 
-def test_the_box_is_that_of_the_places_most_looked_at() -> None:
+def test_box_is_around_the_places_with_most_attention() -> None:
     places = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20], [10, 10, 20, 20]])
     assert attended_box(torch.tensor([0.4, 0.3, 0.15, 0.15]), places) == (0, 0, 20, 10)
     assert attended_box(torch.tensor([0.1, 0.0, 0.0, 0.9]), places) == (10, 10, 20, 20)
@@ -53,7 +53,7 @@ def test_the_box_is_that_of_the_places_most_looked_at() -> None:
 PLACES = torch.tensor([[0.0, 10 * i, 100, 10 * i + 10] for i in range(6)])
 
 
-def test_a_line_that_was_left_out_leaves_a_line_of_ink_free() -> None:
+def test_omitted_line_leaves_a_detected_line_unmatched() -> None:
     ink = [(0, 10 * i + 2, 90, 10 * i + 9) for i in range(6)]
     read = [0, 1, 3, 5]
     shares = torch.eye(6)[read]
@@ -64,7 +64,7 @@ def test_a_line_that_was_left_out_leaves_a_line_of_ink_free() -> None:
 
 
 @given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
-def test_the_pairs_are_the_best_in_order(n: int, m: int, seed: int) -> None:
+def test_matching_is_the_best_ordered_one(n: int, m: int, seed: int) -> None:
     draw = torch.Generator().manual_seed(seed)
     shares = torch.rand(n, 6, generator=draw).softmax(1)
     ink = [(0, 10 * i, 100, 10 * i + 10) for i in range(m)]

@@ -1,4 +1,4 @@
-"""Both backends compute the same: logits to 1e-4, and equal answers in any batch; bad graphs are named."""
+"""Both backends agree: logits to 1e-4, and equal answers in any batch; invalid graphs are named."""
 
 import shutil
 from dataclasses import replace
@@ -27,12 +27,12 @@ SIZES = [(128, 128), (64, 128), (128, 64), (64, 64)]
 
 
 def small_model(seed: int = 0, token_height: int = 64) -> NanoDeepseekOCR:
-    """The tiny model with position tables that are cropped, as nano's are; its weights exact in half precision."""
+    """The tiny model with cropped position tables, like nano, and weights that are exact in half precision."""
     config = tiny_config(sequence_len=256)
     config.vision.sam, config.vision.clip = (
         replace(part, crop_positions=True) for part in (config.vision.sam, config.vision.clip)
     )
-    config.gpt = replace(config.gpt, n_embd=64)  # the graphs' attention takes heads that are multiples of 16 wide
+    config.gpt = replace(config.gpt, n_embd=64)  # the graphs need head widths that are multiples of 16
     config.vision.sam.last_stride = (token_height // 32, 2)
     config.vision.clip.grid *= 64 // token_height
     model = NanoDeepseekOCR(config).eval()
@@ -68,7 +68,7 @@ def backends(model: NanoDeepseekOCR, folder: Path) -> tuple[Backend, Backend]:
     return TorchBackend(model), OnnxBackend(folder, model.config)
 
 
-def test_features_of_tokens_of_half_the_height(tmp_path: Path) -> None:
+def test_features_of_half_height_tokens(tmp_path: Path) -> None:
     flat = small_model(token_height=32)
     export_onnx(tmp_path, flat, RustBPETokenizer.characters(), {})
     views = [ImageViews(ImageLayout((64, 128), token_size=(32, 64)), pictures(1, 64, 128, seed=n)[0]) for n in (0, 1)]
@@ -87,7 +87,7 @@ def test_features_of_views_of_every_size_and_of_tiles(backends: tuple[Backend, B
         assert_close(torch.from_numpy(one), other)
 
 
-def test_logits_of_prompts_chunks_and_steps_in_rows_of_unequal_lengths(backends: tuple[Backend, Backend]) -> None:
+def test_logits_of_prompts_chunks_and_steps_with_unequal_rows(backends: tuple[Backend, Backend]) -> None:
     images = [view(1, 64, 128), view(2, 128, 64)]
     rows = [[1, *[IMAGE] * 4, 5, 6, 7], [2, *[IMAGE] * 5, 3], [9, 8]]
     found = []
@@ -113,7 +113,9 @@ def test_logits_of_prompts_chunks_and_steps_in_rows_of_unequal_lengths(backends:
         assert_close(ours[:, rest], theirs[:, rest])
 
 
-def test_equal_answers_alone_and_in_company(model: NanoDeepseekOCR, backends: tuple[Backend, Backend]) -> None:
+def test_answers_do_not_depend_on_the_batch_or_backend(
+    model: NanoDeepseekOCR, backends: tuple[Backend, Backend]
+) -> None:
     images = [view(i, *SIZES[i % 4]) for i in range(8)]
     prompts = [[256, 257, *[IMAGE] * image.layout.n_tokens, *range(65, 67 + i)] for i, image in enumerate(images)]
     tokenizer = RustBPETokenizer.characters()
@@ -127,7 +129,7 @@ def test_equal_answers_alone_and_in_company(model: NanoDeepseekOCR, backends: tu
     assert len({tuple(answer.tokens) for answer in by_torch}) == 8, "the answers depend on the pictures"
 
 
-def test_drawn_tokens_follow_their_seed_and_the_probabilities(backends: tuple[Backend, Backend]) -> None:
+def test_sampled_tokens_follow_the_seed_and_the_probabilities(backends: tuple[Backend, Backend]) -> None:
     onnx_backend = backends[1]
     logits = np.log(np.array([0.5, 0.3, 0.15, 0.05], np.float32))
     random = onnx_backend.random(0)
@@ -150,7 +152,7 @@ def test_leads_and_probabilities_by_hand(backends: tuple[Backend, Backend], whic
     assert found[0] == pytest.approx(weights[1] / weights.sum(), rel=1e-5) and found[1] == pytest.approx(1 / 3)
 
 
-def test_eight_bits_stay_near(model: NanoDeepseekOCR, tmp_path: Path) -> None:
+def test_8_bit_graphs_stay_close(model: NanoDeepseekOCR, tmp_path: Path) -> None:
     export_onnx(tmp_path, model, RustBPETokenizer.characters(), {}, int8=True)
     exact, rounded = (OnnxBackend(tmp_path, model.config, int8) for int8 in (False, True))
     assert exact.exact and not rounded.exact
@@ -164,7 +166,7 @@ def copy_of(folder: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(folder, tmp_path / "copy"))
 
 
-def test_what_does_not_belong_together_is_refused(model: NanoDeepseekOCR, folder: Path, tmp_path: Path) -> None:
+def test_graphs_of_other_files_are_rejected(model: NanoDeepseekOCR, folder: Path, tmp_path: Path) -> None:
     own = copy_of(folder, tmp_path)
     other = ModelConfig.from_dict({**model.config.to_dict(), "image_token_id": 3})
     with pytest.raises(UserError, match=r"encoder\.onnx is of another model than config\.json"):
@@ -188,9 +190,7 @@ def test_what_does_not_belong_together_is_refused(model: NanoDeepseekOCR, folder
         OnnxBackend(own, model.config)
 
 
-def test_a_damaged_graph_or_one_of_another_version_is_named(
-    model: NanoDeepseekOCR, folder: Path, tmp_path: Path
-) -> None:
+def test_damaged_graph_or_one_of_another_version_is_named(model: NanoDeepseekOCR, folder: Path, tmp_path: Path) -> None:
     own = copy_of(folder, tmp_path)
     whole = (own / "decoder.onnx").read_bytes()
     (own / "decoder.onnx").write_bytes(whole[: len(whole) // 2])
@@ -210,7 +210,7 @@ def test_a_damaged_graph_or_one_of_another_version_is_named(
         OnnxBackend(own, model.config)
 
 
-def test_a_view_that_the_graph_cannot_take_is_refused(backends: tuple[Backend, Backend]) -> None:
+def test_view_too_large_for_the_graph_is_rejected(backends: tuple[Backend, Backend]) -> None:
     with pytest.raises(UserError, match="a view of 192 x 64 pixels: exported models read views of up to 128 x 128"):
         backends[1].encode([view(1, 64, 192)])
 
@@ -227,7 +227,7 @@ class LittleMemory:
         return self.session.run(outputs, inputs)
 
 
-def test_where_memory_runs_out_the_batch_is_halved(
+def test_batch_is_halved_when_memory_runs_out(
     model: NanoDeepseekOCR, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     backend, images = OnnxBackend(folder, model.config), [view(i, 64, 64) for i in range(8)]
@@ -243,18 +243,18 @@ def test_where_memory_runs_out_the_batch_is_halved(
         backend.encode(images)
 
 
-def test_models_that_no_graph_can_hold_are_refused(tmp_path: Path) -> None:
+def test_models_that_cannot_be_exported_are_rejected(tmp_path: Path) -> None:
     model = NanoDeepseekOCR(tiny_config())
     with pytest.raises(UserError, match="crop_positions"):
         export_onnx(tmp_path, model, RustBPETokenizer.characters(), {})
     config = small_model().config
     config.gpt = replace(config.gpt, n_embd=32)
-    with pytest.raises(UserError, match="heads are 8 wide"):
+    with pytest.raises(UserError, match="heads of this model are 8 wide"):
         export_onnx(tmp_path, NanoDeepseekOCR(config), RustBPETokenizer.characters(), {})
 
 
-def test_a_step_between_sampling_and_greedy(backends: tuple[Backend, Backend]) -> None:
-    """With `top_k` 1 whatever is drawn is the likeliest."""
+def test_sampling_with_top_k_1_is_greedy(backends: tuple[Backend, Backend]) -> None:
+    """With `top_k` 1, the sampled token is the most likely one."""
     engine = Engine(backends[1], RustBPETokenizer.characters())
     greedy = engine.generate_batch([[1, 2]], max_tokens=9, guard=NO_GUARD)[0].tokens
     prompt = engine.prompt([1, 2], [], 9, [Sampling(0.7, 1)], NO_GUARD)

@@ -1,4 +1,4 @@
-"""Answers join and leave between steps, and do not depend on the batch; each ends for its own reason."""
+"""Continuous batching: answers join and leave between steps, do not depend on the batch, and record why they ended."""
 
 import random
 import time
@@ -21,7 +21,7 @@ GREEDY = [Sampling()]
 
 @pytest.fixture
 def engine() -> Engine:
-    """Of a model that ends no answer by itself."""
+    """An engine whose model ends no answer by itself."""
     model = tiny_model(sequence_len=256)
     with torch.no_grad():
         model.gpt.lm_head.weight[[BOS, END]] = 0
@@ -29,7 +29,7 @@ def engine() -> Engine:
 
 
 def saying(engine: Engine, cycle: list[int], power: float = 20.0) -> None:
-    """Make the model say `cycle` over and over, whatever it reads: each token's embedding points to the next one."""
+    """Make the model repeat `cycle` for any input: the embedding of each token leads to the next one."""
     gpt = engine.model.gpt
     with torch.no_grad():
         for name, weight in gpt.named_parameters():
@@ -47,7 +47,7 @@ def picture(number: int, height: int = 128, width: int = 128) -> ImageViews:
 
 
 def mixed_prompts(n: int) -> list[tuple[list[int], list[ImageViews]]]:
-    """Texts of 2 to 700 tokens with none, one or two pictures of several sizes."""
+    """Prompts of 2 to 700 tokens with none, one or two images of several sizes."""
     draw, found = random.Random(n), []
     for number in range(n):
         shapes = [(64 * draw.randint(1, 2), 64 * draw.randint(1, 3)) for _ in range(draw.choice([0, 1, 1, 2]))]
@@ -64,7 +64,7 @@ def finish(scheduler: Scheduler, prompts: list[Prompt]) -> list[list[int]]:
     return [prompt.answers[0].generation.tokens for prompt in prompts]
 
 
-def test_the_same_tokens_alone_together_in_any_order_and_the_plain_way(engine: Engine) -> None:
+def test_tokens_do_not_depend_on_batch_or_order_and_equal_naive_generation(engine: Engine) -> None:
     asked = mixed_prompts(9)
 
     def prompt(which: int) -> Prompt:
@@ -91,8 +91,8 @@ def test_the_same_tokens_alone_together_in_any_order_and_the_plain_way(engine: E
         assert 2 <= most <= max_rows
 
 
-def test_near_ties_are_decided_from_the_row_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two tokens whose logits differ by less than rounding: whatever a batch adds, the row's own pass decides."""
+def test_near_ties_are_rechecked_from_the_row_alone(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """If two logits differ by less than rounding errors, the pass over the row alone decides."""
     with torch.no_grad():
         head = engine.model.gpt.lm_head.weight
         noise = torch.randn(head[128:256].shape, generator=torch.Generator().manual_seed(3))
@@ -107,7 +107,7 @@ def test_near_ties_are_decided_from_the_row_alone(engine: Engine, monkeypatch: p
     prompts = [engine.prompt(*one, 12, GREEDY, NO_GUARD) for one in asked]
     hidden = engine.model.gpt.hidden
 
-    def rounding(embeds, cache=None):  # a batch that rounds worse than any real one
+    def rounding(embeds, cache=None):  # simulates larger rounding errors than any real batch
         states = hidden(embeds, cache)
         return states + 1e-5 * torch.randn(states.shape) if len(embeds) > 1 else states
 
@@ -118,7 +118,7 @@ def test_near_ties_are_decided_from_the_row_alone(engine: Engine, monkeypatch: p
     assert scheduler.rechecks > 30
 
 
-def test_a_model_that_knows_nothing_is_not_asked_twice(engine: Engine) -> None:
+def test_equal_logits_are_not_rechecked(engine: Engine) -> None:
     with torch.no_grad():
         engine.model.gpt.lm_head.weight.zero_()
     scheduler, one = engine.scheduler(1), engine.prompt([BOS], [], 20, GREEDY, NO_GUARD)
@@ -127,7 +127,7 @@ def test_a_model_that_knows_nothing_is_not_asked_twice(engine: Engine) -> None:
     assert scheduler.rechecks == 0
 
 
-def test_long_prompts_are_read_in_chunks_between_the_steps_of_others(engine: Engine) -> None:
+def test_long_prompts_are_processed_in_chunks_between_decoding_steps(engine: Engine) -> None:
     short, long = (engine.prompt([BOS] * n, [], 30, GREEDY, NO_GUARD) for n in (3, 3 * CHUNK + 10))
     alone = engine.generate_batch([long.tokens], max_tokens=30, guard=NO_GUARD)[0].tokens
     widest = 0
@@ -145,12 +145,12 @@ def test_long_prompts_are_read_in_chunks_between_the_steps_of_others(engine: Eng
         scheduler.step()
         steps_until_joined += 1
     assert widest == CHUNK
-    assert len(short.answers[0].generation.tokens) >= steps_until_joined - 1 >= 4  # it went on meanwhile
+    assert len(short.answers[0].generation.tokens) >= steps_until_joined - 1 >= 4  # it continued meanwhile
     hook.remove()
     assert finish(scheduler, [short, long])[1] == alone
 
 
-def test_a_cancelled_answer_leaves_at_once_wherever_it_is(engine: Engine) -> None:
+def test_cancelled_answer_leaves_at_once_in_any_state(engine: Engine) -> None:
     scheduler = engine.scheduler(2)
     running, reading, waiting, last = (engine.prompt([BOS] * n, [], 40, GREEDY, NO_GUARD) for n in (3, CHUNK * 2, 4, 5))
     for prompt in (running, reading, waiting, last):
@@ -167,7 +167,7 @@ def test_a_cancelled_answer_leaves_at_once_wherever_it_is(engine: Engine) -> Non
     assert len(finish(scheduler, [last])[0]) == 40
 
 
-def test_time_is_its_own_reason(engine: Engine) -> None:
+def test_time_limit_is_reported_as_the_reason(engine: Engine) -> None:
     late = engine.prompt([BOS], [], 200, GREEDY, Guard(seconds=3600))
     late.answers[0].deadline = time.monotonic() - 1
     scheduler = engine.scheduler(1)
@@ -178,7 +178,7 @@ def test_time_is_its_own_reason(engine: Engine) -> None:
     assert answer.stopped == "time" and 0 < len(answer.tokens) < 2400  # what was read so far is kept
 
 
-def test_short_prompts_are_read_together_and_long_ones_alone(engine: Engine) -> None:
+def test_short_prompts_are_processed_together_and_long_ones_alone(engine: Engine) -> None:
     asked = [([BOS, *range(n), *[n % 50] * (3 * n)], []) for n in (3, 9, 5, 120, 4)]
     alone = [engine.generate_batch([ids], max_tokens=10, guard=NO_GUARD)[0].tokens for ids, _ in asked]
     scheduler = engine.scheduler(5)
@@ -204,7 +204,7 @@ def test_requests_take_turns(engine: Engine) -> None:
     assert all(one.answers[0].generation.stopped == "length" for one in submitted)
 
 
-def test_several_answers_to_one_prompt_read_it_once(engine: Engine) -> None:
+def test_prompt_with_several_answers_is_processed_once(engine: Engine) -> None:
     samplings = [Sampling(0.9, 20, seed) for seed in (1, 2, 1)]
     prompt = engine.prompt(*mixed_prompts(3)[1], 15, samplings, NO_GUARD)
     reads = []
@@ -217,7 +217,7 @@ def test_several_answers_to_one_prompt_read_it_once(engine: Engine) -> None:
 
 
 @pytest.mark.parametrize("period", [1, 7, 31])
-def test_a_model_that_loops_is_stopped_and_its_first_copy_kept(engine: Engine, period: int) -> None:
+def test_loop_is_stopped_and_its_first_copy_kept(engine: Engine, period: int) -> None:
     cycle = [*range(65, 64 + period), 10]
     saying(engine, cycle)
     [answer] = engine.generate_batch([[BOS, 10]], max_tokens=900, guard=Guard(rows=5))
@@ -229,13 +229,13 @@ def test_a_model_that_loops_is_stopped_and_its_first_copy_kept(engine: Engine, p
     assert raw.stopped == "length" and len(raw.tokens) == 140
 
 
-def test_a_loop_can_be_left_once(engine: Engine) -> None:
-    """The model goes round a circle; forbidden to go on there, it takes the second likeliest way, which ends."""
+def test_answer_can_continue_after_one_loop(engine: Engine) -> None:
+    """The model repeats a cycle. When the cycle is banned, it takes the second most likely token, which ends."""
     cycle = [*range(65, 74), 10]
     saying(engine, cycle)
     head = engine.model.gpt.lm_head.weight
     with torch.no_grad():
-        head[END] = 0.5 * head[cycle[0]]  # after the last of the circle, the end is second
+        head[END] = 0.5 * head[cycle[0]]  # after the last token of the cycle, the end token is second
     company = [BOS, 70, 71]
     guard = Guard(rows=5, retry=True)
     answer, other = engine.generate_batch([[BOS, 10], company], max_tokens=90, guard=guard)
@@ -244,8 +244,8 @@ def test_a_loop_can_be_left_once(engine: Engine) -> None:
     assert other.tokens[:4] == [72, 73, 10, 65]
 
 
-def test_an_answer_that_loops_again_says_so(engine: Engine) -> None:
-    """Longer than the window of repeated runs, the same unit comes back."""
+def test_second_loop_is_reported(engine: Engine) -> None:
+    """A unit longer than the window of `NoRepeatNgram` repeats again."""
     before, unit = [*range(48, 58)], random.Random(0).choices(range(97, 123), k=95)
     answer = Answer((10_000, "length"), watch=engine.loops.watch(), retry=True)
     said = iter(before + unit * 20)
@@ -263,7 +263,7 @@ def test_an_answer_that_loops_again_says_so(engine: Engine) -> None:
     assert len(generation.probabilities) == len(generation.tokens)
 
 
-def test_constraints_hold_and_probabilities_stay_the_models(engine: Engine) -> None:
+def test_constraints_hold_and_probabilities_are_unconstrained(engine: Engine) -> None:
     prompt = [BOS, 5, 6]
     [free] = engine.generate_batch([prompt], max_tokens=10, guard=NO_GUARD)
     never = tuple(Forbid(free.tokens[0], place) for place in range(10))
@@ -275,7 +275,7 @@ def test_constraints_hold_and_probabilities_stay_the_models(engine: Engine) -> N
     assert bound.probabilities[0] == pytest.approx(torch.softmax(logits, 0)[bound.tokens[0]].item(), abs=1e-5)
 
 
-def test_what_may_be_shown_is_never_taken_back(engine: Engine) -> None:
+def test_settled_tokens_are_never_removed(engine: Engine) -> None:
     saying(engine, [*range(65, 84), 10])
     prompt = engine.prompt([BOS, 10], [], 900, GREEDY, Guard(rows=6))
     scheduler, shown = engine.scheduler(1), 0

@@ -1,4 +1,4 @@
-"""Rules about the next token, against a plain reading of what they promise."""
+"""Constraints on the next token, compared with a direct implementation of their definition."""
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from nanochat.engine.constraints import Forbid, NoRepeatNgram
 
 
-def test_a_token_is_forbidden_at_one_place_only() -> None:
+def test_token_is_forbidden_at_one_position_only() -> None:
     forbid = Forbid(token=7, place=2)
     assert [list(forbid.banned(range(n))) for n in range(4)] == [[], [], [7], []]
 
@@ -14,10 +14,10 @@ def test_a_token_is_forbidden_at_one_place_only() -> None:
 @given(
     st.lists(st.integers(0, 2), max_size=40), st.integers(1, 4), st.integers(4, 12), st.frozensets(st.integers(0, 2))
 )
-def test_no_run_of_tokens_stands_twice_in_the_window(
+def test_no_run_of_tokens_occurs_twice_in_the_window(
     tokens: list[int], size: int, window: int, allowed: frozenset[int]
 ) -> None:
-    """A token is banned if the run that it completes lies wholly within the last `window` tokens before it."""
+    """A token is banned if the run that it would complete is within the last `window` tokens."""
     recent = tokens[-window:]
     runs = {tuple(recent[i : i + size]) for i in range(len(recent) - size + 1)}
     completed = {
@@ -27,7 +27,7 @@ def test_no_run_of_tokens_stands_twice_in_the_window(
     assert set(NoRepeatNgram(size, window, allowed).banned(tokens)) == expected
 
 
-def test_the_published_window() -> None:
+def test_published_size_and_window() -> None:
     """30 within 90: a unit of 60 tokens is stopped in its second copy, one of 62 lies too far back."""
     rule = NoRepeatNgram()
     for period, stopped in ((40, True), (60, True), (62, False)):

@@ -1,4 +1,4 @@
-"""The engine gives the tokens of the plain way of generating, for one prompt or many, and says how sure it was."""
+"""The engine generates the tokens of naive generation, for one prompt or many, with their probabilities."""
 
 import pytest
 import torch
@@ -24,7 +24,7 @@ def naive(model: NanoDeepseekOCR, prompt: list[int], pixels: torch.Tensor, n: in
 
 
 def ending_at(model: NanoDeepseekOCR, prompt: list[int], pixels: torch.Tensor, n: int, end: int = END) -> list[int]:
-    """Exchange the head's rows so that the model says `end` after its first `n` tokens; return these."""
+    """Swap rows of the output head so that the model generates `end` after its first `n` tokens. Returns these."""
     tokens = naive(model, prompt, pixels, n + 1)
     last = tokens[n]
     assert last not in tokens[:n] and end not in tokens
@@ -36,7 +36,7 @@ def ending_at(model: NanoDeepseekOCR, prompt: list[int], pixels: torch.Tensor, n
 
 @pytest.fixture
 def engine() -> Engine:
-    """Of a model that ends its answers only where a test makes it."""
+    """An engine whose model ends its answers only if a test makes it."""
     model = tiny_model()
     with torch.no_grad():
         model.gpt.lm_head.weight[[BOS, END]] = 0
@@ -44,28 +44,28 @@ def engine() -> Engine:
 
 
 @pytest.mark.parametrize("row", range(4))
-def test_greedy_tokens_are_those_of_the_plain_way(engine: Engine, row: int) -> None:
+def test_greedy_tokens_equal_naive_generation(engine: Engine, row: int) -> None:
     pixels = pictures(3)[PICTURES_OF[row]]
     expected = naive(engine.model, PROMPTS[row], pixels, 30)
     steps = list(engine.generate(PROMPTS[row], pixels, max_tokens=30, temperature=0.0))
     assert [column for column, _ in steps] == [[token] for token in expected]
     assert all(masks == [1] for _, masks in steps)
-    assert len(set(expected)) > 5  # a model that repeats one token would prove nothing
+    assert len(set(expected)) > 5  # with a single repeated token, the test would prove nothing
 
 
-def test_a_batch_of_different_prompts_equals_each_alone(engine: Engine) -> None:
+def test_batch_of_different_prompts_equals_each_alone(engine: Engine) -> None:
     answers = engine.generate_batch(PROMPTS, pictures(3), max_tokens=30)
-    for prompt, which, answer in zip(PROMPTS, PICTURES_OF, answers):
+    for prompt, which, answer in zip(PROMPTS, PICTURES_OF, answers, strict=True):
         assert answer.tokens == naive(engine.model, prompt, pictures(3)[which], 30)
         assert answer.stopped == "length"
 
 
-def test_greedy_answers_depend_on_the_picture(engine: Engine) -> None:
+def test_greedy_answers_depend_on_the_image(engine: Engine) -> None:
     right, wrong = engine.generate_batch([PROMPTS[0]] * 2, pictures(2), max_tokens=10)
     assert right.tokens != wrong.tokens
 
 
-def test_each_row_stops_where_it_ends_and_the_others_go_on(engine: Engine) -> None:
+def test_each_row_stops_at_its_end_and_the_others_continue(engine: Engine) -> None:
     first = ending_at(engine.model, PROMPTS[0], pictures(1), 3)
     others = [naive(engine.model, PROMPTS[row], pictures(3)[PICTURES_OF[row]], 12) for row in (1, 2, 3)]
     batches: list[int] = []
@@ -81,13 +81,13 @@ def test_each_row_stops_where_it_ends_and_the_others_go_on(engine: Engine) -> No
 
 
 @pytest.mark.parametrize("end", [END, BOS])
-def test_the_stream_ends_with_the_ending_token(engine: Engine, end: int) -> None:
+def test_stream_ends_with_the_end_token(engine: Engine, end: int) -> None:
     tokens = ending_at(engine.model, PROMPTS[0], pictures(1), 4, end)
     columns = [column for column, _ in engine.generate(PROMPTS[0], pictures(1), max_tokens=20, temperature=0.0)]
     assert columns == [[token] for token in [*tokens, end]]
 
 
-def test_rows_that_ended_repeat_their_ending_unsampled(engine: Engine) -> None:
+def test_ended_rows_repeat_their_end_token(engine: Engine) -> None:
     with torch.no_grad():
         engine.model.gpt.lm_head.weight[END] = 3 * engine.model.gpt.lm_head.weight[7]  # likely, sooner or later
     steps = list(engine.generate(PROMPTS[1], num_samples=4, max_tokens=60, temperature=1.5, seed=1))
@@ -102,7 +102,7 @@ def test_rows_that_ended_repeat_their_ending_unsampled(engine: Engine) -> None:
     assert len(steps) == max(lengths) and len(lengths) > 1
 
 
-def test_answers_can_be_watched_while_they_grow(engine: Engine) -> None:
+def test_answers_can_be_streamed(engine: Engine) -> None:
     shown: list[list[int]] = [[] for _ in PROMPTS]
     for step, answers in enumerate(engine.stream_batch(PROMPTS, pictures(3), max_tokens=7), start=1):
         for text, answer in zip(shown, answers):
@@ -111,8 +111,8 @@ def test_answers_can_be_watched_while_they_grow(engine: Engine) -> None:
     assert shown == [answer.tokens for answer in engine.generate_batch(PROMPTS, pictures(3), max_tokens=7)]
 
 
-def test_samples_come_from_the_models_distribution(engine: Engine) -> None:
-    """Each row draws its own first token, as often as the softmax at this temperature says."""
+def test_samples_follow_the_distribution_of_the_model(engine: Engine) -> None:
+    """Each row samples its own first token, with the probabilities of the softmax at this temperature."""
     n = 4000
     [(column, _)] = engine.generate(PROMPTS[0], pictures(1), num_samples=n, max_tokens=1, temperature=0.7)
     with torch.no_grad():
@@ -124,7 +124,7 @@ def test_samples_come_from_the_models_distribution(engine: Engine) -> None:
     assert 2 < (expected > 0.01).sum() < 100
 
 
-def test_seeds_repeat_and_differ(engine: Engine) -> None:
+def test_equal_seeds_repeat_and_others_differ(engine: Engine) -> None:
     def sample(seed: int) -> list[list[int]]:
         stream = engine.generate(PROMPTS[0], pictures(1), num_samples=3, max_tokens=10, top_k=20, seed=seed)
         return [column for column, _ in stream]
@@ -133,13 +133,13 @@ def test_seeds_repeat_and_differ(engine: Engine) -> None:
     assert len({tuple(column[row] for column in sample(1)) for row in range(3)}) == 3
 
 
-def test_a_single_sample_is_the_plain_ways(engine: Engine) -> None:
+def test_single_sample_equals_naive_generation(engine: Engine) -> None:
     expected = naive(engine.model, PROMPTS[0], pictures(1), 20, temperature=0.8, top_k=10, seed=5)
     stream = engine.generate(PROMPTS[0], pictures(1), max_tokens=20, temperature=0.8, top_k=10, seed=5)
     assert [column[0] for column, _ in stream] == expected
 
 
-def test_top_k_leaves_the_likeliest(engine: Engine) -> None:
+def test_top_k_keeps_the_most_likely_tokens(engine: Engine) -> None:
     [(greedy, _)] = engine.generate(PROMPTS[1], max_tokens=1, temperature=0.0)
     [(one, _)] = engine.generate(PROMPTS[1], num_samples=50, max_tokens=1, temperature=9.0, top_k=1)
     [(five, _)] = engine.generate(PROMPTS[1], num_samples=500, max_tokens=1, temperature=9.0, top_k=5)
@@ -156,7 +156,7 @@ def test_image_tokens_are_never_generated(engine: Engine) -> None:
     model, prompt = engine.model, torch.tensor([PROMPTS[0]])
     with torch.no_grad():
         hidden = model.gpt.hidden(model.embed(prompt, pictures(1), None))[0, -1]
-        model.gpt.lm_head.weight[IMAGE] = hidden  # nothing points more its way
+        model.gpt.lm_head.weight[IMAGE] = hidden  # makes it the most likely token
         assert model(prompt, pixel_values=pictures(1))[0, -1].argmax() == IMAGE
     assert IMAGE not in engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=20)[0].tokens
     drawn = engine.generate(PROMPTS[0], pictures(1), num_samples=20, max_tokens=20, temperature=2.0)
@@ -164,8 +164,8 @@ def test_image_tokens_are_never_generated(engine: Engine) -> None:
     assert IMAGE not in naive(model, PROMPTS[0], pictures(1), 20)
 
 
-def test_probabilities_are_the_models_own(engine: Engine) -> None:
-    """Of the tokens that were chosen, at temperature 1, whatever the temperature was."""
+def test_probabilities_are_those_of_the_model_at_temperature_1(engine: Engine) -> None:
+    """Probabilities are at temperature 1, regardless of the temperature of sampling."""
     [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=8, sampling=Sampling(0.5, 50, 3))
     ids = torch.tensor([PROMPTS[0] + answer.tokens])
     with torch.no_grad():
@@ -177,15 +177,15 @@ def test_probabilities_are_the_models_own(engine: Engine) -> None:
     assert answer.min_probability == pytest.approx(expected.min().item(), abs=1e-5)
 
 
-def test_an_answer_that_ends_at_once_is_empty_but_not_unsure(engine: Engine) -> None:
+def test_answer_that_ends_at_once_is_empty_but_not_unsure(engine: Engine) -> None:
     assert ending_at(engine.model, PROMPTS[0], pictures(1), 0) == []
     [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=5)
     assert answer.tokens == [] and answer.stopped == "end"
     assert 0 < answer.mean_probability == answer.min_probability < 1
 
 
-def test_rows_stop_at_the_context() -> None:
-    """Without max_tokens at sequence_len; with it where the rotary tables end, ten times as far."""
+def test_rows_stop_at_the_end_of_the_context() -> None:
+    """Without max_tokens at sequence_len; with it at the end of the rotary tables, ten times as far."""
     engine = Engine(tiny_model(sequence_len=6), TOKENIZER)
     short, longer = engine.generate_batch([[1, 2], [1, 2, 3, 4]])
     assert (len(short.tokens), short.stopped, len(longer.tokens), longer.stopped) == (4, "context", 2, "context")
@@ -204,7 +204,7 @@ def test_rows_stop_at_the_context() -> None:
         ([IMAGE], {}, "1 image tokens, its pictures take 0"),
     ],
 )
-def test_what_cannot_be_answered_is_refused(prompt: list[int], options: dict, message: str) -> None:
+def test_prompts_without_room_for_an_answer_are_rejected(prompt: list[int], options: dict, message: str) -> None:
     engine = Engine(tiny_model(sequence_len=6), TOKENIZER)
     with pytest.raises(UserError, match=message):
         engine.generate_batch([[1], prompt], **options)
@@ -220,19 +220,19 @@ def test_what_cannot_be_answered_is_refused(prompt: list[int], options: dict, me
         ({"top_k": 0}, "top_k 0"),
     ],
 )
-def test_a_sampling_without_meaning_is_refused(engine: Engine, options: dict, message: str) -> None:
+def test_invalid_sampling_is_rejected(engine: Engine, options: dict, message: str) -> None:
     with pytest.raises(UserError, match=message):
         Sampling(**options)
     with pytest.raises(UserError, match=message):
         next(engine.generate([1], **options))
 
 
-def test_no_prompts_have_no_answers(engine: Engine) -> None:
+def test_no_prompts_give_no_answers(engine: Engine) -> None:
     assert engine.generate_batch([]) == []
 
 
-def test_a_bounded_number_of_answers_grow_at_one_time(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Others begin as some end, so that the batch stays full; each text is what it is alone."""
+def test_number_of_concurrent_answers_is_bounded(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When an answer ends, the next begins, so the batch stays full; each text equals that of the prompt alone."""
     lengths = [60, 20, 62, 30, 61, 10, 40, 55, 63]
     prompts = [[BOS, *PICTURE, *range(n - 1 - N_TOKENS)] for n in lengths]  # each ends at 64 tokens, its prompt counted
     alone = [engine.generate_batch([ids], pictures(9)[i : i + 1])[0].tokens for i, ids in enumerate(prompts)]
@@ -246,10 +246,10 @@ def test_a_bounded_number_of_answers_grow_at_one_time(engine: Engine, monkeypatc
     answers = engine.generate_batch(prompts, pictures(9), at_once=3)
     assert [answer.tokens for answer in answers] == alone
     assert [len(tokens) for tokens in alone] == [64 - n for n in lengths]
-    assert max(rows) == 3 and sum(rows) / len(rows) > 2  # in threes as they come: 1.4
+    assert max(rows) == 3 and sum(rows) / len(rows) > 2  # fixed groups of three would have 1.4
 
 
-def test_the_time_of_an_answer_begins_with_it(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_time_limit_starts_with_the_answer(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, decode = [0.0], Scheduler.decode
 
     def second(scheduler: Scheduler) -> list[Answer]:
@@ -264,7 +264,7 @@ def test_the_time_of_an_answer_begins_with_it(engine: Engine, monkeypatch: pytes
         assert [answer.stopped for answer in answers] == [why] * 3
 
 
-def test_only_last_positions_reach_the_head(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_last_positions_reach_the_output_head(engine: Engine, monkeypatch: pytest.MonkeyPatch) -> None:
     shapes = []
     engine.model.gpt.lm_head.register_forward_pre_hook(lambda head, inputs: shapes.append(tuple(inputs[0].shape)))
     engine.generate_batch(PROMPTS, pictures(3), max_tokens=3)
@@ -272,8 +272,8 @@ def test_only_last_positions_reach_the_head(engine: Engine, monkeypatch: pytest.
 
 
 @pytest.mark.parametrize("cast", [False, True])
-def test_the_cache_is_kept_as_the_computation_is(engine: Engine, cast: bool) -> None:
-    """bfloat16 under autocast, and when the weights are; the pixels stay float32."""
+def test_cache_has_the_dtype_of_the_computation(engine: Engine, cast: bool) -> None:
+    """bfloat16 under autocast, and if the weights are bfloat16; the pixels stay float32."""
     kinds: set[torch.dtype] = set()
 
     def look(block: torch.nn.Module, inputs: tuple) -> None:
@@ -284,11 +284,11 @@ def test_the_cache_is_kept_as_the_computation_is(engine: Engine, cast: bool) -> 
         engine.model.bfloat16()
     with torch.autocast("cpu", torch.bfloat16, enabled=not cast):
         [answer] = engine.generate_batch([PROMPTS[0]], pictures(1), max_tokens=4)
-        assert answer.tokens[:1] == naive(engine.model, PROMPTS[0], pictures(1), 1)  # further ones may round apart
+        assert answer.tokens[:1] == naive(engine.model, PROMPTS[0], pictures(1), 1)  # later ones may differ by rounding
     assert kinds == {torch.bfloat16}
 
 
-def test_generating_leaves_the_model_ready_to_train(engine: Engine) -> None:
+def test_model_can_be_trained_after_generation(engine: Engine) -> None:
     engine.generate_batch(PROMPTS, pictures(3), max_tokens=3)
     ids = torch.tensor([PROMPTS[0]])
     engine.model(ids, ids.where(ids != IMAGE, -1), pictures(1)).backward()
@@ -355,8 +355,8 @@ print(f"Speedup: {naive_time/engine_time:.1f}x")
 """
 
 
-def test_the_recipes_engine_test_runs_as_written(tmp_path, monkeypatch, capsys) -> None:
-    """Sizes and device aside, its text is the recipe's: 16 heads are asked for, the weights were trained with 8."""
+def test_engine_test_of_the_recipe_runs_unchanged(tmp_path, monkeypatch, capsys) -> None:
+    """Its code is that of the recipe except for sizes and device: 16 heads, while the weights have 8."""
     trained = NanoDeepseekOCR(preset("nano"))
     randomise(trained)
     monkeypatch.chdir(tmp_path)

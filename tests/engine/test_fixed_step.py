@@ -1,4 +1,4 @@
-"""A decoding step of fixed shapes gives what the plain step gives, whichever rows come and go; a GPU records it."""
+"""The decoding step with fixed shapes equals the plain step while rows join and leave; a GPU records it."""
 
 import random
 
@@ -16,7 +16,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 
 def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
-    """Of twelve prompts of many lengths, four at a time, each with an answer of another length."""
+    """Answers to twelve prompts of many lengths, four at a time, each answer of another length."""
     engine = Engine(model, RustBPETokenizer.characters())
     draw = random.Random(0)
     asked = [(draw.choices(range(256), k=draw.choice([1, 9, 60])), draw.randint(2, 40)) for _ in range(12)]
@@ -31,15 +31,15 @@ def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
     return [prompt.answers[0].generation.tokens for prompt in prompts]
 
 
-def test_answers_are_those_of_the_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nanochat.gpt, "GROWTH", 16)  # the cache moves often
+def test_answers_equal_those_of_the_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nanochat.gpt, "GROWTH", 16)  # the cache is replaced often
     model = tiny_model(sequence_len=256)
     assert answers(model, FixedStep(model, {})) == answers(model, None)
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_rows_of_unequal_lengths_are_read_on(dtype: torch.dtype) -> None:
-    """Next to the GPT's own way through the same cache, in float32 and as autocast computes in bfloat16."""
+def test_rows_of_unequal_lengths_continue_in_the_cache(dtype: torch.dtype) -> None:
+    """Compared with the GPT and the same cache, in float32 and in bfloat16 under autocast."""
     model, step_cache = tiny_model(), KVCache(tiny_model().config.gpt, 3, "cpu", dtype)
     plain_cache, fixed = KVCache(model.config.gpt, 3, "cpu", dtype), FixedStep(model, {})
     ids = torch.randint(0, 256, (3, 12), generator=torch.Generator().manual_seed(1))
@@ -57,8 +57,8 @@ def test_rows_of_unequal_lengths_are_read_on(dtype: torch.dtype) -> None:
     assert step_cache.lengths == plain_cache.lengths == [15, 6, 10]
 
 
-def test_linears_are_cast_once_to_what_autocast_makes_of_them() -> None:
-    """The copy in bfloat16 computes what autocast computes with the weights in float32, bit by bit."""
+def test_linear_layers_are_cast_once_as_autocast_does() -> None:
+    """The bfloat16 copy gives bitwise the results of autocast with float32 weights."""
     gpt = tiny_model().gpt.eval()
     low = _with_linears_in(gpt, torch.bfloat16)
     assert low.lm_head.weight.dtype == torch.bfloat16 and gpt.lm_head.weight.dtype == torch.float32
@@ -68,7 +68,7 @@ def test_linears_are_cast_once_to_what_autocast_makes_of_them() -> None:
         assert torch.equal(low(ids), gpt(ids))
 
 
-def test_where_recording_fails_the_same_answers_are_given_with_a_warning(
+def test_failed_recording_gives_the_same_answers_and_a_warning(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
 ) -> None:
     def refuse(self: FixedStep) -> None:
@@ -82,8 +82,8 @@ def test_where_recording_fails_the_same_answers_are_given_with_a_warning(
     assert capsys.readouterr().err.count("no graphs here") == 1
 
 
-def test_a_recording_is_played_until_the_cache_moves(monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a stand-in for the recording that runs the step: made once for each set of tensors, used for every step."""
+def test_recording_is_replayed_until_the_cache_is_replaced(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With a fake recording that runs the step: recorded once per set of tensors, replayed at every step."""
     made: list[int] = []
 
     class Replayed:
@@ -92,7 +92,7 @@ def test_a_recording_is_played_until_the_cache_moves(monkeypatch: pytest.MonkeyP
             step._logits = step._run()
             made.append(len(step._tokens))
 
-        def replay(self) -> None:  # into the same memory, as a graph does
+        def replay(self) -> None:  # writes to the same memory, like a graph
             self.step._logits.copy_(self.step._run())
 
     monkeypatch.setattr(FixedStep, "_capture", lambda self: Replayed(self))
@@ -104,7 +104,7 @@ def test_a_recording_is_played_until_the_cache_moves(monkeypatch: pytest.MonkeyP
     assert 1 <= len(made) <= 8, "not once a step"
 
 
-def test_a_gpu_takes_it_with_one_copy_of_the_weights_for_all_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_gpu_uses_it_with_one_copy_of_the_weights(monkeypatch: pytest.MonkeyPatch) -> None:
     engine = Engine(tiny_model(), RustBPETokenizer.characters())
     assert engine.scheduler(2).fixed is None
     monkeypatch.setattr(NanoDeepseekOCR, "device", torch.device("cuda"))

@@ -1,4 +1,4 @@
-"""Loops of every period are noticed and their first copy kept; tables of equal rows and other text pass."""
+"""Loops of every period are detected and their first copy kept; tables of equal rows and other text are no loops."""
 
 import random
 
@@ -15,7 +15,7 @@ LETTERS = [*range(97, 123)]
 
 
 def follow(tokens: list[int], rows: int | None = None) -> tuple[int, int] | None:
-    """(tokens read when the loop was noticed, how many of them are kept)."""
+    """(number of tokens when the loop was detected, how many of them are kept)."""
     watch = GUARD.watch(rows)
     for n, token in enumerate(tokens, start=1):
         watch.add(token)
@@ -31,10 +31,10 @@ def kept(text: str, rows: int | None = None) -> str | None:
 
 
 @pytest.mark.parametrize("period", [*range(1, 20), 37, 64, 99, 150, 199, 200])
-def test_a_loop_of_any_period_keeps_its_first_copy(period: int) -> None:
+def test_loop_of_any_period_keeps_its_first_copy(period: int) -> None:
     draw = random.Random(period)
     before, unit = draw.choices(LETTERS, k=60), draw.choices(LETTERS, k=period)
-    before[-1] = 65  # not what the unit ends with: a loop begins where its text begins
+    before[-1] = 65  # differs from the end of the unit, so that the loop begins with its text
     found = follow(before + unit * (2000 // period))
     assert found is not None
     noticed, keep = found
@@ -42,7 +42,7 @@ def test_a_loop_of_any_period_keeps_its_first_copy(period: int) -> None:
     assert noticed - 60 <= max(512, (COPIES - 1) * period + period) + EVERY
 
 
-def test_a_period_past_the_longest_is_not_seen() -> None:
+def test_longer_period_is_not_detected() -> None:
     unit = random.Random(0).choices(LETTERS, k=230)
     assert follow(unit * 8) is None
 
@@ -52,18 +52,18 @@ def test_a_period_past_the_longest_is_not_seen() -> None:
     ["| | | |\n", "| 0.00 | 0.00 | 0.00 |\n", "<tr><td>0</td><td></td><td></td></tr>", "- none\n", "\n",
      "| 12 May | Widget, large | 4 | 12.50 | 50.00 | none |\n"],
 )  # fmt: skip
-def test_tables_of_equal_rows_pass(row: str) -> None:
+def test_tables_of_equal_rows_are_not_loops(row: str) -> None:
     assert kept("head\n" + row * 50 + "\nsum") is None
     assert kept("head\n" + row * 3 * PAGE_ROWS) in ("head\n" + row, "head\n" + row[:-1], "head\n")
 
 
-def test_what_is_known_of_the_page_counts() -> None:
+def test_known_number_of_rows_is_the_limit() -> None:
     row = "| 0 | 0 |\n"
     assert kept("head:" + row * 50, rows=52) is None
     assert kept("head:" + row * 50, rows=20) == "head:" + row
 
 
-def test_rows_that_only_count_up_are_a_loop_and_others_are_not() -> None:
+def test_rows_that_only_count_up_are_a_loop() -> None:
     assert kept("List\n\n" + "".join(f"{i}. The item\n" for i in range(1, 50))) is None
     counted = kept("List:" + "".join(f"{i}. The item\n" for i in range(7, 400)))
     assert counted == "List:7. The item\n"
@@ -72,14 +72,14 @@ def test_rows_that_only_count_up_are_a_loop_and_others_are_not() -> None:
     assert kept("".join(f"{i}. {draw.choice('abcdefgh')}\n" for i in range(400))) is None  # other text
 
 
-def test_within_a_line_dots_pass_and_numbers_without_end_do_not() -> None:
+def test_dotted_line_is_not_a_loop_but_endless_digits_are() -> None:
     assert kept("Chapter 1 " + "." * 200 + " 17\n" + "_" * 150 + "\n") is None
     assert kept("Total " + "0" * 2000) is not None
     assert kept("Total " + "1234567" * 400) is not None
     assert kept("".join(f"{i}, " for i in range(2000))) == "0, "
 
 
-def test_ordinary_text_passes() -> None:
+def test_ordinary_text_is_not_a_loop() -> None:
     draw = random.Random(2)
     words = ["invoice", "total", "of", "the", "page", "12", "3.50", "and", "paid", "\n", "|"]
     for _ in range(20):
@@ -88,7 +88,7 @@ def test_ordinary_text_passes() -> None:
     assert follow(draw.choices([48, 49], k=3000)) is None
 
 
-def test_at_the_limit_shorter_loops_count() -> None:
+def test_shorter_loops_count_at_the_length_limit() -> None:
     watch = GUARD.watch()
     for token in TOKENIZER.encode("Text. " + "again " * 25):  # 150 tokens
         watch.add(token)
@@ -96,8 +96,8 @@ def test_at_the_limit_shorter_loops_count() -> None:
     assert watch.loop(at_limit=True) == len("Text. again ") - 1  # the space before it belongs to the first copy
 
 
-def test_a_tokenizer_of_larger_pieces() -> None:
-    """Two digits a token: numbers still count as one."""
+def test_numbers_of_several_tokens() -> None:
+    """With tokens of two digits, numbers still count as one symbol."""
     words = "1. The item is here and the total is 12 13 14 15 16 17 18 19 20 " * 30
     tokenizer = RustBPETokenizer.train_from_iterator([words], 320)
     assert tokenizer.encode("1213") != TOKENIZER.encode("1213")
@@ -111,8 +111,8 @@ def test_a_tokenizer_of_larger_pieces() -> None:
 
 
 @given(st.lists(st.integers(96, 99), max_size=120), st.integers(1, 30), st.integers(0, 10))
-def test_what_a_loop_takes_away_was_never_settled(before: list[int], period: int, seed: int) -> None:
-    """What may be shown while the answer grows is what is kept in the end."""
+def test_tokens_removed_by_a_loop_were_never_settled(before: list[int], period: int, seed: int) -> None:
+    """The text shown while the answer grows is kept in the end."""
     tokens = before + random.Random(seed).choices([97, 98, 10], k=period) * 700
     watch, shown = GUARD.watch(), 0
     for n, token in enumerate(tokens, start=1):

@@ -38,7 +38,9 @@ def rows_and_columns(folder: Path) -> Path:
 
 
 @pytest.mark.parametrize("examples", [[(2, 2), (3, 2), (2, 5)], []])
-def test_sizes_are_computed_once_and_are_right_at_every_size(tmp_path: Path, examples: list[tuple[int, int]]) -> None:
+def test_simplified_graph_is_right_at_every_size_with_fewer_operators(
+    tmp_path: Path, examples: list[tuple[int, int]]
+) -> None:
     path = rows_and_columns(tmp_path)
     before = len(onnx.load(path).graph.node)
     simplify(path, [{"x": np.ones(size, np.float32)} for size in examples])
@@ -50,7 +52,7 @@ def test_sizes_are_computed_once_and_are_right_at_every_size(tmp_path: Path, exa
         assert (found[0] == h + w).all() and (found[1] == h + h).all()
 
 
-def test_what_is_alike_but_random_is_not_shared(tmp_path: Path) -> None:
+def test_random_operators_are_not_merged(tmp_path: Path) -> None:
     nodes = [helper.make_node("RandomNormal", [], [name], shape=[64]) for name in "ab"]
     nodes.append(helper.make_node("Sub", ["a", "b"], ["out"]))
     out = helper.make_tensor_value_info("out", TensorProto.FLOAT, [64])

@@ -1,4 +1,4 @@
-"""Pages of known density: what is drawn, where its errors are, and what is measured of a model."""
+"""Pages of known text density: the drawing, the position of errors, and the figures of a model."""
 
 import pytest
 from helpers.tiny_model import tiny_model
@@ -6,31 +6,33 @@ from PIL import ImageChops
 
 from nanochat.checkpoint import export_model
 from nanochat.errors import UserError
-from nanochat.evaluation.density import KINDS, draw_page, measure_point, study, wrong_by_tenth
+from nanochat.evaluation.density import KINDS, draw_dense_page, measure_point, study, wrong_by_tenth
 from nanochat.evaluation.density_report import plot_study, study_table, write_worst
 from nanochat.reading.ocr import OCR
 from nanochat.tokenizer import RustBPETokenizer
 
 
 @pytest.mark.parametrize("kind", ["pseudo", "codes"])
-def test_the_same_page_is_drawn_again_and_another_seed_draws_another(
-    kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_is_determined_by_its_seed(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     some = ("the harbour was quiet before the storm", "nine barges lay along the quay", "a clerk counted them twice")
     monkeypatch.setattr("nanochat.evaluation.density.sentences", lambda unseen: some)
-    page, again, other = draw_page(kind, 256, 24, 1), draw_page(kind, 256, 24, 1), draw_page(kind, 256, 24, 2)
+    page, again, other = (
+        draw_dense_page(kind, 256, 24, 1),
+        draw_dense_page(kind, 256, 24, 1),
+        draw_dense_page(kind, 256, 24, 2),
+    )
     assert page.text == again.text != other.text
     assert ImageChops.difference(page.image, again.image).getbbox() is None
     ink = ImageChops.invert(page.image.convert("L")).getbbox()
     assert ink is not None and ink[0] > 0 and ink[1] > 0 and ink[2] < 256 and ink[3] < 256
 
 
-def test_smaller_type_holds_more_text() -> None:
-    large, small = draw_page("codes", 512, 40, 0), draw_page("codes", 512, 20, 0)
+def test_smaller_type_fits_more_text() -> None:
+    large, small = draw_dense_page("codes", 512, 40, 0), draw_dense_page("codes", 512, 20, 0)
     assert 2.5 * len(large.text) < len(small.text) < 6 * len(large.text)
 
 
-def test_errors_are_counted_in_the_tenth_where_they_are() -> None:
+def test_errors_are_counted_in_their_tenth() -> None:
     expected = "abcdefghij" * 2  # two characters a tenth
     assert wrong_by_tenth([(expected, expected)]) == [0.0] * 10
     assert wrong_by_tenth([(expected, "X" + expected[1:])]) == [0.5] + [0.0] * 9
@@ -45,8 +47,8 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> OCR:
     return OCR(folder, "cpu", "native")
 
 
-def test_a_model_that_sees_nothing_loses_nothing_without_its_picture(reader: OCR, tmp_path) -> None:
-    pages = [draw_page("codes", 128, 40, seed) for seed in range(3)]
+def test_blind_model_has_the_same_loss_without_its_image(reader: OCR, tmp_path) -> None:
+    pages = [draw_dense_page("codes", 128, 40, seed) for seed in range(3)]
     with_zero_projector = reader.model.projector
     for parameter in with_zero_projector.parameters():
         parameter.data.zero_()
@@ -61,7 +63,7 @@ def test_a_model_that_sees_nothing_loses_nothing_without_its_picture(reader: OCR
     assert (tmp_path / "worst_2.png").is_file() and not (tmp_path / "worst_3.png").exists()
 
 
-def test_a_view_that_the_model_cannot_have_is_refused(reader: OCR) -> None:
+def test_view_that_is_too_large_is_rejected(reader: OCR) -> None:
     assert len(KINDS) == 4
     with pytest.raises(UserError, match="multiples of 64"):
         study(reader, 1, [20], [100], 128)

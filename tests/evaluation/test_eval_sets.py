@@ -1,4 +1,4 @@
-"""Sets to be measured on: real files in the benchmarks' own formats, and what is asked of each."""
+"""Evaluation sets: real files in the formats of the benchmarks, and their conversations."""
 
 import io
 import json
@@ -28,13 +28,13 @@ def text_of(item: dict) -> str:
     return item["messages"][1]["content"]
 
 
-def test_choice_is_fixed_and_without_repetition():
+def test_choice_is_deterministic_and_without_repetition():
     assert choose(100, 10) == choose(100, 10) == sorted(set(choose(100, 10)))
     assert len(choose(100, 10)) == 10 and choose(5, 10) == [0, 1, 2, 3, 4]
     assert choose(100, 10)[-1] > 50  # from all of it, not from its beginning
 
 
-def test_drawn_documents_have_three_tiers_and_every_width():
+def test_synthetic_set_has_three_tiers_and_every_width():
     found = open_set("synth-val", 4)
     assert found.tiers == ["line"] * 4 + ["note"] * 4 + ["page"] * 4
     assert len(found) == len(set(found.ids)) == 12
@@ -48,7 +48,7 @@ def test_drawn_documents_have_three_tiers_and_every_width():
     assert abroad.accents and sum(not text_of(item).isascii() for item in abroad) > 12
 
 
-def test_empty_pictures_have_no_text_and_differ():
+def test_empty_images_have_no_text_and_differ():
     found = open_set("empty", 9)
     assert found.tiers == ["blank"] * 3 + ["noise"] * 3 + ["photo"] * 3
     assert {text_of(item) for item in found} == {""}
@@ -56,7 +56,7 @@ def test_empty_pictures_have_no_text_and_differ():
     assert np.array_equal(found[8]["images"][0], open_set("empty", 9)[8]["images"][0])
 
 
-def test_lines_of_receipts_are_where_their_boxes_are():
+def test_lines_of_receipts_are_cropped_at_their_boxes():
     folder = shared_data("sroie")
     found = open_set("sroie-lines", 30, str(folder))
     assert len(found) == 30 and found.fold_case
@@ -72,7 +72,7 @@ def test_lines_of_receipts_are_where_their_boxes_are():
         assert np.asarray(item["images"][0]).std() > 5  # there is ink
 
 
-def test_receipts_without_boxes_are_an_error(tmp_path):
+def test_receipt_without_boxes_is_an_error(tmp_path):
     with pytest.raises(UserError, match="--data"):
         open_set("sroie-lines", 5, str(tmp_path))
     (tmp_path / "val.json").write_text('[{"id": "a", "image": "a.jpg"}]')
@@ -81,7 +81,7 @@ def test_receipts_without_boxes_are_an_error(tmp_path):
         open_set("sroie-lines", 5, str(tmp_path))
 
 
-def test_a_folder_of_pictures_with_texts_beside_them(tmp_path):
+def test_folder_of_images_with_text_files(tmp_path):
     for name in ("b", "a", "lonely"):
         (tmp_path / f"{name}.png").write_bytes(png())
     (tmp_path / "a.txt").write_text("Größe 9", encoding="utf-8")
@@ -98,12 +98,12 @@ def test_a_folder_of_pictures_with_texts_beside_them(tmp_path):
         open_set(f"folder:{tmp_path}", 10)
 
 
-def test_a_folder_with_a_list():
+def test_folder_with_a_list():
     found = open_set(f"folder:{shared_data('funsd')}", 3)
     assert len(found) == 3 and not found.fold_case and found[0]["messages"][0]["content"] == "<image>\nFree OCR."
 
 
-def test_a_folder_with_neither(tmp_path):
+def test_folder_without_texts_is_rejected(tmp_path):
     with pytest.raises(UserError, match=r"neither val\.json nor"):
         open_set(f"folder:{tmp_path}", 1)
 
@@ -125,7 +125,7 @@ def fox_folder(tmp_path):
     return folder
 
 
-def test_fox_from_its_folder_and_its_archive_and_the_hub(fox_folder, tmp_path, monkeypatch):
+def test_fox_from_folder_archive_and_hub(fox_folder, tmp_path, monkeypatch):
     archive = tmp_path / "focus_benchmark_test.zip"
     with zipfile.ZipFile(archive, "w") as file:
         for path in sorted(fox_folder.rglob("*.*")):
@@ -134,7 +134,7 @@ def test_fox_from_its_folder_and_its_archive_and_the_hub(fox_folder, tmp_path, m
     for data in (str(fox_folder), str(tmp_path), str(archive), ""):
         found = open_set("fox", 3, data)
         assert len(found) == 3 and found.tiers == ["page"] * 3
-        for name, item in zip(found.ids, found):
+        for name, item in zip(found.ids, found, strict=True):
             number = int(name.removeprefix("en_"))
             assert text_of(item) == f"PAGE {number}" and item["images"][0].width == 20 + number
 
@@ -163,7 +163,7 @@ def omnidocbench_page(name: str, blocks: list[dict]) -> dict:
     return {"layout_dets": blocks, "extra": {"relation": []}, "page_info": info}
 
 
-def test_omnidocbench_takes_the_text_in_reading_order(tmp_path, monkeypatch):
+def test_omnidocbench_text_is_in_reading_order(tmp_path, monkeypatch):
     blocks = [
         block("footer", "the foot", None),
         block("text_block", "second", 9),
@@ -185,7 +185,7 @@ def test_omnidocbench_takes_the_text_in_reading_order(tmp_path, monkeypatch):
         assert found[0]["images"][0].size == (40, 30)
 
 
-def test_omnidocbench_of_another_form(tmp_path):
+def test_omnidocbench_of_another_format_is_rejected(tmp_path):
     (tmp_path / "OmniDocBench.json").write_text('[{"page_info": {}}]')
     with pytest.raises(UserError, match="not a list of pages"):
         open_set("omnidocbench", 5, str(tmp_path))
@@ -206,14 +206,14 @@ def test_chartqa_parquet(tmp_path, monkeypatch):
     for data in (str(tmp_path), str(path), ""):
         found = open_set("chartqa", 4, data)
         assert len(found) == 4 and found.questions
-        for name, tier, item in zip(found.ids, found.tiers, found):
+        for name, tier, item in zip(found.ids, found.tiers, found, strict=True):
             number = int(name.removeprefix("test-"))
             assert tier == ("human", "machine")[number % 2]
             assert item["messages"][0]["content"] == f"<image>\nHow many {number}?"
             assert text_of(item) == str(number) and item["images"][0].width == 20 + number
 
 
-def test_chartqa_rows_that_are_broken(tmp_path):
+def test_broken_rows_of_chartqa(tmp_path):
     rows = [{"image": {"bytes": b"no picture"}, "query": "?", "label": ["1"], "human_or_machine": 0}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "test-0.parquet")
     with pytest.raises(UserError, match=r"test-0\.parquet: row 0"):
@@ -224,7 +224,7 @@ def test_chartqa_rows_that_are_broken(tmp_path):
         open_set("chartqa", 1, str(tmp_path))[0]
 
 
-def test_chartqa_of_a_folder_with_a_list():
+def test_chartqa_from_a_folder_with_a_list():
     found = open_set("chartqa", 5, str(shared_data("chartqa")))
     assert len(found) == 5 and found.questions
     item = found[0]
@@ -232,17 +232,17 @@ def test_chartqa_of_a_folder_with_a_list():
 
 
 @pytest.mark.parametrize("name", ["synth-train", "synt-val", "folder:", "folder", ""])
-def test_unknown_sets(name):
+def test_unknown_sets_are_rejected(name):
     with pytest.raises(UserError, match=r"choose one of|no set"):
         open_set(name, 3)
 
 
-def test_at_least_one_picture():
+def test_at_least_one_image_is_required():
     with pytest.raises(UserError, match="at least one"):
         open_set("empty", 0)
 
 
-def test_the_set_of_central_europe_has_a_tier_for_each_language():
+def test_central_set_has_a_tier_for_each_language():
     found = open_set("synth-central", 4)
     assert found.accents and len(found) == len(set(found.ids)) == 44
     assert found.tiers[:8] == ["Polish"] * 4 + ["Czech"] * 4

@@ -1,4 +1,4 @@
-"""Evaluation against losses and texts worked out by hand with a tiny model of random weights."""
+"""Losses and texts of a tiny model with random weights, compared with direct computations."""
 
 import pytest
 import torch
@@ -11,13 +11,13 @@ from nanochat.errors import UserError
 from nanochat.evaluation.losses import THUMBNAIL, Reading, read_documents, summarise
 from nanochat.evaluation.metrics import character_error_rate
 from nanochat.image_process import process_image
-from nanochat.machine import Precision
 from nanochat.modes import get_mode
+from nanochat.precision import Precision
 from nanochat.tasks.common import BadSample
 from nanochat.tokenizer import RustBPETokenizer
 
 IDS = ["a", "b", "c"]
-USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # of the tokenizer of characters
+USER_START, USER_END, ASSISTANT_START, ASSISTANT_END = 257, 258, 259, 260  # ids of the character tokenizer
 BOS = 256
 
 
@@ -60,7 +60,7 @@ def loss_by_hand(model, answer: str, picture: Image.Image) -> float:
     return float(F.cross_entropy(logits[len(prompt) - 1 : -1], torch.tensor(supervised)))
 
 
-def test_losses_are_those_of_the_answer_under_the_right_and_the_next_picture(model, tokenizer, task):
+def test_losses_of_the_answer_with_its_own_and_the_next_image(model, tokenizer, task):
     readings = read(model, tokenizer, task, max_tokens=4)
     assert [r.id for r in readings] == IDS
     for i, reading in enumerate(readings):
@@ -68,11 +68,11 @@ def test_losses_are_those_of_the_answer_under_the_right_and_the_next_picture(mod
         assert reading.loss == pytest.approx(loss_by_hand(model, answer, task[i]["images"][0]), abs=1e-5)
         wrong = loss_by_hand(model, answer, task[(i + 1) % 3]["images"][0])
         assert reading.wrong_loss == pytest.approx(wrong, abs=1e-5)
-        assert abs(reading.loss - wrong) > 1e-3  # the pictures matter, or the test says nothing
+        assert abs(reading.loss - wrong) > 1e-3  # the images matter, or the test would prove nothing
 
 
-def test_texts_are_those_of_naive_generation(model, tokenizer, task):
-    for reading, item in zip(read(model, tokenizer, task, max_tokens=6), task):
+def test_texts_equal_naive_generation(model, tokenizer, task):
+    for reading, item in zip(read(model, tokenizer, task, max_tokens=6), task, strict=True):
         prompt = torch.tensor([prompt_ids()])
         pixels = process_image(item["images"][0], SIDE)[None]
         tokens = model.generate(prompt, pixels, max_new_tokens=6)[0, prompt.size(1) :].tolist()
@@ -83,7 +83,7 @@ def test_texts_are_those_of_naive_generation(model, tokenizer, task):
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-def test_the_batch_size_changes_nothing(model, tokenizer, task, batch_size):
+def test_results_do_not_depend_on_the_batch_size(model, tokenizer, task, batch_size):
     whole = read(model, tokenizer, task, max_tokens=5, batch_size=3)
     parts = read(model, tokenizer, task, max_tokens=5, batch_size=batch_size)
     for one, other in zip(whole, parts, strict=True):
@@ -91,7 +91,7 @@ def test_the_batch_size_changes_nothing(model, tokenizer, task, batch_size):
         assert (one.loss, one.wrong_loss) == pytest.approx((other.loss, other.wrong_loss), abs=1e-5)
 
 
-def test_a_document_alone_has_no_wrong_picture(model, tokenizer, task):
+def test_single_document_has_no_wrong_image(model, tokenizer, task):
     (reading,) = read(model, tokenizer, task[:1], ids=["a"], max_tokens=2)
     assert reading.wrong_loss is None
     summary = summarise([reading])
@@ -99,7 +99,7 @@ def test_a_document_alone_has_no_wrong_picture(model, tokenizer, task):
 
 
 @torch.no_grad()
-def test_what_each_picture_took_and_how_alike_they_seem(model, tokenizer, task):
+def test_token_counts_and_feature_similarity(model, tokenizer, task):
     readings = read(model, tokenizer, task, max_tokens=4, batch_size=2)
     for reading, item in zip(readings, task, strict=True):
         assert reading.vision_tokens == N_TOKENS
@@ -114,7 +114,7 @@ def test_what_each_picture_took_and_how_alike_they_seem(model, tokenizer, task):
     assert summary.centred_similarity is not None and summary.centred_similarity < summary.similarity
 
 
-def test_a_wrong_picture_of_another_shape(model, tokenizer):
+def test_wrong_image_of_another_shape(model, tokenizer):
     items = [document("red", "one"), document("green", "two", size=(SIDE, SIDE // 2))]
     mode = get_mode("native", SIDE)
     first, second = read_documents(
@@ -128,13 +128,13 @@ def test_a_wrong_picture_of_another_shape(model, tokenizer):
     assert first.wrong_loss == pytest.approx(alone.loss, abs=1e-5)
 
 
-def test_pictures_are_kept_small(model, tokenizer):
+def test_thumbnails_are_small(model, tokenizer):
     (reading,) = read(model, tokenizer, [document("red", "x", size=(3000, 900))], ids=["a"], max_tokens=1)
     assert reading.picture.width == THUMBNAIL[0] and reading.picture.height < THUMBNAIL[1]
     assert "picture" not in reading.to_dict()
 
 
-def test_a_document_that_cannot_be_read_stops_with_its_name(model, tokenizer):
+def test_unreadable_document_is_named(model, tokenizer):
     class Broken(list):
         def __getitem__(self, index):
             raise BadSample("data/val.json: sample 'b': broken picture")
@@ -143,7 +143,7 @@ def test_a_document_that_cannot_be_read_stops_with_its_name(model, tokenizer):
         read(model, tokenizer, Broken([0, 1]), ids=["a", "b"])
 
 
-def test_an_answer_without_room_says_so(model, tokenizer):
+def test_answer_that_was_cut_is_marked(model, tokenizer):
     with pytest.raises(UserError, match="tokens"):
         read(
             model,

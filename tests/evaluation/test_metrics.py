@@ -1,4 +1,4 @@
-"""Metrics against cases counted by hand."""
+"""Metrics, compared with cases counted by hand."""
 
 import pytest
 from hypothesis import given
@@ -159,10 +159,10 @@ def test_relaxed_accuracy(output, reference, expected):
     [
         ("", 0),
         ("x abababab", 8),
-        ("x ababab", 0),  # three times are none
+        ("x ababab", 0),  # three repetitions are not a loop
         ("aaaa", 4),
         ("the total the total the total the total ", 40),
-        ("aaaa bcb xyxyxyxyx", 9),  # of two stretches the longer one
+        ("aaaa bcb xyxyxyxyx", 9),  # the longer of two repetitions
         ("bababababa", 10),
         ("1111 2222 1111 2222 1111 2222 1111 2222 ", 40),  # the unit is the pair, not its last digits
     ],
@@ -172,7 +172,7 @@ def test_longest_repetition(text, expected):
 
 
 @given(st.text("ab", max_size=20), st.text("abc", min_size=1, max_size=5), st.integers(4, 9))
-def test_what_is_repeated_is_found_whatever_stands_around_it(before, unit, times):
+def test_repetition_is_found_in_any_surroundings(before, unit, times):
     assert (
         len(unit) * times <= longest_repetition(before + unit * times + before) <= len(unit) * times + 2 * len(before)
     )
@@ -184,7 +184,7 @@ def test_what_is_repeated_is_found_whatever_stands_around_it(before, unit, times
         ("TOTAL 9.00 9.00 9.00 9.00 9.00 9.00", "TOTAL 9.00", True),
         ("TOTAL 9.00 9.00 9.00", "TOTAL 9.00", False),
         ("San 10 San 10 San 10 San 10 S 10 S", "TOTAL", True),  # the end need not be part of it
-        ("TOTAL" + "-" * 40, "TOTAL" + "-" * 38, False),  # a rule of dashes that is there
+        ("TOTAL" + "-" * 40, "TOTAL" + "-" * 38, False),  # a rule of dashes that is on the page
         ("TOTAL" + "-" * 80, "TOTAL" + "-" * 38, True),
     ],
 )
@@ -203,32 +203,32 @@ COLUMNS = "the first column tells of ships\nand the second one of trains"
         ("cc dd\nxy", "xy\ncc dd", 6, 6),  # "xy " to add in front and " xy" to drop at the end
         ("cc ed\nxy", "xy\ncc dd", 6, 5),  # the letter costs one in any order
         ("one two thee", "one two three", 1, 0),
-        ("onetwo three", "one two three", 1, 0),  # a space lost is no matter of order
+        ("onetwo three", "one two three", 1, 0),  # a lost space is not an order error
         ("", "one two", 7, 0),
         ("one two", "", 7, 0),
         ("the the the", "the cat the", 3, 0),
     ],
 )
-def test_what_order_alone_costs(output, reference, errors, by_order):
+def test_errors_due_to_order(output, reference, errors, by_order):
     assert Levenshtein.distance(" ".join(output.split()), " ".join(reference.split())) == errors
     assert order_errors(output, reference) == by_order
 
 
-def test_columns_read_across_are_an_error_of_order():
+def test_columns_read_across_are_order_errors():
     across = "the first and the second column tells one of of ships trains"
     assert word_precision_recall_f1(across, COLUMNS).f1 == 1
     assert order_errors(across, COLUMNS) == Levenshtein.distance(across, " ".join(COLUMNS.split()))
 
 
 @given(st.lists(st.text("abc", min_size=1, max_size=3), min_size=1, max_size=12), st.randoms(use_true_random=False))
-def test_any_other_order_of_the_words_is_an_error_of_order_alone(words, rng):
+def test_permuted_words_are_order_errors_only(words, rng):
     shuffled = rng.sample(words, len(words))
     output, reference = " ".join(shuffled), " ".join(words)
     assert order_errors(output, reference) == Levenshtein.distance(output, reference)
 
 
 @given(st.text("ab ", max_size=20), st.text("ab ", max_size=20))
-def test_order_costs_no_more_than_all_errors(output, reference):
+def test_order_errors_are_at_most_all_errors(output, reference):
     output, reference = " ".join(output.split()), " ".join(reference.split())
     assert 0 <= order_errors(output, reference) <= Levenshtein.distance(output, reference)
 
@@ -247,10 +247,10 @@ def test_amounts_dates_and_codes_of_a_receipt():
     }
 
 
-def test_a_value_with_one_wrong_digit_is_not_right():
+def test_value_with_one_wrong_digit_is_wrong():
     reference = "A 9.00 9.00 1.50 on 12.03.2025 code X1234"
     assert values_right("code X1234 1.50 9.00 A on 12.08.2025 8.00", reference) == {
-        "amounts": (2, 3),  # 9.00 stands in the reference twice and was read once
+        "amounts": (2, 3),  # 9.00 is in the reference twice and was read once
         "dates": (0, 1),
         "codes": (1, 1),
     }

@@ -1,4 +1,4 @@
-"""Other readers: what they are given, what they give back, and what is said where they are missing."""
+"""Other OCR systems: their inputs, their outputs, and the message if they are not installed."""
 
 import subprocess
 import sys
@@ -37,7 +37,7 @@ def test_tesseract_reads():
             Tesseract(accents=True)
 
 
-def test_a_missing_tesseract_is_said_with_how_to_install_it(monkeypatch):
+def test_missing_tesseract_is_reported_with_the_install_command(monkeypatch):
     monkeypatch.setenv("PATH", "")
     with pytest.raises(UserError, match="apt-get install tesseract-ocr"):
         Tesseract()
@@ -50,13 +50,13 @@ def test_rapidocr_reads():
     assert rapid.read(sheet("TOTAL 9.00").crop((15, 22, 260, 60)), True).split() == ["TOTAL", "9.00"]
 
 
-def test_a_missing_rapidocr_is_said_with_how_to_install_it(monkeypatch):
+def test_missing_rapidocr_is_reported_with_the_install_command(monkeypatch):
     monkeypatch.setitem(sys.modules, "rapidocr", None)
     with pytest.raises(UserError, match="uv sync --group peers"):
         RapidOCR()
 
 
-def test_rapidocr_gets_blue_green_red_and_may_find_nothing(monkeypatch):
+def test_rapidocr_gets_bgr_and_may_find_nothing(monkeypatch):
     seen = []
 
     class Engine:
@@ -75,7 +75,7 @@ def test_rapidocr_gets_blue_green_red_and_may_find_nothing(monkeypatch):
     assert seen == [([30, 20, 10], True), ([30, 20, 10], False)]
 
 
-def test_both_have_read_before_they_are_timed(monkeypatch):
+def test_both_systems_are_warmed_up(monkeypatch):
     read = []
 
     class Fake:

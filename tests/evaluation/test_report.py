@@ -1,4 +1,4 @@
-"""The report: one file, nothing from outside, nothing unescaped, and differences that lose no character."""
+"""The report: a single file without external resources, with escaped text and complete differences."""
 
 import base64
 import io
@@ -70,7 +70,7 @@ def test_mark_differences(expected, read, left, right):
 
 
 @given(st.text("ab <&\n", max_size=30), st.text("ab <&\n", max_size=30))
-def test_marking_loses_no_character(expected, read):
+def test_marking_differences_keeps_all_characters(expected, read):
     left, right = mark_differences(expected, read)
     assert unescape(re.sub("</?del>", "", left)) == expected
     assert unescape(re.sub("</?ins>", "", right)) == read
@@ -78,7 +78,7 @@ def test_marking_loses_no_character(expected, read):
     assert common[0] == common[1]
 
 
-def test_report_is_one_whole_page(tmp_path):
+def test_report_is_a_complete_page(tmp_path):
     readings = [
         reading("receipt_000", "TOTAL 9.00", "TOTAL 9.00"),
         reading("x<y", "one two", "one <i>three</i>", "blue"),
@@ -107,7 +107,7 @@ def test_report_is_one_whole_page(tmp_path):
         assert isinstance(pixel, tuple) and abs(pixel[0] - red) < 12 and abs(pixel[2] - blue) < 12
 
 
-def test_curves_stay_in_their_frame(tmp_path):
+def test_curves_stay_within_their_frame(tmp_path):
     curve = Curve("p", "c", [(0, 20.0), (7, 0.00002), (3000, 1.0)])
     source = write_report(tmp_path / "r.html", "t", [reading("a", "b", "b")], [curve]).read_text()
     points = [tuple(map(float, pair.split(","))) for pair in re.findall(r'points="([^"]*)"', source)[0].split()]
@@ -116,11 +116,11 @@ def test_curves_stay_in_their_frame(tmp_path):
     assert all(0 <= x <= 560 and 0 <= y <= 260 for x, y in points)
 
 
-def test_a_full_share_alone_reads_100():
+def test_only_a_full_share_is_100_percent():
     assert [format_share(share) for share in (1, 0.99999, 0.5, 0)] == ["100%", "99.9%", "50%", "0%"]
 
 
-def test_a_place_that_cannot_be_written(tmp_path):
+def test_unwritable_path_is_reported(tmp_path):
     (tmp_path / "report.html").mkdir()
     with pytest.raises(UserError, match="cannot write"):
         write_report(tmp_path / "report.html", "t", [reading("a", "b", "b")])

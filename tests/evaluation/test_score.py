@@ -1,4 +1,4 @@
-"""`nano-ocr score`: a PDF's text layer as truth, pages without one, worse pictures, and the figures of every mode."""
+"""`nano-ocr score`: the text layer as reference, pages without one, degradation, and the figures of every mode."""
 
 import json
 import re
@@ -46,7 +46,7 @@ def run_folder(tmp_path_factory):
     return folder
 
 
-def test_the_text_layer_is_the_truth(pdf):
+def test_text_layer_is_the_reference(pdf):
     found = PdfPages(pdf, dpi=100)
     assert found.ids == ["page 1", "page 3"] and found.without_text == 1
     assert [item["messages"][1]["content"].split() for item in found] == [TEXTS[0].split(), TEXTS[2].split()]
@@ -55,7 +55,7 @@ def test_the_text_layer_is_the_truth(pdf):
     assert PdfPages(pdf, pages=Selection("2-3")).ids == ["page 3"]
 
 
-def test_what_is_no_truth_is_an_error(pdf, tmp_path):
+def test_files_without_a_reference_are_rejected(pdf, tmp_path):
     whole = pdf.read_bytes()
     (tmp_path / "broken.pdf").write_bytes(re.sub(rb"/Kids ?\[ ?(\d+)", rb"/Kids [ 99", whole))
     with pytest.raises(UserError, match=r"page 1 is damaged.*exclude it with --pages"):
@@ -69,7 +69,7 @@ def test_what_is_no_truth_is_an_error(pdf, tmp_path):
         PdfPages(pdf, degrade=1.5)
 
 
-def test_worse_is_worse_and_the_same_every_time():
+def test_degradation_is_deterministic_and_grows_with_strength():
     picture = Image.new("RGB", (200, 100), "white")
     picture.paste("black", (50, 20, 60, 80))
     assert worsen(picture, 0, 1) is picture
@@ -80,7 +80,7 @@ def test_worse_is_worse_and_the_same_every_time():
     assert worsen(picture, 1.0, 1).size == picture.size
 
 
-def test_the_command_scores_every_mode(pdf, run_folder, tmp_path, monkeypatch, capsys):
+def test_command_scores_every_mode(pdf, run_folder, tmp_path, monkeypatch, capsys):
     flags = [str(pdf), f"--checkpoint={run_folder}/step_7.pt", "--device=cpu", f"--out={tmp_path}", "--dpi=64"]
     monkeypatch.setattr(sys, "argv", ["nano-ocr", "score", *flags, "--modes", "base", "native", "--degrade=0.3"])
     with pytest.warns(UserWarning, match="trained with"):
@@ -102,7 +102,7 @@ def test_the_command_scores_every_mode(pdf, run_folder, tmp_path, monkeypatch, c
     assert "64 dpi, degraded 0.3" in page
 
 
-def test_hyphens_at_line_ends_are_those_seen(pdf, monkeypatch):
+def test_hyphens_at_line_ends_are_those_printed(pdf, monkeypatch):
     found = PdfPages(pdf)
 
     class Layer:

@@ -1,28 +1,28 @@
-"""Scores of many pictures, against sums and shares worked out by hand."""
+"""Scores of many images, compared with sums and shares worked out by hand."""
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from nanochat.evaluation.scores import Estimate, by_tier, estimate, score_page, summarise_pages, worst_and_median
+from nanochat.evaluation.scores import Estimate, by_tier, estimate_mean, score_page, summarise_pages, worst_and_median
 
 
 def page(name: str, expected: str, read: str, tier: str = "line", **more):
     return score_page(name, tier, expected, read, **more)
 
 
-def test_a_page_by_hand():
+def test_scores_of_a_page_by_hand():
     score = page("a", "TOTAL  9.00\nCash", "TOTAL 9.0 Cash", seconds=0.5)
     assert (score.errors, score.characters) == (1, 15)  # the line end and the two spaces are one space each
     assert (score.word_errors, score.words) == (1, 3)
     assert score.similarity == pytest.approx(14 / 15)
     assert (score.precision, score.recall, score.f1) == pytest.approx((2 / 3, 2 / 3, 2 / 3))
     assert not score.exact and not score.looping
-    assert score.expected == "TOTAL  9.00\nCash"  # what is kept is what was there
+    assert score.expected == "TOTAL  9.00\nCash"  # the original text is kept
 
 
-def test_order_and_values_are_figures_of_their_own():
+def test_order_errors_and_values():
     pages = [
         page("a", "TOTAL 9.00\nCash 10.00", "Cash 10.00\nTOTAL 9.00"),
         page("b", "12.03.2025 No X1234", "12.08.2025 No X1234"),
@@ -36,7 +36,7 @@ def test_order_and_values_are_figures_of_their_own():
     assert summarise_pages([page("a", "no figures", "no")])["values"] is None
 
 
-def test_case_counts_unless_told_otherwise():
+def test_case_counts_unless_folded():
     assert page("a", "TOTAL", "Total").errors == 4
     assert page("a", "TOTAL", "Total", fold_case=True).exact
 
@@ -50,44 +50,44 @@ def test_rates_are_over_all_characters_and_means_over_pages():
     assert values["printed"] == 45 and values["seconds"] == 2
 
 
-def test_pictures_without_text_have_no_error_rate_but_what_was_printed():
+def test_images_without_text_have_only_a_count_of_printed_characters():
     found = summarise_pages([page("a", "", "invented"), page("b", "", "")])
     assert found["cer"] is None and found["wer"] is None
     assert found["printed"] and found["printed"].value == 4
     assert found["exact"] and found["exact"].value == 0.5
 
 
-def test_loops_are_seen_or_told():
+def test_loops_are_detected_or_reported():
     assert page("a", "TOTAL 9.00", "TOTAL " + "9.00 " * 9).looping
     assert page("a", "TOTAL 9.00", "TOTAL 9.00", looped=True).looping
     assert not page("a", "TOTAL 9.00", "TOTAL 9.00").looping
 
 
 @given(st.lists(st.tuples(st.integers(0, 50), st.integers(1, 50)), min_size=1, max_size=40))
-def test_an_interval_holds_its_figure_and_stays_between_the_pages(pairs):
+def test_interval_contains_its_figure_and_stays_within_the_pages(pairs):
     counts, totals = zip(*pairs)
-    found = estimate(counts, totals)
+    found = estimate_mean(counts, totals)
     assert found is not None
     rates = [c / t for c, t in pairs]
     assert min(rates) - 1e-9 <= found.low <= found.high <= max(rates) + 1e-9
     assert found.value == pytest.approx(sum(counts) / sum(totals))
-    assert found == estimate(counts, totals)  # the same every time
+    assert found == estimate_mean(counts, totals)  # the same every time
 
 
-def test_an_interval_is_as_wide_as_the_normal_law_says():
+def test_interval_agrees_with_the_normal_approximation():
     values = np.random.default_rng(1).normal(5, 2, 400)
-    found = estimate(values.tolist())
+    found = estimate_mean(values.tolist())
     assert found is not None
     half = 1.96 * values.std() / 20
     assert found.low == pytest.approx(values.mean() - half, abs=0.03)
     assert found.high == pytest.approx(values.mean() + half, abs=0.03)
 
 
-def test_one_page_has_no_width():
-    assert estimate([3.0]) == Estimate(3.0, 3.0, 3.0)
+def test_interval_of_one_page_is_a_point():
+    assert estimate_mean([3.0]) == Estimate(3.0, 3.0, 3.0)
 
 
-def test_tiers_keep_their_order_and_all_come_last():
+def test_tiers_keep_their_order_and_all_is_last():
     pages = [page("a", "x", "x", "note"), page("b", "x", "x", "line"), page("c", "x", "x", "note")]
     assert {tier: [p.id for p in found] for tier, found in by_tier(pages).items()} == {
         "note": ["a", "c"],

@@ -1,1 +1,1 @@
-"""What several tests need: tiny models, drawn pages, a server to ask, commands to check."""
+"""Helpers of several tests: tiny models, synthetic pages, a server, checks of commands."""

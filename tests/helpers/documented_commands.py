@@ -1,4 +1,4 @@
-"""Checks of commands that documents and scripts show: does what they name exist, do their flags mean anything?"""
+"""Check that commands in documents and scripts name existing programs, files and flags."""
 
 import ast
 import importlib
@@ -14,16 +14,16 @@ import pytest
 from nanochat.command import parse_args
 
 ROOT = Path(__file__).parents[2]
-# what a fresh clone has
+# files of a fresh clone
 TRACKED = re.compile(r"(?<![\w./-])(?:data|dev|docs|models|nanochat|runs|scripts|tests)/[\w./-]+")
 
 
 class Parsed(Exception):
-    """Raised in place of running a command whose flags are understood."""
+    """Raised instead of running a command after its flags were parsed."""
 
 
 def check_command(words: list[str]) -> None:
-    """Fail unless a command, split as a shell does, names a program, files and flags that exist."""
+    """Fail unless a command, split as in a shell, names existing programs, files and flags."""
     for path in TRACKED.findall(" ".join(words)):
         assert (ROOT / path).exists(), f"{path} of `{' '.join(words)}` does not exist"
     match words:
@@ -40,7 +40,7 @@ def check_command(words: list[str]) -> None:
         case ["nano-ocr", *arguments]:
             _check_nano_ocr(arguments)
         case ["bash", script, *_]:
-            assert TRACKED.fullmatch(script), f"{script} is no script of ours"
+            assert TRACKED.fullmatch(script), f"{script} is not a script of this project"
         case ["make", target, *_]:
             assert re.search(rf"^{target}:", (ROOT / "Makefile").read_text(), re.MULTILINE), f"no target {target}"
         case ["uvx", "--from", _, *rest] | ["uvx", _, "--from", _, *rest]:
@@ -60,7 +60,7 @@ def check_command(words: list[str]) -> None:
 
 
 def _check_extras(requirement: str) -> None:
-    """Fail unless the extras in square brackets are ours."""
+    """Fail unless the extras in square brackets exist."""
     known = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     named = [name for found in re.findall(r"\[([\w,-]*)\]", requirement) for name in found.split(",") if name]
     assert set(named) <= set(known), f"{requirement}: the extras are {', '.join(known)}"
@@ -81,7 +81,7 @@ def _understand(main: Callable[[], None], name: str, arguments: list[str]) -> No
 
 
 def _check_flags(name: str, arguments: list[str]) -> None:
-    """Parse the flags by the module's own command line, and stop there."""
+    """Parse the flags with the command line of the module, without running it."""
     module = importlib.import_module(name)
     if hasattr(module, "__path__"):  # a package: what runs is its __main__
         module = importlib.import_module(f"{name}.__main__")

@@ -1,4 +1,4 @@
-"""An archive of every kind of file, with pages that cannot be read, for tests of `nano-ocr batch`."""
+"""An archive with every kind of file, including unreadable pages, for tests of `nano-ocr batch`."""
 
 import io
 import tarfile
@@ -12,14 +12,14 @@ from helpers.tiny_server import noise
 
 
 def stored(seed: int, kind: str = "PNG") -> bytes:
-    """A picture like no other, as a file's bytes."""
+    """A unique image, as the bytes of a file."""
     file = io.BytesIO()
     noise(seed).save(file, kind)
     return file.getvalue()
 
 
 def pdf(path: Path, seeds: range) -> None:
-    """A PDF of a page for each seed."""
+    """A PDF with a page for each seed."""
     document = pdfium.PdfDocument.new()
     for seed in seeds:
         page = document.new_page(72, 48)
@@ -32,7 +32,7 @@ def pdf(path: Path, seeds: range) -> None:
 
 
 def draw_archive(folder: Path, pictures: int = 8) -> set[tuple[str, int]]:
-    """Write one, and return (source, page) of every row that a batch makes of it; those called `bad` fail."""
+    """Write an archive. Returns (source, page) of every row of a batch; sources named `bad` fail."""
     (folder / "deep").mkdir(parents=True)
     for i in range(pictures):
         (folder / f"deep/{i}.png").write_bytes(stored(i))

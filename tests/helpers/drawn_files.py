@@ -1,4 +1,4 @@
-"""Files to read: PDFs of few and of many pages, a locked one, and a picture that claims to be enormous."""
+"""Input files: PDFs with few and with many pages, an encrypted one, and a decompression bomb."""
 
 import io
 import struct
@@ -29,7 +29,7 @@ def write_pdf(path: Path, n: int, size: tuple[int, int] = (72, 144)) -> Path:
 
 
 def write_long_pdf(path: Path, n: int) -> Path:
-    """A PDF of n empty pages of 8 x 8 points, written down plainly: pdfium takes minutes to make as many."""
+    """A PDF of n empty pages of 8 x 8 points, written directly, because pdfium would take minutes."""
     kids = " ".join(f"{3 + i} 0 R" for i in range(n))
     bodies = ["<< /Type /Catalog /Pages 2 0 R >>", f"<< /Type /Pages /Count {n} /Kids [{kids}] >>"]
     bodies += ["<< /Type /Page /Parent 2 0 R /MediaBox [0 0 8 8] >>"] * n
@@ -48,7 +48,7 @@ def write_long_pdf(path: Path, n: int) -> Path:
 
 
 def bomb(path: Path) -> Path:
-    """A PNG that says it has 10^10 pixels, in 100 bytes."""
+    """A PNG of 100 bytes that claims to have 10^10 pixels."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

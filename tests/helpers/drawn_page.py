@@ -1,4 +1,4 @@
-"""Pages of text drawn by Pillow, with the box of every line: the truth for what is found in pixels."""
+"""Pages of text drawn with Pillow, with the bounding box of every line."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ WORDS = "total amount of the goods sold and paid by card on Monday 12.50 Kuala L
 def draw_page(
     texts: list[str], size: int = 22, width: int = 700, left: int = 40, paper: str = "#f4f1e8", ink: str = "#222222"
 ) -> tuple[Image.Image, list[tuple[int, int, int, int]]]:
-    """(a page with one text a line, the box of each line's ink)."""
+    """(a page with one text per line, the box of the ink of each line)."""
     font = ImageFont.truetype(str(FONT), size)
     pitch = round(size * 1.5)
     page = Image.new("RGB", (width, pitch * (len(texts) + 2)), paper)

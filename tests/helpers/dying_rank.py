@@ -1,4 +1,4 @@
-"""Started by torchrun: trains the tiny model on texts; the second rank is killed after step 5, the first time round."""
+"""Started by torchrun: trains the tiny model on text; in the first attempt, the second rank is killed after step 5."""
 
 import os
 import signal

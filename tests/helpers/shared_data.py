@@ -1,4 +1,4 @@
-"""What tests need that is not in the repository: real documents in a folder beside it, programs of the system."""
+"""Requirements outside of the repository: real documents in a folder next to it, and programs of the system."""
 
 import os
 import shutil
@@ -11,14 +11,14 @@ SHARED = Path(__file__).parents[3] / "shared" / "data"
 
 
 def absent(reason: str) -> NoReturn:
-    """Leave the test out, or fail where CI=true."""
+    """Skip the test, or fail it if CI=true."""
     if os.environ.get("CI") == "true":
         pytest.fail(reason)
     pytest.skip(reason)
 
 
 def shared_data(relative: str) -> Path:
-    """A file or folder of the real documents; `absent` without it."""
+    """A file or folder of the real documents; calls `absent` if it does not exist."""
     path = SHARED / relative
     if not path.exists():
         absent(f"the real documents are not there: {path}")
@@ -26,6 +26,6 @@ def shared_data(relative: str) -> Path:
 
 
 def need_program(name: str, package: str) -> None:
-    """`absent` without a program of the system."""
+    """Calls `absent` if a program is not installed."""
     if shutil.which(name) is None:
         absent(f"no {name} here: apt-get install {package}")

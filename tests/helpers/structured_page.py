@@ -1,4 +1,4 @@
-"""Pages whose structure is known: headings, paragraphs, tables; drawn."""
+"""Synthetic pages with a known structure: headings, paragraphs, tables."""
 
 import random
 import textwrap
@@ -20,7 +20,7 @@ NAMES = ["Paper", "Copper wire", "Green tea", "Maps of the coast", "Lamp oil", "
 
 @dataclass
 class Structure:
-    """A drawn page and what is on it, from top to bottom."""
+    """A synthetic page and its content from top to bottom."""
 
     picture: Image.Image
     headings: list[str] = field(default_factory=list)
@@ -29,7 +29,7 @@ class Structure:
 
 
 class Pen:
-    """Draws down a page in one family of fonts, and keeps the words and their boxes."""
+    """Draws a page from top to bottom in one font family, and records the words and their boxes."""
 
     def __init__(self, family: str, size: int) -> None:
         self.page = Structure(Image.new("RGB", (WIDTH, HEIGHT), "white"))
@@ -61,7 +61,7 @@ class Pen:
         self.y += round(0.9 * self.size)
 
     def table(self, rows: list[list[str]], widths: list[int], ruled: bool) -> None:
-        """Cells that are too long for their column are wrapped; numbers stand at the right."""
+        """Draw a table. Cells that are too long for their column are wrapped; numbers are right-aligned."""
         font, pitch, pad = self.font(), round(1.3 * self.size), round(0.35 * self.size)
         top = self.y
         edges = [LEFT + sum(widths[:i]) for i in range(len(widths) + 1)]
@@ -91,7 +91,7 @@ class Pen:
 
 
 def draw_structure(seed: int) -> Structure:
-    """A title, a section of each kind of heading, and between them paragraphs and a table."""
+    """A page with a title, a section for each kind of heading, paragraphs and a table."""
     rng = random.Random(seed)
     pen = Pen(("DejaVuSans", "DejaVuSerif", "DejaVuSansMono")[seed % 3], (20, 18, 22)[seed // 3 % 3])
     pen.heading("Report of the harbour office", 1.8, bold=rng.random() < 0.5)
@@ -118,7 +118,7 @@ def draw_structure(seed: int) -> Structure:
 
 
 def structure_of(markdown: str) -> tuple[list[tuple[int, str]], list[list[list[str]]]]:
-    """(level and text of each heading, the cells of each table), as an independent reader of Markdown finds them."""
+    """(level and text of each heading, cells of each table), according to an independent Markdown parser."""
     tokens = MarkdownIt("commonmark").enable("table").parse(markdown)
     headings: list[tuple[int, str]] = []
     tables: list[list[list[str]]] = []

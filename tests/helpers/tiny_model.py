@@ -1,4 +1,4 @@
-"""A model small enough for any test: every part of the real one, with weights that leave no part without effect."""
+"""A model small enough for any test: all parts of the real one, with random weights that all affect the output."""
 
 import torch
 
@@ -14,7 +14,7 @@ N_TOKENS = 7
 
 
 def tiny_config(sequence_len: int = 64) -> ModelConfig:
-    """Two layers of width 32 in every part; grouped heads in the GPT."""
+    """A configuration with two layers of width 32 in every part, and grouped heads in the GPT."""
     sam = SAMConfig(grid=8, width=32, n_layer=2, n_head=2, global_layers=(1,), window=4, neck=16, out_channels=(16, 32))
     clip = CLIPConfig(grid=2, width=32, n_layer=2, n_head=2, patch_size=14)
     gpt = GPTConfig(sequence_len, vocab_size=323, n_layer=2, n_head=4, n_kv_head=2, n_embd=32)
@@ -23,7 +23,7 @@ def tiny_config(sequence_len: int = 64) -> ModelConfig:
 
 @torch.no_grad()
 def randomise(model: torch.nn.Module, seed: int = 0) -> None:
-    """Draw every weight anew: a fresh model's heads and outputs are zero, and then nothing depends on anything."""
+    """Randomise every weight, because output layers of a new model are zero, so that nothing affects its output."""
     random = torch.Generator().manual_seed(seed)
     for name, weight in model.named_parameters():
         noise = torch.randn(weight.shape, generator=random)
@@ -34,14 +34,14 @@ def randomise(model: torch.nn.Module, seed: int = 0) -> None:
 
 
 def tiny_model(sequence_len: int = 64, seed: int = 0) -> NanoDeepseekOCR:
-    """A tiny model with random weights whose output depends on every picture and every token."""
+    """A tiny model with random weights whose output depends on every image and every token."""
     model = NanoDeepseekOCR(tiny_config(sequence_len)).eval()
     randomise(model, seed)
     return model
 
 
 def pictures(n: int, height: int = SIDE, width: int = SIDE, seed: int = 1) -> torch.Tensor:
-    """Noise in [-1, 1], (n, 3, height, width), each picture's with a tint of its own: noise alone looks all alike."""
+    """Noise in [-1, 1], (n, 3, height, width), each image with its own tint, because noise alone looks similar."""
     pixels = torch.zeros(n, 3, height, width)
     for i, picture in enumerate(pixels):
         random = torch.Generator().manual_seed(1000 * seed + i)
@@ -51,6 +51,6 @@ def pictures(n: int, height: int = SIDE, width: int = SIDE, seed: int = 1) -> to
 
 
 def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    """Equal to 1e-4, and not because both are next to nothing."""
+    """Assert that values are equal to 1e-4, and not only because both are close to zero."""
     assert theirs.std() > 0.1
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)

@@ -1,4 +1,4 @@
-"""Runs small enough for tests: a folder of tiny documents, and a trainer of the tiny model on them."""
+"""Training runs small enough for tests: a folder of tiny documents, and a trainer of the tiny model on them."""
 
 import json
 from pathlib import Path
@@ -22,7 +22,7 @@ WORDS = ("red", "blue", "green", "pink", "gold", "grey", "black", "white", "brow
 
 
 def write_documents(folder: Path, n: int = 6, side: int = SIDE) -> Path:
-    """`n` pictures of coarse random squares, each with a word of its own."""
+    """`n` images of coarse random squares, each with its own word."""
     (folder / "images").mkdir(parents=True)
     records = []
     for i in range(n):
@@ -46,7 +46,7 @@ class Texts(Task):
 
 
 def tiny_trainer(task: Task, folder: Path, stage: Stage | None = None, **settings) -> Trainer:
-    """A trainer of the tiny model from seeded weights; `settings` are TrainConfig's."""
+    """A trainer of the tiny model with seeded weights. `settings`: fields of TrainConfig."""
     config = TrainConfig(**{"model": "tiny", "steps": 8, "batch_size": 2, "eval_every": 0, "save_every": 0,
                             "checkpoint_dir": str(folder), **settings})  # fmt: skip
     torch.manual_seed(0)
@@ -69,7 +69,7 @@ def tiny_trainer(task: Task, folder: Path, stage: Stage | None = None, **setting
 
 
 def losses(trainer: Trainer) -> list[float]:
-    """Run to the end; the loss of each step."""
+    """Run to the end. Returns the loss of each step."""
     found: list[float] = []
     trainer.run(lambda step, steps, figures: found.append(figures["loss"]))
     return found

@@ -1,4 +1,4 @@
-"""A real server of the tiny model, on a port of its own, for tests that speak to it over the network."""
+"""A real server of the tiny model, on a free port, for tests over the network."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ from nanochat.training.saving import save_checkpoint
 
 
 def tiny_checkpoint(folder: Path, sequence_len: int = 256, letters: bool = True) -> Path:
-    """A random model that writes capital letters and line ends, without an end of its own."""
+    """A random model that generates capital letters and newlines, and never ends an answer."""
     model = tiny_model(sequence_len)
     with torch.no_grad():
         head = model.gpt.lm_head.weight
@@ -36,31 +36,31 @@ def tiny_checkpoint(folder: Path, sequence_len: int = 256, letters: bool = True)
 
 
 def noise(seed: int, width: int = 150, height: int = 100) -> Image.Image:
-    """A picture like no other."""
+    """A unique image."""
     pixels = torch.randint(0, 256, (height // 10, width // 10, 3), generator=torch.Generator().manual_seed(seed))
     return Image.fromarray(pixels.to(torch.uint8).numpy()).resize((width, height), Image.Resampling.NEAREST)
 
 
 def png(image: Image.Image, kind: str = "PNG", **options) -> bytes:
-    """The file of a picture."""
+    """An image as the bytes of a PNG file."""
     file = io.BytesIO()
     image.save(file, kind, **options)
     return file.getvalue()
 
 
 def data_url(image: Image.Image) -> str:
-    """A picture as chats have it."""
+    """An image as a data URL, as in chats."""
     return "data:image/png;base64," + base64.b64encode(png(image)).decode()
 
 
 def about(*images: Image.Image, text: str = "Free OCR.") -> list:
-    """The messages of a chat that asks something about pictures."""
+    """The messages of a chat with a question about images."""
     pictures = [{"type": "image_url", "image_url": {"url": data_url(image)}} for image in images]
     return [{"role": "user", "content": [*pictures, {"type": "text", "text": text}]}]
 
 
 def refused(response: httpx.Response, status: int, code: str | None) -> str:
-    """The message of an error in the protocol's shape."""
+    """The message of an error response in the format of the protocol."""
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (status, code), error
     assert (
@@ -70,14 +70,14 @@ def refused(response: httpx.Response, status: int, code: str | None) -> str:
 
 
 class Running:
-    """A server that answers."""
+    """A running server."""
 
     def __init__(self, url: str, service: Service) -> None:
         self.url, self.service = url, service
         self.port = int(url.rpartition(":")[2])
 
     def wait_idle(self, seconds: float = 20.0) -> None:
-        """Until no answer grows or waits."""
+        """Wait until no answer is running or waiting."""
         worker, until = self.service.worker, time.monotonic() + seconds
         assert worker is not None
         while worker.scheduler.busy or worker.waiting or self.service.admission.inside:
@@ -86,7 +86,7 @@ class Running:
 
 
 def upload(server: Running, *files: bytes, **form: str) -> httpx.Response:
-    """The answer of /v1/read to files, called 0.bin, 1.bin and so on."""
+    """The response of /v1/read to files, named 0.bin, 1.bin, ..."""
     named = [("files", (f"{number}.bin", data)) for number, data in enumerate(files)]
     return httpx.post(f"{server.url}/v1/read", files=named, data=form, timeout=60)
 

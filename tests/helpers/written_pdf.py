@@ -1,4 +1,4 @@
-"""PDFs that carry their text: visible or invisible, in its place or out of it, right or wrong."""
+"""PDFs with a text layer: visible or invisible, at the right or the wrong position, right or wrong."""
 
 import ctypes
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""The model as transformers loads it: same tokens in, same logits, same text, with our package and without it."""
+"""The model in transformers: the same tokens, logits and text, with and without the package installed."""
 
 import json
 import subprocess
@@ -49,7 +49,7 @@ def folder(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def ours(folder: Path, i: int, prompt: str = PROMPT) -> tuple[list[int], list]:
-    """Ids and views as our own code makes them."""
+    """Ids and views from the code of the package."""
     model, tokenizer, _ = load_model(folder)
     vision = model.config.vision
     shown = show(PICTURES[i], vision.mode())
@@ -57,8 +57,8 @@ def ours(folder: Path, i: int, prompt: str = PROMPT) -> tuple[list[int], list]:
     return expand_image_tokens(ids, model.config.image_token_id, shown.layout.n_tokens), [shown]
 
 
-def test_ids_and_logits_are_ours(folder: Path) -> None:
-    """A padded batch against each row alone in our own forward pass."""
+def test_ids_and_logits_equal_those_of_the_package(folder: Path) -> None:
+    """A padded batch, compared with each row alone in the forward pass of the package."""
     processor = AutoProcessor.from_pretrained(folder)
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     assert type(theirs) is nanochat.hf.NanoDeepseekOcrForConditionalGeneration and theirs.dtype == torch.float32
@@ -74,7 +74,7 @@ def test_ids_and_logits_are_ours(folder: Path) -> None:
         torch.testing.assert_close(logits[i, -len(ids) :], expected, atol=1e-4, rtol=0)
 
 
-def test_generate_gives_our_tokens(folder: Path) -> None:
+def test_generate_equals_the_engine(folder: Path) -> None:
     processor = AutoProcessor.from_pretrained(folder)
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     batch = processor(images=PICTURES, text=[PROMPT] * 3)
@@ -89,8 +89,8 @@ def test_generate_gives_our_tokens(folder: Path) -> None:
     assert len({tuple(row) for row in found.tolist()}) == 3
 
 
-def test_beams_and_samples_keep_their_pictures(folder: Path) -> None:
-    """A beam search whose best answer is that of each row alone; two pictures in a row are refused."""
+def test_beams_and_samples_keep_their_images(folder: Path) -> None:
+    """The best answer of a beam search is that of each row alone; two images in a row are rejected."""
     processor = AutoProcessor.from_pretrained(folder)
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     batch = processor(images=PICTURES[:2], text=[PROMPT] * 2)
@@ -103,7 +103,7 @@ def test_beams_and_samples_keep_their_pictures(folder: Path) -> None:
         theirs.generate(**processor(images=PICTURES[:2], text="<image><image>"), num_beams=2, max_new_tokens=2)
 
 
-def test_two_pictures_in_one_question(folder: Path) -> None:
+def test_two_images_in_one_question(folder: Path) -> None:
     processor = AutoProcessor.from_pretrained(folder)
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     batch = processor(images=PICTURES[:2], text="<image>\n<image>\nWhat differs?")
@@ -118,15 +118,15 @@ def test_two_pictures_in_one_question(folder: Path) -> None:
     assert theirs.generate(**batch, max_new_tokens=8).tolist() == expected.tolist()
 
 
-def test_pictures_of_every_kind_are_one(folder: Path, tmp_path: Path) -> None:
-    """A path, an array, a tensor and nested lists, as pipelines and chats hand them over."""
+def test_equal_images_in_every_format(folder: Path, tmp_path: Path) -> None:
+    """A path, an array, a tensor and nested lists, as pipelines and chats pass them."""
     processor = AutoProcessor.from_pretrained(folder)
     PICTURES[0].save(path := tmp_path / "page.png")
     pixels = np.asarray(PICTURES[0])
     expected = processor(images=PICTURES[0], text=PROMPT)["pixel_values"]
     for image in (str(path), [[str(path)]], pixels, torch.tensor(pixels).permute(2, 0, 1), pixels[None]):
         assert torch.equal(processor(images=image, text=PROMPT)["pixel_values"], expected)
-    black = Image.new("RGBA", PICTURES[0].size)  # black ink on nothing, as it is pasted into documents
+    black = Image.new("RGBA", PICTURES[0].size)  # black ink on a transparent background
     black.putalpha(Image.fromarray(255 - np.asarray(PICTURES[0].convert("L"))))
     black.save(clear := tmp_path / "clear.png")
     on_white = processor(images=to_rgb(black), text=PROMPT)["pixel_values"]
@@ -137,7 +137,7 @@ def test_pictures_of_every_kind_are_one(folder: Path, tmp_path: Path) -> None:
     assert torch.equal(found["pixel_values"], expected) and found["input_ids"][0].tolist() == ours(folder, 0)[0]
 
 
-def test_the_pipeline_reads_as_we_do(folder: Path) -> None:
+def test_pipeline_reads_the_same_text(folder: Path) -> None:
     reader = pipeline("image-text-to-text", model=str(folder))
     content = [{"type": "image", "image": PICTURES[0]}, {"type": "text", "text": "Free OCR."}]
     chat = [{"role": "user", "content": content}]
@@ -150,8 +150,8 @@ def test_the_pipeline_reads_as_we_do(folder: Path) -> None:
     assert plain["generated_text"] == expected
 
 
-def test_without_our_package_the_folder_is_enough(folder: Path, tmp_path: Path) -> None:
-    """A process that cannot import nanochat, and its own copies of what the folder holds."""
+def test_exported_folder_works_without_the_package(folder: Path, tmp_path: Path) -> None:
+    """A process that cannot import nanochat, and uses the copies in the folder."""
     PICTURES[0].save(tmp_path / "page.png")
     program = f"""
 import sys, json
@@ -172,10 +172,10 @@ print(json.dumps(model.generate(**batch, max_new_tokens=24)[0].tolist()))
     assert json.loads(done.stdout.splitlines()[-1]) == expected[0].tolist()
 
 
-def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The model that comes with the project: pages of many lines, among them some that count as unsure, read once."""
+def test_page_in_lines_reads_the_same_text(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shipped model on pages of many lines, some of them unsure, without rereading."""
     for module in ("nanochat.reading.assemble", "nanochat.hf.export"):
-        monkeypatch.setattr(f"{module}.LEAST_SURE", 0.97)  # or no line of these pages would be left out
+        monkeypatch.setattr(f"{module}.LEAST_SURE", 0.97)  # otherwise no line of these pages would be left out
     export_hf(tmp_path, *load_model(find_model("nano")))
     processor, model = AutoProcessor.from_pretrained(tmp_path), AutoModelForImageTextToText.from_pretrained(tmp_path)
     ocr, unclear = OCR("nano", "cpu", reread=False), 0
@@ -194,17 +194,17 @@ def test_a_page_cut_into_lines_is_read_as_we_do(tmp_path: Path, monkeypatch: pyt
     found = model.generate(**batch)
     with pytest.raises(ValueError, match="output_logits=True"):
         processor.join_pieces(found, pieces)
-    with pytest.raises(ValueError, match=r"single lines.*cut_page"):  # it would make up something for a whole page
+    with pytest.raises(ValueError, match=r"single lines.*cut_page"):  # it would invent text for a whole page
         pipeline("image-text-to-text", model=model, processor=processor)(images=page, text=PROMPT)
 
 
-def test_a_sheet_without_lines_is_one_piece(folder: Path) -> None:
+def test_page_without_lines_is_one_piece(folder: Path) -> None:
     sheet = Image.new("RGB", (300, 200), "white")
     (piece,) = AutoProcessor.from_pretrained(folder).cut_page(sheet)
-    assert (piece.row, piece.box, piece.picture.size) == (0, (0, 0, 300, 200), (128, 64))  # as high as a line
+    assert (piece.row, piece.box, piece.picture.size) == (0, (0, 0, 300, 200), (128, 64))  # as tall as a line
 
 
-def test_labels_give_our_loss(folder: Path) -> None:
+def test_loss_equals_that_of_the_package(folder: Path) -> None:
     theirs = AutoModelForImageTextToText.from_pretrained(folder)
     batch = AutoProcessor.from_pretrained(folder)(images=PICTURES[0], text=PROMPT)
     labels = batch["input_ids"].masked_fill(torch.arange(batch["input_ids"].size(1)) < 20, -100)
@@ -216,12 +216,12 @@ def test_labels_give_our_loss(folder: Path) -> None:
 
 
 @pytest.mark.parametrize(("images", "text"), [(None, PROMPT), (PICTURES[:2], PROMPT), (PICTURES[:1], "no place")])
-def test_pictures_and_places_must_agree(folder: Path, images, text: str) -> None:
+def test_images_and_placeholders_must_agree(folder: Path, images, text: str) -> None:
     with pytest.raises(ValueError, match=r"pictures for \d <image>"):
         AutoProcessor.from_pretrained(folder)(images=images, text=text)
 
 
-def test_modules_that_would_overwrite_each_other_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_modules_that_would_overwrite_each_other_are_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, text in {
         "hf/configuration": "", "hf/processing": "", "hf/modeling": "from nanochat.a.x import one\n",
         "a/x": "from nanochat.b.x import two\n", "b/x": "two = 2\n",
@@ -247,7 +247,7 @@ FAST = fast_tokenizer(TRAINED)
         st.text(), st.text(alphabet="ab 12'LlSstT\n\r\t.é東"), st.sampled_from(Path(__file__).read_text().split("\n"))
     )
 )
-def test_a_learnt_tokenizer_gives_the_same_ids(text: str) -> None:
+def test_trained_tokenizer_gives_the_same_ids(text: str) -> None:
     if "<|" in text:
         return
     ids = TRAINED.encode(text)

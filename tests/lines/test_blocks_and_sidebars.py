@@ -1,4 +1,4 @@
-"""What is read to its end before its neighbour, and what stays in rows, on pages drawn here line by line."""
+"""Blocks that are read to their end, and rows that stay together, on pages drawn line by line."""
 
 import random
 
@@ -25,7 +25,7 @@ def column(press: Press, x: float, y: float, lines: list[str], scale: float = 1.
 
 
 def read(press: Press) -> list[str]:
-    """The lines that are found by one who makes no mistake, in the order found."""
+    """The lines of a perfect detector, in the order found."""
     lines = arrange(press.picture, [line.segment() for line in press.written])
     return press.ordered([list(line.segments) for line in lines]).splitlines()
 
@@ -44,7 +44,7 @@ def test_two_addresses_are_read_one_after_the_other() -> None:
     [["shelf 822.3", "shelf 623.88", "shelf 551.57"], ["RM 27.00", "RM 10.50", "RM 37.50"]],
     ids=["places", "amounts"],
 )
-def test_titles_and_what_belongs_to_each_share_a_line(right: list[str]) -> None:
+def test_titles_and_their_values_share_a_line(right: list[str]) -> None:
     press = blank()
     left = ["The Salt Road", "Knots and Splices", "A Year Without Rain"]
     column(press, 60, 60, left)
@@ -58,7 +58,7 @@ FIELDS = (
 )
 
 
-def test_fields_in_two_columns_share_a_line_and_columns_with_headings_are_read_in_turn() -> None:
+def test_fields_share_a_line_unless_their_columns_have_headings() -> None:
     plain, headed = blank(), blank()
     for x, fields, heading in zip((60, 480), FIELDS, ("Guest", "Stay"), strict=True):
         column(plain, x, 60, fields)
@@ -82,7 +82,7 @@ def test_footnotes_in_smaller_type_are_read_with_their_column() -> None:
     assert read(press) == [*left, notes[0], *right, notes[1]]
 
 
-def test_the_date_of_a_newspaper_is_read_before_its_columns() -> None:
+def test_dateline_of_a_newspaper_is_read_before_its_columns() -> None:
     press = blank()
     for x, text, align in ((40, "No. 4,118", "l"), (450, "Thursday, June 12", "c"), (850, "Price 2.50", "r")):
         press.text(x, 20, text, align=align)
@@ -92,6 +92,6 @@ def test_the_date_of_a_newspaper_is_read_before_its_columns() -> None:
 
 
 @pytest.mark.parametrize("kind", ["cv", "form", "footnotes", "row above"])
-def test_a_reader_without_mistakes_is_under_two_percent(kind: str) -> None:
+def test_order_errors_of_a_perfect_reader_are_below_two_percent(kind: str) -> None:
     errors = [order_error(draw_page(kind, seed)) for seed in range(5)]
     assert sum(errors) < 0.02 * len(errors), errors

@@ -1,4 +1,4 @@
-"""Text in columns is read column by column, tables row by row, on pages drawn here."""
+"""Text in columns is read column by column, and tables row by row, on synthetic pages."""
 
 from dataclasses import dataclass, field
 from itertools import pairwise
@@ -22,7 +22,7 @@ SIZE, PITCH = 20, 26
 
 @dataclass
 class Sheet:
-    """A white page; remembers where each line was written, in the order of writing."""
+    """A white page that records the position of each line in the order of writing."""
 
     width: int
     height: int
@@ -47,7 +47,7 @@ class Sheet:
         self.written.append((x, y, x + width, y + SIZE))
 
     def column(self, x: float, y: float, width: float, n: int, seed: int, justified: bool = False) -> None:
-        """n lines of text broken where the width asks for it; after every fifth a paragraph begins, indented."""
+        """Write n lines of text wrapped at the width; after every fifth, an indented paragraph begins."""
         font, words = ImageFont.truetype(str(FONT), SIZE), sentence(seed, 40 * n).split()
         for i in range(n):
             indent = 24 * (i > 0 and i % 5 == 0)
@@ -62,7 +62,7 @@ class Sheet:
                 self.write(x + indent, y + i * PITCH, text)
 
     def order(self) -> list[int]:
-        """The numbers of the written lines as the page's lines are found, each run of one number once."""
+        """The numbers of the written lines in the order in which lines are detected, each run of a number once."""
         found = []
         for line in find_lines(self.page):
             for left, top, right, bottom in (segment.box for segment in line.segments):
@@ -86,7 +86,7 @@ def test_columns_are_read_one_after_the_other(
 
 
 @pytest.mark.parametrize(("gutter", "seed"), [(1.625, 0), (2.5, 1), (3.5, 1)])
-def test_a_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float, seed: int) -> None:
+def test_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float, seed: int) -> None:
     sheet = Sheet(round(680 + gutter * SIZE), 120 + 21 * PITCH)
     sheet.write(40, 30, "A headline over all of the columns", 32)
     for i, count in enumerate((15, 20)):
@@ -95,7 +95,7 @@ def test_a_justified_first_line_with_wide_spaces_is_in_its_column(gutter: float,
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
-def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> None:
+def test_images_and_headlines_do_not_mix_columns(place: int) -> None:
     sheet = Sheet(1060, 1000)
     for top, seed in ((100, 3), (580, 40)):
         sheet.write(40, top - 70, "A headline here", 34)
@@ -109,7 +109,7 @@ def test_a_picture_in_a_column_and_headlines_do_not_mix_columns(place: int) -> N
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_narrow_columns_with_ragged_ends_are_text_for_no_word_would_have_fitted_on_the_line_before(seed: int) -> None:
+def test_narrow_ragged_columns_are_running_text(seed: int) -> None:
     sheet = Sheet(420, 350)
     for i in range(2):
         sheet.column(40 + 176 * i, 60, 150, 9, seed + i)
@@ -117,7 +117,7 @@ def test_narrow_columns_with_ragged_ends_are_text_for_no_word_would_have_fitted_
 
 
 @pytest.mark.parametrize("rows", [9, 8])
-def test_a_list_below_two_columns_is_read_after_both(rows: int) -> None:
+def test_list_below_two_columns_is_read_after_both(rows: int) -> None:
     sheet = Sheet(700, 500)
     for i in range(2):
         sheet.column(40 + 330 * i, 40, 300, (rows, 9)[i], 3 + i)
@@ -135,7 +135,7 @@ def test_two_pages_of_two_columns_side_by_side() -> None:
 
 @settings(max_examples=10)
 @given(st.integers(2, 14), st.integers(3, 40), st.integers(0, 9))
-def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows: int, seed: int) -> None:
+def test_table_is_read_row_by_row(columns: int, rows: int, seed: int) -> None:
     sheet = Sheet(60 + 120 * columns, 60 + PITCH * rows)
     for row in range(rows):
         for column in range(columns):
@@ -145,8 +145,8 @@ def test_a_table_is_read_row_by_row_however_many_cells_it_has(columns: int, rows
 
 
 @pytest.mark.parametrize("fan, curl", [(0.04, 0), (-0.04, -20), (0.0, 20), (0.08, 0), (0.08, 20)])
-def test_a_table_on_a_sheet_that_is_curled_or_seen_from_the_side_keeps_its_rows(fan: float, curl: float) -> None:
-    """fan: by how much more its upper edge falls than its middle, in px a px; curl: px that its middle hangs lower."""
+def test_table_on_a_curled_or_tilted_page_keeps_its_rows(fan: float, curl: float) -> None:
+    """`fan`: additional slope of the upper edge relative to the middle. `curl`: px by which the middle is lower."""
     sheet = Sheet(900, 720)
     sheet.write(60, 40, "A table of what was sold in the year that is past, all of it")
     for row in range(14):
@@ -167,9 +167,9 @@ def test_a_table_on_a_sheet_that_is_curled_or_seen_from_the_side_keeps_its_rows(
     assert sheet.order() == list(range(1 + 3 * 14))
 
 
-def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_type_is_not_cut() -> None:
+def test_narrow_gutter_in_a_shadow_is_found_and_spaced_type_not_cut() -> None:
     sheet = Sheet(40 + 2 * 560 + 18, 420)
-    for i in range(2):  # many of the lines beside this gutter are found as one
+    for i in range(2):  # many of the lines next to this gutter are detected as one
         sheet.column(20 + i * 578, 40, 560, 12, 5 * i, justified=True)
     shade = np.interp(np.arange(sheet.width), [650, 770], [1.0, 0.55])[None, :, None]
     sheet.page = Image.fromarray((np.asarray(sheet.page) * shade).astype(np.uint8))
@@ -184,13 +184,13 @@ def test_columns_a_letter_apart_in_a_shadow_are_told_apart_and_evenly_spaced_typ
     assert len(lines) == 12 and all(a.box[3] < b.box[3] for a, b in pairwise(lines))
 
 
-def test_a_speck_narrower_than_a_pixel_between_two_is_one_word() -> None:
+def test_speck_narrower_than_a_pixel_is_one_word() -> None:
     ink = Ink(np.full((40, 40, 3), 255, np.uint8))
     assert word_widths(ink, [Segment(np.array([[10.2, 20.0], [10.9, 20.0]]), 3.0)]) == [(pytest.approx(0.7),)]
 
 
 def two_columns(left: list[str], right: list[str], gap: int) -> tuple[Image.Image, int, int]:
-    """(a page with two columns of texts, right end of the left one, lower end of it)."""
+    """(a page with two columns of text, right end and lower end of the left one)."""
     page, boxes = draw_page(left, 20, width=1000, left=20)
     gutter = max(box[2] for box in boxes)
     page.paste(draw_page(right, 20, width=460, left=0)[0], (gutter + gap, 0))
@@ -204,8 +204,8 @@ def are_read_in_turn(lines: list[Line], gutter: int, n: int) -> bool:
 
 
 @pytest.mark.parametrize("rule", [False, True])
-def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None:
-    """Some lines of the left column reach the gutter, and nearly touch the right one's."""
+def test_columns_with_a_gutter_of_one_letter(rule: bool) -> None:
+    """Some lines of the left column reach the gutter, and nearly touch those of the right one."""
     left = [sentence(i, 9)[: 31 + 2 * (i % 3)].strip() for i in range(9)]
     page, gutter, end = two_columns(left, [sentence(i + 40, 9)[:30].strip() for i in range(9)], gap=22)
     if rule:
@@ -215,7 +215,7 @@ def test_columns_a_letter_apart_are_read_one_after_the_other(rule: bool) -> None
     assert are_read_in_turn(lines, gutter, 9)
 
 
-def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_gutter_is_wide() -> None:
+def test_short_full_columns_with_a_wide_gutter() -> None:
     left, right = ([sentence(first + i, 9)[:32].strip() for i in range(4)] for first in (0, 40))
     page, gutter, _ = two_columns(left, right, gap=70)
     lines = find_lines(page)
@@ -224,7 +224,7 @@ def test_full_columns_of_a_few_lines_are_read_one_after_the_other_though_their_g
 
 
 def lines_of_form(labels: tuple[str, ...], values: tuple[str, ...], x: int, top: int, step: int) -> list[Line]:
-    """The lines found in a form with a label and its value in each row, the values at x."""
+    """The detected lines of a form with a label and its value, at `x`, in each row."""
     font, form = ImageFont.truetype(str(FONT), 16), Image.new("RGB", (320, 48 + 48 * len(labels)), "#f4f1e8")
     for i, (label, value) in enumerate(zip(labels, values)):
         ImageDraw.Draw(form).text((20, top + step * i), label, font=font, fill="#222222")
@@ -232,22 +232,22 @@ def lines_of_form(labels: tuple[str, ...], values: tuple[str, ...], x: int, top:
     return find_lines(form)
 
 
-def test_values_of_a_form_stay_with_their_labels_though_both_fill_their_columns() -> None:
+def test_values_of_a_form_that_fill_their_column_stay_with_their_labels() -> None:
     labels = "Case number", "Check all that", "Marital status", "Account name"
     values = "+27-25-7001 17", "www.exalt.de", "CHAPMAN PARKER", "0441-2231 B"
     lines = lines_of_form(labels, values, x=160, top=30, step=32)
     assert len(lines) == 4 and all(line.box[0] < 40 and line.box[2] > 240 for line in lines)
 
 
-def test_labels_that_are_cut_before_their_colon_stay_with_their_values() -> None:
+def test_labels_cut_before_their_colon_stay_with_their_values() -> None:
     labels = "Tax of:", "State now:", "Amount pa", "Quantit ye", "Attachm A"
     values = "7,455.33", "Lettuces, two", "0.69", "Jul 1, 2029", "One by one"
     lines = lines_of_form(labels, values, x=170, top=20, step=24)
     assert len(lines) == 5 and all(line.box[0] < 40 and line.box[2] > 190 for line in lines)
 
 
-def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A receipt that lies on its side has hundreds of places where a column might begin, and none does."""
+def test_search_for_columns_on_a_rotated_page_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A receipt on its side has hundreds of possible beginnings of columns, but no columns."""
     rng, rows = np.random.default_rng(0), []
     for y in range(0, 14 * 28, 14):
         row: list[Placed] = []
@@ -264,7 +264,7 @@ def test_letters_of_lines_on_end_do_not_keep_it_looking_for_columns(monkeypatch:
     assert sorted(s.left for row in found for s in row) == sorted(s.left for row in rows for s in row)
 
 
-def test_words_far_down_a_very_long_page_have_their_widths() -> None:
+def test_word_widths_far_down_a_very_long_page() -> None:
     """OpenCV's remap refuses pages over 32,766 px."""
     sheet = Sheet(400, 40)
     sheet.write(20, 8, "three such words")

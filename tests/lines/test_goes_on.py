@@ -1,4 +1,4 @@
-"""A long word that is cut into several views is put together without a space."""
+"""A long word that is cut into several views is joined without a space."""
 
 import numpy as np
 import pytest
@@ -24,20 +24,20 @@ def pieces_of(text: str, size: int = 24) -> list[Piece]:
 
 
 @pytest.mark.parametrize("size", [16, 24, 40])
-def test_the_views_of_one_long_word_go_on(size: int) -> None:
+def test_views_of_one_long_word_are_marked_as_continued(size: int) -> None:
     pieces = pieces_of(HASH if size < 40 else HASH[:48], size)
     assert len(pieces) > 1
     assert [piece.goes_on for piece in pieces] == [False] + [True] * (len(pieces) - 1)
 
 
 @pytest.mark.parametrize("size", [16, 24, 32])
-def test_the_views_of_a_sentence_are_cut_between_words(size: int) -> None:
+def test_views_of_a_sentence_are_cut_between_words(size: int) -> None:
     pieces = pieces_of(SENTENCE, size)
     assert len(pieces) > 1
     assert not any(piece.goes_on for piece in pieces)
 
 
-def test_what_goes_on_is_joined_without_a_space() -> None:
+def test_continued_words_are_joined_without_a_space() -> None:
     page, _ = draw_page(["a"])
     pieces = [Piece(page, row, (0, 0, 1, 1), goes_on=on) for row, on in [(0, False), (0, True), (0, False), (1, False)]]
     assert join(["9f86d0", "81884c", "next", "below"], pieces) == "9f86d081884c next\nbelow"

@@ -1,4 +1,4 @@
-"""Text on coloured and mid-tone grounds is found and read as on paper."""
+"""Text on coloured and mid-tone backgrounds is detected and read as on paper."""
 
 import numpy as np
 import pytest
@@ -42,18 +42,18 @@ def cards(reader: OCR) -> Page:
 
 
 @pytest.mark.parametrize("name", GROUNDS)
-def test_amounts_on_coloured_grounds_are_read(cards: Page, name: str) -> None:
+def test_amounts_on_coloured_backgrounds_are_read(cards: Page, name: str) -> None:
     assert GROUNDS[name][2] in cards.text.split()
 
 
-def test_a_dashboard_of_coloured_buttons_is_read_without_a_mistake(reader: OCR) -> None:
+def test_dashboard_of_coloured_buttons_is_read_without_errors(reader: OCR) -> None:
     folder = shared_data("cases/30-white-on-coloured-buttons")
     text = reader.read(folder / "dashboard.png").text
     assert text.split() == (folder / "expected.txt").read_text().split()
 
 
 @pytest.mark.parametrize(("paper", "ink"), [("#ffffff", "#000000"), ("#dcd8c8", "#444444"), ("#16274d", "#ffffff")])
-def test_known_papers_are_left_as_they_are(paper: str, ink: str) -> None:
+def test_known_backgrounds_are_unchanged(paper: str, ink: str) -> None:
     page, boxes = draw_page(["Total 12.50"], paper=paper, ink=ink)
     pixels = np.asarray(page)
     left, top, right, bottom = boxes[0]
@@ -62,7 +62,7 @@ def test_known_papers_are_left_as_they_are(paper: str, ink: str) -> None:
     assert level_strip(strip, 40) is strip
 
 
-def test_noise_on_a_coloured_ground_gets_no_ink() -> None:
+def test_noise_on_a_coloured_background_is_not_ink() -> None:
     noise = np.random.default_rng(0).normal(0, 5, (60, 300, 3))
     strip = (np.array([232, 112, 15]) + noise).clip(0, 255).astype(np.uint8)
     assert level_strip(strip, 40) is strip

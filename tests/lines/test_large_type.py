@@ -1,4 +1,4 @@
-"""Large type above small is found, and is one line; small type below it is found as before."""
+"""Large type above small type is detected as one line, and the small type below it is still detected."""
 
 import pytest
 from helpers.drawn_page import FONT, sentence
@@ -37,10 +37,10 @@ def share_within(box: Box, other: Box) -> float:
         ("CLOSED", 260, "black"),
         ("Summer sale", 100, "black"),
         ("STOP", 420, "black"),
-        ("50% off", 260, "#fc0000"),  # coloured letters as large as buttons are no buttons
+        ("50% off", 260, "#fc0000"),  # coloured letters as large as buttons are not buttons
     ],
 )
-def test_a_title_of_large_type_is_found_whole(title: str, size: int, colour: str) -> None:
+def test_title_in_large_type_is_one_line(title: str, size: int, colour: str) -> None:
     page, box, lines = draw_poster(title, size, colour)
     found = [segment.box for segment in find_segments(page)]
     here = [other for other in found if share_within(other, box) > 0.3]
@@ -51,7 +51,7 @@ def test_a_title_of_large_type_is_found_whole(title: str, size: int, colour: str
     assert len(found) == 1 + len(lines)
 
 
-def test_a_short_line_of_small_type_is_found_below_many_of_large_type() -> None:
+def test_short_line_in_small_type_below_large_type_is_found() -> None:
     page = Image.new("RGB", (1240, 900), "white")
     draw = ImageDraw.Draw(page)
     large, small = (ImageFont.truetype(str(FONT), pixels) for pixels in (96, 22))
@@ -65,7 +65,7 @@ def test_a_short_line_of_small_type_is_found_below_many_of_large_type() -> None:
 
 
 @pytest.mark.parametrize("width", [36, 44])
-def test_the_bars_of_a_chart_take_no_labels_away(width: int) -> None:
+def test_bars_of_a_chart_do_not_hide_its_labels(width: int) -> None:
     page = Image.new("RGB", (512, 512), (172, 168, 162))
     draw, font = ImageDraw.Draw(page), ImageFont.truetype(str(FONT), 15)
     labels = []

@@ -1,4 +1,4 @@
-"""Lines of text are found where they were drawn, whole and in order, and cut to views that nano can read."""
+"""Lines of text are detected at their positions, complete and in order, and cut into views that nano can read."""
 
 import json
 from itertools import pairwise
@@ -31,26 +31,27 @@ def cut(page: Image.Image) -> list[Piece]:
 
 
 def line_boxes(pieces: list[Piece]) -> list[Box]:
-    """The box of each line, around its pieces."""
+    """The bounding box of the pieces of each line."""
     rows = sorted({piece.row for piece in pieces})
     return [union([piece.box for piece in pieces if piece.row == row]) for row in rows]
 
 
 @settings(max_examples=12)
 @given(st.integers(11, 40), st.integers(1, 12), st.integers(0, 99), st.booleans())
-def test_every_drawn_line_is_found_where_it_stands(size: int, n: int, seed: int, inverted: bool) -> None:
+def test_every_drawn_line_is_found_at_its_position(size: int, n: int, seed: int, inverted: bool) -> None:
     colours = {"paper": "#203040", "ink": "#fafafa"} if inverted else {}
     page, boxes = draw_page([sentence(seed + i) for i in range(n)], size, width=size * 40, **colours)
     lines = find_lines(page)
     assert len(lines) == n
-    for line, (left, top, right, bottom) in zip(lines, boxes):  # boxes of ink, lines have room for p and d
+    # true boxes are those of the ink, detected ones include ascenders and descenders
+    for line, (left, top, right, bottom) in zip(lines, boxes):
         found = line.box
         assert abs(found[0] - left) <= 4 + size // 3 and abs(found[2] - right) <= 4 + size // 3
         assert found[1] <= top + size // 4 and found[3] >= bottom - size // 4 and found[3] - found[1] < 1.9 * size
 
 
 @pytest.mark.parametrize("size", [(1, 1), (64, 64), (256, 64), (300, 200), (2000, 64), (64, 2000), (512, 512)])
-def test_a_page_without_lines_is_as_high_as_a_line(size: tuple[int, int]) -> None:
+def test_page_without_lines_has_the_height_of_a_line(size: tuple[int, int]) -> None:
     piece = as_one_line(Image.new("RGB", size, "#eeeeee"))
     width, height = piece.picture.size
     assert height == 64 and width % 64 == 0 and width <= 512
@@ -58,7 +59,7 @@ def test_a_page_without_lines_is_as_high_as_a_line(size: tuple[int, int]) -> Non
     assert (np.asarray(piece.picture) == 0xEE).all()
 
 
-def test_a_blank_page_a_frame_and_grain_have_no_lines() -> None:
+def test_blank_page_frame_and_grain_have_no_lines() -> None:
     blank = Image.new("RGB", (600, 800), "#eeeeee")
     framed = blank.copy()
     ImageDraw.Draw(framed).rectangle((50, 50, 500, 700), outline="black", width=3)
@@ -67,7 +68,7 @@ def test_a_blank_page_a_frame_and_grain_have_no_lines() -> None:
         assert find_lines(page) == []
 
 
-def test_prices_stay_with_what_they_price_and_columns_of_prose_do_not_mix() -> None:
+def test_prices_stay_with_their_items_and_columns_do_not_mix() -> None:
     page, boxes = draw_page([f"article {i}" for i in range(8)], 20)
     right, _ = draw_page([f"{i}.50" for i in range(8)], 20)
     page.paste(right.crop((0, 0, 200, page.height)), (480, 0))
@@ -87,14 +88,14 @@ def test_prices_stay_with_what_they_price_and_columns_of_prose_do_not_mix() -> N
 
 
 @pytest.mark.parametrize("degrees", [-6.0, -1.5, 2.5, 8.0])
-def test_lines_on_the_slant_become_level_and_their_boxes_stand_where_they_stood(degrees: float) -> None:
+def test_tilted_lines_are_levelled_and_boxes_keep_their_positions(degrees: float) -> None:
     page, boxes = draw_page([sentence(i, 6) for i in range(9)], 24, width=900, left=120)
     turned = page.rotate(degrees, Image.Resampling.BICUBIC, fillcolor="#f4f1e8")
     pieces = cut(turned)
     found = line_boxes(pieces)
     assert len(found) == 9
     angle, (cx, cy) = np.radians(degrees), (page.width / 2, page.height / 2)
-    for box, true in zip(found, boxes):  # the middle of each line, turned by hand, lies in the middle of its box
+    for box, true in zip(found, boxes):  # the rotated centre of each line is the centre of its box
         x, y = (true[0] + true[2]) / 2 - cx, (true[1] + true[3]) / 2 - cy
         middle = x * np.cos(angle) + y * np.sin(angle) + cx, -x * np.sin(angle) + y * np.cos(angle) + cy
         assert abs((box[0] + box[2]) / 2 - middle[0]) < 8 and abs((box[1] + box[3]) / 2 - middle[1]) < 8
@@ -105,7 +106,7 @@ def test_lines_on_the_slant_become_level_and_their_boxes_stand_where_they_stood(
 
 @settings(max_examples=12)
 @given(st.integers(12, 60), st.integers(2, 8), st.integers(0, 99))
-def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: int, n: int, seed: int) -> None:
+def test_views_contain_all_ink_at_the_trained_type_size(size: int, n: int, seed: int) -> None:
     page, _ = draw_page([sentence(seed + i, 7) for i in range(n)], size, width=size * 45)
     pieces = cut(page)
     assert {piece.row for piece in pieces} == set(range(n))
@@ -119,7 +120,7 @@ def test_views_fit_hold_all_ink_and_letters_have_the_size_that_was_learnt(size: 
     assert min(box[0] for box in boxes) <= inked[0] + 2 and max(box[2] for box in boxes) >= inked[-1] - 2
 
 
-def test_a_long_line_is_cut_between_words() -> None:
+def test_long_line_is_cut_between_words() -> None:
     page, _ = draw_page([sentence(3, 30)], 24, width=24 * 160)
     pieces = cut(page)
     ink = (np.asarray(page.convert("L")) < 128).any(0)
@@ -130,7 +131,7 @@ def test_a_long_line_is_cut_between_words() -> None:
 
 
 def read_perfectly(pieces: list[Piece], document: Document) -> str:
-    """The text of a reader who makes no mistake with the pieces: of each the letters whose middles are in its box."""
+    """The text of a perfect reader of the pieces: of each piece, the letters whose centres are in its box."""
     inked = np.array([char != " " for char in document.chars], bool)
     texts = []
     for piece in pieces:
@@ -146,7 +147,7 @@ def read_perfectly(pieces: list[Piece], document: Document) -> str:
 
 @pytest.mark.parametrize(("split", "level", "most"), [("unseen", "note", 0.02), ("hard", "note", 0.04),
                                                       ("val", "page", 0.06), ("hard", "line384", 0.02)])  # fmt: skip
-def test_who_reads_the_pieces_of_a_drawn_document_has_read_it(split: str, level: str, most: float) -> None:
+def test_perfect_reader_of_the_pieces_reads_the_document(split: str, level: str, most: float) -> None:
     wrong = characters = 0
     for i in range(12):
         document = draw_document(LEVELS[level], i, split)
@@ -156,12 +157,12 @@ def test_who_reads_the_pieces_of_a_drawn_document_has_read_it(split: str, level:
     assert wrong <= most * characters
 
 
-def test_texts_are_joined_along_lines_and_then_down() -> None:
+def test_texts_are_joined_within_lines_and_then_by_newlines() -> None:
     pieces = [Piece(Image.new("RGB", (64, 64)), row, (0, 0, 1, 1)) for row in (0, 0, 1, 2)]
     assert join(["a  b ", "c", "", "d\ne"], pieces) == "a b c\nd e"
 
 
-def test_a_curled_line_becomes_straight() -> None:
+def test_curled_line_is_straightened() -> None:
     page = np.full((200, 420, 3), 255, np.uint8)
     x = np.arange(20, 400)
     y = 100 + 12 * np.sin(x / 130)
@@ -173,8 +174,8 @@ def test_a_curled_line_becomes_straight() -> None:
     assert rows[-1] - rows[0] + 1 <= 9 and abs((rows[0] + rows[-1]) / 2 - 32.5) < 3, "24 px up and down before"
 
 
-def test_receipts_of_the_real_world_are_cut_line_by_line() -> None:
-    """Of the annotated boxes of 20 scanned receipts, 95% lie whole in one line; nearly as many lines as rows."""
+def test_real_receipts_are_cut_line_by_line() -> None:
+    """95% of the annotated boxes of 20 receipts are within one line, and there are nearly as many lines as rows."""
     folder = shared_data("sroie")
     truth = json.loads((folder / "boxes_and_fields.json").read_text())
     whole = total = found = rows = 0
@@ -193,8 +194,8 @@ def test_receipts_of_the_real_world_are_cut_line_by_line() -> None:
 
 
 @pytest.mark.parametrize("degrees", [-1.4, -0.8, 0.8, 1.4])
-def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: float) -> None:
-    """Words this short do not show the slope; nothing else on the sheet does."""
+def test_distant_prices_stay_with_their_items_on_a_tilted_receipt(degrees: float) -> None:
+    """The words are too short to show the slope, and there is nothing else on the page."""
     page, _ = draw_page([f"tea {i}" for i in range(12)], 18, width=620, left=30)
     prices, _ = draw_page([f"{i}.50" for i in range(12)], 18, width=120, left=0)
     page.paste(prices, (480, 0))
@@ -203,7 +204,7 @@ def test_prices_far_away_stay_with_their_articles_on_a_tilted_receipt(degrees: f
     assert len(lines) == 12 and all(len(line.segments) == 2 for line in lines)
 
 
-def test_the_line_of_a_long_strip_is_found_from_end_to_end() -> None:
+def test_line_of_a_long_strip_is_found_completely() -> None:
     page, ((left, _, right, _),) = draw_page([sentence(0, 110)], 36, width=12_000)
     strip = page.crop((0, 30, 12_000, 120))
     (line,) = find_lines(strip)
@@ -212,7 +213,7 @@ def test_the_line_of_a_long_strip_is_found_from_end_to_end() -> None:
 
 @settings(max_examples=8)
 @given(st.integers(8, 9), st.integers(3, 9), st.integers(0, 99))
-def test_every_line_of_crowded_small_print_below_larger_text_is_found(size: int, n: int, seed: int) -> None:
+def test_every_line_of_dense_small_print_below_larger_text_is_found(size: int, n: int, seed: int) -> None:
     page, _ = draw_page([sentence(seed + i) for i in range(9)], 18, width=600)
     font, pitch, top = ImageFont.truetype(str(FONT), size), round(1.12 * size), page.height
     sheet = Image.new("RGB", (page.width, top + pitch * n + 40), "#f4f1e8")
@@ -221,5 +222,5 @@ def test_every_line_of_crowded_small_print_below_larger_text_is_found(size: int,
         ImageDraw.Draw(sheet).text((40, top + pitch * i), sentence(seed + i, 12), font=font, fill="#222222")
     lines = find_lines(sheet)
     found = [round((line.box[1] + line.box[3]) / 2 - top) // pitch for line in lines[9:]]
-    assert sorted({*found}) == list(range(n)) and len(found) <= n + 1  # one may come in two parts
+    assert sorted({*found}) == list(range(n)) and len(found) <= n + 1  # a line may be in two parts
     assert all(line.box[3] < top for line in lines[:9])

@@ -1,4 +1,4 @@
-"""Blank margins are not looked at, and nothing in them is lost; dirt in them is no text."""
+"""Blank margins are skipped without losing text, and dirt in them is not text."""
 
 import random
 
@@ -18,7 +18,7 @@ def on_sheet(part: Image.Image, size: tuple[int, int], corner: tuple[int, int]) 
 
 
 def counting(seen: list[int]):
-    """The line finder, which notes how many pixels it is shown."""
+    """The line detector, with a count of the pixels that it processes."""
     finder = line_finder()
 
     def find(pixels: np.ndarray) -> Answers:
@@ -29,7 +29,7 @@ def counting(seen: list[int]):
 
 
 @pytest.mark.parametrize(("size", "corner"), [(22, (300, 500)), (13, (40, 650)), (13, (700, 0))])
-def test_text_far_from_the_edges_is_found_with_a_part_of_the_page_looked_at(size: int, corner: tuple[int, int]) -> None:
+def test_blank_margins_are_not_processed(size: int, corner: tuple[int, int]) -> None:
     part, boxes = draw_page([sentence(i) for i in range(6)], size=size, width=420, left=30)
     sheet, seen = on_sheet(part, (1200, 1400), corner), list[int]()
     found = sorted((s.box for s in find_segments(sheet, counting(seen))), key=lambda box: box[1])
@@ -40,7 +40,7 @@ def test_text_far_from_the_edges_is_found_with_a_part_of_the_page_looked_at(size
     assert max(seen) < 1200 * 1400 / 2
 
 
-def test_a_page_number_far_from_small_text_is_found_and_dust_is_no_line() -> None:
+def test_distant_page_number_is_found_and_dust_is_not_a_line() -> None:
     part, boxes = draw_page([sentence(i, 8) for i in range(12)], size=13, width=700, left=40)
     sheet = on_sheet(part, (900, 1280), (60, 40))
     draw, rng = ImageDraw.Draw(sheet), random.Random(1)
@@ -54,7 +54,7 @@ def test_a_page_number_far_from_small_text_is_found_and_dust_is_no_line() -> Non
     assert len(found) == len(boxes) + 1
 
 
-def test_what_is_around_the_text_by_hand() -> None:
+def test_inked_boxes_by_hand() -> None:
     page = np.full((400, 600, 3), 250, np.uint8)
     assert inked_boxes(page) == ((0, 0, 0, 0), (0, 0, 0, 0))
     page[100:110, 200:300] = 20  # text

@@ -1,4 +1,4 @@
-"""Percentiles and medians of pixels, against NumPy's own."""
+"""Percentiles and medians of pixels, compared with NumPy."""
 
 import numpy as np
 import pytest
@@ -8,7 +8,7 @@ from nanochat.lines.quantiles import median, middle, percentiles
 
 
 @pytest.mark.parametrize("kind", ["uint8", "uint16", "float32", "float64"])
-def test_percentiles_are_those_of_numpy_to_the_last_bit(kind: str) -> None:
+def test_percentiles_are_bitwise_equal_to_numpy(kind: str) -> None:
     rng = np.random.default_rng(0)
     for shape in ((1, 5), (2, 7), (12, 33), (34, 20), (101,)):
         values = (rng.integers(0, 766, shape) / 3).astype(kind)
@@ -19,7 +19,7 @@ def test_percentiles_are_those_of_numpy_to_the_last_bit(kind: str) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 7, 400])
-def test_the_median_of_a_channel_is_that_of_numpy(size: int) -> None:
+def test_median_of_a_channel_equals_numpy(size: int) -> None:
     pixels = np.random.default_rng(size).integers(0, 256, (3, size, 3), dtype=np.uint8)
     assert median(pixels[..., 1]) == np.median(pixels[..., 1])
     assert median(pixels[:2, :, 2]) == np.median(pixels[:2, :, 2])

@@ -1,4 +1,4 @@
-"""Pages drawn in a known order are read in it: sidebars, indexes, addresses, and tables whose cells wrap."""
+"""Pages with a known reading order: sidebars, indexes, addresses, and tables with wrapped cells."""
 
 import pytest
 
@@ -10,7 +10,7 @@ READ_ACROSS = {"wrapped table", "table", "list", "receipt"}
 
 
 @pytest.mark.parametrize("kind", ["cv", "index", "footnotes", "row above", "addresses", "narrow gutter"])
-def test_columns_of_each_kind_are_read_in_turn(kind: str) -> None:
+def test_columns_of_each_kind_are_read_one_after_the_other(kind: str) -> None:
     """A page that is read across its columns has an error of a tenth or more."""
     errors = [order_error(draw_page(kind, seed)) for seed in range(PAGES)]
     assert sum(error < 0.05 for error in errors) >= 0.75 * PAGES, errors

@@ -1,4 +1,4 @@
-"""Words are found where they were drawn, and come out of a PDF as they were put in."""
+"""Boxes of words are at their positions, and words in a searchable PDF are extracted unchanged."""
 
 import math
 import random
@@ -30,7 +30,7 @@ def word_boxes(piece: Piece, text: str) -> list[Box]:
 
 
 Drawn = list[tuple[str, Box]]  # words and the boxes of their ink
-# font, size, paper, ink, degrees by which the page is turned, whether in two columns
+# font, size, paper, ink, degrees of rotation of the page, whether it has two columns
 SHEETS = [
     ("DejaVuSans.ttf", 22, "#ffffff", "#000000", 0.0, False),
     ("DejaVuSerif.ttf", 18, "#f4f1e8", "#222222", 0.0, True),
@@ -45,7 +45,7 @@ SHEETS = [
 ]
 MORE = [
     "+",
-    "&",  # no hyphen: poppler joins a word with what follows one at the end of a line
+    "&",  # no hyphen, because poppler joins a word that ends in one with the next line
     "1",
     "I",
     "12,50",
@@ -61,7 +61,7 @@ MORE = [
 
 
 def draw(number: int) -> tuple[Image.Image, list[Drawn]]:
-    """A page and the words of each of its rows, a column after the other."""
+    """A page and the words of each of its rows, column by column."""
     name, size, paper, ink, degrees, columns = SHEETS[number]
     rng, font = random.Random(number), ImageFont.truetype(str(FONTS / name), size)
     page = Image.new("RGB", (900, 900), paper)
@@ -81,7 +81,7 @@ def draw(number: int) -> tuple[Image.Image, list[Drawn]]:
 
 
 def turned(row: Drawn, degrees: float) -> Drawn:
-    """Where words lie once their page of 900 x 900 is turned: their boxes moved with their middles."""
+    """The boxes of words after a rotation of their page of 900 x 900 pixels, moved with their centres."""
     cos, sin = math.cos(math.radians(degrees)), math.sin(math.radians(degrees))
     found = []
     for word, (left, top, right, bottom) in row:
@@ -97,20 +97,20 @@ def inside(box: Box, piece: Piece) -> bool:
 
 
 def shown(number: int) -> tuple[Image.Image, list[list[tuple[Piece, Drawn]]]]:
-    """A page and, for each drawn row, the pieces in which the line detector shows it and the words on them."""
+    """A page and, for each drawn row, its pieces from the line detector with their words."""
     page, rows = draw(number)
     pieces = show_in_lines(page, find_lines(page))
     found = []
     for row in rows:
         some = [(piece, [word for word in row if inside(word[1], piece)]) for piece in pieces]
         found.append(sorted([(p, words) for p, words in some if words], key=lambda pair: pair[0].box[0]))
-        assert [word for _, words in found[-1] for word in words] == row, "a word was cut, or stands on no piece"
+        assert [word for _, words in found[-1] for word in words] == row, "a word was cut, or is on no piece"
     return page, found
 
 
 @pytest.mark.parametrize("number", range(len(SHEETS)))
-def test_words_lie_where_they_were_drawn(number: int) -> None:
-    """Each edge within a third of the type's height of the ink, and no word reaches into the next one."""
+def test_words_are_found_at_their_positions(number: int) -> None:
+    """Each edge is within a third of the type height of the ink, and no word overlaps the next one."""
     size = SHEETS[number][1]
     for row in shown(number)[1]:
         for piece, words in row:
@@ -121,8 +121,8 @@ def test_words_lie_where_they_were_drawn(number: int) -> None:
             assert all(a[2] <= b[0] + 1 for a, b in pairwise(boxes))
 
 
-def test_words_are_parted_where_the_text_and_not_where_the_widest_gap_says() -> None:
-    """Spaced-out letters leave gaps as wide as spaces: the letters of each word decide which of them are spaces."""
+def test_words_are_separated_by_the_text_not_the_widest_gap() -> None:
+    """Letter-spaced text has gaps as wide as spaces. The number of letters of each word decides which are spaces."""
     font = ImageFont.truetype(str(FONTS / "DejaVuSans.ttf"), 24)
     page = Image.new("RGB", (700, 120), "white")
     pen, x = ImageDraw.Draw(page), 40.0
@@ -137,7 +137,7 @@ def test_words_are_parted_where_the_text_and_not_where_the_widest_gap_says() -> 
     assert [box[0] for box in boxes] == pytest.approx([starts[0], starts[8], starts[12]], abs=5)
 
 
-def test_the_rules_of_a_table_are_no_part_of_its_words() -> None:
+def test_rules_of_a_table_are_not_part_of_its_words() -> None:
     font = ImageFont.truetype(str(FONTS / "DejaVuSerif.ttf"), 22)
     page = Image.new("RGB", (700, 140), "white")
     pen, drawn = ImageDraw.Draw(page), []
@@ -167,7 +167,7 @@ def test_bold_strokes_are_thicker() -> None:
     assert stroke_width(strip_of(as_one_line(Image.new("RGB", (300, 60), "white")))) == 0
 
 
-def test_a_picture_without_ink_or_course_gives_no_boxes() -> None:
+def test_image_without_ink_or_course_has_no_boxes() -> None:
     page = Image.new("RGB", (300, 60), "white")
     assert word_boxes(as_one_line(page), "made up") == []
     piece, _ = shown(0)[1][0][0]
@@ -177,8 +177,8 @@ def test_a_picture_without_ink_or_course_gives_no_boxes() -> None:
 
 
 @pytest.mark.parametrize("number", range(len(SHEETS)))
-def test_the_words_of_a_searchable_pdf_are_those_of_the_text(number: int, tmp_path: Path) -> None:
-    """Exactly, in order, with a gap between any two: by poppler's pdftotext and by pdfium."""
+def test_words_of_a_searchable_pdf_equal_the_text(number: int, tmp_path: Path) -> None:
+    """They are extracted exactly, in order and separated, by pdftotext of poppler and by pdfium."""
     need_program("pdftotext", "poppler-utils")
     page, rows = shown(number)
     lines = []

@@ -1,4 +1,4 @@
-"""Attention: its paths give one result, and each is taken where it should be."""
+"""Attention: all paths agree, and each is used in the right case."""
 
 import inspect
 
@@ -17,7 +17,7 @@ def random_heads(T: int, S: int, dtype: torch.dtype = torch.float32) -> list[tor
 
 @pytest.mark.parametrize("kind", ["full", "causal", "mask"])
 @pytest.mark.parametrize("T", [1, 7, 33])
-def test_explicit_equals_fused(kind: str, T: int):
+def test_explicit_equals_fused_attention(kind: str, T: int):
     mask = torch.rand(2, 1, T, T, generator=torch.Generator().manual_seed(T)) < 0.5
     mask = (mask | torch.eye(T, dtype=torch.bool)) if kind == "mask" else None
     found = []
@@ -32,7 +32,7 @@ def test_explicit_equals_fused(kind: str, T: int):
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
 
-def test_bfloat16_gradients_on_a_cpu_take_the_explicit_path(monkeypatch):
+def test_bfloat16_gradients_on_a_cpu_use_the_explicit_path(monkeypatch):
     taken = []
 
     def spy(*args):
@@ -51,7 +51,7 @@ def test_bfloat16_gradients_on_a_cpu_take_the_explicit_path(monkeypatch):
     assert len(taken) == 2
 
 
-def test_bfloat16_explicit_is_as_near_the_truth_as_fused():
+def test_explicit_bfloat16_is_as_accurate_as_fused():
     q, k, v = random_heads(40, 40, torch.bfloat16)
     truth = F.scaled_dot_product_attention(q.double(), k.double(), v.double(), is_causal=True)
     explicit = (explicit_attention(q, k, v, None, True).double() - truth).norm()
@@ -60,26 +60,26 @@ def test_bfloat16_explicit_is_as_near_the_truth_as_fused():
 
 
 def varlen_by_its_description(query, key, value, cu_seq_q, cu_seq_k, max_q, max_k, *, window_size):
-    """torch.nn.attention.varlen's function, which runs on GPUs alone, as its documentation has it; (T, H, D)."""
+    """The function of torch.nn.attention.varlen, which runs on GPUs only, by its documentation; (T, H, D)."""
     assert cu_seq_q.dtype == cu_seq_k.dtype == torch.int32 and cu_seq_q[-1] == len(query)
     assert (max_q, max_k) == (int(cu_seq_q.diff().max()), int(cu_seq_k.diff().max()))
     left, right = window_size
     out = []
     for start, end in zip(cu_seq_q[:-1].tolist(), cu_seq_q[1:].tolist()):
-        offset = torch.arange(end - start)[None] - torch.arange(end - start)[:, None]  # of a key from its query
+        offset = torch.arange(end - start)[None] - torch.arange(end - start)[:, None]  # offset of a key from its query
         seen = ((offset >= -left) | (left < 0)) & ((offset <= right) | (right < 0))
         scores = torch.einsum("qhd,khd->hqk", query[start:end], key[start:end]) / query.size(-1) ** 0.5
         out.append(torch.einsum("hqk,khd->qhd", scores.masked_fill(~seen, -torch.inf).softmax(-1), value[start:end]))
     return torch.cat(out)
 
 
-def test_one_kernel_over_documents_is_given_what_each_document_alone_is(monkeypatch):
+def test_varlen_kernel_gets_the_packed_documents(monkeypatch):
     from torch.nn.attention import varlen
 
     signature = inspect.signature(varlen.varlen_attn)
 
     def kernel(*args, **kwargs):
-        signature.bind(*args, **kwargs)  # as this torch has it
+        signature.bind(*args, **kwargs)  # the signature in this version of torch
         return varlen_by_its_description(*args, **kwargs)
 
     monkeypatch.setattr(varlen, "varlen_attn", kernel)
@@ -92,7 +92,7 @@ def test_one_kernel_over_documents_is_given_what_each_document_alone_is(monkeypa
     torch.testing.assert_close(found[0], found[1], atol=1e-5, rtol=1e-4)
 
 
-def test_documents_go_to_one_kernel_in_half_precision_on_a_gpu_alone(monkeypatch):
+def test_varlen_kernel_is_used_in_half_precision_on_a_gpu_only(monkeypatch):
     assert not has_varlen(torch.device("cpu"), torch.bfloat16)
     taken = []
     monkeypatch.setattr(attention, "has_varlen", lambda device, dtype: dtype == torch.bfloat16)

@@ -1,4 +1,4 @@
-"""Files of a run: they come back as they were, describe themselves, and refuse what they are not."""
+"""Checkpoints: they are loaded as they were saved, describe themselves, and other files are rejected."""
 
 import copy
 import dataclasses
@@ -33,7 +33,7 @@ def folder(tmp_path):
     return tmp_path
 
 
-def test_a_checkpoint_alone_rebuilds_the_model(folder):
+def test_checkpoint_alone_rebuilds_the_model(folder):
     model, tokenizer, meta = load_model(folder / "step_2.pt")
     assert meta["step"] == 2 and tokenizer.get_vocab_size() == 648
     ids = torch.tensor([[265] * 7 + [72, 105]])
@@ -41,7 +41,7 @@ def test_a_checkpoint_alone_rebuilds_the_model(folder):
     assert model.config == tiny_model().config
 
 
-def test_a_checkpoint_is_a_plain_state_dict(folder):
+def test_checkpoint_is_a_plain_state_dict(folder):
     state = torch.load(folder / "step_1.pt", weights_only=True)
     assert {name.split(".")[0] for name in state} == {
         "sam_model", "vision_model", "projector", "image_newline", "view_separator", "gpt",
@@ -57,25 +57,25 @@ def test_a_checkpoint_is_a_plain_state_dict(folder):
         ("deepencoder_2.pt", "an encoder without a GPT"),
     ],
 )
-def test_what_is_no_checkpoint_is_refused_by_name(folder, name, says):
+def test_files_that_are_not_checkpoints_are_named(folder, name, says):
     with pytest.raises(UserError, match=says):
         load_model(folder / name)
 
 
-def test_an_encoder_and_a_whole_model_are_not_mistaken_for_each_other(folder):
+def test_encoder_and_whole_model_are_distinguished(folder):
     with pytest.raises(UserError, match="without a GPT"):
         load_into(tiny_model(), folder / "deepencoder_2.pt")
     with pytest.raises(UserError, match="whole checkpoint"):
         load_deepencoder(tiny_model(), folder / "step_2.pt")
 
 
-def test_weights_of_another_size_are_refused(folder):
+def test_weights_of_another_size_are_rejected(folder):
     with pytest.raises(UserError, match="another size"):
         load_into(NanoDeepseekOCR(nano_config()), folder / "step_1.pt")
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])
-def test_a_truncated_file_is_refused(folder, kept):
+def test_truncated_file_is_rejected(folder, kept):
     path = folder / "step_1.pt"
     content = path.read_bytes()
     path.write_bytes(content[: int(kept * len(content)) if isinstance(kept, float) else kept])
@@ -83,7 +83,7 @@ def test_a_truncated_file_is_refused(folder, kept):
         load_model(path)
 
 
-def test_code_in_a_checkpoint_is_not_run(folder):
+def test_code_in_a_checkpoint_is_not_executed(folder):
     class Attack:
         def __reduce__(self):
             return os.mkdir, (str(folder / "attacked"),)
@@ -97,10 +97,10 @@ def test_code_in_a_checkpoint_is_not_run(folder):
     assert not (folder / "attacked").exists()
 
 
-def test_resuming_finds_the_newest_whole_checkpoint_of_its_stage(folder):
+def test_resuming_finds_the_newest_complete_checkpoint_of_its_stage(folder):
     assert (newest_step(folder, stage=1), newest_step(folder, stage=2)) == (2, -1)
-    (folder / "meta_2.json").unlink()  # what is left when writing step 2 was cut off before its last file
-    (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the hub's name: no step of this run
+    (folder / "meta_2.json").unlink()  # as if writing step 2 was interrupted before its last file
+    (folder / "meta_model.json").write_text('{"step": 9, "stage": 1}')  # the name on the hub, not a step of this run
     assert newest_step(folder, stage=1) == 1
     assert newest_step(folder / "empty", stage=1) == -1
     (folder / "meta_1.json").write_text('{"step": 1,')
@@ -108,13 +108,13 @@ def test_resuming_finds_the_newest_whole_checkpoint_of_its_stage(folder):
         newest_step(folder, stage=1)
 
 
-def test_a_broken_description_is_named(folder):
+def test_broken_metadata_is_named(folder):
     (folder / "meta_1.json").write_text("{")
     with pytest.raises(UserError, match=r"meta_1\.json"):
         load_model(folder / "step_1.pt")
 
 
-def test_a_full_disk_leaves_the_earlier_checkpoint_valid(folder):
+def test_full_disk_keeps_the_earlier_checkpoint_valid(folder):
     program = textwrap.dedent("""
         import resource, signal, sys
         from nanochat.training.saving import save_checkpoint
@@ -133,7 +133,7 @@ def test_a_full_disk_leaves_the_earlier_checkpoint_valid(folder):
     assert json.loads((folder / "meta_2.json").read_text())["step"] == 2
 
 
-def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
+def test_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
     model = tiny_model(seed=3)
     export_model(tmp_path, model, RustBPETokenizer.characters(), {"step": 7})
     rebuilt, tokenizer, meta = load_model(tmp_path)
@@ -145,7 +145,7 @@ def test_an_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.pkl"]
 
 
-def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
+def test_weights_of_two_runs_are_averaged(tmp_path, monkeypatch):
     first, second = tiny_model(seed=3), tiny_model(seed=4)
     for name, model in (("first", first), ("second", second)):
         export_model(tmp_path / name, model, RustBPETokenizer.characters(), {"step": 7})
@@ -164,7 +164,7 @@ def test_two_legs_of_a_training_are_averaged(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.pkl"])
-def test_a_folder_without_a_whole_model_says_what_is_missing(tmp_path, lost):
+def test_incomplete_folder_is_reported_with_the_missing_files(tmp_path, lost):
     export_model(tmp_path, tiny_model(), RustBPETokenizer.characters(), {})
     whole = (tmp_path / lost).read_bytes()
     (tmp_path / lost).unlink()

@@ -1,4 +1,4 @@
-"""The vision encoder: SAM and CLIP compute what `transformers`' do with the same weights, at any size of picture."""
+"""The vision encoder: SAM and CLIP agree with `transformers` for the same weights, at any image size."""
 
 import re
 
@@ -11,7 +11,7 @@ from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 from nanochat.deepencoder import CLIP, SAM, CLIPConfig, Projector, SAMConfig
 from nanochat.deepencoder.position import interpolate_grid
-from nanochat.deepencoder.sam import explicit_attention, folded_attention
+from nanochat.deepencoder.sam import folded_attention, unfolded_attention
 
 SMALL_SAM = SAMConfig(
     grid=8, width=32, n_layer=3, n_head=2, global_layers=(2,), window=5, neck=16, out_channels=(8, 12)
@@ -84,7 +84,7 @@ def resize(table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
 
 
 def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert theirs.std() > 0.1  # else closeness says nothing
+    assert theirs.std() > 0.1  # otherwise small differences would prove nothing
     torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
@@ -140,7 +140,7 @@ def test_sam_equals_transformers_at_real_size():
 
 
 def sam_truth_at(sam: SAM, pixels: torch.Tensor) -> torch.Tensor:
-    """`transformers`' encoder on a picture of another shape, which it refuses: its layers, with positions by hand."""
+    """The layers of `transformers`' encoder on an image of another shape, which it rejects, with positions by hand."""
     truth = sam_truth(sam)
     x = truth.patch_embed.projection(pixels)  # (B, C, h, w)
     x = x + resize(sam.pos_embed[0].permute(2, 0, 1), (x.shape[2], x.shape[3]))
@@ -162,7 +162,7 @@ def test_sam_on_other_shapes_equals_transformers_with_interpolated_positions(siz
         assert_close(ours, sam_truth_at(sam, pixels))
 
 
-def test_sam_refuses_sides_that_are_no_multiples_of_64():
+def test_sam_rejects_sides_that_are_not_multiples_of_64():
     with pytest.raises(AssertionError, match="64 x 80"):
         SAM(SMALL_SAM)(torch.zeros(1, 3, 64, 80))
 
@@ -177,7 +177,7 @@ def test_clip_equals_transformers(config: CLIPConfig):
     truth = clip_truth(clip)
     pixels = torch.randn(2, 3, 14 * config.grid, 14 * config.grid)
     with torch.no_grad():
-        features = clip.embeddings.patch_embedding(pixels)  # what CLIP itself would see stands for SAM's map
+        features = clip.embeddings.patch_embedding(pixels)  # CLIP's own patch features in place of SAM's features
         assert_close(clip(features), truth(pixels).last_hidden_state[:, 1:])
 
 
@@ -201,7 +201,7 @@ def test_clip_on_other_shapes_equals_transformers_with_interpolated_positions(si
         assert_close(clip(features), theirs)
 
 
-def test_cropped_positions_are_the_corner_and_the_middle_of_the_tables():
+def test_cropped_positions_are_corner_and_middle_of_the_tables():
     config = SAMConfig(**{**vars(SMALL_SAM), "crop_positions": True})
     sam, small = SAM(config), SAM(SAMConfig(**{**vars(SMALL_SAM), "grid": 4}))
     randomise(sam)
@@ -215,12 +215,12 @@ def test_cropped_positions_are_the_corner_and_the_middle_of_the_tables():
         assert_close(sam(pixels), small.net_3(small.net_2(sam_truth(small)(pixels).last_hidden_state)))
 
 
-def test_both_kinds_of_attention_have_the_same_gradients():
+def test_folded_and_unfolded_attention_have_the_same_gradients():
     inputs = [torch.randn(3, 12, 8), torch.randn(3, 20, 8), torch.randn(3, 20, 8)]  # 3 x 4 queries, 4 x 5 keys
     inputs += [torch.randn(3, 3, 4, 4), torch.randn(3, 3, 4, 5)]
     weights = torch.randn(3, 12, 8)
     gradients = []
-    for attend in (explicit_attention, folded_attention):
+    for attend in (unfolded_attention, folded_attention):
         leaves = [x.clone().requires_grad_() for x in inputs]
         (attend(*leaves) * weights).sum().backward()
         gradients.append([leaf.grad for leaf in leaves])
@@ -229,7 +229,7 @@ def test_both_kinds_of_attention_have_the_same_gradients():
 
 
 @pytest.mark.parametrize("build", [lambda: SAM(SMALL_SAM), lambda: CLIP(SMALL_CLIP)], ids=["sam", "clip"])
-def test_a_model_from_the_meta_device_has_the_weights_of_one_built_directly(build):
+def test_model_from_the_meta_device_has_the_weights_of_one_built_directly(build):
     with torch.device("meta"):
         late = build()
     late.to_empty(device="cpu")
@@ -243,7 +243,7 @@ def test_a_model_from_the_meta_device_has_the_weights_of_one_built_directly(buil
         assert torch.equal(late.state_dict()[name], tensor), name
 
 
-def test_fresh_blocks_change_nothing_and_keep_the_scale():
+def test_new_blocks_are_identities_and_keep_the_scale():
     sam = SAM(SMALL_SAM)
     x = torch.randn(1, 8, 8, 32)
     assert all(torch.equal(block(x), x) for block in sam.blocks)
@@ -300,7 +300,7 @@ def test_resized_positions_follow_every_change_of_the_weights():
     for _ in range(2):
         sam(pixels).square().sum().backward()
         with torch.no_grad():
-            sam(pixels)  # validation between
+            sam(pixels)  # a validation in between
         optimizer.step()
         with torch.no_grad():
             assert_close(sam(pixels), sam_truth_at(sam, pixels))
@@ -309,17 +309,17 @@ def test_resized_positions_follow_every_change_of_the_weights():
     assert sam.double()(pixels.double()).dtype == torch.float64
 
 
-def test_training_at_another_size_reaches_every_used_weight():
+def test_training_at_another_size_updates_every_used_weight():
     sam, clip = SAM(SMALL_SAM), CLIP(CLIPConfig(grid=4, width=12, n_layer=2, n_head=2, patch_size=14))
     randomise(sam)
     randomise(clip)
-    for _ in range(2):  # the second time nothing of the first one's graph may be left
+    for _ in range(2):  # the second step must not use the graph of the first one
         clip(sam(torch.randn(2, 3, 128, 192))).square().sum().backward()
     without = [name for module in (sam, clip) for name, weight in module.named_parameters() if weight.grad is None]
     assert without == ["embeddings.patch_embedding.weight"]
 
 
-def test_the_compressor_stays_channels_last_in_memory():
+def test_compressor_stays_channels_last_in_memory():
     sam, seen = SAM(SMALL_SAM), []
     for conv in (sam.neck[0], sam.neck[2], sam.net_2, sam.net_3):
         conv.register_forward_hook(lambda module, args, output: seen.extend([args[0], output]))
@@ -327,7 +327,7 @@ def test_the_compressor_stays_channels_last_in_memory():
     assert len(seen) == 8 and all(x.is_contiguous(memory_format=torch.channels_last) for x in seen)
 
 
-def test_frozen_sam_gets_no_gradients_but_passes_none_on_either():
+def test_frozen_sam_gets_and_passes_no_gradients():
     sam, clip = SAM(SMALL_SAM).requires_grad_(False), CLIP(CLIPConfig(grid=2, width=12, n_layer=1, n_head=2))
     features = sam(torch.randn(1, 3, 128, 128))
     assert not features.requires_grad
@@ -352,7 +352,7 @@ def test_compiled_equals_eager(backend: str):
             sam.zero_grad()
             run(pixels).square().sum().backward()
             gradients.append([weight.grad for weight in sam.parameters()])
-        for compiled, eager in zip(gradients[1], gradients[0]):  # fused sums round otherwise
+        for compiled, eager in zip(gradients[1], gradients[0]):  # fused sums differ by rounding
             torch.testing.assert_close(compiled, eager, rtol=0, atol=1e-4 * eager.abs().max().item())
 
 

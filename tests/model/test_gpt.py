@@ -1,4 +1,4 @@
-"""The GPT against the same formulas written out in plain loops, and its KV cache against no cache."""
+"""The GPT, compared with its formulas written as plain loops, and its KV cache, compared with no cache."""
 
 import math
 import warnings
@@ -70,7 +70,7 @@ def test_logits_follow_the_definition(n_head: int, n_kv_head: int) -> None:
     torch.testing.assert_close(logits[1].double(), plain_logits(gpt, ids[1]), atol=1e-4, rtol=1e-4)
 
 
-def test_rotary_turns_backwards_and_leaves_distances() -> None:
+def test_rotary_embedding_rotates_backwards_and_preserves_distances() -> None:
     x = torch.randn(6, generator=torch.Generator().manual_seed(0)).double()
     angles = 5 * 10_000.0 ** (-torch.arange(3, dtype=torch.float64) / 3)
     torch.testing.assert_close(apply_rotary(x, angles.cos(), angles.sin()), turned(x, 5))
@@ -78,7 +78,7 @@ def test_rotary_turns_backwards_and_leaves_distances() -> None:
 
 
 @pytest.mark.parametrize("chunk", [1024, 3])
-def test_loss_and_gradients_are_those_of_the_plain_formula(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_loss_and_gradients_equal_the_plain_formula(chunk: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(nanochat.gpt, "LOSS_CHUNK", chunk)
     gpt, ids, targets = tiny_gpt(), some_ids(2, 8), some_ids(2, 8, seed=2)
     targets[0, :3] = targets[1, 5] = -1
@@ -99,15 +99,15 @@ def test_loss_and_gradients_are_those_of_the_plain_formula(chunk: int, monkeypat
     torch.testing.assert_close(given, wanted)
 
 
-def test_nothing_supervised_is_no_loss_and_no_nan() -> None:
+def test_loss_without_supervised_tokens_is_zero_not_nan() -> None:
     gpt = tiny_gpt()
     loss = gpt(some_ids(2, 4), torch.full((2, 4), -1))
     loss.backward()
     assert loss.item() == 0 and all(not p.grad.isnan().any() for p in gpt.parameters() if p.grad is not None)
 
 
-def test_fresh_weights() -> None:
-    """Before training every token is equally likely, and the linears have nanochat's spread."""
+def test_initial_weights() -> None:
+    """Before training all tokens are equally likely, and linear layers have the standard deviations of nanochat."""
     gpt = GPT(GPTConfig(sequence_len=16, vocab_size=512, n_layer=1, n_head=4, n_kv_head=1, n_embd=256))
     with torch.no_grad():
         loss = gpt(some_ids(1, 8), some_ids(1, 8, seed=2)).item()
@@ -125,11 +125,11 @@ def new_cache(gpt: GPT, batch: int) -> KVCache:
 
 @settings(max_examples=12)
 @given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([(4, 4), (4, 2)]))
-def test_pieces_of_any_size_equal_the_whole(pieces: list[int], heads: tuple[int, int]) -> None:
+def test_cached_pieces_of_any_size_equal_one_pass(pieces: list[int], heads: tuple[int, int]) -> None:
     gpt, ids = tiny_gpt(*heads), some_ids(3, sum(pieces))
     cache = new_cache(gpt, 3)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nanochat.gpt, "GROWTH", 1)  # room for one token more at a time: the cache must grow
+        patch.setattr(nanochat.gpt, "GROWTH", 1)  # the cache grows by one token at a time
         logits = torch.cat([gpt(piece, kv_cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
         torch.testing.assert_close(logits, gpt(ids), atol=1e-4, rtol=1e-4)
     assert cache.lengths == [sum(pieces)] * 3
@@ -139,7 +139,7 @@ def test_pieces_of_any_size_equal_the_whole(pieces: list[int], heads: tuple[int,
 @given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.lists(st.integers(1, 3), min_size=1, max_size=4))
 def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], pieces: list[int]) -> None:
     gpt, rows, new = tiny_gpt(), len(lengths), sum(pieces)
-    ids, padded = some_ids(rows, 9 + new), some_ids(rows, max(lengths), seed=3)  # the padding is not zero: it may leak
+    ids, padded = some_ids(rows, 9 + new), some_ids(rows, max(lengths), seed=3)  # nonzero padding shows leaks
     for row, length in enumerate(lengths):
         padded[row, :length] = ids[row, :length]
     cache = new_cache(gpt, rows)
@@ -153,8 +153,8 @@ def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], piec
             torch.testing.assert_close(logits[row], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_join_and_leave() -> None:
-    """Rows of other caches join, one of them twice; of those that leave, the place is used again."""
+def test_rows_join_and_leave_the_cache() -> None:
+    """Rows of other caches join, one of them twice; the space of removed rows is used again."""
     gpt, ids = tiny_gpt(), some_ids(4, 6)
     lengths, joined = [5, 2, 4, 3], new_cache(gpt, 0)
     with torch.no_grad():
@@ -166,7 +166,7 @@ def test_rows_join_and_leave() -> None:
 
         for row in (0, 1, 0, 2):
             join(row)
-        joined.leave(1)  # row 2, the last, takes its place
+        joined.leave(1)  # row 2, the last one, moves to its index
         joined.leave(2)
         join(3)
         assert joined.lengths == [5, 4, 3]
@@ -177,10 +177,10 @@ def test_rows_join_and_leave() -> None:
         for _ in range(3):
             joined.leave(0)
         join(1)
-        assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no place is lost
+        assert joined.lengths == [2] and joined.k[0].size(0) < 8  # no space is lost
 
 
-def test_a_cache_is_kept_in_the_dtype_it_was_asked_for() -> None:
+def test_cache_has_the_requested_dtype() -> None:
     gpt, ids = tiny_gpt(), some_ids(2, 8)
     cache = KVCache(gpt.config, 2, "cpu", torch.bfloat16)
     with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
@@ -190,8 +190,8 @@ def test_a_cache_is_kept_in_the_dtype_it_was_asked_for() -> None:
     torch.testing.assert_close(logits, whole, atol=0.15, rtol=0.05)
 
 
-def test_weights_bring_their_heads() -> None:
-    """The published d20 has 10 heads: in a model made for 16 nothing would fail, and everything would be wrong."""
+def test_number_of_heads_comes_from_the_weights() -> None:
+    """The published d20 has 10 heads: in a model built for 16, nothing would fail, but all results would be wrong."""
     trained, ids = tiny_gpt(4, 4), some_ids(1, 8)
     other = tiny_gpt(8, 8, seed=1)
     with torch.no_grad():
@@ -201,20 +201,20 @@ def test_weights_bring_their_heads() -> None:
         assert (other.config.n_head, other.config.n_kv_head) == (4, 4)
         torch.testing.assert_close(other(ids), expected)
         other.set_heads(8, 8)
-        assert (other(ids) - expected).abs().max() > 0.1  # what the warning is about
+        assert (other(ids) - expected).abs().max() > 0.1  # the reason for the warning
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         tiny_gpt(4, 4, seed=2).load_state_dict(trained.state_dict())
 
 
 @pytest.mark.parametrize("heads", [(5, 5), (32, 32), (4, 3)])
-def test_heads_that_do_not_divide_are_refused(heads: tuple[int, int]) -> None:
+def test_number_of_heads_must_divide_the_width(heads: tuple[int, int]) -> None:
     with pytest.raises(ValueError, match=r"divide"):
         GPTConfig(n_head=heads[0], n_kv_head=heads[1], n_embd=32)
 
 
 @pytest.mark.parametrize("held", [0, 3])
-def test_states_at_some_places_are_those_of_all_places(held: int) -> None:
+def test_hidden_states_at_selected_positions(held: int) -> None:
     gpt, ids = tiny_gpt(), some_ids(3, 5)
     at = torch.tensor([4, 5, 9, 13])  # counted row by row
     found = []

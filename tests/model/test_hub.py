@@ -1,4 +1,4 @@
-"""The hub: an unreachable one ends in one line that names the file; a cached file needs no network."""
+"""The hub: if it is unreachable, one line names the file; a cached file needs no network."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from nanochat.errors import UserError
 
 @pytest.fixture(autouse=True)
 def unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty cache, and a hub's address at which nobody listens."""
+    """An empty cache, and the address of a hub that does not respond."""
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_CACHE", str(tmp_path))
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")
     monkeypatch.setattr(huggingface_hub.hf_api.api, "endpoint", "http://127.0.0.1:9")
@@ -21,7 +21,7 @@ def unreachable_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def cache_file(cache: Path, repo_folder: str, filename: str) -> Path:
-    """Lay out one cached file as the hub's client does."""
+    """Write a cached file in the layout of the hub client."""
     commit = "0" * 40
     (cache / repo_folder / "refs").mkdir(parents=True)
     (cache / repo_folder / "refs" / "main").write_text(commit)
@@ -31,7 +31,7 @@ def cache_file(cache: Path, repo_folder: str, filename: str) -> Path:
     return path
 
 
-def test_unreachable_hub_names_the_file_the_repository_and_the_way_out():
+def test_unreachable_hub_is_reported_with_file_and_advice():
     with pytest.raises(UserError) as caught:
         hub.fetch("some-owner/some-model", "folder/model.safetensors")
     message = str(caught.value)
@@ -40,7 +40,7 @@ def test_unreachable_hub_names_the_file_the_repository_and_the_way_out():
     assert "hf download some-owner/some-model" in message and "give the local path instead" in message
 
 
-def test_unreachable_hub_names_the_pattern_of_a_data_set():
+def test_unreachable_hub_is_reported_with_the_pattern_of_a_dataset():
     with pytest.raises(UserError, match=r"cannot fetch chartqa/\*\.parquet of the hub's dataset owner/name"):
         hub.fetch_matching("owner/name", "chartqa/*.parquet", "dataset")
 
@@ -50,8 +50,8 @@ def test_cached_file_needs_no_network(unreachable_hub: Path):
     assert hub.fetch("owner/name", "tokenizer.pkl") == path
 
 
-def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
-    """As some books of OmniDocBench have it."""
+def test_file_name_with_pattern_characters(unreachable_hub: Path, monkeypatch: pytest.MonkeyPatch):
+    """Some files of OmniDocBench have such names."""
     name = "images/book_en_[#20][HTML5 Canvas]_page_208.png"
     path = unreachable_hub / name
 
@@ -66,6 +66,6 @@ def test_a_name_with_signs_of_patterns_is_a_name(unreachable_hub: Path, monkeypa
     assert [file.name for file in path.parent.iterdir()] == [path.name]
 
 
-def test_a_path_that_is_no_hub_id_is_refused_in_one_line():
+def test_path_that_is_not_a_hub_id_is_reported_in_one_line():
     with pytest.raises(UserError, match="neither a local path nor a hub id"):
         hub.fetch("weights/of/mine.pt", "model.safetensors")

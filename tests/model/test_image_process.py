@@ -1,4 +1,4 @@
-"""Pictures of every kind end up upright, on white, in [-1, 1]; tokens are counted as laid out; bad files are named."""
+"""Images of every kind become upright, on white, in [-1, 1]; tokens are counted as laid out; bad files are named."""
 
 import io
 import random
@@ -31,7 +31,7 @@ IMAGE = 99
 
 
 @pytest.mark.parametrize(("side", "tokens"), [(512, 73), (640, 111), (1024, 273), (1280, 421), (64, 3)])
-def test_the_public_modes_take_their_published_counts(side: int, tokens: int) -> None:
+def test_token_counts_of_the_published_modes(side: int, tokens: int) -> None:
     assert (
         count_vision_tokens(base_size=side)
         == tokens
@@ -40,9 +40,7 @@ def test_the_public_modes_take_their_published_counts(side: int, tokens: int) ->
 
 
 @given(st.integers(1, 9), st.integers(1, 9), st.integers(0, 3), st.integers(1, 3), st.integers(1, 4))
-def test_counts_are_those_of_tokens_laid_out_one_by_one(
-    rows: int, columns: int, down: int, across: int, m: int
-) -> None:
+def test_token_counts_equal_an_explicit_layout(rows: int, columns: int, down: int, across: int, m: int) -> None:
     layout = ImageLayout((64 * rows, 64 * columns), (down, across if down else 0), 64 * m if down else 0)
     laid_out = 0
     for _ in range(down * m):
@@ -53,17 +51,17 @@ def test_counts_are_those_of_tokens_laid_out_one_by_one(
 
 
 @pytest.mark.parametrize("side", [0, -64, 100, 1000])
-def test_sides_that_are_no_multiple_of_64_are_refused(side: int) -> None:
+def test_sides_that_are_not_multiples_of_64_are_rejected(side: int) -> None:
     with pytest.raises(UserError, match="multiples of 64"):
         process_image(Image.new("RGB", (8, 8)), side)
 
 
 @given(st.lists(st.one_of(st.just(IMAGE), st.integers(0, 98))), st.data())
-def test_image_tokens_are_repeated_in_their_places(ids: list[int], data: st.DataObject) -> None:
+def test_image_tokens_are_repeated_in_place(ids: list[int], data: st.DataObject) -> None:
     counts = data.draw(st.lists(st.integers(1, 5), min_size=ids.count(IMAGE), max_size=ids.count(IMAGE)))
     expanded = expand_image_tokens(ids, IMAGE, counts)
     position, pictures = 0, iter(counts)
-    for token in ids:  # walk through: every other token once, every picture as often as it should be
+    for token in ids:  # every other token once, every image token as often as expected
         width = next(pictures) if token == IMAGE else 1
         assert expanded[position : position + width] == [token] * width
         position += width
@@ -71,12 +69,12 @@ def test_image_tokens_are_repeated_in_their_places(ids: list[int], data: st.Data
     assert expand_image_tokens(ids, IMAGE, 3).count(IMAGE) == 3 * ids.count(IMAGE)
 
 
-def test_placeholders_and_pictures_must_agree() -> None:
+def test_placeholders_and_images_must_agree() -> None:
     with pytest.raises(UserError, match="2 image placeholders but comes with 3"):
         expand_image_tokens([1, IMAGE, IMAGE], IMAGE, [7, 7, 7])
 
 
-def test_a_picture_is_centred_on_grey() -> None:
+def test_image_is_centred_on_grey() -> None:
     view = process_image(Image.new("RGB", (200, 100), (255, 0, 255)), base_size=128)
     assert view.shape == (3, 128, 128) and view.dtype == torch.float32 and view.is_contiguous()
     grey = torch.tensor(127 / 127.5 - 1).expand(3, 32, 128)
@@ -89,14 +87,14 @@ def test_a_picture_is_centred_on_grey() -> None:
 
 @settings(max_examples=40)
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from([64, 128, 192]))
-def test_any_shape_fits_its_square(width: int, height: int, side: int) -> None:
+def test_any_shape_fits_the_square(width: int, height: int, side: int) -> None:
     noise = np.random.default_rng(width).integers(0, 256, (height, width, 3), dtype=np.uint8)
     view = process_image(Image.fromarray(noise), side)
     assert view.shape == (3, side, side) and -1 <= view.min() and view.max() <= 1
 
 
 @pytest.mark.parametrize("size", [(1, 5000), (5000, 1), (1, 1)])
-def test_a_line_of_pixels_is_a_picture_too(size: tuple[int, int]) -> None:
+def test_image_one_pixel_high(size: tuple[int, int]) -> None:
     assert (process_image(Image.new("RGB", size, "white"), 64) == 1).any()
 
 
@@ -126,7 +124,7 @@ MODES = [
     (row("CMYK", (0, 0, 0, 0), (0, 255, 255, 0), (0, 0, 0, 255)), [(255, 255, 255), (255, 0, 0), (0, 0, 0)]),
     (row("1", 0, 255), [(0, 0, 0), (255, 255, 255)]),
     (row("I;16", 0, 65_535, 32_768), [(0, 0, 0), (255, 255, 255), (128, 128, 128)]),
-    (row("I;16", 0, 200), [(0, 0, 0), (50, 50, 50)]),  # of 10 bits, and not to be taken for 8
+    (row("I;16", 0, 200), [(0, 0, 0), (50, 50, 50)]),  # 10 bits, must not be taken for 8
     (row("I", 0, 65_535, -5), [(0, 0, 0), (255, 255, 255), (0, 0, 0)]),
     (row("I", 0, 255, 100), [(0, 0, 0), (255, 255, 255), (100, 100, 100)]),
     (row("F", 0.0, 1.0, 0.5), [(0, 0, 0), (255, 255, 255), (128, 128, 128)]),
@@ -161,7 +159,7 @@ UPRIGHT: dict[int, Callable[[np.ndarray], np.ndarray]] = {
 
 @pytest.mark.parametrize("suffix", ["png", "tif", "webp"])
 @pytest.mark.parametrize("orientation", UPRIGHT)
-def test_a_camera_held_sideways_gives_an_upright_picture(orientation: int, suffix: str, tmp_path: Path) -> None:
+def test_exif_orientation_is_applied(orientation: int, suffix: str, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (3, 2, 3), dtype=np.uint8)
     exif = Image.Exif()
     exif[0x0112] = orientation
@@ -183,8 +181,8 @@ def encoded(format_name: str, size: tuple[int, int] = (40, 30)) -> bytes:
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
 @pytest.mark.parametrize("format_name", ["PNG", "JPEG", "WEBP", "GIF"])
-def test_damaged_files_are_one_clear_line(format_name: str) -> None:
-    """Bytes changed at random: the file is read, or refused by name; no other error, whatever Pillow raises."""
+def test_damaged_files_are_read_or_reported_in_one_line(format_name: str) -> None:
+    """With bytes changed at random, a file is read or rejected by name, whatever Pillow raises."""
     draw, whole, refused = random.Random(0), encoded(format_name), 0
     for attempt in range(120):
         damaged = bytearray(whole)
@@ -199,15 +197,15 @@ def test_damaged_files_are_one_clear_line(format_name: str) -> None:
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
-def test_a_damaged_exif_block_does_not_lose_the_picture() -> None:
+def test_damaged_exif_block_does_not_lose_the_image() -> None:
     photo = bytearray(encoded("JPEG"))
     expected = open_image(bytes(photo))
-    at = photo.index(b"\x01\x0e\x00\x02") + 1  # the description's tag, 0x010E, becomes another that holds no text
+    at = photo.index(b"\x01\x0e\x00\x02") + 1  # the tag of the description, 0x010E, becomes one without text
     photo[at] = 0x00
     assert open_image(bytes(photo)).tobytes() == expected.tobytes()
 
 
-def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
+def test_unreadable_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "half.png").write_bytes(encoded("PNG")[:200])
     (tmp_path / "letter.png").write_text("Dear Sir or Madam")
     (tmp_path / "empty.jpg").touch()
@@ -226,7 +224,7 @@ def test_what_cannot_be_opened_is_named(tmp_path: Path) -> None:
         open_image(tmp_path)
 
 
-def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
+def test_decompression_bomb_is_rejected_before_decoding(tmp_path: Path) -> None:
     side = int(MAX_PIXELS**0.5) + 2
     Image.new("1", (side, side)).save(tmp_path / "bomb.png")  # 4 KB on the disk, 22 MB of bits, 537 MB as RGB
     with pytest.raises(UserError, match=r"bomb\.png: over the limit of 178,956,970 pixels"):
@@ -237,20 +235,20 @@ def test_a_bomb_is_refused_before_it_is_decoded(tmp_path: Path) -> None:
 
 @settings(max_examples=40)
 @given(st.integers(1, 300), st.integers(1, 300), st.sampled_from(["native", "tiny", "base", "square"]))
-def test_a_view_says_where_the_picture_lies_in_it(width: int, height: int, kind: str) -> None:
+def test_view_records_the_position_of_the_image(width: int, height: int, kind: str) -> None:
     picture = Image.new("RGB", (width, height), (255, 255, 255))
     views = show(picture, get_mode(kind, 256))
     (x, y), (across, down) = views.corner, views.scale
     right, bottom = round(x + width * across), round(y + height * down)
     inside = views.view[0, y:bottom, x:right]
     assert inside.numel() and (inside == 1).all()
-    if views.view[0].numel() > inside.numel() and kind != "native":  # grey all around, and none within
+    if views.view[0].numel() > inside.numel() and kind != "native":  # grey padding around the image, none inside
         outside = views.view[0].clone()
         outside[y:bottom, x:right] = 0
         assert outside.abs().max() < 0.01
 
 
-def test_views_move_whole() -> None:
+def test_views_move_to_a_device_completely() -> None:
     views = ImageViews(ImageLayout((64, 64), (1, 2), 64), torch.zeros(3, 64, 64), torch.zeros(2, 3, 64, 64))
     moved = views.to("meta")
     assert moved.view.device.type == "meta" and moved.tiles is not None and moved.tiles.device.type == "meta"

@@ -1,4 +1,4 @@
-"""Modes: views, tile grids, tokens and layout of pictures of any size follow the published rules."""
+"""Modes: views, tile grids, tokens and layout of images of any size follow the published rules."""
 
 from math import ceil
 
@@ -25,7 +25,7 @@ CANDIDATES = sorted(
 
 
 def grid_of_the_spec(width: int, height: int, tile: int) -> tuple[int, int]:
-    """(columns, rows), written down once more from the rule of section 4; in floats, as the checkpoint was trained."""
+    """(columns, rows) by the rule of section 4, in floats as in the training of the checkpoint."""
     if width <= tile and height <= tile:
         return 0, 0
     far = [abs(width / height - c / r) for c, r in CANDIDATES]
@@ -41,7 +41,7 @@ def grid_of_the_spec(width: int, height: int, tile: int) -> tuple[int, int]:
 @example(1280, 1280)
 @example(2000, 1000)
 @example(100, 20_000)
-def test_every_size_gets_the_views_and_tokens_of_the_paper(width: int, height: int) -> None:
+def test_every_size_has_the_views_and_tokens_of_the_paper(width: int, height: int) -> None:
     for name, (side, tokens) in SQUARE.items():
         layout = get_mode(name).layout(width, height)
         assert (layout.view, layout.tile_grid, layout.n_tokens) == ((side, side), (0, 0), tokens)
@@ -60,20 +60,20 @@ def test_every_size_gets_the_views_and_tokens_of_the_paper(width: int, height: i
 
 @settings(max_examples=500)
 @given(sides, sides, st.integers(3, 700))
-def test_a_budget_is_kept_and_nearly_used(width: int, height: int, budget: int) -> None:
+def test_token_budget_is_kept_and_nearly_used(width: int, height: int, budget: int) -> None:
     mode = get_mode("native", 512, budget)
     seen = mode.scaled(width, height)
     assert mode.layout(width, height).n_tokens <= budget
     assert seen[0] <= width and seen[1] <= height
     longest = max(width, height) if budget > 73 else min(512, max(width, height))
-    if max(seen) < longest:  # it was scaled down for the budget's sake: one pixel more would not do
+    if max(seen) < longest:  # scaled down to the budget: one more pixel would exceed it
         scale = (max(seen) + 1) / max(width, height)
         rows, columns = (ceil(max(1, round(length * scale)) / 64) for length in (height, width))
         assert rows * (columns + 1) + 1 > budget
 
 
 @pytest.mark.parametrize("name", MODES)
-def test_tokens_of_half_the_height_are_twice_as_many_rows(name: str) -> None:
+def test_half_height_tokens_have_twice_as_many_rows(name: str) -> None:
     plain, flat = get_mode(name, 512), get_mode(name, 512, token_size=(32, 64))
     whole, half = plain.layout(700, 1100), flat.layout(700, 1100)
     assert (half.view, half.tile_grid) == (whole.view, whole.tile_grid)
@@ -82,17 +82,18 @@ def test_tokens_of_half_the_height_are_twice_as_many_rows(name: str) -> None:
     boxes, halves = plain.places(700, 1100), flat.places(700, 1100)
     assert len(halves) == 2 * len(boxes) == half.is_picture().sum()
     area = ((halves[:, 2] - halves[:, 0]) * (halves[:, 3] - halves[:, 1])).sum()
-    assert area == pytest.approx(700 * 1100 * (1 + bool(half.tile_size)), rel=1e-3)  # tiles show all of it once more
+    # the tiles show the whole image again
+    assert area == pytest.approx(700 * 1100 * (1 + bool(half.tile_size)), rel=1e-3)
 
 
-def test_a_budget_counts_tokens_of_their_own_size() -> None:
+def test_token_budget_with_half_height_tokens() -> None:
     layout = get_mode("native", 512, 73, token_size=(32, 64)).layout(512, 512)
     assert layout.n_tokens <= 73 and layout.view[0] < 512
     with pytest.raises(UserError, match="smallest picture takes 5"):
         get_mode("native", 512, 4, token_size=(32, 64))
 
 
-def test_nano_has_the_same_modes_at_half_the_size() -> None:
+def test_modes_of_nano_have_half_the_size() -> None:
     for name in MODES:
         whole, half = get_mode(name), get_mode(name, 512)
         assert (half.side, half.tile, half.fit) == (whole.side // 2, whole.tile // 2, whole.fit)
@@ -116,7 +117,7 @@ def picture(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.random.default_rng(3).integers(0, 256, (height, width, 3), dtype=np.uint8))
 
 
-def test_tiles_are_cut_row_by_row_and_pads_are_pillows() -> None:
+def test_tiles_are_cut_row_by_row_and_padded_as_pillow_does() -> None:
     image = picture(1300, 2000)
     views = show(image, get_mode("gundam"))
     assert views.layout.tile_grid == (3, 2) and views.tiles is not None
@@ -132,10 +133,10 @@ def test_tiles_are_cut_row_by_row_and_pads_are_pillows() -> None:
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(8, 900), st.integers(8, 900), st.sampled_from(MODES))
-def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: str) -> None:
-    """A picture whose colour is its place: what a token sees on average is the middle of its place."""
+def test_places_of_tokens(width: int, height: int, name: str) -> None:
+    """The colour of the image encodes the position, so the mean colour of a token is the centre of its place."""
     across, down = np.meshgrid((np.arange(width) + 0.5) / width, (np.arange(height) + 0.5) / height)
-    blue = np.pad(np.ones((height - 2, width - 2)), 1)  # with a frame, whose colour the padding takes
+    blue = np.pad(np.ones((height - 2, width - 2)), 1)  # with a frame in the colour of the padding
     image = Image.fromarray((np.stack([across, down, blue], -1) * 255).round().astype(np.uint8))
     mode = get_mode(name, 256)
     views = show(image, mode)
@@ -159,17 +160,17 @@ def test_each_token_shows_the_place_that_is_said(width: int, height: int, name: 
 @pytest.mark.parametrize(
     ("size", "image_size", "name", "view", "tokens"),
     [
-        ("d20", 1024, "", (1024, 1024), 273),  # its own view is a square
+        ("d20", 1024, "", (1024, 1024), 273),  # the view of the model is a square
         ("d20", 640, "", (640, 640), 111),
-        ("d20", 640, "native", (640, 512), 10 * 9 + 1),  # its longest side is image_size too
-        ("d20", 640, "base", (1024, 1024), 273),  # a public mode follows the pages it was made for
+        ("d20", 640, "native", (640, 512), 10 * 9 + 1),  # the longest side is image_size too
+        ("d20", 640, "base", (1024, 1024), 273),  # public modes are relative to the page size
         ("nano", 512, "", (512, 384), 8 * 7 + 1),
         ("nano", 512, "square", (512, 512), 73),
         ("nano-pages", 512, "", (512, 384), 16 * 7 + 1),  # tokens of half the height
         ("nano-pages", 512, "base", (512, 512), 145),
     ],
 )
-def test_a_model_says_how_it_sees_a_page(size, image_size, name, view, tokens) -> None:
+def test_mode_of_a_model(size, image_size, name, view, tokens) -> None:
     vision = preset(size).vision
     vision.image_size = image_size
     layout = vision.mode(name).layout(900, 1200)
@@ -181,6 +182,6 @@ def test_a_model_says_how_it_sees_a_page(size, image_size, name, view, tokens) -
     ("name", "budget", "words"),
     [("grand", None, "choose one of tiny"), ("base", 90, "for mode native"), ("native", 2, "smallest picture takes 3")],
 )
-def test_what_makes_no_sense_is_one_line(name: str, budget: int | None, words: str) -> None:
+def test_invalid_values_are_reported_in_one_line(name: str, budget: int | None, words: str) -> None:
     with pytest.raises(UserError, match=words):
         get_mode(name, 512, budget)

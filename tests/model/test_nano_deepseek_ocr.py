@@ -1,4 +1,4 @@
-"""The joined model: its published counts, where each picture's tokens go, and that the text depends on them."""
+"""The complete model: its published parameter counts, the order of vision tokens, and the effect of images on text."""
 
 import json
 from collections.abc import Callable
@@ -42,12 +42,12 @@ def test_published_parameter_counts() -> None:
     assert all(name.startswith(prefixes) for name in model.state_dict())
 
 
-def test_nano_is_about_ten_million() -> None:
+def test_nano_has_about_ten_million_parameters() -> None:
     with torch.device("meta"):
         assert 8e6 < count(NanoDeepseekOCR(nano_config()).parameters()) < 12e6
 
 
-def test_tokens_of_half_the_height_are_as_many_as_their_layout_says() -> None:
+def test_number_of_half_height_tokens_equals_their_layout() -> None:
     model, views = NanoDeepseekOCR(preset("nano-pages")).eval(), torch.rand(2, 3, 128, 192)
     with torch.inference_mode():
         features, tokens = model.encode_views(views), model.encode_images(views)
@@ -57,12 +57,12 @@ def test_tokens_of_half_the_height_are_as_many_as_their_layout_says() -> None:
 
 
 @pytest.mark.parametrize("name", ["d20", "nano", "nano-pages"])
-def test_a_configuration_survives_json(name: str) -> None:
+def test_configuration_survives_json(name: str) -> None:
     config = preset(name)
     assert ModelConfig.from_dict(json.loads(json.dumps(config.to_dict()))) == config
 
 
-def test_an_unknown_size_is_refused() -> None:
+def test_unknown_size_is_rejected() -> None:
     with pytest.raises(UserError, match=r"'d21'.*d20, nano"):
         preset("d21")
 
@@ -76,8 +76,8 @@ def tiled(view: tuple[int, int], grid: tuple[int, int], tile: int, seed: int = 1
     return ImageViews(ImageLayout(view, grid, tile), pictures(1, *view, seed=seed + 1)[0], tiles)
 
 
-def test_tokens_lie_in_reading_order() -> None:
-    """Rows across all tiles first, then the view's, each closed by a newline; the separator comes last."""
+def test_vision_tokens_are_in_reading_order() -> None:
+    """Rows across all tiles first, then those of the view, each ending with a newline; the separator is last."""
     model = tiny_model()
     image = tiled((64, 192), grid=(2, 3), tile=128)
     with torch.no_grad():
@@ -95,7 +95,7 @@ def test_tokens_lie_in_reading_order() -> None:
     torch.testing.assert_close(tokens, torch.stack(expected), atol=1e-4, rtol=1e-4)
 
 
-def test_features_are_both_encoders_side_by_side() -> None:
+def test_features_concatenate_both_encoders() -> None:
     model, pixels = tiny_model(), pictures(1)
     with torch.no_grad():
         seen = model.sam_model(pixels)  # (1, C, 2, 2)
@@ -107,7 +107,7 @@ def test_features_are_both_encoders_side_by_side() -> None:
                 torch.testing.assert_close(features[row, column], model.projector(both), atol=1e-5, rtol=1e-4)
 
 
-def test_a_list_of_square_views_is_the_same_as_a_tensor() -> None:
+def test_list_of_square_views_equals_a_tensor() -> None:
     model = tiny_model()
     with torch.no_grad():
         torch.testing.assert_close(model.encode_images(square(3)), model.encode_images(pictures(3)))
@@ -143,7 +143,7 @@ def mixed_batch() -> tuple[Tensor, Tensor, list[int]]:
 
 
 @pytest.mark.parametrize("kind", [torch.stack, list])
-def test_a_mixed_batch_equals_each_row_alone(kind: Callable) -> None:
+def test_mixed_batch_equals_each_row_alone(kind: Callable) -> None:
     model, (ids, targets, per_row) = tiny_model(), mixed_batch()
     images = square(3) if kind is list else list(pictures(3))
     with torch.no_grad():
@@ -160,21 +160,21 @@ def test_a_mixed_batch_equals_each_row_alone(kind: Callable) -> None:
             )
 
 
-def test_encoded_pictures_serve_as_well_as_pixels() -> None:
+def test_encoded_images_can_replace_pixels() -> None:
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     with torch.no_grad():
         embeds = torch.cat(model.encode_images(pictures(3)))
         torch.testing.assert_close(model(ids, targets, vision_embeds=embeds), model(ids, targets, pictures(3)))
 
 
-def test_the_loss_depends_on_which_picture_is_where() -> None:
+def test_loss_depends_on_the_order_of_images() -> None:
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     with torch.no_grad():
         right, wrong = model(ids, targets, pictures(3)), model(ids, targets, pictures(3).flip(0))
     assert abs(right - wrong) > 1e-3
 
 
-def test_wrong_numbers_of_image_tokens_are_refused_with_both_counts() -> None:
+def test_wrong_number_of_image_tokens_is_reported_with_both_counts() -> None:
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     given: list[tuple[Pixels | None, str]] = [
         (pictures(2), "21 image tokens, its pictures take 14"),
@@ -188,7 +188,7 @@ def test_wrong_numbers_of_image_tokens_are_refused_with_both_counts() -> None:
         model(ids, targets, vision_embeds=torch.zeros(14, 32))
 
 
-def test_a_picture_is_not_split_between_rows() -> None:
+def test_image_is_not_split_between_rows() -> None:
     """The totals agree, but the second picture's tokens would begin in one text and end in another."""
     ids = torch.zeros(2, 12, dtype=torch.long)
     ids[0, :10] = ids[1, :4] = IMAGE
@@ -196,7 +196,7 @@ def test_a_picture_is_not_split_between_rows() -> None:
         tiny_model()(ids, pixel_values=pictures(2))
 
 
-def test_text_alone_costs_no_vision_work() -> None:
+def test_text_without_images_skips_the_encoder() -> None:
     model, looks = tiny_model(), []
     model.sam_model.register_forward_hook(lambda *_: looks.append(1))
     without: list[Pixels | None] = [None, [], pictures(0)]
@@ -208,7 +208,7 @@ def test_text_alone_costs_no_vision_work() -> None:
     assert looks
 
 
-def test_another_token_may_mark_the_pictures() -> None:
+def test_image_token_can_be_changed() -> None:
     model, (ids, _, _) = tiny_model(), mixed_batch()
     with torch.no_grad():
         expected = model(ids, pixel_values=pictures(3))
@@ -217,7 +217,7 @@ def test_another_token_may_mark_the_pictures() -> None:
         torch.testing.assert_close(model(other, pixel_values=pictures(3)), expected)
 
 
-def test_every_trainable_weight_learns() -> None:
+def test_every_trainable_weight_gets_a_gradient() -> None:
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     model(ids, targets, pictures(3)).backward()
     still = {name for name, weight in model.named_parameters() if weight.grad is None or not weight.grad.any()}
@@ -225,7 +225,7 @@ def test_every_trainable_weight_learns() -> None:
     assert not model.get_parameter("vision_model.embeddings.patch_embedding.weight").requires_grad
 
 
-def test_a_frozen_sam_passes_no_gradient_and_the_rest_learns() -> None:
+def test_frozen_sam_gets_no_gradient_and_the_rest_does() -> None:
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     model.freeze_sam()
     model(ids, targets, pictures(3)).backward()
@@ -235,7 +235,7 @@ def test_a_frozen_sam_passes_no_gradient_and_the_rest_learns() -> None:
 
 
 @pytest.mark.parametrize("cast", [False, True])
-def test_bfloat16_is_close(cast: bool) -> None:
+def test_bfloat16_is_close_to_float32(cast: bool) -> None:
     """Under autocast, and with the weights themselves in bfloat16 while the pixels stay float32."""
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     expected = model(ids, targets, pictures(3)).item()
@@ -247,7 +247,7 @@ def test_bfloat16_is_close(cast: bool) -> None:
 
 
 @pytest.mark.parametrize("backend", ["aot_eager", pytest.param("inductor", marks=pytest.mark.slow)])
-def test_a_compiled_model_computes_the_same(backend: str) -> None:
+def test_compiled_model_equals_eager(backend: str) -> None:
     """`aot_eager` traces the whole forward and backward pass; `inductor` builds C++ of it, which takes a minute."""
     model, (ids, targets, _) = tiny_model(), mixed_batch()
     expected = model(ids, targets, pictures(3))
@@ -258,7 +258,7 @@ def test_a_compiled_model_computes_the_same(backend: str) -> None:
     torch.testing.assert_close(found, gradient, atol=1e-4, rtol=1e-3)
 
 
-def test_generation_is_the_likeliest_next_token_again_and_again() -> None:
+def test_naive_generation_takes_the_most_likely_token() -> None:
     model, prompt = tiny_model(), torch.tensor([[IMAGE] * N_TOKENS + [1, 2, 3]])
     output = model.generate(prompt, pictures(1), max_new_tokens=8)
     assert torch.equal(output[:, : prompt.size(1)], prompt) and output.shape == (1, prompt.size(1) + 8)
@@ -268,8 +268,8 @@ def test_generation_is_the_likeliest_next_token_again_and_again() -> None:
     assert torch.equal(logits.argmax(-1), output[0, prompt.size(1) :])
 
 
-def test_batch_configuration_is_the_models_own() -> None:
-    """Head counts that come with the weights change the configuration that is saved beside them."""
+def test_configuration_has_the_number_of_heads_of_the_weights() -> None:
+    """The number of heads of loaded weights is saved in the configuration."""
     model = NanoDeepseekOCR(tiny_config())
     model.gpt.set_heads(2, 1)
     assert model.config.gpt.n_head == 2 and model.config.to_dict()["gpt"]["n_kv_head"] == 1

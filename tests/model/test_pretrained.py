@@ -1,4 +1,4 @@
-"""Public weights: files that `transformers` itself saved compute the same in our modules; nothing is lost unsaid."""
+"""Public weights: files saved by `transformers` give the same results here, and missing tensors are reported."""
 
 import json
 import pickle
@@ -56,7 +56,7 @@ def hub_sam(tmp_path: Path) -> SamModel:
     return model
 
 
-def test_sam_from_a_saved_segmenter(hub_sam: SamModel, tmp_path: Path):
+def test_sam_from_a_saved_segmentation_model(hub_sam: SamModel, tmp_path: Path):
     sam = SAM(SMALL_SAM)
     compressor = sam.net_2.weight.clone(), sam.net_3.weight.clone()
     load_sam(sam, tmp_path / "sam")
@@ -101,7 +101,7 @@ def test_clip_from_a_saved_model(hub_clip: CLIPModel, tmp_path: Path, old_file: 
     assert clip.embeddings.position_ids.tolist() == [list(range(17))]
 
 
-def test_random_leaves_everything_as_it_was_built():
+def test_random_source_keeps_the_initial_weights():
     model = build_nano_deepseek_ocr(
         GPTConfig(sequence_len=32, vocab_size=40, n_layer=1, n_head=2, n_kv_head=2, n_embd=32),
         VisionConfig(SMALL_SAM, CLIPConfig(grid=2, width=12, n_layer=1, n_head=2)),
@@ -130,7 +130,7 @@ def test_missing_unexpected_and_misshaped_tensors_are_named(hub_sam: SamModel, t
     assert "\n" not in message and same_state(sam, before)
 
 
-def test_half_a_clip_layer_is_named(hub_clip: CLIPModel, tmp_path: Path):
+def test_incomplete_clip_layer_is_named(hub_clip: CLIPModel, tmp_path: Path):
     state = hub_clip.state_dict()
     del state["vision_model.encoder.layers.1.self_attn.v_proj.bias"]
     torch.save(state, tmp_path / "half.bin")
@@ -139,13 +139,15 @@ def test_half_a_clip_layer_is_named(hub_clip: CLIPModel, tmp_path: Path):
 
 
 class Evil:
-    """What a pickle may not do to us."""
+    """A pickle that runs code."""
 
     def __reduce__(self):
         return Path.touch, (Path("evil-was-here"),)
 
 
-def test_unreadable_sources_end_in_one_line(hub_sam: SamModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_unreadable_sources_are_reported_in_one_line(
+    hub_sam: SamModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     monkeypatch.chdir(tmp_path)
     whole = (tmp_path / "sam" / "model.safetensors").read_bytes()
     Path("truncated.safetensors").write_bytes(whole[: len(whole) // 2])
@@ -164,7 +166,7 @@ def test_unreadable_sources_end_in_one_line(hub_sam: SamModel, tmp_path: Path, m
     assert not Path("evil-was-here").exists()
 
 
-def test_what_is_no_gpt_is_refused(hub_clip: CLIPModel, tmp_path: Path):
+def test_weights_that_are_not_a_gpt_are_rejected(hub_clip: CLIPModel, tmp_path: Path):
     with pytest.raises(UserError, match="is not a nanochat GPT"):
         load_gpt(GPT(GPTConfig(64, 96, 1, 1, 1, 64)), tmp_path / "clip")
 
@@ -198,7 +200,7 @@ def deepseek(tmp_path: Path) -> NanoDeepseekOCR:
     return model
 
 
-def test_deepseek_ocr_from_the_hub_downloads_only_the_shards_with_vision(
+def test_only_vision_shards_of_deepseek_ocr_are_downloaded(
     deepseek: NanoDeepseekOCR, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     fetched = []
@@ -219,13 +221,13 @@ def test_deepseek_ocr_from_the_hub_downloads_only_the_shards_with_vision(
     assert same_state(model.gpt, gpt)
 
 
-def test_a_missing_shard_is_named(deepseek: NanoDeepseekOCR, tmp_path: Path):
+def test_missing_shard_is_named(deepseek: NanoDeepseekOCR, tmp_path: Path):
     (tmp_path / "deepseek" / "model-00002-of-00004.safetensors").unlink()
     with pytest.raises(UserError, match=r"model-00002-of-00004\.safetensors, which .*deepseek does not have"):
         load_deepencoder(small_model(seed=0), tmp_path / "deepseek")
 
 
-def test_our_own_deepencoder_file_and_a_whole_checkpoint(deepseek: NanoDeepseekOCR, tmp_path: Path):
+def test_deepencoder_file_is_loaded_and_whole_checkpoint_rejected(deepseek: NanoDeepseekOCR, tmp_path: Path):
     state = deepseek.state_dict()
     torch.save({name: tensor for name, tensor in state.items() if "gpt." not in name}, tmp_path / "deepencoder_5.pt")
     torch.save(state, tmp_path / "step_5.pt")
@@ -238,18 +240,18 @@ def test_our_own_deepencoder_file_and_a_whole_checkpoint(deepseek: NanoDeepseekO
         assert torch.equal(model.encode_images(pixels)[0], deepseek.encode_images(pixels)[0])
 
 
-def test_a_model_with_smaller_tokens_starts_from_positions_spread_over_its_grid():
+def test_positions_are_interpolated_for_half_height_tokens():
     whole, half = NanoDeepseekOCR(preset("nano")), NanoDeepseekOCR(preset("nano-pages"))
     table = whole.vision_model.embeddings.position_embedding.weight.detach()
     own = half.vision_model.embeddings.position_embedding.weight.detach()
     spread = spread_positions(table, own, half.config.vision.token_size)
     grid, finer = table[1:].view(8, 8, -1), spread[1:].view(16, 16, -1)
-    assert spread[0].equal(table[0]) and finer[::2, :8].equal(grid)  # each second row shows where a row was before
+    assert spread[0].equal(table[0]) and finer[::2, :8].equal(grid)  # every second row has the position of an old row
     assert finer[1:15:2, :8].allclose((grid[:-1] + grid[1:]) / 2, atol=1e-6)
     assert finer[:, 8:].equal(own[1:].view(16, 16, -1)[:, 8:])
 
 
-def test_an_exported_folder_gives_its_encoder(deepseek: NanoDeepseekOCR, tmp_path: Path):
+def test_encoder_is_loaded_from_an_exported_folder(deepseek: NanoDeepseekOCR, tmp_path: Path):
     export_model(tmp_path, deepseek, RustBPETokenizer.characters(), {})
     model = small_model(seed=0)
     gpt = {name: weight.clone() for name, weight in model.gpt.named_parameters()}

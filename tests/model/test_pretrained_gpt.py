@@ -1,4 +1,4 @@
-"""A GPT's public weights: what `transformers` saved computes the same here, with the heads that it was trained with."""
+"""Public weights of a GPT: they give the results of `transformers`, with the number of heads they were trained with."""
 
 import json
 import math
@@ -41,7 +41,7 @@ def hub_gpt(folder: Path, n_head: int = 10, width: int = 160, vocab_size: int = 
 
 
 def nanochat_state(model: NanoChatForCausalLM) -> dict[str, torch.Tensor]:
-    """The names that nanochat itself gives."""
+    """A state dict with the names of nanochat."""
     parts = {"q_proj": "c_q", "k_proj": "c_k", "v_proj": "c_v", "o_proj": "c_proj", "fc1": "c_fc", "fc2": "c_proj"}
     state = {"transformer.wte.weight": model.model.embed_tokens.weight, "lm_head.weight": model.lm_head.weight}
     for i, layer in enumerate(model.model.layers):
@@ -57,7 +57,7 @@ def assert_same_gpt(gpt: GPT, truth: NanoChatForCausalLM) -> None:
         assert_close(gpt(ids)[..., : truth.config.vocab_size], truth(ids).logits)
 
 
-def test_a_gpt_of_10_heads_into_a_model_asked_for_16(tmp_path: Path):
+def test_gpt_of_10_heads_in_a_model_built_with_16(tmp_path: Path):
     truth = hub_gpt(tmp_path)
     gpt = small_gpt(n_head=16)
     with pytest.warns(UserWarning, match="10 heads"):
@@ -89,8 +89,8 @@ def test_d20_at_real_size(tmp_path: Path):
 
 
 @pytest.mark.parametrize("note", ["meta of the same step", "config.json", "rule"])
-def test_nanochat_checkpoints_tell_their_heads(tmp_path: Path, note: str):
-    """A compiled model's names; heads from the meta of the newest step, from a config, or by nanochat's rule."""
+def test_number_of_heads_of_nanochat_checkpoints(tmp_path: Path, note: str):
+    """Names of a compiled model; heads from the newest metadata, a config, or the rule of nanochat."""
     n_head, width = (2, 256) if note == "rule" else (10, 160)
     truth = hub_gpt(tmp_path / "truth", n_head, width)
     for step, factor in (("000100", 3.0), ("000200", 1.0)):
@@ -108,7 +108,7 @@ def test_nanochat_checkpoints_tell_their_heads(tmp_path: Path, note: str):
     assert_same_gpt(gpt, truth)
 
 
-def test_head_counts_that_cannot_be_are_refused(tmp_path: Path):
+def test_invalid_numbers_of_heads_are_rejected(tmp_path: Path):
     hub_gpt(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps(config | {"num_attention_heads": 7}))
@@ -116,7 +116,7 @@ def test_head_counts_that_cannot_be_are_refused(tmp_path: Path):
         load_gpt(small_gpt(), tmp_path)
 
 
-def test_new_tokens_get_small_seeded_rows(tmp_path: Path):
+def test_new_tokens_get_small_seeded_embeddings(tmp_path: Path):
     truth = hub_gpt(tmp_path)
     first, second, other = (small_gpt(vocab_size=196) for _ in range(3))
     load_gpt(first, tmp_path)
@@ -130,13 +130,13 @@ def test_new_tokens_get_small_seeded_rows(tmp_path: Path):
     assert not torch.equal(*(new for new, _, _ in rows.values()))
 
 
-def test_a_larger_vocabulary_than_the_models_is_refused(tmp_path: Path):
+def test_larger_vocabulary_than_that_of_the_model_is_rejected(tmp_path: Path):
     hub_gpt(tmp_path)
     with pytest.raises(UserError, match=r"lm_head.weight \(96, 160\) instead of \(90, 160\)"):
         load_gpt(small_gpt(vocab_size=90), tmp_path)
 
 
-def test_an_unreachable_hub_is_not_mistaken_for_a_missing_file(monkeypatch: pytest.MonkeyPatch):
+def test_unreachable_hub_is_not_taken_for_a_missing_file(monkeypatch: pytest.MonkeyPatch):
     tried = []
 
     def unreachable(repo_id: str, filename: str) -> Path:
@@ -149,8 +149,8 @@ def test_an_unreachable_hub_is_not_mistaken_for_a_missing_file(monkeypatch: pyte
     assert tried == ["pytorch_model.bin"]
 
 
-def test_a_gpt_from_the_hub_with_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    """Laid out as nanochat-students/base-d20: pytorch_model.bin with nanochat's names beside a config.json."""
+def test_gpt_from_the_hub_with_its_configuration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """In the layout of nanochat-students/base-d20: pytorch_model.bin with the names of nanochat, and config.json."""
     truth = hub_gpt(tmp_path / "hub")
     (tmp_path / "hub" / "model.safetensors").unlink()
     torch.save(nanochat_state(truth), tmp_path / "hub" / "pytorch_model.bin")
@@ -168,7 +168,7 @@ def test_a_gpt_from_the_hub_with_its_configuration(tmp_path: Path, monkeypatch: 
     assert_same_gpt(gpt, truth)
 
 
-def test_a_gpt_that_knows_english_and_ones_that_do_not():
+def test_check_of_english():
     tokenizer = RustBPETokenizer.characters()
     gpt = GPT(GPTConfig(sequence_len=1024, vocab_size=323, n_layer=1, n_head=1, n_kv_head=1, n_embd=64))
     with pytest.warns(UserWarning, match="does not know English"):
@@ -187,6 +187,6 @@ def test_a_gpt_that_knows_english_and_ones_that_do_not():
     assert loss < random_loss / 2
 
 
-def test_a_tokenizer_with_more_tokens_than_the_gpt_is_refused():
+def test_tokenizer_with_more_tokens_than_the_gpt_is_rejected():
     with pytest.raises(UserError, match="do not belong together"):
         check_knows_english(small_gpt(vocab_size=96), RustBPETokenizer.characters())

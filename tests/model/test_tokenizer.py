@@ -32,7 +32,7 @@ def characters() -> RustBPETokenizer:
 
 
 def reference_encode(encoding: tiktoken.Encoding, text: str, pattern: str) -> list[int]:
-    """Byte-pair encoding as its definition says: cut into words, then join neighbours, lowest rank first."""
+    """Byte-pair encoding by its definition: split into words, then merge neighbours, lowest rank first."""
     ranks = encoding._mergeable_ranks
     ids = []
     for word in regex.findall(pattern, text):
@@ -56,7 +56,7 @@ def test_text_survives_the_round_trip(trained: RustBPETokenizer, characters: Rus
     western = "".join(char for char in text if char.isascii() or char in LETTERS)
     assert characters.encode(western) == [266 + LETTERS.index(c) if c in LETTERS else ord(c) for c in western]
     known = "".join(char for char in text if char.isascii() or char in CHARACTERS)
-    assert len(characters.encode(known)) == len(known)  # one token each, whatever stands beside it
+    assert len(characters.encode(known)) == len(known)  # one token each in any context
     assert characters.decode(characters.encode(text)) == text
 
 
@@ -70,12 +70,12 @@ def test_encoding_follows_the_definition_of_byte_pair_encoding(trained: RustBPET
     assert trained.encode(text) == reference_encode(trained.encoding, text, pattern)
 
 
-def test_no_token_holds_more_than_two_digits(trained: RustBPETokenizer):
+def test_no_token_has_more_than_two_digits(trained: RustBPETokenizer):
     tokens = [trained.encoding.decode_single_token_bytes(i) for i in range(trained.encode_special("<|bos|>"))]
     assert max(sum(b in b"0123456789" for b in token) for token in tokens) == 2
 
 
-def test_training_finds_the_repeated_words(trained: RustBPETokenizer):
+def test_training_merges_repeated_words(trained: RustBPETokenizer):
     assert len(trained.encode(" the cat and the hat")) == 5
 
 
@@ -85,17 +85,17 @@ def test_training_twice_gives_the_same_ids(trained: RustBPETokenizer):
 
 
 @pytest.mark.parametrize("text", [" " * 1_000_000 + "x", "a" * 1_000_000, "\n" * 600_000, "ab \ud800"])
-def test_text_that_breaks_a_careless_encoder(characters: RustBPETokenizer, text: str):
+def test_unusual_text_survives_encoding(characters: RustBPETokenizer, text: str):
     assert characters.decode(characters.encode(text)) == text.replace("\ud800", "\ufffd")
 
 
-def test_names_of_special_tokens_in_a_text_are_ordinary_text(characters: RustBPETokenizer):
+def test_names_of_special_tokens_in_text_are_ordinary_text(characters: RustBPETokenizer):
     text = "say <|assistant_end|> and <|image|> and <|grounding|>"
     assert max(characters.encode(text)) < 256
     assert characters.decode(characters.encode(text)) == text
 
 
-def test_prepend_and_append_by_name_and_by_id_for_one_and_for_many(characters: RustBPETokenizer):
+def test_prepend_and_append(characters: RustBPETokenizer):
     assert characters.encode("hi", prepend="<|bos|>", append=264) == [256, 104, 105, 264]
     assert characters.encode("hi", prepend=0) == [0, 104, 105]
     assert characters.encode(["a", "", "b"], append="<|image|>") == [[97, 265], [265], [98, 265]]
@@ -104,7 +104,7 @@ def test_prepend_and_append_by_name_and_by_id_for_one_and_for_many(characters: R
 # ---- vocabulary
 
 
-def test_ids_of_bytes_special_tokens_and_letters_are_the_fixed_ones(characters: RustBPETokenizer):
+def test_ids_of_bytes_special_tokens_and_letters_are_fixed(characters: RustBPETokenizer):
     halves = {letter.encode()[:2] for letter in CHARACTERS if len(letter.encode()) == 3}
     assert characters.get_vocab_size() == 266 + len(CHARACTERS) + len(halves) == 648
     assert CHARACTERS.startswith(LETTERS) and len(set(CHARACTERS)) == len(CHARACTERS)
@@ -121,7 +121,7 @@ def test_vocabulary_counts_the_nine_special_tokens_but_not_the_image(trained: Ru
     assert trained.encode_special("<|image|>") == 360
 
 
-def test_a_vocabulary_too_small_for_bytes_is_refused():
+def test_vocabulary_too_small_for_bytes_is_rejected():
     with pytest.raises(UserError, match="265"):
         RustBPETokenizer.train_from_iterator(iter(["text"]), vocab_size=264)
     assert RustBPETokenizer.train_from_iterator(iter(["text"]), vocab_size=265).get_vocab_size() == 266
@@ -144,14 +144,14 @@ def write(folder: Path, data: bytes) -> Path:
     return folder
 
 
-def test_nanochats_tokenizer_gets_the_image_token_last(tmp_path: Path):
+def test_image_token_is_added_last_to_a_nanochat_tokenizer(tmp_path: Path):
     tokenizer = RustBPETokenizer.from_directory(write(tmp_path, nanochat_pickle()))
     assert tokenizer.get_vocab_size() == 65_537
     assert tokenizer.encode_special("<|bos|>") == 65_527
     assert tokenizer.encode_special("<|image|>") == 65_536
 
 
-def test_saved_tokenizer_is_read_back_and_by_plain_pickle(tmp_path: Path, trained: RustBPETokenizer):
+def test_saved_tokenizer_can_be_loaded_also_by_pickle(tmp_path: Path, trained: RustBPETokenizer):
     trained.save(tmp_path)
     text = "the hat of 1234 cats"
     loaded = RustBPETokenizer.from_directory(tmp_path)
@@ -173,7 +173,7 @@ class RunsCommand:
 
 
 @pytest.mark.parametrize("protocol", range(pickle.HIGHEST_PROTOCOL + 1))
-def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path, protocol: int):
+def test_pickle_that_runs_code_is_rejected(tmp_path: Path, protocol: int):
     witness = tmp_path / "ran"
     attack = RunsCommand(f"touch {witness}")
     for payload in (attack, {"name": attack}, [attack, 1]):
@@ -183,7 +183,7 @@ def test_a_pickle_that_runs_code_is_refused_and_runs_nothing(tmp_path: Path, pro
     assert not witness.exists()
 
 
-def test_a_pickle_cannot_make_tiktoken_fetch_an_encoding_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_pickle_cannot_make_tiktoken_download_an_encoding(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """tiktoken reads a state that is a bare name by downloading the encoding of that name."""
     monkeypatch.setattr(tiktoken.registry, "get_encoding", lambda name: pytest.fail(f"asked for {name}"))
     write(tmp_path, b"\x80\x02ctiktoken.core\nEncoding\n)\x81X\x0b\x00\x00\x00cl100k_baseb.")
@@ -191,7 +191,7 @@ def test_a_pickle_cannot_make_tiktoken_fetch_an_encoding_by_name(tmp_path: Path,
         RustBPETokenizer.from_directory(tmp_path)
 
 
-def test_a_missing_tokenizer_says_how_to_get_one(tmp_path: Path):
+def test_missing_tokenizer_is_reported_with_advice(tmp_path: Path):
     with pytest.raises(UserError) as caught:
         RustBPETokenizer.from_directory(tmp_path)
     message = str(caught.value)
@@ -201,7 +201,7 @@ def test_a_missing_tokenizer_says_how_to_get_one(tmp_path: Path):
 
 
 @pytest.mark.parametrize("where", [0, 1, 50, 2000, -1])
-def test_a_truncated_tokenizer_is_one_clear_line(tmp_path: Path, where: int):
+def test_truncated_tokenizer_is_reported_in_one_line(tmp_path: Path, where: int):
     with pytest.raises(UserError, match=r"tokenizer\.pkl is not a tokenizer or is damaged"):
         RustBPETokenizer.from_directory(write(tmp_path, nanochat_pickle(300)[:where]))
 
@@ -215,14 +215,14 @@ def test_a_truncated_tokenizer_is_one_clear_line(tmp_path: Path, where: int):
         nanochat_pickle(255),
     ],
 )
-def test_what_is_no_nanochat_tokenizer_is_one_clear_line(tmp_path: Path, data: bytes):
+def test_other_files_are_reported_in_one_line(tmp_path: Path, data: bytes):
     with pytest.raises(UserError, match=r"tokenizer\.pkl is not a tokenizer or is damaged"):
         RustBPETokenizer.from_directory(write(tmp_path, data))
 
 
 @given(st.integers(0, 3000), st.integers(0, 255))
 @settings(deadline=None, max_examples=60)
-def test_a_flipped_byte_never_ends_in_a_traceback(tmp_path_factory, position: int, value: int):
+def test_flipped_byte_never_causes_a_traceback(tmp_path_factory, position: int, value: int):
     data = bytearray(nanochat_pickle(300))
     data[position % len(data)] = value
     try:
@@ -242,7 +242,7 @@ def chat(*contents: str, system: str | None = None, **more) -> dict:
 
 
 def supervised_parts(tokenizer: RustBPETokenizer, ids: list[int], mask: list[int]) -> list[str]:
-    """The text of each unbroken stretch of supervised tokens."""
+    """The text of each run of supervised tokens."""
     parts: list[list[int]] = []
     for previous, token, on in zip([0, *mask], ids, mask):
         if on and not previous:
@@ -274,7 +274,7 @@ def test_only_the_assistant_is_supervised(trained: RustBPETokenizer, contents: l
     assert trained.encode_special("<|image|>") not in ids
 
 
-def test_one_image_token_for_each_placeholder_wherever_it_stands(characters: RustBPETokenizer):
+def test_one_image_token_per_placeholder(characters: RustBPETokenizer):
     conversation = chat("<image>a<image>", "<image> is a tag", "b <image><image>", "ok", images=[1, 2, 3, 4])
     ids, _ = characters.render_conversation(conversation)
     assert ids.count(265) == 4
@@ -283,7 +283,7 @@ def test_one_image_token_for_each_placeholder_wherever_it_stands(characters: Rus
     assert "<|user_start|>b <|image|><|image|><|user_end|>" in characters.decode(ids)
 
 
-def test_a_placeholder_beyond_the_images_is_ordinary_text(characters: RustBPETokenizer):
+def test_placeholder_without_an_image_is_ordinary_text(characters: RustBPETokenizer):
     ids, _ = characters.render_conversation(chat("What is <image> in XML?", "A tag", images=[]))
     assert ids.count(265) == 0
     assert "What is <image> in XML?" in characters.decode(ids)
@@ -292,18 +292,18 @@ def test_a_placeholder_beyond_the_images_is_ordinary_text(characters: RustBPETok
     assert "<|image|>\nWhat is <image>?" in characters.decode(ids)
 
 
-def test_an_image_without_a_placeholder_is_refused(characters: RustBPETokenizer):
+def test_image_without_a_placeholder_is_rejected(characters: RustBPETokenizer):
     with pytest.raises(UserError, match="2 images but 1 <image>"):
         characters.render_conversation(chat("<image>\nRead", "ok", images=["one", "two"]))
 
 
-def test_content_with_special_names_gives_no_special_tokens(characters: RustBPETokenizer):
+def test_names_of_special_tokens_in_content_are_ordinary_text(characters: RustBPETokenizer):
     ids, mask = characters.render_conversation(chat("<|assistant_start|>x<|image|>", "y<|assistant_end|>z", images=[]))
     assert [i for i in ids if i > 255] == [256, 257, 258, 259, 260]
     assert supervised_parts(characters, ids, mask) == ["y<|assistant_end|>z<|assistant_end|>"]
 
 
-def test_completion_asks_for_the_last_answer(characters: RustBPETokenizer):
+def test_completion_prompt_ends_before_the_last_answer(characters: RustBPETokenizer):
     full = chat("<image>\nRead.", "Total 9", "More?", "No", images=["picture"])
     ids, _ = characters.render_conversation(full)
     prompt = characters.render_for_completion(full)
@@ -326,12 +326,12 @@ def test_completion_asks_for_the_last_answer(characters: RustBPETokenizer):
         ([("user", "a"), ("assistant", None)], "message 2 .* not a string"),
     ],
 )
-def test_a_wrong_message_is_named(characters: RustBPETokenizer, messages: list, complaint: str):
+def test_invalid_message_is_named(characters: RustBPETokenizer, messages: list, complaint: str):
     conversation = {"messages": [{"role": role, "content": content} for role, content in messages]}
     with pytest.raises(UserError, match=complaint):
         characters.render_conversation(conversation)
 
 
-def test_a_completion_of_nothing_is_refused(characters: RustBPETokenizer):
+def test_completion_of_an_empty_conversation_is_rejected(characters: RustBPETokenizer):
     with pytest.raises(UserError, match="no user message"):
         characters.render_for_completion({"messages": [{"role": "assistant", "content": "hello"}]})

@@ -1,4 +1,4 @@
-"""What docs/architecture.md claims: floors that no import climbs, parameter counts, tokens of a picture."""
+"""The claims of docs/architecture.md: layers and imports, parameter counts, numbers of vision tokens."""
 
 import ast
 import re
@@ -22,31 +22,31 @@ def rows(*header: str) -> list[list[str]]:
     return found
 
 
-def floors() -> dict[str, int]:
-    """File or folder, from the repository's root -> floor, as the table says."""
+def layers() -> dict[str, int]:
+    """File or folder, from the root of the repository -> its layer in the table."""
     found: dict[str, int] = {}
-    for floor, files, _ in rows("layer"):
+    for layer, files, _ in rows("layer"):
         for name in re.findall(r"`([^`]+)`", files):
             path = name if name in ("scripts/", "dev/") else f"nanochat/{name}"
-            assert path not in found, f"{path} stands on two floors"
+            assert path not in found, f"{path} is in two layers"
             assert (ROOT / path).exists(), f"{path} does not exist"
-            found[path] = int(floor)
+            found[path] = int(layer)
     return found
 
 
-def floor_of(module: str, known: dict[str, int]) -> int:
-    """The floor of `nanochat.tasks.common`, which is that of its folder or its own."""
+def layer_of(module: str, known: dict[str, int]) -> int:
+    """The layer of a module such as `nanochat.tasks.common`: that of its file or its folder."""
     parts = module.split(".")
     for end in range(len(parts), 0, -1):
         path = "/".join(parts[:end])
         for name in (f"{path}.py", f"{path}/"):
             if name in known:
                 return known[name]
-    pytest.fail(f"docs/architecture.md gives {module} no floor")
+    pytest.fail(f"docs/architecture.md does not give a layer for {module}")
 
 
 def imports_of(path: Path) -> set[str]:
-    """Our own modules that a file imports, anywhere in it."""
+    """The modules of this project that a file imports anywhere."""
     found = set()
     for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and node.module:
@@ -56,20 +56,20 @@ def imports_of(path: Path) -> set[str]:
     return {name for name in found if name.split(".")[0] in ("nanochat", "scripts", "dev") and "." in name}
 
 
-def test_every_file_has_a_floor_and_imports_nothing_from_a_higher_one():
-    known = floors()
+def test_every_file_has_a_layer_and_imports_nothing_from_a_higher_one():
+    known = layers()
     climbing = []
     for path in [*(ROOT / "nanochat").rglob("*.py"), *(ROOT / "scripts").rglob("*.py"), *(ROOT / "dev").rglob("*.py")]:
         module = ".".join(path.relative_to(ROOT).with_suffix("").parts)
         if path == ROOT / "nanochat/__init__.py":
             continue
-        own = floor_of(module, known)
-        climbing += [f"{module} imports {name}" for name in imports_of(path) if floor_of(name, known) > own]
+        own = layer_of(module, known)
+        climbing += [f"{module} imports {name}" for name in imports_of(path) if layer_of(name, known) > own]
     assert climbing == []
 
 
 @pytest.mark.parametrize(("column", "size"), [(1, "d20"), (2, "nano")])
-def test_parameter_counts_are_those_of_the_built_model(column: int, size: str):
+def test_documented_parameter_counts(column: int, size: str):
     with torch.device("meta"):
         model = NanoDeepseekOCR(preset(size))
     said = {cells[0]: cells[column] for cells in rows("", "`d20`", "`nano`")}
@@ -88,6 +88,6 @@ def test_parameter_counts_are_those_of_the_built_model(column: int, size: str):
     assert said["trainable in stage 2"].startswith(f"{trainable:,}:")
 
 
-def test_tokens_of_square_views():
+def test_documented_tokens_of_square_views():
     said = {int(side): int(tokens) for side, tokens in rows("square view")}
     assert said == {side: count_vision_tokens(side) for side in (512, 640, 1024, 1280)}

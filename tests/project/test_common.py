@@ -1,4 +1,4 @@
-"""What a person types after a command: switches in every spelling, beside flags with values."""
+"""Command lines: switches in every spelling, next to flags with values."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -50,7 +50,7 @@ class Needy:
 
 
 COMMANDS: Any = Annotated[Copy, tyro.conf.subcommand("copy")] | Annotated[List, tyro.conf.subcommand("list")]
-SWITCHES = {"over": False, "keep_times": True, "dry_run": False}  # and what each is by default
+SWITCHES = {"over": False, "keep_times": True, "dry_run": False}  # and their defaults
 ON, OFF = ("--{}", "--{}=True", "--{} True"), ("--no-{}", "--{}=False", "--{} False")
 spelt = st.tuples(
     st.sampled_from([*SWITCHES]), st.sampled_from([*ON, *OFF]), st.booleans().map(lambda low: "_" if low else "-")
@@ -64,7 +64,7 @@ def parse(patch: pytest.MonkeyPatch, command: Any, *arguments: str) -> Any:
 
 
 @given(st.lists(st.text("abc/.", min_size=1, max_size=5), max_size=3), st.lists(spelt | valued, max_size=6))
-def test_the_last_of_each_switch_counts(files: list[str], flags: list[tuple[str, str, str]]) -> None:
+def test_last_occurrence_of_a_switch_counts(files: list[str], flags: list[tuple[str, str, str]]) -> None:
     expected, to, typed = dict(SWITCHES), "", [*files]
     for name, spelling, low in flags:
         if name == "to":
@@ -79,13 +79,13 @@ def test_the_last_of_each_switch_counts(files: list[str], flags: list[tuple[str,
         assert {"over": found.over, "keep_times": found.keep_times, "dry_run": found.limits.dry_run} == expected
 
 
-def test_a_switch_takes_no_file_for_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_switch_does_not_take_a_file_as_its_value(monkeypatch: pytest.MonkeyPatch) -> None:
     found = parse(monkeypatch, Copy, "--over", "a.png", "True", "--keep-times", "False")
     assert found.over and not found.keep_times and found.files == ("a.png", "True")
     assert parse(monkeypatch, COMMANDS, "list", "--long").long
 
 
-WRONG = [  # what was typed, and what the line has to say: the flag, what was given, what may be given
+WRONG = [  # arguments, and the words that the message must contain
     ("list --long=maybe", ["--long=maybe: give True or False"]),
     ("copy --over=maybe a.png", ["--over=maybe: give True or False"]),
     ("copy a.png --kind huge", ["'huge'", "'--kind'", "'small', 'large'"]),
@@ -106,7 +106,7 @@ WRONG = [  # what was typed, and what the line has to say: the flag, what was gi
 
 
 @pytest.mark.parametrize("typed, words", WRONG)
-def test_what_is_typed_wrong_is_one_line(
+def test_invalid_arguments_are_reported_in_one_line(
     typed: str, words: list[str], monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture
 ) -> None:
     with pytest.raises(SystemExit) as stop:
@@ -117,21 +117,21 @@ def test_what_is_typed_wrong_is_one_line(
     assert all(word in output.err for word in words), output.err
 
 
-def test_what_is_missing_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_arguments_are_reported_in_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(UserError, match=r"^FILE and --out must be given; see command --help$"):
         parse(monkeypatch, Needy)
     with pytest.raises(UserError, match=r"^--out must be given; see command --help$"):
         parse(monkeypatch, Needy, "a.png")
 
 
-def test_help_stays_as_it_is(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
+def test_help_lists_one_spelling_of_a_switch(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stop:
         parse(monkeypatch, COMMANDS, "copy", "--help")
     output = capfd.readouterr()
     assert stop.value.code == 0 and not output.err and "╭" in output.out and "how often" in output.out
 
 
-def test_a_device_that_is_not_here_is_one_line() -> None:
+def test_missing_device_is_reported_in_one_line() -> None:
     assert choose_device().type == autodetect_device_type() and choose_device("cpu").type == "cpu"
     for name, words in (("cuda:99", "cannot be used here"), ("gpu", "choose cuda, mps or cpu"), ("meta", "no device")):
         with pytest.raises(UserError, match=words) as error:

@@ -1,4 +1,4 @@
-"""The container's recipe names files that are there and a command that exists; building it needs Docker."""
+"""The Dockerfile names existing files and a valid command; building it needs Docker."""
 
 import json
 import re
@@ -10,14 +10,14 @@ ROOT = Path(__file__).parents[2]
 RECIPE = (ROOT / "Dockerfile").read_text()
 
 
-def test_what_is_copied_exists_and_is_sent_to_the_builder() -> None:
+def test_copied_files_exist_and_are_in_the_build_context() -> None:
     sent = {line[1:].split("/")[0] for line in (ROOT / ".dockerignore").read_text().splitlines() if line[0] == "!"}
     copied = [word for line in re.findall(r"^COPY (?!--from)(.*) \S+$", RECIPE, re.MULTILINE) for word in line.split()]
     assert copied and set(copied) == sent
     assert all((ROOT / name).exists() for name in copied)
 
 
-def test_the_command_is_understood_and_no_root_runs_it() -> None:
+def test_command_is_valid_and_does_not_run_as_root() -> None:
     (command,) = re.findall(r"^CMD (\[.*\])$", RECIPE, re.MULTILINE)
     check_command(json.loads(command))
     assert re.findall(r"^USER (\w+)$", RECIPE, re.MULTILINE) == ["reader"]

@@ -1,4 +1,4 @@
-"""The documentation site: links between its pages, links to code, and what a broken link does to the build."""
+"""The documentation site: links between its pages, links to code, and broken links."""
 
 import shutil
 from pathlib import Path
@@ -33,7 +33,7 @@ REPOSITORY = "https://github.com/owner/name"
         ("reading.md", "../no_such_file.py", "../no_such_file.py"),
     ],
 )
-def test_links_for_the_site(page: str, link: str, expected: str):
+def test_links_are_rewritten_for_the_site(page: str, link: str, expected: str):
     assert rewrite_links(f"see ![it]({link}) here", page, REPOSITORY) == f"see ![it]({expected}) here"
 
 
@@ -49,13 +49,13 @@ def build_site(folder: Path, extra: str = "") -> Path:
     return folder / "site"
 
 
-def test_the_site_has_the_pages_that_lie_outside_docs(tmp_path: Path):
+def test_site_has_the_pages_outside_docs(tmp_path: Path):
     site = build_site(tmp_path)
     assert 'href="../benchmarks.html"' in (site / "models/nano.html").read_text(encoding="utf-8")
     assert (site / "log.html").is_file()
 
 
 @pytest.mark.parametrize("link", ["reading.md#no-such-heading", "../nanochat/no_such_file.py"])
-def test_a_broken_link_stops_the_build(tmp_path: Path, link: str):
+def test_broken_link_fails_the_build(tmp_path: Path, link: str):
     with pytest.raises(Abort):
         build_site(tmp_path, f"\n[broken]({link})\n")

@@ -1,4 +1,4 @@
-"""What is installed: one package that reads by itself, no file of a user's, wheels for every promised machine."""
+"""The installed package: it reads by itself, has no user files, and has wheels for every supported platform."""
 
 import json
 import re
@@ -69,7 +69,7 @@ def wheel(built: Path) -> Path:
     return found
 
 
-def test_the_wheel_is_one_package_with_the_weights_that_read(wheel: Path):
+def test_wheel_is_one_package_with_the_weights(wheel: Path):
     names = zipfile.ZipFile(wheel).namelist()
     information = f"nano_deepseek_ocr-{PROJECT['version']}.dist-info"
     assert {name.split("/")[0] for name in names} == {"nanochat", information}
@@ -82,7 +82,7 @@ def test_the_wheel_is_one_package_with_the_weights_that_read(wheel: Path):
     assert wheel.stat().st_size < LARGEST
 
 
-def test_the_source_distribution_has_no_file_of_the_users(built: Path):
+def test_source_distribution_has_no_user_files(built: Path):
     (found,) = built.glob("*.tar.gz")
     with tarfile.open(found) as archive:
         names = {name.partition("/")[2] for name in archive.getnames()}
@@ -91,7 +91,7 @@ def test_the_source_distribution_has_no_file_of_the_users(built: Path):
     assert "models/nano/deepencoder.safetensors" not in names
 
 
-# Runs commands of the unpacked wheel as if no package was installed that only extras bring; prints what each came to.
+# Runs commands of the unpacked wheel without the packages of extras, and prints the result of each.
 BASE_ALONE = """
 import contextlib, io, json, sys
 hidden, wheel, commands = json.loads(sys.argv[1])
@@ -133,8 +133,8 @@ def modules(requirements: list[str]) -> set[str]:
     return {IMPORTED_AS.get(name, name) for name in names}
 
 
-def test_the_wheel_reads_without_extras_and_other_commands_name_theirs(wheel: Path, tmp_path: Path):
-    """From a folder that has a package `scripts` of its own, as many projects do."""
+def test_wheel_reads_without_extras_and_other_commands_name_them(wheel: Path, tmp_path: Path):
+    """In a folder that has its own package `scripts`, as many projects do."""
     zipfile.ZipFile(wheel).extractall(tmp_path / "site")
     (tmp_path / "project/scripts").mkdir(parents=True)
     (tmp_path / "project/scripts/__init__.py").touch()
@@ -156,7 +156,7 @@ def test_the_wheel_reads_without_extras_and_other_commands_name_theirs(wheel: Pa
         assert code == 2 and said.startswith("error: ") and said.count("\n") == 1 and named in said, said
 
 
-def test_a_module_of_ours_that_is_missing_is_our_fault():
+def test_missing_module_of_the_package_is_a_bug():
     with pytest.raises(ModuleNotFoundError), extra("train"):
         import nanochat.no_such_module  # noqa: F401
     with pytest.raises(UserError, match=r'no_such_package is not installed: .*"nano-deepseek-ocr\[train\]"'):
@@ -164,12 +164,12 @@ def test_a_module_of_ours_that_is_missing_is_our_fault():
             import no_such_package.part  # noqa: F401
 
 
-def test_the_version_is_said_once():
+def test_version_is_defined_once():
     assert nanochat.__version__ == PROJECT["version"]
 
 
 def chosen(dependencies: list[dict], environment: dict[str, str]) -> list[dict]:
-    """The packages of uv.lock that a machine needs for `dependencies`, with what they need in turn."""
+    """The packages of uv.lock that a machine needs for `dependencies`, including indirect ones."""
     seen: dict[tuple, dict] = {}
     waiting = list(dependencies)
     while waiting:
@@ -190,7 +190,7 @@ def chosen(dependencies: list[dict], environment: dict[str, str]) -> list[dict]:
 
 
 def fetched(machine: str, python: tuple[int, int], group: str = "") -> dict[str, int | None]:
-    """Package of uv.lock that reading, and `group`, need -> bytes of its wheel for a machine; None if it has none."""
+    """Package of uv.lock that reading and `group` need -> bytes of its wheel for a machine; None if it has none."""
     system, platform, architecture, platforms = MACHINES[machine]
     version = ".".join(map(str, python))
     environment = {"python_version": version, "python_full_version": f"{version}.9", "sys_platform": system,
@@ -209,13 +209,13 @@ def fetched(machine: str, python: tuple[int, int], group: str = "") -> dict[str,
 
 @pytest.mark.parametrize("machine", MACHINES)
 @pytest.mark.parametrize("python", PYTHONS)
-def test_the_lock_has_wheels_for_reading(machine: str, python: tuple[int, int]):
+def test_lock_file_has_wheels_for_reading(machine: str, python: tuple[int, int]):
     sizes = fetched(machine, python)
     assert {"onnxruntime", "numpy"} <= set(sizes) and "torch" not in sizes
     assert [name for name, size in sizes.items() if size is None] == []
 
 
-def test_the_promised_pythons_are_those_that_are_checked():
+def test_supported_python_versions_are_tested():
     named = [f"{major}.{minor}" for major, minor in PYTHONS]
     promised = [text.split(" :: ")[-1] for text in PROJECT["classifiers"] if "Python ::" in text]
     workflow = (ROOT / ".github/workflows/ci.yml").read_text(encoding="utf-8")
@@ -223,7 +223,7 @@ def test_the_promised_pythons_are_those_that_are_checked():
     assert PROJECT["requires-python"] == f">={named[0]}"
 
 
-def test_what_is_to_be_downloaded_is_said_truly():
+def test_documented_download_size():
     """In GB, by the sizes in uv.lock: everything, and what reading needs."""
     script = (ROOT / "runs/setup.sh").read_text()
     ((linux, elsewhere),) = re.findall(r"([\d.]+) GB on Linux, where torch brings CUDA, ([\d.]+) GB", script)
@@ -235,7 +235,7 @@ def test_what_is_to_be_downloaded_is_said_truly():
         assert size / 1e9 == pytest.approx(float(gigabytes), abs=margin), (group, machine)
 
 
-def test_make_lists_what_there_is_to_do():
+def test_make_lists_its_targets():
     text = (ROOT / "Makefile").read_text(encoding="utf-8")
     (targets,) = re.findall(r"^\.PHONY: (.*)$", text, re.MULTILINE)
     listed = re.findall(r"^([a-z]+):.* ## .+$", text, re.MULTILINE)

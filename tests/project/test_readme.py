@@ -1,4 +1,4 @@
-"""Every command of README.md, docs/ and the models' cards names programs, files, flags and names that exist."""
+"""Commands in README.md, docs/ and the model cards name existing programs, files, flags and functions."""
 
 import ast
 import importlib
@@ -34,12 +34,12 @@ def blocks(path: Path, language: str) -> Iterator[str]:
 
 
 def programs(path: Path) -> list[str]:
-    """The Python of a document: fenced blocks, and what its commands read from `<< 'EOF'`."""
+    """The Python of a document: fenced blocks, and the heredocs of its commands."""
     return [*blocks(path, "python"), *(text for b in blocks(path, "bash") for _, text in HEREDOC.findall(b))]
 
 
 def commands(path: Path) -> Iterator[list[str]]:
-    """The commands of a document, in words; continued lines are joined, `;` parts two commands."""
+    """The commands of a document, in words; continued lines are joined, `;` separates commands."""
     for block in blocks(path, "bash"):
         for line in HEREDOC.sub("", block).replace("\\\n", " ").splitlines():
             shell = shlex.shlex(line, posix=True, punctuation_chars=";")
@@ -51,30 +51,40 @@ def commands(path: Path) -> Iterator[list[str]]:
                 words = words[end + 1 :]
 
 
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def test_documents_have_commands_programs_and_links():
+    """Otherwise the tests below would check nothing."""
+    assert sum(len(list(commands(path))) for path in DOCUMENTS) > 100
+    assert sum(len(programs(path)) for path in DOCUMENTS) >= 3
+    assert sum(len(LINK.findall(path.read_text(encoding="utf-8"))) for path in DOCUMENTS) > 100
+
+
 @for_each_document
-def test_commands_name_what_exists(path: Path):
+def test_documented_commands_are_valid(path: Path):
     for words in commands(path):
         check_command(words)
 
 
-def test_the_two_commands_come_first():
+def test_readme_begins_with_the_main_commands():
     read = ["bash", "runs/read.sh", "data/images/receipt_000.png"]
     assert list(commands(ROOT / "README.md"))[:2] == [read, ["bash", "runs/test.sh"]]
 
 
 @for_each_document
-def test_what_commands_write_is_ignored_by_git(path: Path):
-    """So that no document of a user's is committed by `git add .` after trying them."""
+def test_output_of_documented_commands_is_ignored_by_git(path: Path):
+    """Otherwise `git add .` could commit documents of a user who tried the commands."""
     written = [word.partition("=")[2] or after for words in commands(path) for word, after in pairwise([*words, ""])
                if re.match(r"--(out|checkpoint[_-]dir|tokenizer[_-]dir)\b", word)]  # fmt: skip
     for name in written:
         if not name.startswith(("/", "~", "$")):
             ignored = subprocess.run(["git", "check-ignore", "-q", "--no-index", f"{name}/page.txt"], cwd=ROOT)
-            assert ignored.returncode == 0, f"{path.name} writes {name}, which .gitignore does not name"
+            assert ignored.returncode == 0, f"{path.name} writes {name}, which is not in .gitignore"
 
 
 @for_each_document
-def test_programs_import_names_that_exist(path: Path):
+def test_documented_programs_import_existing_names(path: Path):
     for program in programs(path):
         for node in ast.walk(ast.parse(program)):
             if isinstance(node, ast.ImportFrom):
@@ -83,8 +93,8 @@ def test_programs_import_names_that_exist(path: Path):
 
 
 @for_each_document
-def test_links_lead_somewhere(path: Path):
-    for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text(encoding="utf-8")):
+def test_documented_links_are_valid(path: Path):
+    for link in LINK.findall(path.read_text(encoding="utf-8")):
         if "://" in link:
             continue
         target, _, anchor = link.partition("#")
@@ -95,8 +105,8 @@ def test_links_lead_somewhere(path: Path):
             assert anchor in [re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings]
 
 
-def test_the_engine_test_of_the_documents_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
-    """On a tiny checkpoint it loads, finds equal tokens, and says so."""
+def test_documented_engine_test_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys):
+    """It loads a tiny checkpoint and reports equal tokens."""
     (program,) = [text for text in programs(ROOT / "docs/reproduce.md") if "engine.generate" in text]
     model = tiny_model()
     save_checkpoint(tmp_path / "checkpoints", 3, model, {}, {"stage": 1})

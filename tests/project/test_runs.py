@@ -1,6 +1,6 @@
-"""The scripts in runs/: they find or fetch uv on a bare machine, work from anywhere, and call commands that exist.
+"""The scripts in runs/: they find or install uv, work from any folder, and call valid commands.
 
-Each runs in a copy of runs/ whose path has a space, on a PATH of a few system tools and stand-ins for uv and Python.
+Each runs in a copy of runs/ whose path contains a space, with a PATH of a few system tools and fakes of uv and Python.
 """
 
 import os
@@ -20,7 +20,7 @@ printf '%s\\n' "--uv--" "$@" >> "{log}"
 if [ "$1 $2 $3" = "run python -c" ]; then echo 2; fi
 if [ "${{!#}}" = --check ]; then exit {missing}; fi
 """
-# A Python whose pip refuses; its environments get one that installs a stand-in for uv.
+# A Python whose pip fails; virtual environments get one that installs a fake uv.
 MANAGED_PYTHON = """#!/bin/bash
 case "$2 $3" in
     "pip install") echo "error: externally-managed-environment" >&2; exit 1 ;;
@@ -43,7 +43,7 @@ def write_script(path: Path, text: str) -> Path:
 
 
 class Machine:
-    """A bare machine with a copy of the repository's scripts."""
+    """A machine without uv, with a copy of the scripts of the repository."""
 
     def __init__(self, folder: Path) -> None:
         self.repository, self.bin, self.log = folder / "a repository", folder / "bin", folder / "uv.log"
@@ -60,7 +60,7 @@ class Machine:
         return subprocess.run(command, cwd="/", env=variables, capture_output=True, text=True, timeout=60)
 
     def commands(self) -> list[list[str]]:
-        """What uv was called with, but for its check of what is installed already."""
+        """The arguments of all calls of uv, except its check of installed packages."""
         calls = [call.splitlines() for call in self.log.read_text().split("--uv--\n")[1:]]
         return [call for call in calls if call[-1] != "--check"]
 
@@ -70,7 +70,7 @@ def machine(tmp_path: Path) -> Machine:
     return Machine(tmp_path)
 
 
-def test_the_demo_syncs_and_runs_from_any_folder(machine: Machine):
+def test_demo_syncs_and_runs_from_any_folder(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("demo.sh", "--out", "a folder")
     assert found.returncode == 0, found.stderr
@@ -78,14 +78,14 @@ def test_the_demo_syncs_and_runs_from_any_folder(machine: Machine):
     check_command(["uv", *machine.commands()[1]])
 
 
-def test_the_suite_runs_as_the_readme_says(machine: Machine):
+def test_test_script_runs_the_suite(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     machine.run("test.sh", "-x")
     assert machine.commands()[-1] == ["run", "--no-sync", "pytest", "-x"]
     assert (ROOT / ".ci/run").read_text().splitlines()[-1] == "exec bash runs/test.sh"
 
 
-def test_where_pip_refuses_uv_goes_into_a_private_folder(machine: Machine):
+def test_uv_is_installed_in_a_private_folder_if_pip_refuses(machine: Machine):
     write_script(machine.bin / "python3", MANAGED_PYTHON.format(uv=machine.uv))
     found = machine.run("test.sh")
     assert found.returncode == 0, found.stderr
@@ -96,7 +96,7 @@ def test_where_pip_refuses_uv_goes_into_a_private_folder(machine: Machine):
 @pytest.mark.parametrize(
     ("python", "reason"), [(None, "Python 3 is missing"), (OFFLINE_PYTHON, "is the network there? ERROR: No matching")]
 )
-def test_what_is_missing_is_said_in_one_line(machine: Machine, python: str | None, reason: str):
+def test_missing_programs_are_reported_in_one_line(machine: Machine, python: str | None, reason: str):
     if python:
         write_script(machine.bin / "python3", python)
     found = machine.run("demo.sh")
@@ -106,7 +106,7 @@ def test_what_is_missing_is_said_in_one_line(machine: Machine, python: str | Non
     assert before in ([], ["Getting uv, which installs everything else"])
 
 
-def test_a_failed_sync_is_said_in_one_line(machine: Machine):
+def test_failed_sync_is_reported_in_one_line(machine: Machine):
     write_script(machine.bin / "uv", '#!/bin/bash\nprintf "error: no route\\n  cause: 1\\n  cause: 2\\n" >&2\nexit 1\n')
     found = machine.run("demo.sh")
     assert found.returncode == 2
@@ -119,17 +119,19 @@ def flags_of(commands: list[list[str]]) -> list[dict[str, str]]:
     return [dict(part.split("=", 1) for part in command if "=" in part) for command in commands if "-m" in command]
 
 
-def test_on_a_cpu_the_scripts_train_as_the_demo_does(machine: Machine):
+def test_cpu_script_trains_with_the_settings_of_the_demo(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     machine.run("cpu.sh", OUT="out")
-    for number, flags in zip((1, 2), flags_of(machine.commands())):
+    commands = flags_of(machine.commands())
+    assert len(commands) >= 2
+    for number, flags in zip((1, 2), commands):
         expected = settings(number, Path("out"), Path("data"))
-        del expected["save_every"]  # saves in between, to go on from
+        del expected["save_every"]  # only for resuming
         assert {name: flags[f"--{name}"] for name in expected} == {name: str(value) for name, value in expected.items()}
 
 
-def test_reading_installs_reading_alone_and_reads(machine: Machine):
-    """And removes nothing of a full environment; nor does `uv run` install the rest."""
+def test_read_script_installs_only_what_reading_needs(machine: Machine):
+    """It removes nothing from a full environment, and `uv run` does not install the rest."""
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("read.sh", "a page.png", "--format", "md")
     reads = ["run", "--no-sync", "nano-ocr", "read", "a page.png", "--format", "md"]
@@ -137,14 +139,14 @@ def test_reading_installs_reading_alone_and_reads(machine: Machine):
     assert "Installing what reading needs" in found.stderr and not found.stdout
 
 
-def test_nothing_is_said_or_installed_where_all_is_there(machine: Machine):
+def test_nothing_is_installed_or_printed_if_all_is_present(machine: Machine):
     write_script(machine.bin / "uv", UV.format(log=machine.log, missing=0))
     found = machine.run("read.sh", "a page.png")
     assert machine.commands() == [["run", "--no-sync", "nano-ocr", "read", "a page.png"]]
     assert not found.stderr
 
 
-def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
+def test_nano_script_trains_both_stages_from_scratch(machine: Machine):
     shutil.copy(machine.uv, machine.bin / "uv")
     found = machine.run("nano.sh", OUT="out/a folder", STEPS1="70", LAST="30", STEPS2="50")
     assert found.returncode == 0, found.stderr
@@ -178,7 +180,7 @@ def test_nano_is_made_from_nothing_in_both_stages(machine: Machine):
 
 
 @pytest.mark.parametrize("script", ["cpu.sh", "speedrun.sh"])
-def test_training_scripts_give_flags_that_exist(machine: Machine, script: str):
+def test_training_scripts_use_existing_flags(machine: Machine, script: str):
     shutil.copy(machine.uv, machine.bin / "uv")
     (machine.repository / ".env").write_text("WANDB_API_KEY=secret\n")
     found = machine.run(script, RUN="first", DATA="data", OUT="out/a folder")
@@ -191,7 +193,7 @@ def test_training_scripts_give_flags_that_exist(machine: Machine, script: str):
     ]
     for command in trained:
         check_command(["uv", *command])
-    # each step reads what the one before it wrote
+    # each step reads the output of the one before
     flags = [
         dict(part.split("=", 1) for part in command if part.startswith("--") and "=" in part) for command in trained
     ]

@@ -1,4 +1,4 @@
-"""The number of threads: by the free cores and a container's quota, and as the user has set it."""
+"""The number of threads: from the free cores, the quota of a container, and the settings of the user."""
 
 import subprocess
 import sys
@@ -25,15 +25,15 @@ ROOT = Path(__file__).parents[2]
         (16, 16, 8, 8),
         (16, 16, 40, 1),
         (1.5, 2, 0, 1),
-        (2, 64, 30, 2),  # a container with a quota, on a large machine where others are busy
+        (2, 64, 30, 2),  # a container with a quota, on a large busy machine
         (8, 64, 60, 4),
     ],
 )
-def test_a_thread_for_each_free_core(quota: float, cores: int, others: float, expected: int) -> None:
+def test_one_thread_per_free_core(quota: float, cores: int, others: float, expected: int) -> None:
     assert threads_for(quota, cores, others) == expected
 
 
-def test_a_containers_quota(tmp_path: Path) -> None:
+def test_container_quota(tmp_path: Path) -> None:
     for text, cores in (("200000 100000\n", 2.0), ("50000 100000\n", 0.5), ("max 100000\n", 0.0)):
         (tmp_path / "cpu.max").write_text(text)
         assert _quota(tmp_path / "cpu.max") == cores
@@ -43,8 +43,8 @@ def test_a_containers_quota(tmp_path: Path) -> None:
     assert usable_cores() >= 0.01
 
 
-def test_the_load_is_what_others_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two cores in ten seconds: 12 seconds of other programs, 3 of this one, 2 of a program that makes way."""
+def test_load_excludes_this_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cores in ten seconds: 12 seconds of other programs, 3 of this one, 2 of a program of low priority."""
     stat, now, own = tmp_path / "stat", 100.0, 5.0
 
     def write(user: int, nice: int) -> None:
@@ -65,15 +65,15 @@ def test_the_load_is_what_others_use(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def run_alone(program: str, **environment: str) -> str:
-    """What a program prints in a process of its own, where nothing has been imported."""
+    """The output of a program in a new process."""
     alone = {"PATH": "", **environment}
     ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=alone, cwd=ROOT)
     assert ended.returncode == 0, ended.stderr
     return ended.stdout.strip()
 
 
-def test_torch_is_set_and_a_person_is_obeyed() -> None:
-    """One thread of torch on a busy machine, later all again; no change where OMP_NUM_THREADS is set."""
+def test_torch_threads_are_set_unless_the_user_did() -> None:
+    """torch uses one thread on a busy machine and all threads later; OMP_NUM_THREADS prevents changes."""
     program = """
 import os, torch
 from nanochat import threads
@@ -93,8 +93,8 @@ print(seen)"""
     assert run_alone(program) == "[1, 3, 4, (3, 4)]"
 
 
-def test_onnx_graphs_have_a_thread_for_each_core_whatever_the_load() -> None:
-    """One thread would get less of a busy machine; the load is not waited for either. OMP_NUM_THREADS is obeyed."""
+def test_onnx_graphs_use_all_cores_regardless_of_load() -> None:
+    """A single thread would get less of a busy machine, and the load is not measured. OMP_NUM_THREADS is respected."""
     program = """
 from nanochat import threads
 threads.usable_cores, threads.own_cores = lambda: 2.0, lambda: 2
@@ -119,8 +119,8 @@ def test_threads_of_a_graph(cores: float, expected: int, monkeypatch: pytest.Mon
 
 
 @pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.async_ocr"])
-def test_whoever_loads_a_model_waits_without_spinning(module: str) -> None:
-    """In a Python program and in the plugin for OCRmyPDF too: the variables are set before torch is imported."""
+def test_loading_a_model_disables_spinning(module: str) -> None:
+    """Also in Python programs and the OCRmyPDF plugin, the variables are set before torch is imported."""
     program = f"""
 import os, sys
 import {module}
@@ -138,7 +138,7 @@ except Started:
     assert run_alone(program) == "0 1000 False"
 
 
-def test_threads_sleep_unless_a_person_says_how_to_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_wait_policy_of_the_user_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, "torch", raising=False)
     for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME"):
         monkeypatch.delenv(name, raising=False)
@@ -152,8 +152,8 @@ def test_threads_sleep_unless_a_person_says_how_to_wait(monkeypatch: pytest.Monk
     assert environment == {"OMP_WAIT_POLICY": "ACTIVE"}
 
 
-def test_a_choice_is_kept_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Changing the number of threads costs time: a load that comes and goes must not cause it each time."""
+def test_choice_is_cached_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Changing the number of threads takes time, so a load that comes and goes must not change it each time."""
     now, load, choice = 100.0, 0.0, threads._Choice()
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr(threads, "usable_cores", lambda: 4.0)

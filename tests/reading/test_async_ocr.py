@@ -1,4 +1,4 @@
-"""Reading from asyncio: the same pages, read together; the loop stays free; errors go to whoever caused them."""
+"""Reading from asyncio: the same pages in shared batches, a free event loop, and errors for the right request."""
 
 import asyncio
 from pathlib import Path
@@ -16,7 +16,7 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tiny_checkpoint(tmp_path_factory.mktemp("model"))
 
 
-def test_pages_are_those_of_ocr_and_share_batches(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pages_equal_those_of_ocr_and_share_batches(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     ocr, sizes = OCR(model, "cpu"), []
     plain = OCR.read_many
 
@@ -37,7 +37,7 @@ def test_pages_are_those_of_ocr_and_share_batches(model: Path, monkeypatch: pyte
     assert pages[0].to_dict()["text"] == expected[0]
 
 
-def test_the_loop_stays_free(model: Path) -> None:
+def test_event_loop_is_not_blocked(model: Path) -> None:
     async def main() -> int:
         ticks = 0
         async with AsyncOCR(model, device="cpu") as reader:
@@ -50,7 +50,7 @@ def test_the_loop_stays_free(model: Path) -> None:
     assert asyncio.run(main()) > 10
 
 
-def test_errors_go_to_whoever_caused_them(model: Path) -> None:
+def test_errors_reach_the_request_that_caused_them(model: Path) -> None:
     async def main() -> list:
         async with AsyncOCR(model, device="cpu") as reader:
             asked = [reader.read(noise(1), max_tokens=5), reader.read(b"no picture"), reader.read(noise(2), "no place")]
@@ -61,7 +61,7 @@ def test_errors_go_to_whoever_caused_them(model: Path) -> None:
     assert "not a picture" in str(broken) and "<image>" in str(placeless)
 
 
-def test_an_error_that_nobody_thought_of_fails_its_own_page_alone(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unexpected_error_fails_only_its_own_page(model: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     plain, sizes = OCR.read_many, []
 
     def read_many(self, pictures, *options):
@@ -81,8 +81,8 @@ def test_an_error_that_nobody_thought_of_fails_its_own_page_alone(model: Path, m
     assert all(pages[i].text for i in (0, 1, 3))
 
 
-def test_who_is_cancelled_or_late_waits_for_nobody(model: Path) -> None:
-    """A cancelled task ends at once and the next is read; leaving the block ends those that still wait."""
+def test_cancelled_or_late_request_does_not_wait(model: Path) -> None:
+    """A cancelled task ends at once and the next is read; leaving the block cancels waiting ones."""
 
     async def main() -> str:
         async with AsyncOCR(model, device="cpu", batch_size=1) as reader:

@@ -1,4 +1,4 @@
-"""Mode `blocks`: what a page is cut into, and that the answers about the blocks become the page's text again."""
+"""Mode `blocks`: cutting a page into blocks, and assembling its text from the answers."""
 
 import numpy as np
 import pytest
@@ -28,7 +28,7 @@ Word = tuple[str, Box]
 
 
 class Sheet:
-    """A page drawn word by word: the box of every word is known."""
+    """A page drawn word by word, with the box of every word."""
 
     def __init__(self, width: int, height: int) -> None:
         self.image = Image.new("RGB", (width, height), "#f6f3ea")
@@ -43,7 +43,7 @@ class Sheet:
             x = round(self.draw.textlength(word + " ", font=font) + x)
 
     def paragraph(self, x: int, y: int, width: int, words: list[str], size: int) -> list[str]:
-        """Words set in lines of at most `width` pixels: their texts."""
+        """Write words in lines of at most `width` pixels. Returns the texts of the lines."""
         font, lines = ImageFont.truetype(str(FONT), size), [""]
         for word in words:
             longer = f"{lines[-1]} {word}".strip()
@@ -73,7 +73,7 @@ def sheet() -> tuple[Sheet, list[str]]:
 
 
 def rows_of(block: PageBlock, words: list[Word]) -> list[str]:
-    """What stands in each row of a block, by where its pieces lie on the page."""
+    """The words in each row of a block, by the positions of its pieces on the page."""
 
     def inside(box: Box, piece: Box) -> bool:
         x, y = (box[0] + box[2]) / 2, (box[1] + box[3]) / 2
@@ -84,7 +84,7 @@ def rows_of(block: PageBlock, words: list[Word]) -> list[str]:
     ]
 
 
-def test_blocks_show_every_word_once_at_one_size_of_type(sheet: tuple[Sheet, list[str]]) -> None:
+def test_blocks_show_every_word_once_at_one_type_size(sheet: tuple[Sheet, list[str]]) -> None:
     page, lines = sheet
     blocks = cut_blocks(page.image, find_lines(page.image), 512)
     shown = [rows_of(block, page.words) for block in blocks]
@@ -111,7 +111,7 @@ def reader(tmp_path_factory: pytest.TempPathFactory) -> OCR:
     return OCR(path, "cpu", turn=False)
 
 
-def test_answers_about_blocks_become_the_page(
+def test_answers_about_blocks_become_the_page_text(
     sheet: tuple[Sheet, list[str]], reader: OCR, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     page, lines = sheet
@@ -134,18 +134,18 @@ def test_answers_about_blocks_become_the_page(
         assert line.box is not None and boxes and min(abs(line.box[0] - box[0]) for box in boxes) < 12
 
 
-def test_a_page_without_lines_is_one_low_block() -> None:
+def test_page_without_lines_is_one_low_block() -> None:
     (block,) = cut_blocks(Image.new("RGB", (600, 400), "white"), [], 512)
     assert block.picture.size == (128, 64) and block.box == (0, 0, 600, 400)
 
 
-def test_rows_of_an_answer_find_their_place_when_one_is_missing_or_too_many() -> None:
+def test_rows_of_an_answer_are_matched_if_one_is_missing_or_extra() -> None:
     assert match_rows(["a" * 39, "b" * 11, "c" * 37], [40, 10, 38]) == [0, 1, 2]
     assert match_rows(["a" * 39, "c" * 9], [40, 38, 10]) == [0, 2]
     assert match_rows(["a" * 39, "b", "c" * 9], [40, 10]) == [0, 0, 1]
     assert match_rows([], [40]) == [] and match_rows(["a", "b"], [3]) in ([0, 0],)
 
 
-def test_words_are_divided_among_pieces_by_their_width() -> None:
+def test_words_are_divided_among_pieces_by_width() -> None:
     assert divide_words("Orange juice 11.20", [150, 60]) == ["Orange juice", "11.20"]
     assert divide_words("total", [80, 40]) == ["total", ""] and divide_words("", [3.0]) == [""]

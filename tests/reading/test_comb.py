@@ -1,4 +1,4 @@
-"""Forms with one letter a box: every letter is read, and no rule."""
+"""Comb fields: forms with one letter per box are read completely, without their rules."""
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ ROWS = {"Name": "MARGARET HOLLIS", "Account": "GB29NWBK60161331", "Date": "12111
 
 
 def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
-    """A form with a row of boxes for each of ROWS; `gap`: px between two boxes, under 0 where they share a rule."""
+    """A form with a row of boxes for each of ROWS; `gap`: px between two boxes, below 0 if they share a rule."""
     form = Image.new("RGB", (900, 300), "white")
     draw = ImageDraw.Draw(form)
     font, small = (ImageFont.truetype(str(FONT), size) for size in (24, 18))
@@ -30,7 +30,7 @@ def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
 
 
 @pytest.mark.parametrize("gap", (-1, 5))
-def test_all_letters_of_comb_fields_are_read_and_no_rules(gap: int) -> None:
+def test_comb_fields_are_read_without_their_rules(gap: int) -> None:
     read = OCR("nano", "cpu").read(draw_form(gap))
     assert read.turned == 0
     for label, text in ROWS.items():
@@ -38,14 +38,14 @@ def test_all_letters_of_comb_fields_are_read_and_no_rules(gap: int) -> None:
         assert line.removeprefix(label).replace(" ", "") == text.replace(" ", "")
 
 
-def test_a_form_whose_lines_are_known_reads_as_without_them() -> None:
-    """A page whose text layer was refused comes with its lines."""
+def test_form_with_known_lines_reads_the_same() -> None:
+    """A page with a rejected text layer has known lines."""
     reader, form = OCR("nano", "cpu"), draw_form(5)
     alone, lined = (next(iter(reader.read_many([one]))) for one in (form, Lined(form, find_lines(form))))
     assert lined.text == alone.text and "GB29" in alone.text.replace(" ", "")
 
 
-def test_nothing_is_moved_on_other_pages() -> None:
+def test_other_pages_are_unchanged() -> None:
     page, _ = draw_page([sentence(i) for i in range(6)])
     assert close_combs(page) is page
     calendar = draw_form(-1, one_in_a_box=False)

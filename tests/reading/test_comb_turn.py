@@ -1,4 +1,4 @@
-"""A form with one letter a box is not turned: single letters look alike whichever way they lie."""
+"""A form with one letter per box is not turned: single letters look similar in every orientation."""
 
 from helpers.drawn_page import FONT
 from PIL import Image, ImageDraw, ImageFont
@@ -29,6 +29,6 @@ def read_letters_surely(pictures: list[Image.Image], lines: list[list[Line]]) ->
     return [Page("HI", 1, 1, 1, 0.1, "end", mean_probability=0.99 if single else 0.5) for single in letters]
 
 
-def test_sure_single_letters_do_not_turn_an_upright_form() -> None:
+def test_single_letters_do_not_turn_an_upright_form() -> None:
     lying = Page("MARG", 1, 1, 1, 0.1, "end", mean_probability=0.8, expected_characters=30)
     assert find_turns([draw_comb()], [lying], read_letters_surely) == [0]

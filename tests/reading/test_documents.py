@@ -1,4 +1,4 @@
-"""What people hand over: PDFs, pictures of several pages, folders, patterns, data: URLs; and what is wrong with it."""
+"""Inputs: PDFs, images with several pages, folders, patterns, data: URLs; and their errors."""
 
 import base64
 import io
@@ -20,7 +20,7 @@ from nanochat.reading.sources import Selection, Source, find_sources
 
 
 def tone(page: InputPage) -> int:
-    """The grey of a page's middle, by which the tests number their pages."""
+    """The grey value of the middle of a page, which encodes its number."""
     assert page.image is not None
     return page.image.convert("L").getpixel((page.image.width // 2, page.image.height // 2))  # type: ignore[return-value]
 
@@ -36,7 +36,7 @@ def read(*sources: Path | str, **options) -> list[InputPage]:
 
 
 @pytest.mark.parametrize("workers", [0, 1, 4])
-def test_pages_come_in_order_whatever_opens_them(tmp_path: Path, workers: int) -> None:
+def test_pages_are_in_order_with_any_number_of_processes(tmp_path: Path, workers: int) -> None:
     pdf, tiff = write_pdf(tmp_path / "a.pdf", 12), write_tiff(tmp_path / "b.tif", 5)
     pages = read(pdf, tiff, workers=workers, dpi=36, ahead=3)
     assert [(Path(p.source.name).name, p.number, p.last) for p in pages] == [
@@ -48,9 +48,7 @@ def test_pages_come_in_order_whatever_opens_them(tmp_path: Path, workers: int) -
     assert pages[0].image.size == (36, 72) and pages[14].image.size == (32, 20)
 
 
-def test_a_page_that_brings_its_process_down_is_one_failed_page(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_page_that_crashes_its_process_is_one_failed_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Pictures.load
 
     def load(self: Pictures, number: int) -> Image.Image:
@@ -65,7 +63,7 @@ def test_a_page_that_brings_its_process_down_is_one_failed_page(
     assert [tone(page) for page in pages if page.image] == [10 * i for i in range(20) if i != 3]
 
 
-def test_one_page_in_all_needs_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_single_page_starts_no_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one, two = write_tiff(tmp_path / "one.tif", 1), write_tiff(tmp_path / "two.tif", 2)
     monkeypatch.setattr("nanochat.reading.ahead.ProcessPoolExecutor", None)
     assert [page.state for page in read(one)] == ["page"]
@@ -73,8 +71,8 @@ def test_one_page_in_all_needs_no_process(tmp_path: Path, monkeypatch: pytest.Mo
         read(two)
 
 
-def test_a_long_pdf_streams(tmp_path: Path) -> None:
-    """Of 10,000 pages only those in sight are opened, and those that are not wanted cost next to nothing."""
+def test_long_pdf_is_streamed(tmp_path: Path) -> None:
+    """Of 10,000 pages only the next ones are opened, and unselected pages take almost no time."""
     pdf = write_long_pdf(tmp_path / "long.pdf", 10_000)
     pages = read_ahead(find_sources([str(pdf)]), Selection("3,9999-"), dpi=72)
     found = {page.number: page.state for page in pages if page.state != "skipped"}
@@ -90,7 +88,7 @@ def test_a_long_pdf_streams(tmp_path: Path) -> None:
     stream.close()
 
 
-def test_sources_by_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_sources_in_every_notation(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "in/deep").mkdir(parents=True)
     for name in ("in/b.png", "in/a.JPG", "in/deep/c.pdf"):
@@ -111,19 +109,19 @@ def test_sources_by_every_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 
 
 @given(st.lists(st.tuples(st.integers(1, 30), st.integers(0, 9)), min_size=1, max_size=4))
-def test_selections_hold_exactly_what_they_say(ranges: list[tuple[int, int]]) -> None:
+def test_page_selections(ranges: list[tuple[int, int]]) -> None:
     selection = Selection(",".join(f"{a}-{a + n}" if n else str(a) for a, n in ranges))
     wanted = {page for a, n in ranges for page in range(a, a + n + 1)}
     assert {page for page in range(1, 60) if page in selection} == wanted
 
 
 @pytest.mark.parametrize("text", ["0", "3-1", "a", "1,,2", "-3", "1-2-3", "1;2"])
-def test_selections_that_mean_nothing(text: str) -> None:
+def test_invalid_page_selections_are_rejected(text: str) -> None:
     with pytest.raises(UserError, match=r"--pages "):
         Selection(text)
 
 
-def test_one_bad_file_is_one_line_and_the_rest_go_on(tmp_path: Path) -> None:
+def test_bad_file_is_reported_in_one_line_and_the_rest_is_read(tmp_path: Path) -> None:
     broken = tmp_path / "broken.pdf"
     broken.write_bytes(b"%PDF-1.7\n" + os.urandom(200))
     empty = tmp_path / "empty.pdf"
@@ -141,14 +139,14 @@ def test_one_bad_file_is_one_line_and_the_rest_go_on(tmp_path: Path) -> None:
     assert pages[-1].image is not None and pages[-1].image.size == (1, 1)
 
 
-def test_a_pdf_without_pages_and_one_too_large_to_draw(tmp_path: Path) -> None:
+def test_pdf_without_pages_and_pdf_too_large_to_render(tmp_path: Path) -> None:
     (page,) = read(write_long_pdf(tmp_path / "none.pdf", 0))
     assert page.state == "failed" and "without pages" in page.why
     (page,) = read(write_pdf(tmp_path / "huge.pdf", 1, (14_000, 14_000)), dpi=300)
     assert page.state == "failed" and "lower --dpi" in page.why
 
 
-def test_an_encrypted_pdf_opens_with_its_password() -> None:
+def test_encrypted_pdf_opens_with_its_password() -> None:
     source = Source(str(LOCKED))
     with pytest.raises(UserError, match=r"locked\.pdf: it is encrypted: give its --password"):
         open_document(source)
@@ -157,7 +155,7 @@ def test_an_encrypted_pdf_opens_with_its_password() -> None:
     assert open_document(source, password="sesame").load(1).width > 50
 
 
-def test_an_animation_is_read_as_its_first_picture(tmp_path: Path) -> None:
+def test_animation_is_read_as_its_first_image(tmp_path: Path) -> None:
     frames = [Image.new("L", (20, 20), tone) for tone in (50, 100, 150)]
     frames[0].save(tmp_path / "dance.gif", save_all=True, append_images=frames[1:])
     pages = read(tmp_path / "dance.gif")
@@ -165,7 +163,7 @@ def test_an_animation_is_read_as_its_first_picture(tmp_path: Path) -> None:
     assert "animation" in pages[1].why
 
 
-def test_a_phones_photograph_and_its_gain_map_are_one_page(tmp_path: Path) -> None:
+def test_photo_with_gain_map_is_one_page(tmp_path: Path) -> None:
     photo, gain_map = (Image.new("RGB", (40, 40), (tone,) * 3) for tone in (50, 150))
     photo.save(tmp_path / "photo.jpg", "MPO", save_all=True, append_images=[gain_map])
     pages = read(tmp_path / "photo.jpg")
@@ -173,7 +171,7 @@ def test_a_phones_photograph_and_its_gain_map_are_one_page(tmp_path: Path) -> No
     assert "camera" in pages[1].why
 
 
-def test_a_psd_is_one_page(tmp_path: Path) -> None:
+def test_psd_is_one_page(tmp_path: Path) -> None:
     head = b"8BPS" + struct.pack(">H6xHIIHH", 1, 1, 8, 8, 8, 1)  # one channel of 8 x 8 at 8 bits, grey, no layers
     (tmp_path / "flat.psd").write_bytes(head + bytes(4 * 3) + bytes(2) + bytes([77]) * 64)
     (page,) = read(tmp_path / "flat.psd")
@@ -181,7 +179,7 @@ def test_a_psd_is_one_page(tmp_path: Path) -> None:
 
 
 def write_form(path: Path, value: str) -> Path:
-    """A PDF of one page with nothing but a text field in which `value` was typed."""
+    """A PDF of one page with nothing but a text field that contains `value`."""
     bodies = [
         "<< /Type /Catalog /Pages 2 0 R /AcroForm << /Fields [5 0 R] /NeedAppearances true "
         "/DR << /Font << /F 4 0 R >> >> >> >>",
@@ -201,7 +199,7 @@ def write_form(path: Path, value: str) -> Path:
     return path
 
 
-def test_what_was_typed_into_a_form_is_on_its_page(tmp_path: Path) -> None:
+def test_text_entered_in_a_form_is_rendered(tmp_path: Path) -> None:
     empty, filled = (
         open_document(Source(str(write_form(tmp_path / f"{len(value)}.pdf", value)))) for value in ("", "Margaret")
     )
@@ -212,7 +210,7 @@ def test_what_was_typed_into_a_form_is_on_its_page(tmp_path: Path) -> None:
     assert sum(filled.load(1).convert("L").histogram()[:100]) == 0
 
 
-def test_what_a_run_writes_into_a_folder_is_not_read_from_it(tmp_path: Path) -> None:
+def test_output_in_the_input_folder_is_not_read(tmp_path: Path) -> None:
     for name in ("a.png", "b.JFIF", "c.avif", "out/a.page-001.png", "out/a.ocr.pdf", "outer/d.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
@@ -221,13 +219,13 @@ def test_what_a_run_writes_into_a_folder_is_not_read_from_it(tmp_path: Path) -> 
     assert [Path(source.name).name for source in found] == ["a.png", "b.JFIF", "c.avif", "d.png"]
 
 
-def test_a_closed_standard_input(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_closed_standard_input_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", None)
     with pytest.raises(UserError, match="standard input is empty"):
         find_sources(["-"])
 
 
-def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
+def test_file_that_changes_during_reading_is_reported(tmp_path: Path) -> None:
     path = write_tiff(tmp_path / "a.tif", 40)
     pages = read_ahead(find_sources([str(path)]), ahead=1, workers=1)
     assert next(pages).state == "page"
@@ -248,13 +246,15 @@ def test_a_file_that_changes_while_it_is_read(tmp_path: Path) -> None:
         ("data:nothing", "comma"),
     ],
 )
-def test_what_cannot_be_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str, words: str) -> None:
+def test_missing_inputs_are_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, argument: str, words: str
+) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(UserError, match=words):
         find_sources([argument])
 
 
-def test_a_very_long_strip_is_a_page(tmp_path: Path) -> None:
+def test_very_long_strip_is_a_page(tmp_path: Path) -> None:
     strip = Image.new("L", (20_000, 100), "white")
     ImageDraw.Draw(strip).text((10, 40), "the beginning", fill=0)
     strip.save(tmp_path / "strip.png")

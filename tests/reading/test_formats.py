@@ -1,4 +1,4 @@
-"""What was read, as files that other programs open: each is read back by something independent."""
+"""Output formats, each parsed by an independent program."""
 
 import json
 import xml.etree.ElementTree as ET
@@ -52,13 +52,13 @@ def written(tmp_path: Path, kind, entries=ENTRIES, source: str = 'a "b" & c.pdf'
     return path
 
 
-def test_text_and_markdown_hold_every_page_that_was_asked_for(tmp_path: Path) -> None:
+def test_text_and_markdown_have_every_requested_page(tmp_path: Path) -> None:
     pages = written(tmp_path, "txt").read_text().split("\f")
     assert pages[0] == "Invoice <no> 4711 & Søn\nInvoice\nnowhere\n" and len(pages) == 4 and pages[1] == "\n"
     assert written(tmp_path, "md").read_text().count("\n---\n") == 3
 
 
-def test_json_holds_every_page_and_how_it_ended(tmp_path: Path) -> None:
+def test_json_has_every_page_and_its_status(tmp_path: Path) -> None:
     found = json.loads(written(tmp_path, "json").read_text())
     assert found["source"] == 'a "b" & c.pdf'
     assert [(page["page"], page["state"]) for page in found["pages"]] == [
@@ -68,7 +68,7 @@ def test_json_holds_every_page_and_how_it_ended(tmp_path: Path) -> None:
     assert found["pages"][2]["blocks"][0]["boxes"][1] == [300, 0, 310, 10]
 
 
-def test_hocr_is_xml_with_lines_and_words_in_place(tmp_path: Path) -> None:
+def test_hocr_is_xml_with_positions_of_lines_and_words(tmp_path: Path) -> None:
     pages = ET.parse(written(tmp_path, "hocr")).findall(f".//{XHTML}div[@class='ocr_page']")
     assert [page.attrib["id"] for page in pages] == ["page_1", "page_2", "page_3", "page_5"]
     assert "image \"a 'b' & c.pdf\"" in pages[0].attrib["title"] and "bbox 0 0 600 300" in pages[0].attrib["title"]
@@ -89,7 +89,7 @@ ROW = {"text": "Rye toast 4.40", "box": [50, 40, 550, 70], "mean_probability": 0
     {"text": "Rye toast", "box": [50, 40, 170, 68]}, {"text": "4.40", "box": [500, 42, 550, 70]}]}  # fmt: skip
 
 
-def test_a_price_stands_where_it_stands_on_the_page_not_behind_its_words(tmp_path: Path) -> None:
+def test_price_keeps_its_position_on_the_page(tmp_path: Path) -> None:
     entries = [entry(1, lines=[ROW])]
     words = ET.parse(written(tmp_path, "hocr", entries)).findall(f".//{XHTML}span[@class='ocrx_word']")
     assert [word.text for word in words] == ["Rye", "toast", "4.40"]
@@ -102,7 +102,7 @@ def test_a_price_stands_where_it_stands_on_the_page_not_behind_its_words(tmp_pat
 
 
 @pytest.mark.parametrize("dpi", [72, 150])
-def test_the_pdf_is_found_where_the_text_stands(tmp_path: Path, dpi: int) -> None:
+def test_text_of_the_pdf_is_at_its_position(tmp_path: Path, dpi: int) -> None:
     document = pdfium.PdfDocument(written(tmp_path, "pdf", dpi=dpi))
     assert len(document) == 4  # all that were asked for
     scale = 72 / dpi
@@ -119,7 +119,7 @@ def test_the_pdf_is_found_where_the_text_stands(tmp_path: Path, dpi: int) -> Non
     assert "of sale" in document[2].get_textpage().get_text_bounded()
 
 
-def test_words_stand_where_their_letters_are(tmp_path: Path) -> None:
+def test_words_are_at_the_positions_of_their_letters(tmp_path: Path) -> None:
     boxes = [[50, 40, 90, 68], [140, 41, 170, 68]]
     part = {"text": "Rye toast", "box": [50, 40, 170, 68], "word_boxes": boxes}
     entries = [entry(1, lines=[{**ROW, "text": "Rye toast", "parts": [part]}])]
@@ -131,7 +131,7 @@ def test_words_stand_where_their_letters_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["data/images/receipt_000.png", "data/images/chart_01.png"])
-def test_the_pdf_is_no_larger_than_its_picture_by_more_than_a_few_kilobytes(tmp_path: Path, name: str) -> None:
+def test_pdf_is_only_a_few_kilobytes_larger_than_its_image(tmp_path: Path, name: str) -> None:
     picture = Image.open(path := Path(__file__).parents[2] / name).convert("RGB")
     lines = [{"text": "Sphinx of black quartz, judge my vow", "box": [10, 20 * i, 400, 20 * i + 16], "parts": [],
               "mean_probability": 0.9} for i in range(30)]  # fmt: skip
@@ -139,7 +139,7 @@ def test_the_pdf_is_no_larger_than_its_picture_by_more_than_a_few_kilobytes(tmp_
     assert out.stat().st_size < path.stat().st_size + 8_000
 
 
-def test_a_drawing_of_few_colours_is_kept_without_loss(tmp_path: Path) -> None:
+def test_drawing_of_few_colours_is_stored_losslessly(tmp_path: Path) -> None:
     picture = Image.new("RGB", SIZE, "white")
     picture.paste((0, 0, 0), (100, 50, 103, 250))
     write(out := tmp_path / "out.pdf", "pdf", "a", iter([entry(1)]), lambda page: picture, dpi=72)
@@ -166,7 +166,7 @@ class Report(HTMLParser):
         self.in_mark = False
 
 
-def test_the_report_shows_pictures_beside_text_and_says_what_went_wrong(tmp_path: Path) -> None:
+def test_report_shows_images_with_texts_and_errors(tmp_path: Path) -> None:
     report = Report()
     report.feed(written(tmp_path, "html").read_text())
     said = "\n".join(report.texts)
@@ -177,14 +177,14 @@ def test_the_report_shows_pictures_beside_text_and_says_what_went_wrong(tmp_path
     assert place["class"] == "unsure" and place["style"] == "left:8.33%;top:33.33%;width:16.67%;height:10.00%"
 
 
-def test_no_page_is_called_certain(tmp_path: Path) -> None:
+def test_no_page_is_reported_as_certain(tmp_path: Path) -> None:
     line = {"text": "Invoice 4711", "box": [50, 40, 350, 70], "mean_probability": 0.9999, "min_probability": 0.999}
     whole = entry(1, lines=[line])
     whole["result"]["mean_probability"] = 0.9999
     assert "100%" not in written(tmp_path, "html", [whole]).read_text().partition("</style>")[2]
 
 
-def test_all_boxes_are_drawn_and_each_text_stands_once() -> None:
+def test_overlay_draws_all_boxes_and_each_text_once() -> None:
     assert [name for name, _ in boxes_to_draw(ENTRIES[2])] == ["title", "title"]
     assert [line.text for line in placed_lines(ENTRIES[2])] == ["# Bill", "of sale"]
     assert [line.box for line in placed_lines(ENTRIES[2])] == [(10, 20, 110, 40), (10, 40, 110, 60)]

@@ -1,4 +1,4 @@
-"""Grounded answers become text and boxes in pixels, whatever state the marks are in."""
+"""Grounded answers become text and boxes in pixels, however broken their tags are."""
 
 import pytest
 from hypothesis import given
@@ -16,7 +16,7 @@ def block(label: str, numbers: str, rest: str = "") -> str:
     return f"{REF}{label}{REF_END}{DET}{numbers}{DET_END}{rest}"
 
 
-def test_a_markdown_answer() -> None:
+def test_markdown_answer() -> None:
     answer = block("title", "[[0, 0, 999, 100]]", "\n# Bill\n\n") + block(
         "text", "[[10,20,500,999], [1,2,3,4]]", "\nPaid."
     )
@@ -26,7 +26,7 @@ def test_a_markdown_answer() -> None:
     assert blocks[0].boxes == ((0, 0, 1998, 100),) and blocks[1].boxes == ((20, 20, 1000, 999), (2, 2, 6, 4))
 
 
-def test_labels_alone_are_the_text() -> None:
+def test_labels_without_text_are_the_text() -> None:
     text, blocks = parse_grounding(block("TOTAL", "[[1,2,3,4]]", "\n") + block("9.90", "[[5,6,7,8]]"), 999, 999)
     assert text == "TOTAL\n9.90" and [b.boxes for b in blocks] == [((1, 2, 3, 4),), ((5, 6, 7, 8),)]
 
@@ -46,13 +46,13 @@ def test_labels_alone_are_the_text() -> None:
         (f"{REF_END}{DET_END}z", "z", []),
     ],
 )
-def test_broken_answers_keep_what_can_be_understood(answer: str, text: str, boxes: list) -> None:
+def test_broken_answers_are_interpreted_as_far_as_possible(answer: str, text: str, boxes: list) -> None:
     assert parse_grounding(answer, 999, 999)[0] == text
     assert [block.boxes for block in parse_grounding(answer, 999, 999)[1]] == boxes
 
 
 @given(st.lists(st.sampled_from([REF, REF_END, DET, DET_END, "[[1,2,3,4]]", "[[9", "word", "\n", "<|", "7,"])))
-def test_no_answer_is_too_broken(parts: list[str]) -> None:
+def test_no_answer_raises_an_error(parts: list[str]) -> None:
     text, blocks = parse_grounding("".join(parts), 100, 50)
     assert REF not in text and DET not in text and REF_END not in text and DET_END not in text
     for found in blocks:
@@ -60,7 +60,7 @@ def test_no_answer_is_too_broken(parts: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("size", "right", "down"), [((80, 100), 80, 0), ((100, 80), 0, 80)])
-def test_boxes_are_drawn_on_a_copy_and_texts_beside_it(size: tuple[int, int], right: int, down: int) -> None:
+def test_boxes_are_drawn_on_a_copy_with_texts_beside_it(size: tuple[int, int], right: int, down: int) -> None:
     page = Image.new("RGB", size, "white")
     drawn = draw_boxes(page, [("Gesamt €", (10, 20, 70, 50))])
     assert page.getcolors() == [(8000, (255, 255, 255))]
@@ -71,7 +71,7 @@ def test_boxes_are_drawn_on_a_copy_and_texts_beside_it(size: tuple[int, int], ri
     assert 9 <= left < 20 and 60 <= end <= 72 and 20 <= top < bottom <= 50
 
 
-def test_tasks_are_the_papers_prompts() -> None:
+def test_tasks_are_the_prompts_of_the_paper() -> None:
     assert prompt_for("free") == "<image>\nFree OCR."
     assert prompt_for("markdown") == "<image>\n<|grounding|>Convert the document to markdown."
     assert prompt_for("locate:the total") == "<image>\nLocate <|ref|>the total<|/ref|> in the image."

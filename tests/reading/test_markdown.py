@@ -1,4 +1,4 @@
-"""Pages read line by line become Markdown that a reader of CommonMark shows as the page was: checked by markdown-it."""
+"""Pages read line by line become Markdown with the same appearance, according to markdown-it."""
 
 import re
 import textwrap
@@ -23,7 +23,7 @@ PROSE = (
 
 
 def line(text: str, x: float, y: float, height: float = HEIGHT, *more: tuple[str, float]) -> dict[str, Any]:
-    """A line as a page read line by line has it, its letters LETTER wide; `more`: stretches further right on it."""
+    """A line as a page read line by line has it, with letters LETTER wide. `more`: further parts to the right."""
     parts = [
         {"text": t, "box": (x, y, x + LETTER * len(t) * height / HEIGHT, y + height)} for t, x in ((text, x), *more)
     ]
@@ -52,7 +52,7 @@ def shown(result: dict[str, Any]) -> list[tuple[str, str]]:
     return found
 
 
-def test_paragraphs_flow_whether_a_gap_or_an_indent_begins_them() -> None:
+def test_paragraphs_begin_with_a_gap_or_an_indent() -> None:
     first, second = wrapped(PROSE, 50, 100, 60), wrapped(PROSE, 50, 0, 60, indent=4)
     for one in second:  # right below
         one["box"] = tuple(v + (100 + PITCH * len(first)) * (i % 2) for i, v in enumerate(one["box"]))
@@ -61,7 +61,7 @@ def test_paragraphs_flow_whether_a_gap_or_an_indent_begins_them() -> None:
     assert shown(page(*first, *below)) == [("p", PROSE), ("p", PROSE)]
 
 
-def test_a_parted_word_is_whole_again_and_a_sentence_goes_on_in_the_next_column() -> None:
+def test_hyphenated_word_is_joined_and_sentence_continues_in_the_next_column() -> None:
     rows = ["The compressor turns four thousand and ninety-six of its to-", "kens into two hundred and fifty-six, be-"]
     left = [line(row, 50, 100 + PITCH * i) for i, row in enumerate(rows)]
     right = wrapped(
@@ -74,7 +74,7 @@ def test_a_parted_word_is_whole_again_and_a_sentence_goes_on_in_the_next_column(
     assert shown(page(*left, *right)) == [("p", expected)]
 
 
-def test_addresses_stay_lines_prices_are_a_table_and_larger_type_is_a_heading() -> None:
+def test_addresses_are_lines_prices_a_table_and_larger_type_a_heading() -> None:
     receipt = [
         line("JUNIPER & RYE", 120, 20, 26), line("14 Lantern Lane", 130, 80), line("Port Elwyn", 150, 100),
         line("2 Flat white", 40, 120, HEIGHT, ("7.60", 300)), line("1 Rye loaf", 40, 140, HEIGHT, ("6.40", 300)),
@@ -91,7 +91,7 @@ def test_addresses_stay_lines_prices_are_a_table_and_larger_type_is_a_heading() 
     assert not re.search(r" $", page_markdown(page(*receipt)), re.MULTILINE)
 
 
-def test_a_page_that_was_shown_whole_stays_as_the_model_wrote_it() -> None:
+def test_page_read_in_one_view_is_not_changed() -> None:
     whole = {"mode": "base", "text": "# Title\n\n| a | b |", "lines": [line("# Title", 0, 0), line("| a | b |", 0, 30)]}
     assert page_markdown(whole) == whole["text"]
     layer = page(line("Some text", 0, 0), line("below a gap", 0, 90))
@@ -104,7 +104,7 @@ def test_a_page_that_was_shown_whole_stays_as_the_model_wrote_it() -> None:
 @example("2*1.50 3.00 Bread 1*2.20")
 @example("Contact <office> today &copy; _id_ of a_b `x` [a](b) ___ * C:\\\\*")
 @example("Order # 17 #")
-def test_marks_of_markdown_are_shown_as_they_were_read(text: str) -> None:
+def test_markdown_characters_in_text_are_escaped(text: str) -> None:
     text = " ".join(text.split())
     if not text or re.match(r"(?:[-*+]|\d{1,9}[.)])(?:\s|$)", text):  # the item of a list
         return
@@ -116,7 +116,7 @@ def test_marks_of_markdown_are_shown_as_they_were_read(text: str) -> None:
     assert (tag, title) == ("h1", text)
 
 
-def test_items_of_a_list_are_lines_also_where_they_fill_them() -> None:
+def test_list_items_that_fill_their_lines_stay_separate() -> None:
     items = ["- Goods sold are not taken back without a bill", "- Please keep this paper for a time of two years",
              "- Exchange is possible within the next ten days"]  # fmt: skip
     found = page_markdown(page(*[line(item, 10, 20 + PITCH * i) for i, item in enumerate(items)]))
@@ -125,7 +125,7 @@ def test_items_of_a_list_are_lines_also_where_they_fill_them() -> None:
 
 @given(st.lists(st.tuples(st.text("ab-Z9#>*.é ", min_size=1, max_size=60).filter(str.strip),
                           st.integers(0, 400), st.integers(0, 60), st.sampled_from([12, 16, 30]))))  # fmt: skip
-def test_no_letter_is_lost_or_changes_its_place(rows: list[tuple[str, int, int, int]]) -> None:
+def test_no_letter_is_lost_or_moved(rows: list[tuple[str, int, int, int]]) -> None:
     lines, y = [], 0
     for text, x, gap, height in rows:
         lines.append(line(text, x, y, height))
@@ -135,7 +135,7 @@ def test_no_letter_is_lost_or_changes_its_place(rows: list[tuple[str, int, int, 
     assert letters[0] == letters[1]
 
 
-def test_a_table_keeps_its_empty_cells_and_puts_wrapped_ones_in_one_row() -> None:
+def test_table_keeps_empty_cells_and_joins_wrapped_ones() -> None:
     rows = [
         line("Goods", 50, 100, HEIGHT, ("Count", 300), ("Price", 400)),
         line("Two chairs for the", 50, 140, HEIGHT, ("2", 320), ("97.50", 400)),
@@ -148,7 +148,7 @@ def test_a_table_keeps_its_empty_cells_and_puts_wrapped_ones_in_one_row() -> Non
     assert page_markdown(page(*rows)).splitlines()[1] == "| --- | ---: | ---: |"
 
 
-def test_what_stands_side_by_side_by_chance_is_no_table() -> None:
+def test_unrelated_text_side_by_side_is_not_a_table() -> None:
     numbered = [line(f"{i + 1}.", 50, 100 + PITCH * i, HEIGHT, ("Boil the water and wait", 90)) for i in range(4)]
     assert [tag for tag, _ in shown(page(*numbered))] == ["p"] * 4  # items of a list
     assert page_markdown(page(*numbered)).startswith("1. Boil the water and wait\n2. Boil")
@@ -157,7 +157,7 @@ def test_what_stands_side_by_side_by_chance_is_no_table() -> None:
     assert not any(tag in ("td", "th") for tag, _ in shown(page(*beside)))
 
 
-def test_a_line_below_the_columns_is_not_in_the_last_one() -> None:
+def test_line_below_the_columns_is_not_part_of_the_last_one() -> None:
     left, right = wrapped(PROSE, 50, 100, 40), wrapped(PROSE, 500, 100, 40)
     below = line(
         "Reprinted from the harbour news with the kind permission of all who wrote for it",
@@ -167,7 +167,7 @@ def test_a_line_below_the_columns_is_not_in_the_last_one() -> None:
     assert shown(page(*left, *right, below))[-1] == ("p", below["text"])
 
 
-def test_bullets_become_items_and_inner_lists_are_indented() -> None:
+def test_bullets_become_list_items_and_nested_lists() -> None:
     rows = [line("• Bread", 50, 100), line("• Tea, green or black, of", 50, 120), line("last year", 66, 140),
             line("- in bags", 90, 160), line("• Soap", 50, 180)]  # fmt: skip
     assert page_markdown(page(*rows)) == "- Bread\n- Tea, green or black, of last year\n    - in bags\n- Soap"
@@ -202,7 +202,7 @@ def ships(y: int) -> list[dict[str, Any]]:
     return [line(a, 50, y + 24 * i, HEIGHT, (b, 250), (c, 400)) for i, (a, b, c) in enumerate(SHIPS)]
 
 
-def test_a_left_aligned_column_close_to_a_right_aligned_one_is_a_column_of_its_own() -> None:
+def test_left_aligned_column_close_to_a_right_aligned_one() -> None:
     def row(y: int, name: str, count: str, unit: str) -> dict[str, Any]:  # counts end at 400, units begin 12 px later
         return line(name, 50, y, HEIGHT, (count, 400 - LETTER * len(count)), (unit, 412))
 
@@ -211,7 +211,7 @@ def test_a_left_aligned_column_close_to_a_right_aligned_one_is_a_column_of_its_o
     assert cells_of(found) == [list(map(list, rows))]
 
 
-def test_a_longer_amount_does_not_split_its_column() -> None:
+def test_longer_amount_does_not_split_its_column() -> None:
     rows = [["Name", "Paid", "On"], ["Tea", "7.50", "3 May 1951"], ["Oil", "EUR 1,250.00", "01-Apr-1983"],
             ["Two chairs", "9.10", "May 13, 1958"], ["Wire", "8.00", "2/6/1960"], ["Glass", "4.25", "13 Dec 1974"],
             ["Nails", "3.20", "9 July 1965"]]  # fmt: skip
@@ -223,7 +223,7 @@ def test_a_longer_amount_does_not_split_its_column() -> None:
 
 
 def words(text: str, right: float) -> list[tuple[str, float]]:
-    """The words of a text that ends at `right`, each with its place."""
+    """The words of a text that ends at `right`, with their positions."""
     found = []
     for word in reversed(text.split()):
         found.append((word, right - LETTER * len(word)))
@@ -231,7 +231,7 @@ def words(text: str, right: float) -> list[tuple[str, float]]:
     return found[::-1]
 
 
-def test_a_date_that_is_wrapped_stays_in_its_row() -> None:
+def test_wrapped_date_stays_in_its_row() -> None:
     rows = [
         line("Who", 50, 100, HEIGHT, ("When", 300), ("What", 450)),
         line("Nora", 50, 150, HEIGHT, ("1970.07.02", 300), ("Lamp oil and", 450)),
@@ -245,7 +245,7 @@ def test_a_date_that_is_wrapped_stays_in_its_row() -> None:
     assert cells_of(page(*rows)) == [expected]
 
 
-def test_a_heading_or_more_columns_set_apart_begin_another_table() -> None:
+def test_heading_or_additional_columns_begin_another_table() -> None:
     rows = ("Tea", "7"), ("Oil", "9"), ("Wire", "4")
     first = [line(name, 50, 100 + 24 * i, HEIGHT, (n, 400)) for i, (name, n) in enumerate(rows)]
     second = ships(250)
@@ -259,7 +259,7 @@ def test_a_heading_or_more_columns_set_apart_begin_another_table() -> None:
     assert [[row for row in table if any(row)] for table in cells_of(without)] == two
 
 
-def test_a_list_above_a_table_stays_a_list() -> None:
+def test_list_above_a_table_stays_a_list() -> None:
     items = [
         line("*", 60, 100 + PITCH * i, HEIGHT, (text, 100))
         for i, text in enumerate(["Tea in tins", "Lamp oil", "Two chairs"])
@@ -270,7 +270,7 @@ def test_a_list_above_a_table_stays_a_list() -> None:
     assert cells_of(found) == [SHIPS]
 
 
-def test_a_list_right_below_a_paragraph_is_a_list_and_what_follows_it_is_text() -> None:
+def test_list_directly_below_a_paragraph() -> None:
     text = wrapped(PROSE, 50, 100, 60)
     y = text[-1]["box"][1] + PITCH
     items = [line(item, 80, y + PITCH * i) for i, item in enumerate(["- Tea in tins", "- Lamp oil"])]
@@ -278,7 +278,7 @@ def test_a_list_right_below_a_paragraph_is_a_list_and_what_follows_it_is_text() 
     assert page_markdown(page(*text, *items, *more)) == f"{PROSE}\n\n- Tea in tins\n- Lamp oil\n\n{PROSE}"
 
 
-def test_a_paragraph_whose_first_line_is_indented_as_far_as_it_ends_early_is_one() -> None:
+def test_centred_looking_first_line_belongs_to_its_paragraph() -> None:
     full = "man in possession of a good fortune, must be in want of a"
     rows = ["It is a truth universally acknowledged, that a bold", full, full, full, "wife."]
     lines = [line(row, 50 + 24 * (i == 0), 100 + PITCH * i) for i, row in enumerate(rows)]
@@ -286,7 +286,7 @@ def test_a_paragraph_whose_first_line_is_indented_as_far_as_it_ends_early_is_one
     assert shown(page(*lines)) == [("p", " ".join(rows))]
 
 
-def test_bold_and_rather_larger_lines_alone_over_a_table_are_headings() -> None:
+def test_bold_or_larger_line_above_a_table_is_a_heading() -> None:
     def stroke(one: dict[str, Any], width: float) -> dict[str, Any]:
         return {**one, "parts": [{**part, "stroke_width": width} for part in one["parts"]]}
 
@@ -298,7 +298,7 @@ def test_bold_and_rather_larger_lines_alone_over_a_table_are_headings() -> None:
 
 
 @pytest.mark.parametrize("seed", [100, 101, 102, 103])
-def test_the_structure_of_drawn_pages_is_found(seed: int) -> None:
+def test_structure_of_drawn_pages_is_found(seed: int) -> None:
     """All headings and no others, in three levels; every cell of the table, ruled or not."""
     drawn = draw_structure(seed)
     headings, tables = structure_of(page_markdown(read_perfectly(drawn.picture, drawn.words)))
@@ -307,8 +307,8 @@ def test_the_structure_of_drawn_pages_is_found(seed: int) -> None:
     assert tables == drawn.tables
 
 
-def test_a_number_below_a_number_begins_a_row_however_close_it_is() -> None:
-    """The totals of a receipt: rows with two of the three cells stand closer than those with all of them."""
+def test_number_below_a_number_begins_a_new_row() -> None:
+    """The totals of a receipt: rows with two of the three cells are closer than complete ones."""
     rows = [
         ("Included", "6% GST", "1.51", 0),
         ("Added", "6% VAT", "0.00", 30),
@@ -324,8 +324,8 @@ def test_a_number_below_a_number_begins_a_row_however_close_it_is() -> None:
     assert cells_of(page(*lines)) == [[["", "", ""], *([name, middle, amount] for name, middle, amount, _ in rows)]]
 
 
-def test_a_large_number_alone_is_no_heading() -> None:
-    """A page number, or the number stamped on a filed document."""
+def test_large_number_alone_is_not_a_heading() -> None:
+    """Such as a page number, or a number stamped on a filed document."""
     text = wrapped(PROSE, 50, 100, 60)
     below = 100 + PITCH * (len(text) + 3)
     assert [tag for tag, _ in shown(page(*text, line("597005708", 400, below, 2 * HEIGHT)))] == ["p", "p"]

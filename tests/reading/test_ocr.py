@@ -32,7 +32,7 @@ from nanochat.tokenizer import RustBPETokenizer
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A model of native views that is said to have learnt from drawn lines."""
+    """A model with native views whose metadata says that it was trained on synthetic lines."""
     path = tmp_path_factory.mktemp("models") / "small"
     model = tiny_model(sequence_len=256)
     model.config.vision.view = "native"
@@ -52,11 +52,11 @@ def pages(n: int) -> list[Image.Image]:
 
 @pytest.fixture(autouse=True)
 def say_everything(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random weights are sure of nothing, and would leave out every line."""
+    """With random weights, all probabilities are low, and every line would be left out."""
     monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)
 
 
-def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_omitted_pieces_do_not_count_in_lines(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Image.new("RGB", (900, 60), "white")
     for x in (0, 500):
         page.paste(draw_page([sentence(1)], 20)[0], (x, 0))
@@ -75,7 +75,7 @@ def test_what_was_left_out_counts_in_no_line(folder: Path, monkeypatch: pytest.M
     assert rest.text == whole.parts[1].text and rest.mean_probability == pytest.approx(means[0])
 
 
-def test_what_the_model_is_not_sure_of_is_left_out_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unsure_pieces_are_omitted_and_counted(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = draw_page([sentence(i) for i in range(4)])[0]
     said = OCR(folder, mode="lines").read(page, max_tokens=12)
     monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.6)
@@ -85,7 +85,7 @@ def test_what_the_model_is_not_sure_of_is_left_out_and_counted(folder: Path, mon
     assert f"{left_out.unclear} pieces of lines too unclear to read" in why_it_ended(left_out)
 
 
-def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
+def test_text_of_a_page_does_not_depend_on_the_batch(folder: Path) -> None:
     mixed = pages(9)
     alone = [next(OCR(folder, batch_size=1).read_many([page], max_tokens=12)).text for page in mixed]
     for batch_size in (3, 40):
@@ -94,10 +94,8 @@ def test_a_page_has_the_same_text_in_any_company(folder: Path) -> None:
     assert len(set(alone)) > 5
 
 
-def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
-    folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A page without lines is one line as well."""
+def test_length_limit_of_a_line_does_not_depend_on_the_batch(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A page without lines counts as one line."""
     monkeypatch.setattr("nanochat.reading.answer.LINE_TOKENS", 5)
     reader, (note, *_, blank) = OCR(folder, reread=False, turn=False), pages(1)  # each line is answered once
     for together in ([note], [note, blank], [blank, note]):
@@ -107,7 +105,7 @@ def test_the_longest_answer_about_a_line_is_the_same_in_any_company(
 
 
 def mixed_modes(reader: OCR, pages: list[Image.Image], sizes: tuple[int, ...]) -> list[str]:
-    """The texts of pages that are shown in one mode after the other, read so many views at a time."""
+    """The texts of pages that are shown in one mode after the other, with the given number of views at a time."""
     modes = ("native", "lines", "tiny", "base", "gundam")
     answerer = reader.answerer()
     texts, position = [], 0
@@ -128,12 +126,12 @@ def test_mixed_sizes_and_modes_give_each_page_its_own_text(folder: Path, n: int)
     assert len(set(alone)) > n // 4
 
 
-def test_no_pictures_are_no_pages(folder: Path) -> None:
+def test_no_images_give_no_pages(folder: Path) -> None:
     reader = OCR(folder, mode="auto")
     assert list(reader.read_many([])) == [] and reader.answerer().read([], [], Ask(PROMPTS["free"])) == []
 
 
-def test_pages_are_asked_for_as_they_are_read(folder: Path) -> None:
+def test_pages_are_requested_as_they_are_read(folder: Path) -> None:
     asked: list[int] = []
 
     def endless():
@@ -146,7 +144,7 @@ def test_pages_are_asked_for_as_they_are_read(folder: Path) -> None:
     assert len(asked) <= 3
 
 
-def test_lines_carry_their_boxes_and_add_up_to_the_text(folder: Path) -> None:
+def test_lines_have_boxes_and_add_up_to_the_text(folder: Path) -> None:
     page, boxes = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
     read = next(OCR(folder).read_many([page], max_tokens=8))
     assert read.mode == "lines" and read.views >= 4 and read.status == "cut" and read.stopped == "length"
@@ -157,7 +155,7 @@ def test_lines_carry_their_boxes_and_add_up_to_the_text(folder: Path) -> None:
     assert set(read.to_dict()) >= {"text", "lines", "blocks", "tokens", "vision_tokens", "seconds", "stopped", "status"}
 
 
-def test_the_lines_of_a_whole_view_have_places_too(folder: Path) -> None:
+def test_lines_of_a_single_view_have_boxes(folder: Path) -> None:
     page, boxes = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
     reader = OCR(folder, mode="native", max_vision_tokens=20)
     read = next(reader.read_many([page], max_tokens=40))
@@ -171,12 +169,12 @@ def test_the_lines_of_a_whole_view_have_places_too(folder: Path) -> None:
     assert any(box is not None and abs(box[1] - true[1]) < 8 for box in found for true in boxes)
 
 
-def test_position_tables_are_fitted_once_for_each_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_position_tables_are_interpolated_once_per_size(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     fitted: list[tuple] = []
     real = position.F.interpolate
     monkeypatch.setattr(position.F, "interpolate", lambda x, **k: fitted.append(tuple(x.shape)) or real(x, **k))
     reader = OCR(folder, mode="native")
-    monkeypatch.setattr("nanochat.reading.ocr.find_lines", lambda page: [])  # the line finder scales, too
+    monkeypatch.setattr("nanochat.reading.ocr.find_lines", lambda page: [])  # the line detector scales images too
     pages = [draw_page([sentence(i)], 20)[0] for i in range(4)]
     list(reader.read_many(pages[:1], max_tokens=2))
     first = len(fitted)
@@ -184,7 +182,7 @@ def test_position_tables_are_fitted_once_for_each_size(folder: Path, monkeypatch
     assert first and len(fitted) == first
 
 
-def test_a_question_about_the_whole_page_is_asked_of_the_whole_page(folder: Path) -> None:
+def test_question_about_the_page_uses_a_view_of_the_whole_page(folder: Path) -> None:
     page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
     read = next(OCR(folder).read_many([page], PROMPTS["describe"], max_tokens=3))
     assert (
@@ -195,7 +193,7 @@ def test_a_question_about_the_whole_page_is_asked_of_the_whole_page(folder: Path
 
 
 @pytest.mark.parametrize("mode", ["tiny", "base", "gundam", "native"])
-def test_every_mode_reads_and_takes_the_tokens_it_says(folder: Path, mode: str) -> None:
+def test_every_mode_uses_the_stated_number_of_tokens(folder: Path, mode: str) -> None:
     page, _ = draw_page([sentence(0)], 20, width=500)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)
@@ -204,15 +202,15 @@ def test_every_mode_reads_and_takes_the_tokens_it_says(folder: Path, mode: str) 
     assert next(reader.read_many([page], max_tokens=2)).vision_tokens == layout.n_tokens
 
 
-def test_auto_climbs_until_it_is_content(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What looking at a page the other ways takes is left out here."""
+def test_auto_mode_uses_larger_modes_until_the_text_fits(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cost of trying other orientations is not included."""
     page, _ = draw_page([sentence(i, 6) for i in range(4)], 20, width=800)
     monkeypatch.setattr(module, "in_doubt", lambda page: False)
     reader = OCR(folder, mode="auto")
     native = get_mode("native", 256).layout(*page.size).n_tokens
     lines = next(OCR(folder).read_many([page], max_tokens=3)).vision_tokens
     both = {mode: next(OCR(folder, mode=mode).read_many([page], max_tokens=3)) for mode in ("lines", "native")}
-    climbed = next(reader.read_many([page], max_tokens=3))  # cut: not content
+    climbed = next(reader.read_many([page], max_tokens=3))  # cut, so not trusted
     assert climbed.vision_tokens == native + lines and climbed.most_vision_tokens == native
     best = max(both.values(), key=lambda page: (page.ink == "ok", page.mean_probability))
     assert (climbed.mode, climbed.text) == (best.mode, best.text)
@@ -221,7 +219,7 @@ def test_auto_climbs_until_it_is_content(folder: Path, monkeypatch: pytest.Monke
     assert (content.mode, content.vision_tokens, content.most_vision_tokens) == ("lines", lines, native)
 
 
-def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, tmp_path: Path, monkeypatch) -> None:
+def test_impossible_options_are_errors_and_unwise_ones_warnings(folder: Path, tmp_path: Path, monkeypatch) -> None:
     with pytest.raises(UserError, match="no mode called 'huge'"):
         OCR(folder, mode="huge")
     with pytest.raises(UserError, match="max_vision_tokens is for mode native, not lines"):
@@ -235,7 +233,7 @@ def test_what_cannot_be_is_one_line_and_what_is_unwise_a_warning(folder: Path, t
         OCR()
 
 
-def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) -> None:
+def test_images_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) -> None:
     reader, page = OCR(folder, mode="lines", reread=False, turn=False), draw_page([sentence(0, 2)], 20, width=300)[0]
     page.save(picture := tmp_path / "page.png")
     page.save(pdf := tmp_path / "scan", "PDF", save_all=True, append_images=[Image.new("RGB", (200, 90), "white")])
@@ -260,7 +258,7 @@ def test_pictures_and_pdfs_of_every_kind_are_read(folder: Path, tmp_path: Path) 
         reader.read(pdf, pages="7")
 
 
-def test_one_view_says_when_it_is_too_small_for_a_page_and_nothing_of_a_blank_one(folder: Path) -> None:
+def test_view_too_small_for_its_text_causes_a_warning(folder: Path) -> None:
     reader = OCR(folder, mode="native", locate_lines=False)
     page = draw_page([sentence(i, 12) for i in range(9)], 20, width=1000)[0]
     (note,) = reader.read(page, max_tokens=3).notes
@@ -284,26 +282,26 @@ def test_one_view_says_when_it_is_too_small_for_a_page_and_nothing_of_a_blank_on
         ({"reading_mode": "blocks", "reading_modes": ["lines", "blocks"]}, ("blocks", "lines")),
     ],
 )
-def test_a_checkpoint_says_in_which_modes_it_reads(meta: dict, modes: tuple[str, ...]) -> None:
+def test_modes_of_a_checkpoint_are_recorded(meta: dict, modes: tuple[str, ...]) -> None:
     assert module.learnt_modes(meta, VisionConfig(view="native")) == modes
 
 
-def test_a_model_is_found_by_its_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_model_is_found_by_name(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "HOME", folder.parent)
     by_name = OCR("small")
     assert by_name.mode == "lines" and by_name.read(Image.new("RGB", (64, 64), "white"), max_tokens=1).tokens <= 1
 
 
-def test_the_package_offers_ocr_without_loading_it_for_others() -> None:
+def test_package_imports_ocr_lazily() -> None:
     program = "import sys, nanochat; assert 'torch' not in sys.modules; from nanochat import OCR; print(OCR.__module__)"
     result = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert result.stdout == "nanochat.reading.ocr\n"
 
 
-def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
+def test_unclear_line_is_reread_and_the_more_probable_reading_kept(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Of four lines the second and the third are unclear; larger, the second is clearer, the third is not."""
+    """The second and third of four lines are unclear. At a larger size, only the second becomes clearer."""
     reader, page = OCR(folder, mode="lines", turn=False), draw_page([sentence(i, 3) for i in range(4)])[0]
     asked: list[tuple[int, bool]] = []
 
@@ -328,7 +326,7 @@ def test_a_line_that_was_unclear_is_looked_at_again_and_the_surer_reading_kept(
     assert read.vision_tokens > once.vision_tokens and read.tokens == once.tokens + len("newworse")
 
 
-def test_nano_is_never_less_sure_of_a_line_for_having_looked_twice() -> None:
+def test_rereading_never_lowers_the_probability_of_a_line() -> None:
     page = draw_page(["Rye toast with honey 4.40", "l1I|0Oo .,;:", "Subtotal 27.70"], 13)[0]
     reader = OCR("nano")
     twice = reader.read(page)
@@ -340,7 +338,7 @@ def test_nano_is_never_less_sure_of_a_line_for_having_looked_twice() -> None:
         assert line.text == before.text or before.mean_probability < SURE_OF_LINE
 
 
-def test_nano_reads_accents_better_than_who_leaves_them_out() -> None:
+def test_nano_reads_accents_better_than_omitting_them() -> None:
     lines = [
         "Größe, Straße, süß und Übung", "élève à l'hôtel: forêt, août, naïf", "¿Dónde está el niño, señor?",
         "Perché così? Città, virtù, però", "Smörgås från Ängelholm, idé", "Æble, rødgrød, blåbær, Ærø",

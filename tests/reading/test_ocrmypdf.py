@@ -1,4 +1,4 @@
-"""OCRmyPDF with our plugin: a scan goes in, and the same pages come out with what the model reads under them."""
+"""The OCRmyPDF plugin: the pages of a scan are unchanged, with the text of the model below them."""
 
 import io
 import subprocess
@@ -21,7 +21,7 @@ from nanochat.reading.page import Page, Part, TextLine
 
 @pytest.fixture(autouse=True)
 def tesseract() -> None:
-    """OCRmyPDF starts no page without it, whoever reads."""
+    """OCRmyPDF needs Tesseract even if a plugin reads."""
     need_program("tesseract", "tesseract-ocr")
 
 
@@ -30,8 +30,8 @@ def ocrmypdf(*arguments: str | Path) -> subprocess.CompletedProcess:
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def test_a_scan_becomes_searchable(tmp_path: Path) -> None:
-    """Both pages hold the text that the model reads from their pictures alone, as another library extracts it."""
+def test_scan_becomes_searchable(tmp_path: Path) -> None:
+    """Both pages contain the text that the model reads from their images, according to another library."""
     model = tiny_checkpoint(tmp_path, 256)
     pages = []
     for n in (4, 8):
@@ -47,7 +47,7 @@ def test_a_scan_becomes_searchable(tmp_path: Path) -> None:
     assert [text.split() for text in found] == expected and all(expected) and expected[0] != expected[1]
 
 
-def test_a_model_that_is_not_there_is_one_line(tmp_path: Path) -> None:
+def test_missing_model_is_reported_in_one_line(tmp_path: Path) -> None:
     Image.new("RGB", (200, 200), "white").save(tmp_path / "scan.pdf", resolution=100)
     done = ocrmypdf("--nano-checkpoint", "no/such.pt", tmp_path / "scan.pdf", tmp_path / "out.pdf")
     assert done.returncode == 1 and "no/such.pt: no such checkpoint" in done.stderr and "Traceback" not in done.stderr
@@ -74,7 +74,7 @@ def picture(tmp_path: Path) -> Path:
     return tmp_path / "page.png"
 
 
-def test_lines_and_words_stand_where_they_are(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_and_words_are_at_their_positions(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     line = TextLine("ab cdef", (100, 20, 170, 40), 0.5, 0.1)
     monkeypatch.setattr(plugin, "_read", lambda image, options: page("ab cdef", [line]))
     element, text = plugin.NanoEngine.generate_ocr(picture, None, 3)
@@ -83,7 +83,7 @@ def test_lines_and_words_stand_where_they_are(picture: Path, monkeypatch: pytest
     assert words == [("ab", 100, 120), ("cdef", 130, 170)]
 
 
-def test_words_stand_where_their_letters_are(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_are_at_the_positions_of_their_letters(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     boxes = [(100, 20, 110, 40), (150, 20, 170, 40)]
     line = TextLine("ab cdef", (100, 20, 170, 40), 0.5, 0.1, parts=[Part("ab cdef", (100, 20, 170, 40), boxes)])
     monkeypatch.setattr(plugin, "_read", lambda image, options: page("ab cdef", [line]))
@@ -92,7 +92,7 @@ def test_words_stand_where_their_letters_are(picture: Path, monkeypatch: pytest.
     assert words == [("ab", 100, 110), ("cdef", 150, 170)]
 
 
-def test_text_without_a_place_can_still_be_found(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_without_a_position_can_be_found(picture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plugin, "_read", lambda image, options: page("one\n\ntwo", []))
     element, _ = plugin.NanoEngine.generate_ocr(picture, None)
     assert [(line.text, line.bbox.top, line.bbox.bottom) for line in element.children] == [
@@ -101,7 +101,7 @@ def test_text_without_a_place_can_still_be_found(picture: Path, monkeypatch: pyt
     ]
 
 
-def test_a_page_that_cannot_be_read_stays_a_picture(picture: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
+def test_unreadable_page_stays_an_image(picture: Path, monkeypatch: pytest.MonkeyPatch, caplog) -> None:
     def fail(image, options):
         raise UserError("no room for an answer")
 

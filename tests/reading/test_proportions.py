@@ -1,4 +1,4 @@
-"""What a file says about its pixels: their proportions, their range, what lies behind transparent ones."""
+"""Metadata of images: their resolution, their value range, and transparent pixels."""
 
 import io
 from pathlib import Path
@@ -20,7 +20,7 @@ def saved(picture: Image.Image, kind: str, **options: object) -> bytes:
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG", "JPEG"])
-def test_a_fax_is_made_as_high_as_its_resolution_says(kind: str) -> None:
+def test_fax_is_stretched_to_its_resolution(kind: str) -> None:
     fax = saved(Image.new("L", (408, 196), 255), kind, dpi=(204, 98))
     width, height = open_image(fax).size
     assert width == 408
@@ -28,24 +28,24 @@ def test_a_fax_is_made_as_high_as_its_resolution_says(kind: str) -> None:
 
 
 @pytest.mark.parametrize("kind", ["TIFF", "PNG", "JPEG"])
-def test_pixels_that_are_square_are_not_touched(kind: str) -> None:
+def test_square_pixels_are_not_changed(kind: str) -> None:
     assert open_image(saved(Image.new("L", (408, 196), 255), kind, dpi=(300, 300))).size == (408, 196)
 
 
 @pytest.mark.parametrize("dpi", [(1, 10_000), (0, 0), (0, 300)])
-def test_a_resolution_that_cannot_be_is_ignored_with_a_note(dpi: tuple[int, int]) -> None:
+def test_impossible_resolution_is_ignored_with_a_note(dpi: tuple[int, int]) -> None:
     opened = open_image(saved(Image.new("L", (60, 40), 255), "TIFF", dpi=dpi))
     assert opened.size == (60, 40)
     assert "ignored" in opened.info[NOTE]
     assert open_image(opened).info[NOTE] == opened.info[NOTE]
 
 
-def test_a_picture_is_stretched_once() -> None:
+def test_image_is_stretched_once() -> None:
     once = open_image(saved(Image.new("L", (408, 196), 255), "TIFF", dpi=(204, 98)))
     assert open_image(once).size == once.size
 
 
-def test_a_fax_on_its_side_keeps_its_proportions() -> None:
+def test_rotated_fax_keeps_its_proportions() -> None:
     lying = Image.new("L", (408, 196), 255)
     exif = Image.Exif()
     exif[274] = 6
@@ -54,7 +54,7 @@ def test_a_fax_on_its_side_keeps_its_proportions() -> None:
     assert width == pytest.approx(408, abs=2)
 
 
-def test_stretching_keeps_to_the_limit_of_pixels() -> None:
+def test_stretching_respects_the_pixel_limit() -> None:
     width, height = open_image(saved(Image.new("L", (400, 400), 255), "TIFF", dpi=(200, 100)), most=200_000).size
     assert width * height <= 200_000
     assert height / width == pytest.approx(2, rel=0.02)
@@ -67,12 +67,12 @@ def on_transparency(ink: tuple[int, ...]) -> bytes:
 
 
 @pytest.mark.parametrize("ink", [(255, 255, 255, 255), (255, 240, 180, 255), (0, 0, 0, 255), (30, 60, 200, 255)])
-def test_ink_on_transparency_differs_from_its_ground(ink: tuple[int, ...]) -> None:
+def test_ink_on_transparency_differs_from_the_background(ink: tuple[int, ...]) -> None:
     pixels = np.asarray(open_image(on_transparency(ink)).convert("L")).astype(int)
     assert abs(pixels[30, 40] - pixels[5, 5]) > 100
 
 
-def test_white_and_black_ink_on_transparency_both_differ_from_their_ground() -> None:
+def test_white_and_black_ink_on_transparency_differ_from_the_background() -> None:
     note = Image.new("RGBA", (200, 60), (0, 0, 0, 0))
     draw = ImageDraw.Draw(note)
     draw.rectangle((20, 20, 40, 40), fill=(255, 255, 255, 255))
@@ -82,7 +82,7 @@ def test_white_and_black_ink_on_transparency_both_differ_from_their_ground() -> 
     assert abs(pixels[30, 130] - pixels[5, 5]) > 100
 
 
-def test_a_white_card_with_black_text_keeps_white_around_it() -> None:
+def test_white_card_with_black_text_keeps_a_white_background() -> None:
     card = Image.new("RGBA", (200, 100), (0, 0, 0, 0))
     draw = ImageDraw.Draw(card)
     draw.rectangle((10, 10, 190, 90), fill=(255, 255, 255, 255))
@@ -91,14 +91,14 @@ def test_a_white_card_with_black_text_keeps_white_around_it() -> None:
 
 
 @pytest.mark.parametrize("bits", [10, 12, 14, 16])
-def test_the_white_of_a_file_of_16_bits_is_that_of_the_bits_it_uses(bits: int) -> None:
+def test_white_of_a_16_bit_image_is_that_of_the_bits_used(bits: int) -> None:
     white = 2**bits - 1
     picture = Image.fromarray(np.full((20, 20), white, np.uint16))
     assert open_image(saved(picture, "TIFF")).getpixel((5, 5)) == (255, 255, 255)
 
 
 def scan_in_pdf(path: Path, pixels: tuple[int, int], points: tuple[float, float], share: float = 1.0) -> Source:
-    """A PDF of one page that shows one picture, over `share` of its width and height."""
+    """A PDF of one page with one image that covers `share` of its width and height."""
     document = pdfium.PdfDocument.new()
     page = document.new_page(*points)
     image = pdfium.PdfImage.new(document)
@@ -116,11 +116,11 @@ def scan_in_pdf(path: Path, pixels: tuple[int, int], points: tuple[float, float]
     [
         ((900, 1200), (90, 120), 1.0, 1200),  # a scan on a tiny page
         ((2480, 3508), (595, 842), 1.0, LONGEST_SCAN),  # A4 at 300 dpi
-        ((400, 566), (595, 842), 1.0, 1754),  # coarser than asked for
-        ((900, 1200), (90, 120), 0.5, 250),  # a picture on a page
+        ((400, 566), (595, 842), 1.0, 1754),  # lower than the requested resolution
+        ((900, 1200), (90, 120), 0.5, 250),  # an image on a page
     ],
 )
-def test_a_page_of_a_pdf_that_is_a_scan_is_drawn_at_its_resolution(
+def test_scanned_pdf_page_is_rendered_at_its_resolution(
     tmp_path: Path, pixels: tuple[int, int], points: tuple[float, float], share: float, longest: int
 ) -> None:
     document = open_document(scan_in_pdf(tmp_path / "a.pdf", pixels, points, share), dpi=150)

@@ -1,4 +1,4 @@
-"""`nano-ocr read` as a person types it: every input, bad ones in one clear line each, and the exit codes."""
+"""The command `nano-ocr read`: every input, errors in one line each, and the exit codes."""
 
 import base64
 import io
@@ -26,7 +26,7 @@ def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> Path:
-    """A folder with pages in it, in which commands are run."""
+    """A folder with pages, the working directory of commands."""
     monkeypatch.chdir(tmp_path)
     draw_page([sentence(0), sentence(1)], 20, width=300)[0].save("a.png")
     return tmp_path
@@ -60,7 +60,7 @@ def picture_bytes(path: str = "a.png") -> bytes:
     return Path(path).read_bytes()
 
 
-def test_the_same_page_by_every_way_in(read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_inputs_give_the_same_page(read, monkeypatch: pytest.MonkeyPatch) -> None:
     code, text, err = read("a.png")
     assert code == 0 and len(text.strip()) > 3 and "error" not in err
     url = "data:image/png;base64," + base64.b64encode(picture_bytes()).decode()
@@ -71,7 +71,7 @@ def test_the_same_page_by_every_way_in(read, monkeypatch: pytest.MonkeyPatch) ->
     assert found["source"] == "a.png" and found["pages"][0]["text"] == text.strip()
 
 
-def test_a_phones_picture(read) -> None:
+def test_photo_of_a_phone(read) -> None:
     pillow_heif.from_pillow(Image.open("a.png").convert("RGB")).save("a.heic", quality=-1)
     code, text, err = read("a.heic")
     assert code == 0 and text == read("a.png")[1] and "error" not in err
@@ -79,7 +79,7 @@ def test_a_phones_picture(read) -> None:
     one_line(read("half.heic"), "half.heic", "broken or truncated")
 
 
-def test_one_bad_page_among_good_ones_is_exit_code_1(read) -> None:
+def test_one_bad_page_among_good_ones_gives_exit_code_1(read) -> None:
     Path("bad.png").write_text("Dear Sir")
     code, _, err = read("a.png", "bad.png", "--out=out", "--overlay")
     assert code == 1 and "error: bad.png: not a picture" in err and "2 pages: " in err and "1 failed" in err
@@ -101,7 +101,7 @@ def test_one_bad_page_among_good_ones_is_exit_code_1(read) -> None:
         (lambda path: path.mkdir(), ["no picture and no PDF in this folder"]),
     ],
 )
-def test_what_cannot_be_read_is_one_line(read, make, words: list[str]) -> None:
+def test_unreadable_input_is_reported_in_one_line(read, make, words: list[str]) -> None:
     make(Path("bad.file"))
     one_line(read("bad.file"), "bad.file", *words)
 
@@ -122,7 +122,7 @@ def test_what_cannot_be_read_is_one_line(read, make, words: list[str]) -> None:
         (["--out=a.png/out"], ["cannot write to a.png/out"]),
     ],
 )
-def test_what_makes_no_sense_is_one_line(read, flags: list[str], words: list[str]) -> None:
+def test_invalid_values_are_reported_in_one_line(read, flags: list[str], words: list[str]) -> None:
     one_line(read("a.png", *flags), *words)
 
 
@@ -132,7 +132,7 @@ def test_no_file_and_no_output(read, monkeypatch: pytest.MonkeyPatch) -> None:
     one_line(read("-"), "standard input is empty")
 
 
-def test_odd_pictures_are_pages_like_others(read) -> None:
+def test_unusual_images_are_read(read) -> None:
     Image.new("L", (1, 1)).save("dot.png")
     draw_page([sentence(0)], 20, width=20_000)[0].crop((0, 0, 20_000, 100)).save("strip.png")
     frames = [Image.new("L", (64, 64), tone) for tone in (50, 100, 150)]
@@ -143,12 +143,12 @@ def test_odd_pictures_are_pages_like_others(read) -> None:
         assert json.loads('{"source"' + one)["pages"][0]["state"] in ("ok", "repaired", "cut", "looped")
 
 
-def test_a_mode_that_was_not_learnt_is_warned_of(read) -> None:
+def test_untrained_mode_causes_a_warning(read) -> None:
     code, _, err = read("a.png", "--mode=gundam")
     assert code == 0 and err.count("warning: this model was trained with views in mode square, not gundam") == 1
 
 
-def test_markdown_is_asked_of_who_was_taught_it(read, checkpoint: Path) -> None:
+def test_markdown_prompt_is_used_only_for_trained_models(read, checkpoint: Path) -> None:
     def asked(out: str, *flags: str) -> str:
         assert read("a.png", f"--out={out}", *flags)[0] == 0
         return json.loads(Path(out, "ledger.jsonl").read_text().splitlines()[0])["settings"]["prompt"]
@@ -174,7 +174,7 @@ def test_pages_and_passwords(read) -> None:
 
 
 @pytest.mark.parametrize("n", [10, pytest.param(200, marks=pytest.mark.slow)])
-def test_workers_and_batches_do_not_change_a_character(read, n: int) -> None:
+def test_text_does_not_depend_on_workers_and_batches(read, n: int) -> None:
     Path("in").mkdir()
     for i in range(n):
         draw_page([sentence(i + k) for k in range(1 + i % 4)], 10 + i % 9, 150 + 60 * (i % 5))[0].save(f"in/{i:03}.png")
@@ -186,7 +186,7 @@ def test_workers_and_batches_do_not_change_a_character(read, n: int) -> None:
     assert found[0] == found[1] and len(found[0]) == n and len(set(found[0].values())) > 4
 
 
-def test_what_is_to_be_said_of_a_page_is_one_line_beside_its_text(read) -> None:
+def test_notes_about_a_page_are_one_line_on_stderr(read) -> None:
     write_pdf(Path("two.pdf"), 2)
     code, out, err = read("a.png", "two.pdf", "--format=md")
     assert code == 0 and "note: a.png: the answer reached --max_tokens" in err and err.count("\n") == 4
@@ -194,7 +194,7 @@ def test_what_is_to_be_said_of_a_page_is_one_line_beside_its_text(read) -> None:
     assert "<!-- two.pdf, page 2 -->\n" in out and "==>" not in out
 
 
-def test_another_format_and_overlays_come_from_what_was_read(read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_other_format_and_overlays_are_made_from_the_ledger(read, monkeypatch: pytest.MonkeyPatch) -> None:
     assert read("a.png", "--out=out")[0] == 0
     monkeypatch.setattr("nanochat.reading.ocr.OCR.read_many", None)
     assert read("a.png", "--out=out", "--format=html", "--overlay", "--resume")[0] == 0
@@ -203,7 +203,7 @@ def test_another_format_and_overlays_come_from_what_was_read(read, monkeypatch: 
     assert Image.open("out/a.page-001.png").size in ((2 * width, height), (width, 2 * height))
 
 
-def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_interrupted_command_exits_cleanly(read, monkeypatch: pytest.MonkeyPatch) -> None:
     def interrupt(*_) -> None:
         raise KeyboardInterrupt
 
@@ -212,13 +212,13 @@ def test_interrupted(read, monkeypatch: pytest.MonkeyPatch) -> None:
     assert code == 130 and "continue with --resume" in err and err.endswith("interrupted\n")
 
 
-def test_several_inputs_are_no_one_pdf(read) -> None:
+def test_searchable_pdf_needs_a_single_input(read) -> None:
     Path("b.png").write_bytes(picture_bytes())
     one_line(read(".", "--format=pdf"), "--format pdf writes one file per input", "--out DIR")
     assert read(".", "--format=md")[0] == 0
 
 
-def test_an_output_that_is_full_or_closed(place: Path, checkpoint: Path) -> None:
+def test_full_or_closed_output_is_reported(place: Path, checkpoint: Path) -> None:
     command = [sys.executable, "-m", "nanochat.cli", "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]
     with open("/dev/full", "w") as full:
         ended = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
@@ -243,7 +243,7 @@ def test_an_output_that_is_full_or_closed(place: Path, checkpoint: Path) -> None
         (["score", "nowhere.pdf"], "nowhere.pdf: no such file"),
     ],
 )
-def test_what_needs_no_model_waits_for_no_library(place: Path, arguments: list[str], words: str) -> None:
+def test_errors_without_a_model_load_no_library(place: Path, arguments: list[str], words: str) -> None:
     """torch alone takes seconds to import, and longer on a busy machine."""
     program = """import sys
 from nanochat.cli import main
@@ -256,7 +256,7 @@ finally:
     assert words in ended.stderr and ended.returncode == (2 if words else 0)
 
 
-def test_a_name_that_is_nothing_costs_nothing_but_itself(read) -> None:
+def test_missing_file_does_not_affect_the_others(read) -> None:
     Path("empty").mkdir()
     code, out, err = read(".", "nowhere.png", "empty")
     assert code == 1 and out == "==> a.png <==\n" + read("a.png")[1] and "3 pages: " in err and "2 failed" in err
@@ -267,7 +267,7 @@ def test_a_name_that_is_nothing_costs_nothing_but_itself(read) -> None:
     one_line(read("nowhere.png", "empty"), "nowhere.png: no such file; empty: no picture")
 
 
-def test_a_page_that_a_document_does_not_have_is_told(read) -> None:
+def test_page_number_beyond_the_document_is_reported(read) -> None:
     write_pdf(Path("three.pdf"), 3)
     code, out, err = read("three.pdf", "--pages=9")
     assert code == 2 and out == "" and "three.pdf: --pages 9: there is no page 9, the document has 3 pages" in err
@@ -275,8 +275,8 @@ def test_a_page_that_a_document_does_not_have_is_told(read) -> None:
     assert code == 0 and "there is no page" not in err
 
 
-def test_reading_loads_no_compiler_and_no_plots(place: Path, checkpoint: Path) -> None:
-    """Two of the five seconds to the first text would be theirs."""
+def test_reading_imports_no_compiler_and_no_plotting(place: Path, checkpoint: Path) -> None:
+    """They would take two of the five seconds to the first text."""
     program = """import sys; from nanochat.cli import main; main()
 assert {"torch._dynamo", "sympy", "matplotlib"}.isdisjoint(sys.modules)"""
     command = [sys.executable, "-c", program, "read", "a.png", "--max_tokens=8", "--checkpoint", str(checkpoint)]

@@ -1,4 +1,4 @@
-"""A page that is probably not readable says so."""
+"""Pages that are probably not readable are marked."""
 
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.page import Page, TextLine
@@ -13,42 +13,42 @@ def page_of(*lines: tuple[str, float], unclear: int = 0) -> Page:
     )  # fmt: skip
 
 
-def test_invented_text_is_said_to_be_so_in_json_and_note() -> None:
+def test_invented_text_is_marked_in_json_and_note() -> None:
     page = page_of(("Oxnate no goroopy", 0.86), ("Cymma ua", 0.84))
     assert page.to_dict()["readable"] is False
     assert [line["readable"] for line in page.to_dict()["lines"]] == [False, False]
     assert "probably not readable" in why_it_ended(page)
 
 
-def test_a_known_page_says_nothing() -> None:
+def test_readable_page_has_no_note() -> None:
     page = page_of(("Total amount", 0.99), ("12.50", 0.97))
     assert page.readable
     assert why_it_ended(page) == ""
 
 
-def test_one_unsure_line_is_marked_and_its_page_is_not() -> None:
+def test_single_unsure_line_is_marked_without_its_page() -> None:
     page = page_of(("A long line of text that is read well", 0.99), ("signature", 0.7))
     assert page.readable
     assert [line.readable for line in page.lines] == [True, False]
 
 
-def test_a_page_of_which_most_was_left_out_is_not_readable() -> None:
+def test_page_with_most_text_omitted_is_not_readable() -> None:
     assert not page_of(("Total", 0.97), unclear=5).readable
 
 
-def test_a_blank_page_is_no_page_out_of_depth() -> None:
+def test_blank_page_is_not_marked() -> None:
     assert page_of().readable
 
 
-def test_a_page_is_judged_more_strictly_than_a_line() -> None:
-    """Pages in other alphabets are read with up to 0.94; of single lines that are read well, some have no more."""
+def test_page_has_a_stricter_limit_than_a_line() -> None:
+    """Pages in other alphabets are read with up to 0.94; some well-read single lines have no more."""
     russian = ("Iposepka kauectBa TeKcTa Ha cTpaHuue", 0.93)
     assert not page_of(russian, russian, russian).readable
     assert page_of(("Tel: 03-7710 2288", 0.93)).readable
 
 
-def test_capitals_amid_words_count_against_a_page_that_is_not_sure() -> None:
-    """Cyrillic small letters look like Latin capitals; codes mix letters and digits, and are read surely."""
+def test_capitals_inside_words_count_against_an_unsure_page() -> None:
+    """Cyrillic small letters look like Latin capitals; codes mix letters and digits, but have a high probability."""
     cyrillic = "HacToRWuM coo6waeM yTo onJaTa cyeTa gOJxHa 6biTb nponsBeAeHa go KoHua MecRya"
     code = "sha1 a94a8fe5cc getValue setValue x2y4 readLine2"
     print_ = "We kindly ask you to pay the bill for March by the end of the month and to confirm"

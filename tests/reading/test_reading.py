@@ -1,4 +1,4 @@
-"""A whole input: every page ends once, whatever happens; what stands in the files is what was read."""
+"""Whole inputs: every page gets exactly one result, whatever happens, and the files contain it."""
 
 import json
 import multiprocessing
@@ -23,7 +23,7 @@ from nanochat.reading.page import Page
 from nanochat.reading.sources import Selection, find_sources
 
 SETTINGS = {"checkpoint": "none"}
-HOW = {  # by the tens of a page's grey: how the stand-in ends it
+HOW = {  # tens digit of the grey value of a page -> how the fake model ends it
     0: ("end", "ok"),
     1: ("loop", "looped"),
     2: ("length", "cut"),
@@ -32,7 +32,7 @@ HOW = {  # by the tens of a page's grey: how the stand-in ends it
 
 
 class Reader:
-    """Stands in for a model: the text of a page is its grey; pages of 99 cannot be read."""
+    """A fake model: the text of a page is its grey value; pages of 99 cannot be read."""
 
     def __init__(self, pause: float = 0.0) -> None:
         self.pause, self.read = pause, 0
@@ -80,7 +80,7 @@ def lines(folder: Path) -> list[dict]:
     return [json.loads(line) for line in (folder / "ledger.jsonl").read_text().splitlines()[1:]]
 
 
-def test_every_page_ends_in_one_state_and_the_counts_add_up(tmp_path: Path) -> None:
+def test_every_page_has_one_status_and_the_counts_add_up(tmp_path: Path) -> None:
     letter = tmp_path / "letter.png"
     letter.write_text("Dear Sir")
     files = [tiff(tmp_path / "a.tif", [1, 11, 2, 21, 3, 31, 99, 98, 4, 5]), letter, tiff(tmp_path / "b.tif", [6, 7])]
@@ -102,8 +102,8 @@ def test_every_page_ends_in_one_state_and_the_counts_add_up(tmp_path: Path) -> N
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.floats(0, 1), st.booleans())
-def test_killed_at_any_byte_no_page_is_lost_or_twice(tmp_path: Path, where: float, json_out: bool) -> None:
-    """A kill leaves a ledger cut anywhere; what follows is as if nothing had happened."""
+def test_no_page_is_lost_or_duplicated_when_killed_at_any_byte(tmp_path: Path, where: float, json_out: bool) -> None:
+    """A kill can truncate the ledger anywhere; resuming gives the same result as an uninterrupted run."""
     files = [tmp_path / "a.tif", tmp_path / "b.tif"]
     kind = "json" if json_out else "txt"
     whole, folder = tmp_path / kind, tmp_path / "cut"
@@ -126,7 +126,7 @@ def test_killed_at_any_byte_no_page_is_lost_or_twice(tmp_path: Path, where: floa
         assert (folder / name).read_bytes() == (whole / name).read_bytes()
 
 
-def test_a_real_kill(tmp_path: Path) -> None:
+def test_killed_process_can_be_resumed(tmp_path: Path) -> None:
     files, folder = [tiff(tmp_path / "a.tif", [*range(40, 90)])], tmp_path / "out"
     child = multiprocessing.get_context("fork").Process(target=run, args=(folder, files, Reader(pause=0.01)))
     child.start()
@@ -150,7 +150,7 @@ def test_a_real_kill(tmp_path: Path) -> None:
 
 
 def children(pid: int) -> list[int]:
-    """Its child processes; none where there is no /proc."""
+    """The child processes of a process; none without /proc."""
     listed = Path(f"/proc/{pid}/task/{pid}/children")
     return [int(word) for word in listed.read_text().split()] if listed.exists() else []
 
@@ -164,7 +164,7 @@ def lines_so_far(folder: Path) -> list[bytes]:
     return [line for line in (folder / "ledger.jsonl").read_bytes().splitlines(keepends=True) if line.endswith(b"\n")]
 
 
-def test_retry_failed_tries_those_again_and_no_others(tmp_path: Path) -> None:
+def test_retry_failed_repeats_only_failed_pages(tmp_path: Path) -> None:
     files, folder = [tiff(tmp_path / "a.tif", [1, 11, 21, 31, 99, 2])], tmp_path / "out"
     run(folder, files, Reader())
     seen: list[tuple[str, int, str]] = []
@@ -176,7 +176,7 @@ def test_retry_failed_tries_those_again_and_no_others(tmp_path: Path) -> None:
     assert again == [2, 3, 5] and sum(totals.states.values()) == 6
 
 
-def test_a_file_that_has_changed_is_read_again_and_leaves_nothing_behind(tmp_path: Path) -> None:
+def test_changed_file_is_read_again(tmp_path: Path) -> None:
     file, folder = tiff(tmp_path / "a.tif", [1, 2, 3]), tmp_path / "out"
     run(folder, [file], Reader())
     tiff(file, [4, 5])
@@ -185,13 +185,13 @@ def test_a_file_that_has_changed_is_read_again_and_leaves_nothing_behind(tmp_pat
     assert (folder / "a.txt").read_text() == "grey 4\n\fgrey 5\n"
 
 
-def test_a_mistake_of_ours_costs_one_page(tmp_path: Path) -> None:
+def test_bug_fails_only_one_page(tmp_path: Path) -> None:
     files = [tiff(tmp_path / "a.tif", [1, 97, 2]), tiff(tmp_path / "b.tif", [3])]
     assert run(tmp_path / "out", files, Reader()).states == {"ok": 3, "failed": 1}
     assert lines(tmp_path / "out")[1]["why"].endswith("a.tif, page 2: ZeroDivisionError: nobody thought of that")
 
 
-def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+def test_file_name_that_is_not_utf8(tmp_path: Path) -> None:
     file, folder = tiff(tmp_path / os.fsdecode(b"caf\xe9.tif"), [1]), tmp_path / "out"
     for resume in (False, True):
         assert run(folder, [file], Reader(), resume=resume, format="json").states == {"ok": 1}
@@ -199,7 +199,7 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     assert json.loads(written.read_text())["source"] == str(file)
 
 
-def test_another_file_of_the_same_name_is_not_written_over(tmp_path: Path) -> None:
+def test_files_of_the_same_name_do_not_overwrite_each_other(tmp_path: Path) -> None:
     for folder in ("one", "two"):
         (tmp_path / folder).mkdir()
     first, second = tiff(tmp_path / "one/a.tif", [1]), tiff(tmp_path / "two/a.tif", [2])
@@ -209,7 +209,7 @@ def test_another_file_of_the_same_name_is_not_written_over(tmp_path: Path) -> No
     assert (tmp_path / "out/a.txt").read_text() == "grey 1\n"
 
 
-def test_ctrl_c_leaves_what_was_read(tmp_path: Path) -> None:
+def test_ctrl_c_keeps_finished_pages(tmp_path: Path) -> None:
     files, folder = [tiff(tmp_path / "a.tif", [*range(40, 60)])], tmp_path / "out"
 
     class Interrupted(Reader):
@@ -225,7 +225,7 @@ def test_ctrl_c_leaves_what_was_read(tmp_path: Path) -> None:
     assert (folder / "a.txt").read_text().count("\f") == 19
 
 
-def test_nothing_is_written_over(tmp_path: Path) -> None:
+def test_existing_output_is_not_overwritten(tmp_path: Path) -> None:
     file, folder = tiff(tmp_path / "a.tif", [1]), tmp_path / "out"
     folder.mkdir()
     (folder / "a.txt").write_text("mine")
@@ -243,7 +243,7 @@ def test_nothing_is_written_over(tmp_path: Path) -> None:
         Ledger(tmp_path / "mine/out/ledger.jsonl", SETTINGS)
 
 
-def test_every_source_has_a_file_of_its_own() -> None:
+def test_every_source_has_its_own_output_file() -> None:
     names = file_names(find_sources([f"data:text/plain,{i}" for i in range(3)]))
     assert len(set(names.values())) == 3
     from nanochat.reading.sources import Source

@@ -1,4 +1,4 @@
-"""Vertical text is read: a note in the margin of an upright page, and a table on its side."""
+"""Vertical text is read: a note in the margin of an upright page, and a rotated table."""
 
 from functools import cache
 
@@ -27,7 +27,7 @@ def standing(text: str, size: int, degrees: int) -> Image.Image:
 
 
 @pytest.mark.parametrize("degrees", [90, 270])
-def test_a_note_that_stands_in_the_margin_is_read_at_the_end(degrees: int) -> None:
+def test_vertical_note_in_the_margin_is_read_last(degrees: int) -> None:
     page, _ = draw_page([sentence(i) for i in range(12)], width=800, left=90)
     note = standing(NOTE, 20, degrees)
     page.paste(note, (20, 60))
@@ -38,7 +38,7 @@ def test_a_note_that_stands_in_the_margin_is_read_at_the_end(degrees: int) -> No
     assert found.turned == 0 and "some text is vertical: it comes last" in found.notes
 
 
-def test_a_table_on_its_side_under_an_upright_header_is_read_with_it() -> None:
+def test_rotated_table_below_an_upright_header_is_read() -> None:
     page = Image.new("RGB", (900, 1200), "#f4f1e8")
     font = ImageFont.truetype(str(FONT), 24)
     ImageDraw.Draw(page).text((60, 40), "Table of goods sold", font=font, fill="#222222")
@@ -50,6 +50,6 @@ def test_a_table_on_its_side_under_an_upright_header_is_read_with_it() -> None:
     assert all(row in text for row in rows)
 
 
-def test_a_page_whose_ink_is_all_on_lines_is_not_looked_at_again() -> None:
+def test_page_without_vertical_text_has_no_second_pass() -> None:
     page, _ = draw_page([sentence(i) for i in range(12)])
     assert standing_ink(page, find_lines(page)) == []

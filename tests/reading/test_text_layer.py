@@ -1,4 +1,4 @@
-"""A page's own text: used where it agrees with what is seen, and refused where it does not."""
+"""Text layers of PDF pages: they are used if they agree with the image, and otherwise rejected."""
 
 from contextlib import closing
 from dataclasses import replace
@@ -34,7 +34,7 @@ def page_of(visible: bool = True, texts: list[str] = TEXT, shift: float = 0.0) -
 
 
 def decide(path: Path, read: list[str] | None = None) -> Decision:
-    """The decision about a page whose lines look as `read` says, by default as TEXT."""
+    """The decision about a page whose lines are read as `read`, by default TEXT."""
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
     lines = find_lines(picture)
@@ -47,9 +47,9 @@ def decide(path: Path, read: list[str] | None = None) -> Decision:
     return judge(read_layer(document, 1, 150), lines, seen)
 
 
-def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -> None:
+def test_correct_text_layer_is_used_in_reading_order_with_boxes(tmp_path: Path) -> None:
     lines = page_of()
-    path = write_text_pdf(tmp_path / "a.pdf", lines[::-1])  # the file's order is not the page's
+    path = write_text_pdf(tmp_path / "a.pdf", lines[::-1])  # the order of the file is not that of the page
     assert decide(path).use
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
@@ -61,7 +61,7 @@ def test_a_right_layer_is_used_in_reading_order_with_its_boxes(tmp_path: Path) -
         assert line.box[1] < baseline - 5 and abs(line.box[3] - baseline) < 12 and abs(line.box[0] - 40 * 150 / 72) < 6
 
 
-def test_a_table_keeps_its_cells_apart(tmp_path: Path) -> None:
+def test_cells_of_a_table_stay_separate(tmp_path: Path) -> None:
     rows = [("Flour", "2.40"), ("Sugar", "1.15"), ("Butter", "3.90")]
     cells = [Written(text, x, 500 - 40 * i, 14) for i, row in enumerate(rows) for text, x in zip(row, (40, 300))]
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", cells))), 150, "")
@@ -74,8 +74,8 @@ SEEN = {"scanner": [text.replace("e", "c", 3) for text in TEXT], "other page": T
 
 
 @pytest.mark.parametrize("case", SEEN)
-def test_an_invisible_layer_that_says_something_else_is_refused(tmp_path: Path, case: str) -> None:
-    """A scan: the page looks as TEXT does, and what some OCR made of it lies invisibly over it."""
+def test_wrong_invisible_text_layer_is_rejected(tmp_path: Path, case: str) -> None:
+    """A scan of TEXT with the invisible output of another OCR system."""
     scan = PDF(Source(str(write_text_pdf(tmp_path / "scan.pdf", page_of()))), 150, "").load(1)
     lines = find_lines(scan)
 
@@ -91,7 +91,7 @@ def test_an_invisible_layer_that_says_something_else_is_refused(tmp_path: Path, 
     assert not half.use and "of the lines out" in half.why
 
 
-def test_a_page_without_text_or_with_text_elsewhere_or_in_a_broken_encoding_is_read(tmp_path: Path) -> None:
+def test_page_with_missing_misplaced_or_garbled_text_layer_is_read(tmp_path: Path) -> None:
     assert "no text of its own" in decide(write_text_pdf(tmp_path / "none.pdf", [])).why
     elsewhere = page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300)
     assert "no text is seen" in decide(write_text_pdf(tmp_path / "elsewhere.pdf", elsewhere)).why
@@ -101,7 +101,7 @@ def test_a_page_without_text_or_with_text_elsewhere_or_in_a_broken_encoding_is_r
     assert not decision.use and "broken encoding" in decision.why
 
 
-def test_a_pdf_is_read_by_its_own_text_or_by_its_picture_and_says_which(tmp_path: Path) -> None:
+def test_source_of_the_text_is_recorded(tmp_path: Path) -> None:
     right = write_text_pdf(tmp_path / "right.pdf", page_of())
     wrong = write_text_pdf(tmp_path / "wrong.pdf", page_of(texts=TEXT[:1]) + page_of(False, TEXT[1:], shift=300))
     reader, pages = OCR("nano", "cpu"), {}
@@ -119,14 +119,14 @@ def test_a_pdf_is_read_by_its_own_text_or_by_its_picture_and_says_which(tmp_path
 
 
 def read_pages(path: Path, mode: TextLayerMode, folder: Path) -> list[dict]:
-    """What reading a file records of its pages, without worker processes."""
+    """The results of reading a file, without worker processes."""
     with closing(Ledger(folder / f"{mode}.jsonl", {})) as ledger:
         job = Job(find_sources([str(path)]), PROMPT, workers=0, text_layer=mode)
         read_input(lambda: OCR("nano", "cpu"), job, ledger)
         return [ledger.entry(source, page) for source, page, _ in list(ledger.pages())]
 
 
-def test_lines_of_a_page_whose_text_is_refused_are_found_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lines_are_detected_once_if_the_text_layer_is_rejected(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     looked = []
 
     def look(picture: Image.Image) -> list[Line]:
@@ -140,7 +140,7 @@ def test_lines_of_a_page_whose_text_is_refused_are_found_once(tmp_path: Path, mo
     assert entry["result"]["text_source"] == "read" and len(looked) == 1
 
 
-def test_a_layer_that_is_never_used_is_never_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unused_text_layer_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def fail(*_: object) -> None:
         raise AssertionError("the layer was read")
 
@@ -149,8 +149,8 @@ def test_a_layer_that_is_never_used_is_never_read(tmp_path: Path, monkeypatch: p
     assert entry["state"] == "ok" and entry["result"]["text_source"] == "read"
 
 
-def test_the_words_of_a_scan_lie_where_its_own_resolution_shows_them(tmp_path: Path) -> None:
-    """A scan of 300 dpi is drawn at 300, whatever was asked for: its layer has to follow."""
+def test_positions_of_words_at_the_resolution_of_the_scan(tmp_path: Path) -> None:
+    """A scan of 300 dpi is rendered at 300 regardless of --dpi, and so are the boxes of its layer."""
     drawn = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 300, "").load(1)
     drawn.save(tmp_path / "picture.pdf", resolution=300)
     scan = write_text_pdf(tmp_path / "scan.pdf", page_of(False), scan=tmp_path / "picture.pdf")

@@ -1,4 +1,4 @@
-"""Pages that lie on their side or upside down are read as if they did not, and everything stays where it stands."""
+"""Pages on their side or upside down are read like upright ones, and positions refer to the original."""
 
 import subprocess
 import sys
@@ -45,7 +45,7 @@ def upright(reader: OCR, sheet: Image.Image) -> Page:
 
 @settings(max_examples=40)
 @given(st.integers(1, 60), st.integers(1, 60), st.data())
-def test_a_box_turns_with_its_picture(width: int, height: int, data: st.DataObject) -> None:
+def test_box_rotates_with_its_image(width: int, height: int, data: st.DataObject) -> None:
     left, top = data.draw(st.integers(0, width - 1)), data.draw(st.integers(0, height - 1))
     right, bottom = data.draw(st.integers(left + 1, width)), data.draw(st.integers(top + 1, height))
     picture = Image.new("L", (width, height))
@@ -59,7 +59,7 @@ def test_a_box_turns_with_its_picture(width: int, height: int, data: st.DataObje
 
 
 @pytest.mark.parametrize("degrees", CLOCKWISE)
-def test_a_page_is_read_whichever_way_it_lies(reader: OCR, sheet: Image.Image, upright: Page, degrees: int) -> None:
+def test_page_is_read_in_any_orientation(reader: OCR, sheet: Image.Image, upright: Page, degrees: int) -> None:
     assert upright.text.splitlines() == TEXTS and upright.turned == 0
     lying = turn(sheet, degrees)
     page = reader.read(lying)
@@ -75,7 +75,7 @@ def test_a_page_is_read_whichever_way_it_lies(reader: OCR, sheet: Image.Image, u
 
 
 @pytest.mark.parametrize("degrees", [0, *CLOCKWISE])
-def test_words_stand_over_their_letters_in_every_format(
+def test_words_are_over_their_letters_in_every_format(
     reader: OCR, sheet: Image.Image, upright: Page, degrees: int, tmp_path: Path
 ) -> None:
     lying = turn(sheet, degrees) if degrees else sheet
@@ -104,7 +104,7 @@ def test_words_stand_over_their_letters_in_every_format(
         assert all(abs(a - b) < 12 for a, b in zip(found, letters)), "the text lies over the picture's letters"
 
 
-def test_ways_that_are_not_clearly_better_are_not_taken() -> None:
+def test_orientation_needs_a_clear_advantage() -> None:
     hard = Sight(300, 0.82)
     assert best_turn(hard, {}) == 0
     assert best_turn(hard, {180: Sight(300, 0.86)}) == 0, "upside down, figures seem readable"
@@ -117,7 +117,7 @@ def test_ways_that_are_not_clearly_better_are_not_taken() -> None:
     assert best_turn(Sight(3, 0.99), {90: Sight(40, 0.98)}) == 90
 
 
-def test_words_are_told_apart_along_a_line_that_runs_up_or_down() -> None:
+def test_words_are_separated_along_vertical_lines() -> None:
     box = (10, 20, 30, 120)
     assert list(words_of(PlacedText("ab cdefghi", box, 90, turned=270))) == [
         ("ab", (10, 20, 30, 40)), ("cdefghi", (10, 50, 30, 120)),
@@ -127,7 +127,7 @@ def test_words_are_told_apart_along_a_line_that_runs_up_or_down() -> None:
     ]  # fmt: skip
 
 
-def test_a_picture_without_text_stays_as_it_is(reader: OCR) -> None:
+def test_image_without_text_is_not_turned(reader: OCR) -> None:
     photo = np.linspace(0, 255, 400 * 300).reshape(300, 400).astype(np.uint8)
     page = reader.read(Image.fromarray(photo).convert("RGB"))
     assert (page.turned, page.text) == (0, "")

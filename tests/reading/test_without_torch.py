@@ -1,4 +1,4 @@
-"""Reading works where PyTorch is not installed, and gives the text that torch gives."""
+"""Reading works without PyTorch, and gives the same text as with it."""
 
 import subprocess
 import sys
@@ -31,12 +31,12 @@ main()
 
 
 def nano_ocr(*arguments: str, absent: tuple[str, ...] = ("torch",)) -> subprocess.CompletedProcess[str]:
-    """`nano-ocr` in a process that cannot import what is `absent`."""
+    """Run `nano-ocr` in a process that cannot import the packages `absent`."""
     code = BLOCKED.format(absent=absent, arguments=arguments)
     return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT, timeout=300)
 
 
-def test_a_receipt_and_a_pdf_are_read_without_torch(tmp_path: Path) -> None:
+def test_receipt_and_pdf_are_read_without_torch(tmp_path: Path) -> None:
     page = draw_page(["Rye toast with honey 4.40", "Subtotal 27.70"], 26)[0]
     page.save(tmp_path / "page.pdf")
     done = nano_ocr("read", str(RECEIPT), str(tmp_path / "page.pdf"), "--out", str(tmp_path / "out"))
@@ -47,7 +47,7 @@ def test_a_receipt_and_a_pdf_are_read_without_torch(tmp_path: Path) -> None:
     assert "Subtotal 27.70" in pdf.read_text(encoding="utf-8")
 
 
-def test_reading_leaves_nothing_behind_and_connects_to_nothing(tmp_path: Path) -> None:
+def test_reading_leaves_no_files_and_opens_no_connections(tmp_path: Path) -> None:
     """No file in the user's home (ONNX Runtime's telemetry would write two), and no connection is opened."""
     program = f"""
 import sys
@@ -61,7 +61,7 @@ print(OCR("nano").read({str(RECEIPT)!r}).text)"""
     assert list(tmp_path.rglob("*")) == []
 
 
-def test_a_whole_view_is_read_without_torch_and_its_lines_get_boxes(tmp_path: Path) -> None:
+def test_single_view_is_read_without_torch_with_boxes(tmp_path: Path) -> None:
     page = draw_page(["Rye toast with honey 4.40", "Subtotal 27.70"], 26)[0]
     ours, theirs = (
         OCR("nano", "cpu", "native", locate_lines=False, backend=name).read(page) for name in ("onnx", "torch")
@@ -83,7 +83,9 @@ def test_a_whole_view_is_read_without_torch_and_its_lines_get_boxes(tmp_path: Pa
         (("--int8",), ("torch",), "no graphs at 8 bits"),
     ],
 )
-def test_what_is_not_installed_is_one_line(arguments: tuple[str, ...], absent: tuple[str, ...], words: str) -> None:
+def test_missing_packages_are_reported_in_one_line(
+    arguments: tuple[str, ...], absent: tuple[str, ...], words: str
+) -> None:
     done = nano_ocr("read", str(RECEIPT), *arguments, absent=absent)
     assert done.returncode == 2 and words in done.stderr and "Traceback" not in done.stderr
 
@@ -94,15 +96,15 @@ def test_training_names_its_extra(command: tuple[str, ...], tmp_path: Path) -> N
     assert done.returncode == 2 and 'run `pip install "nano-deepseek-ocr[train]"`' in done.stderr
 
 
-def test_auto_takes_torch_on_a_gpu_and_else_the_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_auto_backend_is_torch_on_a_gpu_and_onnx_elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     nano = ROOT / "models/nano"
     monkeypatch.setattr(loading, "may_have_gpu", lambda: True)
     monkeypatch.setattr("nanochat.common.autodetect_device_type", lambda: "cuda")
     assert choose_backend("auto", nano) == "torch"
     assert choose_backend("auto", nano, "cpu") == "onnx"
     assert choose_backend("auto", nano, "cuda") == "torch"
-    assert choose_backend("auto", tmp_path, "cpu") == "torch"  # no graphs there
-    assert choose_backend("auto", nano, "cpu", int8=True) == "torch"  # none at 8 bits
+    assert choose_backend("auto", tmp_path, "cpu") == "torch"  # a checkpoint without graphs
+    assert choose_backend("auto", nano, "cpu", int8=True) == "torch"  # no 8-bit graphs
     monkeypatch.setattr(loading, "may_have_gpu", lambda: False)
     assert choose_backend("auto", nano) == "onnx"
     with pytest.raises(UserError, match="no backend called 'tensor'"):

@@ -1,4 +1,4 @@
-"""What people type: flags in every spelling, and bad input that ends in one clear line and exit code 2."""
+"""Commands: flags in every spelling, and bad input that ends in one clear line and exit code 2."""
 
 import json
 import shutil
@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """An empty folder with data/, in which commands are run."""
+    """A folder with data/, the working directory of commands."""
     monkeypatch.chdir(tmp_path)
     write_documents(tmp_path / "data", n=2, side=64)
     return tmp_path
@@ -63,7 +63,7 @@ def one_line(result: tuple[int, str, str], *words: str) -> None:
         assert word in err, err
 
 
-def test_flags_take_every_spelling(place, monkeypatch, capsys):
+def test_flags_accept_every_spelling(place, monkeypatch, capsys):
     spellings = ("--model=nano", "--batch_size", "1", "--eval-every=0", "--steps", "1", "--lr=1", "--save_every=1")
     code, out, err = run(vis_tok_train.main, monkeypatch, capsys, *spellings)
     assert code == 0, err
@@ -80,8 +80,8 @@ def test_flags_take_every_spelling(place, monkeypatch, capsys):
 
 
 @pytest.mark.parametrize("module", ["nanochat.cli", "scripts.export", "dev.structure"])
-def test_help_names_what_was_typed(module: str) -> None:
-    """Not the path at which Python found it, a cache folder where `uvx` has put it."""
+def test_help_shows_the_command_as_typed(module: str) -> None:
+    """Not its path, which is in a cache folder if `uvx` installed it."""
     said = subprocess.run([sys.executable, "-m", module, "--help"], capture_output=True, text=True, cwd=ROOT).stdout
     assert said.startswith(f"usage: python -m {module} [-h]")
     console = Path(sys.executable).with_name("nano-ocr")
@@ -107,7 +107,7 @@ def test_no_training_data(place, monkeypatch, capsys):
     ("field", "value", "says"),
     [("answer", " ", "doc_1"), ("prompt", "Read.", "<image>"), ("image", "images/none.png", "none.png")],
 )
-def test_a_wrong_sample(place, monkeypatch, capsys, field, value, says):
+def test_invalid_sample(place, monkeypatch, capsys, field, value, says):
     records = json.loads((place / "data" / "train.json").read_text())
     records[1][field] = value
     (place / "data" / "train.json").write_text(json.dumps(records))
@@ -115,13 +115,13 @@ def test_a_wrong_sample(place, monkeypatch, capsys, field, value, says):
 
 
 @pytest.mark.parametrize("content", [b"no picture", b"\x89PNG\r\n\x1a\n"])
-def test_a_picture_that_is_none(place, monkeypatch, capsys, content):
+def test_file_that_is_not_an_image(place, monkeypatch, capsys, content):
     (place / "data" / "images" / "1.png").write_bytes(content)
     one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--batch-size=2"), "doc_1", "1.png")
     one_line(run(cli.main, monkeypatch, capsys, "read", "data/images/1.png", "--checkpoint=none.pt"), "1.png")
 
 
-def test_resuming_from_what_is_not_there(place, monkeypatch, capsys):
+def test_resuming_from_a_missing_checkpoint(place, monkeypatch, capsys):
     nano_checkpoint(place / "checkpoints")
     flags = (*NANO, "--steps=6")
     result = run(vis_tok_train.main, monkeypatch, capsys, *flags, "--resume_step=7")
@@ -143,7 +143,7 @@ def test_an_encoder_for_a_model_and_a_model_for_an_encoder(place, monkeypatch, c
 
 
 def release(folder: Path) -> dict[str, torch.Tensor]:
-    """DeepSeek-OCR as published, in nano's size: bfloat16, its spellings, two shards of which one has no vision."""
+    """DeepSeek-OCR as published, in nano's size: bfloat16, its names, two shards of which one has no vision weights."""
     state = NanoDeepseekOCR(nano_config()).state_dict()
     encoder = {name: value for name, value in state.items() if not name.startswith("gpt.")}
     half = {n: v.bfloat16() if v.is_floating_point() else v.clone() for n, v in encoder.items()}
@@ -177,14 +177,14 @@ def test_both_stages_start_from_the_released_encoder(place, monkeypatch, capsys,
         assert torch.allclose(state[name].float(), value.float(), atol=1e-6), name
 
 
-def test_the_released_encoder_has_d20s_widths():
+def test_released_encoder_has_the_widths_of_d20():
     with torch.device("meta"):
         model = NanoDeepseekOCR(preset("d20"))
     assert len([name for name in model.state_dict() if not name.startswith("gpt.")]) == 477
     assert model.projector.layers.weight.shape == (1280, 2048)
 
 
-def test_a_tokenizer_that_runs_code(place, monkeypatch, capsys):
+def test_tokenizer_that_runs_code(place, monkeypatch, capsys):
     (place / "tokenizer").mkdir()
     attack = b"cposix\nsystem\n(S'touch attacked'\ntR."
     (place / "tokenizer" / "tokenizer.pkl").write_bytes(attack)
@@ -192,26 +192,26 @@ def test_a_tokenizer_that_runs_code(place, monkeypatch, capsys):
     assert not (place / "attacked").exists()
 
 
-def test_the_hub_out_of_reach(place, monkeypatch, capsys):
+def test_unreachable_hub(place, monkeypatch, capsys):
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     result = run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--sam=facebook/sam-vit-base-that-is-not-cached")
     one_line(result, "facebook/sam-vit-base-that-is-not-cached", "local")
 
 
-def test_a_batch_too_large_for_memory(monkeypatch, capsys):
+def test_batch_too_large_for_memory(monkeypatch, capsys):
     def main() -> None:
         torch.empty(10**15)
 
     one_line(run(entry_point(main), monkeypatch, capsys), "out of memory", "--batch-size")
 
 
-def test_a_checkpoint_of_the_other_stage(place, monkeypatch, capsys):
+def test_checkpoint_of_the_other_stage(place, monkeypatch, capsys):
     nano_checkpoint(place / "checkpoints")
     one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume_step=5"), "but this is stage 2")
 
 
 def test_stage_two_without_an_encoder(place, monkeypatch, capsys):
-    for flags in ((), ("--resume=auto",)):  # nothing to go on from: it would freeze a random SAM
+    for flags in ((), ("--resume=auto",)):  # no encoder: a random SAM would be frozen
         one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, *flags), "--resume-from-deepencoder")
     nano_checkpoint(place / "checkpoints")
     one_line(run(vis_mid_train.main, monkeypatch, capsys, *NANO, "--resume=auto"), "--resume-from-deepencoder")
@@ -228,11 +228,11 @@ def test_stage_two_without_an_encoder(place, monkeypatch, capsys):
         (vis_mid_train.main, ("--lr-decay-step=0", "--deepencoder=deepencoder_5.pt"), "--lr-decay-step"),
     ],
 )
-def test_settings_that_no_step_can_be_taken_with(place, monkeypatch, capsys, main, flags, named):
+def test_unusable_settings(place, monkeypatch, capsys, main, flags, named):
     one_line(run(main, monkeypatch, capsys, "--model=nano", "--steps=1", *flags), named)
 
 
-def test_documents_without_end_need_a_number_of_steps(place, monkeypatch, capsys):
+def test_synthetic_documents_need_a_number_of_steps(place, monkeypatch, capsys):
     one_line(run(vis_tok_train.main, monkeypatch, capsys, "--model=nano", "--synth=True"), "--steps")
 
 
@@ -243,7 +243,7 @@ def test_unknown_names(place, monkeypatch, capsys):
     one_line(run(vis_tok_train.main, monkeypatch, capsys, *NANO, "--image-size=100"), "100")
 
 
-def test_the_demo_without_documents(place, monkeypatch, capfd):
+def test_demo_without_documents(place, monkeypatch, capfd):
     shutil.rmtree(place / "data")
     one_line(run(cli.main, monkeypatch, capfd, "demo"), "data/train.json")
     assert not (place / "out").exists()

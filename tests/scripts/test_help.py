@@ -1,4 +1,4 @@
-"""Every script answers --help with what it does and how it is called, and does nothing else."""
+"""Every script answers --help with its purpose and its usage, and does nothing else."""
 
 import runpy
 import sys
@@ -26,5 +26,5 @@ def test_help_of_a_script(script: str, monkeypatch: pytest.MonkeyPatch, capsys: 
     assert usage.startswith(f"usage: python -m {script} [-h]") and rest.split()
 
 
-def test_all_scripts_are_known() -> None:
+def test_all_scripts_are_tested() -> None:
     assert {"scripts.vis_tok_train", "dev.bench", "dev.invisible_font"} <= set(SCRIPTS)

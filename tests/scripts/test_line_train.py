@@ -1,4 +1,4 @@
-"""The line finder's training: a run that was stopped and goes on ends where an unbroken one ends; its weights load."""
+"""Training the line detector: a resumed run equals an uninterrupted one, and its weights can be loaded."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ import torch
 
 from nanochat.lines.finder import line_finder
 from nanochat.lines.network import LineFinder
-from nanochat.machine import Precision
+from nanochat.precision import Precision
 from nanochat.synth.document import Document
 from nanochat.synth.line_targets import segments
 from scripts import line_train
@@ -19,10 +19,10 @@ def weights(model: LineFinder) -> torch.Tensor:
     return torch.cat([p.flatten() for p in model.parameters()])
 
 
-def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(line_train, "choose_precision", lambda *_: Precision("float32"))  # it measures, and may waver
+def test_resumed_run_equals_an_uninterrupted_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_train, "choose_precision", lambda *_: Precision("float32"))  # it is measured, and may vary
     whole = train(Config(out=str(tmp_path / "whole"), steps=5, batch_size=2, save_every=3))
-    shown = line_train.batch
+    shown = line_train.make_batch
 
     def until(step: int, batch_size: int):
         if step == 4:
@@ -30,16 +30,16 @@ def test_a_stopped_run_goes_on_as_if_it_had_not_been(tmp_path: Path, monkeypatch
         return shown(step, batch_size)
 
     broken = Config(out=str(tmp_path / "broken"), steps=5, batch_size=2, save_every=3, resume="auto")
-    monkeypatch.setattr(line_train, "batch", until)
+    monkeypatch.setattr(line_train, "make_batch", until)
     with pytest.raises(KeyboardInterrupt):
         train(broken)
-    monkeypatch.setattr(line_train, "batch", shown)
+    monkeypatch.setattr(line_train, "make_batch", shown)
     assert torch.equal(weights(train(broken)), weights(whole))
     shipped = line_finder(tmp_path / "whole" / "model.safetensors")
     torch.testing.assert_close(weights(shipped), weights(whole).detach(), atol=1e-3, rtol=1e-3)
 
 
-def test_the_band_of_a_letter_that_stands_alone_is_long_enough_to_be_seen_and_that_of_a_word_is_the_word() -> None:
+def test_bands_of_single_letters_are_lengthened() -> None:
     boxes = np.array([[10, 40, 15, 60], [100, 40, 114, 60], [114, 40, 126, 60]], np.float32)  # a colon, and a word
     centres = np.stack([boxes[:, [0, 2]].mean(1), np.full(3, 51)], 1)
     paper, line_ids = np.full((64, 128), 255, np.uint8), np.array([0, 1, 1], np.int32)

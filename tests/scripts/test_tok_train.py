@@ -1,4 +1,4 @@
-"""Training a tokenizer: the file it writes is usable, its compression is measured on text it has not seen."""
+"""Training a tokenizer: its file is usable, and its compression is measured on unseen text."""
 
 import sys
 from pathlib import Path
@@ -17,7 +17,7 @@ def run(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> None:
     tok_train.main()
 
 
-def test_a_tokenizer_of_real_books_compresses_what_it_has_not_seen(
+def test_tokenizer_of_real_books_compresses_unseen_text(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     data = shared_data("text/base_parquet")
@@ -55,7 +55,7 @@ def test_held_out_documents_are_not_trained_on(
         ("a b", 100, "vocabulary of 100 is too small"),
     ],
 )
-def test_what_cannot_be_trained_is_one_clear_line_and_writes_nothing(
+def test_untrainable_input_is_reported_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys, text: str | None, vocab_size: int, complaint: str
 ):
     if text is not None:

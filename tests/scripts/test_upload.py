@@ -1,4 +1,4 @@
-"""Uploads: what arrives on the hub is enough to rebuild the model; nothing is public unless asked."""
+"""Uploads: the files on the hub are enough to rebuild the model, and repositories are private by default."""
 
 import sys
 from pathlib import Path
@@ -35,14 +35,14 @@ def checkpoints(tmp_path_factory, model: NanoDeepseekOCR) -> Path:
 
 
 def fake_hub():
-    """An HfApi that only remembers its calls, whose arguments must be those that the real one takes."""
+    """A fake HfApi that records its calls and checks their arguments against the real one."""
     api = create_autospec(HfApi, instance=True)
     api.endpoint = "https://hub.example"
     return api
 
 
 def received(api, folder: Path) -> Path:
-    """What the fake hub was given, as files."""
+    """The files that the fake hub received."""
     (_, operations), _ = api.create_commit.call_args
     for operation in operations:
         with operation.as_file() as content:
@@ -54,7 +54,7 @@ def n_parameters(model: torch.nn.Module, without: str = "none") -> int:
     return sum(p.numel() for name, p in model.named_parameters() if not name.startswith(without))
 
 
-def test_an_exported_folder_is_read_by_transformers_from_its_repository(tmp_path: Path, checkpoints: Path, model):
+def test_transformers_loads_an_uploaded_folder(tmp_path: Path, checkpoints: Path, model):
     export_hf(tmp_path / "exported", model, RustBPETokenizer.characters(), {"step": 30})
     upload(UploadConfig("someone/reader", tmp_path / "exported"), api := fake_hub())
     (tmp_path / "hub").mkdir()
@@ -67,7 +67,7 @@ def test_an_exported_folder_is_read_by_transformers_from_its_repository(tmp_path
     assert torch.equal(theirs.model.image_newline, model.image_newline.half().float())
 
 
-def test_an_uploaded_model_can_be_rebuilt_from_its_repository(tmp_path: Path, checkpoints: Path, model):
+def test_uploaded_model_can_be_rebuilt_from_its_repository(tmp_path: Path, checkpoints: Path, model):
     api = fake_hub()
     address = upload(UploadConfig("someone/reader", checkpoints / "step_30.pt"), api)
     assert address == "https://hub.example/someone/reader"
@@ -85,7 +85,7 @@ def test_an_uploaded_model_can_be_rebuilt_from_its_repository(tmp_path: Path, ch
     assert "| training step | 30 |" in card and card.startswith("---\n") and "# reader" in card
 
 
-def test_an_uploaded_encoder_is_one_file_and_its_card(tmp_path: Path, checkpoints: Path, model):
+def test_uploaded_encoder_is_one_file_and_its_card(tmp_path: Path, checkpoints: Path, model):
     api = fake_hub()
     upload(UploadConfig("someone/encoder", checkpoints / "deepencoder_12.pt", public=True), api)
     assert api.create_repo.call_args.kwargs["private"] is False
@@ -99,7 +99,7 @@ def test_an_uploaded_encoder_is_one_file_and_its_card(tmp_path: Path, checkpoint
 
 
 @pytest.mark.parametrize("removed", ["meta_30.json", "tokenizer.pkl", "step_30.pt"])
-def test_a_model_that_nobody_could_rebuild_is_not_uploaded(tmp_path: Path, checkpoints: Path, removed: str):
+def test_incomplete_model_is_not_uploaded(tmp_path: Path, checkpoints: Path, removed: str):
     for name in {"step_30.pt", "meta_30.json", "tokenizer.pkl"} - {removed}:
         (tmp_path / name).symlink_to(checkpoints / name)
     api = fake_hub()
@@ -108,21 +108,21 @@ def test_a_model_that_nobody_could_rebuild_is_not_uploaded(tmp_path: Path, check
     assert api.method_calls == []
 
 
-def test_other_files_are_refused(tmp_path: Path, checkpoints: Path):
+def test_other_files_are_rejected(tmp_path: Path, checkpoints: Path):
     torch.save({"weight": torch.zeros(2)}, tmp_path / "other.pt")
     for file in (checkpoints / "optim_30.pt", tmp_path / "other.pt"):
         with pytest.raises(UserError, match="neither a model nor an encoder"):
             upload(UploadConfig("someone/reader", file), fake_hub())
 
 
-def test_an_unreachable_hub_is_one_clear_line(checkpoints: Path):
+def test_unreachable_hub_is_reported_in_one_line(checkpoints: Path):
     api = HfApi(endpoint="http://127.0.0.1:9", token="hf_none")
     with pytest.raises(UserError, match=r"cannot upload .*deepencoder_12\.pt to someone/encoder \(") as caught:
         upload(UploadConfig("someone/encoder", checkpoints / "deepencoder_12.pt"), api)
     assert "\n" not in str(caught.value) and "network" in str(caught.value)
 
 
-def test_without_a_token_the_command_says_how_to_get_one(monkeypatch: pytest.MonkeyPatch, capsys):
+def test_missing_token_is_reported_with_advice(monkeypatch: pytest.MonkeyPatch, capsys):
     monkeypatch.setattr(script, "get_token", lambda: None)
     monkeypatch.setattr(sys, "argv", ["upload", "--repo=someone/encoder", "--file=deepencoder_12.pt"])
     with pytest.raises(SystemExit) as ended:

@@ -1,4 +1,4 @@
-"""vision_eval on a tiny checkpoint: its table, results, curve and page agree with the texts that were read."""
+"""vision_eval on a tiny checkpoint: table, results, curve and report agree with the texts that were read."""
 
 import json
 import re
@@ -25,7 +25,7 @@ TEXTS = {"a": "TOTAL 9.00", "b": "Thank you", "c": "a b c", "d": "9"}
 
 
 class Echo:
-    """A reader that knows one text, and what it was shown."""
+    """A reader that returns one text, and records the images."""
 
     name = "Echo 1"
 
@@ -83,8 +83,8 @@ def test_results_of_both_readers(monkeypatch, capsys, folder, tmp_path):
         assert text.split()[0] in page
 
 
-def test_a_peer_reads_each_document_as_it_was_drawn_once(folder):
-    """A drawn document may differ each time it is asked for: picture and text must come from one drawing."""
+def test_peer_reads_the_same_documents(folder):
+    """A synthetic document may differ at each access, so image and text must come from the same one."""
 
     class Counted(FolderSet):
         drawn = 0
@@ -98,7 +98,7 @@ def test_a_peer_reads_each_document_as_it_was_drawn_once(folder):
     assert found.drawn == 4 and [page.expected for page in pages] == [TEXTS[name] for name in found.ids]
 
 
-def test_empty_pictures_are_counted_by_what_is_printed(monkeypatch, capsys, folder, tmp_path):
+def test_empty_images_are_scored_by_printed_characters(monkeypatch, capsys, folder, tmp_path):
     out = run(monkeypatch, capsys, folder, tmp_path, "--task=empty", "--n=3")
     results = json.loads((tmp_path / "results.json").read_text())
     printed = [len(p["read"]) for p in results["pages"]["nano-ocr"]]
@@ -109,7 +109,7 @@ def test_empty_pictures_are_counted_by_what_is_printed(monkeypatch, capsys, fold
     assert [line.split()[1] for line in out.splitlines() if line.startswith("│")] == ["blank", "noise", "photo", "all"]
 
 
-def test_each_mode_reads_as_the_command_does(monkeypatch, capsys, folder, tmp_path):
+def test_each_mode_reads_like_the_read_command(monkeypatch, capsys, folder, tmp_path):
     with pytest.warns(UserWarning, match="trained with"):
         run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2", "--modes", "native", "square")
     results = json.loads((tmp_path / "results.json").read_text())
@@ -124,28 +124,28 @@ def test_each_mode_reads_as_the_command_does(monkeypatch, capsys, folder, tmp_pa
     assert f"{tokens} vision tokens" in shown
 
 
-def test_a_model_of_lines_is_measured_by_its_lines(monkeypatch, capsys, folder, tmp_path):
+def test_line_model_is_measured_in_lines(monkeypatch, capsys, folder, tmp_path):
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
     run(monkeypatch, capsys, folder, tmp_path, f"--task=folder:{folder}", "--n=2")
     results = json.loads((tmp_path / "results.json").read_text())
-    assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # no line on either
+    assert [page["read"] for page in results["pages"]["nano-ocr"]] == ["", ""]  # neither has lines
     assert results["model"]["image_gain"] is not None
 
 
 @pytest.mark.parametrize("status", list(PageState)[2:6])
-def test_a_page_that_the_reader_stopped_for_repeating_itself_is_counted(folder, status):
+def test_page_stopped_for_repetition_is_counted(folder, status):
     class Stopped:
         batch_size, tokenizer = 4, RustBPETokenizer.characters()
 
         def read_many(self, pictures, prompt, max_tokens):
-            for picture in pictures:  # the repetition is not in the text that is kept
+            for picture in pictures:  # the kept text does not contain the repetition
                 yield Page("TOTAL 9.00", 7, 9, 3, 0.1, "end", "base", 1, *picture.size, status)
 
     readings = read_in_mode(Stopped(), FolderSet(folder, 4), "nano-ocr")  # type: ignore[arg-type]
     assert [reading.score.looping for reading in readings] == 4 * [status in ("looped", "repaired")]
 
 
-def test_every_question_is_asked_of_its_own_picture(folder):
+def test_every_question_is_asked_about_its_own_image(folder):
     class Questions(FolderSet):
         def get_example(self, index: int) -> dict:
             item = super().get_example(index)
@@ -164,7 +164,7 @@ def test_every_question_is_asked_of_its_own_picture(folder):
     assert read == [f"Question {i // 2}? {90 + i}" for i in range(4)]
 
 
-def test_the_same_run_twice_reads_the_same(monkeypatch, capsys, folder, tmp_path):
+def test_repeated_run_reads_the_same(monkeypatch, capsys, folder, tmp_path):
     for out in ("one", "two"):
         run(monkeypatch, capsys, folder, tmp_path / out, f"--task=folder:{folder}", "--n=2", "--batch_size=1")
     one, two = (json.loads((tmp_path / out / "results.json").read_text()) for out in ("one", "two"))
@@ -182,7 +182,7 @@ def test_the_same_run_twice_reads_the_same(monkeypatch, capsys, folder, tmp_path
         (["--task=empty", "--model=nowhere/step_1.pt"], "nowhere"),
     ],
 )
-def test_errors_are_one_line(monkeypatch, capsys, flags, said):
+def test_errors_are_reported_in_one_line(monkeypatch, capsys, flags, said):
     monkeypatch.setattr("sys.argv", ["vision_eval", *flags])
     with pytest.raises(SystemExit) as stopped:
         vision_eval.main()
@@ -196,17 +196,17 @@ def pages_with(similar: int, different: int):
             for i in range(similar + different)]  # fmt: skip
 
 
-def test_the_curve_puts_pages_where_their_ratio_is(tmp_path):
+def test_pages_are_in_the_bin_of_their_ratio(tmp_path):
     pages = pages_with(6, 4)
     ratios = [1.2] * 6 + [3.99, 3.5, 3.0, 3.1]
     (first,) = compression_curve(ratios, pages)  # four pages are too few to show
     assert (first.low, first.high, first.pages, first.similarity.value, first.precision.value) == (1, 2, 6, 1, 1)
-    assert compression_curve([0.0] * 5, [score_page("e", "page", "", "")] * 5) == []  # nothing to compress
+    assert compression_curve([0.0] * 5, [score_page("e", "page", "", "")] * 5) == []  # no text to compress
     first, second = compression_curve([*ratios, 3.2], [*pages, pages[0]])
     assert (second.low, second.pages, second.precision.value) == (3, 5, pytest.approx(1 / 5))
 
 
-def test_the_plot_is_an_svg_that_says_its_numbers(tmp_path):
+def test_plot_is_an_svg_with_its_numbers_as_text(tmp_path):
     curve = compression_curve([0.5] * 5 + [4.5] * 5, pages_with(5, 5))
     path = plot_compression(curve, "nano & others", tmp_path / "c.svg")
     text = "".join(ElementTree.fromstring(path.read_text()).itertext())

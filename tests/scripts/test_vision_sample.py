@@ -1,4 +1,4 @@
-"""vision_sample on a tiny checkpoint: its table, its results file, and what it says when something is missing."""
+"""vision_sample on a tiny checkpoint: its table, its results file, and its errors."""
 
 import json
 import shutil
@@ -65,7 +65,7 @@ def test_table_and_results_agree(monkeypatch, capsys, folder):
     assert results["summary"]["documents"] == 3
 
 
-def test_a_document_that_is_read_gets_its_tick(monkeypatch, capsys, folder):
+def test_completely_read_document_gets_a_tick(monkeypatch, capsys, folder):
     run(monkeypatch, capsys, folder)
     read = json.loads((folder / "step_7_val.json").read_text())["documents"][0]["read"]
     known = folder / "known"
@@ -88,7 +88,7 @@ def test_limit_split_and_json(monkeypatch, capsys, folder, tmp_path):
     assert json.loads((folder / "step_7_train.json").read_text())["summary"]["image_gain"] is None
 
 
-def test_errors_are_one_line(monkeypatch, capsys, folder):
+def test_errors_are_reported_in_one_line(monkeypatch, capsys, folder):
     checkpoint, data = f"--checkpoint={folder}/step_7.pt", f"--data_dir={folder}"
     assert "step_9.pt: no such checkpoint" in fails(monkeypatch, capsys, f"--checkpoint={folder}/step_9.pt", data)
     assert "without a GPT" in fails(monkeypatch, capsys, f"--checkpoint={folder}/deepencoder_7.pt", data)
@@ -96,18 +96,18 @@ def test_errors_are_one_line(monkeypatch, capsys, folder):
     assert "at least one" in fails(monkeypatch, capsys, checkpoint, data, "--limit=0")
 
 
-def test_a_broken_picture_is_named(monkeypatch, capsys, folder, tmp_path):
+def test_broken_image_is_named(monkeypatch, capsys, folder, tmp_path):
     shutil.copytree(folder, tmp_path, dirs_exist_ok=True)
     (tmp_path / "chart_01.png").write_bytes((folder / "chart_01.png").read_bytes()[:60])
     line = fails(monkeypatch, capsys, f"--checkpoint={folder}/step_7.pt", f"--data_dir={tmp_path}", "--device=cpu")
     assert "chart_01" in line
 
 
-def test_a_model_that_has_learnt_nothing_shows_progress_and_ends(monkeypatch, capsys, folder, tmp_path):
+def test_untrained_model_shows_progress_and_ends(monkeypatch, capsys, folder, tmp_path):
     """Without --max_tokens an answer is at most twice the longest text, 10 letters here, and 50 tokens long."""
     arguments = [f"--checkpoint={folder}/step_7.pt", f"--data_dir={folder}", "--device=cpu", "--batch_size=2"]
     monkeypatch.setattr("sys.argv", ["vision_sample", *arguments, f"--json={tmp_path}/found.json"])
     vision_sample.main()
     assert capsys.readouterr().err.splitlines() == ["reading 1 to 2 of 3", "reading 3 to 3 of 3"]
     read = [d["read"] for d in json.loads((tmp_path / "found.json").read_text())["documents"]]
-    assert all(len(text) <= 70 for text in read)
+    assert len(read) == 3 and all(len(text) <= 70 for text in read)

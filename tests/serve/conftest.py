@@ -1,4 +1,4 @@
-"""A server of the tiny model, and the client of OpenAI, for the tests of this folder."""
+"""A server of the tiny model, and an OpenAI client, for the tests of this folder."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -23,7 +23,7 @@ def server(checkpoint: Path) -> Iterator[Running]:
 
 @pytest.fixture(scope="module")
 def receipts() -> Iterator[Running]:
-    """A server of nano, which reads."""
+    """A server of nano."""
     with tiny_server(find_model("nano")) as running:
         yield running
 

@@ -11,7 +11,7 @@ from helpers.tiny_server import Running, about, noise, png, refused
 from nanochat.reading.ocr import OCR
 
 
-def test_the_openai_client_gets_what_read_gives(server: Running, client: openai.OpenAI, ocr: OCR) -> None:
+def test_openai_client_gets_the_text_of_read(server: Running, client: openai.OpenAI, ocr: OCR) -> None:
     expected = ocr.read(noise(1), max_tokens=40)
     ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 40}
     whole = client.chat.completions.create(**ask)
@@ -31,7 +31,7 @@ def test_the_openai_client_gets_what_read_gives(server: Running, client: openai.
     assert [model.id for model in client.models.list()] == ["tiny"]
 
 
-def test_several_answers_texts_that_stop_and_seeds(client: openai.OpenAI) -> None:
+def test_several_answers_stop_texts_and_seeds(client: openai.OpenAI) -> None:
     ask = {"model": "tiny", "messages": about(noise(2)), "max_tokens": 30}
     free = client.chat.completions.create(**ask).choices[0].message.content
     assert free is not None
@@ -47,7 +47,7 @@ def test_several_answers_texts_that_stop_and_seeds(client: openai.OpenAI) -> Non
     assert [choice.message.content for choice in again.choices] == texts[1:]  # sample i has seed + i
 
 
-def test_pictures_stand_where_the_text_says(server: Running, client: openai.OpenAI) -> None:
+def test_images_are_at_their_placeholders(server: Running, client: openai.OpenAI) -> None:
     def say(messages: list) -> str | None:
         done = client.chat.completions.create(model="tiny", messages=messages, max_tokens=20)
         return done.choices[0].message.content
@@ -85,21 +85,21 @@ BAD_URLS = {
 
 
 @pytest.mark.parametrize("what", BAD_CHATS)
-def test_bad_requests_get_a_clear_answer(server: Running, what: str) -> None:
+def test_bad_requests_get_a_clear_error(server: Running, what: str) -> None:
     change, status, code = BAD_CHATS[what]
     ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 5} | change
     refused(httpx.post(f"{server.url}/v1/chat/completions", json=ask), status, code)
 
 
 @pytest.mark.parametrize("what", BAD_URLS)
-def test_bad_pictures_get_a_clear_answer(server: Running, what: str) -> None:
+def test_bad_images_get_a_clear_error(server: Running, what: str) -> None:
     url, code = BAD_URLS[what]
     content = [{"type": "image_url", "image_url": {"url": url}}]
     ask = {"model": "tiny", "messages": [{"role": "user", "content": content}]}
     refused(httpx.post(f"{server.url}/v1/chat/completions", json=ask), 400, code)
 
 
-def test_bodies_that_are_no_json_and_routes_that_are_none(server: Running) -> None:
+def test_bodies_that_are_not_json_and_unknown_routes(server: Running) -> None:
     for body in (b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"model": 1e999}', b'{"messages": ' + b"[" * 5000):
         answer = httpx.post(
             f"{server.url}/v1/chat/completions", content=body, headers={"content-type": "application/json"}
@@ -108,7 +108,7 @@ def test_bodies_that_are_no_json_and_routes_that_are_none(server: Running) -> No
     refused(httpx.get(f"{server.url}/v1/nothing"), 404, None)
 
 
-def test_more_tokens_than_there_is_room_for_end_where_the_room_does(client: openai.OpenAI) -> None:
+def test_max_tokens_beyond_the_context_is_limited(client: openai.OpenAI) -> None:
     million, many = [
         client.chat.completions.create(model="tiny", messages=about(noise(1)), max_tokens=limit).choices[0]
         for limit in (10**6, 10**18)

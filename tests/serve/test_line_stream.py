@@ -1,4 +1,4 @@
-"""Chats about pages that are read line by line: the lines come as they are read, and none is taken back."""
+"""Chats about pages that are read line by line: lines are streamed as they are read, and never changed."""
 
 import json
 import random
@@ -27,7 +27,7 @@ def receipt() -> Image.Image:
 
 
 def streamed(server: Running, picture: Image.Image, **more: Any) -> list[str]:
-    """The pieces of text of a chat about a picture, in the order in which they came."""
+    """The pieces of text of a chat about an image, in order of arrival."""
     ask = {"model": "tiny", "messages": about(picture), "stream": True, **more}
     answer = httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=120)
     chunks = [json.loads(line[6:]) for line in answer.text.split("\n\n") if line.startswith("data: {")]
@@ -35,7 +35,7 @@ def streamed(server: Running, picture: Image.Image, **more: Any) -> list[str]:
     return [piece for chunk in chunks if (piece := chunk["choices"][0]["delta"].get("content"))]
 
 
-def test_lines_come_while_further_ones_are_being_read(
+def test_lines_are_streamed_while_others_are_being_read(
     receipts: Running, receipt: Image.Image, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     happened: list[str] = []
@@ -57,17 +57,17 @@ def test_lines_come_while_further_ones_are_being_read(
     lines = expected.split("\n")
     ends = ["".join(pieces[:n]) for n in range(1, len(pieces) + 1)]
     assert len(pieces) >= 4 and all(end.split("\n") == lines[: end.count("\n") + 1] for end in ends)
-    assert happened.index("told") < len(happened) // 2  # and not at the end, piece by piece
+    assert happened.index("told") < len(happened) // 2  # and not all at the end
 
 
-def test_a_page_upside_down_is_not_streamed_before_it_is_turned(receipts: Running, receipt: Image.Image) -> None:
+def test_upside_down_page_is_streamed_after_it_is_turned(receipts: Running, receipt: Image.Image) -> None:
     lying = receipt.transpose(Image.Transpose.ROTATE_180)
     page = OCR("nano", "cpu").read(lying)
     assert page.turned == 180
     assert "".join(streamed(receipts, lying)) == page.text
 
 
-def test_lines_that_are_read_twice_come_in_their_final_form(receipts: Running, receipt: Image.Image) -> None:
+def test_reread_lines_are_streamed_in_their_final_form(receipts: Running, receipt: Image.Image) -> None:
     worn = receipt.resize((int(receipt.width / 3.5), int(receipt.height / 3.5))).resize(receipt.size)
     page = OCR("nano", "cpu").read(worn)
     once = OCR("nano", "cpu", reread=False).read(worn)
@@ -76,7 +76,7 @@ def test_lines_that_are_read_twice_come_in_their_final_form(receipts: Running, r
     assert "".join(pieces) == page.text and len(pieces) >= 4
 
 
-def test_two_pages_have_an_empty_line_between_them(receipts: Running) -> None:
+def test_pages_are_separated_by_an_empty_line(receipts: Running) -> None:
     pages = [Image.new("RGB", (700, 400), "white") for _ in range(2)]
     for number, page in enumerate(pages):
         for row in range(6):
@@ -91,7 +91,7 @@ def test_two_pages_have_an_empty_line_between_them(receipts: Running) -> None:
 
 
 def events(text: str, rng: random.Random) -> list[dict[str, Any]]:
-    """A page's lines as they may come, one or several or none at a time, and the page."""
+    """Events with the lines of a page, none, one or several at a time, and the page."""
     lines, told = text.split("\n"), 0
     found: list[dict[str, Any]] = []
     while told < len(lines) and rng.random() < 0.8:
@@ -105,7 +105,7 @@ def events(text: str, rng: random.Random) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "stops", [[], ["line\nsecond"], ["\n\n\n"], ["12.50\n\nFirst", "nowhere"], ["F"], ["third\nand x"]]
 )
-def test_however_the_lines_come_the_answer_is_that_of_the_whole_text(stops: list[str]) -> None:
+def test_streamed_lines_add_up_to_the_whole_text(stops: list[str]) -> None:
     pages = [TEXT, TEXT, "No more."]
     whole = "\n\n".join(pages)
     for seed in range(60):

@@ -1,4 +1,4 @@
-"""The page in a real Chromium: a sample, a drop, a PDF, a cancel, an error, a narrow dark screen, the keyboard."""
+"""The web page in a real Chromium: sample, drop, PDF, cancel, errors, a narrow dark screen, the keyboard."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from dev.page_shot import find_chromium
 from nanochat.reading.ocr import OCR, find_model
 
 CHROMIUM = find_chromium()
-SHOTS = Path(__file__).parents[2] / "out/page"  # looked at by people, kept by no one
+SHOTS = Path(__file__).parents[2] / "out/page"  # for inspection by people
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +41,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def page(browser: Browser, server: Running) -> Iterator[Page]:
-    """The page, opened; at the end nothing may have gone wrong in it, nor come from another host."""
+    """The opened page. At the end, it must have no errors and no requests to other hosts."""
     context = browser.new_context(
         viewport={"width": 1280, "height": 800}, permissions=["clipboard-read", "clipboard-write"]
     )
@@ -62,7 +62,7 @@ def give(page: Page, *files: tuple[str, bytes], kind: str = "image/png") -> None
     page.set_input_files("#files", [{"name": name, "mimeType": kind, "buffer": data} for name, data in files])
 
 
-def test_a_picture_is_read_beside_its_text(page: Page, checkpoint: Path) -> None:
+def test_image_is_shown_beside_its_text(page: Page, checkpoint: Path) -> None:
     expected = OCR(checkpoint, "cpu").read(noise(1))
     give(page, ("noise.png", png(noise(1))))
     expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
@@ -80,7 +80,7 @@ def test_a_picture_is_read_beside_its_text(page: Page, checkpoint: Path) -> None
     expect(page.get_by_role("heading", name="Drop a photo or a PDF")).to_be_visible()
 
 
-def test_the_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
+def test_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
     pdf = png(noise(1), "PDF", save_all=True, append_images=[noise(2), noise(3)])
     give(page, ("three.pdf", pdf), kind="application/pdf")
     expect(page.locator("#pages button")).to_have_count(3, timeout=30_000)
@@ -92,7 +92,7 @@ def test_the_pages_of_a_pdf_are_thumbnails(page: Page) -> None:
     assert page.locator("#text").inner_text() != third
 
 
-def test_files_are_dropped_and_what_is_no_picture_is_said_in_words(page: Page) -> None:
+def test_dropped_files_are_read_and_others_reported(page: Page) -> None:
     page.evaluate(
         """() => {
             const data = new DataTransfer();
@@ -105,7 +105,7 @@ def test_files_are_dropped_and_what_is_no_picture_is_said_in_words(page: Page) -
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
 
 
-def test_a_locked_pdf_asks_for_its_password(page: Page) -> None:
+def test_locked_pdf_asks_for_its_password(page: Page) -> None:
     give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
     for title, typed in (("This PDF is locked", "abracadabra"), ("That password is not right", "sesame")):
         expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=30_000)
@@ -118,7 +118,7 @@ def test_a_locked_pdf_asks_for_its_password(page: Page) -> None:
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
 
 
-def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> None:
+def test_escape_cancels_the_request(page: Page, server: Running) -> None:
     many = png(noise(1), "TIFF", save_all=True, append_images=[noise(seed) for seed in range(2, 40)])
     give(page, ("many.tif", many), kind="image/tiff")
     expect(page.locator("#text .line").first).to_be_visible(timeout=30_000)
@@ -127,14 +127,14 @@ def test_escape_cancels_and_the_server_stops(page: Page, server: Running) -> Non
     server.wait_idle(5)
 
 
-def test_a_line_under_the_pointer_shows_its_place(
+def test_line_under_the_pointer_is_highlighted(
     browser: Browser, checkpoint: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn = Image.new("RGB", (400, 300), "white")
     for row in range(5):
         ImageDraw.Draw(drawn).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
-    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights have low probabilities
     with tiny_server(checkpoint) as lines:
         page = browser.new_page()
         page.goto(lines.url)
@@ -155,7 +155,7 @@ def test_a_line_under_the_pointer_shows_its_place(
         page.close()
 
 
-def test_while_the_next_file_comes_nothing_is_left_of_the_last(page: Page) -> None:
+def test_previous_result_is_cleared_for_the_next_file(page: Page) -> None:
     give(page, ("first.png", png(noise(1))))
     expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
     page.route("**/v1/read", lambda route: None)  # it never answers
@@ -166,7 +166,7 @@ def test_while_the_next_file_comes_nothing_is_left_of_the_last(page: Page) -> No
     assert page.locator("#text").evaluate("text => text.dataset.empty") == ""
 
 
-def test_by_keyboard_alone(page: Page) -> None:
+def test_page_works_with_the_keyboard_only(page: Page) -> None:
     for _ in range(12):
         page.keyboard.press("Tab")
         if page.evaluate("document.activeElement.id") == "sample":
@@ -175,7 +175,7 @@ def test_by_keyboard_alone(page: Page) -> None:
     expect(page.locator("#state")).to_have_text("Read", timeout=60_000)
 
 
-def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server: Running) -> None:
+def test_narrow_dark_screen_does_not_scroll_sideways(browser: Browser, server: Running) -> None:
     context = browser.new_context(
         viewport={"width": 360, "height": 740}, color_scheme="dark", has_touch=True, is_mobile=True
     )
@@ -187,7 +187,7 @@ def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server
     SHOTS.mkdir(parents=True, exist_ok=True)
     page.screenshot(path=SHOTS / "narrow.png", full_page=True)
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    # every word of a menu's choice can be seen: what it needs is measured by a menu of its own width
+    # the selected option of a menu is fully visible, compared with a menu of automatic width
     for menu in ("#task", "#mode", "#download"):
         needed = """menu => {
             const own = menu.cloneNode(false);
@@ -202,7 +202,7 @@ def test_a_narrow_dark_screen_has_no_sideways_scrolling(browser: Browser, server
     context.close()
 
 
-def test_a_download_is_named_after_the_first_file_that_was_read(page: Page) -> None:
+def test_download_is_named_after_the_first_file(page: Page) -> None:
     give(page, ("broken.png", b"none"), ("noise.png", png(noise(1))))
     expect(page.locator("#state")).to_have_text("Read, but not every page", timeout=30_000)
     with page.expect_download() as download:
@@ -210,8 +210,8 @@ def test_a_download_is_named_after_the_first_file_that_was_read(page: Page) -> N
     assert download.value.suggested_filename == "noise.txt"
 
 
-def test_a_searchable_pdf_is_downloaded(browser: Browser) -> None:
-    """With nano: its text is that of the page, and it is made from what was read, not by reading again."""
+def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
+    """With nano: it has the text of the page, and is made from the earlier results."""
     with tiny_server(find_model("nano")) as receipts:
         page = browser.new_page()
         page.goto(receipts.url)
@@ -233,8 +233,8 @@ def test_a_searchable_pdf_is_downloaded(browser: Browser) -> None:
         page.close()
 
 
-def test_a_page_that_cannot_be_opened_is_one_message(browser: Browser, checkpoint: Path) -> None:
-    """Beside the page it is about, and not once more in the box for errors that concern no page."""
+def test_unreadable_page_is_reported_in_one_message(browser: Browser, checkpoint: Path) -> None:
+    """The message is beside its page, and not also in the box for general errors."""
     with tiny_server(checkpoint, max_megapixels=0.001) as small:
         page = browser.new_page()
         page.goto(small.url)

@@ -1,4 +1,4 @@
-"""A client that sends its request's head slowly, and one that does not."""
+"""Clients that send the headers of a request slowly or at normal speed."""
 
 import socket
 import time
@@ -19,7 +19,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 
 
 def seconds_until_closed(client: socket.socket) -> float:
-    """While it is sent a byte every tenth of a second."""
+    """Seconds until the connection closes while a byte is sent every tenth of a second."""
     started = time.monotonic()
     client.settimeout(0.1)
     while time.monotonic() - started < 30:
@@ -35,18 +35,18 @@ def seconds_until_closed(client: socket.socket) -> float:
 
 
 def healthy(client: socket.socket) -> bool:
-    """Whether the answer is that of /health, in however many pieces it comes."""
+    """Whether the response is that of /health, in any number of pieces."""
     found = b""
     while not found.endswith(b"}") and (piece := client.recv(1000)):
         found += piece
     return found.startswith(b"HTTP/1.1 200") and found.endswith(b'{"status":"ok"}')
 
 
-def test_a_head_that_comes_slowly_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slow_request_head_is_not_waited_for(server: Running, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(head, "HEAD_SECONDS", 1.0)
     with socket.create_connection(("127.0.0.1", server.port)) as slow:
         assert 0.5 < seconds_until_closed(slow) < 10
-    with socket.create_connection(("127.0.0.1", server.port)) as second:  # its first request comes in time
+    with socket.create_connection(("127.0.0.1", server.port)) as second:  # its first request arrives in time
         second.sendall(HEAD + b"\r\n")
         assert healthy(second)
         time.sleep(1.2)

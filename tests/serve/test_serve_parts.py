@@ -1,4 +1,4 @@
-"""Parts of the server by themselves: text as it comes, addresses that are refused, requests of any shape."""
+"""Parts of the server: growing text, rejected addresses, malformed requests."""
 
 import asyncio
 import base64
@@ -44,7 +44,7 @@ TOKENIZER = RustBPETokenizer.characters()
 
 
 @given(st.lists(st.integers(0, 265), max_size=60), st.lists(st.integers(1, 9), max_size=60))
-def test_pieces_of_text_make_the_whole(tokens: list[int], sizes: list[int]) -> None:
+def test_pieces_of_text_add_up_to_the_whole(tokens: list[int], sizes: list[int]) -> None:
     stream, text, place = TextStream(TOKENIZER.encoding, []), "", 0
     for size in sizes:
         text += stream.add(tokens[place : place + size])
@@ -55,14 +55,14 @@ def test_pieces_of_text_make_the_whole(tokens: list[int], sizes: list[int]) -> N
 
 
 @given(st.text("abc", max_size=30), st.lists(st.text("abc", min_size=1, max_size=4), max_size=3), st.integers(1, 5))
-def test_a_stop_text_ends_before_itself_however_it_comes(text: str, stops: list[str], size: int) -> None:
+def test_answer_ends_before_a_stop_text(text: str, stops: list[str], size: int) -> None:
     stream = TextStream(TOKENIZER.encoding, stops)
     tokens, shown = TOKENIZER.encode(text), ""
     for place in range(0, len(tokens), size):
         shown += stream.add(tokens[place : place + size])
     shown += stream.add([], final=True)
     found = [text.find(stop) for stop in stops if stop in text]
-    # a piece may complete two stop texts at once: the first to begin counts; token by token, the first to be complete
+    # if a piece completes two stop texts, the one that begins first counts; token by token, the first complete one
     if not found:
         assert shown == text and not stream.stopped
     else:
@@ -74,14 +74,14 @@ def test_a_stop_text_ends_before_itself_however_it_comes(text: str, stops: list[
     ["127.0.0.1", "localhost", "0.0.0.0", "10.1.2.3", "192.168.0.9", "169.254.169.254", "172.16.0.1", "100.64.0.1",
      "::1", "fe80::1", "fc00::1", "::ffff:127.0.0.1", "224.0.0.1", "2130706433", "0x7f000001", "no.such.host.invalid"],
 )  # fmt: skip
-def test_private_addresses_are_refused(host: str) -> None:
+def test_private_addresses_are_rejected(host: str) -> None:
     with pytest.raises(ApiError, match=r"is not public|is unknown"):
         remote.check_address(host, 80)
     assert remote.check_address("93.184.216.34", 80) == "93.184.216.34"
 
 
 class Elsewhere(http.server.BaseHTTPRequestHandler):
-    """Redirects where the path says; has a picture at /a.png, too much at /large, and no end of waiting at /slow."""
+    """Redirects to the path; has an image at /a.png, a large file at /large, and an endless response at /slow."""
 
     def do_GET(self) -> None:
         if self.path.startswith("/to/"):
@@ -107,7 +107,7 @@ class Elsewhere(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """Another web server, whose name `public.test` is taken for a public address."""
+    """Another web server, whose name `public.test` counts as a public address."""
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Elsewhere)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     check = remote.check_address
@@ -118,7 +118,7 @@ def elsewhere(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     server.shutdown()
 
 
-def test_remote_pictures_are_fetched_within_limits_and_each_redirect_is_checked(elsewhere: str) -> None:
+def test_remote_images_have_limits_and_redirects_are_checked(elsewhere: str) -> None:
     assert remote.fetch(f"{elsewhere}/a.png", 10**6, 30) == png(noise(1))
     assert remote.fetch(f"{elsewhere}/to/{elsewhere}/a.png", 10**6, 30) == png(noise(1))
     with pytest.raises(ApiError, match="took too long"):
@@ -177,7 +177,7 @@ def app_client(checkpoint: Path) -> Iterator[TestClient]:
 
 @settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(BODIES | VALUES)
-def test_no_request_is_our_own_fault(app_client: TestClient, body: object) -> None:
+def test_no_request_causes_an_internal_error(app_client: TestClient, body: object) -> None:
     if isinstance(body, dict) and body.get("max_tokens") is None and body.get("max_completion_tokens") is None:
         body["max_tokens"] = 2
     answer = app_client.post("/v1/chat/completions", content=json.dumps(body))
@@ -188,7 +188,7 @@ def test_no_request_is_our_own_fault(app_client: TestClient, body: object) -> No
 
 @settings(max_examples=60, suppress_health_check=list(HealthCheck))
 @given(st.data())
-def test_no_upload_is_our_own_fault(app_client: TestClient, data: st.DataObject) -> None:
+def test_no_upload_causes_an_internal_error(app_client: TestClient, data: st.DataObject) -> None:
     whole = data.draw(
         st.sampled_from([png(noise(1, 40, 40)), png(noise(1, 40, 40), "PDF"), png(noise(1), "JPEG"), b""])
     )
@@ -200,8 +200,8 @@ def test_no_upload_is_our_own_fault(app_client: TestClient, data: st.DataObject)
     assert answer.status_code in (200, 400), answer.text
 
 
-def test_a_client_that_takes_nothing_is_let_go() -> None:
-    """What an answer holds is free again, as soon as a piece of it was not taken in time; the log says so."""
+def test_client_that_does_not_read_is_disconnected() -> None:
+    """If the client does not read in time, the resources of a response are released, and this is logged."""
     released: list[bool] = []
 
     async def pieces() -> AsyncIterator[str]:
@@ -214,7 +214,7 @@ def test_a_client_that_takes_nothing_is_let_go() -> None:
         await Streaming(pieces(), "text/plain", holds)(scope, receive, send)
 
     async def receive() -> dict:
-        await asyncio.Event().wait()  # it sends nothing further, and does not hang up
+        await asyncio.Event().wait()  # it sends nothing more and does not disconnect
         return {}
 
     async def send(message: dict) -> None:
@@ -231,17 +231,17 @@ def test_a_client_that_takes_nothing_is_let_go() -> None:
 @pytest.mark.parametrize(
     "change", [{"max_concurrency": 0}, {"max_queue": -1}, {"request_timeout": 0.0}, {"max_pages": -3}, {"port": 99999}]
 )
-def test_settings_without_meaning_are_refused(change: dict) -> None:
+def test_invalid_settings_are_rejected(change: dict) -> None:
     with pytest.raises(UserError, match=next(iter(change))):
         ServeSettings(**change)
 
 
-def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_line_model_answers_chats_like_read(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     page = Image.new("RGB", (400, 300), "white")
     for row in range(5):
         ImageDraw.Draw(page).text((20, 20 + 50 * row), f"A line of text, number {row}", fill="black", font_size=24)
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
-    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights are sure of nothing
+    monkeypatch.setattr("nanochat.reading.assemble.LEAST_SURE", 0.0)  # random weights have low probabilities
     expected = OCR(checkpoint, "cpu").read(page)
     assert expected.views >= 5 and len(expected.text) > 100
     with tiny_server(checkpoint) as server:
@@ -272,7 +272,7 @@ def test_a_model_that_reads_lines_answers_chats_as_read_does(checkpoint: Path, m
         assert found["text"] == expected.text and [line["text"] for line in found["lines"]] == expected.text.split("\n")
 
 
-def test_a_chat_about_a_document_of_several_pages_is_refused(
+def test_chat_about_several_pages_is_rejected(
     checkpoint: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setattr("nanochat.reading.ocr.learnt_modes", lambda meta, vision: ("lines",))
@@ -284,7 +284,7 @@ def test_a_chat_about_a_document_of_several_pages_is_refused(
     assert answer.status_code == 400 and "3 pages" in answer.json()["error"]["message"]
 
 
-def test_what_is_null_is_not_given(checkpoint: Path) -> None:
+def test_null_values_count_as_missing(checkpoint: Path) -> None:
     with tiny_server(checkpoint) as server:
         ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 9}
         nulls = dict.fromkeys(("temperature", "n", "seed", "stream", "stop", "top_p", "tools"))
@@ -295,7 +295,7 @@ def test_what_is_null_is_not_given(checkpoint: Path) -> None:
         assert httpx.post(f"{server.url}/v1/chat/completions", json={**ask, "messages": silent}).status_code == 200
 
 
-def test_a_small_file_that_unfolds_into_gigabytes_is_refused(checkpoint: Path, tmp_path: Path) -> None:
+def test_decompression_bomb_is_rejected(checkpoint: Path, tmp_path: Path) -> None:
     large, pdf = png(Image.new("1", (1500, 1500))), write_pdf(tmp_path / "a.pdf", 1, (720, 720)).read_bytes()
     with tiny_server(checkpoint, max_megapixels=2) as server:
         for file in (large, pdf):
@@ -306,7 +306,7 @@ def test_a_small_file_that_unfolds_into_gigabytes_is_refused(checkpoint: Path, t
         assert answer.status_code == 400 and "over the limit" in answer.json()["error"]["message"]
 
 
-def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_images_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     decoded: list[weakref.ref] = []
     held: list[int] = []
 
@@ -323,7 +323,7 @@ def test_pictures_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypa
     assert len(prompt.images) == 5 and max(held) <= 1  # hundreds of large ones would not fit in memory
 
 
-def test_a_request_cannot_generate_outside_of_the_workers_thread() -> None:
+def test_generation_is_only_possible_in_the_worker_thread() -> None:
     ways = [name for name in dir(Engine) if name.startswith(("generate", "stream"))]
     assert {"generate", "generate_batch", "stream_batch"} <= set(ways)
     assert [name for name in ways if hasattr(SharedEngine, name)] == ["generate_batch"]
@@ -341,7 +341,7 @@ def free_port() -> Iterator[int]:
 
 
 def test_sigterm_lets_answers_finish(checkpoint: Path, free_port: int, capsys: pytest.CaptureFixture[str]) -> None:
-    """A stream that has begun is finished, new ones are refused, and the server returns."""
+    """A running stream is finished, new ones are rejected, and the server exits."""
     url, found = f"http://127.0.0.1:{free_port}", {}
 
     def ask() -> None:
@@ -373,7 +373,7 @@ def test_sigterm_lets_answers_finish(checkpoint: Path, free_port: int, capsys: p
     assert url in capsys.readouterr().err
 
 
-def test_a_model_that_cannot_be_loaded_ends_the_server(tmp_path: Path, free_port: int) -> None:
+def test_server_exits_if_the_model_cannot_be_loaded(tmp_path: Path, free_port: int) -> None:
     with pytest.raises(UserError, match="no such checkpoint"):
         serve(ServeSettings(port=free_port), "tiny", lambda: OCR(tmp_path / "no.pt"))
     with socket.socket() as taken:

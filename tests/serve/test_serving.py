@@ -1,4 +1,4 @@
-"""The server under load and with difficult clients: equal answers, limits, hang-ups, keys, logs."""
+"""The server under load and with difficult clients: equal answers, limits, disconnects, keys, logs."""
 
 import json
 import logging
@@ -19,7 +19,7 @@ from helpers.tiny_server import Running, about, noise, png, refused, tiny_server
 from nanochat.reading.ocr import OCR
 
 
-def test_under_load_every_answer_is_that_of_the_page_alone(server: Running, client: openai.OpenAI, ocr: OCR) -> None:
+def test_answers_under_load_equal_those_of_single_requests(server: Running, client: openai.OpenAI, ocr: OCR) -> None:
     pages = [noise(seed, 60 + 30 * (seed % 5), 50 + 40 * (seed % 3)) for seed in range(18)]
     alone = [ocr.read(page, max_tokens=10 + 5 * (i % 4)).text for i, page in enumerate(pages)]
 
@@ -41,10 +41,10 @@ def test_under_load_every_answer_is_that_of_the_page_alone(server: Running, clie
     assert len(set(alone)) > 9
     rows = [line for line in httpx.get(f"{server.url}/metrics").text.splitlines() if "batch_rows_bucket" in line]
     counts = {line.partition('"')[2].partition('"')[0]: float(line.split()[-1]) for line in rows}
-    assert counts["+Inf"] > counts["2.0"]  # they did grow together
+    assert counts["+Inf"] > counts["2.0"]  # they were generated together
 
 
-def test_too_large_is_413_whether_it_says_so_or_not(server: Running) -> None:
+def test_too_large_body_is_413_with_and_without_content_length(server: Running) -> None:
     def pieces() -> Iterator[bytes]:
         for _ in range(30):
             yield b"x" * 50_000
@@ -55,13 +55,13 @@ def test_too_large_is_413_whether_it_says_so_or_not(server: Running) -> None:
     refused(upload(server, b"x" * 1_200_000), 413, "request_too_large")
 
 
-def test_a_client_that_hangs_up_costs_nothing_more(server: Running, client: openai.OpenAI) -> None:
+def test_disconnected_client_stops_its_request(server: Running, client: openai.OpenAI) -> None:
     ask = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 2300}
     before = server.service.metrics.stopped.labels("cancelled")._value.get()
     stream = client.chat.completions.create(**ask, stream=True)  # type: ignore[call-overload]
     next(iter(stream))
     stream.close()
-    with pytest.raises(httpx.ReadTimeout):  # not a stream, and cut by the client
+    with pytest.raises(httpx.ReadTimeout):  # not a stream, disconnected by the client
         httpx.post(f"{server.url}/v1/chat/completions", json=ask, timeout=0.4)
     with pytest.raises(httpx.ReadTimeout):
         upload_slowly = {"files": png(noise(2))}
@@ -70,7 +70,7 @@ def test_a_client_that_hangs_up_costs_nothing_more(server: Running, client: open
     assert server.service.metrics.stopped.labels("cancelled")._value.get() == before + 3
 
 
-def test_a_client_that_never_reads_holds_nobody_up(server: Running, client: openai.OpenAI) -> None:
+def test_client_that_never_reads_does_not_block_others(server: Running, client: openai.OpenAI) -> None:
     ask = json.dumps({"model": "tiny", "messages": about(noise(1)), "max_tokens": 400, "stream": True}).encode()
     head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(ask)}\r\n"
     head += "Content-Type: application/json\r\n\r\n"
@@ -82,7 +82,7 @@ def test_a_client_that_never_reads_holds_nobody_up(server: Running, client: open
     server.wait_idle()
 
 
-def test_nothing_of_prompts_and_texts_is_logged(server: Running, caplog: pytest.LogCaptureFixture, ocr: OCR) -> None:
+def test_prompts_and_texts_are_not_logged(server: Running, caplog: pytest.LogCaptureFixture, ocr: OCR) -> None:
     with caplog.at_level(logging.DEBUG):
         ask = {"model": "tiny", "messages": about(noise(1), text="Where is the SECRET?"), "max_tokens": 30}
         text = httpx.post(f"{server.url}/v1/chat/completions", json=ask).json()["choices"][0]["message"]["content"]
@@ -97,7 +97,7 @@ def test_nothing_of_prompts_and_texts_is_logged(server: Running, caplog: pytest.
     assert "SECRET" not in ours and text[:12] not in ours and "SECRET" not in httpx.get(f"{server.url}/metrics").text
 
 
-def test_health_ready_metrics_and_the_page(server: Running) -> None:
+def test_health_ready_metrics_and_web_page(server: Running) -> None:
     assert httpx.get(f"{server.url}/health").json() == {"status": "ok"}
     assert httpx.get(f"{server.url}/ready").json() == {"status": "ready", "model": "tiny"}
     metrics = httpx.get(f"{server.url}/metrics").text
@@ -115,15 +115,15 @@ def test_health_ready_metrics_and_the_page(server: Running) -> None:
     )
 
 
-def test_a_local_server_answers_to_local_names_alone(server: Running) -> None:
-    """Else any web site could read through it, once its own name points to this machine."""
+def test_local_server_answers_to_local_host_names_only(server: Running) -> None:
+    """Otherwise any web site could use it by resolving its own name to this machine."""
     for host in ("evil.example", "evil.example:8000", "", "[x", "127.0.0.1.evil.example"):
         refused(httpx.get(f"{server.url}/v1/models", headers={"Host": host}), 403, "forbidden_host")
     for host in ("localhost:1", "127.0.0.1", "[::1]:99"):
         assert httpx.get(f"{server.url}/v1/models", headers={"Host": host}).status_code == 200
 
 
-def test_after_a_mistake_of_ours_the_next_request_is_answered(
+def test_next_request_is_answered_after_an_internal_error(
     server: Running, monkeypatch: pytest.MonkeyPatch, ocr: OCR
 ) -> None:
     def fail() -> list:
@@ -143,7 +143,7 @@ def test_after_a_mistake_of_ours_the_next_request_is_answered(
     server.wait_idle()
 
 
-def test_keys_queues_and_times(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_api_keys_queue_limits_and_timeouts(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     settings = {"api_key": "s3cret", "max_concurrency": 1, "max_queue": 1, "request_timeout": 0.6}
     with tiny_server(checkpoint, **settings) as server:
         usual = server.service.guard  # a fast machine would find the random text's first loop before the time is over
@@ -162,7 +162,7 @@ def test_keys_queues_and_times(checkpoint: Path, monkeypatch: pytest.MonkeyPatch
         first = max(read, key=lambda answer: answer["usage"]["completion_tokens"])["choices"][0]
         assert (first["stopped"], first["finish_reason"]) == ("time", "length") and first["message"]["content"]
         for answer in many:
-            if answer.status_code == 503:  # its time ended while it waited
+            if answer.status_code == 503:  # its time limit passed while it waited
                 refused(answer, 503, "overloaded")
         slow = socket.create_connection(("127.0.0.1", server.port))
         slow.sendall(
@@ -181,7 +181,7 @@ def test_keys_queues_and_times(checkpoint: Path, monkeypatch: pytest.MonkeyPatch
         server.wait_idle()
 
 
-def test_while_the_model_is_being_loaded_it_says_so(checkpoint: Path) -> None:
+def test_server_reports_that_the_model_is_loading(checkpoint: Path) -> None:
     from fastapi.testclient import TestClient
 
     from nanochat.serve.app import create_app

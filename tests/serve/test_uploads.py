@@ -37,7 +37,7 @@ def test_uploads_are_read_page_by_page(server: Running, ocr: OCR) -> None:
         assert told == result["text"]
 
 
-def test_options_in_the_address_are_refused_instead_of_ignored(server: Running) -> None:
+def test_options_in_the_query_are_rejected(server: Running) -> None:
     files = {"files": ("a.png", png(noise(1)))}
     answer = httpx.post(f"{server.url}/v1/read?format=md", files=files)
     assert answer.status_code == 400 and "curl -F format=md" in answer.json()["error"]["message"]
@@ -72,11 +72,11 @@ def test_options_in_the_address_are_refused_instead_of_ignored(server: Running) 
         "too many",
     ],
 )
-def test_bad_uploads_get_a_clear_answer(server: Running, data: bytes, form: dict[str, str], code: str) -> None:
+def test_bad_uploads_get_a_clear_error(server: Running, data: bytes, form: dict[str, str], code: str) -> None:
     refused(upload(server, data, **form), 400, code)
 
 
-def test_an_upload_without_a_file_and_a_locked_pdf(server: Running) -> None:
+def test_upload_without_a_file_and_locked_pdf(server: Running) -> None:
     refused(httpx.post(f"{server.url}/v1/read", data={"task": "free"}), 400, "invalid_value")
     locked = LOCKED
     message = refused(upload(server, locked.read_bytes()), 400, "password_required")
@@ -84,22 +84,22 @@ def test_an_upload_without_a_file_and_a_locked_pdf(server: Running) -> None:
     assert "not right" in refused(upload(server, locked.read_bytes(), password="x"), 400, "password_required")
 
 
-def test_a_broken_file_is_reported_and_the_others_are_read(server: Running) -> None:
+def test_broken_file_is_reported_and_the_others_are_read(server: Running) -> None:
     pages = upload(server, png(noise(1)), b"no picture", png(noise(2)), max_tokens="4").json()["pages"]
     assert [page["status"] for page in pages] == ["cut", "failed", "cut"] and "not a picture" in pages[1]["error"]
     alone = upload(server, png(noise(2)), max_tokens="4").json()["pages"]
     assert pages[2]["text"] == alone[0]["text"] != ""
 
 
-def test_a_hundred_megabytes_of_zeros(server: Running, checkpoint: Path) -> None:
+def test_upload_of_a_hundred_megabytes_of_zeros(server: Running, checkpoint: Path) -> None:
     zeros = b"\0" * 100_000_000
     refused(upload(server, zeros), 413, "request_too_large")
     with tiny_server(checkpoint, max_upload_mb=200.0) as generous:
         assert "not a picture" in refused(upload(generous, zeros), 400, "invalid_input")
 
 
-def test_a_searchable_pdf_has_the_text_and_the_pictures(receipts: Running) -> None:
-    """Of two uploads, one of which is broken; the same bytes from an earlier answer, without another reading."""
+def test_searchable_pdf_has_texts_and_images(receipts: Running) -> None:
+    """With two uploads, one of them broken. The same PDF is made from earlier results without reading again."""
     receipt = (ROOT / "data/images/receipt_000.png").read_bytes()
     answer = upload(receipts, receipt, b"no picture", format="pdf")
     assert answer.headers["content-type"] == "application/pdf"
@@ -140,13 +140,13 @@ BAD_RESULTS = {
 
 
 @pytest.mark.parametrize("what", BAD_RESULTS)
-def test_bad_results_get_a_clear_answer(server: Running, what: str) -> None:
+def test_bad_results_get_a_clear_error(server: Running, what: str) -> None:
     files = [("files", ("a.png", png(noise(1)))), ("results", ("results", BAD_RESULTS[what]))]
     answer = httpx.post(f"{server.url}/v1/read", files=files, data={"format": "pdf"}, timeout=60)
     refused(answer, 400, "invalid_value")
 
 
-def test_results_of_other_files_are_refused(server: Running) -> None:
+def test_results_of_other_files_are_rejected(server: Running) -> None:
     results = b'{"pages": [{"document": 2, "page": 1}, {"document": 1, "page": 9}]}'
     files = [("files", ("a.png", png(noise(1)))), ("results", ("results", results))]
     answer = httpx.post(f"{server.url}/v1/read", files=files, data={"format": "pdf"}, timeout=60)

@@ -1,4 +1,4 @@
-"""What practice has beside the lines of a document: letters that stand alone are text, rows of marks are none."""
+"""Single letters and rows of marks next to lines: the letters are text, the marks are not."""
 
 import random
 from dataclasses import replace
@@ -26,7 +26,7 @@ def documents(count: int, degrade: float = 0.0) -> list[Document]:
 
 
 def changed(document: Document, before: np.ndarray) -> np.ndarray:
-    """Where the picture is another one, (H, W)."""
+    """Mask of the pixels that differ between two images, (H, W)."""
     return (np.asarray(document.image) != before).reshape(*before.shape[:2], -1).any(axis=2)
 
 
@@ -36,7 +36,7 @@ def only(monkeypatch: pytest.MonkeyPatch, *names: str) -> None:
         monkeypatch.setattr(practice_module, name, float(name in names))
 
 
-def test_lone_letters_are_lines_of_their_own_and_stand_where_nothing_stood() -> None:
+def test_lone_letters_are_separate_lines_in_empty_places() -> None:
     added = 0
     for seed, document in enumerate(documents(40, degrade=0.5)):
         before, letters, lines = document.image.copy(), len(document.chars), document.text.split("\n")
@@ -55,25 +55,25 @@ def test_lone_letters_are_lines_of_their_own_and_stand_where_nothing_stood() -> 
             apart = (others[:, 2] < wide[0]) | (others[:, 0] > wide[2]) | (others[:, 3] < y0) | (others[:, 1] > y1)
             assert apart.all(), "no word is near it on its row"
             assert document.line_ids[k] == document.line_ids[k - 1] + 1
-        # rounding of what has no ink may move a grey value by one
+        # pixels without ink may differ by one from rounding
         assert np.abs(document.image[touched].astype(int) - before[touched]).max(initial=0) <= 1
         added += len(more)
     assert added > 60
 
 
-def test_rows_of_marks_leave_the_text_alone() -> None:
+def test_rows_of_marks_do_not_touch_the_text() -> None:
     rows = 0
     for seed, document in enumerate(documents(40)):
         seen = with_rows_of_marks(document.image, document.boxes, random.Random(seed))
         touched = changed(document, seen)
         rows += touched.any()
-        for x0, y0, x1, y1 in document.boxes:  # ascenders and descenders reach less far than their boxes
+        for x0, y0, x1, y1 in document.boxes:  # ascenders and descenders are smaller than their boxes
             inside = np.s_[round(y0 + 0.1 * (y1 - y0)) : round(y1 - 0.1 * (y1 - y0)), round(x0) : round(x1)]
             assert not touched[inside].any(), seed
     assert rows > 15
 
 
-def test_small_capitals_are_the_capitals_of_a_smaller_size() -> None:
+def test_small_capitals_are_smaller_capitals() -> None:
     fonts = find_fonts()
     face = fonts.pick(random.Random(0), False, False)
     px = 30
@@ -90,14 +90,14 @@ def test_capital(char: str, expected: str) -> None:
     assert capital(char) == expected
 
 
-def test_what_is_set_in_small_capitals_reads_as_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_text_in_small_capitals_is_transcribed_as_capitals(monkeypatch: pytest.MonkeyPatch) -> None:
     only(monkeypatch, "SMALL_CAPITALS")
     texts = [draw_practice(LEVELS["note"], seed, "train", random.Random(seed)).text for seed in range(20)]
     assert not [char for text in texts for char in text if char.islower() and char not in "ßµ"]
 
 
 def share_in_boxes(document: Document) -> float:
-    """Of the picture's ink, what lies in the boxes of its glyphs."""
+    """The share of the ink that is inside the boxes of the glyphs."""
     ink = np.abs(document.image.astype(float) - np.median(document.image))
     ink = ink.reshape(*document.image.shape[:2], -1).mean(axis=2)
     within = np.zeros(ink.shape, bool)
@@ -106,7 +106,7 @@ def share_in_boxes(document: Document) -> float:
     return ink[within].sum() / ink.sum()
 
 
-def test_tall_type_keeps_its_places_and_can_be_read() -> None:
+def test_tall_type_keeps_its_positions_and_is_readable() -> None:
     taller = 0
     for seed, document in enumerate(documents(30)):
         before = replace(document, boxes=document.boxes.copy(), centres=document.centres.copy())

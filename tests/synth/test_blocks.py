@@ -1,4 +1,4 @@
-"""Blocks cut out of drawn pages: some lines that follow each other, and nothing else that could be read."""
+"""Blocks cut out of synthetic pages: consecutive lines, and nothing else that could be read."""
 
 import random
 from dataclasses import replace
@@ -14,7 +14,7 @@ from nanochat.tasks.synth_documents import SynthDocuments
 CLEAN = replace(LEVELS["page"], degrade=0.0, kinds=("article", "columns", "receipt", "table", "letter"))
 
 
-def test_a_block_is_some_lines_of_its_page_one_below_the_other() -> None:
+def test_block_has_consecutive_lines_of_its_page() -> None:
     seen = 0
     for seed in range(16):
         document = draw_document(CLEAN, seed, "val")
@@ -32,7 +32,7 @@ def test_a_block_is_some_lines_of_its_page_one_below_the_other() -> None:
     assert seen > 16
 
 
-def test_letters_lie_where_the_block_says() -> None:
+def test_positions_of_letters_in_a_block() -> None:
     checked = 0
     for seed in range(8):
         for block in blocks(draw_document(CLEAN, seed, "val"), random.Random(seed)):
@@ -61,7 +61,7 @@ def three_lines(gap: float, beside: float) -> Document:
     )
 
 
-def test_lines_between_which_another_letter_stands_are_not_cut_out() -> None:
+def test_lines_with_other_letters_between_them_are_not_a_block() -> None:
     block = cut_block(three_lines(6, 60), 0, 2, random.Random(0))
     assert block is not None and block.text == "abcde\nfghij"
     assert cut_block(three_lines(6, -30), 0, 2, random.Random(0)) is None, "a letter of no line is printed over them"
@@ -69,7 +69,7 @@ def test_lines_between_which_another_letter_stands_are_not_cut_out() -> None:
 
 
 @pytest.mark.parametrize("split", ["train", "val"])
-def test_the_level_of_blocks_gives_the_same_blocks_for_the_same_number(split: str) -> None:
+def test_block_is_determined_by_its_number(split: str) -> None:
     task = SynthDocuments(split)
     first = [task[BLOCKS, i] for i in range(TOGETHER + 1)]
     handful_of_blocks.cache_clear()

@@ -1,4 +1,4 @@
-"""The order of levels: what is shown at each step of a long run."""
+"""The curriculum: the levels shown at each step of a long run."""
 
 from collections import Counter
 
@@ -16,7 +16,7 @@ def read_well(plan: Curriculum, first: int, batches: int) -> None:
         plan.observe(k, 0.5)
 
 
-def test_a_level_is_left_when_it_is_read_well_and_not_before() -> None:
+def test_level_is_completed_when_its_loss_is_low_enough() -> None:
     plan = Curriculum(LESSONS, 2**20)
     for k in range(1000):
         plan.observe(k, 1.5)
@@ -25,14 +25,14 @@ def test_a_level_is_left_when_it_is_read_well_and_not_before() -> None:
     assert plan.now >= 1
 
 
-def test_earlier_levels_stay_and_the_next_one_shows_itself() -> None:
+def test_batches_include_earlier_levels_and_the_next_one() -> None:
     plan = Curriculum(LESSONS, 2**20)
     plan.now = 2
     seen = levels(plan, 0, 2000)
     assert seen["w"] / 2000 > 0.6 and seen["s1"] > 150 and seen["s2"] > 150 and seen["B"] > 120
 
 
-def test_the_first_and_the_last_leg_need_no_order() -> None:
+def test_levels_of_first_and_last_phase_are_uniform() -> None:
     first, last = ("D", "E"), ("s1", "w", "B", "C")
     plan = Curriculum(LESSONS, 2**20, dense_steps=100, dense_levels=first, last_from=1000, last_levels=last)
     plan.now = 2
@@ -44,14 +44,14 @@ def test_the_first_and_the_last_leg_need_no_order() -> None:
     assert before == plan.state_dict()
 
 
-def test_no_document_is_shown_twice_also_when_fewer_processes_go_on() -> None:
+def test_no_document_is_repeated_with_fewer_processes() -> None:
     plan = Curriculum(LESSONS, 2**20)
     four = {key for k in range(10) for rank in range(4) for key in plan.batch(k, rank, 4)}
     later = [key for k in range(10, 60) for rank in range(2) for key in plan.batch(k, rank, 2)]
     assert len(later) == len(set(later)) and not four & set(later)
 
 
-def test_texts_without_pictures_take_their_share() -> None:
+def test_share_of_batches_without_images() -> None:
     plan = Curriculum(LESSONS, 2**20, dense_steps=100, dense_levels=("D",), beside=(("text", 0.2),))
     assert set(levels(plan, 0, 100)) == {"D"}
     assert 350 < levels(plan, 100, 2100)["text"] < 450

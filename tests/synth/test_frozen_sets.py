@@ -1,7 +1,7 @@
-"""The sets that are measured stay as they are, whatever training learns to draw: their figures are compared over time.
+"""Evaluation sets do not change with the training data, because their figures are compared over time.
 
-What is compared depends on the libraries of uv.lock alone: matplotlib's own fonts, no words but faker's. Pixels are not
-compared, they differ by one between processors; that a set draws the same random numbers to the last is.
+The comparison depends on the libraries of uv.lock only: fonts of matplotlib, and words of faker. Pixels can differ by
+one between processors, so the random numbers that a set draws are compared instead.
 """
 
 import hashlib
@@ -19,7 +19,7 @@ from nanochat.synth import LEVELS, draw, draw_document, practice
 from nanochat.synth.strips import handful
 
 ROOT = Path(__file__).parents[2]
-# As of the release before central Europe's languages were drawn. A new one is only right for a set of a new name.
+# From the release before the languages of central Europe. Another hash is only right for a set with a new name.
 FROZEN = {
     "val": "f09b9d2ae832613cf8e7de6d6d1dc952cf5e09f45fe130c9de599f7c3aaec5ff",
     "unseen": "c33ea2ec20101a70a4b283b1e66a1116790bb63c1c5565925d216d0087290216",
@@ -29,7 +29,7 @@ FROZEN = {
 
 
 def drawn(split: str) -> str:
-    """A hash of ten documents' texts and of what their random numbers had come to when they were done."""
+    """A hash of the texts of ten documents and of the states of their random generators at the end."""
     found, used = hashlib.sha256(), []
 
     class Spied(random.Random):
@@ -49,7 +49,7 @@ def drawn(split: str) -> str:
     return found.hexdigest()
 
 
-def test_the_measured_sets_are_those_of_before(tmp_path):
+def test_evaluation_sets_are_unchanged(tmp_path):
     program = f"from test_frozen_sets import drawn\nfor split in {list(FROZEN)}: print(drawn(split))"
     fonts = str(Path(matplotlib.get_data_path()) / "fonts/ttf")
     none = tmp_path / "none"
@@ -63,7 +63,7 @@ def test_the_measured_sets_are_those_of_before(tmp_path):
 
 
 @pytest.mark.parametrize("split", FROZEN)
-def test_what_training_alone_has_is_not_asked_for_by_a_measured_set(split, monkeypatch):
+def test_evaluation_sets_use_no_training_effects(split, monkeypatch):
     def never(*_):
         raise AssertionError("only training has this")
 

@@ -1,4 +1,4 @@
-"""Text on bars and boxes of colour: it keeps its shape, and ink and ground can be told apart."""
+"""Text on coloured bars and boxes: it keeps its shape, and ink and background differ."""
 
 import random
 from dataclasses import replace
@@ -12,7 +12,7 @@ from nanochat.synth.grounds import LEAST_DISTANCE, LEAST_STEP, _brightness, _pai
 FLAT = replace(LEVELS["note"], degrade=0.0, kinds=("receipt", "lines", "form"))
 
 
-def test_ink_and_ground_differ_in_brightness_or_in_colour() -> None:
+def test_ink_and_background_differ_in_brightness_or_colour() -> None:
     pairs = [_pair(random.Random(seed)) for seed in range(300)]
     steps = np.array([abs(_brightness(ground) - _brightness(ink)) for ground, ink in pairs])
     apart = np.array([np.linalg.norm(ground - ink) for ground, ink in pairs])
@@ -22,7 +22,7 @@ def test_ink_and_ground_differ_in_brightness_or_in_colour() -> None:
     assert ((brightness > 40) & (brightness < 230)).mean() > 0.9, "the grounds are of middle tone"
 
 
-def test_letters_keep_their_shape_on_a_ground_and_all_else_stays() -> None:
+def test_letters_keep_their_shape_on_a_background() -> None:
     changed, alike = 0, []
     for seed in range(25):
         document = draw_document(FLAT, seed, "val")
@@ -43,7 +43,7 @@ def test_letters_keep_their_shape_on_a_ground_and_all_else_stays() -> None:
     assert np.median(alike) > 0.95 and np.quantile(alike, 0.05) > 0.6
 
 
-def test_a_sheet_without_text_gets_no_ground() -> None:
+def test_image_without_text_gets_no_background() -> None:
     blank = np.full((64, 64), 240, np.uint8)
     empty = Document(blank, "", "", np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.int32))
     assert (on_colour(empty, random.Random(0)) == blank).all()

@@ -1,4 +1,4 @@
-"""Other languages than English: their letters, which of their words are written, and where accents stand."""
+"""Languages other than English: their letters, words, and positions of accents."""
 
 import random
 import re
@@ -20,7 +20,7 @@ from nanochat.synth.phrases import OFFICE, SHOP
 from nanochat.synth.writer import Writer
 from nanochat.tokenizer import CHARACTERS, LETTERS
 
-# The letters beyond a to z of each language's alphabet, as its dictionaries have them in words of its own.
+# The letters of each alphabet besides a to z.
 ALPHABETS = {
     "German": "äöüß", "French": "àâçèéêëîïôùûœ", "Spanish": "áéíñóúü", "Italian": "àèéìòù",
     "Portuguese": "àáâãçéêíóôõú", "Dutch": "éëïöü", "Swedish": "åäöé", "Danish": "æøå", "Norwegian": "æøå",
@@ -36,7 +36,7 @@ EASTERN = {
 
 
 @pytest.mark.parametrize("name", LANGUAGES)
-def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
+def test_western_languages_use_exactly_their_letters(name):
     assert set("".join(language(name).having).lower()) >= set(ALPHABETS[name])
     written = ""
     for seed in range(40):
@@ -49,7 +49,7 @@ def test_a_language_is_written_with_all_of_its_letters_and_with_no_others(name):
 
 
 @pytest.mark.parametrize("name", CENTRAL_LANGUAGES + OWN_SCRIPT_LANGUAGES)
-def test_an_eastern_language_is_written_with_all_of_its_letters_and_with_no_others(name):
+def test_eastern_languages_use_exactly_their_letters(name):
     written = ""
     for seed in range(60):
         writer = Writer(random.Random(seed), language=language(name))
@@ -63,7 +63,7 @@ def test_an_eastern_language_is_written_with_all_of_its_letters_and_with_no_othe
     assert (latin < 0.25) if name in OWN_SCRIPT_LANGUAGES else (latin > 0.6)
 
 
-def test_addresses_of_mail_have_latin_letters_in_every_language():
+def test_email_addresses_are_in_latin_letters():
     for name in OWN_SCRIPT_LANGUAGES:
         writer = Writer(random.Random(0), language=language(name))
         assert all(writer.email().isascii() for _ in range(20))
@@ -76,8 +76,8 @@ def test_serbian_is_croatian_in_cyrillic_letters():
     assert {"njemačka", "ljubica"} <= croatian and {"њемачка", "љубица"} <= serbian
 
 
-def test_documents_are_drawn_with_faces_that_have_the_letters_of_their_language(monkeypatch):
-    """By the tables of the font files themselves, as fontTools reads them."""
+def test_faces_have_the_letters_of_the_language(monkeypatch):
+    """According to the tables of the font files, read with fontTools."""
     used: list[tuple[Faces, str]] = []
     real = Sheet.__init__
 
@@ -95,15 +95,15 @@ def test_documents_are_drawn_with_faces_that_have_the_letters_of_their_language(
             assert {ord(letter) for letter in EASTERN[name] + EASTERN[name].upper()} <= {*known}, (name, face.path)
 
 
-def test_a_language_without_a_font_is_named(monkeypatch):
+def test_language_without_a_font_is_named(monkeypatch):
     monkeypatch.setattr("nanochat.synth.draw.draws", lambda *_: False)
     with pytest.raises(UserError, match=r"letters of Polish is installed: run `bash runs/fonts\.sh`"):
         for seed in range(0, 400, len(CENTRAL_LANGUAGES)):
             draw_document(LEVELS["line256"], seed, "central")
 
 
-def test_words_of_other_languages_that_are_held_out_in_english_are_not_written():
-    own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, as the fixed wordings of each language are
+def test_held_out_english_words_are_not_used_in_other_languages():
+    own = [*SHOP, *OFFICE, *COMMON_WORDS]  # in every set, like the fixed wordings of each language
     words = []
     for found in map(language, LANGUAGES):
         own += [*found.phrases, *found.common, *found.months]
@@ -114,7 +114,7 @@ def test_words_of_other_languages_that_are_held_out_in_english_are_not_written()
     assert not [word for word in checked if zlib.crc32(word.lower().encode()) % 20 == 0]
 
 
-def test_accents_stand_above_their_letters_and_other_rows_stay_where_they_are():
+def test_accents_are_above_their_letters():
     for faces in list(find_fonts().trained.values())[::12]:
         face = faces[0]
         if not face.western:

@@ -1,4 +1,4 @@
-"""Symbols: which are written, in what, and that only faces which have them are used."""
+"""Symbols: which ones are used, and only with faces that have them."""
 
 import random
 
@@ -8,36 +8,36 @@ from fontTools.ttLib import TTFont
 from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.draw import _three_dots
 from nanochat.synth.layouts.sheet import Sheet
-from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE, SIGNS, sign
+from nanochat.synth.signs import FINE, LEAST_PX_OF_FINE, SIGNS, text_with_symbols
 from nanochat.synth.writer import Writer
 from nanochat.tokenizer import CHARACTERS
 
 
-def test_every_symbol_is_written_and_is_one_token() -> None:
+def test_every_symbol_is_used_and_is_one_token() -> None:
     rng = random.Random(0)
-    written = "".join(sign(SIGNS, rng, lambda: "word") for _ in range(3000))
+    written = "".join(text_with_symbols(SIGNS, rng, lambda: "word") for _ in range(3000))
     assert {char for char in written if not char.isascii()} == {*SIGNS} <= {*CHARACTERS}
     counts = np.array([written.count(char) for char in SIGNS])
     assert counts.min() > 0.2 * np.median(counts), "all alike often"
 
 
-def test_only_the_symbols_that_a_face_has_are_written() -> None:
+def test_only_symbols_of_the_face_are_used() -> None:
     rng = random.Random(1)
     for _ in range(200):
         some = "".join(rng.sample(SIGNS, 6))
-        text = sign(some, rng, lambda: "word")
+        text = text_with_symbols(some, rng, lambda: "word")
         assert {char for char in text if not char.isascii()} <= {*some}
-    assert sign("", rng, str) == ""
+    assert text_with_symbols("", rng, str) == ""
 
 
-def test_some_of_the_writers_that_may_use_symbols_do_and_no_other() -> None:
+def test_only_permitted_writers_use_symbols() -> None:
     lines = [Writer(random.Random(seed), symbols=SIGNS).sentences(1500) for seed in range(80)]
     assert 5 < sum(bool({*line} & {*SIGNS}) for line in lines) < 60
     assert not any({*Writer(random.Random(seed)).sentences(500)} & {*SIGNS} for seed in range(20))
 
 
-def test_faces_of_documents_draw_the_symbols_and_small_type_has_no_small_ones(monkeypatch) -> None:
-    """By the tables of the font files themselves, as fontTools reads them."""
+def test_faces_have_the_symbols_and_small_type_has_no_fine_ones(monkeypatch) -> None:
+    """According to the tables of the font files, read with fontTools."""
     used = []
     real = Sheet.__init__
 

@@ -1,4 +1,4 @@
-"""Long strings and fields with one box for each character: every character of them counts."""
+"""Long strings and comb fields, in which every character counts."""
 
 import random
 import re
@@ -18,12 +18,12 @@ TRAINED = replace(LEVELS["block"], width=512, degrade=0.0)
 
 @settings(max_examples=80, deadline=None)
 @given(st.integers(0, 10**9), st.integers(2, 60))
-def test_a_long_string_is_not_longer_than_asked_for(seed: int, longest: int) -> None:
+def test_long_string_has_at_most_the_requested_length(seed: int, longest: int) -> None:
     text = Figures(random.Random(seed), "", MONTHS, abroad=False).long_string(longest)
     assert 1 <= len(text) <= longest and text == " ".join(text.split()) and text.isascii()
 
 
-def test_all_kinds_of_long_strings_are_written() -> None:
+def test_all_kinds_of_long_strings_occur() -> None:
     figures = Figures(random.Random(0), "", MONTHS, abroad=False)
     texts = [figures.long_string(44) for _ in range(600)]
     forms = (
@@ -35,7 +35,7 @@ def test_all_kinds_of_long_strings_are_written() -> None:
 
 
 @pytest.mark.parametrize("kind", ["combs", "strings"])
-def test_training_alone_has_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_training_has_long_strings(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     kinds = []
     real = draw_document.__globals__["draw"]
     monkeypatch.setitem(draw_document.__globals__, "draw", lambda name, sheet: (kinds.append(name), real(name, sheet)))
@@ -48,7 +48,7 @@ def test_training_alone_has_them(kind: str, monkeypatch: pytest.MonkeyPatch) -> 
     assert kind not in kinds
 
 
-def test_characters_in_boxes_stand_at_even_distances_and_are_one_word() -> None:
+def test_comb_characters_are_evenly_spaced_and_one_word() -> None:
     checked = 0
     for seed in range(30):
         document = draw_document(replace(TRAINED, kinds=("combs",)), seed, "val")

@@ -1,4 +1,4 @@
-"""Strips cut out of drawn documents: their text is what stands on them, their glyphs lie where they are said to."""
+"""Strips cut out of synthetic documents: their text and the positions of their glyphs."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
 
 
-def test_strips_of_a_page_hold_its_text_and_nothing_else() -> None:
+def test_strips_of_a_page_have_exactly_its_text() -> None:
     written = shown = wrong = 0
     for seed in range(12):
         document = draw_document(LEVELS["page" if seed % 2 else "note"], seed, "val")
@@ -35,14 +35,15 @@ def test_strips_of_a_page_hold_its_text_and_nothing_else() -> None:
 
 
 def parts(lines: list[str], length: int) -> list[str]:
-    """Every stretch of so many characters on one line."""
+    """Every part of a line with the given number of characters."""
     return [line[i : i + length] for line in lines for i in range(max(1, len(line) - length + 1))]
 
 
-def test_glyphs_lie_where_the_strip_says() -> None:
+def test_positions_of_glyphs_in_a_strip() -> None:
     """At the middle of every letter there is ink nearby, and at the middle of a wide space there is none."""
-    document = draw_document(LEVELS["note"], 3, "val")
-    for strip in strips(document):
+    found = strips(draw_document(LEVELS["note"], 3, "val"))
+    assert found
+    for strip in found:
         grey = np.asarray(strip.picture.convert("L")).astype(int)
         ink = abs(grey - int(np.median(grey))) > 40
         for char, (x, y) in zip(strip.chars, np.round(strip.centres).astype(int)):
@@ -51,8 +52,8 @@ def test_glyphs_lie_where_the_strip_says() -> None:
 
 
 @pytest.mark.parametrize("slope", [0.0, 0.12])
-def test_a_point_of_the_page_is_located_where_it_is_seen(slope: float) -> None:
-    """Dots on a line, some above and some below its middle, are seen at the places that `locate` gives."""
+def test_points_of_the_page_are_located_in_the_strip(slope: float) -> None:
+    """Dots on a line, some above and some below its middle, are at the positions that `locate` returns."""
     page = np.full((240, 500, 3), 255, np.uint8)
     x = np.arange(40.0, 460.0, 35)
     y = 100 + slope * x + np.where(np.arange(len(x)) % 2, 5.0, -5.0)
@@ -70,7 +71,7 @@ def test_a_point_of_the_page_is_located_where_it_is_seen(slope: float) -> None:
         assert abs(columns.mean() + left - a) < 1 and abs(rows.mean() + top - b) < 1
 
 
-def test_what_is_cut_in_half_is_left_out_and_the_neighbours_of_a_column_are_not_joined() -> None:
+def test_split_letters_are_omitted_and_columns_not_joined() -> None:
     page = np.full((100, 300), 255, np.uint8)
     glyphs = [(char, 20.0 + 12 * i, line) for line, word in enumerate(("abc", "xyz")) for i, char in enumerate(word)]
 
@@ -92,17 +93,19 @@ def test_what_is_cut_in_half_is_left_out_and_the_neighbours_of_a_column_are_not_
     assert (cut_strip(piece, inside).text, cut_strip(piece, outside).text) == ("abc xyz", "abc")
 
 
-def test_the_same_seed_gives_the_same_strips_and_another_others() -> None:
+def test_strips_are_determined_by_the_seed() -> None:
     first = handful(7, "val")
     handful.cache_clear()
     again = handful(7, "val")
     assert len(first) == TOGETHER
-    assert all(a.text == b.text and a.picture.tobytes() == b.picture.tobytes() for a, b in zip(first, again))
+    assert all(
+        a.text == b.text and a.picture.tobytes() == b.picture.tobytes() for a, b in zip(first, again, strict=True)
+    )
     assert {s.text for s in first} != {s.text for s in handful(8, "val")} != {s.text for s in handful(7, "train")}
 
 
-def test_labels_of_a_batch_of_many_widths_meet_the_features_of_their_own_view() -> None:
-    """The head's loss on a mixed batch is that of its views one by one, each label weighted as it is."""
+def test_labels_of_views_of_many_widths_match_their_features() -> None:
+    """The loss of the head on a mixed batch equals that of its views one by one, weighted by their labels."""
     task, tokenizer = SynthDocuments("val"), RustBPETokenizer.characters()
     data = Prepared([task[STRIPS, i] for i in range(0, 108, 9)], tokenizer, get_mode("native"), 2000)
     samples = [s for s in (data[i] for i in range(12)) if isinstance(s, Sample)]

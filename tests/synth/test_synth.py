@@ -1,4 +1,4 @@
-"""Synthetic documents: the same everywhere, their boxes where the ink is, their held-out words and fonts kept apart."""
+"""Synthetic documents: reproducible, with boxes around the ink, and with held-out words and fonts kept apart."""
 
 import hashlib
 import os
@@ -35,7 +35,7 @@ CLEAN = Level(
 
 
 def digest(level: str, split: str) -> str:
-    """One hash of three documents' pixels, text and boxes."""
+    """A hash of the pixels, texts and boxes of three documents."""
     found = hashlib.sha256()
     for seed in range(3):
         document = draw_document(LEVELS[level], seed, split)
@@ -52,11 +52,11 @@ def test_another_process_draws_the_same_documents():
     result = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, env=environment, capture_output=True, text=True, check=True
     )
-    draw_document(LEVELS["C"], 5)  # what was drawn before must not matter
+    draw_document(LEVELS["C"], 5)  # earlier drawings must not matter
     assert result.stdout.split() == [digest(*case) for case in cases]
 
 
-def test_a_document_is_the_same_whatever_was_drawn_before():
+def test_document_does_not_depend_on_earlier_ones():
     level = Level("papers", 384, 384, (12, 20), 28, 320, ("invoice", "receipt", "scene", "article"), degrade=0.3)
     for seed in range(20):
         get_atlas.cache_clear()
@@ -65,11 +65,11 @@ def test_a_document_is_the_same_whatever_was_drawn_before():
 
 
 @pytest.mark.parametrize("kind", ["invoice", "receipt", "article", "form"])
-def test_no_row_is_printed_over_the_one_before(kind):
+def test_rows_do_not_overlap(kind):
     level = Level("rows", 512, 512, (12, 20), 40, 500, (kind,), degrade=0.0)
     for seed in range(25):
         boxes = draw_document(level, seed).line_boxes()
-        below = boxes[1:, 1] > boxes[:-1, 1]  # another line may go on at the same height
+        below = boxes[1:, 1] > boxes[:-1, 1]  # another line may be at the same height
         assert (boxes[:-1, 3] <= boxes[1:, 1])[below].all()
 
 
@@ -81,7 +81,7 @@ def test_splits_and_seeds_give_different_documents():
 
 @settings(max_examples=100, deadline=None)
 @given(st.sampled_from([*CURRICULUM, EVERYTHING]), st.integers(0, 10**9), st.sampled_from(SPLITS))
-def test_glyphs_spell_the_text_and_lie_in_the_picture(level, seed, split):
+def test_glyphs_spell_the_text_and_are_inside_the_image(level, seed, split):
     document = draw_document(level, seed, split)
     assert document.image.dtype == np.uint8 and document.image.shape[:2] == (level.height, level.width)
     assert document.image.ndim == 2 or document.image.shape[2:] == (3,)
@@ -106,14 +106,14 @@ def test_glyphs_spell_the_text_and_lie_in_the_picture(level, seed, split):
 
 
 def ink_of(image: np.ndarray) -> np.ndarray:
-    """(H, W) bool: the pixels that are clearly not of the picture's commonest colour."""
+    """(H, W) bool: the pixels that differ clearly from the most frequent colour."""
     flat = image.reshape(-1, image.shape[2] if image.ndim == 3 else 1)
     colours, counts = np.unique(flat, axis=0, return_counts=True)
     return (np.abs(flat.astype(int) - colours[counts.argmax()]).max(axis=1) > 24).reshape(image.shape[:2])
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_on_clean_paper_ink_is_in_the_boxes_and_nowhere_else(seed, monkeypatch):
+def test_ink_on_clean_paper_is_only_inside_the_boxes(seed, monkeypatch):
     for shape in ("fill", "frame", "rule", "polygon", "stroke", "disc"):
         monkeypatch.setattr(Canvas, shape, lambda *_: None)  # leaves nothing but text
     monkeypatch.setattr(Sheet, "shade", lambda sheet, _: sheet.ink)  # ... and all of it in one ink
@@ -125,15 +125,15 @@ def test_on_clean_paper_ink_is_in_the_boxes_and_nowhere_else(seed, monkeypatch):
     for char, (x0, y0, x1, y1) in zip(document.chars, document.boxes):
         if char != " ":
             assert ink[int(y0) : int(np.ceil(y1)), int(x0) : int(np.ceil(x1))].any(), char
-            lean = 0.25 * (y1 - y0)  # italics lean out of their advance, never out of their line
-            above = 0 if char.isascii() else 0.3 * (y1 - y0)  # but for accents
+            lean = 0.25 * (y1 - y0)  # italics extend beyond their advance, but not beyond their line
+            above = 0 if char.isascii() else 0.3 * (y1 - y0)  # except accents
             covered[max(int(y0 - above), 0) : int(np.ceil(y1)), max(int(x0 - lean), 0) : int(np.ceil(x1 + lean))] = True
     assert not (ink & ~covered).any()
 
 
 @pytest.mark.parametrize("seed", range(30))
 def test_boxes_and_centres_follow_the_ink_through_every_geometry(seed, monkeypatch):
-    """Every fifth glyph is painted as a square about its centre, the others not at all; the squares are looked for."""
+    """Every fifth glyph is painted as a square about its centre, the others are not; the squares are then located."""
     painted: list[bool] = []
 
     def squares(canvas, x, baseline, text, atlas, ink, spread=0.0):
@@ -164,15 +164,16 @@ def test_boxes_and_centres_follow_the_ink_through_every_geometry(seed, monkeypat
             ink[ink < 10] = 0
             rows, columns = np.mgrid[y0 : y0 + 15, x0 : x0 + 15] + 0.5
             off.append((((columns - x) * ink).sum() / ink.sum(), ((rows - y) * ink).sum() / ink.sum()))
-    if off:  # a square's own place is rounded to whole pixels
+    if off:  # the position of a square is rounded to whole pixels
         assert np.abs(off).max() < 1.3 and np.abs(np.mean(off, axis=0)).max() < 0.8
-        middles = (document.boxes[:, :2] + document.boxes[:, 2:]) / 2  # one face: always as far from the centres
+        # one face: always the same distance from the centres
+        middles = (document.boxes[:, :2] + document.boxes[:, 2:]) / 2
         assert np.ptp(middles - document.centres, axis=0).max() < 1.5
 
 
 @pytest.mark.parametrize("seed", range(12))
 @pytest.mark.parametrize("scale", [0.4, 1.0, 1.9])
-def test_a_painted_dot_lands_where_the_points_say(seed, scale):
+def test_painted_dot_is_at_the_mapped_point(seed, scale):
     rng = random.Random(seed)
     source, size = (round(240 * scale), round(200 * scale)), (240, 200)
     spot = np.array([[rng.uniform(60, 180) * scale, rng.uniform(60, 140) * scale]], np.float32)
@@ -188,7 +189,7 @@ def test_a_painted_dot_lands_where_the_points_say(seed, scale):
     assert np.abs(seen - told).max() < 0.3
 
 
-def test_keep_inside_moves_and_shrinks_only_what_sticks_out():
+def test_keep_inside_changes_only_boxes_outside_the_image():
     inside = np.array([[10.0, 10, 90, 40]])
     assert np.allclose(geometry.keep_inside(np.eye(3), inside, (100, 50), 1.0), np.eye(3))
     moved = geometry.keep_inside(np.eye(3), inside + [20, 0, 20, 0], (100, 50), 0.0)
@@ -198,7 +199,7 @@ def test_keep_inside_moves_and_shrinks_only_what_sticks_out():
 
 
 def families_drawn(split: str, monkeypatch) -> set[str]:
-    """The font families that 60 documents of all kinds take their glyphs from."""
+    """The font families of 60 documents of all kinds."""
     seen: set[str] = set()
     real = Sheet.__init__
 
@@ -212,13 +213,13 @@ def families_drawn(split: str, monkeypatch) -> set[str]:
     return seen
 
 
-def test_held_out_fonts_are_drawn_for_unseen_and_for_nothing_else(monkeypatch):
+def test_held_out_fonts_are_used_only_in_unseen(monkeypatch):
     for split in ("train", "val", "hard"):
         assert not families_drawn(split, monkeypatch) & set(HELD_OUT_FAMILIES)
     assert families_drawn("unseen", monkeypatch) <= set(HELD_OUT_FAMILIES)
 
 
-def test_drawings_stand_beside_the_text_and_in_its_ink():
+def test_drawings_are_beside_the_text_in_its_ink():
     seen = 0
     for seed in range(40):
         document = draw_document(LEVELS["page"], seed, "val")
@@ -231,12 +232,12 @@ def test_drawings_stand_beside_the_text_and_in_its_ink():
     assert seen > 30
 
 
-def test_about_one_picture_in_fifty_is_empty():
+def test_about_one_image_in_fifty_is_empty():
     empty = [not draw_document(LEVELS["s1"], seed).text for seed in range(900)]
     assert 0.01 < np.mean(empty) < 0.04
 
 
-def test_hard_pictures_are_noisier_than_clean_ones():
+def test_hard_images_are_noisier_than_clean_ones():
     def roughness(split: str, level: Level) -> float:
         images = [draw_document(level, seed, split).image.astype(float) for seed in range(30)]
         return float(np.mean([np.median(np.abs(np.diff(image, axis=1))) for image in images]))
@@ -245,9 +246,9 @@ def test_hard_pictures_are_noisier_than_clean_ones():
     assert roughness("train", blank) < 0.5 < roughness("hard", blank)
 
 
-def test_a_fax_in_which_nothing_would_be_left_is_not_sent():
+def test_fax_that_would_lose_the_text_is_not_used():
     def faxes(ink: int) -> int:
-        """How many of 300 pictures of bars in `ink` on paper of 240 come out in black and white."""
+        """How many of 300 images of bars in `ink` on paper of 240 become black and white."""
         page = np.full((64, 320), 240, np.uint8)
         for x in range(40, 280, 30):
             page[22:42, x : x + 5] = ink
@@ -258,13 +259,13 @@ def test_a_fax_in_which_nothing_would_be_left_is_not_sent():
 
 
 @pytest.mark.parametrize("kind", LAYOUTS)
-def test_every_kind_of_document_writes_text(kind):
+def test_every_kind_of_document_has_text(kind):
     level = Level("one kind", 512, 512, (12, 20), 40, 500, (kind,), degrade=0.2)
     lengths = [len(draw_document(level, seed).chars) for seed in range(12)]
     assert np.mean(lengths) > (10 if kind in ("crop", "entry", "scene") else 60)
 
 
-def test_the_sums_of_a_receipt_add_up():
+def test_sums_of_receipts_are_right():
     level = Level("till", 512, 512, (12, 13), 40, 500, ("receipt",), degrade=0.0)
     checked = 0
     for seed in range(60):
@@ -278,7 +279,7 @@ def test_the_sums_of_a_receipt_add_up():
     assert checked >= 3
 
 
-def test_a_machine_with_matplotlibs_fonts_alone_draws_every_split(monkeypatch):
+def test_fonts_of_matplotlib_are_enough_for_every_split(monkeypatch):
     monkeypatch.setenv("NANO_FONTS", str(Path(matplotlib.get_data_path()) / "fonts/ttf"))
     fonts = find_fonts.__wrapped__()
     for split in SPLITS:
@@ -286,7 +287,7 @@ def test_a_machine_with_matplotlibs_fonts_alone_draws_every_split(monkeypatch):
         assert any(texts)
 
 
-def test_without_fonts_the_error_names_the_command_that_installs_them(monkeypatch, tmp_path):
+def test_missing_fonts_are_reported_with_the_install_command(monkeypatch, tmp_path):
     monkeypatch.setenv("NANO_FONTS", str(tmp_path))
     with pytest.raises(UserError, match=r"runs/fonts\.sh"):
         find_fonts.__wrapped__()
@@ -295,7 +296,7 @@ def test_without_fonts_the_error_names_the_command_that_installs_them(monkeypatc
         find_fonts.__wrapped__()
 
 
-def test_a_font_whose_name_has_two_lines_is_a_font_like_others(monkeypatch, tmp_path):
+def test_font_name_with_a_line_break(monkeypatch, tmp_path):
     program = f"""#!{sys.executable}
 import sys
 for face in ("Plain", "Roman", "/a.ttf", "0"), ("Odd", "Roman\\n", "/b.ttf", "0"):
@@ -311,7 +312,7 @@ for face in ("Plain", "Roman", "/a.ttf", "0"), ("Odd", "Roman\\n", "/b.ttf", "0"
     assert {("Plain", "Roman", "/a.ttf", 0), ("Odd", "Roman", "/b.ttf", 0)} <= set(_candidates())
 
 
-def test_word_and_line_boxes_of_a_document_laid_out_by_hand():
+def test_word_and_line_boxes_by_hand():
     boxes = np.array([[0, 0, 4, 9], [4, 1, 8, 9], [8, 0, 10, 9], [10, 0, 15, 9], [0, 10, 5, 20]], np.float32)
     ids = np.array([0, 0, 0, 0, 1], np.int32)
     document = Document(np.zeros((64, 64), np.uint8), "ab c\nd", "ab cd", boxes, boxes[:, :2], ids)

@@ -1,4 +1,4 @@
-"""What drawn documents say: words kept for the unseen set, real English, quotes, spaces and figures."""
+"""The text of synthetic documents: held-out words, real English, quotes, spaces and figures."""
 
 import hashlib
 import random
@@ -26,33 +26,33 @@ DEBIANS_WORDS = "9f513f1ceadb6a01c5485b7dbdfd5118dc66cd70b59cae2851292112d4066a3
 
 @cache
 def fixed_words() -> set[str]:
-    """The words of all that is written as it stands, in lower case."""
+    """The words of all fixed phrases, in lower case."""
     texts = [*COMMON_WORDS, *SHOP, *OFFICE, *FIRMS, *STREETS, *SIZES, *SPOKEN, *MONTHS, *(m[:3] for m in MONTHS)]
     texts += [label for labels in FIELDS.values() for label in labels]
     texts += [text for own in WORDINGS.values() for text in (own.common, own.months, *own.phrases)]
     return {word.lower() for word in re.findall(r"[^\W\d_]+", " ".join(texts))}
 
 
-def test_what_every_document_may_say_is_not_held_out():
+def test_common_phrases_contain_no_held_out_words():
     held_out = {word.lower() for words in words_by_length(True).values() for word in words}
     assert len(held_out) > 2000 and not held_out & fixed_words()
 
 
-def test_the_packages_own_words_are_those_that_fonts_sh_installs(monkeypatch, tmp_path):
-    """Without a system list the same words are drawn; the package's list is fixed, so that drawn sets stay the same."""
+def test_included_word_list_equals_that_of_fonts_sh(monkeypatch, tmp_path):
+    """Without a system list the words are the same, so that synthetic sets do not change."""
     monkeypatch.delenv("NANO_WORDS", raising=False)
     monkeypatch.setattr(lexicon, "SYSTEM_WORDS", str(tmp_path / "words"))
     assert lexicon.word_list() == lexicon.OWN_WORDS
     own = lexicon.OWN_WORDS.read_bytes()
     assert hashlib.sha256(own).hexdigest() == "74e9ad0fc09cfbc2b72ab4872462766fe33ff686063881d6efff192497bb65b5"
-    debian = Path("/usr/share/dict/american-english")  # of wamerican; compared where it is version 2020.12.07
+    debian = Path("/usr/share/dict/american-english")  # of wamerican; only compared with version 2020.12.07
     if debian.exists() and hashlib.sha256(debian.read_bytes()).hexdigest() == DEBIANS_WORDS:
         words = set(re.findall(r"^[A-Za-z]?[a-z]+$", debian.read_text(encoding="utf-8"), re.MULTILINE))
         fit = {word for word in words if 2 <= len(word) <= 14 and not lexicon._UNFIT.search(word)}
         assert fit == set(own.decode().split())
 
 
-def test_a_word_list_that_is_named_comes_first_then_the_systems(monkeypatch, tmp_path):
+def test_precedence_of_word_lists(monkeypatch, tmp_path):
     for name in ("named", "system"):
         (tmp_path / name).write_text("zyzzyva\n")
     monkeypatch.setattr(lexicon, "SYSTEM_WORDS", str(tmp_path / "system"))
@@ -68,7 +68,7 @@ def test_a_word_list_that_is_named_comes_first_then_the_systems(monkeypatch, tmp
 
 @settings(max_examples=40, deadline=None)
 @given(st.integers(0, 10**9), st.booleans())
-def test_held_out_words_are_written_for_unseen_and_for_nothing_else(seed, held_out):
+def test_held_out_words_are_used_only_in_unseen(seed, held_out):
     writer = Writer(random.Random(seed), held_out)
     words = [writer.word() for _ in range(200)] + re.findall("[A-Za-z]+", writer.name().replace(".", ""))
     for word in words:
@@ -78,7 +78,7 @@ def test_held_out_words_are_written_for_unseen_and_for_nothing_else(seed, held_o
 
 @pytest.fixture
 def told(tmp_path, monkeypatch):
-    """Write lines that stand in for real English; its words are known until the test ends."""
+    """Write lines that replace real English until the end of the test."""
 
     def tell(*lines: str) -> tuple[str, ...]:
         (tmp_path / "english.txt").write_text("\n".join(lines))
@@ -90,14 +90,14 @@ def told(tmp_path, monkeypatch):
     sentences.cache_clear()
 
 
-def test_real_english_with_a_held_out_or_unfit_word_or_of_other_letters_is_left_out(told):
+def test_sentences_with_held_out_or_unfit_words_are_omitted(told):
     held_out = next(word for words in words_by_length(True).values() for word in words if len(word) > 5)
     kept = "a place where bread is baked and sold"
     lines = (kept, f"a place where {held_out} is sold", "a café that is open late", "too short", "a whorehouse of old")
     assert told(*lines) == (kept,)
 
 
-def test_real_english_is_written_for_training_alone(told):
+def test_real_english_is_used_only_in_training(told):
     told("the quick brown fox jumps over a dog", "pack my box with five dozen jugs")
     written = " ".join(Writer(random.Random(seed)).sentences(60).lower() for seed in range(20))
     assert "brown fox jumps" in written and "five dozen jugs" in written
@@ -105,7 +105,7 @@ def test_real_english_is_written_for_training_alone(told):
     assert "brown fox" not in unseen and "dozen jugs" not in unseen
 
 
-def test_printers_quotes_open_before_words_and_close_after_them():
+def test_typographic_quotes_open_and_close_correctly():
     texts = [Writer(random.Random(seed), extras=EXTRAS).sentences(400) for seed in range(60)]
     printed = [text for text in texts if re.search("[“”‘’]", text)]
     assert 15 < len(printed) < 45, "about one writer in two"
@@ -118,7 +118,7 @@ def test_printers_quotes_open_before_words_and_close_after_them():
 
 @settings(max_examples=60, deadline=None)
 @given(st.integers(0, 10**9), st.integers(1, 96))
-def test_lines_are_not_longer_than_asked_for_and_have_single_spaces(seed, longest):
+def test_lines_have_at_most_the_requested_length_and_single_spaces(seed, longest):
     line = Writer(random.Random(seed)).line(longest)
     assert 1 <= len(line) <= longest and line == " ".join(line.split())
 
@@ -126,20 +126,20 @@ def test_lines_are_not_longer_than_asked_for_and_have_single_spaces(seed, longes
 @settings(max_examples=60, deadline=None)
 @given(st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=40), st.integers(0, 10**9))
 @example("Total:: 5", 0)
-def test_a_till_types_the_same_letters_with_other_spaces(text, seed):
+def test_till_spacing_changes_only_spaces(text, seed):
     writer = Writer(random.Random(seed))
     typed = [writer.spaced(" ".join(text.split())) for _ in range(100)]
     assert all(line.replace(" ", "") == text.replace(" ", "") and line == " ".join(line.split()) for line in typed)
 
 
-def test_times_and_dates_keep_their_marks_together_whatever_a_till_types():
+def test_till_spacing_keeps_times_and_dates_together():
     writer = Writer(random.Random(0))
     typed = {writer.spaced("at 12:33, 21/03/18: No. 5, A-B") for _ in range(200)}
     assert len(typed) > 3 and all("12:33" in line and "21/03/18" in line for line in typed)
 
 
-def test_every_form_of_a_date_is_one_that_can_be_read_back():
-    """By dateutil, which takes what people write; the forms that receipts have are among them."""
+def test_every_date_format_can_be_parsed():
+    """Parsed by dateutil; the formats of receipts are included."""
     figures = Figures(random.Random(0), "", MONTHS, abroad=False)
     dates = [figures.date() for _ in range(600)]
     for date in dates:

@@ -1,4 +1,4 @@
-"""Fine-tuning on one's own scans: what trains, what is held out, what is kept."""
+"""Fine-tuning on your own scans: training lines, held-out scans, and the model that is kept."""
 
 import json
 from pathlib import Path
@@ -10,19 +10,19 @@ from nanochat.checkpoint import load_model
 from nanochat.errors import UserError
 from nanochat.reading.ocr import OCR
 from nanochat.synth import STRIPS
-from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, divide, finetune
+from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, finetune, split_scans
 
 
-def test_a_fifth_of_the_scans_is_held_out_and_never_trains() -> None:
-    train, held = divide(20, seed=1)
+def test_a_fifth_of_the_scans_is_held_out() -> None:
+    train, held = split_scans(20, seed=1)
     assert len(held) == 4 and sorted(train + held) == list(range(20))
-    assert divide(20, seed=1) == (train, held) != divide(20, seed=2)
-    assert [len(part) for part in divide(2, seed=1)] == [1, 1]
+    assert split_scans(20, seed=1) == (train, held) != split_scans(20, seed=2)
+    assert [len(part) for part in split_scans(2, seed=1)] == [1, 1]
     with pytest.raises(UserError, match="at least two scans"):
-        divide(1, seed=1)
+        split_scans(1, seed=1)
 
 
-def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never_twice() -> None:
+def test_batches_are_half_own_and_half_synthetic_lines() -> None:
     plan = HalfOwn(n_own=6, batch_size=8, seed=3)
     keys = [key for k in range(6) for key in plan.batch(k, 0, 1)]
     own = [i for part, i in keys if part == OWN]
@@ -31,7 +31,7 @@ def test_batches_are_half_own_lines_each_once_an_epoch_and_half_drawn_ones_never
     assert all(sorted(own[start : start + 6]) == list(range(6)) for start in range(0, 24, 6))
 
 
-def test_a_run_from_scans_to_a_model_that_reads(
+def test_fine_tuning_from_scans_to_a_model(
     tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("nanochat.training.finetune.DRAWN", 8)
@@ -45,7 +45,7 @@ def test_a_run_from_scans_to_a_model_that_reads(
     (folder / "broken.txt").write_text("lost")
     try:
         figures = finetune(FinetuneConfig(str(folder), str(out), steps=2, batch_size=4, eval_every=1, lr=1e-6))
-    except UserError as error:  # two tiny steps need not be better than none
+    except UserError as error:  # two tiny steps may not improve the model
         assert "no model was written" in str(error)
     else:
         assert figures["after"] < figures["before"]
@@ -57,7 +57,7 @@ def test_a_run_from_scans_to_a_model_that_reads(
     assert "broken.png: " in (out / "left_out.txt").read_text()
 
 
-def test_settings_and_folders_without_meaning_are_refused(tmp_path: Path) -> None:
+def test_invalid_settings_and_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="at least 1"):
         finetune(FinetuneConfig(str(tmp_path), steps=0))
     with pytest.raises(UserError, match="no picture has a transcript"):

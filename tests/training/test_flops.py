@@ -1,4 +1,4 @@
-"""Floating-point operations against torch's own counter on the real modules, and d20's against its parameters."""
+"""Floating-point operations, compared with torch's counter on the real modules and with the parameters of d20."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ def counted(function, *args) -> int:
     return counter.get_total_flops()
 
 
-def test_encoder_agrees_with_torchs_counter():
+def test_flops_of_the_encoder_agree_with_torch():
     model = NanoDeepseekOCR(nano_config()).eval()
     vision, pixels = model.config.vision, torch.zeros(1, 3, 256, 256)
     assert sam_forward_flops(vision, 256, 256) == pytest.approx(counted(model.sam_model, pixels), rel=0.02)
@@ -24,19 +24,19 @@ def test_encoder_agrees_with_torchs_counter():
     assert whole == pytest.approx(counted(model.encode_views, pixels), rel=0.02)
 
 
-def test_gpt_agrees_with_torchs_counter():
+def test_flops_of_the_gpt_agree_with_torch():
     model = NanoDeepseekOCR(nano_config()).eval().gpt
     ids = torch.zeros(2, 96, dtype=torch.long)
     ours = gpt_forward_flops(model.config, [96, 96], 2 * 96)
     assert ours == pytest.approx(counted(model, ids), rel=0.05)  # the counter counts masked attention too
 
 
-def test_d20_costs_two_operations_a_parameter_and_token():
+def test_d20_needs_two_operations_per_parameter_and_token():
     gpt = gpt_forward_flops(GPTConfig(), [1] * 1000, 1000)
-    assert gpt == pytest.approx(2 * 1000 * (560_990_720 - 65_537 * 1280), rel=0.01)  # all but the embedding
+    assert gpt == pytest.approx(2 * 1000 * (560_990_720 - 65_537 * 1280), rel=0.01)  # all except the embedding
 
 
-def test_a_frozen_sam_costs_a_third():
+def test_frozen_sam_needs_a_third_of_the_operations():
     vision, gpt = VisionConfig(), GPTConfig()
     sizes, lengths = [(1024, 1024)], [300]
     trained, frozen = (step_flops(vision, gpt, sizes, lengths, 20, sam_trains=t) for t in (True, False))

@@ -1,4 +1,4 @@
-"""Predicted memory against what torch's allocator recorded, and against arithmetic at the size nobody here can run."""
+"""Predicted memory, compared with torch's record of allocations, and with arithmetic for d20."""
 
 from dataclasses import replace
 
@@ -24,7 +24,7 @@ from nanochat.training.trainer import Stage
     ],
     ids=lambda shape: f"stage{shape.stage}-{shape.optimizer}-{shape.precision}-{shape.recompute}",
 )
-def test_what_is_predicted_for_this_cpu_is_what_a_step_takes(shape: StepShape):
+def test_predicted_memory_equals_that_of_a_step(shape: StepShape):
     config = TrainConfig(
         model="nano", image_size=shape.image_size, batch_size=shape.batch_size, seq_len=shape.seq_len,
         optimizer=shape.optimizer, precision=shape.precision, recompute=shape.recompute, steps=1,
@@ -33,11 +33,11 @@ def test_what_is_predicted_for_this_cpu_is_what_a_step_takes(shape: StepShape):
     stage = Stage(shape.stage, lambda step, steps: 1.0, 1e-3, dense_weights=weights)
     measured = step_peak(filled_trainer(config, stage, torch.device("cpu")))
     predicted = predict(nano_config(), shape, "cpu")
-    assert predicted.peak == pytest.approx(measured, rel=0.03)  # a convolution's own scratch is not seen
+    assert predicted.peak == pytest.approx(measured, rel=0.03)  # workspaces of convolutions are not counted
 
 
-def test_what_d20_holds_whatever_it_computes():
-    """16 bytes a parameter that trains: weight, gradient and AdamW's two, float32."""
+def test_predicted_weights_and_optimizer_state_of_d20():
+    """16 bytes per trainable parameter: weight, gradient and two averages of AdamW, float32."""
     parts = predict(ModelConfig(), StepShape(2, 1, 512), "cuda").parts
     trained = 866_191_616
     assert parts["gradients"] == 4 * trained
@@ -45,7 +45,7 @@ def test_what_d20_holds_whatever_it_computes():
     assert parts["weights"] == pytest.approx(4 * 962_362_880, rel=0.01)  # and tables of positions
 
 
-def test_computing_blocks_again_keeps_a_fraction():
+def test_recomputation_reduces_stored_activations():
     """Of activations, that is: autocast's copy of the weights in bfloat16 is there in both, hence the large batch."""
     whole = predict(nano_config(), StepShape(1, 16, 512, 256), "cuda")
     again = predict(nano_config(), StepShape(1, 16, 512, 256, recompute="all"), "cuda")
@@ -53,7 +53,7 @@ def test_computing_blocks_again_keeps_a_fraction():
     assert again.parts["encoder"] < 0.35 * whole.parts["encoder"]
 
 
-def test_the_largest_batch_fits_and_the_next_does_not():
+def test_largest_batch_fits_and_the_next_does_not():
     shape, capacity = StepShape(1, 1, 64, 128), 1e7
     batch = largest_batch(tiny_config(), shape, capacity)
     assert batch > 1
@@ -63,7 +63,7 @@ def test_the_largest_batch_fits_and_the_next_does_not():
         largest_batch(tiny_config(), shape, 1e6)
 
 
-def test_the_batch_that_is_chosen_divides_the_step():
+def test_chosen_batch_size_divides_the_step():
     config, capacity = TrainConfig(seq_len=64, precision="float32"), 1e7
     model = tiny_config()
     model.vision.image_size = 128
@@ -77,4 +77,4 @@ def test_the_batch_that_is_chosen_divides_the_step():
     with pytest.raises(UserError, match="not a multiple of 4 processes"):
         fitting_batch(config, model, 1, capacity, 4)
     config.total_batch_size = 0
-    assert fitting_batch(config, model, 1, capacity, 1, dense=True) < alone  # its head takes room too
+    assert fitting_batch(config, model, 1, capacity, 1, dense=True) < alone  # the head needs memory too

@@ -1,4 +1,4 @@
-"""Muon against the singular value decomposition, and which parameters it takes."""
+"""Muon, compared with the singular value decomposition, and the parameters that it is used for."""
 
 import sys
 
@@ -12,10 +12,10 @@ from nanochat.training.optim import MUON_LR_RATIO, Muon, build_optimizers, ortho
 
 
 @pytest.mark.parametrize("shape", [(3, 16, 16), (2, 16, 40), (2, 16, 64), (1, 64, 16)])
-def test_orthogonalise_keeps_singular_vectors_and_levels_singular_values(shape):
+def test_orthogonalise_keeps_singular_vectors_and_equalises_singular_values(shape):
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(0)) * 7
     result = orthogonalise(matrices)
-    for before, after in zip(matrices, result):
+    for before, after in zip(matrices, result, strict=True):
         u, s, vh = torch.linalg.svd(before, full_matrices=False)
         in_its_axes = u.T @ after @ vh.T  # diagonal when the singular vectors are the same
         levelled = in_its_axes.diagonal()
@@ -23,13 +23,13 @@ def test_orthogonalise_keeps_singular_vectors_and_levels_singular_values(shape):
         assert (levelled[s > 0.2 * s.max()] - 1).abs().max() < 0.35  # five steps of the quintic: within 0.7 to 1.2
 
 
-def test_a_fused_projection_is_three_matrices():
+def test_fused_projection_is_three_matrices():
     weight = torch.nn.Parameter(torch.zeros(24, 8))
     weight.grad = torch.randn(24, 8, generator=torch.Generator().manual_seed(1))
     muon = Muon([torch.nn.Parameter(torch.zeros(1, 1))], lr=1.0)
     muon.add_param_group({"params": [weight], "matrices": 3})
     muon.step()
-    parts = [orthogonalise(part[None])[0] for part in weight.grad.chunk(3)]  # the gradient's scale does not matter
+    parts = [orthogonalise(part[None])[0] for part in weight.grad.chunk(3)]  # the scale of the gradient does not matter
     assert torch.allclose(weight.detach(), -torch.cat(parts) * 0.2 * 8**0.5, atol=1e-4)
 
 
@@ -43,13 +43,13 @@ def test_every_trained_parameter_is_in_one_group(kind):
     assert set(taken) == {id(p) for p in model.parameters() if p.requires_grad}
 
 
-def test_a_missing_library_is_said_in_one_line(monkeypatch):
+def test_missing_library_is_reported_in_one_line(monkeypatch):
     monkeypatch.setitem(sys.modules, "bitsandbytes.optim", None)
     with pytest.raises(UserError, match=r"nano-deepseek-ocr\[low-memory\]"):
         build_optimizers(tiny_model(), "adamw8bit", lr=1e-3)
 
 
-def test_muon_takes_matrices_between_features_alone():
+def test_muon_is_used_for_inner_matrices_only():
     model = tiny_model()
     adamw, muon = build_optimizers(model, "muon", lr=1e-3)
     names = {id(p): name for name, p in model.named_parameters()}
@@ -62,7 +62,7 @@ def test_muon_takes_matrices_between_features_alone():
     assert muon.param_groups[0]["initial_lr"] == pytest.approx(MUON_LR_RATIO * 1e-3)
 
 
-def test_muon_in_bfloat16_points_where_float32_does():
+def test_muon_in_bfloat16_agrees_with_float32():
     generator = torch.Generator().manual_seed(0)
     gradient = torch.randn(96, 8, generator=generator) @ torch.randn(8, 64, generator=generator) * 1e-6
     updates = []

@@ -1,4 +1,4 @@
-"""Features kept on disk: training is the same with them, SAM rests, and nothing stale, broken or too much is used."""
+"""The cache of SAM features: equal training without running SAM, no stale or broken files, a bounded size."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def frozen_sam(seed: int = 0) -> SAM:
 
 
 class Counted:
-    """SAM's own forward, and how many views went through it."""
+    """The forward pass of SAM, with a count of the views."""
 
     def __init__(self, sam: SAM) -> None:
         self.forward, self.views = sam.forward, 0
@@ -39,7 +39,7 @@ def cached(folder: Path, seed: int = 0, gigabytes: float = 1.0) -> tuple[SAM, Co
     return sam, counted
 
 
-def test_features_of_smaller_tokens_keep_their_shape(tmp_path: Path):
+def test_features_of_half_height_tokens_keep_their_shape(tmp_path: Path):
     config = tiny_config().vision.sam
     config.last_stride = (1, 2)
     sam = SAM(config).requires_grad_(False)
@@ -48,7 +48,7 @@ def test_features_of_smaller_tokens_keep_their_shape(tmp_path: Path):
     assert sam(pictures(2)).equal(expected) and sam(pictures(2)).equal(expected)  # computed, then looked up
 
 
-def test_losses_are_the_same_and_in_the_second_epoch_sam_rests(tmp_path: Path):
+def test_cached_features_give_the_same_losses_without_sam(tmp_path: Path):
     data, n = write_documents(tmp_path / "data"), 6
 
     def run(gigabytes: float) -> tuple[list[float], int, int]:
@@ -80,12 +80,12 @@ def test_losses_are_the_same_and_in_the_second_epoch_sam_rests(tmp_path: Path):
     assert (first, all_views) == (0, 0)
 
 
-def test_other_weights_pixels_and_precisions_find_nothing(tmp_path: Path):
+def test_features_of_other_weights_pixels_or_precisions_are_not_used(tmp_path: Path):
     seen = pictures(2)
     cached(tmp_path)[0](seen)
     sam, counted = cached(tmp_path, seed=1)
     assert torch.equal(sam(seen), frozen_sam(1)(seen)) and counted.views == 2
-    sam.load_state_dict(frozen_sam(2).state_dict())  # as resuming does
+    sam.load_state_dict(frozen_sam(2).state_dict())  # as when resuming
     assert torch.equal(sam(seen), frozen_sam(2)(seen)) and counted.views == 4
     sam(seen.transpose(2, 3))
     assert counted.views == 6
@@ -95,7 +95,7 @@ def test_other_weights_pixels_and_precisions_find_nothing(tmp_path: Path):
     assert torch.equal(*found)
 
 
-def test_a_broken_file_is_made_anew(tmp_path: Path):
+def test_broken_file_is_written_again(tmp_path: Path):
     sam, counted = cached(tmp_path)
     truth = sam(pictures(3))
     for file, damage in zip(sorted(tmp_path.glob("*/*")), (b"", None, b"\0")):
@@ -107,9 +107,9 @@ def test_a_broken_file_is_made_anew(tmp_path: Path):
     assert torch.equal(sam(pictures(3)), truth) and counted.views == 6
 
 
-def test_it_takes_no_more_room_than_it_was_given(tmp_path: Path):
+def test_cache_respects_its_size_limit(tmp_path: Path):
     size = 16 + 4 * 32 * 2 * 2  # of a file: hash, then float32 of 32 channels, 2 x 2 places
-    for _ in range(2):  # what lies there already counts
+    for _ in range(2):  # existing files count
         sam, counted = cached(tmp_path, gigabytes=2.5 * size / 1e9)
         truth = frozen_sam()(pictures(4))
         assert torch.allclose(sam(pictures(4)), truth, atol=1e-6)
@@ -117,14 +117,14 @@ def test_it_takes_no_more_room_than_it_was_given(tmp_path: Path):
     assert counted.views == 2
 
 
-def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+def test_unwritable_folder_does_not_stop_training(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     (tmp_path / "file").write_text("no folder")
     sam, _ = cached(tmp_path / "file")
     assert torch.equal(sam(pictures(2)), frozen_sam()(pictures(2)))
     assert capsys.readouterr().out.count("WARNING") == 1
 
 
-def test_it_is_for_pictures_that_come_again_and_weights_that_stay(tmp_path: Path):
+def test_cache_needs_repeated_images_and_frozen_weights(tmp_path: Path):
     with pytest.raises(UserError, match="--sam-cache"):
         train(Config(model="nano", synth=True, steps=1, sam_cache=str(tmp_path), resume="auto"))
     with pytest.raises(AssertionError, match="is trained"):

@@ -1,4 +1,4 @@
-"""Divided among processes, training is what it is in one; a checkpoint goes on with any number of them."""
+"""Sharded training equals training in one process, and any number of processes can resume from its checkpoint."""
 
 import json
 import os
@@ -25,7 +25,7 @@ STEPS, SAVED = 5, 3
 
 
 def mixture(data: str) -> TaskMixture:
-    """Most batches have no picture on some rank."""
+    """Most batches have no image on some rank."""
     return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])
 
 
@@ -56,7 +56,7 @@ def run(world_size: int, data: Path, out: Path, optimizer: str, resume_step: int
     return json.loads((out / "found.json").read_text())
 
 
-def test_two_processes_four_and_one_give_the_same_losses(tmp_path: Path):
+def test_losses_do_not_depend_on_the_number_of_processes(tmp_path: Path):
     data = write_documents(tmp_path / "data")
     alone = tiny_trainer(
         mixture(str(data)), tmp_path / "one", batch_size=4, steps=STEPS, save_every=SAVED, optimizer="muon"
@@ -70,9 +70,9 @@ def test_two_processes_four_and_one_give_the_same_losses(tmp_path: Path):
     for name, value in alone.model.state_dict().items():
         assert torch.allclose(weights[name].float(), value.float(), atol=1e-4), name
 
-    saved = tmp_path / "two" / f"optim_{SAVED}"  # of each process a file of its own
+    saved = tmp_path / "two" / f"optim_{SAVED}"  # one file per process
     assert len(list(saved.glob("*.safetensors"))) == 2 and not saved.with_suffix(".pt").exists()
-    four = run(4, data, tmp_path / "two", "muon", SAVED)  # goes on from what two saved
+    four = run(4, data, tmp_path / "two", "muon", SAVED)  # resumes from the checkpoint of two
     assert four["losses"] == pytest.approx(expected[SAVED:], rel=1e-5)
     assert four["share"] == pytest.approx(1 / 4, rel=0.2)
     again = tiny_trainer(
@@ -80,12 +80,12 @@ def test_two_processes_four_and_one_give_the_same_losses(tmp_path: Path):
     )
     assert losses(again) == pytest.approx(expected[SAVED:], rel=1e-5)
     assert (tmp_path / "two" / f"optim_{STEPS}.pt").exists() and not (tmp_path / "two" / f"optim_{STEPS}").exists()
-    divided = run(2, data, tmp_path / "one", "muon", SAVED)  # and two from what one saved
+    divided = run(2, data, tmp_path / "one", "muon", SAVED)  # and two from the checkpoint of one
     assert divided["losses"] == pytest.approx(expected[SAVED:], rel=1e-5)
     assert not (tmp_path / "one" / f"optim_{STEPS}.pt").exists()
 
 
-def test_parts_hold_all_of_a_state_and_what_is_not_whole_is_refused(tmp_path: Path):
+def test_parts_contain_the_whole_state_and_missing_ones_are_rejected(tmp_path: Path):
     stage = Stage(1, decay_to_zero(2, 0.5), lr=3e-3, dense_weights={"patches": 1.0, "cells": 1.0})
     first, second = (tiny_trainer(Texts(), tmp_path, stage, optimizer="muon", steps=2).learner for _ in range(2))
     for optimizer in first.optimizers:
@@ -105,7 +105,7 @@ def test_parts_hold_all_of_a_state_and_what_is_not_whole_is_refused(tmp_path: Pa
         second.load_parts(tmp_path / "optim_1", 1)
 
 
-def test_parts_that_cannot_be_written_say_why(tmp_path: Path):
+def test_unwritable_parts_are_reported(tmp_path: Path):
     program = textwrap.dedent("""
         import resource, signal, sys
         from pathlib import Path
@@ -121,7 +121,7 @@ def test_parts_that_cannot_be_written_say_why(tmp_path: Path):
     assert "error: cannot write" in done.stderr and "File too large" in done.stderr
 
 
-def test_a_killed_rank_brings_the_run_down_and_torchrun_goes_on_by_itself(tmp_path: Path):
+def test_torchrun_restarts_after_a_killed_rank(tmp_path: Path):
     alone = tiny_trainer(Texts(), tmp_path / "alone", batch_size=4, save_every=8)
     alone.run()
     (tmp_path / "two").mkdir()

@@ -1,4 +1,4 @@
-"""The training loop: it learns, it looks, it resumes as if never stopped, and one process equals two."""
+"""The training loop: it learns from images, resumes exactly, and two processes equal one."""
 
 import json
 import math
@@ -18,10 +18,11 @@ from helpers.tiny_run import Texts, documents, losses, tiny_trainer, write_docum
 
 from nanochat.checkpoint import read_meta
 from nanochat.errors import UserError
-from nanochat.machine import Precision, Utilisation, matmul_rate
+from nanochat.machine import Utilisation, matmul_rate
 from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import create_multimodal_loader
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.precision import Precision
 from nanochat.prompts import PROMPTS, names_of
 from nanochat.reading.ocr import learnt_mode
 from nanochat.synth.curriculum import Curriculum, Lesson
@@ -43,20 +44,20 @@ def test_schedules_at_known_steps():
     assert [decay_to_zero(4, 0.5)(step, 20) for step in (0, 4, 10, 15, 20)] == pytest.approx([0.25, 1, 1, 0.5, 0])
 
 
-def test_it_learns_and_what_it_learns_is_in_the_pictures(tmp_path):
+def test_training_learns_from_the_images(tmp_path):
     trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=200, batch_size=6, optimizer="muon")
     found = losses(trainer)
-    assert found[0] == pytest.approx(math.log(323), abs=0.1)  # a fresh model knows nothing
+    assert found[0] == pytest.approx(math.log(323), abs=0.1)  # a new model has learned nothing
     assert trainer.last is not None and trainer.last.loss < 0.1
     assert trainer.last.image_gain is not None and trainer.last.image_gain > 1  # nats per token
     assert trainer.last.similarity is not None and trainer.last.similarity < 0.99
 
 
-def test_what_a_model_was_shown_says_in_which_modes_it_reads(tmp_path):
+def test_taught_modes_follow_from_the_training_images(tmp_path):
     assert taught_modes("square", Counter(pages=9)) == ["square"] and taught_modes("native", Counter()) == ["native"]
     assert taught_modes("native", Counter(pages=95, lines=5)) == ["native"]
     assert taught_modes("native", Counter(pages=20, lines=80)) == ["lines", "native"]
-    write_documents(tmp_path / "data", n=4, side=64)  # as high as a line
+    write_documents(tmp_path / "data", n=4, side=64)  # as tall as a line
     trainer = tiny_trainer(FolderOfPairs(tmp_path / "data", "train"), tmp_path, steps=2)
     trainer.model.config.vision.view = "native"
     trainer.run()
@@ -64,20 +65,20 @@ def test_what_a_model_was_shown_says_in_which_modes_it_reads(tmp_path):
     assert meta["reading_modes"] == ["lines"] and learnt_mode(meta, trainer.model.config.vision) == "lines"
 
 
-def test_a_model_that_does_not_look_is_called_so(tmp_path, capsys):
+def test_model_that_ignores_its_images_causes_a_warning(tmp_path, capsys):
     trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=0)
     trainer.validate()
     assert "does not look" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("optimizer", ["adamw", "adamw8bit", "muon"])
-def test_a_resumed_run_is_bitwise_the_uninterrupted_one(tmp_path, optimizer):
+def test_resumed_run_is_bitwise_equal_to_an_uninterrupted_one(tmp_path, optimizer):
     task = TaskMixture([documents(tmp_path / "data", n=5), Texts()])
     whole = tiny_trainer(task, tmp_path / "whole", optimizer=optimizer)
     straight = losses(whole)
-    tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, steps=8, save_every=3)  # a run that was never started
+    tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, steps=8, save_every=3)  # an unstarted run
     first = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, save_every=3)
-    first.steps = 5  # stopped after step 5, its schedule that of 8 steps
+    first.steps = 5  # stopped after step 5, with the schedule of 8 steps
     first.stage.schedule = lambda step, steps: whole.stage.schedule(step, 8)
     head = losses(first)
     second = tiny_trainer(task, tmp_path / "cut", optimizer=optimizer, resume_step=3)
@@ -104,7 +105,7 @@ def killed_at(trainer: Trainer, last: int) -> list[float]:
     return found
 
 
-def test_of_several_runs_in_one_folder_the_last_one_goes_on(tmp_path):
+def test_last_of_several_runs_in_a_folder_is_resumed(tmp_path):
     task, folder = documents(tmp_path / "data"), tmp_path / "runs"
     tiny_trainer(task, folder, steps=6).run()
     faster = Stage(1, decay_to_zero(2, 0.5), lr=1e-2)
@@ -117,24 +118,24 @@ def test_of_several_runs_in_one_folder_the_last_one_goes_on(tmp_path):
     assert newest_step(folder, 1) == 5
 
 
-def test_a_resumed_run_keeps_the_precision_that_was_measured(tmp_path, monkeypatch):
+def test_resumed_run_keeps_the_measured_precision(tmp_path, monkeypatch):
     task = documents(tmp_path / "data")
     rates = {"float32": 5.0, "medium": 5.0, "bfloat16": 9.0}
     monkeypatch.setattr("nanochat.machine.matmul_rate", lambda name, *args, **kwargs: rates[name])
     tiny_trainer(task, tmp_path, steps=2, precision="auto").run()
     found = []
-    for rates["float32"] in (12.0, 30.0):  # faster on that day; another machine
+    for rates["float32"] in (12.0, 30.0):  # another, faster machine
         trainer = tiny_trainer(task, tmp_path, steps=4, precision="auto", resume="auto")
         found.append(trainer.learner.precision.name)
     assert found == ["bfloat16", "float32"]
 
 
-def test_what_vouches_for_a_checkpoint_is_written_last(tmp_path, monkeypatch):
+def test_metadata_of_a_checkpoint_is_written_last(tmp_path, monkeypatch):
     trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=2)
     monkeypatch.setattr("nanochat.training.trainer.save_deepencoder", lambda *args: killed_at_once())
     with pytest.raises(KeyboardInterrupt):
         trainer.run()
-    assert newest_step(tmp_path, 1) == -1  # without its encoder stage 1 is not finished
+    assert newest_step(tmp_path, 1) == -1  # stage 1 is incomplete without its encoder file
 
 
 def killed_at_once() -> None:
@@ -142,7 +143,7 @@ def killed_at_once() -> None:
 
 
 def drawn_trainer(folder: Path, **settings) -> Trainer:
-    """A tiny trainer whose batches follow a curriculum of drawn documents."""
+    """A tiny trainer whose batches follow a curriculum of synthetic documents."""
     config = TrainConfig(
         **{"model": "tiny", "eval_every": 0, "save_every": 0, "checkpoint_dir": str(folder), **settings}
     )
@@ -156,7 +157,7 @@ def drawn_trainer(folder: Path, **settings) -> Trainer:
     return Trainer(config, stage, model, tokenizer, loader, lambda: loader, torch.device("cpu"))
 
 
-def test_drawn_documents_come_step_by_step_whatever_the_batch(tmp_path, monkeypatch):
+def test_synthetic_batches_are_one_step_each(tmp_path, monkeypatch):
     monkeypatch.setattr(Trainer, "validate", lambda self: None)
     with pytest.raises(UserError, match="--total-batch-size"):
         drawn_trainer(tmp_path, steps=6, batch_size=2, total_batch_size=4)
@@ -168,12 +169,12 @@ def test_drawn_documents_come_step_by_step_whatever_the_batch(tmp_path, monkeypa
         tiny_trainer(documents(tmp_path / "data"), tmp_path, steps=8, resume="auto").run()
 
 
-def test_a_step_without_samples_is_refused(tmp_path):
+def test_step_without_samples_is_rejected(tmp_path):
     with pytest.raises(UserError, match="--batch-size=0"):
         tiny_trainer(documents(tmp_path / "data"), tmp_path, batch_size=0)
 
 
-def test_state_of_8_bits_learns_as_state_of_32_does_and_is_as_small_as_predicted(tmp_path):
+def test_8_bit_optimizer_state_learns_and_has_the_predicted_size(tmp_path):
     task = documents(tmp_path / "data")
     runs = {kind: tiny_trainer(task, tmp_path / kind, optimizer=kind, steps=40) for kind in ("adamw", "adamw8bit")}
     found = {kind: losses(run) for kind, run in runs.items()}
@@ -185,7 +186,7 @@ def test_state_of_8_bits_learns_as_state_of_32_does_and_is_as_small_as_predicted
     assert predict(tiny_config(128), shape, "cpu").parts["optimizer"] == held
 
 
-def test_state_of_8_bits_is_not_divided(tmp_path):
+def test_8_bit_optimizer_state_cannot_be_sharded(tmp_path):
     with pytest.raises(UserError, match="cannot divide 8-bit optimizer state"):
         tiny_trainer(documents(tmp_path / "data"), tmp_path, optimizer="adamw8bit", shard=True)
 
@@ -199,7 +200,7 @@ def test_accumulated_batches_equal_one_large_batch(tmp_path):
         assert torch.allclose(a, b, atol=1e-4)
 
 
-def test_in_stage_two_sam_stays_as_it_is_and_the_rest_moves(tmp_path):
+def test_stage_2_trains_everything_except_sam(tmp_path):
     trainer = tiny_trainer(documents(tmp_path / "data"), tmp_path, Stage(2, step_decay(2, 100, 0.1), lr=3e-3), steps=0)
     trainer.model.freeze_sam()
     trainer = tiny_trainer_frozen(trainer)
@@ -210,7 +211,7 @@ def test_in_stage_two_sam_stays_as_it_is_and_the_rest_moves(tmp_path):
         assert torch.equal(p, before[name]) == still, name
 
 
-def test_a_checkpoint_says_what_it_was_taught(tmp_path):
+def test_checkpoint_records_the_taught_modes_and_prompts(tmp_path):
     records = json.loads((write_documents(tmp_path / "data") / "train.json").read_text())
     for record, prompt in zip(
         records, [PROMPTS["markdown"], PROMPTS["figure"], "<image>\nWhat is the total?", "<image>\n"]
@@ -254,10 +255,10 @@ def _rank(rank: int, port: int, data: str, out: str) -> None:
 def _mixture(data: str) -> TaskMixture:
     from nanochat.tasks.folder_pairs import FolderOfPairs
 
-    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])  # most batches have no picture on some rank
+    return TaskMixture([FolderOfPairs(data, "train", stop=2), Texts()])  # most batches have no image on some rank
 
 
-def test_two_processes_give_the_losses_of_one(tmp_path):
+def test_two_processes_have_the_losses_of_one(tmp_path):
     write_documents(tmp_path / "data")
     alone = tiny_trainer(_mixture(str(tmp_path / "data")), tmp_path / "one", batch_size=4, steps=5)
     expected = losses(alone)
@@ -289,7 +290,7 @@ def command(*flags: str, **options) -> subprocess.Popen:
     )  # fmt: skip
 
 
-def test_a_killed_run_goes_on_as_if_it_had_not_been(tmp_path):
+def test_killed_run_resumes_with_the_same_losses(tmp_path):
     flags = [f"--data_dir={write_documents(tmp_path / 'data', side=64)}", "--steps=8", "--save_every=2"]
     flags += [f"--tokenizer-dir={tmp_path}", "--eval-every=0"]
     straight = command(*flags, f"--checkpoint-dir={tmp_path / 'whole'}").communicate()[0]
@@ -310,7 +311,7 @@ def _losses_in(output: str) -> list[str]:
     return [line.split("loss: ")[1].split(" ")[0] for line in output.splitlines() if "| loss: " in line]
 
 
-def test_wandb_gets_every_figure_under_its_name(tmp_path, monkeypatch):
+def test_wandb_gets_every_figure(tmp_path, monkeypatch):
     import wandb
 
     monkeypatch.setenv("WANDB_MODE", "offline")
@@ -329,7 +330,7 @@ def test_wandb_gets_every_figure_under_its_name(tmp_path, monkeypatch):
     assert list(tmp_path.glob("wandb/offline-run-*/*.wandb"))
 
 
-def test_measuring_the_machine_takes_no_number_from_the_seeds_row():
+def test_measuring_the_machine_does_not_advance_the_random_state():
     torch.manual_seed(3)
     expected = torch.rand(4)
     torch.manual_seed(3)
@@ -338,12 +339,12 @@ def test_measuring_the_machine_takes_no_number_from_the_seeds_row():
     assert torch.equal(torch.rand(4), expected)
 
 
-def test_a_peak_that_cannot_be_true_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The first measurement had a seventh of the machine; a later step shows it."""
+def test_implausible_peak_is_measured_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first measurement got a seventh of the machine, as a later step shows."""
     rates = iter([100.0, 700.0, 650.0])
     monkeypatch.setattr("nanochat.machine.matmul_rate", lambda *args, **kwargs: next(rates))
     utilisation = Utilisation(torch.device("cpu"), Precision("float32"))
-    assert utilisation.share(50) == 0.5  # 100 may be true: it is not measured again
+    assert utilisation.share(50) == 0.5  # 100 is plausible, so it is not measured again
     assert utilisation.share(676) == pytest.approx(676 / 700)
     assert utilisation.share(350) == 0.5
-    assert utilisation.share(1400) == 1.0  # measured again, and still too little
+    assert utilisation.share(1400) == 1.0  # measured again, still too low

@@ -1,4 +1,4 @@
-"""Transcripts: read from what transcribers export, and divided among the lines of their scan."""
+"""Transcripts: reading the files of transcription tools, and assigning their text to the lines of a scan."""
 
 from pathlib import Path
 
@@ -21,37 +21,37 @@ def said(readings: list[str], transcript: str = TRANSCRIPT) -> tuple[list[str], 
     return [label.text for label in found], left
 
 
-def test_each_line_gets_its_words_whatever_was_misread_and_in_any_order() -> None:
+def test_each_line_gets_its_words_despite_errors_and_order() -> None:
     readings = ["Tne 0ld Mi11", "12 Harbour Rcad", "Sugar 1.l5", "Flour 2.4O", "T0TAL 3.55", "Thank ycu"]
     assert said(readings) == (
         ["The Old Mill", "12 Harbour Road", "Sugar 1.15", "Flour 2.40", "TOTAL 3.55", "Thank you"], [],
     )  # fmt: skip
 
 
-def test_parts_of_a_line_get_their_parts_of_it() -> None:
+def test_parts_of_a_line_get_their_parts_of_the_text() -> None:
     assert said(["Sugar", "1.15"], "Sugar 1.15") == (["Sugar", "1.15"], [])
 
 
-def test_what_is_not_in_the_transcript_is_left_out_and_named() -> None:
+def test_readings_missing_from_the_transcript_are_omitted_and_named() -> None:
     assert said(["Flour 2.40", "www.example.org/visit"]) == (["Flour 2.40"], ["www.example.org/visit"])
     assert said(["xqzw kjvb"], "something else entirely") == ([], ["xqzw kjvb"])
 
 
-def test_the_same_words_are_not_given_twice() -> None:
+def test_words_are_assigned_only_once() -> None:
     found, left = said(["Flour 2.40", "Flour 2.40"], "Flour 2.40")
     assert found == ["Flour 2.40"] and left == ["Flour 2.40"]
     assert said(["Tea 1.00", "Tea 1.00"], "Tea 1.00 Tea 1.00") == (["Tea 1.00", "Tea 1.00"], [])
 
 
-def test_a_misread_amount_does_not_take_the_place_of_one_that_was_read_right() -> None:
+def test_misread_amount_does_not_take_the_place_of_a_right_one() -> None:
     assert said(["12.00 SR", "52.00 SR"], "52.00 SR 12.90 SR") == (["12.90 SR", "52.00 SR"], [])
 
 
-def test_a_single_mark_has_no_place_of_its_own() -> None:
+def test_single_mark_is_not_assigned() -> None:
     assert said([".", "-"], "Tea - 1.00 .") == ([], [".", "-"])
 
 
-def test_what_is_only_partly_alike_is_left_out() -> None:
+def test_insufficiently_similar_readings_are_omitted() -> None:
     assert said(["TO2"], "DESCRIPTION of 1.00") == ([], ["TO2"])
 
 
@@ -61,12 +61,12 @@ def test_places_are_whole_words() -> None:
     assert find_place("7", text) is None
 
 
-def test_a_transcript_in_capitals_takes_the_case_of_what_was_read() -> None:
+def test_transcript_in_capitals_takes_the_case_of_the_reading() -> None:
     assert with_case_of("The o1d Mill", "THE OLD MILL") == "The oLd Mill"
     assert said(["The Old Mill"], "THE OLD MILL 12") == (["The Old Mill"], [])
 
 
-def test_letters_that_fold_to_two_do_not_shift_places() -> None:
+def test_case_folding_does_not_shift_positions() -> None:
     assert said(["Große Straße l2", "Maß 2.50"], "Große Straße 12\nMaß 2.50") == (["Große Straße 12", "Maß 2.50"], [])
     assert with_case_of("SUßar TOTAL", "SUGAR TOTAL") == "SUgar TOTAL"
 
@@ -91,7 +91,7 @@ def test_folders_of_scans_with_txt_page_and_alto(tmp_path: Path) -> None:
     assert {scan.text for scan in scans} == {"Dear Sir,\nI write to you"}
 
 
-def test_bad_folders_are_one_line(tmp_path: Path) -> None:
+def test_bad_folders_are_reported_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such folder"):
         find_scans(tmp_path / "nowhere")
     Image.new("RGB", (8, 8)).save(tmp_path / "a.png")

@@ -1,17 +1,11 @@
-"""The signs that a model does not look: image gain, and cosines between pages, against vectors worked out by hand."""
+"""Image gain and similarity of pages, compared with vectors worked out by hand."""
 
 import pytest
 import torch
 
-from nanochat.image_process import ImageLayout
-from nanochat.training.validate import (
-    Validation,
-    compare_pages,
-    directions,
-    feature_similarity,
-    page_vectors,
-    swap_pictures,
-)
+from nanochat.evaluation.features import compare_pages, directions, feature_similarity, page_vectors
+from nanochat.modes import ImageLayout
+from nanochat.training.validate import Validation, swap_pictures
 
 
 @pytest.mark.parametrize(
@@ -30,7 +24,7 @@ def test_feature_similarity(vectors, raw, centred):
         assert found_centred == pytest.approx(centred, abs=1e-6)
 
 
-def test_a_common_part_raises_the_raw_similarity_alone():
+def test_common_part_raises_only_the_raw_similarity():
     own = torch.eye(4)
     raw, centred = feature_similarity(own + 100.0)
     assert raw > 0.999
@@ -46,7 +40,7 @@ def test_directions_are_counted():
     assert directions(torch.ones(4, 3)) == 0
 
 
-def test_pages_that_differ_in_brightness_alone_are_a_collapse_that_cosines_miss():
+def test_directions_detect_pages_that_differ_only_in_brightness():
     generator = torch.Generator().manual_seed(0)
     brightness = torch.tensor([[1.0]] * 12 + [[-1.0]] * 4)  # four pages are light on dark
     pages = list(brightness * torch.randn(1, 50, generator=generator))
@@ -58,7 +52,7 @@ def test_pages_that_differ_in_brightness_alone_are_a_collapse_that_cosines_miss(
     assert compare_pages(pages[:1]) == (None, None, None)
 
 
-def test_the_place_of_a_token_is_part_of_a_page():
+def test_positions_of_tokens_matter_in_page_vectors():
     first, second = torch.tensor([[1.0, 0.0], [0.0, 1.0]]), torch.tensor([[0.0, 1.0], [1.0, 0.0]])
     ends = torch.tensor([[9.0, 9.0], [7.0, 7.0]])  # a row end and a separator: the same on every page, and left out
     pages = page_vectors([torch.cat([first, ends]), torch.cat([second, ends])], [ImageLayout((64, 128))] * 2)
@@ -74,11 +68,11 @@ def values(donors) -> list[float | None]:
     return [None if donor is None else float(donor[0, 0]) for donor in donors]
 
 
-def test_every_picture_gets_another_of_its_size():
+def test_every_image_gets_another_of_its_size():
     assert values(swap_pictures([tokens(3, 1), tokens(3, 2), tokens(3, 3)], {})) == [3, 1, 2]
 
 
-def test_a_picture_alone_takes_its_partner_from_an_earlier_batch():
+def test_single_image_gets_its_partner_from_an_earlier_batch():
     seen: dict[int, torch.Tensor] = {}
     assert values(swap_pictures([tokens(3, 1)], seen)) == [None]
     assert values(swap_pictures([tokens(3, 2)], seen)) == [1]
@@ -86,7 +80,7 @@ def test_a_picture_alone_takes_its_partner_from_an_earlier_batch():
     assert values(swap_pictures([tokens(5, 8), tokens(3, 4)], seen)) == [9, 2]
 
 
-def test_warnings_in_plain_words():
+def test_texts_of_warnings():
     assert Validation(1.0, 0.5, 0.9, 0.0).warnings() == []
     assert Validation(1.0, None, None, None).warnings() == []
     (gain,) = Validation(1.0, 0.049, 0.9, 0.0).warnings()
