@@ -291,8 +291,9 @@ def paper_colour(image: Image.Image | np.ndarray) -> tuple[int, int, int]:
     """The background colour of an RGB image: the median of each channel along its border."""
     pixels = np.asarray(image)
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
-    red, green, blue = np.median(border, axis=0).astype(int)
-    return int(red), int(green), int(blue)
+    ordered = np.sort(border, axis=0, kind="stable")  # bytes are sorted faster than `np.median` selects
+    red, green, blue = ((ordered[(len(border) - 1) // 2].astype(int) + ordered[len(border) // 2]) // 2).tolist()
+    return red, green, blue
 
 
 def _padded(image: Image.Image, side: int) -> tuple[Image.Image, tuple[int, int], tuple[int, int]]:

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
+from nanochat.denormals import can_flush, flush_denormals
 from nanochat.errors import UserError
 from nanochat.model_config import ModelConfig
 from nanochat.threads import graph_threads
@@ -92,15 +93,18 @@ def _open(path: Path, threads: int) -> Any:
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
-    return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    if can_flush():  # in the session's own threads; the first session would change this one too, and for good
+        options.add_session_config_entry("session.set_denormal_as_zero", "1")
+    with flush_denormals():
+        return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
 def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Any:
     """Open a graph on the CPU, with the weights in model.safetensors in the same folder.
 
-    Returns an `onnxruntime.InferenceSession`. `threads`: number of threads of an operator; 0: `graph_threads`.
-    `config`: the expected configuration of the model. Raises UserError if ONNX Runtime is not installed, or if the
-    graph or its weights are missing, damaged, or of another version.
+    Returns an `onnxruntime.InferenceSession`, to be run within `flush_denormals`. `threads`: number of threads of an
+    operator; 0: `graph_threads`. `config`: the expected configuration of the model. Raises UserError if ONNX Runtime is
+    not installed, or if the graph or its weights are missing, damaged, or of another version.
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")

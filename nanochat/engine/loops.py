@@ -127,7 +127,8 @@ class LoopWatch:
 
         `at_limit`: the answer has reached its length limit. Detection runs only at every eighth token and at the limit.
         """
-        if (self.n_tokens + len(self.waiting)) % EVERY and not at_limit:
+        n = self.n_tokens + len(self.waiting)
+        if not at_limit and (n % EVERY or n <= min(LINE_TOKENS, self.rows)):  # too short to be one
             return None
         self._catch_up()
         long_enough = np.flatnonzero(self.run >= (COPIES - 1) * LAGS)

@@ -1,6 +1,5 @@
 """Run a model with ONNX Runtime on the CPU, from the graphs of `scripts.export --format=onnx`, without torch."""
 
-import math
 import warnings
 from collections import defaultdict
 from collections.abc import Sequence
@@ -9,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from nanochat.denormals import flush_denormals
 from nanochat.engine.backend import Backend, Cache
 from nanochat.errors import UserError
 from nanochat.image_process import ImageViews
@@ -32,6 +32,8 @@ class ArrayCache:
         self.lengths = [0] * rows
         self.arrays = [self._empty(rows, 0) for _ in range(2 * config.n_layer)]
         """keys and values of each layer in turn, each (rows, H, capacity, D); unused rows are last"""
+        self.calls: dict[tuple[int, int], _Call] = {}
+        """(rows, tokens of each) -> a call of the graph that reads and writes these arrays"""
 
     def _empty(self, rows: int, room: int) -> Array:
         heads, dim = self.shape
@@ -44,16 +46,10 @@ class ArrayCache:
             rows = rows if rows <= had_rows else max(rows, had_rows + had_rows // 2)
             room = tokens if tokens <= had_room else tokens + max(GROWTH, tokens // 4)
             held = max(self.lengths, default=0)
+            self.calls.clear()
             for i, array in enumerate(self.arrays):
                 self.arrays[i] = self._empty(max(rows, had_rows), max(room, had_room))
                 self.arrays[i][:had_rows, :, :held] = array[:, :, :held]
-
-    def bind(self, binding: Any, names: Sequence[str]) -> None:
-        """Bind the rows in use as inputs and outputs of the graph, so that it adds new tokens in place."""
-        for name, array in zip(names, self.arrays):
-            shape = (len(self.lengths), *array.shape[1:])
-            binding.bind_input(name, "cpu", 0, np.float32, shape, array.ctypes.data)
-            binding.bind_output(f"new_{name}", "cpu", 0, np.float32, shape, array.ctypes.data)
 
     def join(self, other: Any, sources: Sequence[int] = (0,)) -> None:
         """Append the rows `sources` of `other` as new last rows. Space of removed rows is used again."""
@@ -75,7 +71,40 @@ class ArrayCache:
             self.lengths[row] = length
         del self.lengths[last]
         if not self.lengths:
+            self.calls.clear()
             self.arrays = [self._empty(0, 0) for _ in self.arrays]
+
+
+class _Call:
+    """Inputs and outputs of the decoder in fixed memory, bound once: a decoding step binds about 20 tensors.
+
+    The first rows of a cache's arrays are read, and what joins them is written into the same memory.
+    """
+
+    def __init__(self, session: Any, arrays: Sequence[Array], rows: int, tokens: int, vocab_size: int) -> None:
+        self._session, self._binding = session, session.io_binding()
+        self._vision: Array | None = None
+        self.tokens = np.zeros((rows, tokens), np.int64)
+        self.lengths, self.last = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
+        self.logits = np.empty((rows, vocab_size), np.float32)
+        for name in ("tokens", "lengths", "last"):
+            self._bind(self._binding.bind_input, name, getattr(self, name))
+        for i, array in enumerate(arrays):
+            name, shape = f"{'kv'[i % 2]}{i // 2}", (rows, *array.shape[1:])
+            self._bind(self._binding.bind_input, name, array, shape)
+            self._bind(self._binding.bind_output, f"new_{name}", array, shape)
+        self._bind(self._binding.bind_output, "logits", self.logits)
+
+    def _bind(self, bind: Any, name: str, array: Array, shape: tuple[int, ...] | None = None) -> None:
+        bind(name, "cpu", 0, array.dtype.type, array.shape if shape is None else shape, array.ctypes.data)
+
+    def run(self, vision: Array) -> None:
+        """Compute `logits` from what the other inputs have been set to and features (N, C), at least one row."""
+        if vision is not self._vision:
+            self._vision = vision
+            self._bind(self._binding.bind_input, "vision", vision)
+        with flush_denormals():
+            self._session.run_with_iobinding(self._binding)
 
 
 class OnnxBackend(Backend):
@@ -91,7 +120,7 @@ class OnnxBackend(Backend):
         names = INT8 if int8 else {name: name for name in (ENCODER, DECODER)}
         self._encoder = open_graph(Path(folder) / names[ENCODER], threads, config)
         self._decoder = open_graph(Path(folder) / names[DECODER], threads, config)
-        self._past = [f"{kind}{layer}" for layer in range(config.gpt.n_layer) for kind in "kv"]
+        self._no_vision = np.zeros((1, config.gpt.n_embd), np.float32)  # a graph wants one row at least
         self._most_pixels = MOST_PIXELS
 
     def encode(self, images: Sequence[ImageViews]) -> list[Array]:
@@ -118,10 +147,10 @@ class OnnxBackend(Backend):
         parts, first = [], 0
         while first < len(pixels):
             n = max(1, self._most_pixels // (height * width))
+            views = np.ascontiguousarray(pixels[first : first + n], np.float32)
             try:
-                features, self._newline, self._separator = self._encoder.run(
-                    None, {"views": np.ascontiguousarray(pixels[first : first + n], np.float32)}
-                )
+                with flush_denormals():
+                    features, self._newline, self._separator = self._encoder.run(None, {"views": views})
             except Exception as error:
                 n = min(n, len(pixels) - first)
                 if not _no_memory(error) or n == 1:
@@ -154,44 +183,40 @@ class OnnxBackend(Backend):
     ) -> Array:
         own = self.new_cache(len(rows)) if cache is None else cache
         assert isinstance(own, ArrayCache)
-        vision = np.zeros((1, self.config.gpt.n_embd), np.float32)  # the graph needs at least one row
-        if features:
-            vision = np.concatenate([*features, vision])[skip:]
+        vision = np.concatenate([*features, self._no_vision])[skip:] if features else self._no_vision
         longest = max(len(row) for row in rows)
         tokens = np.array([[*row, *[0] * (longest - len(row))] for row in rows], np.int64)
         return self._decode(tokens, vision, [len(row) for row in rows], own)
 
     def step(self, cache: Cache, tokens: Sequence[int]) -> Array:
         assert isinstance(cache, ArrayCache)
-        vision = np.zeros((1, self.config.gpt.n_embd), np.float32)
-        return self._decode(np.array(tokens, np.int64)[:, None], vision, [1] * len(tokens), cache)
+        return self._decode(np.array(tokens, np.int64)[:, None], self._no_vision, [1] * len(tokens), cache)
 
     def _decode(self, tokens: Array, vision: Array, lengths: list[int], cache: ArrayCache) -> Array:
         assert tokens.shape[1] == 1 or len(tokens) == 1 or not any(cache.lengths)
         cache.reserve(len(tokens), max(cache.lengths) + tokens.shape[1])
-        inputs = {
-            "tokens": tokens, "vision": vision, "lengths": np.array(cache.lengths, np.int64),
-            "last": np.arange(len(tokens)) * tokens.shape[1] + np.array(lengths, np.int64) - 1,
-        }  # fmt: skip
-        binding = self._decoder.io_binding()
-        for name, array in inputs.items():
-            binding.bind_cpu_input(name, array)
-        cache.bind(binding, self._past)
-        binding.bind_output("logits", "cpu")
+        rows, new = tokens.shape
+        call = cache.calls.get((rows, new))
+        if call is None:
+            call = _Call(self._decoder, cache.arrays, rows, new, self.config.gpt.vocab_size)
+            if new == 1:  # prompts are rarely of the same length again
+                cache.calls[rows, new] = call
+        call.tokens[:], call.lengths[:] = tokens, cache.lengths
+        call.last[:] = np.arange(rows) * new + lengths - 1
         try:
-            self._decoder.run_with_iobinding(binding)
+            call.run(vision)
         except Exception as error:
             raise _explained(error, f"{tokens.size} tokens of {len(tokens)} answers") from error
         cache.lengths = [held + n for held, n in zip(cache.lengths, lengths)]
-        return binding.get_outputs()[-1].numpy()  # the logits, which were bound last
+        return call.logits.copy() if new == 1 else call.logits
 
     def copy(self, logits: Array) -> Array:
         return logits.copy()
 
     def leads(self, logits: Array) -> list[float]:
-        top = np.partition(logits, -2, axis=-1)[:, -2:]  # (B, 2), the largest last
-        least = np.where(np.isinf(logits), np.inf, logits).min(-1)
-        return [float(a - b) if a > low else math.inf for (b, a), low in zip(top, least)]
+        second, first = np.partition(logits, -2, axis=-1)[:, -2:].T
+        least = logits.min(-1, where=logits > -np.inf, initial=np.inf)
+        return np.where(first > least, first - second, np.inf).tolist()
 
     def likeliest(self, logits: Array) -> list[int]:
         return logits.argmax(-1).tolist()

@@ -13,8 +13,9 @@ import numpy as np
 
 from nanochat.lines.extent import begins_with_row_above, end_of_footnotes, end_of_longer, is_crossed, split
 from nanochat.lines.gutters import REACH
-from nanochat.lines.placed import Placed, Row, with_one_edge
+from nanochat.lines.placed import Placed, Row, mean_y, with_one_edge
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
+from nanochat.lines.quantiles import middle
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside, is_out_of_step
 from nanochat.lines.tiers import in_blocks
@@ -231,7 +232,7 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
     starts = _starts(rows)
     if not starts:
         return []
-    breaks, reach = _breaks(rows), REACH * float(np.median([s.height for row in rows for s in row]))
+    breaks, reach = _breaks(rows), REACH * middle(s.height for row in rows for s in row)
     for x in starts:
         for start, end in _blocks(rows, breaks, reach, x):
             end = start + len(_above_what_follows(rows[start:end], x, prose))
@@ -250,7 +251,7 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
 def _is_heading(rows: list[Row], i: int) -> bool:
     """Whether a row is a single segment in much larger type than the rows below: a heading over all of them."""
     below = [s.height for row in rows[i + 1 : i + 4] for s in row]
-    return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * float(np.median(below))
+    return len(rows[i]) == 1 and bool(below) and rows[i][0].height > HEADING * middle(below)
 
 
 def _is_sidebar(rows: list[Row], text: list[Row]) -> bool:
@@ -266,10 +267,10 @@ def _is_bounded(rows: list[Row], place: _Place) -> bool:
     A row in larger type may be closer, because a heading may be just above columns.
     """
     start, end, x = place
-    y = [float(np.mean([s.y for s in row])) for row in rows[max(0, start - 1) : end + 1]]
+    y = [mean_y(row) for row in rows[max(0, start - 1) : end + 1]]
     steps = np.diff(y)
-    usual = float(np.median(steps))
-    height = LARGER * float(np.median([s.height for row in rows[start:end] for s in row]))
+    usual = middle(steps) if len(steps) else 0.0
+    height = LARGER * middle(s.height for row in rows[start:end] for s in row)
     near = [i for i in (start - 1, end) if 0 <= i < len(rows)]
     crosses = [i for i in near if any(s.left < x < s.right and s.height < height for s in rows[i])]
     return all(steps[0 if i < start else -1] > APART * usual for i in crosses)

@@ -21,6 +21,7 @@ from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
 from nanochat.lines.ground import level_strip
 from nanochat.lines.gutters import runs
 from nanochat.lines.layout import Line
+from nanochat.lines.quantiles import median, percentiles
 from nanochat.modes import SIDE_STEP
 
 HEIGHT = SIDE_STEP  # height of a view in pixels
@@ -97,9 +98,10 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
 
 def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
     """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
-    grey = strip[..., 0].astype(np.int32) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
-    contrast = np.abs(grey - np.median(grey)).max(0)
-    empty = contrast < 0.35 * np.percentile(contrast, 90)
+    grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
+    paper = median(grey)
+    contrast = np.maximum(grey.max(0) - paper, paper - grey.min(0))
+    empty = contrast < 0.35 * percentiles(contrast, (90,))
     gaps = runs(empty)
     width, cuts = strip.shape[1], list[tuple[int, int]]()
     for i in range(1, n):

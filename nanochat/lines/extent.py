@@ -10,6 +10,7 @@ import numpy as np
 from nanochat.lines.gutters import ALIGNED
 from nanochat.lines.placed import Placed, Row
 from nanochat.lines.prose import LINES
+from nanochat.lines.quantiles import middle
 
 # Lengths are multiples of the type height, unless stated otherwise.
 CROSSED = 0.3  # how far a segment may extend across a gutter
@@ -43,11 +44,11 @@ def begins_with_row_above(rows: list[Row]) -> bool:
     """
     if len(rows[0]) < 2 or len(rows) < 2 * LINES:
         return False
-    below, height = [s for row in rows[1:] for s in row], float(np.median([s.height for row in rows for s in row]))
+    below, height = [s for row in rows[1:] for s in row], middle(s.height for row in rows for s in row)
     columns: list[list[Placed]] = []
     for s in sorted(below, key=lambda s: s.left):
-        if columns and s.left < max(
-            columns[-1][0].left + TURNOVER * height, float(np.median([t.right for t in columns[-1]]))
+        if columns and (
+            s.left < columns[-1][0].left + TURNOVER * height or s.left < middle(t.right for t in columns[-1])
         ):
             columns[-1].append(s)
         else:
@@ -78,8 +79,8 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
     sides = split(rows[start:end], x)
     if not all(sides):
         return end
-    edges = [float(np.median([row[0].left for row in side])) for side in sides]
-    height = float(np.median([row[0].height for side in sides for row in side]))
+    edges = [middle(row[0].left for row in side) for side in sides]
+    height = middle(row[0].height for side in sides for row in side)
     widest = NO_WIDER * max((b[0].y - a[0].y for side in sides for a, b in pairwise(side)), default=0.0)
     last = [side[-1] for side in sides]
     right_alone = last[1][0].y > last[0][0].y + height / 2
@@ -97,7 +98,7 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
 def end_of_footnotes(rows: list[Row], start: int, end: int, x: float) -> int:
     """One past the last footnote row: smaller type below the columns that begins and ends within one of them."""
     inside = [s for row in rows[start:end] for s in row]
-    height, edges = float(np.median([s.height for s in inside])), sorted({s.left for s in inside})
+    height, edges = middle(s.height for s in inside), sorted({s.left for s in inside})
     right = max(s.right for s in inside)
     for i in range(end, len(rows)):
         for s in rows[i]:

@@ -8,7 +8,7 @@ value: its distance from the background colour towards the ink colour. Other bac
 import cv2
 import numpy as np
 
-from nanochat.lines.quantiles import median, percentiles
+from nanochat.lines.quantiles import median, median_of_counts, percentiles
 
 LIGHT, DARK = 150, 110  # a background is known if all its channels are above LIGHT or all below DARK
 LIGHT_FLAT = 190  # in place of LIGHT for a flat box, which may contain white text
@@ -101,10 +101,14 @@ def level_page(page: np.ndarray) -> np.ndarray:
             window = np.s_[top : top + height, left : left + width]
             inside = np.zeros((height, width), np.uint8)
             cv2.drawContours(inside, [outline], -1, 1, cv2.FILLED, offset=(-left, -top))
-            shown = inside.astype(bool)
-            if not _is_flat(page, alike, inside, (left, top)):
+            plain = cv2.bitwise_and(alike[window], inside)  # where it shows its colour
+            filled = cv2.countNonZero(plain) / cv2.countNonZero(inside)
+            if filled < LEAST_FILLED:
                 continue
-            ground = np.median(page[window][shown & (alike[window] > 0)], axis=0)
+            ground = _colour_of(page[window], plain)
+            if not _ends_sharply(page, inside, (left, top), ground):
+                continue
+            shown = inside.astype(bool)
             if not _must_be_levelled(page[window][shown][None], ground):
                 continue
             if levelled is page:
@@ -120,7 +124,9 @@ def _colours(page: np.ndarray) -> list[np.ndarray]:
     keys = (bins[..., 0] * BIN + bins[..., 1]) * BIN + bins[..., 2]  # (h, w)
     flat = np.zeros(keys.shape, bool)
     flat[1:, 1:] = (keys[1:, 1:] == keys[1:, :-1]) & (keys[1:, 1:] == keys[:-1, 1:])  # letter edges are not flat
-    unknown = flat & (small.min(2) < LIGHT_FLAT) & (small.max(2) > DARK)
+    red, green, blue = np.moveaxis(small, 2, 0)  # far faster than along the last axis
+    darkest, lightest = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
+    unknown = flat & (darkest < LIGHT_FLAT) & (lightest > DARK)
     if not unknown.any():
         return []
     seen = small[unknown]  # (N, 3)
@@ -135,22 +141,24 @@ def _colours(page: np.ndarray) -> list[np.ndarray]:
     return found[:MOST_COLOURS]
 
 
-def _is_flat(page: np.ndarray, alike: np.ndarray, inside: np.ndarray, corner: tuple[int, int]) -> bool:
-    """Whether an area of one colour is a background: much of it has the colour, and its edges are sharp.
+def _colour_of(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The median of each channel of RGB pixels, uint8 (H, W, 3), where `where`, uint8 (H, W), is set: float64 (3,)."""
+    counts = (cv2.calcHist([pixels], [channel], where, [256], [0, 256]) for channel in range(3))
+    return np.array([median_of_counts(some.ravel().astype(np.int64)) for some in counts])
 
-    `alike`: (H, W), where the page has the colour. `inside`: (h, w), the area, with its upper left corner at `corner`.
+
+def _ends_sharply(page: np.ndarray, inside: np.ndarray, corner: tuple[int, int], colour: np.ndarray) -> bool:
+    """Whether an area of one colour, RGB, is a ground: another colour begins at its edge.
+
+    inside: (h, w), the area, whose upper left corner is at `corner`.
     """
     left, top = corner
     height, width = inside.shape
-    window = np.s_[top : top + height, left : left + width]
-    if (alike[window] > 0)[inside > 0].mean() < LEAST_FILLED:
-        return False
     low, high = (max(0, top - 4), max(0, left - 4)), (top + height + 4, left + width + 4)
-    around = page[low[0] : high[0], low[1] : high[1]].astype(np.int16)
+    around = page[low[0] : high[0], low[1] : high[1]]
     area = np.zeros(around.shape[:2], np.uint8)
     area[top - low[0] : top - low[0] + height, left - low[1] : left - low[1] + width] = inside
-    outside = (cv2.dilate(area, np.ones((7, 7), np.uint8)) > 0) & (cv2.dilate(area, np.ones((5, 5), np.uint8)) == 0)
+    outside = cv2.dilate(area, np.ones((7, 7), np.uint8)) > cv2.dilate(area, np.ones((5, 5), np.uint8))
     if not outside.any():  # the area fills the page
         return True
-    colour = np.median(page[window][(alike[window] > 0) & (inside > 0)], axis=0)
     return bool((np.abs(around[outside] - colour).max(1) > 2 * ALIKE).mean() > SHARP_EDGE)

@@ -77,8 +77,9 @@ def _profile(grey: np.ndarray, segment: Segment) -> _Profile:
     even = sides[int(np.argmin(np.abs(np.diff(sides.astype(int))).sum(1)))]
     paper = cv2.medianBlur(even[None], min(255, 2 * round(2 * height) + 1))[0]  # shadows vary along a line
     contrast = np.sort(np.abs(strip.astype(np.float32) - paper), 0)
-    ink = 0.4 * np.percentile(contrast[-2:].mean(0), 85)
-    return x, contrast[-2:].mean(0) < ink, contrast[2] > ink
+    darkest = contrast[-2:].mean(0)
+    ink = 0.4 * percentiles(darkest, (85,))
+    return x, darkest < ink, contrast[2] > ink
 
 
 def _gaps(ink: Ink, segment: Segment) -> list[_Gap]:

@@ -10,7 +10,7 @@ from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
-from nanochat.lines.placed import Placed, Row
+from nanochat.lines.placed import Placed, Row, mean_y
 from nanochat.lines.rules import find_rules
 
 SAME_LINE = 0.45  # largest vertical distance of neighbours on a line, relative to the smaller type height
@@ -50,7 +50,7 @@ def _rows(segments: list[Placed]) -> list[Row]:
             min(fitting, key=lambda pair: pair[0])[1].append(segment)
         else:
             rows.append([segment])
-    rows.sort(key=lambda row: float(np.mean([s.y for s in row])))
+    rows.sort(key=mean_y)
     return [sorted(row, key=lambda s: s.left) for row in rows]
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from functools import cached_property
 
+import numpy as np
+
 from nanochat.lines.colons import has_label
 from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import ALIGNED, Ink
@@ -40,6 +42,11 @@ class Placed:
 
 Row = list[Placed]
 """segments at the same height, from left to right"""
+
+
+def mean_y(row: Row) -> float:
+    """The y of a row: the mean of what stands in it. Most rows are one stretch, for which `np.mean` takes long."""
+    return float(row[0].y if len(row) == 1 else np.mean([s.y for s in row]))
 
 
 def with_one_edge(rows: list[Row]) -> list[list[Placed]]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from nanochat.lines.gutters import ALIGNED
 from nanochat.lines.placed import Row
+from nanochat.lines.quantiles import middle, percentiles
 
 LINES = 3  # least number of lines of a column
 MOSTLY = 0.75  # least share of full lines among those that begin at the column's edge or are indented
@@ -50,14 +51,14 @@ def is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     lines = _unbroken(rows)
     if len(lines) < max(LINES, WHOLE * len(rows)):
         return False
-    height = float(np.median([s.height for s in lines]))
+    height = middle(s.height for s in lines)
     lefts = np.array([s.left for s in lines])
     edge = float(lefts.min())
     width = max(s.right for s in lines) - edge
-    pitch = float(np.median([b.y - a.y for a, b in pairwise(lines)]))
+    pitch = middle(b.y - a.y for a, b in pairwise(lines))
     if width < least * height or pitch > FARTHEST * height:
         return False
-    inside = (lefts - np.percentile(lefts, 25)) / height
+    inside = (lefts - percentiles(lefts, (25,))) / height
     flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)
     if flush.mean() < FLUSH or (flush | indented).mean() < MOSTLY:
         return False

@@ -6,10 +6,12 @@ between them extend through both.
 """
 
 from itertools import pairwise
+from math import ceil
 
 import numpy as np
 
 from nanochat.lines.placed import Placed, Row
+from nanochat.lines.quantiles import middle, percentiles
 from nanochat.lines.rules import Rule
 
 # Lengths are multiples of the type height, unless stated otherwise.
@@ -62,8 +64,8 @@ class Stack:
 
     def __init__(self, rows: list[Row], is_left: bool) -> None:
         lines = _nearest_column(rows, is_left)
-        usual = float(np.percentile([s.left for s in lines], 10, method="higher"))
-        unit = float(np.median([s.height for s in lines]))
+        usual = sorted(s.left for s in lines)[ceil(0.1 * (len(lines) - 1))]
+        unit = middle(s.height for s in lines)
         self.rows = rows
         self.lines = lines
         self.unit = unit
@@ -78,7 +80,7 @@ class Stack:
     def tight(self) -> float:
         """Line distance within a block, in px."""
         steps = self.steps[self.steps > 0.5 * self.unit]
-        return float(np.percentile(steps, 15)) if len(steps) else np.inf
+        return float(percentiles(steps, (15,))[0]) if len(steps) else np.inf
 
     @property
     def is_flush(self) -> bool:
@@ -97,7 +99,7 @@ class Stack:
     @property
     def width(self) -> float:
         """Of most lines."""
-        return float(np.median([s.width for s in self.lines])) / self.unit
+        return middle(s.width for s in self.lines) / self.unit
 
 
 def _union(a: Stack, b: Stack) -> np.ndarray:
@@ -144,7 +146,7 @@ def _is_ruled_row(a: Stack, b: Stack, rules: list[Rule]) -> bool:
 def ruled_at(a: Stack, b: Stack, rules: list[Rule]) -> list[float]:
     """The heights of rules that extend through both sides, between their lines."""
     top, low = _common_range(a, b)
-    edges = float(np.median([s.right for s in a.lines])), float(np.median([s.left for s in b.lines]))
+    edges = middle(s.right for s in a.lines), middle(s.left for s in b.lines)
     return [rule.y for rule in rules if rule.left < edges[0] and rule.right > edges[1] and top < rule.y < low]
 
 
@@ -168,6 +170,9 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
     Breaks are indices into `y`, the heights of lines. The cells of a row begin or are centred at the same height and
     have different numbers of lines. There are at least three rows, and none of them has most of the lines.
     """
+    rows = 2 if by_rules else 3
+    if len(breaks) + 1 < rows:
+        return False
     parts = [part for part in np.split(y, np.unique(breaks)) if len(part)]
     off, uneven = [], []
     for part in parts:
@@ -175,7 +180,7 @@ def _are_cells(a: Stack, b: Stack, breaks: np.ndarray, y: np.ndarray, by_rules: 
         if len(one) and len(other):
             off.append((abs(one[0] - other[0]) / a.unit, abs(one.mean() - other.mean()) / a.unit))
             uneven.append(len(one) != len(other))
-    if len(off) < (2 if by_rules else 3) or max(map(len, parts)) > MOST * len(y) or np.mean(uneven) < 0.3:
+    if len(off) < rows or max(map(len, parts)) > MOST * len(y) or np.mean(uneven) < 0.3:
         return False
     tops, middles = ((np.array(off) < LEVEL).mean(0) >= 0.8).tolist()
     return middles or (tops and (by_rules or not _are_out_of_step(a, b)))

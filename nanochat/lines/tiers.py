@@ -7,7 +7,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from nanochat.lines.placed import Placed, Row, with_one_edge
+from nanochat.lines.placed import Placed, Row, mean_y, with_one_edge
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import LABELS, LEVEL, LINES, RAGGED, Stack, ruled_at
 
@@ -28,7 +28,7 @@ SEVERAL, FEW_SEVERAL = 0.4, 0.25  # least share of lines of several words after 
 
 def tiers(rows: list[Row]) -> list[tuple[int, int]]:
     """Split rows at larger distances than usual, as (first, one past the last). A heading alone is not a tier."""
-    y = np.array([float(np.mean([s.y for s in row])) for row in rows])
+    y = np.array([mean_y(row) for row in rows])
     steps = np.diff(y)
     usual = float(np.percentile(steps, 75))
     cuts = [0, *(np.flatnonzero(steps > TIER * usual) + 1).tolist(), len(rows)]
