@@ -68,6 +68,8 @@ class Piece:
     """None of a page without lines, which is shown as if it were one"""
     goes_on: bool = False
     """whether its first word began in the piece before: no space is where they were cut"""
+    is_initial: bool = False
+    """whether it shows a drop cap, whose word goes on in the next piece"""
 
 
 def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -141,7 +143,8 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)
         box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
-        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, Course(middles[a:b], scale, middle), inside))
+        course = Course(middles[a:b], scale, middle)
+        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, course, inside, segment.is_initial))
     return pieces
 
 
@@ -174,7 +177,10 @@ def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
 def join(texts: list[str], pieces: list[Piece]) -> str:
     """The page's text: pieces of a line with spaces between them, none where a word was cut, lines below each other."""
     rows: dict[int, str] = {}
+    initial: int | None = None  # the row that ends in a drop cap so far
     for text, piece in zip(texts, pieces, strict=True):
         part, before = " ".join(text.split()), rows.get(piece.row, "")
-        rows[piece.row] = before + ("" if piece.goes_on or not before or not part else " ") + part
+        goes_on = piece.goes_on or (initial == piece.row and part[:1].isalpha())
+        rows[piece.row] = before + ("" if goes_on or not before or not part else " ") + part
+        initial = piece.row if piece.is_initial and len(part) == 1 and part.isalpha() else None
     return "\n".join(row for row in rows.values() if row)

@@ -119,6 +119,8 @@ class Segment:
     """(N, 2) float, x and y in px of the picture, from left to right: the middle of the small letters"""
     height: float
     """of the type in px, ascenders to descenders"""
+    is_initial: bool = False
+    """whether it is a drop cap whose word goes on in the next stretch"""
 
     @cached_property
     def curve(self) -> np.ndarray:

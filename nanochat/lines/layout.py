@@ -10,6 +10,7 @@ from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
+from nanochat.lines.initials import attach_initials
 from nanochat.lines.placed import Placed, Row
 from nanochat.lines.rules import find_rules
 
@@ -82,6 +83,12 @@ def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
     if divided != segments:
         placed = place(divided)
     words = word_widths(ink, divided)
-    rows = _rows([replace(s, word_widths=its, ink=ink) for s, its in zip(placed, words)])
+    known, initials = attach_initials([replace(s, word_widths=its, ink=ink) for s, its in zip(placed, words)])
     rules = find_rules(ink.grey, float(np.median([s.height for s in segments])))
-    return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows, rules)]
+    ordered = [[s.segment for s in row] for row in in_order(_rows(known), rules)]
+    return [Line(tuple(_whole([part for s in row for part in _with_initial(s, initials)]))) for row in ordered]
+
+
+def _with_initial(segment: Segment, initials: dict[Segment, Segment]) -> list[Segment]:
+    """A segment after its drop cap, if it has one."""
+    return [initials[segment], segment] if segment in initials else [segment]
