@@ -21,6 +21,7 @@ from nanochat.errors import UserError
 from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
+from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.ground import level_page
 from nanochat.lines.sheet import Sheet, sheet_of
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
@@ -252,7 +253,8 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     if body > LARGE:
         smaller = _look(text, TYPE / body * scale, finder) or found
         beside = [s for s in _look_at_small_print(sheet.image, found, scale, finder) if _is_small_beside(s, smaller)]
-        return [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
+        found = [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
+        return _look_at_overlooked(sheet.image, found, scale, finder)
     if body < SMALL:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         scale = min(TYPE / body * scale, max(most, scale))
@@ -260,6 +262,8 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     else:
         found = _look_at_small_print(sheet.image, found, scale, finder)
     found = _look_at_large_type(sheet, found, scale, finder)
+    if body >= SMALL:
+        found = _look_at_overlooked(sheet.image, found, scale, finder)
     # coloured letters as large as buttons may have been levelled as if they were some
     return found if level is pixels else _look_at_large_type(sheet_of(pixels), found, scale, finder)
 
@@ -352,6 +356,26 @@ def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: f
         if wider == region:
             break
         region = wider  # more of it was found near the edge
+    return found
+
+
+def _look_at_overlooked(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+    """`found` at `scale`, and the lines of small print that were not seen at all beside it, looked for larger."""
+    scale = min(1.0, scale)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
+    covered = [tuple(round(side * scale) for side in segment.box) for segment in found]
+    rows = [tuple(side / scale for side in row) for row in overlooked_rows(grey, covered)]
+    strips = [Segment(np.array([[a, (b + d) / 2], [c, (b + d) / 2]]), d - b) for a, b, c, d in rows]
+    for some in _one_above_the_other(strips, 4 * SMALL / scale):
+        region = _around(some, 2 * SMALL / scale, image)
+        part = image.crop(region)
+        larger = min(SMALL_PRINT / _body(some), (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+        looked = [Segment(s.points + region[:2], s.height) for s in _look(sheet_of(np.asarray(part)), larger, finder)]
+        for s in looked:
+            is_new = _covered(s.box, found) < APART and _covered(s.box, strips) > COVERED
+            if is_new and s.height < LARGER * SMALL / scale and s.length >= SHORTEST * s.height:
+                found = [*found, s]
     return found
 
 

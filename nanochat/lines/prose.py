@@ -20,7 +20,7 @@ WHOLE = 0.8  # of a column's lines that are not broken
 ALLEY = 0.4  # type heights: free this wide in line after line, a place is no space between words
 WORD_SPACE = 0.3  # type heights between two words
 PARAGRAPH = 1.3  # times the distance between lines: more begins a paragraph
-FARTHEST = 1.6  # type heights from one line to the next
+FARTHEST = 2.0  # type heights from one line to the next: of one and a half lines in a word processor it is 1.9
 
 
 def _alley(rows: list[Row], left: float, right: float) -> float:
