@@ -371,12 +371,23 @@ def _look_at_overlooked(image: Image.Image, found: list[Segment], scale: float, 
         region = _around(some, 2 * SMALL / scale, image)
         part = image.crop(region)
         larger = min(SMALL_PRINT / _body(some), (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        looked = [Segment(s.points + region[:2], s.height) for s in _look(sheet_of(np.asarray(part)), larger, finder)]
-        for s in looked:
+        for looked in _look(sheet_of(np.asarray(part)), larger, finder):
+            s = _along(Segment(looked.points + region[:2], looked.height), some)
             is_new = _covered(s.box, found) < APART and _covered(s.box, strips) > COVERED
             if is_new and s.height < LARGER * SMALL / scale and s.length >= SHORTEST * s.height:
                 found = [*found, s]
     return found
+
+
+def _along(segment: Segment, rows: list[Segment]) -> Segment:
+    """The part of a segment along these rows of ink, which may end where a known line begins."""
+    x, (left, top, right, bottom) = segment.points[:, 0], segment.box
+    near = [row for row in rows if top < row.points[0, 1] < bottom and row.box[0] < right and row.box[2] > left]
+    if not near:
+        return segment
+    room = segment.height / 4
+    kept = (x > min(row.box[0] for row in near) - room) & (x < max(row.box[2] for row in near) + room)
+    return Segment(segment.points[kept], segment.height) if kept.sum() > 1 else segment
 
 
 def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segment]]:
