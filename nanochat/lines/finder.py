@@ -21,8 +21,8 @@ from nanochat.errors import UserError
 from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
-from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.ground import level_page
+from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.sheet import Sheet, sheet_of
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
@@ -364,7 +364,8 @@ def _look_at_overlooked(image: Image.Image, found: list[Segment], scale: float, 
     scale = min(1.0, scale)
     size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
     grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
-    covered = [tuple(round(side * scale) for side in segment.box) for segment in found]
+    boxes = [[round(side * scale) for side in segment.box] for segment in found]
+    covered = [(left, top, right, bottom) for left, top, right, bottom in boxes]
     rows = [tuple(side / scale for side in row) for row in overlooked_rows(grey, covered)]
     strips = [Segment(np.array([[a, (b + d) / 2], [c, (b + d) / 2]]), d - b) for a, b, c, d in rows]
     for some in _one_above_the_other(strips, 4 * SMALL / scale):

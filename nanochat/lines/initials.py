@@ -21,9 +21,9 @@ SPACE = 0.25  # further right than the other lines the first one begins after a 
 
 
 def attach_initials(placed: list[Placed]) -> tuple[list[Placed], dict[Segment, Segment]]:
-    """(the stretches of a page without drop caps, those beside one widened to its left edge; the drop cap of each line).
+    """(the stretches of a page without drop caps; the drop caps, by the segment of the line that they begin).
 
-    The drop caps are by the segment of the line that they begin.
+    The stretches beside a drop cap are widened to its left edge.
     """
     rest, initials = list(placed), dict[Segment, Segment]()
     for cap in placed:

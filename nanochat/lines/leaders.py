@@ -18,6 +18,9 @@ FIRST = 1.5  # from the end of a line to the first dot, at most
 WORD = 0.6  # between what a leader leads to and what does not belong to it
 BASELINE = 0.24  # below the middle of the small letters
 LEVEL = 0.12  # from one dot to the next, up or down
+LETTER = 0.4  # height of what a leader leads to, at least
+EVEN = 1.4  # the largest distance of two dots, in smallest ones
+ALONE, MOSTLY = 0.6, 0.8  # within this height, so large a share of the dots is on the baseline
 AHEAD = 4.0  # from where a segment begins to where its first letter may be, behind dots
 ROOM = 1.5  # above and below the line that is looked at
 INK = 40  # grey levels between ink and paper at least
@@ -29,14 +32,16 @@ def without_leader(grey: np.ndarray, segment: Segment) -> Segment:
     height, (start, y), x = segment.height, segment.ends[0], segment.points[:, 0]
     marks = _Marks(grey, start - DOTS * (GAP + WIDEST) * height, start + AHEAD * height, y, height)
     first = next((b[0] for b in marks.others if b[0] > start and abs(b[3] - y - BASELINE * height) < height / 4), start)
-    n, end = 0, first
-    for left, _, right, bottom in reversed(marks.dots):
-        if right <= end + 1 and abs(bottom - y - BASELINE * height) < 2 * LEVEL * height:
-            if end - right > GAP * height:
+    chain, end = list[Box](), first
+    for dot in reversed(marks.dots):
+        if dot[2] <= end + 1 and abs(dot[3] - y - BASELINE * height) < 2 * LEVEL * height:
+            if end - dot[2] > GAP * height:
                 break
-            n, end = n + 1, left
+            chain.append(dot)
+            end = dot[0]
     kept = x > first - height / 8
-    return Segment(segment.points[kept], height) if n >= DOTS and kept.sum() > 1 and not kept.all() else segment
+    is_cut = marks.are_leader(chain) and kept.sum() > 1 and not kept.all()
+    return Segment(segment.points[kept], height) if is_cut else segment
 
 
 def led_to(grey: np.ndarray, segment: Segment, end: float) -> Segment | None:
@@ -50,15 +55,17 @@ def led_to(grey: np.ndarray, segment: Segment, end: float) -> Segment | None:
         return None
     marks = _Marks(grey, right, end, y, height)
     dots = _followed(marks, right, y)
-    (x, baseline), word = dots[-1], list[Box]()
+    if not marks.are_leader(dots):
+        return None
+    x, baseline, word = dots[-1][2], dots[-1][3], list[Box]()
     for left, top, edge, bottom in marks.others:
         is_level = baseline - height < top and abs(bottom - baseline) < 0.25 * height
         if is_level and x < left < (word[-1][2] + WORD * height if word else x + FIRST * height):
             word.append((left, top, edge, bottom))
-    if not word:
+    if not word or max(bottom - top for _, top, _, bottom in word) < LETTER * height:
         return None
-    x = np.arange(word[0][0], max(box[2] for box in word) + 1.0)
-    return Segment(np.stack([x, np.full_like(x, baseline - BASELINE * height)], 1), height)
+    along = np.arange(word[0][0], max(box[2] for box in word) + 1.0)
+    return Segment(np.stack([along, np.full_like(along, baseline - BASELINE * height)], 1), height)
 
 
 class _Marks:
@@ -78,18 +85,29 @@ class _Marks:
             is_dot = max(width, tall) <= WIDEST * height + 1 and abs(width - tall) <= 0.1 * height + 1
             (self.dots if is_dot else self.others).append((x0 + a, y0 + b, x0 + a + width, y0 + b + tall))
 
+    def are_leader(self, chain: list[Box]) -> bool:
+        """Whether dots are a leader: enough, at equal distances, and not some of many, as in a screened ground."""
+        if len(chain) < DOTS:
+            return False
+        pitches = np.abs(np.diff([box[0] + box[2] for box in chain])) / 2
+        low, high = sorted((chain[0], chain[-1]))
+        middle, near = (low[3] + high[3]) / 2, ALONE * self.height
+        beside = [box for box in self.dots if low[0] <= box[0] <= high[0] and abs(box[3] - middle) < near]
+        return bool(pitches.max() <= EVEN * pitches.min() + 1) and len(chain) >= MOSTLY * len(beside)
 
-def _followed(marks: _Marks, x: float, y: float) -> list[tuple[float, float]]:
-    """(right end, lower end) in px of the dots that follow each other on the baseline from x on."""
-    chain: list[tuple[float, float]] = []
+
+def _followed(marks: _Marks, x: float, y: float) -> list[Box]:
+    """The dots that follow each other on the baseline from x on, where it is about y plus BASELINE."""
+    chain: list[Box] = []
     height = marks.height
     baseline = y + BASELINE * height
-    for left, _, right, bottom in marks.dots:
+    for dot in marks.dots:
+        left, _, right, bottom = dot
         if left < x - 2:
             continue
         if left - x > (GAP if chain else FIRST) * height:
             break
         if abs(bottom - baseline) < (LEVEL if chain else 2 * LEVEL) * height:
-            chain.append((right, bottom))
+            chain.append(dot)
             x, baseline = right, bottom
     return chain

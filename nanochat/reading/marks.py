@@ -43,10 +43,10 @@ def mark_runs(contrast: np.ndarray, type_height: float) -> list[MarkRun]:
     contrast: difference of the pixels from the paper, float (H, W), 0 where there is no ink. type_height: in px.
     """
     ink = np.clip(contrast / max(1.0, float(np.quantile(contrast, 0.995))), 0.0, 1.0)
-    spans = runs((ink > INK).any(0))
-    ink = cv2.blur(ink, (BLUR, BLUR))
+    spans = runs(np.asarray((ink > INK).any(0)))
+    blurred = np.asarray(cv2.blur(ink, (BLUR, BLUR)))
     slack = max(1.5, UNEVEN * type_height)
-    equal = [b[0] - a[1] < type_height and _are_equal(ink, a, b, slack) for a, b in pairwise(spans)]
+    equal = [b[0] - a[1] < type_height and _are_equal(blurred, a, b, slack) for a, b in pairwise(spans)]
     pitches = [(b[0] + b[1] - a[0] - a[1]) / 2 for a, b in pairwise(spans)]
     found: list[MarkRun] = []
     start = 0

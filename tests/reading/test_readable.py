@@ -59,7 +59,10 @@ def test_capitals_amid_words_count_against_a_page_that_is_not_sure() -> None:
 
 def test_a_badly_printed_page_of_english_words_is_readable() -> None:
     """A faded receipt is read with many mistakes, yet half of its words are words; those of other alphabets are not."""
-    faded = ("GOOOS SOLD ARE NOT RETURNABLE, THANK YOU FOR YOUR KJND VlSIT", "TOTAL ANOUNT PAYABLE ROUNDING CASH CHANCE")
+    faded = (
+        "GOOOS SOLD ARE NOT RETURNABLE, THANK YOU FOR YOUR KJND VlSIT",
+        "TOTAL ANOUNT PAYABLE ROUNDING CASH CHANCE",
+    )
     greek = ("BEPNIKONQ ZATIATA TAPAXOTOIO FION ZANAKOYTOZOYN", "YTIOZKAMMENOYZ NOMOGETHZ KAI THN APIZTEPA NAYZ")
     assert page_of(*((line, 0.92) for line in faded)).readable
     assert not page_of(*((line, 0.92) for line in greek)).readable
