@@ -9,6 +9,7 @@ import numpy as np
 
 from nanochat.lines.boxes import Box
 
+SMALLEST = 8  # px: a smaller picture has no room for a row
 AROUND = 43  # px: the paper is the median of so many pixels in each direction
 CONTRAST = 40  # grey levels between ink and paper
 WITHIN = 0.3  # share of a letter that lies in a line: the letter is one of its own
@@ -22,6 +23,8 @@ PER_LETTER = 1.2  # heights of the row, at most, for each stroke of its letters
 
 def overlooked_rows(grey: np.ndarray, covered: list[Box]) -> list[Box]:
     """Boxes in px around rows of small letters in a picture, uint8 (H, W), outside these boxes."""
+    if min(grey.shape) < SMALLEST:
+        return []
     half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
     paper = cv2.resize(cv2.medianBlur(half, AROUND // 2), grey.shape[::-1])
     ink = (cv2.absdiff(grey, paper) > CONTRAST).astype(np.uint8)

@@ -20,7 +20,8 @@ WHOLE = 0.8  # of a column's lines that are not broken
 ALLEY = 0.4  # type heights: free this wide in line after line, a place is no space between words
 WORD_SPACE = 0.3  # type heights between two words
 PARAGRAPH = 1.3  # times the distance between lines: more begins a paragraph
-FARTHEST = 2.0  # type heights from one line to the next: of one and a half lines in a word processor it is 1.9
+FARTHEST, OF_MANY, MANY = 1.6, 2.0, 8  # type heights from one line to the next; and where so many lines are alike:
+# one and a half lines in a word processor are 1.9, but a few lines as far apart are the fields of a form
 
 
 def _alley(rows: list[Row], left: float, right: float) -> float:
@@ -55,7 +56,7 @@ def is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     edge = float(lefts.min())
     width = max(s.right for s in lines) - edge
     pitch = float(np.median([b.y - a.y for a, b in pairwise(lines)]))
-    if width < least * height or pitch > FARTHEST * height:
+    if width < least * height or pitch > (OF_MANY if len(lines) >= MANY else FARTHEST) * height:
         return False
     inside = (lefts - np.percentile(lefts, 25)) / height
     flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)
