@@ -173,13 +173,15 @@ class _Search:
         place = place._replace(end=end_of_footnotes(rows, *place))
         return place._replace(start=place.start + begins_with_row_above(rows[place.start : place.end]))
 
-    def in_order(self, rows: list[Row]) -> list[Row]:
-        """As the function."""
-        columns = self.columns(rows) if len(rows) > 1 else None
+    def in_order(self, rows: list[Row], is_column: bool = False) -> list[Row]:
+        """As the function. is_column: of one side of a gutter, whose running text is only divided as a whole."""
+        share = MOSTLY if is_column and is_running_text(rows, *NEAR) else 0.0
+        columns = self.columns(rows, share=share) if len(rows) > 1 else None
         if columns is None:
             return rows
-        parts = [rows[: columns.place.start], *columns.parts, rows[columns.place.end :]]
-        return [row for part in parts for row in self.in_order(part)]
+        before, after = rows[: columns.place.start], rows[columns.place.end :]
+        within = [self.in_order(part, is_column=True) for part in columns.parts]
+        return [row for part in (self.in_order(before), *within, self.in_order(after)) for row in part]
 
 
 def _starts(rows: list[Row]) -> list[float]:

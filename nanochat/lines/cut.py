@@ -69,6 +69,8 @@ class Piece:
     """None for a page without lines, which is shown as if it were a single line"""
     goes_on: bool = False
     """whether its first word begins in the previous piece, so that no space is inserted between them"""
+    is_initial: bool = False
+    """whether it shows a drop cap, whose word continues in the next piece"""
 
 
 def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +145,8 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)
         box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
-        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, Course(middles[a:b], scale, middle), inside))
+        course = Course(middles[a:b], scale, middle)
+        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, course, inside, segment.is_initial))
     return pieces
 
 
@@ -176,7 +179,10 @@ def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
 def join(texts: list[str], pieces: list[Piece]) -> str:
     """The text of a page: pieces joined with spaces, or nothing where a word was cut, and lines with newlines."""
     rows: dict[int, str] = {}
+    initial: int | None = None  # the row that ends in a drop cap so far
     for text, piece in zip(texts, pieces, strict=True):
         part, before = " ".join(text.split()), rows.get(piece.row, "")
-        rows[piece.row] = before + ("" if piece.goes_on or not before or not part else " ") + part
+        goes_on = piece.goes_on or (initial == piece.row and part[:1].isalpha())
+        rows[piece.row] = before + ("" if goes_on or not before or not part else " ") + part
+        initial = piece.row if piece.is_initial and len(part) == 1 and part.isalpha() else None
     return "\n".join(row for row in rows.values() if row)

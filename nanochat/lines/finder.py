@@ -23,6 +23,7 @@ from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
+from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.sheet import InkedPage, inked_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
@@ -125,6 +126,8 @@ class Segment:
     """(N, 2) float, x and y in px of the image, from left to right: the middle of the small letters"""
     height: float
     """type height in px, ascenders to descenders"""
+    is_initial: bool = False
+    """whether it is a drop cap whose word continues in the next segment"""
 
     @cached_property
     def curve(self) -> np.ndarray:
@@ -255,7 +258,8 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     if body > LARGE:
         smaller = _look(text, TYPE / body * scale, finder) or found
         beside = [s for s in _look_at_small_print(sheet.image, found, scale, finder) if _is_small_beside(s, smaller)]
-        return [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
+        found = [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
+        return _look_at_overlooked(sheet.image, found, scale, finder)
     if body < SMALL:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
         scale = min(TYPE / body * scale, max(most, scale))
@@ -263,6 +267,8 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     else:
         found = _look_at_small_print(sheet.image, found, scale, finder)
     found = _look_at_large_type(sheet, found, scale, finder)
+    if body >= SMALL:
+        found = _look_at_overlooked(sheet.image, found, scale, finder)
     # `level_page` may have taken coloured letters as large as buttons for buttons
     return found if level is pixels else _look_at_large_type(inked_page(pixels), found, scale, finder)
 
@@ -356,6 +362,38 @@ def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: f
             break
         region = wider  # text continues near the edge
     return found
+
+
+def _look_at_overlooked(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
+    """`found` at `scale`, and the lines of small print that were not seen at all beside it, looked for larger."""
+    scale = min(1.0, scale)
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
+    boxes = [[round(side * scale) for side in segment.box] for segment in found]
+    covered = [(left, top, right, bottom) for left, top, right, bottom in boxes]
+    rows = [tuple(side / scale for side in row) for row in overlooked_rows(grey, covered)]
+    strips = [Segment(np.array([[a, (b + d) / 2], [c, (b + d) / 2]]), d - b) for a, b, c, d in rows]
+    for some in _one_above_the_other(strips, 4 * SMALL / scale):
+        region = _around(some, 2 * SMALL / scale, image)
+        part = image.crop(region)
+        larger = min(SMALL_PRINT / _body(some), (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+        for looked in _look(inked_page(np.asarray(part)), larger, finder):
+            s = _along(Segment(looked.points + region[:2], looked.height), some)
+            is_new = _covered(s.box, found) < APART and _covered(s.box, strips) > COVERED
+            if is_new and s.height < LARGER * SMALL / scale and s.length >= SHORTEST * s.height:
+                found = [*found, s]
+    return found
+
+
+def _along(segment: Segment, rows: list[Segment]) -> Segment:
+    """The part of a segment along these rows of ink, which may end where a known line begins."""
+    x, (left, top, right, bottom) = segment.points[:, 0], segment.box
+    near = [row for row in rows if top < row.points[0, 1] < bottom and row.box[0] < right and row.box[2] > left]
+    if not near:
+        return segment
+    room = segment.height / 4
+    kept = (x > min(row.box[0] for row in near) - room) & (x < max(row.box[2] for row in near) + room)
+    return Segment(segment.points[kept], segment.height) if kept.sum() > 1 else segment
 
 
 def _one_above_the_other(segments: list[Segment], gap: float) -> list[list[Segment]]:

@@ -10,6 +10,8 @@ from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, Segment, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
+from nanochat.lines.initials import attach_initials
+from nanochat.lines.leaders import led_to, without_leader
 from nanochat.lines.placed import Placed, Row, mean_y
 from nanochat.lines.rules import find_rules
 
@@ -77,11 +79,31 @@ def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
     """Group the segments of an RGB page into lines, in reading order."""
     if not segments:
         return []
-    placed, ink = place(segments), Ink(np.asarray(page))
+    ink = Ink(np.asarray(page))
+    segments = _after_leaders(ink.grey, segments)
+    placed = place(segments)
     divided = divide(ink, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
     if divided != segments:
         placed = place(divided)
     words = word_widths(ink, divided)
-    rows = _rows([replace(s, word_widths=its, ink=ink) for s, its in zip(placed, words)])
+    known, initials = attach_initials([replace(s, word_widths=its, ink=ink) for s, its in zip(placed, words)])
     rules = find_rules(ink.grey, float(np.median([s.height for s in segments])))
-    return [Line(tuple(_whole([s.segment for s in row]))) for row in in_order(rows, rules)]
+    ordered = [[s.segment for s in row] for row in in_order(_rows(known), rules)]
+    return [Line(tuple(_whole([part for s in row for part in _with_initial(s, initials)]))) for row in ordered]
+
+
+def _after_leaders(grey: np.ndarray, segments: list[Segment]) -> list[Segment]:
+    """Segments without the dots of leaders at their beginning, and with what leaders lead to but was not found."""
+    found: list[Segment] = []
+    for row in _rows(place(segments)):
+        for i, this in enumerate(row):
+            found.append(without_leader(grey, this.segment) if i else this.segment)
+            free = row[i + 1].segment.points[0, 0] if i + 1 < len(row) else grey.shape[1]
+            more = led_to(grey, this.segment, float(free))
+            found += [more] if more else []
+    return found
+
+
+def _with_initial(segment: Segment, initials: dict[Segment, Segment]) -> list[Segment]:
+    """A segment after its drop cap, if it has one."""
+    return [initials[segment], segment] if segment in initials else [segment]

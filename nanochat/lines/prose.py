@@ -21,7 +21,8 @@ WHOLE = 0.8  # least share of lines that are not broken into parts
 ALLEY = 0.4  # type heights: a gap this wide through consecutive lines is not a space between words
 WORD_SPACE = 0.3  # least space between two words in type heights
 PARAGRAPH = 1.3  # larger line distances, relative to the usual one, begin a paragraph
-FARTHEST = 1.6  # largest line distance in type heights
+FARTHEST, OF_MANY, MANY = 1.6, 2.0, 8  # largest line distance in type heights; and for so many lines or more:
+# one and a half lines in a word processor are 1.9, but a few lines as far apart are the fields of a form
 
 
 def _alley(rows: list[Row], left: float, right: float) -> float:
@@ -56,7 +57,7 @@ def is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     edge = float(lefts.min())
     width = max(s.right for s in lines) - edge
     pitch = middle(b.y - a.y for a, b in pairwise(lines))
-    if width < least * height or pitch > FARTHEST * height:
+    if width < least * height or pitch > (OF_MANY if len(lines) >= MANY else FARTHEST) * height:
         return False
     inside = (lefts - percentiles(lefts, (25,))) / height
     flush, indented = np.abs(inside) < ALIGNED, (inside > 0) & (inside < INDENT)

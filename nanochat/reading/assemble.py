@@ -10,6 +10,7 @@ from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join
 from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
 from nanochat.reading.grounding import GroundedBlock, parse_grounding
+from nanochat.reading.marks import count_marks
 from nanochat.reading.page import Page, TextLine
 from nanochat.reading.parts import part_of
 from nanochat.reading.shown import Shown
@@ -32,7 +33,7 @@ def assemble(
         lines, unclear = block_lines(shown.blocks, answers, tokenizer)
         text = "\n".join(line.text for line in lines)
     elif shown.pieces:
-        texts, unclear = piece_texts(answers, tokenizer)
+        texts, unclear = piece_texts(shown.pieces, answers, tokenizer)
         text = join(texts, shown.pieces)
         lines = piece_lines(shown.pieces, texts, answers)
     else:
@@ -63,9 +64,11 @@ def _status(stopped: str, answers: Iterable[Generation]) -> PageState:
     return PageState.REPAIRED if any(answer.repaired for answer in answers) else PageState.OK
 
 
-def piece_texts(answers: Sequence[Generation], tokenizer: RustBPETokenizer) -> tuple[list[str], int]:
+def piece_texts(
+    pieces: Sequence[Piece], answers: Sequence[Generation], tokenizer: RustBPETokenizer
+) -> tuple[list[str], int]:
     """(the text of each piece of a line, empty if it is left out as unclear; how many are left out)."""
-    texts = [tokenizer.decode(answer.tokens) for answer in answers]
+    texts = [count_marks(tokenizer.decode(answer.tokens), piece) for piece, answer in zip(pieces, answers)]
     left_out = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
     return ["" if out else text for text, out in zip(texts, left_out)], sum(left_out)
 

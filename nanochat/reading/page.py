@@ -1,38 +1,12 @@
 """The result of reading one image: its text, lines and boxes, probabilities, and how the reading ended."""
 
-import re
 from dataclasses import asdict, dataclass, field
 
 from nanochat.lines.boxes import Box
 from nanochat.reading.grounding import GroundedBlock
 from nanochat.reading.markdown import page_markdown
+from nanochat.reading.readable import is_readable
 from nanochat.reading.state import PageState
-
-READABLE_PAGE, READABLE_LINE = 0.94, 0.90
-"""Mean probability below which a page or a line is probably not readable: in another alphabet, handwritten, or in
-unusual type. Its text may then be invented. Chosen on one half of the measured pages."""
-SURE = 0.97  # mean probability from which it is readable anyway, like codes that mix letters and digits
-MIXED = 0.2  # subtracted from the probability of a text in which every word changes from small letters to capitals
-ENOUGH = 4  # shorter texts are not judged: their probability says little
-PAGE = 80  # characters from which a text counts as a page; the mean over fewer varies more
-LETTERS = 3  # shorter words are not looked at
-_CHANGES = re.compile(r"[a-zß-ÿ][A-ZÀ-Þ0-9]")
-
-
-def is_readable(text: str, mean_probability: float) -> bool:
-    """Whether a text with this mean probability is probably what is written on the page.
-
-    The small letters of other alphabets often look like Latin capitals, as in "kauectBa". Words that change from small
-    letters to capitals or digits therefore lower the probability of a page.
-    """
-    characters = sum(not c.isspace() for c in text)
-    if characters < ENOUGH or mean_probability >= SURE:
-        return True
-    if characters < PAGE:
-        return mean_probability >= READABLE_LINE
-    words = [word.strip(".,:;") for word in text.split() if sum(c.isalpha() for c in word) >= LETTERS]
-    mixed = sum(bool(_CHANGES.search(word)) and not {"@", "."} & set(word) for word in words) / max(1, len(words))
-    return mean_probability - MIXED * mixed >= READABLE_PAGE
 
 
 @dataclass

@@ -34,7 +34,7 @@ class LineStream:
             self.lines = shown.lines
         if shown.lines is not self.lines:  # these are lines of the turned page
             return
-        text = join(piece_texts(answers, self.ocr.tokenizer)[0], shown.pieces)
+        text = join(piece_texts(shown.pieces, answers, self.ocr.tokenizer)[0], shown.pieces)
         self.characters += len(text)
         self.probabilities += [p for answer in answers for p in answer.probabilities]
         self.waiting += [text] if text else []

@@ -55,3 +55,15 @@ def test_capitals_inside_words_count_against_an_unsure_page() -> None:
     assert not page_of((cyrillic, 0.955), (cyrillic, 0.955)).readable
     assert page_of((print_, 0.955), (print_, 0.955)).readable
     assert page_of((code, 0.98), (code, 0.98)).readable
+
+
+def test_a_badly_printed_page_of_english_words_is_readable() -> None:
+    """A faded receipt is read with many mistakes, yet half of its words are words; those of other alphabets are not."""
+    faded = (
+        "GOOOS SOLD ARE NOT RETURNABLE, THANK YOU FOR YOUR KJND VlSIT",
+        "TOTAL ANOUNT PAYABLE ROUNDING CASH CHANCE",
+    )
+    greek = ("BEPNIKONQ ZATIATA TAPAXOTOIO FION ZANAKOYTOZOYN", "YTIOZKAMMENOYZ NOMOGETHZ KAI THN APIZTEPA NAYZ")
+    assert page_of(*((line, 0.92) for line in faded)).readable
+    assert not page_of(*((line, 0.92) for line in greek)).readable
+    assert not page_of(*((line, 0.88) for line in faded)).readable

@@ -1,0 +1,94 @@
+"""Runs of equal marks, such as `<<<<<<`, `####` and `........`: they are counted in the picture.
+
+The model reads what a run consists of, but not reliably how many marks it has. In the picture, a run is a row of equal
+shapes at equal distances.
+"""
+
+import re
+from itertools import pairwise
+from typing import NamedTuple
+
+import cv2
+import numpy as np
+
+from nanochat.lines.cut import Piece
+from nanochat.lines.gutters import runs
+from nanochat.lines.words import strip_of
+
+MARKS = "<>/\\\\.=#*!?:;+~^|_&@$-"  # as they stand between the brackets of a regular expression
+LEAST = 3  # marks of a run that are counted
+_READ = re.compile(rf"([{MARKS}])(?: ?\S?\1){{1,}}")  # a run as it is read, perhaps with other characters in it
+SHARE = 0.7  # of the characters of such a run that are its mark
+INK = 0.35  # of the strongest contrast
+UNEVEN = 0.1  # type heights by which shapes and distances in a run may differ, and at least 1.5 px
+BLUR = 3  # px: equal shapes lie differently on the grid of pixels
+UNLIKE = 0.25  # share of their ink in which two shapes may differ
+SLACK, PER_CHARACTER = 2, 0.15  # characters, and share of them, by which the place of a run may be off
+
+
+class MarkRun(NamedTuple):
+    """Equal shapes in a row, in a picture of a line."""
+
+    before: int
+    """shapes left of the run; most characters are one"""
+    n: int
+    """shapes in the run"""
+    after: int
+    """shapes right of it"""
+
+
+def mark_runs(contrast: np.ndarray, type_height: float) -> list[MarkRun]:
+    """Rows of at least LEAST equal shapes in a strip of a line, from left to right.
+
+    contrast: difference of the pixels from the paper, float (H, W), 0 where there is no ink. type_height: in px.
+    """
+    ink = np.clip(contrast / max(1.0, float(np.quantile(contrast, 0.995))), 0.0, 1.0)
+    spans = runs(np.asarray((ink > INK).any(0)))
+    blurred = np.asarray(cv2.blur(ink, (BLUR, BLUR)))
+    slack = max(1.5, UNEVEN * type_height)
+    equal = [b[0] - a[1] < type_height and _are_equal(blurred, a, b, slack) for a, b in pairwise(spans)]
+    pitches = [(b[0] + b[1] - a[0] - a[1]) / 2 for a, b in pairwise(spans)]
+    found: list[MarkRun] = []
+    start = 0
+    for i in range(1, len(spans) + 1):
+        if i == len(spans) or not equal[i - 1] or abs(pitches[i - 1] - pitches[start]) > slack:
+            if i - start >= LEAST:
+                found.append(MarkRun(start, i - start, len(spans) - i))
+            start = i
+    return found
+
+
+def _are_equal(ink: np.ndarray, a: tuple[int, int], b: tuple[int, int], slack: float) -> bool:
+    """Whether two shapes, each from a first column to before a last, are about equal."""
+    width = max(a[1] - a[0], b[1] - b[0])
+    if abs(a[1] - a[0] - b[1] + b[0]) > slack:
+        return False
+    one = ink[:, a[0] : a[0] + width]
+    best = np.inf
+    for shift in (-1, 0, 1):
+        start = b[0] + shift
+        other = ink[:, max(0, start) : start + width]
+        if other.shape == one.shape:
+            best = min(best, float(np.abs(one - other).sum() / max(1.0, one.sum(), other.sum())))
+    return best < UNLIKE
+
+
+def count_marks(text: str, piece: Piece) -> str:
+    """The text of a piece, with as many marks in its runs as the picture shows; as it is where the two do not fit."""
+    read = [m for m in _READ.finditer(text) if m[0].count(m[1]) >= SHARE * len(m[0].replace(" ", ""))]
+    strip = strip_of(piece) if read else None
+    if strip is None:
+        return text
+    seen = mark_runs(strip.contrast, strip.type_height)
+    found, done = "", 0
+    for match in read:
+        before, after = (len("".join(part.split())) for part in (text[: match.start()], text[match.end() :]))
+        fitting = [run for run in seen if _is_near(run.before, before) and _is_near(run.after, after)]
+        if len(fitting) == 1:
+            found += text[done : match.start()] + match[1] * fitting[0].n
+            done = match.end()
+    return found + text[done:]
+
+
+def _is_near(shapes: int, characters: int) -> bool:
+    return abs(shapes - characters) <= SLACK + PER_CHARACTER * characters

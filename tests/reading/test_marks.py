@@ -1,0 +1,54 @@
+"""Runs of equal marks keep their number, which is counted in the picture."""
+
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+import pytest
+from PIL import Image, ImageDraw, ImageFont
+
+from nanochat.lines.cut import Piece, cut_lines
+from nanochat.lines.finder import Segment
+from nanochat.lines.layout import Line
+from nanochat.reading.marks import count_marks
+
+FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
+FACES = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "DejaVuSans.ttf")
+
+
+def piece_of(text: str, face: str, size: int = 24) -> Piece:
+    """A line in this face, as it is shown to the model."""
+    font = ImageFont.truetype(str(FONTS / face), size)
+    width = round(font.getlength(text))
+    page = Image.new("RGB", (width + 60, 80), "white")
+    ImageDraw.Draw(page).text((30, 40), text, "black", font, "lm")
+    x = np.arange(30.0, 30 + width)
+    (piece,) = cut_lines(page, [Line((Segment(np.stack([x, np.full_like(x, 40)], 1), 1.1 * size),))])
+    return piece
+
+
+@pytest.mark.parametrize("face", FACES)
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        ("MARIA<<<<<<<<<<", "MARIA<<<<<<c<"),
+        ("ZE184226B<<<<<10", "ZE184226B<<<<10"),
+        ("==== Part 4 ====", "==== Part 4 ==="),
+        ("wait.... what??? no!!!!!", "wait... what???? no!!!!!!"),
+        ("******** NOTE ****", "********* NOTE ****"),
+    ],
+)
+def test_marks_are_as_many_as_in_the_picture(face: str, written: str, read: str) -> None:
+    assert count_marks(read, piece_of(written, face)) == written
+
+
+@pytest.mark.parametrize(
+    "text", ["see ... and <<quoted>> or 1111", "C:\\\\temp\\\\x // ../lib", "a == b && c", "12.50 -- 3"]
+)
+@pytest.mark.parametrize("face", FACES)
+def test_what_is_read_right_stays(face: str, text: str) -> None:
+    assert count_marks(text, piece_of(text, face)) == text
+
+
+def test_what_the_picture_does_not_show_stays() -> None:
+    assert count_marks("<<<< 5", piece_of("Total amount", FACES[2])) == "<<<< 5"
