@@ -9,7 +9,7 @@ import matplotlib
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.lines.finder import Segment
+from nanochat.lines.segment import Segment
 from nanochat.synth.writer import Writer
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"

@@ -3,8 +3,8 @@
 import cv2
 import numpy as np
 
-from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import Ink, runs, strip_along
+from nanochat.lines.segment import Segment
 
 # All lengths are multiples of the type height.
 STEPS = 41  # sampled rows, from half a type height above the middle of the small letters to half below

@@ -17,11 +17,11 @@ from PIL import Image
 
 from nanochat.image_process import paper_colour
 from nanochat.lines.boxes import Box
-from nanochat.lines.finder import ABOVE, BELOW, Segment, text_box
 from nanochat.lines.ground import level_strip
 from nanochat.lines.gutters import runs
 from nanochat.lines.layout import Line
 from nanochat.lines.quantiles import median, percentiles
+from nanochat.lines.segment import ABOVE, BELOW, Segment, text_box
 from nanochat.modes import SIDE_STEP
 
 HEIGHT = SIDE_STEP  # height of a view in pixels

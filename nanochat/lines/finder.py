@@ -7,8 +7,8 @@ the middle of the letters, and a height. It handles any image size, and pages th
 
 import os
 import sys
-from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from dataclasses import replace
+from functools import cache
 from math import ceil
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
 from nanochat.lines.overlooked import overlooked_rows
+from nanochat.lines.quantiles import weighted_median
+from nanochat.lines.segment import Segment
 from nanochat.lines.sheet import InkedPage, inked_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
@@ -31,7 +33,6 @@ CELL = 4  # side in px of the square of the image that one prediction covers
 STRIDE = 32  # px: sides are padded to multiples of this
 CORE = 0.4  # thickness of a band, relative to the type height (ascenders to descenders)
 UNIT = 16.0  # px: the type height whose logarithm is 0
-ABOVE, BELOW = 0.52, 0.48  # share of the type height above and below the middle of the small letters
 EDGE = 16  # px of padding in paper colour around the image
 SURE = 0.5  # threshold: least probability of a cell in a band
 SEEN = 0.8  # least value of the highest probability in a band
@@ -109,60 +110,6 @@ def _answer(finder: Finder, pixels: np.ndarray) -> Answers:
     return 1 / (1 + np.exp(-core[0])), np.exp(tall[0]) * UNIT
 
 
-def text_box(middles: np.ndarray, height: float) -> Box:
-    """The box in px around type of this height, ascenders to descenders, whose middle is the curve (N, 2) x, y."""
-    x, y = middles.T
-    return (
-        max(0, round(x[0])), max(0, round(y.min() - ABOVE * height)),
-        round(x[-1]) + 1, round(y.max() + BELOW * height) + 1,
-    )  # fmt: skip
-
-
-@dataclass(frozen=True, eq=False)
-class Segment:
-    """A segment: continuous text on one line."""
-
-    points: np.ndarray
-    """(N, 2) float, x and y in px of the image, from left to right: the middle of the small letters"""
-    height: float
-    """type height in px, ascenders to descenders"""
-    is_initial: bool = False
-    """whether it is a drop cap whose word continues in the next segment"""
-
-    @cached_property
-    def curve(self) -> np.ndarray:
-        """Coefficients of y as a polynomial of x minus the middle of its range, highest power first."""
-        x, y = self.points.T
-        degree = int(np.interp(self.length / self.height, (2, 4, 10, 24), (0, 1, 2, 3)))
-        return np.polyfit(x - (x[0] + x[-1]) / 2, y, min(degree, len(x) - 1))
-
-    def y_at(self, x: np.ndarray) -> np.ndarray:
-        """y of the middle of the small letters at these x, in px."""
-        return np.polyval(self.curve, x - (self.points[0, 0] + self.points[-1, 0]) / 2)
-
-    @cached_property
-    def ends(self) -> np.ndarray:
-        """(2, 2): x and y of its left and right end in px."""
-        x = self.points[[0, -1], 0]
-        return np.stack([x, self.y_at(x)], 1)
-
-    @property
-    def length(self) -> float:
-        """Distance between its ends in px."""
-        return float(self.points[-1, 0] - self.points[0, 0])
-
-    @property
-    def angle(self) -> float:
-        """Angle in radians; positive if it falls from left to right."""
-        return float(np.arctan2(self.ends[1, 1] - self.ends[0, 1], max(self.length, 1e-6)))
-
-    @cached_property
-    def box(self) -> Box:
-        """Bounding box (left, top, right, bottom) in px of the image, from ascenders to descenders."""
-        x = self.points[:, 0]
-        return text_box(np.stack([x, self.y_at(x)], 1), self.height)
-
-
 def _shown_part(sheet: InkedPage, width: int, height: int) -> Box:
     """The part of a page, scaled to width x height pixels, that may contain text: with a margin, at whole strides."""
     left, top, right, bottom = sheet.inked
@@ -225,13 +172,6 @@ def _look(sheet: InkedPage, scale: float, finder: Finder) -> list[Segment]:
     factor = 1 / scale
     (core, tall), corner = _answers(sheet, scale, finder)
     return [Segment((band.points + 0.5) * factor - 0.5, band.height * factor) for band in _bands(core, tall, corner)]
-
-
-def weighted_median(values: list[float], weights: list[float]) -> float:
-    """The weighted median: values of half the total weight do not exceed it."""
-    order = np.argsort(values, kind="stable")
-    total = np.cumsum(np.array(weights)[order])
-    return values[order[int(np.searchsorted(total, total[-1] / 2))]]
 
 
 def _body(segments: list[Segment]) -> float:

@@ -9,8 +9,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from nanochat.lines.finder import Segment, weighted_median
 from nanochat.lines.placed import Placed
+from nanochat.lines.quantiles import weighted_median
+from nanochat.lines.segment import Segment
 
 # Heights and lengths are multiples of the type height.
 STEADY = 8.0  # least length of a segment whose slope is used

@@ -9,8 +9,8 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from nanochat.lines.finder import Segment
 from nanochat.lines.quantiles import percentiles
+from nanochat.lines.segment import Segment
 
 # All lengths are multiples of the type height.
 ROWS = 9.0  # largest vertical distance of beginnings that are compared

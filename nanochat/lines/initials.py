@@ -7,8 +7,8 @@ from dataclasses import replace
 
 import numpy as np
 
-from nanochat.lines.finder import Segment
 from nanochat.lines.placed import Placed
+from nanochat.lines.segment import Segment
 
 LARGER = 1.6  # times the type height beside it: that of a drop cap of two lines
 WIDEST = 2.0  # times its height: a W, and what is seen beside it of the smaller letters

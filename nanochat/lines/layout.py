@@ -7,13 +7,14 @@ from PIL import Image
 
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.columns import in_order
-from nanochat.lines.finder import Finder, Segment, find_segments
+from nanochat.lines.finder import Finder, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
 from nanochat.lines.initials import attach_initials
 from nanochat.lines.leaders import led_to, without_leader
 from nanochat.lines.placed import Placed, Row, mean_y
 from nanochat.lines.rules import find_rules
+from nanochat.lines.segment import Segment
 
 SAME_LINE = 0.45  # largest vertical distance of neighbours on a line, relative to the smaller type height
 JOINED = 1.4  # neighbours on a line with a smaller gap, in type heights, are merged into one segment

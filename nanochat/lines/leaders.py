@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 from nanochat.lines.boxes import Box
-from nanochat.lines.finder import Segment
+from nanochat.lines.segment import Segment
 
 # Heights of the type.
 WIDEST = 0.25  # width and height of a dot

@@ -6,8 +6,8 @@ from functools import cached_property
 import numpy as np
 
 from nanochat.lines.colons import has_label
-from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import ALIGNED, Ink
+from nanochat.lines.segment import Segment
 
 
 @dataclass(frozen=True, eq=False)

@@ -45,3 +45,10 @@ def median_of_counts(counts: np.ndarray) -> float:
     upto, n = np.cumsum(counts), int(np.sum(counts))
     low, high = np.searchsorted(upto, ((n - 1) // 2, n // 2), side="right").tolist()
     return (low + high) / 2
+
+
+def weighted_median(values: list[float], weights: list[float]) -> float:
+    """The weighted median: values of half the total weight do not exceed it."""
+    order = np.argsort(values, kind="stable")
+    total = np.cumsum(np.array(weights)[order])
+    return values[order[int(np.searchsorted(total, total[-1] / 2))]]

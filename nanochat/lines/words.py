@@ -8,9 +8,9 @@ import numpy as np
 
 from nanochat.lines.boxes import Box
 from nanochat.lines.cut import MARGIN, ROOM, Piece
-from nanochat.lines.finder import ABOVE, BELOW, text_box
 from nanochat.lines.gutters import runs
 from nanochat.lines.quantiles import percentiles
+from nanochat.lines.segment import ABOVE, BELOW, text_box
 
 # Widths are multiples of the mean letter width of the line.
 NARROW, BROAD = 0.5, 1.4  # width of a narrow and of a broad letter

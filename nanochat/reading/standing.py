@@ -12,8 +12,10 @@ import numpy as np
 from PIL import Image
 
 from nanochat.lines.boxes import Box, turn_box
-from nanochat.lines.finder import Segment, find_segments, weighted_median
+from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import Line
+from nanochat.lines.quantiles import weighted_median
+from nanochat.lines.segment import Segment
 from nanochat.reading.orientation import turn, turn_back
 from nanochat.reading.page import Page, TextLine
 

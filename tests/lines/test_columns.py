@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines import columns
-from nanochat.lines.finder import Segment
 from nanochat.lines.gutters import Ink, word_widths
 from nanochat.lines.layout import Line, find_lines
 from nanochat.lines.placed import Placed
+from nanochat.lines.segment import Segment
 
 SIZE, PITCH = 20, 26
 

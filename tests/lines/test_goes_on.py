@@ -6,8 +6,8 @@ from helpers.drawn_page import FONT, draw_page
 from PIL import ImageFont
 
 from nanochat.lines.cut import Piece, cut_lines, join
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import Line
+from nanochat.lines.segment import Segment
 
 HASH = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 SENTENCE = "the total amount of all the goods sold and paid by card on the second Monday of May"

@@ -4,8 +4,8 @@ import numpy as np
 from PIL import Image
 
 from nanochat.lines.cut import cut_lines, join
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import Line, arrange
+from nanochat.lines.segment import Segment
 
 TYPE, PITCH, LEFT = 18.0, 24, 60
 PAGE = Image.new("RGB", (900, 700), "white")

@@ -5,8 +5,8 @@ import pytest
 from helpers.drawn_page import FONT
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import arrange
+from nanochat.lines.segment import Segment
 
 SIZE, PITCH, LEFT, RIGHT = 20, 26, 60, 740
 

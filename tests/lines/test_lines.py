@@ -15,8 +15,8 @@ from rapidfuzz.distance import Levenshtein
 from nanochat.image_process import open_image
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import MARGIN, TYPE_HEIGHT, Piece, as_one_line, cut_lines, join
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import Line, find_lines
+from nanochat.lines.segment import Segment
 from nanochat.reading.ink_audit import audit
 from nanochat.synth import LEVELS, draw_document
 from nanochat.synth.document import Document

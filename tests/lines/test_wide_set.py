@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import arrange
+from nanochat.lines.segment import Segment
 
 PAGE = Image.new("RGB", (900, 900), "white")
 

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.cut import Piece, cut_lines
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import Line
+from nanochat.lines.segment import Segment
 from nanochat.reading.marks import count_marks
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"

@@ -8,8 +8,8 @@ from rapidfuzz.distance import Levenshtein
 
 from nanochat.deepencoder.dense import DenseHead
 from nanochat.lines.cut import cut_lines
-from nanochat.lines.finder import Segment
 from nanochat.lines.layout import Line
+from nanochat.lines.segment import Segment
 from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import Prepared, Sample, collate
 from nanochat.synth import LEVELS, STRIPS, draw_document
