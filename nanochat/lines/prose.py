@@ -18,6 +18,7 @@ ENOUGH = 0.6  # least share of full lines among all lines, including the last li
 FLUSH = 0.55  # least share of lines that begin at the column's edge
 INDENT = 3.0  # largest indent in type heights
 WHOLE = 0.8  # least share of lines that are not broken into parts
+PARTS = 3  # most parts of a line that is not a row of figures
 ALLEY = 0.4  # type heights: a gap this wide through consecutive lines is not a space between words
 WORD_SPACE = 0.3  # least space between two words in type heights
 PARAGRAPH = 1.3  # larger line distances, relative to the usual one, begin a paragraph
@@ -50,7 +51,8 @@ def _unbroken(rows: list[Row]) -> Row:
 def is_running_text(rows: list[Row], filled: float, least: float) -> bool:
     """Whether rows are a column of running text: few have wide gaps, and most are about as long as the longest."""
     lines = _unbroken(rows)
-    if len(lines) < max(LINES, WHOLE * len(rows)):
+    figures = sum(len(row) > PARTS for row in rows)
+    if len(lines) < max(LINES, WHOLE * len(rows)) or figures > (1 - WHOLE) * len(rows):
         return False
     height = middle(s.height for s in lines)
     lefts = np.array([s.left for s in lines])

@@ -1,4 +1,4 @@
-"""Columns whose lines stand far apart, or have rivers of wide spaces, are columns."""
+"""Columns of widely set lines or with rivers of wide spaces are columns; figures below a date are not."""
 
 import numpy as np
 from PIL import Image
@@ -9,9 +9,9 @@ from nanochat.lines.segment import Segment
 PAGE = Image.new("RGB", (900, 900), "white")
 
 
-def stretch(left: float, right: float, y: float) -> Segment:
+def stretch(left: float, right: float, y: float, height: float = 18.0) -> Segment:
     x = np.arange(left, right + 1.0)
-    return Segment(np.stack([x, np.full_like(x, y)], 1), 18.0)
+    return Segment(np.stack([x, np.full_like(x, y)], 1), height)
 
 
 def starts(segments: list[Segment]) -> list[float]:
@@ -30,3 +30,15 @@ def test_a_river_in_justified_text_parts_no_lines() -> None:
     ]
     right = [stretch(450, 830, 72 + 24 * i) for i in range(8)]
     assert starts([*left, *right]) == [40] * 8 + [450] * 8
+
+
+def test_figures_below_a_date_are_no_column_of_text() -> None:
+    rows = {
+        503: [(249, 489)],
+        533: [(21, 153), (221, 347), (375, 553)],
+        569: [(21, 141), (209, 261), (269, 309), (337, 357), (369, 389), (433, 449), (493, 553)],
+        593: [(17, 129), (209, 261), (285, 309), (337, 357), (369, 389), (433, 449), (501, 553)],
+        617: [(21, 129), (209, 261), (285, 309), (337, 389), (501, 557)],
+    }
+    segments = [stretch(left, right, y, 24 if y == 503 else 22) for y, row in rows.items() for left, right in row]
+    assert starts(segments) == [249, 21, 21, 17, 21]
