@@ -29,6 +29,7 @@ LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something
 HEADING = 1.35  # times the type of the rows below: that of a heading over them all
 APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
 FLUSH, INSET = 0.7, 2.0  # type heights: how far from the edge of a text its next line may begin; and of a box in it
+FLOWING, ENDS = 6, 4.0  # a text that flows around a box: least lines; type heights by which the ends of lines differ
 RULED = 4.0  # type heights: largest distance between the rules of a table's rows
 LARGER = 1.2  # times the type of the row before
 
@@ -102,15 +103,22 @@ class _Search:
 
     def flows_around(self, rows: list[Row], place: _Place, prose: Prose) -> bool:
         """Whether one side is running text that goes on across the other side below it, as around an infobox."""
-        sides = split(rows[place.start : place.end], place.x)
+        here = rows[place.start : place.end]
+        sides = split(here, place.x)
         if place.end == len(rows) or not _is_bounded(rows, place._replace(end=len(rows))):
             return False
         below = rows[place.end][0]
+        beside, under = (max(row[-1].right for row in some) for some in (here, rows[place.end :][:FLOWING]))
+        if under < beside - ENDS * below.height:  # not as wide as text and box together
+            return False
         edge = float(np.median([row[0].left for row in sides[0]]))
         for text, box, inset in ((*sides, FLUSH), (*sides[::-1], INSET)):
             low, high = sorted((text[-1][0].height, below.height))
             goes_on = -FLUSH * low < edge - below.left < inset * low and high < LARGER * low
-            if goes_on and is_out_of_step(box, text) and self.is_prose(text, prose) and not self.is_prose(box, prose):
+            is_text = len(text) >= FLOWING and sum(len(row) == 1 for row in text) >= MOSTLY * len(text)
+            if not (goes_on and is_text and is_out_of_step(box, text)):
+                continue
+            if self.is_prose(text, prose) and not self.is_prose(box, prose):
                 return True
         return False
 

@@ -224,3 +224,11 @@ def test_every_line_of_dense_small_print_below_larger_text_is_found(size: int, n
     found = [round((line.box[1] + line.box[3]) / 2 - top) // pitch for line in lines[9:]]
     assert sorted({*found}) == list(range(n)) and len(found) <= n + 1  # a line may be in two parts
     assert all(line.box[3] < top for line in lines[:9])
+
+
+@pytest.mark.parametrize("name", ["sroie/images/sroie_133.jpg", "funsd/images/00283813.png"])
+def test_fields_beside_an_address_are_read_from_top_to_bottom(name: str) -> None:
+    with Image.open(shared_data(name)) as page:
+        tops = [line.box[1] for line in find_lines(page.convert("RGB"))]
+    assert len(tops) > 20
+    assert tops == sorted(tops)
