@@ -36,7 +36,7 @@ PAGE_LAST_LEVELS = (
     *("page",) * 7,
     *(BLOCKS,) * 4,
 )
-LINES_BESIDE_PAGES = 0.25  # share of the batches with single lines, which are forgotten otherwise
+LINES_BESIDE_PAGES = 0.1  # share of the batches with single lines, which are forgotten otherwise
 PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)
 
 Course = Literal["lines", "pages"]
