@@ -1,6 +1,6 @@
-"""Drop caps: a large letter at the beginning of a paragraph, as high as the first lines of text beside it.
+"""Drop caps: a large letter at the beginning of a paragraph, as tall as the first lines of text beside it.
 
-It belongs to the first of these lines, and they all begin where it does.
+The letter is put in front of the first of these lines. For the reading order, all of them begin at its left edge.
 """
 
 from dataclasses import replace
@@ -10,20 +10,20 @@ import numpy as np
 from nanochat.lines.placed import Placed
 from nanochat.lines.segment import Segment
 
-LARGER = 1.6  # times the type height beside it: that of a drop cap of two lines
-WIDEST = 2.0  # times its height: a W, and what is seen beside it of the smaller letters
-# In heights of the type beside it.
-NEAR = 1.5  # from the letter to the text
-ALIGNED = 0.8  # how far apart the left edges of the letter and of the line below it may be
-TOP = 1.0  # how far the top of the first line may be from that of the letter
-PITCH = 2.0  # from one line to the next, at most
-SPACE = 0.25  # further right than the other lines the first one begins after a word of one letter
+LARGER = 1.6  # least height, relative to the type beside it: a drop cap of two lines
+WIDEST = 2.0  # largest width, relative to its height: a W with a part of the next letter
+# Lengths are multiples of the type height beside it.
+NEAR = 1.5  # largest distance from the letter to the text
+ALIGNED = 0.8  # largest distance between the left edges of the letter and of the line below it
+TOP = 1.0  # largest distance between the tops of the letter and of the first line
+PITCH = 2.0  # largest line distance
+SPACE = 0.25  # if the first line is indented more than this, the drop cap is a word of its own
 
 
 def attach_initials(placed: list[Placed]) -> tuple[list[Placed], dict[Segment, Segment]]:
-    """(the stretches of a page without drop caps; the drop caps, by the segment of the line that they begin).
+    """(the segments without drop caps; the drop caps, by the segment of the line that each begins).
 
-    The stretches beside a drop cap are widened to its left edge.
+    Segments beside a drop cap are extended to its left edge.
     """
     rest, initials = list(placed), dict[Segment, Segment]()
     for cap in placed:
@@ -40,7 +40,7 @@ def attach_initials(placed: list[Placed]) -> tuple[list[Placed], dict[Segment, S
 
 
 def _lines_beside(cap: Placed, placed: list[Placed]) -> tuple[list[Placed], Placed | None]:
-    """(the lines beside a drop cap, from the top; the line below it that begins where it does, None if it is none)."""
+    """(the lines beside a drop cap, from the top; the line below it at its left edge, None if it is no drop cap)."""
     if cap.width > WIDEST * cap.height:
         return [], None
     top, bottom = cap.y - cap.height / 2, cap.y + cap.height / 2

@@ -1,7 +1,7 @@
-"""Dot leaders, as in a table of contents: what they lead to belongs to the line, and dots before it are not shown.
+"""Dot leaders, as in a table of contents: the page number at their end is added to the line, and the dots are cut off.
 
-The line detector mostly passes over the dots. A single digit behind them is then lost, and dots that stand before a
-number within its piece are read as digits.
+The line detector mostly ignores the dots. Without this step, a single digit after them would be lost, and dots in front
+of a number would be read as digits.
 """
 
 import cv2
@@ -10,25 +10,25 @@ import numpy as np
 from nanochat.lines.boxes import Box
 from nanochat.lines.segment import Segment
 
-# Heights of the type.
-WIDEST = 0.25  # width and height of a dot
-GAP = 0.9  # between two dots, at most
-DOTS = 4  # of a leader at least
-FIRST = 1.5  # from the end of a line to the first dot, at most
-WORD = 0.6  # between what a leader leads to and what does not belong to it
-BASELINE = 0.24  # below the middle of the small letters
-LEVEL = 0.12  # from one dot to the next, up or down
-LETTER = 0.4  # height of what a leader leads to, at least
-EVEN = 1.4  # the largest distance of two dots, in smallest ones
-ALONE, MOSTLY = 0.6, 0.8  # within this height, so large a share of the dots is on the baseline
-AHEAD = 4.0  # from where a segment begins to where its first letter may be, behind dots
-ROOM = 1.5  # above and below the line that is looked at
-INK = 40  # grey levels between ink and paper at least
-CONTRAST = 0.35  # of the strongest contrast
+# Lengths are multiples of the type height, unless stated otherwise.
+WIDEST = 0.25  # largest width and height of a dot
+GAP = 0.9  # largest gap between two dots
+DOTS = 4  # least number of dots of a leader
+FIRST = 1.5  # largest distance from the end of a line to the first dot
+WORD = 0.6  # larger gaps end the word after the leader
+BASELINE = 0.24  # distance of the baseline from the middle of the small letters
+LEVEL = 0.12  # largest vertical distance of one dot from the next
+LETTER = 0.4  # least height of the word after the leader
+EVEN = 1.4  # largest ratio of the distances between dots
+ALONE, MOSTLY = 0.6, 0.8  # of all dots within this height, the least share that belongs to the leader
+AHEAD = 4.0  # largest distance from the beginning of a segment to its first letter, after dots
+ROOM = 1.5  # height of the examined strip above and below the line
+INK = 40  # least difference of ink and paper, in grey levels
+CONTRAST = 0.35  # least contrast of ink, relative to the strongest
 
 
 def without_leader(grey: np.ndarray, segment: Segment) -> Segment:
-    """A segment of a page, uint8 (H, W), without the dots of a leader that ends in it."""
+    """The segment of a page, uint8 (H, W), without the dots of a leader at its beginning."""
     height, (start, y), x = segment.height, segment.ends[0], segment.points[:, 0]
     marks = _Marks(grey, start - DOTS * (GAP + WIDEST) * height, start + AHEAD * height, y, height)
     first = next((b[0] for b in marks.others if b[0] > start and abs(b[3] - y - BASELINE * height) < height / 4), start)
@@ -45,9 +45,9 @@ def without_leader(grey: np.ndarray, segment: Segment) -> Segment:
 
 
 def led_to(grey: np.ndarray, segment: Segment, end: float) -> Segment | None:
-    """What a leader after a segment of a page, uint8 (H, W), leads to, before `end` in px; None if there is no leader.
+    """The word after the leader that follows a segment of a page, uint8 (H, W), left of `end` in px; None: no leader.
 
-    The dots are followed one by one, for it is not known how the line runs behind the segment.
+    The dots are followed one by one, because the line may be curved.
     """
     height, (right, y) = segment.height, segment.ends[1]
     near = min(end, right + (FIRST + DOTS * (GAP + WIDEST)) * height)
@@ -86,7 +86,7 @@ class _Marks:
             (self.dots if is_dot else self.others).append((x0 + a, y0 + b, x0 + a + width, y0 + b + tall))
 
     def are_leader(self, chain: list[Box]) -> bool:
-        """Whether dots are a leader: enough, at equal distances, and not some of many, as in a screened ground."""
+        """Whether dots are a leader: enough of them, at equal distances, and not part of a halftone background."""
         if len(chain) < DOTS:
             return False
         pitches = np.abs(np.diff([box[0] + box[2] for box in chain])) / 2
@@ -97,7 +97,7 @@ class _Marks:
 
 
 def _followed(marks: _Marks, x: float, y: float) -> list[Box]:
-    """The dots that follow each other on the baseline from x on, where it is about y plus BASELINE."""
+    """The dots that follow each other on the baseline from x on; the baseline is expected at y plus BASELINE."""
     chain: list[Box] = []
     height = marks.height
     baseline = y + BASELINE * height

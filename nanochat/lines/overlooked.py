@@ -1,7 +1,7 @@
-"""Ink that looks like lines of small print, and that no line covers.
+"""Ink outside the detected lines that looks like lines of small print.
 
-The line detector does not see type under about 12 pixels well, above all beside larger type. Where letters of that size
-stand in a row outside the lines that it found, it looks again.
+The line detector often misses type under about 12 pixels, especially beside larger type. Where letters of that size
+form a row outside the detected lines, it runs again at a larger scale.
 """
 
 import cv2
@@ -9,20 +9,20 @@ import numpy as np
 
 from nanochat.lines.boxes import Box
 
-SMALLEST = 8  # px: a smaller picture has no room for a row
-AROUND = 43  # px: the paper is the median of so many pixels in each direction
-CONTRAST = 40  # grey levels between ink and paper
-WITHIN = 0.3  # share of a letter that lies in a line: the letter is one of its own
-WIDEST = 3.0  # times as wide as high: letters that touch
-SPACE = 9  # px between words, at most
-LOWEST, HIGHEST = 5, 18  # px: height of a row of letters
-LONGEST_PART, SHORTEST = 0.8, 3.0  # a row's longest stroke along it, as a share; its length in heights at least
-LEAST, MOST = 0.12, 0.7  # share of its box that is ink
-PER_LETTER = 1.2  # heights of the row, at most, for each stroke of its letters
+SMALLEST = 8  # px: smaller images are skipped
+AROUND = 43  # px: side of the square whose median is the paper
+CONTRAST = 40  # least difference of ink and paper, in grey levels
+WITHIN = 0.3  # least share of a letter inside a line of which it is a part
+WIDEST = 3.0  # largest width of touching letters, relative to HIGHEST
+SPACE = 9  # px: largest space between words
+LOWEST, HIGHEST = 5, 18  # px: least and largest height of a row of letters
+LONGEST_PART, SHORTEST = 0.8, 3.0  # largest share of ink in a pixel row; least length of a row of letters in heights
+LEAST, MOST = 0.12, 0.7  # share of ink in the bounding box
+PER_LETTER = 1.2  # largest width per stroke of its letters, relative to the height of the row
 
 
 def overlooked_rows(grey: np.ndarray, covered: list[Box]) -> list[Box]:
-    """Boxes in px around rows of small letters in a picture, uint8 (H, W), outside these boxes."""
+    """Bounding boxes in px of rows of small letters in an image, uint8 (H, W), outside the boxes `covered`."""
     if min(grey.shape) < SMALLEST:
         return []
     half = cv2.resize(grey, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA)
@@ -41,7 +41,7 @@ def overlooked_rows(grey: np.ndarray, covered: list[Box]) -> list[Box]:
 
 
 def _letters_outside(ink: np.ndarray, covered: list[Box]) -> np.ndarray:
-    """Ink, 0 or 1, (H, W), without shapes that are too large for small letters or lie in these boxes."""
+    """Ink, 0 or 1, (H, W), without shapes that are too large for small letters or inside the boxes `covered`."""
     _, labels, stats, _ = cv2.connectedComponentsWithStats(ink)
     seen = np.zeros(ink.shape, bool)
     for left, top, right, bottom in covered:

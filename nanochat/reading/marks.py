@@ -1,7 +1,7 @@
-"""Runs of equal marks, such as `<<<<<<`, `####` and `........`: they are counted in the picture.
+"""Runs of equal marks, such as `<<<<<<`, `####` and `........`, are counted in the image.
 
-The model reads what a run consists of, but not reliably how many marks it has. In the picture, a run is a row of equal
-shapes at equal distances.
+The model recognises the mark but not always the number. In the image, a run is a row of equal shapes at equal
+distances.
 """
 
 import re
