@@ -11,6 +11,7 @@ from nanochat.errors import UserError
 
 PACKAGE = Path(__file__).parent
 ASSETS = PACKAGE / "assets"  # a font and a word list, with their licences
+WORD_LIST = ASSETS / "words.txt"
 FONT = ASSETS / "DejaVuSans.ttf"  # covers most alphabets
 
 

@@ -102,7 +102,7 @@ class _Search:
         return _Verdict.NOTHING
 
     def flows_around(self, rows: list[Row], place: _Place, prose: Prose) -> bool:
-        """Whether one side is running text that goes on across the other side below it, as around an infobox."""
+        """Whether one side is running text that continues below the other side, as around an infobox."""
         here = rows[place.start : place.end]
         sides = split(here, place.x)
         if place.end == len(rows) or not _is_bounded(rows, place._replace(end=len(rows))):

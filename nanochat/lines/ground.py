@@ -148,7 +148,7 @@ def _colour_of(pixels: np.ndarray, where: np.ndarray) -> np.ndarray:
 
 
 def _ends_sharply(page: np.ndarray, inside: np.ndarray, corner: tuple[int, int], colour: np.ndarray) -> bool:
-    """Whether an area of one colour, RGB, is a ground: another colour begins at its edge.
+    """Whether an area of one colour, RGB, is a background: another colour begins at its edge.
 
     inside: (h, w), the area, whose upper left corner is at `corner`.
     """

@@ -80,10 +80,13 @@ def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
     """Group the segments of an RGB page into lines, in reading order."""
     if not segments:
         return []
-    ink = Ink(np.asarray(page))
-    segments = _after_leaders(ink.grey, segments)
-    placed = place(segments)
-    divided = divide(ink, segments, [tuple(s.segment.ends[0]) for row in _rows(placed) for s in row[1:]])
+    ink, placed = Ink(np.asarray(page)), place(segments)
+    rows = _rows(placed)
+    led = _follow_leaders(ink.grey, rows)
+    if led is not None:
+        segments, placed = led, place(led)
+        rows = _rows(placed)
+    divided = divide(ink, segments, [tuple(s.segment.ends[0]) for row in rows for s in row[1:]])
     if divided != segments:
         placed = place(divided)
     words = word_widths(ink, divided)
@@ -93,16 +96,19 @@ def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
     return [Line(tuple(_whole([part for s in row for part in _with_initial(s, initials)]))) for row in ordered]
 
 
-def _after_leaders(grey: np.ndarray, segments: list[Segment]) -> list[Segment]:
-    """Segments without the dots of leaders at their beginning, and with what leaders lead to but was not found."""
+def _follow_leaders(grey: np.ndarray, rows: list[Row]) -> list[Segment] | None:
+    """The segments of a page without the dots of leaders at their beginning, and with undetected words after leaders.
+
+    None if the page has no leaders.
+    """
     found: list[Segment] = []
-    for row in _rows(place(segments)):
+    for row in rows:
         for i, this in enumerate(row):
             found.append(without_leader(grey, this.segment) if i else this.segment)
             free = row[i + 1].segment.points[0, 0] if i + 1 < len(row) else grey.shape[1]
             more = led_to(grey, this.segment, float(free))
             found += [more] if more else []
-    return found
+    return None if found == [s.segment for row in rows for s in row] else found
 
 
 def _with_initial(segment: Segment, initials: dict[Segment, Segment]) -> list[Segment]:

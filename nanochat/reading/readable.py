@@ -3,7 +3,7 @@
 import re
 from functools import cache
 
-from nanochat.files import ASSETS
+from nanochat.files import WORD_LIST
 
 READABLE_PAGE, READABLE_LINE = 0.94, 0.90
 """Mean probability below which a page or a line is probably not readable: in another alphabet, handwritten, or in
@@ -20,7 +20,7 @@ WORDS, KNOWN = 8, 1 / 3  # a page is in English if it has at least so many words
 
 @cache
 def _dictionary() -> frozenset[str]:
-    return frozenset((ASSETS / "words.txt").read_text(encoding="utf-8").lower().split())
+    return frozenset(WORD_LIST.read_text(encoding="utf-8").lower().split())
 
 
 def is_english(text: str) -> bool:

@@ -24,8 +24,8 @@ from nanochat.reading.placed import PlacedText, placed_lines, words_in
 
 FONT = Path(__file__).with_name("invisible.ttf")
 DESCENT = 0.2  # of a character's height: the part below the baseline
-GAP = 0.25  # of a line's height: smallest gap between two words that every program sees as one
-SHRUNK = 0.5  # of a word's length: what is left of it at least
+GAP = 0.25  # line heights: least gap between two words that every program recognises
+SHRUNK = 0.5  # least share of a word's length that is kept
 LEAST = 1.0  # pixels: smallest size of a word
 JPEG_QUALITY = 85
 # Character codes are those of UTF-16: ToUnicode maps each to itself.
@@ -61,9 +61,9 @@ def _array(kind: Any, values: Any) -> Any:
 
 
 def _with_gaps(words: list[tuple[str, Box]]) -> list[tuple[str, Box]]:
-    """Words of a level line with room after each; those that nearly touch the next one end earlier.
+    """Words of a horizontal line with a gap after each: a word that nearly touches the next one ends earlier.
 
-    Programs that extract text join words with too little room between them, also across a space.
+    Programs that extract text join words whose gap is too small, even if there is a space between them.
     """
     found = []
     for (word, (left, top, right, bottom)), (_, after) in pairwise([*words, ("", (2**31, 0, 2**31, 0))]):

@@ -7,12 +7,12 @@ from functools import cache
 from pathlib import Path
 
 from nanochat.errors import UserError, extra
-from nanochat.files import ASSETS
+from nanochat.files import WORD_LIST
 from nanochat.synth.phrases import FIELDS, FIRMS, MONTHS, OFFICE, SHOP, SIZES, SPOKEN, STREETS
 from nanochat.synth.wordings import WORDINGS
 
 SYSTEM_WORDS = "/usr/share/dict/words"  # Debian's wamerican, installed by runs/fonts.sh; NANO_WORDS overrides it
-OWN_WORDS = ASSETS / "words.txt"  # the same list, for machines without it
+OWN_WORDS = WORD_LIST  # the same list, for machines without it
 WORDNET = "/usr/share/wordnet"  # Debian's wordnet-base; NANO_SENTENCES, a file of lines, overrides it
 HELD_OUT_SHARE = 20  # one in this many words is reserved for the set `unseen`
 
