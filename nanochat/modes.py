@@ -163,8 +163,9 @@ class Mode:
         if self.fit == "resize":
             found.append(_grid(rows, columns, height / rows, width / columns))
         elif self.fit == "native":
-            shrunk = width / self.scaled(width, height)[0]
-            found.append(_grid(rows, columns, *(side * shrunk for side in self.token_size)))
+            shown_width, shown_height = self.scaled(width, height)
+            down, across = self.token_size
+            found.append(_grid(rows, columns, down * height / shown_height, across * width / shown_width))
         else:
             longest = max(width, height)
             corner = np.array([longest - width, longest - height] * 2, np.float32) / 2
