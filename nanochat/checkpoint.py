@@ -12,6 +12,7 @@ An exported folder has `config.json` (the contents of `meta_N.json`), `model.saf
 """
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,14 +158,24 @@ def load_model(
     return model.to(device), RustBPETokenizer.from_directory(path if path.is_dir() else path.parent), meta
 
 
-def average_into(model: "NanoDeepseekOCR", other: "NanoDeepseekOCR") -> None:
+def average_into(
+    model: "NanoDeepseekOCR",
+    tokenizer: RustBPETokenizer,
+    other: "NanoDeepseekOCR",
+    other_tokenizer: RustBPETokenizer,
+) -> None:
     """Replace the weights of `model` by the mean of its weights and those of `other`, both from one training run.
 
     Averages of models with a common history have a lower error than each of them (Wortsman et al. 2022, "Model soups",
-    arXiv:2203.05482). Raises UserError if the two configurations differ.
+    arXiv:2203.05482). If tokens were appended to the vocabulary since `other`, their rows stay as they are. Raises
+    UserError if the configurations differ in anything else, or if the tokens that both have differ.
     """
-    if model.config != other.config:
+    size = other.config.gpt.vocab_size
+    if replace(model.config, gpt=replace(model.config.gpt, vocab_size=size)) != other.config:
         raise UserError("the two models have different shapes, so their weights cannot be averaged")
+    if not other_tokenizer.begins(tokenizer):
+        raise UserError("the two models have different tokens, so their weights cannot be averaged")
     for mine, its in zip(model.state_dict().values(), other.state_dict().values()):
         if mine.is_floating_point():
-            mine.lerp_(its.to(mine.device), 0.5)
+            shared = mine if mine.shape == its.shape else mine[: len(its)]
+            shared.lerp_(its.to(mine.device), 0.5)

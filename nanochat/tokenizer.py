@@ -127,6 +127,13 @@ class RustBPETokenizer:
         """The number of tokens, including special ones."""
         return self.encoding.n_vocab
 
+    def begins(self, longer: "RustBPETokenizer") -> bool:
+        """Whether the vocabulary of `longer` is this one, or this one with tokens appended."""
+        mine, its = self.encoding, longer.encoding
+        return mine.n_vocab <= its.n_vocab and all(
+            mine.decode_single_token_bytes(i) == its.decode_single_token_bytes(i) for i in range(mine.n_vocab)
+        )
+
     def encode_special(self, name: str) -> int:
         """The id of a special token, such as `<|image|>`. Raises KeyError for an unknown name."""
         return self.special_tokens[name]

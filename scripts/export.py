@@ -42,7 +42,7 @@ def main() -> None:
         raise UserError("--int8 is for --format=onnx")
     model, tokenizer, meta = load_model(find_model(config.checkpoint))
     if config.average_with:
-        average_into(model, load_model(find_model(config.average_with))[0])
+        average_into(model, tokenizer, *load_model(find_model(config.average_with))[:2])
     if config.format == "native":
         export_model(config.out, model, tokenizer, meta)
     elif config.format == "onnx":

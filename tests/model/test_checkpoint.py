@@ -11,8 +11,9 @@ import textwrap
 from pathlib import Path
 
 import pytest
+import tiktoken
 import torch
-from helpers.tiny_model import pictures, tiny_model
+from helpers.tiny_model import pictures, randomise, tiny_config, tiny_model
 
 from nanochat.checkpoint import average_into, export_model, load_into, load_model
 from nanochat.errors import UserError
@@ -159,8 +160,32 @@ def test_weights_of_two_runs_are_averaged(tmp_path, monkeypatch):
         torch.testing.assert_close(weight, ((halves[0] + halves[1]) / 2).half().float(), rtol=1e-3, atol=1e-7)
     wider = copy.deepcopy(first)
     wider.config = dataclasses.replace(first.config, image_token_id=3)
+    tokenizer = RustBPETokenizer.characters()
     with pytest.raises(UserError, match="have different shapes"):
-        average_into(first, wider)
+        average_into(first, tokenizer, wider, tokenizer)
+
+
+def first_tokens(tokenizer: RustBPETokenizer, n: int) -> RustBPETokenizer:
+    """The tokenizer with its first n tokens alone."""
+    whole = tokenizer.encoding
+    special = {token: whole.encode_single_token(token) for token in whole.special_tokens_set}
+    ranks = {whole.decode_single_token_bytes(i): i for i in range(n) if i not in special.values()}
+    return RustBPETokenizer(tiktoken.Encoding("first", pat_str=".", mergeable_ranks=ranks, special_tokens=special))
+
+
+def test_rows_of_tokens_that_were_appended_are_not_averaged():
+    tokenizer = RustBPETokenizer.characters()
+    config = tiny_config()
+    grown = NanoDeepseekOCR(dataclasses.replace(config, gpt=dataclasses.replace(config.gpt, vocab_size=330)))
+    randomise(grown, seed=5)
+    before, old = copy.deepcopy(grown), tiny_model(seed=6)
+    average_into(grown, first_tokens(tokenizer, 330), old, first_tokens(tokenizer, 323))
+    for name in ("lm_head.weight", "transformer.wte.weight"):
+        mean, mine, its = (model.gpt.get_parameter(name) for model in (grown, before, old))
+        torch.testing.assert_close(mean[:323], (mine[:323] + its) / 2)
+        assert torch.equal(mean[323:], mine[323:])
+    with pytest.raises(UserError, match="have different tokens"):
+        average_into(grown, first_tokens(tokenizer, 322), old, first_tokens(tokenizer, 323))
 
 
 @pytest.mark.parametrize("lost", ["config.json", "model.safetensors", "tokenizer.pkl"])
