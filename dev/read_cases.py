@@ -14,7 +14,7 @@ from rapidfuzz.distance import Levenshtein
 
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
-from nanochat.evaluation.metrics import normalise_text
+from nanochat.metrics import normalise_text
 from nanochat.reading.documents import open_document
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Source

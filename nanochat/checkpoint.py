@@ -39,7 +39,7 @@ def model_of(config: ModelConfig, state: "State", path: str | Path = "the state 
 
     with torch.device("meta"):
         model = NanoDeepseekOCR(config)
-    _fill(model, state, path, assign=True)
+    load_into(model, state, path, assign=True)
     model.gpt.init_rotary()
     return model.eval()
 
@@ -64,22 +64,16 @@ def load_weights(path: str | Path) -> "State":
     return state
 
 
-def load_into(model: "NanoDeepseekOCR", path: str | Path) -> None:
+def load_into(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bool = False) -> None:
     """Load the state dict of a whole model into `model`; every key must match.
 
-    Raises UserError if the file is a DeepEncoder checkpoint, or its weights are of another size.
+    `assign`: use its tensors as they are instead of copying them. Raises UserError, which names `path`, if it is the
+    state of an encoder, or its weights are of another size.
     """
-    _fill(model, load_weights(path), path)
-
-
-def _fill(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bool = False) -> None:
-    from nanochat.shard import like
-
     if not any(name.startswith("gpt.") for name in state):
         raise UserError(f"{path} contains an encoder without a GPT: use it with --resume-from-deepencoder")
-    ours = model.state_dict()
     try:
-        model.load_state_dict({name: like(value, ours.get(name)) for name, value in state.items()}, assign=assign)
+        model.load_state_dict(state, assign=assign)
     except RuntimeError as error:
         difference = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{path} is of another size than the model: {difference}") from error

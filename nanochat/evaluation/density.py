@@ -18,9 +18,9 @@ from rapidfuzz.distance import Levenshtein
 from nanochat.engine import Guard, prompts_about
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import cycle
-from nanochat.evaluation.metrics import normalise_text
 from nanochat.evaluation.scores import PageScore, score_page
 from nanochat.image_process import show
+from nanochat.metrics import normalise_text
 from nanochat.modes import SIDE_STEP, Mode
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Sample, collate
 from nanochat.reading.ocr import OCR, PROMPT

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nanochat.deepencoder.features import compare_pages, page_vectors
 from nanochat.engine import Engine, Generation, conversation_tokens
 from nanochat.errors import UserError
-from nanochat.evaluation.features import compare_pages, page_vectors
-from nanochat.evaluation.metrics import character_error_rate, word_overlap
 from nanochat.image_process import ImageViews, show
+from nanochat.metrics import character_error_rate, word_overlap
 from nanochat.modes import Mode
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, collate, to_device
 from nanochat.precision import Precision

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from nanochat.evaluation.metrics import (
+from nanochat.metrics import (
     VALUES,
     exact_match,
     is_looping,

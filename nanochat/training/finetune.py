@@ -17,11 +17,11 @@ from nanochat.checkpoint import export_model, load_model
 from nanochat.common import print0
 from nanochat.engine import Engine, Guard, prompts_about
 from nanochat.errors import UserError
-from nanochat.evaluation.metrics import normalise_text
 from nanochat.files import atomic_path
 from nanochat.image_process import open_image, show
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import find_lines
+from nanochat.metrics import normalise_text
 from nanochat.multimodal_dataloader import MultimodalLoader, Prepared
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan, OrderedBatches

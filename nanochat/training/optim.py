@@ -14,7 +14,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from nanochat.errors import extra
-from nanochat.shard import is_divided, like
+from nanochat.training.shard import is_divided, like
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
 NS_STEPS = 4

@@ -13,7 +13,7 @@ from nanochat.common import get_dist_info
 from nanochat.errors import UserError
 from nanochat.files import atomic_path, read_json
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.shard import save_parts
+from nanochat.training.shard import save_parts
 
 
 def _save(what: object, path: Path) -> None:

@@ -23,7 +23,6 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan
 from nanochat.precision import Precision
 from nanochat.prompts import names_of
-from nanochat.shard import shard
 from nanochat.tasks.common import ENDLESS
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig, step_to_resume
@@ -32,6 +31,7 @@ from nanochat.training.optim import build_optimizers
 from nanochat.training.recompute import compile_blocks, recompute_blocks
 from nanochat.training.saving import newest_step, save_checkpoint, save_deepencoder, save_divided
 from nanochat.training.schedules import Schedule
+from nanochat.training.shard import like_model, shard
 from nanochat.training.validate import Validation, validate
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # (step, steps, figures), called after each step
@@ -171,7 +171,8 @@ class Trainer:
             raise UserError(
                 f"{folder}/step_{step}.pt is from stage {meta['stage']}, but this is stage {self.stage.number}"
             )
-        load_into(self.model, folder / f"step_{step}.pt")
+        weights = folder / f"step_{step}.pt"
+        load_into(self.model, like_model(load_weights(weights), self.model), weights)
         if bool(meta["plan"]) != bool(self.train_loader.plan.state_dict()):
             raise UserError(f"{folder}/step_{step}.pt comes from a run {'with' if meta['plan'] else 'without'} --synth")
         if (kind := meta["training"]["optimizer"]) != self.config.optimizer:

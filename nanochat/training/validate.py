@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nanochat.evaluation.features import compare_pages, page_vectors
+from nanochat.deepencoder.features import compare_pages, page_vectors
 from nanochat.multimodal_dataloader import Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.precision import Precision
-from nanochat.shard import sum_over_ranks
+from nanochat.training.shard import sum_over_ranks
 
 MIN_GAIN = 0.05  # nats per token: below this, the text does not depend on the image
 MAX_SIMILARITY = 0.99  # mean raw cosine between pages: above this, the encoder has collapsed

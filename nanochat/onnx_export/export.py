@@ -26,6 +26,7 @@ from nanochat.files import atomic_path
 from nanochat.gpt import GPT, Attention, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.onnx_export.simplify import simplify
 from nanochat.onnx_files import (
     DECODER,
     ENCODER,
@@ -39,7 +40,6 @@ from nanochat.onnx_files import (
     import_runtime,
     sign,
 )
-from nanochat.onnx_simplify import simplify
 from nanochat.tokenizer import RustBPETokenizer
 
 OPSET = 18
