@@ -15,7 +15,13 @@ from pathlib import Path
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.density import KINDS, DensityPoint, study
-from nanochat.evaluation.density_report import count_public_tokens, plot_study, study_table, write_worst
+from nanochat.evaluation.density_report import (
+    count_public_tokens,
+    plot_study,
+    point_error_rate,
+    study_table,
+    write_worst,
+)
 from nanochat.files import atomic_path
 from nanochat.reading.ocr import OCR
 
@@ -54,7 +60,7 @@ def main() -> None:
     ocr = OCR(config.model, config.device, "native", backend="torch")
 
     def report(point: DensityPoint) -> None:
-        wrong = sum(p.errors for p in point.pages) / max(1, sum(p.characters for p in point.pages))
+        wrong = point_error_rate(point).value
         print(
             f"{point.kind:9} type {point.type_px:4.1f} px, {point.vision_tokens:3} vision tokens, "
             f"{point.characters / point.vision_tokens:4.1f} characters each: {wrong:6.1%} wrong", flush=True,

@@ -87,6 +87,19 @@ class Summary:
     """number of directions along which those features differ, see `features.directions`"""
 
 
+def rendered(
+    items: Sequence[dict], tokenizer: RustBPETokenizer, mode: Mode, most_tokens: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(inputs, targets) of a batch of conversations, each (B, T). Raises UserError for a sample that cannot be used."""
+    prepared = Prepared(items, tokenizer, mode, most_tokens)
+    samples = [prepared[i] for i in range(len(items))]
+    for sample in samples:
+        if isinstance(sample, Skipped):
+            raise UserError(sample.reason)
+    inputs, targets, _ = to_device(collate(samples, tokenizer.get_bos_token_id()), device)
+    return inputs, targets
+
+
 @dataclass(frozen=True)
 class _Reader:
     """A model with the settings of `read_documents`, for one batch at a time."""
@@ -111,12 +124,7 @@ class _Reader:
         sample that cannot be used.
         """
         model = self.engine.model
-        prepared = Prepared(items, self.tokenizer, self.mode, model.config.gpt.sequence_len)
-        samples = [prepared[i] for i in range(len(items))]
-        for sample in samples:
-            if isinstance(sample, Skipped):
-                raise UserError(sample.reason)
-        inputs, targets, _ = to_device(collate(samples, self.tokenizer.get_bos_token_id()), model.device)
+        inputs, targets = rendered(items, self.tokenizer, self.mode, model.config.gpt.sequence_len, model.device)
         vision = torch.cat([tokens for own in embeds for tokens in own])
         sums = model(inputs, targets, vision_embeds=vision, loss_reduction="none").sum(1)  # (B,)
         return (sums / (targets != IGNORE).sum(1)).tolist()

@@ -6,6 +6,7 @@ Images (as data URIs) and curves (as SVG) are inside the file, so it can be sent
 import base64
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -85,14 +86,7 @@ def mark_differences(expected: str, read: str) -> tuple[str, str]:
 
 def _pieces(text: str) -> list[str]:
     """Split a text into words and single white space characters."""
-    pieces, word = [], ""
-    for character in text:
-        if character.isspace():
-            pieces += [word, character] if word else [character]
-            word = ""
-        else:
-            word += character
-    return [*pieces, word] if word else pieces
+    return re.findall(r"\S+|\s", text)
 
 
 def _number(value: float | None, pattern: str = "{:.4f}") -> str:

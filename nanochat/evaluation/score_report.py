@@ -8,7 +8,7 @@ from PIL import Image
 
 from nanochat.evaluation.measure import Measured
 from nanochat.evaluation.report import data_uri, mark_differences, pairs_html, write_page
-from nanochat.evaluation.scores import PageScore, by_tier, worst_and_median
+from nanochat.evaluation.scores import ALL, PageScore, by_tier, worst_and_median
 
 SHOWN = 6  # number of the worst, and also of the median, images of each tier that are shown
 
@@ -39,7 +39,7 @@ def write_score_report(
     places = {reading.id: place for place, reading in enumerate(measured.readings)}
     ours = next(iter(measured.pages))
     for tier, pages in by_tier(measured.pages[ours]).items():
-        if tier == "all":
+        if tier == ALL:
             continue
         for name, found in zip(("worst", "median"), worst_and_median(pages, SHOWN)):
             if found:
