@@ -79,15 +79,25 @@ def load_into(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign
         raise UserError(f"{path} is of another size than the model: {difference}") from error
 
 
+def meta_path(path: Path) -> Path:
+    """The meta_N.json that belongs to step_N.pt."""
+    return path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
+
+
 def read_meta(path: str | Path) -> dict:
     """Read the meta_N.json that belongs to step_N.pt. Raises UserError if it is missing or broken."""
     path = Path(path)
     if path.name.startswith("deepencoder"):
         raise UserError(f"{path} contains an encoder without a GPT, which cannot read: train stage 2 from it")
-    meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
     if not path.is_file():
         load_weights(path)  # its error lists the existing files
-    return read_json(meta, f"{path.name} cannot be rebuilt without it")
+    return read_json(meta_path(path), f"{path.name} cannot be rebuilt without it")
+
+
+def half_state(model: "torch.nn.Module") -> "State":
+    """The weights of a model for a file: on the CPU, in half precision."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    return {name: value.cpu().contiguous() for name, value in state.items()}
 
 
 def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBPETokenizer, meta: dict) -> None:
@@ -96,10 +106,9 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
 
     folder = Path(folder)
     (folder / "config.json").unlink(missing_ok=True)  # must not remain from an older model
-    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     tokenizer.save(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
+        save_file(half_state(model), temporary)
     with atomic_path(folder / "config.json") as temporary:
         temporary.write_text(json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
 

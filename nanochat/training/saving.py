@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from nanochat.checkpoint import meta_path
 from nanochat.common import get_dist_info
 from nanochat.errors import UserError
 from nanochat.files import atomic_path, read_json
@@ -26,7 +27,7 @@ def _save(what: object, path: Path) -> None:
 
 def _withdraw(folder: Path, step: int) -> None:
     """Delete the files of an older run for this step, first meta_N.json, so that they are not mixed with new ones."""
-    (folder / f"meta_{step}.json").unlink(missing_ok=True)
+    meta_path(folder / f"step_{step}.pt").unlink(missing_ok=True)
     (folder / f"optim_{step}.pt").unlink(missing_ok=True)
     shutil.rmtree(folder / f"optim_{step}", ignore_errors=True)
 
@@ -56,7 +57,7 @@ def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resum
     _save(model.state_dict(), path)
     versions = {"python": platform.python_version(), "torch": version("torch")}
     described = {"step": step, "model": model.config.to_dict(), **meta, "versions": versions}
-    with atomic_path(folder / f"meta_{step}.json") as temporary:
+    with atomic_path(meta_path(path)) as temporary:
         temporary.write_text(json.dumps(described, indent=2))
     return path
 
