@@ -82,7 +82,6 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     count_parameters(setup.model)
     fit_batch(config, setup, dense)
 
-    train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=1,
         schedule=decay_to_zero(config.warmup_steps, config.decay) if config.synth else cosine(config.warmup_steps),
@@ -90,7 +89,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         dense_steps=config.dense_steps,
         dense_weights=dict.fromkeys(("patches", "cells"), config.dense_weight) if dense else {},
     )
-    trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
+    trainer = Trainer(config, stage, setup, *make_loaders(config, setup, *data(config)))
     trainer.run(on_step)
     return trainer
 

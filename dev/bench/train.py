@@ -100,12 +100,12 @@ def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task
         setup.model.freeze_sam()
     wake(setup.model)
     on_gpu = device.type == "cuda"
-    workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
     loader = create_multimodal_loader(
         task or FilledPages(model_config.vision, config.seq_len), setup.tokenizer, config.batch_size, config.seq_len,
-        model_config.vision.mode("square"), num_workers=workers, pin_memory=on_gpu, pack=config.pack,
+        model_config.vision.mode("square"), num_workers=config.data_workers(on_gpu), pin_memory=on_gpu,
+        pack=config.pack,
     )  # fmt: skip
-    return Trainer(config, stage, setup.model, setup.tokenizer, loader, lambda: loader, device)
+    return Trainer(config, stage, setup, loader, lambda: loader)
 
 
 @torch.no_grad()

@@ -33,6 +33,7 @@ from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig
 from nanochat.training.schedules import decay_to_zero
+from nanochat.training.setup import Setup
 from nanochat.training.trainer import Stage, Trainer
 from nanochat.training.transcripts import Labelled, Scan, align, find_scans
 
@@ -249,8 +250,8 @@ def make_trainer(
     plan = HalfOwn(len(lines.train), config.batch_size, config.seed)
     held_out = [reading(line.picture, line.text) for line in lines.held_out]
     return Trainer(
-        training, Stage(1, decay_to_zero(20, 1.0), config.lr), model, tokenizer, loader(OwnAndDrawn(lines.train), plan),
-        lambda: loader(held_out, OrderedBatches(len(held_out), 16)), model.device,
+        training, Stage(1, decay_to_zero(20, 1.0), config.lr), Setup(model.device, tokenizer, model),
+        loader(OwnAndDrawn(lines.train), plan), lambda: loader(held_out, OrderedBatches(len(held_out), 16)),
     )  # fmt: skip
 
 

@@ -37,7 +37,7 @@ SOURCES = {
 
 @dataclass
 class Setup:
-    """Device, tokenizer and model of a training run, returned by `start`."""
+    """Device, tokenizer and model of a training run."""
 
     device: torch.device
     tokenizer: RustBPETokenizer
@@ -127,13 +127,12 @@ def make_loaders(
     _, rank, _, world_size = get_dist_info()
     mode = setup.model.config.vision.mode()
     on_gpu = setup.device.type == "cuda"
-    workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
 
     def loader(task, plan: BatchPlan | None, shuffle: bool) -> MultimodalLoader:
         return create_multimodal_loader(
             task, setup.tokenizer, config.batch_size, config.seq_len, mode, plan=plan, shuffle=shuffle,
             prefix_noise=config.prefix_noise if shuffle else 0.0, seed=config.seed, rank=rank,
-            world_size=world_size, num_workers=workers, pin_memory=on_gpu,
+            world_size=world_size, num_workers=config.data_workers(on_gpu), pin_memory=on_gpu,
             pack=config.pack and shuffle and not config.compile,  # validation and compiled code need separate rows
         )  # fmt: skip
 

@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
 import torch.distributed as dist
 
 from nanochat.checkpoint import load_into, load_weights, read_meta
@@ -19,18 +18,17 @@ from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError, extra
 from nanochat.machine import Utilisation, choose_precision
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan
 from nanochat.precision import Precision
 from nanochat.prompts import names_of
 from nanochat.tasks.common import ENDLESS
-from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig, step_to_resume
 from nanochat.training.learner import Learner, Objective
 from nanochat.training.optim import build_optimizers
 from nanochat.training.recompute import compile_blocks, recompute_blocks
 from nanochat.training.saving import newest_step, save_checkpoint, save_deepencoder, save_divided
 from nanochat.training.schedules import Schedule
+from nanochat.training.setup import Setup
 from nanochat.training.shard import like_model, shard
 from nanochat.training.validate import Validation, validate
 
@@ -77,18 +75,17 @@ class Trainer:
         self,
         config: TrainConfig,
         stage: Stage,
-        model: NanoDeepseekOCR,
-        tokenizer: RustBPETokenizer,
+        setup: Setup,
         train_loader: MultimodalLoader,
         val_loader: Callable[[], MultimodalLoader],
-        device: torch.device,
     ) -> None:
-        self.config, self.stage, self.model, self.tokenizer = config, stage, model.to(device), tokenizer
-        self.train_loader, self.val_loader, self.device = train_loader, val_loader, device
+        self.config, self.stage, self.device = config, stage, setup.device
+        self.model, self.tokenizer = setup.model.to(setup.device), setup.tokenizer
+        self.train_loader, self.val_loader = train_loader, val_loader
         _, self.rank, _, self.world_size = get_dist_info()
         self.first_step = step_to_resume(config, stage.number)
         precision = self._choose_precision()
-        self.utilisation = Utilisation(device, precision)
+        self.utilisation = Utilisation(self.device, precision)
         self.learner = self._build_learner(precision)
         self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
         self.last: Validation | None = None
@@ -141,8 +138,7 @@ class Trainer:
     def _accumulation(self) -> int:
         if self.config.batch_size < 1:
             raise UserError(f"--batch-size={self.config.batch_size}: a step needs at least one sample")
-        per_pass = self.config.batch_size * self.world_size
-        total = self.config.total_batch_size or per_pass
+        per_pass, total = self.config.batch_size * self.world_size, self.config.samples_of_step(self.world_size)
         if total % per_pass:
             raise UserError(f"--total-batch-size={total} is not a multiple of --batch-size x processes = {per_pass}")
         return total // per_pass
@@ -152,8 +148,8 @@ class Trainer:
             return self.config.steps
         if len(self.train_loader.data.task) >= ENDLESS:
             raise UserError("--synth needs the number of --steps, because synthetic documents never end")
-        total = self.config.total_batch_size or self.config.batch_size * self.world_size
-        return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
+        samples = self.config.num_epochs * len(self.train_loader.data.task)
+        return math.ceil(samples / self.config.samples_of_step(self.world_size))
 
     # --- resuming -----------------------------------------------------------------------------------------------------
 
