@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.engine import Guard, prompts_about
@@ -24,7 +24,7 @@ from nanochat.metrics import normalise_text
 from nanochat.modes import SIDE_STEP, Mode
 from nanochat.multimodal_dataloader import IGNORE
 from nanochat.reading.ocr import OCR, PROMPT
-from nanochat.synth.fonts import find_fonts
+from nanochat.synth.fonts import find_fonts, open_font
 from nanochat.synth.lexicon import sentences
 from nanochat.tasks.eval_set import reading
 
@@ -79,7 +79,7 @@ def draw_dense_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
     """
     rng = random.Random(f"{kind}/{side}/{type_px}/{seed}")
     face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # the same face at all densities
-    font = ImageFont.truetype(face.path, type_px, face.index, layout_engine=ImageFont.Layout.BASIC)
+    font = open_font(face.path, face.index, type_px)
     ascent, descent = font.getmetrics()
     leading = round((ascent + descent) * 1.1)
     left, top = 6 + rng.randint(0, JITTER), 4 + rng.randint(0, JITTER)
