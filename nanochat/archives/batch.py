@@ -28,7 +28,7 @@ from nanochat.reading.job import Job, summary
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import find_model
 from nanochat.reading.sources import Selection, Source
-from nanochat.reading.state import READ, PageState
+from nanochat.reading.state import PageState, exit_code
 
 OnPage = Callable[[InputPage, PageState], None]
 
@@ -205,6 +205,4 @@ def batch(files: list[File], settings: BatchSettings, checkpoint: str, mode: str
     finally:
         ledger.close()
     print(f"{summary(counts)} in {path}\n{tally.report(settings)}", file=sys.stderr)
-    if not any(counts[state] for state in READ):
-        return 2
-    return 1 if counts[PageState.FAILED] else 0
+    return exit_code(counts)
