@@ -119,14 +119,21 @@ def pairs_html(pairs: Mapping[str, str]) -> str:
 
 def _table(readings: Iterable[Reading]) -> str:
     """A table with one row for each document, linked to its card."""
-    rows = "".join(
+    rows = (
         f'<tr><td><a href="#{escape(r.id)}">{escape(r.id)}</a></td>'
         f"<td>{r.loss:.4f}</td><td>{_number(r.wrong_loss)}</td>"
         f'<td class="bar" style="--share:{r.overlap:.4f}">{format_share(r.overlap)}</td><td>{_tick(r)}</td></tr>'
         for r in readings
     )
-    names = "".join(f"<th>{name}</th>" for name in ("ID", "Loss", "Wrong picture", "Overlap", ""))
-    return f'<section class="table"><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></section>'
+    return framed_table(("ID", "Loss", "Wrong picture", "Overlap", ""), rows)
+
+
+def framed_table(headings: Iterable[str], rows: Iterable[str]) -> str:
+    """A table in the style of the page. `rows`: its rows as HTML."""
+    names = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    return (
+        f'<section class="table"><table><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></section>'
+    )
 
 
 def _tick(reading: Reading) -> str:
