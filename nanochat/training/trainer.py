@@ -84,6 +84,8 @@ class Trainer:
         self.train_loader, self.val_loader = train_loader, val_loader
         _, self.rank, _, self.world_size = get_dist_info()
         self.first_step = step_to_resume(config, stage.number)
+        self.checkpoint = Path(config.checkpoint_dir) / f"step_{self.first_step}.pt"  # to resume from
+        self.resumed = read_meta(self.checkpoint) if self.first_step >= 0 else {}
         precision = self._choose_precision()
         self.utilisation = Utilisation(self.device, precision)
         self.learner = self._build_learner(precision)
@@ -104,12 +106,10 @@ class Trainer:
         If it is to be measured, all ranks use the choice of the first one, and a resumed run uses that of the original
         run if possible.
         """
-        before: str | None = None
+        before: str | None = self.resumed.get("precision")
         name: str = self.config.precision
         if name == "default":
             name = "auto" if self.device.type == "cuda" else "float32"
-        if self.first_step >= 0:
-            before = read_meta(Path(self.config.checkpoint_dir) / f"step_{self.first_step}.pt").get("precision")
         if name == "auto" and self.device.type == "cpu" and dist.is_initialized():
             names = [choose_precision(name, self.device, before).name if self.rank == 0 else ""]
             dist.broadcast_object_list(names)
@@ -162,15 +162,12 @@ class Trainer:
         if step < 0:
             print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
             return
-        meta = read_meta(folder / f"step_{step}.pt")
+        meta = self.resumed
         if meta["stage"] != self.stage.number:
-            raise UserError(
-                f"{folder}/step_{step}.pt is from stage {meta['stage']}, but this is stage {self.stage.number}"
-            )
-        weights = folder / f"step_{step}.pt"
-        load_into(self.model, like_model(load_weights(weights), self.model), weights)
+            raise UserError(f"{self.checkpoint} is from stage {meta['stage']}, but this is stage {self.stage.number}")
+        load_into(self.model, like_model(load_weights(self.checkpoint), self.model), self.checkpoint)
         if bool(meta["plan"]) != bool(self.train_loader.plan.state_dict()):
-            raise UserError(f"{folder}/step_{step}.pt comes from a run {'with' if meta['plan'] else 'without'} --synth")
+            raise UserError(f"{self.checkpoint} comes from a run {'with' if meta['plan'] else 'without'} --synth")
         if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
             raise UserError(
                 f"{folder}/optim_{step} was written with --optimizer={kind}, but this run uses {self.config.optimizer}"
@@ -189,7 +186,7 @@ class Trainer:
             samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
             self.train_loader.position = samples // (self.world_size * self.config.batch_size)
         self.train_loader.plan.load_state_dict(meta["plan"])
-        print0(f"resumed from {folder}/step_{step}.pt")
+        print0(f"resumed from {self.checkpoint}")
 
     def save(self) -> None:
         """Write a checkpoint of the current step. All ranks must call this; the first writes all unsharded files."""
