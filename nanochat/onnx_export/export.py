@@ -305,7 +305,7 @@ def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = 
     _write(traced, path)
 
 
-def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
+def write_int8(graph: _Graph, path: Path, sizes: str) -> None:
     """Write a graph that contains its matrices in 8 bits. Activations are quantized dynamically."""
     onnxruntime = import_runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
