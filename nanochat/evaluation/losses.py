@@ -197,13 +197,16 @@ def read_documents(
     assert len(ids) == len(task)
     reader = _Reader(engine, tokenizer, mode, max_tokens, read)
     engine.model.eval()
+    if not len(task):
+        return
+    following = first = task[0]
     for start in range(0, len(task), batch_size):
         end = min(start + batch_size, len(task))
         on_batch(start + 1, end)
-        items = [task[i] for i in range(start, end)]
-        other = task[end % len(task)] if len(task) > 1 else None
+        items = [following, *(task[i] for i in range(start + 1, end))]  # synthetic documents are drawn at each access
+        following = task[end] if end < len(task) else first
         with torch.inference_mode(), precision.autocast(engine.model.device):
-            readings = reader.readings(ids[start:end], items, other)
+            readings = reader.readings(ids[start:end], items, following if len(task) > 1 else None)
         yield from readings
 
 
