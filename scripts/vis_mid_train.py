@@ -97,6 +97,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     count_parameters(setup.model)
     fit_batch(config, setup, dense=config.synth)
 
+    train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=2,
         schedule=decay_to_zero(config.warmup_steps, config.decay)
@@ -105,7 +106,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         lr=LR[config.model] if config.lr is None else config.lr,
         dense_weights={"cells": 1.0} if config.synth else {},
     )
-    trainer = Trainer(config, stage, setup, *make_loaders(config, setup, *data(config)))
+    trainer = Trainer(config, stage, setup, train_loader, val_loader)
     trainer.run(on_step)
     return trainer
 

@@ -82,6 +82,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
     count_parameters(setup.model)
     fit_batch(config, setup, dense)
 
+    train_loader, val_loader = make_loaders(config, setup, *data(config))
     stage = Stage(
         number=1,
         schedule=decay_to_zero(config.warmup_steps, config.decay) if config.synth else cosine(config.warmup_steps),
@@ -89,7 +90,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         dense_steps=config.dense_steps,
         dense_weights=dict.fromkeys(("patches", "cells"), config.dense_weight) if dense else {},
     )
-    trainer = Trainer(config, stage, setup, *make_loaders(config, setup, *data(config)))
+    trainer = Trainer(config, stage, setup, train_loader, val_loader)
     trainer.run(on_step)
     return trainer
 

@@ -127,12 +127,13 @@ def make_loaders(
     _, rank, _, world_size = get_dist_info()
     mode = setup.model.config.vision.mode()
     on_gpu = setup.device.type == "cuda"
+    workers = config.data_workers(on_gpu)
 
     def loader(task, plan: BatchPlan | None, shuffle: bool) -> MultimodalLoader:
         return create_multimodal_loader(
             task, setup.tokenizer, config.batch_size, config.seq_len, mode, plan=plan, shuffle=shuffle,
             prefix_noise=config.prefix_noise if shuffle else 0.0, seed=config.seed, rank=rank,
-            world_size=world_size, num_workers=config.data_workers(on_gpu), pin_memory=on_gpu,
+            world_size=world_size, num_workers=workers, pin_memory=on_gpu,
             pack=config.pack and shuffle and not config.compile,  # validation and compiled code need separate rows
         )  # fmt: skip
 
