@@ -119,7 +119,7 @@ def test_threads_of_a_graph(cores: float, expected: int, monkeypatch: pytest.Mon
     assert threads.graph_threads() == expected
 
 
-@pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.async_ocr"])
+@pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.reading.async_ocr"])
 def test_loading_a_model_disables_spinning(module: str) -> None:
     """Also in Python programs and the OCRmyPDF plugin, the variables are set before torch is imported."""
     program = f"""
