@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanochat.errors import UserError
-from nanochat.files import atomic_path, read_json
+from nanochat.files import atomic_path, read_json, write_text
 from nanochat.model_config import ModelConfig
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -109,8 +109,7 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
     tokenizer.save(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(half_state(model), temporary)
-    with atomic_path(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
+    write_text(folder / "config.json", json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
 
 
 def peek_meta(path: str | Path) -> dict:

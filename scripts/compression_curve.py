@@ -22,7 +22,7 @@ from nanochat.evaluation.density_report import (
     study_table,
     write_worst,
 )
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 from nanochat.reading.ocr import OCR
 
 
@@ -70,11 +70,9 @@ def main() -> None:
     public = count_public_tokens([page.expected for point in points for page in point.pages])
     folder = Path(config.out)
     rows = [{**asdict(point), "images": None} for point in points]
-    with atomic_path(folder / "compression.json") as temporary:
-        found = {"model": config.model, "step": ocr.meta.get("step"), "settings": asdict(config), "points": rows}
-        temporary.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-    with atomic_path(folder / "compression.md") as temporary:
-        temporary.write_text(study_table(points, public), encoding="utf-8")
+    found = {"model": config.model, "step": ocr.meta.get("step"), "settings": asdict(config), "points": rows}
+    write_text(folder / "compression.json", json.dumps(found, indent=1, ensure_ascii=False))
+    write_text(folder / "compression.md", study_table(points, public))
     plot_study(points, folder / "compression.svg", public)
     write_worst(points, config.worst, folder)
     print(f"{folder}{os.sep}compression.md, .svg, .json, worst pages")

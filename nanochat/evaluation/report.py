@@ -16,7 +16,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.evaluation.losses import Reading, Summary, format_share, summarise
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 
 STYLE = Path(__file__).with_name("report.css")
 CHART = (560, 260)  # width and height of one panel
@@ -65,8 +65,7 @@ def write_page(path: str | Path, title: str, body: Sequence[str]) -> Path:
         f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
     )
     page = f'<!doctype html><html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return Path(path)
 
 

@@ -34,7 +34,7 @@ from nanochat.evaluation.measure import (
 from nanochat.evaluation.report import pairs_html, write_page
 from nanochat.evaluation.score_report import card_html, plot_html, table_html
 from nanochat.evaluation.scores import Estimate, PageScore, summarise_pages
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 from nanochat.reading.documents import PDF, PDFIUM, POINTS, open_document
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
@@ -179,8 +179,7 @@ def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts:
         readers = [(mode, read.readings[i].score) for mode, read in scored.items()]
         body.append(card_html(picture, f"vision tokens: {tokens}", readers))
     results = {"file": name, "facts": facts, "without_text": found.without_text, "modes": modes}
-    with atomic_path(folder / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
     write_page(folder / "report.html", name, body)
 
 

@@ -12,7 +12,7 @@ import torch.distributed as dist
 from nanochat.checkpoint import meta_path
 from nanochat.common import get_dist_info
 from nanochat.errors import UserError
-from nanochat.files import atomic_path, read_json
+from nanochat.files import atomic_path, read_json, write_text
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.training.shard import save_parts
 
@@ -57,8 +57,7 @@ def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resum
     _save(model.state_dict(), path)
     versions = {"python": platform.python_version(), "torch": version("torch")}
     described = {"step": step, "model": model.config.to_dict(), **meta, "versions": versions}
-    with atomic_path(meta_path(path)) as temporary:
-        temporary.write_text(json.dumps(described, indent=2))
+    write_text(meta_path(path), json.dumps(described, indent=2))
     return path
 
 
