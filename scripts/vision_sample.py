@@ -12,7 +12,7 @@ from pathlib import Path
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
-from nanochat.files import write_text
+from nanochat.files import atomic_path
 from nanochat.reading.ocr import OCR
 from nanochat.tasks.folder_pairs import FolderOfPairs
 
@@ -90,7 +90,8 @@ def main() -> None:
         "summary": asdict(summary),
         "documents": [reading.to_dict() for reading in shown],
     }
-    write_text(path, json.dumps(results, indent=2, ensure_ascii=False))
+    with atomic_path(path) as temporary:
+        temporary.write_text(json.dumps(results, indent=2, ensure_ascii=False), encoding="utf-8")
     print(f"Results: {path}")
 
 
