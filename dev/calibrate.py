@@ -16,7 +16,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.command import entry_point, parse_args
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 from nanochat.reading.confidence import MAP, interpolate
 from nanochat.reading.ocr import OCR
 from nanochat.reading.page import Page
@@ -100,8 +100,7 @@ def main() -> None:
         "knots": knots, "words": len(fitted), "held_out_words": len(held_out),
         "calibration_error": {"before": round(before, 4), "after": round(after, 4)},
     }  # fmt: skip
-    with atomic_path(MAP) as temporary:
-        temporary.write_text(json.dumps(stored, indent=1) + "\n", encoding="utf-8")
+    write_text(MAP, json.dumps(stored, indent=1) + "\n")
     print(json.dumps(stored, indent=1))
 
 

@@ -22,7 +22,7 @@ from safetensors.torch import load_file, save_file
 from tyro.conf import Positional
 
 from dev.bench.page import page, read_steps
-from nanochat.checkpoint import export_model, load_model, model_of
+from nanochat.checkpoint import export_model, half_state, load_model, model_of
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
@@ -129,12 +129,11 @@ def write_shards(checkpoint: Path, results: Path) -> None:
     tokenizer = (checkpoint.parent / "tokenizer.pkl").read_bytes()
     shards: list[dict[str, torch.Tensor]] = [{"tokenizer.pkl": torch.tensor([*tokenizer], dtype=torch.uint8)}]
     room = SHARD - len(tokenizer)
-    for name, value in model.state_dict().items():
-        value = value.half() if value.is_floating_point() else value
+    for name, value in half_state(model).items():
         if value.nbytes > room:
             shards.append({})
             room = SHARD
-        shards[-1][name] = value.contiguous()
+        shards[-1][name] = value
         room -= value.nbytes
     about = {"config": json.dumps(meta), "shards": str(len(shards)), "written": str(time.time())}
     paths = [results / f"weights-{meta['step']}-{number}.safetensors" for number in range(len(shards))]

@@ -1,4 +1,4 @@
-"""Read a folder of test cases and print the character error rate of each file, and of all.
+"""Read a folder of test cases and print the character error rate of each file.
 
 python -m dev.read_cases --folder=CASES
 
@@ -10,11 +10,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from rapidfuzz.distance import Levenshtein
-
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
-from nanochat.evaluation.metrics import normalise_text
+from nanochat.metrics import character_error_rate, normalise_text
 from nanochat.reading.documents import open_document
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Source
@@ -61,8 +59,7 @@ def main() -> None:
     cases = list(find_cases(Path(config.folder)))
     ocr = OCR(config.model, "cpu")
     for path, expected in cases:
-        found, wanted = normalise_text(read_file(ocr, path)), normalise_text(expected)
-        rate = Levenshtein.distance(found, wanted) / max(1, len(wanted))
+        rate = character_error_rate(normalise_text(read_file(ocr, path)), normalise_text(expected))
         print(f"{rate:7.3f}  {path.parent.name}/{path.name}", flush=True)
 
 

@@ -13,9 +13,9 @@ from dev.ordered.kinds import KINDS, draw_page
 from dev.ordered.press import Press
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
-from nanochat.evaluation.metrics import character_error_rate, normalise_text
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import arrange
+from nanochat.metrics import character_error_rate, normalise_text
 
 
 @dataclass

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nanochat.command import entry_point, parse_args
-from nanochat.evaluation.metrics import normalise_text
 from nanochat.files import read_json
+from nanochat.metrics import normalise_text
 
 FIELDS = ("company", "date", "total")
 

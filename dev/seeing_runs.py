@@ -57,7 +57,7 @@ def run(name: str, config: Config) -> None:
     )
     dense = {"patches": 1.0, "cells": 1.0} if recipe else {}
     stage = Stage(number=1, schedule=cosine(warmup=10), lr=1e-3, dense_weights=dense)
-    Trainer(settings, stage, setup.model, setup.tokenizer, *loaders, setup.device).run()
+    Trainer(settings, stage, setup, *loaders).run()
 
 
 @entry_point

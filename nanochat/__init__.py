@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     __version__: str
-    from nanochat.async_ocr import AsyncOCR as AsyncOCR
+    from nanochat.reading.async_ocr import AsyncOCR as AsyncOCR
     from nanochat.reading.ocr import OCR as OCR
 
 
@@ -14,7 +14,7 @@ def __getattr__(name: str) -> Any:
 
         return OCR
     if name == "AsyncOCR":
-        from nanochat.async_ocr import AsyncOCR
+        from nanochat.reading.async_ocr import AsyncOCR
 
         return AsyncOCR
     if name == "__version__":  # pyproject.toml has it

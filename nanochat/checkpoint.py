@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from nanochat.errors import UserError
-from nanochat.files import atomic_path, read_json
+from nanochat.files import atomic_path, read_json, write_text
 from nanochat.model_config import ModelConfig
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -40,7 +40,7 @@ def model_of(config: ModelConfig, state: "State", path: str | Path = "the state 
 
     with torch.device("meta"):
         model = NanoDeepseekOCR(config)
-    _fill(model, state, path, assign=True)
+    load_into(model, state, path, assign=True)
     model.gpt.init_rotary()
     return model.eval()
 
@@ -65,25 +65,24 @@ def load_weights(path: str | Path) -> "State":
     return state
 
 
-def load_into(model: "NanoDeepseekOCR", path: str | Path) -> None:
+def load_into(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bool = False) -> None:
     """Load the state dict of a whole model into `model`; every key must match.
 
-    Raises UserError if the file is a DeepEncoder checkpoint, or its weights are of another size.
+    `assign`: use its tensors as they are instead of copying them. Raises UserError, which names `path`, if it is the
+    state of an encoder, or its weights are of another size.
     """
-    _fill(model, load_weights(path), path)
-
-
-def _fill(model: "NanoDeepseekOCR", state: "State", path: str | Path, assign: bool = False) -> None:
-    from nanochat.shard import like
-
     if not any(name.startswith("gpt.") for name in state):
         raise UserError(f"{path} contains an encoder without a GPT: use it with --resume-from-deepencoder")
-    ours = model.state_dict()
     try:
-        model.load_state_dict({name: like(value, ours.get(name)) for name, value in state.items()}, assign=assign)
+        model.load_state_dict(state, assign=assign)
     except RuntimeError as error:
         difference = str(error).splitlines()[1].strip() if "\n" in str(error) else str(error)
         raise UserError(f"{path} is of another size than the model: {difference}") from error
+
+
+def meta_path(path: Path) -> Path:
+    """The meta_N.json that belongs to step_N.pt."""
+    return path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
 
 
 def read_meta(path: str | Path) -> dict:
@@ -91,10 +90,15 @@ def read_meta(path: str | Path) -> dict:
     path = Path(path)
     if path.name.startswith("deepencoder"):
         raise UserError(f"{path} contains an encoder without a GPT, which cannot read: train stage 2 from it")
-    meta = path.with_name(f"meta_{path.stem.removeprefix('step_')}.json")
     if not path.is_file():
         load_weights(path)  # its error lists the existing files
-    return read_json(meta, f"{path.name} cannot be rebuilt without it")
+    return read_json(meta_path(path), f"{path.name} cannot be rebuilt without it")
+
+
+def half_state(model: "torch.nn.Module") -> "State":
+    """The weights of a model for a file: on the CPU, in half precision."""
+    state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
+    return {name: value.cpu().contiguous() for name, value in state.items()}
 
 
 def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBPETokenizer, meta: dict) -> None:
@@ -103,12 +107,10 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
 
     folder = Path(folder)
     (folder / "config.json").unlink(missing_ok=True)  # must not remain from an older model
-    state = {k: v.half() if v.is_floating_point() else v for k, v in model.state_dict().items()}
     tokenizer.save(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
-        save_file({name: value.cpu().contiguous() for name, value in state.items()}, temporary)
-    with atomic_path(folder / "config.json") as temporary:
-        temporary.write_text(json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
+        save_file(half_state(model), temporary)
+    write_text(folder / "config.json", json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
 
 
 def peek_meta(path: str | Path) -> dict:

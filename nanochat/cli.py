@@ -33,7 +33,7 @@ from nanochat.reading.options import (
     check_least,
 )
 from nanochat.reading.sources import Selection, Source, find_sources
-from nanochat.reading.state import READ, PageState
+from nanochat.reading.state import READ, PageState, exit_code
 from nanochat.serve.settings import ServeSettings
 from nanochat.threads import wait_without_spinning
 
@@ -252,9 +252,7 @@ def read(options: Read) -> int:
     states = totals.states
     if sum(states.values()) > 1 or not states[PageState.OK] + states[PageState.FAILED]:
         print(totals, file=sys.stderr)
-    if not any(states[state] for state in READ):
-        return 2
-    return 1 if states[PageState.FAILED] else 0
+    return exit_code(states)
 
 
 def demo(out: Path, data_dir: Path) -> int:
@@ -278,10 +276,9 @@ def demo(out: Path, data_dir: Path) -> int:
 @entry_point
 def main() -> None:
     command = parse_args(COMMANDS, "Read images and PDFs, serve, evaluate and train models.")
+    code = 0
     if isinstance(command, Read):
         code = read(command)
-        if code:
-            sys.exit(code)
     elif isinstance(command, Serve):
         wait_without_spinning()
         with extra("serve"):
@@ -305,8 +302,6 @@ def main() -> None:
 
         with _progress() as on_page:
             code = batch(files, command.settings, command.checkpoint, command.mode, on_page)
-        if code:
-            sys.exit(code)
     elif isinstance(command, Score):
         selection = Selection(command.pages)
         find_sources([command.file])
@@ -327,8 +322,8 @@ def main() -> None:
         print(f"error rate on the held-out scans: {rates['before']:.2%} before, {rates['after']:.2%} after; {c.out}")
     else:
         code = demo(command.out, command.data_dir)
-        if code:
-            sys.exit(code)
+    if code:
+        sys.exit(code)
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import io
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr
 from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
@@ -74,14 +74,27 @@ def entry_point(main: Callable[..., None]) -> Callable[..., None]:
     return command
 
 
-def _switches(config_class: Any) -> set[str]:
-    """The flags of all boolean fields of a dataclass, of dataclasses in it, and of each member of a union."""
-    if not (isinstance(config_class, type) and is_dataclass(config_class)):
-        return {flag for part in get_args(config_class) for flag in _switches(part)}
-    found: set[str] = set()
+def _settings(config_class: Any) -> Iterator[tuple[str, Any, bool]]:
+    """(name, type, whether it is positional) of the fields of a dataclass, of dataclasses in it, or of a union's."""
+    if not _is_dataclass(config_class):
+        for part in get_args(config_class):
+            yield from _settings(part)
+        return
+    marked = get_type_hints(config_class, include_extras=True)
     for name, kind in get_type_hints(config_class).items():
-        found |= {"--" + name.replace("_", "-")} if kind is bool else _switches(kind)
-    return found
+        if _is_dataclass(kind):
+            yield from _settings(kind)
+        else:
+            yield name, kind, tyro.conf.Positional in getattr(marked[name], "__metadata__", ())
+
+
+def _is_dataclass(kind: Any) -> bool:
+    return isinstance(kind, type) and is_dataclass(kind)
+
+
+def _switches(config_class: Any) -> set[str]:
+    """The flags of all boolean settings, with `-`."""
+    return {"--" + name.replace("_", "-") for name, kind, _ in _settings(config_class) if kind is bool}
 
 
 def plain_switches(arguments: Sequence[str], switches: set[str]) -> list[str]:
@@ -151,26 +164,16 @@ def _subcommands(config_class: Any) -> dict[str, Any]:
 
 
 def _flags(config_class: Any) -> set[str]:
-    """The flags of a dataclass, of dataclasses in it, and of each member of a union, with `_`."""
-    if not (isinstance(config_class, type) and is_dataclass(config_class)):
-        return {flag for part in get_args(config_class) for flag in _flags(part)}
-    found = {"--help"}
-    marked = get_type_hints(config_class, include_extras=True)
-    for name, kind in get_type_hints(config_class).items():
-        if isinstance(kind, type) and is_dataclass(kind):
-            found |= _flags(kind)
-        elif tyro.conf.Positional not in getattr(marked[name], "__metadata__", ()):
-            found.add(f"--{name}")
-    return found
+    """The flags of all settings that are not positional, with `_`."""
+    return {"--help", *(f"--{name}" for name, _, positional in _settings(config_class) if not positional)}
 
 
 def _required_places(config_class: Any) -> list[str]:
     """The names in capitals of a dataclass's positional arguments that have no default."""
-    if not (isinstance(config_class, type) and is_dataclass(config_class)):
+    if not _is_dataclass(config_class):
         return []
-    marked = get_type_hints(config_class, include_extras=True)
-    required = [field.name for field in fields(config_class) if field.default is field.default_factory is MISSING]
-    return [name.upper() for name in required if tyro.conf.Positional in getattr(marked[name], "__metadata__", ())]
+    required = {field.name for field in fields(config_class) if field.default is field.default_factory is MISSING}
+    return [name.upper() for name, _, positional in _settings(config_class) if positional and name in required]
 
 
 def _missing(text: str, arguments: Sequence[str], config_class: Any) -> str:

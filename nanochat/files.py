@@ -13,6 +13,11 @@ PACKAGE = Path(__file__).parent
 ASSETS = PACKAGE / "assets"  # a font and a word list, with their licences
 WORD_LIST = ASSETS / "words.txt"
 FONT = ASSETS / "DejaVuSans.ttf"  # covers most alphabets
+IMAGE_SUFFIXES = {
+    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm"),
+    *(".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
+}
+"""of image files, in lower case"""
 
 
 def models_folder() -> Path:
@@ -50,3 +55,9 @@ def atomic_path(path: str | Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):  # the original error is raised
             temporary.unlink(missing_ok=True)
+
+
+def write_text(path: str | Path, text: str) -> None:
+    """Write a file as UTF-8, with `atomic_path`."""
+    with atomic_path(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")

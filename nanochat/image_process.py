@@ -15,7 +15,7 @@ import numpy as np
 from PIL import ExifTags, Image, UnidentifiedImageError
 
 from nanochat.errors import UserError
-from nanochat.modes import ImageLayout, Mode, square_tokens
+from nanochat.modes import ImageLayout, Mode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -314,7 +314,7 @@ def process_image(image: Image.Image, base_size: int = 1024) -> "Tensor":
 
 def count_vision_tokens(base_size: int = 1024) -> int:
     """Tokens of one square view: (n + 1) n + 1 with n = base_size / 64; 73, 111, 273, 421 for 512, 640, 1024, 1280."""
-    return square_tokens(base_size)
+    return ImageLayout((base_size, base_size)).n_tokens
 
 
 def show(image: Image.Image, mode: Mode) -> ImageViews:

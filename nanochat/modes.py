@@ -69,11 +69,6 @@ class ImageLayout:
         return sum(rows * (columns + 1) for rows, columns in (self.tile_rows, self.view_rows) if rows) + 1
 
 
-def square_tokens(side: int) -> int:
-    """Tokens of one square view: (n + 1) n + 1 with n = side / 64; 73, 111, 273, 421 for 512, 640, 1024, 1280."""
-    return ImageLayout((side, side)).n_tokens
-
-
 @cache
 def _grids(most: int) -> tuple[tuple[int, int], ...]:
     """All (columns, rows) of 2 to `most` tiles, fewest first."""

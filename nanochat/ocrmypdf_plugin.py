@@ -10,6 +10,7 @@ import logging
 import threading
 from contextlib import suppress
 from functools import cache
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +21,6 @@ from ocrmypdf.pluginspec import OcrEngine, OrientationConfidence
 from PIL import Image
 from pydantic import BaseModel
 
-import nanochat
 from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
 from nanochat.reading.ocr import OCR, find_model
@@ -71,7 +71,7 @@ class NanoEngine(OcrEngine):
 
     @staticmethod
     def version() -> str:
-        return nanochat.__version__
+        return metadata.version("nano-deepseek-ocr")
 
     @staticmethod
     def creator_tag(options: Any) -> str:

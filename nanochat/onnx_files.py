@@ -5,9 +5,12 @@ import importlib
 import importlib.util
 import json
 import os
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
+
+import numpy as np
 
 from nanochat.denormals import can_flush, flush_denormals
 from nanochat.errors import UserError
@@ -99,12 +102,30 @@ def _open(path: Path, threads: int) -> Any:
         return onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
 
 
-def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Any:
+@dataclass(frozen=True)
+class Graph:
+    """An open graph. While it runs, denormals count as zero."""
+
+    session: Any
+    """the `onnxruntime.InferenceSession`"""
+
+    def run(self, inputs: dict[str, np.ndarray]) -> list[np.ndarray]:
+        """All outputs for these inputs."""
+        with flush_denormals():
+            return self.session.run(None, inputs)
+
+    def run_bound(self, binding: Any) -> None:
+        """Run with inputs and outputs that are bound to memory by `session.io_binding()`."""
+        with flush_denormals():
+            self.session.run_with_iobinding(binding)
+
+
+def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Graph:
     """Open a graph on the CPU, with the weights in model.safetensors in the same folder.
 
-    Returns an `onnxruntime.InferenceSession`, to be run within `flush_denormals`. `threads`: number of threads of an
-    operator; 0: `graph_threads`. `config`: the expected configuration of the model. Raises UserError if ONNX Runtime is
-    not installed, or if the graph or its weights are missing, damaged, or of another version.
+    `threads`: number of threads of an operator; 0: `graph_threads`. `config`: the expected configuration of the model.
+    Raises UserError if ONNX Runtime is not installed, or if the graph or its weights are missing, damaged, or of
+    another version.
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
@@ -130,7 +151,7 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
             )
     if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
-    return session
+    return Graph(session)
 
 
 def _first_line(error: BaseException) -> str:

@@ -15,8 +15,14 @@ from pathlib import Path
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.evaluation.density import KINDS, DensityPoint, study
-from nanochat.evaluation.density_report import count_public_tokens, plot_study, study_table, write_worst
-from nanochat.files import atomic_path
+from nanochat.evaluation.density_report import (
+    count_public_tokens,
+    plot_study,
+    point_error_rate,
+    study_table,
+    write_worst,
+)
+from nanochat.files import write_text
 from nanochat.reading.ocr import OCR
 
 
@@ -54,7 +60,7 @@ def main() -> None:
     ocr = OCR(config.model, config.device, "native", backend="torch")
 
     def report(point: DensityPoint) -> None:
-        wrong = sum(p.errors for p in point.pages) / max(1, sum(p.characters for p in point.pages))
+        wrong = point_error_rate(point).value
         print(
             f"{point.kind:9} type {point.type_px:4.1f} px, {point.vision_tokens:3} vision tokens, "
             f"{point.characters / point.vision_tokens:4.1f} characters each: {wrong:6.1%} wrong", flush=True,
@@ -64,11 +70,9 @@ def main() -> None:
     public = count_public_tokens([page.expected for point in points for page in point.pages])
     folder = Path(config.out)
     rows = [{**asdict(point), "images": None} for point in points]
-    with atomic_path(folder / "compression.json") as temporary:
-        found = {"model": config.model, "step": ocr.meta.get("step"), "settings": asdict(config), "points": rows}
-        temporary.write_text(json.dumps(found, indent=1, ensure_ascii=False), encoding="utf-8")
-    with atomic_path(folder / "compression.md") as temporary:
-        temporary.write_text(study_table(points, public), encoding="utf-8")
+    found = {"model": config.model, "step": ocr.meta.get("step"), "settings": asdict(config), "points": rows}
+    write_text(folder / "compression.json", json.dumps(found, indent=1, ensure_ascii=False))
+    write_text(folder / "compression.md", study_table(points, public))
     plot_study(points, folder / "compression.svg", public)
     write_worst(points, config.worst, folder)
     print(f"{folder}{os.sep}compression.md, .svg, .json, worst pages")

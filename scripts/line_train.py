@@ -20,7 +20,7 @@ import torch.nn.functional as F
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nanochat.checkpoint import load_weights
+from nanochat.checkpoint import half_state, load_weights
 from nanochat.command import entry_point, parse_args
 from nanochat.common import autodetect_device_type, print0
 from nanochat.files import atomic_path
@@ -89,9 +89,8 @@ def save(folder: Path, model: LineFinder, optimizer: torch.optim.Optimizer, step
     state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "step": step, "precision": precision}
     with atomic_path(folder / "state.pt") as path:
         torch.save(state, path)
-    half = {name: t.half().contiguous() if t.is_floating_point() else t for name, t in model.state_dict().items()}
     with atomic_path(folder / "model.safetensors") as path:
-        save_file(half, path)
+        save_file(half_state(model), path)
 
 
 def rate(config: Config, step: int) -> float:

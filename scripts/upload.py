@@ -10,7 +10,7 @@ from pathlib import Path
 
 from huggingface_hub import CommitOperationAdd, HfApi, get_token
 
-from nanochat.checkpoint import load_model, load_weights, read_meta
+from nanochat.checkpoint import load_model, load_weights, meta_path, read_meta
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.tokenizer import RustBPETokenizer
@@ -46,12 +46,7 @@ MODEL = "A small model that reads documents: the vision encoder of nano-deepseek
 MODEL_USE = """Read a page with it, all files of this repository in one folder:
 
 ```
-uv run nano-ocr read page.png --checkpoint model.pt
-```"""
-FOLDER_USE = """Read a page with it, all files of this repository in one folder:
-
-```
-uv run nano-ocr read page.png --checkpoint folder
+uv run nano-ocr read page.png --checkpoint {checkpoint}
 ```"""
 TRANSFORMERS_USE = """
 
@@ -93,7 +88,7 @@ def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
     if is_model:
         read_meta(file)  # raises UserError if it is invalid
         RustBPETokenizer.from_directory(file.parent)
-        files["meta_model.json"] = file.with_name(f"meta_{file.stem.removeprefix('step_')}.json")
+        files["meta_model.json"] = meta_path(file)
         files["tokenizer.pkl"] = file.with_name("tokenizer.pkl")
     card = CARD.format(
         title=repo.split("/")[-1],
@@ -103,7 +98,7 @@ def plan_upload(file: Path, repo: str) -> dict[str, Path | bytes]:
         ),  # the others are not weights
         step=file.stem.split("_")[-1],
         source=file.name,
-        use=MODEL_USE if is_model else ENCODER_USE,
+        use=MODEL_USE.format(checkpoint="model.pt") if is_model else ENCODER_USE,
         library="",
     )
     return {**files, "README.md": card.encode()}
@@ -119,7 +114,7 @@ def _plan_folder(folder: Path, repo: str) -> dict[str, Path | bytes]:
         parameters=sum(value.numel() for value in model.parameters()),
         step=meta.get("step", "not known"),
         source=folder.name,
-        use=FOLDER_USE + (TRANSFORMERS_USE.format(repo=repo) if for_transformers else ""),
+        use=MODEL_USE.format(checkpoint="folder") + (TRANSFORMERS_USE.format(repo=repo) if for_transformers else ""),
         library="library_name: transformers\n" if for_transformers else "",
     )
     files: dict[str, Path | bytes] = {path.name: path for path in sorted(folder.iterdir()) if path.is_file()}

@@ -106,7 +106,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         lr=LR[config.model] if config.lr is None else config.lr,
         dense_weights={"cells": 1.0} if config.synth else {},
     )
-    trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
+    trainer = Trainer(config, stage, setup, train_loader, val_loader)
     trainer.run(on_step)
     return trainer
 

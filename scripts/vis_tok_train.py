@@ -90,7 +90,7 @@ def train(config: Config, on_step: OnStep | None = None) -> Trainer:
         dense_steps=config.dense_steps,
         dense_weights=dict.fromkeys(("patches", "cells"), config.dense_weight) if dense else {},
     )
-    trainer = Trainer(config, stage, setup.model, setup.tokenizer, train_loader, val_loader, setup.device)
+    trainer = Trainer(config, stage, setup, train_loader, val_loader)
     trainer.run(on_step)
     return trainer
 

@@ -18,7 +18,7 @@ from nanochat.evaluation.compression import plot_compression
 from nanochat.evaluation.measure import OURS, Measured, measure, progress_bars, results_table, table_rows, wide_console
 from nanochat.evaluation.peers import open_peers
 from nanochat.evaluation.score_report import write_score_report
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 from nanochat.reading.ocr import OCR
 from nanochat.tasks.eval_set import EvalSet
 from nanochat.tasks.measured import open_set
@@ -77,8 +77,7 @@ def save_results(config: Config, folder: Path, found: EvalSet, measured: Measure
         curve = plot_compression(measured.curve, title, folder / "compression.svg").read_text(encoding="utf-8")
     headings, rows = table_rows(found, measured)
     results = {"task": config.task, "n": config.n, "facts": facts, **measured.to_dict()}
-    with atomic_path(folder / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
     write_score_report(
         folder / "report.html", f"{config.task}: how it was read", measured, headings, rows, facts, curve
     )

@@ -35,7 +35,7 @@ from nanochat.training.config import TrainConfig
 from nanochat.training.memory import GB, StepShape, predict
 from nanochat.training.optim import OptimizerName
 from nanochat.training.recompute import Recompute
-from nanochat.training.trainer import Stage, Trainer
+from nanochat.training.trainer import Trainer
 
 # Defaults of (batch size, tokens per sequence, side of a page), as the stages use them.
 SHAPES = {
@@ -107,8 +107,7 @@ def build_trainer(config: Config, number: int, device: torch.device) -> Trainer:
         model=config.model, batch_size=batch, seq_len=tokens, image_size=side, optimizer=config.optimizer,
         precision=config.precision, recompute=config.recompute, compile=config.compile, steps=1,
     )  # fmt: skip
-    weights = {"patches": 1.0, "cells": 1.0} if config.dense and number == 1 else {}
-    return train.filled_trainer(settings, Stage(number, lambda step, steps: 1.0, 1e-4, dense_weights=weights), device)
+    return train.filled_trainer(settings, train.flat_stage(number, config.dense and number == 1), device)
 
 
 def bench_train(config: Config, device: torch.device, console: Console) -> dict[str, Any]:

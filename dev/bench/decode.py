@@ -76,7 +76,7 @@ def to_transformers(gpt: GPT, device: torch.device, dtype: torch.dtype):
     c = gpt.config
     config = NanoChatConfig(
         vocab_size=c.vocab_size, hidden_size=c.n_embd, intermediate_size=4 * c.n_embd, num_hidden_layers=c.n_layer,
-        num_attention_heads=c.n_head, num_key_value_heads=c.n_kv_head, max_position_embeddings=10 * c.sequence_len,
+        num_attention_heads=c.n_head, num_key_value_heads=c.n_kv_head, max_position_embeddings=c.reach,
     )  # fmt: skip
     theirs = NanoChatForCausalLM(config).eval()
     names = {"c_q": "self_attn.q_proj", "c_k": "self_attn.k_proj", "c_v": "self_attn.v_proj"}

@@ -6,10 +6,9 @@ from itertools import islice
 
 import torch
 
-from dev.bench.train import filled_trainer
+from dev.bench.train import filled_trainer, flat_stage
 from nanochat.tasks.common import Task
 from nanochat.training.config import TrainConfig
-from nanochat.training.trainer import Stage
 
 
 @dataclass
@@ -30,10 +29,7 @@ class PackingReport:
 
 def measure_packing(config: TrainConfig, task: Task, steps: int, device: torch.device) -> PackingReport:
     """Run `steps` training steps of stage 1 on `task`, after a warm-up step; padded and packed steps alternate."""
-    trainers = [
-        filled_trainer(replace(config, pack=pack), Stage(1, lambda step, steps: 1.0, 1e-4), device, task)
-        for pack in (False, True)
-    ]
+    trainers = [filled_trainer(replace(config, pack=pack), flat_stage(), device, task) for pack in (False, True)]
     bos = trainers[0].tokenizer.get_bos_token_id()  # the padding token
     seconds, tokens, filled, first = [0.0, 0.0], [0, 0], 0, [0.0, 0.0]
     for k, batches in enumerate(islice(zip(*(trainer.train_loader for trainer in trainers)), steps + 1)):

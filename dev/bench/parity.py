@@ -11,12 +11,12 @@ from typing import Any
 
 import torch
 
-from dev.bench.train import filled_trainer
+from dev.bench.train import filled_trainer, flat_stage
 from nanochat.engine import Engine
 from nanochat.multimodal_dataloader import Batch
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig
-from nanochat.training.trainer import Stage, Trainer
+from nanochat.training.trainer import Trainer
 
 
 @dataclass
@@ -51,7 +51,7 @@ def exact_float32() -> Iterator[None]:
 def _trainer(model: str, device: torch.device, **settings: Any) -> Trainer:
     shape = {"model": model, "image_size": 128, "batch_size": 4, "seq_len": 64}
     config = TrainConfig(**{**shape, "steps": 1, "num_workers": 0, "precision": "float32", **settings})
-    return filled_trainer(config, Stage(1, lambda step, steps: 1.0, 1e-4), device)
+    return filled_trainer(config, flat_stage(), device)
 
 
 def _packed(batch: Batch) -> Batch:

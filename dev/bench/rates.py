@@ -46,15 +46,15 @@ class Stopwatch:
         return found
 
 
-def best_seconds(run: Callable[[], object], device: torch.device, seconds: float, least: int = 3) -> float:
-    """The shortest time of a call: after a warm-up, as many calls as fit in `seconds`, but at least `least`.
+def best_seconds(run: Callable[[], object], device: torch.device, seconds: float) -> float:
+    """The shortest time of a call: after a warm-up, as many calls as fit in `seconds`, but at least three.
 
     The shortest and not the median, because other programs can only add time.
     """
     run()
     found: list[float] = []
     started = time.perf_counter()
-    while len(found) < least or time.perf_counter() - started < seconds:
+    while len(found) < 3 or time.perf_counter() - started < seconds:
         watch = Stopwatch(device)
         run()
         watch.lap("run")

@@ -1,7 +1,6 @@
 """Measurements of reading: the cost of each mode, the speed of whole inputs and what limits it, the accuracy of the ink
 audit and of line positions, the cost of loop detection, and memory over a long document."""
 
-import resource
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from dev.bench.rates import best_seconds
+from dev.usage import processor_seconds, resident_mb
 from nanochat.engine import Generation, Guard, prompts_about
 from nanochat.engine.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.errors import UserError
@@ -121,12 +121,6 @@ class Speed:
     """in total"""
 
 
-def _worked() -> float:
-    """Processor seconds of this process and of its ended child processes."""
-    used = [resource.getrusage(which) for which in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-    return sum(one.ru_utime + one.ru_stime for one in used)
-
-
 def _pages_only(sources: Sequence[Source], workers: int) -> list[Image.Image]:
     pages = read_ahead(sources, FIRST_PAGE, workers=workers)
     return [page.image for page in pages if page.image is not None]
@@ -148,9 +142,9 @@ class _TimedReader:
 def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folder: Path) -> Speed:
     """Read the first page of the first `n` of these files, as `nano-ocr read --format json --out` does."""
     sources = find_sources(files)[:n]
-    started = _worked()
+    started = processor_seconds()
     pages = _pages_only(sources, workers)
-    opening, started = _worked() - started, time.process_time()
+    opening, started = processor_seconds() - started, time.process_time()
     for page in pages:
         find_lines(page)
     finding = time.process_time() - started
@@ -160,9 +154,9 @@ def measure_speed(reader: OCR, files: Sequence[str], n: int, workers: int, folde
     ledger = Ledger(folder / f"{workers}-workers" / "ledger.jsonl", {})
     job = Job(sources, PROMPT, FIRST_PAGE, workers=workers, format="json", out=ledger.path.parent)
     timed = _TimedReader(reader)
-    clock, started = time.perf_counter(), _worked()
+    clock, started = time.perf_counter(), processor_seconds()
     totals = read_input(lambda: cast(OCR, timed), job, ledger)
-    clock, worked = time.perf_counter() - clock, _worked() - started
+    clock, worked = time.perf_counter() - clock, processor_seconds() - started
     ledger.close()
     k = max(1, totals.pages)
     opening, finding, reading, worked = opening / len(pages), finding / len(pages), timed.seconds / k, worked / k
@@ -327,16 +321,9 @@ def measure_memory(reader: OCR, pages: int, folder: Path) -> list[tuple[int, flo
 
     def note(page, state: str) -> None:
         if page.number in (100, pages) or page.number % max(1, pages // 10) == 0:
-            found.append((page.number, _resident_mb()))
+            found.append((page.number, resident_mb()))
 
     job = Job(find_sources([str(folder / "long.pdf")]), PROMPT, dpi=72, max_tokens=4, out=folder / "long")
     read_input(lambda: reader, job, ledger, note)
     ledger.close()
     return found
-
-
-def _resident_mb() -> float:
-    status = Path("/proc/self/statm")
-    if status.is_file():
-        return int(status.read_text().split()[1]) * resource.getpagesize() / 1e6
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3

@@ -5,7 +5,6 @@ import base64
 import io
 import json
 import random
-import resource
 import socket
 import subprocess
 import sys
@@ -23,6 +22,7 @@ from typing import Any
 import httpx
 from PIL import Image, ImageDraw
 
+from dev.usage import resident_mb
 from nanochat.errors import UserError
 
 START_SECONDS = 120
@@ -42,9 +42,8 @@ class Server:
 
     @property
     def resident_mb(self) -> float:
-        """Memory of its process, from /proc (Linux only)."""
-        pages = int(Path(f"/proc/{self.process.pid}/statm").read_text().split()[1])
-        return pages * resource.getpagesize() / 1e6
+        """Memory of its process (Linux only)."""
+        return resident_mb(self.process.pid)
 
 
 @contextmanager

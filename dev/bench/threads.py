@@ -88,13 +88,13 @@ def read_seconds(way: str, file: str, setting: dict[str, str], cores: set[int]) 
     return seconds
 
 
-def other_load(cores: set[int], seconds: float = 2.0) -> float:
+def other_load(cores: set[int]) -> float:
     """The mean number of these cores that other programs use now."""
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, cores)
     try:
         load = Load()
-        time.sleep(seconds)
+        time.sleep(2)
         return load.others()
     finally:
         os.sched_setaffinity(0, before)

@@ -33,13 +33,13 @@ FRAME = 6  # tokens of a conversation besides image and answer: bos, starts and 
 class FilledPages(Task):
     """Noise images, each with enough random text to fill `seq_len`, and a glyph for each of its characters."""
 
-    def __init__(self, vision: VisionConfig, seq_len: int, n: int = 64) -> None:
+    def __init__(self, vision: VisionConfig, seq_len: int) -> None:
         super().__init__()
-        self.size, self.n = vision.image_size, n
+        self.size = vision.image_size
         self.n_chars = max(1, seq_len + 1 - vision.layout(self.size, self.size).n_tokens - FRAME)
 
     def num_examples(self) -> int:
-        return self.n
+        return 64
 
     def get_example(self, index: int) -> dict:
         random = np.random.default_rng(index)
@@ -89,6 +89,11 @@ class Machine:
     """bytes per second of a copy, read and written"""
 
 
+def flat_stage(number: int = 1, dense: bool = False) -> Stage:
+    """A stage with a constant learning rate, with or without dense losses."""
+    return Stage(number, lambda step, steps: 1.0, 1e-4, dense_weights={"patches": 1.0, "cells": 1.0} if dense else {})
+
+
 def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task: Task | None = None) -> Trainer:
     """A trainer with random weights on generated pages, or on `task`; it downloads nothing."""
     torch.manual_seed(config.seed)
@@ -100,12 +105,12 @@ def filled_trainer(config: TrainConfig, stage: Stage, device: torch.device, task
         setup.model.freeze_sam()
     wake(setup.model)
     on_gpu = device.type == "cuda"
-    workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
     loader = create_multimodal_loader(
         task or FilledPages(model_config.vision, config.seq_len), setup.tokenizer, config.batch_size, config.seq_len,
-        model_config.vision.mode("square"), num_workers=workers, pin_memory=on_gpu, pack=config.pack,
+        model_config.vision.mode("square"), num_workers=config.data_workers(on_gpu), pin_memory=on_gpu,
+        pack=config.pack,
     )  # fmt: skip
-    return Trainer(config, stage, setup.model, setup.tokenizer, loader, lambda: loader, device)
+    return Trainer(config, stage, setup, loader, lambda: loader)
 
 
 @torch.no_grad()

@@ -27,10 +27,10 @@ from nanochat.checkpoint import load_model
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError, extra
 from nanochat.evaluation.measure import wide_console
+from nanochat.files import IMAGE_SUFFIXES
 from nanochat.image_process import open_image
 from nanochat.onnx_files import INT8
 from nanochat.reading.ocr import OCR, find_model
-from nanochat.reading.sources import SUFFIXES
 
 
 @dataclass
@@ -74,7 +74,7 @@ def int8_folder(checkpoint: str) -> Iterator[Path]:
 
 def find_images(folder: str, n: int) -> list[Path]:
     """Up to `n` images in a folder and its subfolders, sorted by name. Raises UserError if there are none."""
-    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in SUFFIXES)
+    found = sorted(path for path in Path(folder).rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
     if not found:
         raise UserError(f"{folder}: contains no images")
     return found[:n]

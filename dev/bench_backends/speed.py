@@ -1,7 +1,6 @@
 """Measure the speed of both backends, 8-bit graphs and other OCR systems, alternating on the same pages."""
 
 import random
-import resource
 import shutil
 import subprocess
 import sys
@@ -16,9 +15,10 @@ from PIL import Image, ImageDraw, ImageFont
 from rich.console import Console
 from rich.table import Table
 
+from dev.usage import processor_seconds
 from nanochat.errors import UserError
 from nanochat.evaluation.peers import RapidOCR, Tesseract
-from nanochat.files import ASSETS, PACKAGE
+from nanochat.files import FONT, PACKAGE, WORD_LIST
 from nanochat.image_process import open_image
 from nanochat.lines.finder import WEIGHTS, Finder
 from nanochat.lines.layout import find_lines
@@ -57,10 +57,10 @@ class Times:
         return median(self.processor) / self.pages
 
 
-def a4_page(seed: int = 0) -> Image.Image:
+def a4_page() -> Image.Image:
     """A page of 42 full lines of words, black on white, at 150 dots per inch."""
-    words = [word for word in (ASSETS / "words.txt").read_text(encoding="utf-8").split() if word.isalpha()]
-    rng, font = random.Random(seed), ImageFont.truetype(str(ASSETS / "DejaVuSans.ttf"), TYPE)
+    words = [word for word in WORD_LIST.read_text(encoding="utf-8").split() if word.isalpha()]
+    rng, font = random.Random(0), ImageFont.truetype(str(FONT), TYPE)
     page = Image.new("RGB", A4, "white")
     pen, width = ImageDraw.Draw(page), A4[0] - 2 * MARGIN
     for y in range(MARGIN, A4[1] - MARGIN - PITCH, PITCH):
@@ -104,14 +104,9 @@ def _read(ocr: OCR, pictures: Sequence[Image.Image], finder: Finder | None = Non
 @contextmanager
 def _timed(times: Times):
     """Record the time of the body, including child processes."""
-
-    def processor() -> float:
-        usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
-        return sum(usage.ru_utime + usage.ru_stime for usage in usages)
-
-    before, started = processor(), time.perf_counter()
+    before, started = processor_seconds(), time.perf_counter()
     yield
-    times.processor.append(processor() - before)
+    times.processor.append(processor_seconds() - before)
     times.elapsed.append(time.perf_counter() - started)
 
 

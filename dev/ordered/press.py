@@ -115,19 +115,19 @@ class Press:
 
     def flow(
         self, x: float, y: float, width: float, text: str, justify: bool = False, indent: float = 0.0,
-        scale: float = 1.0, bottom: float | None = None, ink: str = "black",
+        bottom: float | None = None,
     ) -> float:  # fmt: skip
         """Write a paragraph with an indented first line, not below `bottom`. Returns the top of the next line."""
-        lines = self.wrap(" " + text, width - indent, scale) if indent else self.wrap(text, width, scale)
+        lines = self.wrap(" " + text, width - indent) if indent else self.wrap(text, width)
         for i, line in enumerate(lines):
-            if bottom is not None and y + self.pitch * scale > bottom:
+            if bottom is not None and y + self.pitch > bottom:
                 break
             inset = indent if i == 0 else 0.0
             room = width - inset
             last = i == len(lines) - 1
             fill = None if last or not justify else min(room, width - indent)
-            self.text(x + inset, y, line, scale, ink=ink, fill=fill)
-            y += self.pitch * scale
+            self.text(x + inset, y, line, fill=fill)
+            y += self.pitch
         return y
 
     def prose(self, x: float, y: float, width: float, bottom: float, justify: bool, indent: float = 0.0) -> float:

@@ -21,7 +21,7 @@ from dev.showcase.poster import draw_poster
 from dev.showcase.receipts import RECEIPTS
 from dev.showcase.shop import TEXT as SHOP_TEXT
 from dev.showcase.shop import draw_shop
-from nanochat.files import atomic_path
+from nanochat.files import atomic_path, write_text
 
 PROMPTS = {  # prompt for each type of document
     "receipt_ocr": "<image>\n<|grounding|>OCR this image.",
@@ -84,7 +84,6 @@ def write_showcase(folder: str | Path) -> list[Path]:
         written.append(path)
     text = json.dumps([document.record() for document in documents], indent=2) + "\n"
     for name in LISTS:
-        with atomic_path(Path(folder) / name) as temporary:
-            temporary.write_text(text)
+        write_text(Path(folder) / name, text)
         written.append(Path(folder) / name)
     return written

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Sequence
 from nanochat.archives.files import File
 from nanochat.archives.pages import count_pages
 from nanochat.archives.settings import BatchSettings
-from nanochat.archives.worker import BROKEN, Opening, Reader, Rows
+from nanochat.archives.worker import BROKEN, Reader, Rows, Work
 from nanochat.errors import UserError
-from nanochat.reading.job import PAGES_TOGETHER, Job
+from nanochat.reading.job import PAGES_TOGETHER
 from nanochat.reading.sources import Selection
 from nanochat.threads import usable_cores
 
@@ -42,16 +42,13 @@ def pages_that_pay(workers: int) -> float:
     return min(MANY, RAY_SECONDS / PAGE_SECONDS / saved) if saved else MANY
 
 
-def rows_of_this_process(
-    files: list[dict[str, str]], settings: BatchSettings, checkpoint: str, mode: str, job: Job, most: int | None
-) -> Iterator[Rows]:
+def rows_of_this_process(files: list[dict[str, str]], work: Work, most: int | None) -> Iterator[Rows]:
     """Yield the rows that Ray's processes would produce, in order.
 
     `most`: read at most this many pages of each file; None: all. `spent` of a row includes opening the page, since no
     other process does that. Raises UserError if the model cannot be loaded.
     """
-    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most, job.takes_layers)
-    reader = Reader(checkpoint, "", mode, settings.max_vision_tokens, job)
+    opening, reader = work.opening(most), Reader(*work.reader_arguments(device=""))
     waiting: list[Rows] = []
     started = time.perf_counter()
     for file in files:

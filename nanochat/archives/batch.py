@@ -20,15 +20,14 @@ from nanochat.archives.files import INSIDE, File
 from nanochat.archives.pages import count_pages
 from nanochat.archives.results import write_results
 from nanochat.archives.settings import BatchSettings
-from nanochat.archives.worker import KEYS, Rows
+from nanochat.archives.worker import KEYS, Rows, Work
 from nanochat.errors import UserError
-from nanochat.prompts import asked
 from nanochat.reading.documents import InputPage
-from nanochat.reading.job import Job, summary
+from nanochat.reading.job import summary
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import find_model
 from nanochat.reading.sources import Selection, Source
-from nanochat.reading.state import READ, PageState
+from nanochat.reading.state import PageState, exit_code
 
 OnPage = Callable[[InputPage, PageState], None]
 
@@ -84,11 +83,6 @@ def _kind(page: InputPage) -> str:
     return why.partition("(")[0].strip(" :")
 
 
-def _job(settings: BatchSettings) -> Job:
-    prompt = asked(settings.task or "free", settings.prompt)
-    return Job([], prompt, max_tokens=settings.max_tokens, seconds=settings.seconds, text_layer=settings.text_layer)
-
-
 @dataclass
 class _Crew:
     """The processes that read: their number, and functions that read files and count pages with them."""
@@ -102,16 +96,16 @@ class _Crew:
 
 
 @contextmanager
-def _crew(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> Iterator[_Crew]:
+def _crew(files: list[File], work: Work) -> Iterator[_Crew]:
     """This process for a small archive, otherwise processes of Ray. Raises UserError if Ray cannot be started."""
-    job, selection = _job(settings), Selection(settings.pages)
+    settings, selection = work.settings, Selection(work.settings.pages)
 
     def count(some: list[File]) -> int:
         return sum(count_pages(file, selection, settings.dpi, settings.password) for file in some)
 
     if is_small(files, settings):
         print("only a few pages: reading them in this process; --model_workers N starts N workers", file=sys.stderr)
-        yield _Crew(1, lambda some, most: rows_of_this_process(some, settings, checkpoint, mode, job, most), count)
+        yield _Crew(1, lambda some, most: rows_of_this_process(some, work, most), count)
         return
     with ray_running(settings.address):
         import ray
@@ -125,7 +119,7 @@ def _crew(files: list[File], settings: BatchSettings, checkpoint: str, mode: str
 
         yield _Crew(
             workers.n,
-            lambda some, most: rows_of_ray(some, settings, checkpoint, mode, job, workers, most),
+            lambda some, most: rows_of_ray(some, work, workers, most),
             count_there,
         )
 
@@ -160,26 +154,24 @@ def _record(row: Rows, ledger: Ledger, tally: Tally, on_page: OnPage) -> None:
     on_page(page, state)
 
 
-def _estimate(files: list[File], settings: BatchSettings, checkpoint: str, mode: str) -> CostEstimate:
+def _estimate(files: list[File], work: Work) -> CostEstimate:
     """The cost of the whole archive, extrapolated from a sample that is read as the job would."""
     clock = Clock()
-    with _crew(files, settings, checkpoint, mode) as crew:
+    with _crew(files, work) as crew:
 
         def read(sample: list[File], most: int) -> Iterator[Rows]:
             to_do = [{"address": file.address, "fingerprint": file.fingerprint, "done": "[]"} for file in sample]
             return crew.rows(to_do, most)
 
-        return estimate(files, crew.count, read, crew.n, settings.price, settings.out, clock)
+        return estimate(files, crew.count, read, crew.n, work.settings.price, work.settings.out, clock)
 
 
-def _read_all(
-    files: list[File], settings: BatchSettings, checkpoint: str, mode: str, ledger: Ledger, on_page: OnPage
-) -> Tally:
+def _read_all(files: list[File], work: Work, ledger: Ledger, on_page: OnPage) -> Tally:
     """Read all pages that are not in the ledger."""
     tally, to_do = Tally(), _to_do(files, ledger)
     addresses = {one["address"] for one in to_do}
     if to_do:
-        with _crew([file for file in files if file.address in addresses], settings, checkpoint, mode) as crew:
+        with _crew([file for file in files if file.address in addresses], work) as crew:
             tally.workers = crew.n
             for row in crew.rows(to_do, None):
                 tally.clock.saw(row)
@@ -194,17 +186,16 @@ def batch(files: list[File], settings: BatchSettings, checkpoint: str, mode: str
     """
     if not find_model(checkpoint).exists():
         raise UserError(f"{checkpoint}: no such checkpoint")
+    work = Work(settings, checkpoint, mode)
     if settings.estimate:
-        print(_estimate(files, settings, checkpoint, mode))
+        print(_estimate(files, work))
         return 0
-    texts = settings.texts_depend_on(checkpoint, mode, _job(settings).prompt)
+    texts = settings.texts_depend_on(checkpoint, mode, work.job.prompt)
     ledger = Ledger(settings.out / "ledger.jsonl", texts, settings.resume, settings.retry_failed)
     try:
-        tally = _read_all(files, settings, checkpoint, mode, ledger, on_page)
+        tally = _read_all(files, work, ledger, on_page)
         path, counts = write_results(ledger, settings.out, settings.format), ledger.counts()
     finally:
         ledger.close()
     print(f"{summary(counts)} in {path}\n{tally.report(settings)}", file=sys.stderr)
-    if not any(counts[state] for state in READ):
-        return 2
-    return 1 if counts[PageState.FAILED] else 0
+    return exit_code(counts)

@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from nanochat.archives.settings import BatchSettings
-from nanochat.archives.worker import BROKEN, Opening, Reader, Rows
+from nanochat.archives.worker import BROKEN, Reader, Rows, Work
 from nanochat.errors import UserError, extra
-from nanochat.reading.job import PAGES_TOGETHER, Job
-from nanochat.reading.sources import Selection
+from nanochat.reading.job import PAGES_TOGETHER
 
 TASKS = 2000  # most tasks that open pages; a task that dies is repeated, so tasks should be short
 CONNECT_SECONDS = 10.0  # timeout for reaching a cluster
@@ -99,27 +98,18 @@ def plan_workers(settings: BatchSettings) -> Workers:
     return Workers(n, "cuda" if gpus else "cpu", cpus, gpus, opening)
 
 
-def rows_of_ray(
-    files: list[dict[str, str]],
-    settings: BatchSettings,
-    checkpoint: str,
-    mode: str,
-    job: Job,
-    workers: Workers,
-    most: int | None,
-) -> Iterator[Rows]:
+def rows_of_ray(files: list[dict[str, str]], work: Work, workers: Workers, most: int | None) -> Iterator[Rows]:
     """Yield rows of the ledger as they become available.
 
     `most`: read at most this many pages of each file; None: all. Raises UserError if the workers fail.
     """
     import ray
 
-    opening = Opening(Selection(settings.pages), settings.dpi, settings.password, most, job.takes_layers)
     data = ray.data.from_items(files, override_num_blocks=min(len(files), TASKS))
-    pages = data.map_batches(opening, batch_size=1, num_cpus=workers.opening_cpus)
+    pages = data.map_batches(work.opening(most), batch_size=1, num_cpus=workers.opening_cpus)
     read = pages.map_batches(
         Reader,
-        fn_constructor_args=(checkpoint, workers.device, mode, settings.max_vision_tokens, job),
+        fn_constructor_args=work.reader_arguments(workers.device),
         batch_size=PAGES_TOGETHER,
         compute=ray.data.ActorPoolStrategy(size=workers.n),
         num_cpus=workers.cpus,

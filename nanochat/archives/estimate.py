@@ -9,7 +9,7 @@ from typing import Any
 
 from nanochat.archives.files import File
 from nanochat.errors import UserError
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 
 SAMPLE = 16  # number of files to open, and approximate number of pages to read
 MILLION = 1_000_000
@@ -97,8 +97,7 @@ def estimate(
     starting = clock.starting() / 3600
     hours = starting + spent * pages / workers / 3600
     found = CostEstimate(pages, round(tokens * pages), hours, workers, price, starting)
-    with atomic_path(out / "estimate.json") as temporary:
-        temporary.write_text(json.dumps(asdict(found)))
+    write_text(out / "estimate.json", json.dumps(asdict(found)))
     return found
 
 

@@ -15,11 +15,12 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from nanochat.errors import UserError
-from nanochat.reading.sources import SUFFIXES, Source
+from nanochat.files import IMAGE_SUFFIXES
+from nanochat.reading.sources import Source
 
 INSIDE = "!/"
 TARS = (".tar", ".tar.gz", ".tgz")
-DOCUMENTS = (*sorted(SUFFIXES), ".pdf")
+DOCUMENTS = (*sorted(IMAGE_SUFFIXES), ".pdf")
 ROWS = 16  # rows of a parquet file in memory at a time
 # names that stores use for the version of a file
 CHANGES = ("etag", "ETag", "mtime", "updated", "LastModified", "last_commit")

@@ -11,8 +11,10 @@ from PIL import Image
 
 from nanochat.archives.files import File
 from nanochat.archives.pages import pages_in
+from nanochat.archives.settings import BatchSettings
 from nanochat.errors import UserError
 from nanochat.image_process import NOTE
+from nanochat.prompts import asked
 from nanochat.reading.documents import InputPage
 from nanochat.reading.job import Job, read_together, why_it_ended
 from nanochat.reading.ocr import OCR
@@ -132,3 +134,28 @@ class Reader:
         call = time.perf_counter() - started
         found = [[*row, call, call / len(found)] for row in found]
         return {key: list(values) for key, values in zip((*KEYS, *READ_KEYS), zip(*found))}
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is done with every file of an archive."""
+
+    settings: BatchSettings
+    checkpoint: str
+    mode: str
+
+    @property
+    def job(self) -> Job:
+        """How a page is read."""
+        s = self.settings
+        prompt = asked(s.task or "free", s.prompt)
+        return Job([], prompt, max_tokens=s.max_tokens, seconds=s.seconds, text_layer=s.text_layer)
+
+    def opening(self, most: int | None) -> Opening:
+        """Opens the pages of files, `most` of each; None: all."""
+        s = self.settings
+        return Opening(Selection(s.pages), s.dpi, s.password, most, self.job.takes_layers)
+
+    def reader_arguments(self, device: str) -> tuple[str, str, str, int | None, Job]:
+        """The arguments of `Reader`, for a model on `device`."""
+        return self.checkpoint, device, self.mode, self.settings.max_vision_tokens, self.job

@@ -11,6 +11,7 @@ import torch
 import torch.nn as nn
 
 from nanochat.attention import attend
+from nanochat.deepencoder.initialise import init_layers
 from nanochat.deepencoder.position import TableCache, interpolate_grid
 from nanochat.model_config import CLIPConfig as CLIPConfig
 
@@ -119,18 +120,12 @@ class CLIP(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Fresh weights: normal with std 1/sqrt(fan in), so that every layer keeps its input's variance.
+        """Fresh weights, as `init_layers` sets them.
 
         The last linear of each residual branch is zero: a new block is the identity until it is trained.
         The class token and the positions have std 0.02, as in the recipe.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.LayerNorm):
-                module.reset_parameters()
+        init_layers(self)
         for module in self.modules():
             if isinstance(module, Block):
                 nn.init.zeros_(module.self_attn.out_proj.weight)

@@ -3,6 +3,8 @@
 import torch
 import torch.nn as nn
 
+from nanochat.deepencoder.initialise import init_layers
+
 
 class Projector(nn.Module):
     """Maps the concatenated features of both encoders to the width of the language model."""
@@ -11,13 +13,7 @@ class Projector(nn.Module):
         super().__init__()
         self.layers = nn.Linear(in_dim, out_dim)
         if not self.layers.weight.is_meta:
-            self.init_weights()
-
-    @torch.no_grad()
-    def init_weights(self) -> None:
-        """Fresh weights: normal with std 1/sqrt(fan in), bias zero."""
-        nn.init.normal_(self.layers.weight, std=self.layers.in_features**-0.5)
-        nn.init.zeros_(self.layers.bias)
+            init_layers(self)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """(..., in_dim) -> (..., out_dim)."""

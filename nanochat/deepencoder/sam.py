@@ -12,6 +12,7 @@ import torch
 import torch.nn as nn
 import torch.nn.functional as F
 
+from nanochat.deepencoder.initialise import init_layers
 from nanochat.deepencoder.position import TableCache, interpolate_grid, interpolate_rows
 from nanochat.model_config import SAMConfig as SAMConfig
 
@@ -239,18 +240,12 @@ class SAM(nn.Module):
 
     @torch.no_grad()
     def init_weights(self) -> None:
-        """Fresh weights: normal with std 1/sqrt(fan in), so that every layer keeps its input's variance.
+        """Fresh weights, as `init_layers` sets them.
 
         The last linear of each residual branch is zero: a new block is the identity until it is trained.
         Absolute positions have std 0.02, as in the recipe; relative positions are zero, as in SAM.
         """
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Conv2d):
-                nn.init.normal_(module.weight, std=module.weight[0].numel() ** -0.5)
-                if module.bias is not None:
-                    nn.init.zeros_(module.bias)
-            elif isinstance(module, nn.LayerNorm):
-                module.reset_parameters()
+        init_layers(self)
         for module in self.modules():
             if isinstance(module, Block):
                 module.init_residual()

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 
-from nanochat.denormals import flush_denormals
 from nanochat.engine.backend import Backend, Cache
 from nanochat.errors import UserError
 from nanochat.image_process import ImageViews
 from nanochat.model_config import GPTConfig, ModelConfig
 from nanochat.modes import ImageLayout
-from nanochat.onnx_files import DECODER, ENCODER, INT8, open_graph
+from nanochat.onnx_files import DECODER, ENCODER, INT8, Graph, open_graph
 
 Array = np.ndarray
 GROWTH = 64  # least number of tokens by which a cache grows
@@ -81,8 +80,8 @@ class _Call:
     The first rows of a cache's arrays are read, and what joins them is written into the same memory.
     """
 
-    def __init__(self, session: Any, arrays: Sequence[Array], rows: int, tokens: int, vocab_size: int) -> None:
-        self._session, self._binding = session, session.io_binding()
+    def __init__(self, graph: Graph, arrays: Sequence[Array], rows: int, tokens: int, vocab_size: int) -> None:
+        self._graph, self._binding = graph, graph.session.io_binding()
         self._vision: Array | None = None
         self.tokens = np.zeros((rows, tokens), np.int64)
         self.lengths, self.last = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
@@ -103,8 +102,7 @@ class _Call:
         if vision is not self._vision:
             self._vision = vision
             self._bind(self._binding.bind_input, "vision", vision)
-        with flush_denormals():
-            self._session.run_with_iobinding(self._binding)
+        self._graph.run_bound(self._binding)
 
 
 class OnnxBackend(Backend):
@@ -149,8 +147,7 @@ class OnnxBackend(Backend):
             n = max(1, self._most_pixels // (height * width))
             views = np.ascontiguousarray(pixels[first : first + n], np.float32)
             try:
-                with flush_denormals():
-                    features, self._newline, self._separator = self._encoder.run(None, {"views": views})
+                features, self._newline, self._separator = self._encoder.run({"views": views})
             except Exception as error:
                 n = min(n, len(pixels) - first)
                 if not _no_memory(error) or n == 1:

@@ -31,15 +31,15 @@ class Bin:
     """1 - normalised edit distance"""
 
 
-def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width: float = 1.0) -> list[Bin]:
-    """Group pages by text tokens per vision token (`ratios`, one for each page), in bins of `width`.
+def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore]) -> list[Bin]:
+    """Group pages by text tokens per vision token (`ratios`, one for each page), in bins of width 1.
 
     Pages without text and bins with fewer than FEWEST pages are left out.
     """
     by_bin: dict[int, list[PageScore]] = {}
     for ratio, page in zip(ratios, pages, strict=True):
         if page.characters:
-            by_bin.setdefault(math.floor(ratio / width), []).append(page)
+            by_bin.setdefault(math.floor(ratio), []).append(page)
     curve = []
     for number, found in sorted(by_bin.items()):
         precision, similarity = (
@@ -47,7 +47,7 @@ def compression_curve(ratios: Sequence[float], pages: Sequence[PageScore], width
             estimate_mean([p.similarity for p in found]),
         )
         if len(found) >= FEWEST and precision and similarity:
-            curve.append(Bin(number * width, (number + 1) * width, len(found), precision, similarity))
+            curve.append(Bin(float(number), float(number + 1), len(found), precision, similarity))
     return curve
 
 

@@ -12,19 +12,19 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.engine import Guard, prompts_about
 from nanochat.errors import UserError
-from nanochat.evaluation.losses import cycle
-from nanochat.evaluation.metrics import normalise_text
+from nanochat.evaluation.losses import cycle, rendered
 from nanochat.evaluation.scores import PageScore, score_page
 from nanochat.image_process import show
+from nanochat.metrics import normalise_text
 from nanochat.modes import SIDE_STEP, Mode
-from nanochat.multimodal_dataloader import IGNORE, Prepared, Sample, collate
+from nanochat.multimodal_dataloader import IGNORE
 from nanochat.reading.ocr import OCR, PROMPT
-from nanochat.synth.fonts import find_fonts
+from nanochat.synth.fonts import find_fonts, open_font
 from nanochat.synth.lexicon import sentences
 from nanochat.tasks.eval_set import reading
 
@@ -79,7 +79,7 @@ def draw_dense_page(kind: str, side: int, type_px: int, seed: int) -> DensePage:
     """
     rng = random.Random(f"{kind}/{side}/{type_px}/{seed}")
     face = find_fonts().pick(random.Random(seed), held_out=False, mono=False)  # the same face at all densities
-    font = ImageFont.truetype(face.path, type_px, face.index, layout_engine=ImageFont.Layout.BASIC)
+    font = open_font(face.path, face.index, type_px)
     ascent, descent = font.getmetrics()
     leading = round((ascent + descent) * 1.1)
     left, top = 6 + rng.randint(0, JITTER), 4 + rng.randint(0, JITTER)
@@ -128,11 +128,8 @@ class DensityPoint:
     """error rate in each tenth of the text of a page"""
 
 
-def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: bool = True) -> DensityPoint:
-    """Read pages of one kind and density greedily, each in one view of side x side pixels.
-
-    `controls`: also measure the losses with wrong images.
-    """
+def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int) -> DensityPoint:
+    """Read pages of one kind and density greedily, each in one view of side x side pixels, and measure the losses."""
     shown = [
         page.image if page.image.width == side else page.image.resize((side, side), Image.Resampling.LANCZOS)
         for page in pages
@@ -152,17 +149,14 @@ def measure_point(ocr: OCR, pages: Sequence[DensePage], side: int, controls: boo
         started = time.perf_counter()
         answers = ocr.engine.generate_batch(prompts_about(tokenizer, PROMPT, views), views, guard=Guard(retry=False))
         point.decoding = (time.perf_counter() - started) / len(views) - point.encoding
-        if controls:
-            blank = model.encode_images([show(Image.new("RGB", (side, side), "white"), mode)])
-            items = [reading(image, page.text) for image, page in zip(shown, pages)]
-            point.losses = {
-                "own picture": _loss(ocr, items, mode, embeds),
-                "another page's": _loss(ocr, items, mode, [*embeds[1:], embeds[0]])
-                if len(embeds) > 1
-                else float("nan"),
-                "blank": _loss(ocr, items, mode, cycle(blank, len(items))),
-                "none": _loss(ocr, [_without_picture(item) for item in items], mode, None),
-            }
+        blank = model.encode_images([show(Image.new("RGB", (side, side), "white"), mode)])
+        items = [reading(image, page.text) for image, page in zip(shown, pages)]
+        point.losses = {
+            "own picture": _loss(ocr, items, mode, embeds),
+            "another page's": _loss(ocr, items, mode, [*embeds[1:], embeds[0]]) if len(embeds) > 1 else float("nan"),
+            "blank": _loss(ocr, items, mode, cycle(blank, len(items))),
+            "none": _loss(ocr, [_without_picture(item) for item in items], mode, None),
+        }
     for page, image, answer in zip(pages, shown, answers):
         text = tokenizer.decode(answer.tokens)
         point.pages.append(score_page(page.id, page.kind, page.text, text, looped=answer.stopped == "loop"))
@@ -179,10 +173,7 @@ def _without_picture(item: dict) -> dict:
 
 def _loss(ocr: OCR, items: list[dict], mode: Mode, embeds: Sequence[torch.Tensor] | None) -> float:
     """Mean loss of the true texts per token, in nats, with the vision tokens `embeds` as those of the images."""
-    prepared = Prepared(items, ocr.tokenizer, mode, 10 * ocr.model.config.gpt.sequence_len)
-    samples = [prepared[i] for i in range(len(items))]
-    assert all(isinstance(sample, Sample) for sample in samples)
-    inputs, targets, _ = collate(samples, ocr.tokenizer.get_bos_token_id())
+    inputs, targets = rendered(items, ocr.tokenizer, mode, ocr.model.config.gpt.reach, ocr.model.device)
     vision = None if embeds is None else torch.cat(list(embeds))
     total = ocr.model(inputs, targets, vision_embeds=vision, loss_reduction="sum")
     return float(total) / int((targets != IGNORE).sum())

@@ -14,11 +14,11 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from nanochat.deepencoder.features import compare_pages, page_vectors
 from nanochat.engine import Engine, Generation, conversation_tokens
 from nanochat.errors import UserError
-from nanochat.evaluation.features import compare_pages, page_vectors
-from nanochat.evaluation.metrics import character_error_rate, word_overlap
 from nanochat.image_process import ImageViews, show
+from nanochat.metrics import character_error_rate, word_overlap
 from nanochat.modes import Mode
 from nanochat.multimodal_dataloader import IGNORE, Prepared, Skipped, collate, to_device
 from nanochat.precision import Precision
@@ -87,6 +87,19 @@ class Summary:
     """number of directions along which those features differ, see `features.directions`"""
 
 
+def rendered(
+    items: Sequence[dict], tokenizer: RustBPETokenizer, mode: Mode, most_tokens: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
+    """(inputs, targets) of a batch of conversations, each (B, T). Raises UserError for a sample that cannot be used."""
+    prepared = Prepared(items, tokenizer, mode, most_tokens)
+    samples = [prepared[i] for i in range(len(items))]
+    for sample in samples:
+        if isinstance(sample, Skipped):
+            raise UserError(sample.reason)
+    inputs, targets, _ = to_device(collate(samples, tokenizer.get_bos_token_id()), device)
+    return inputs, targets
+
+
 @dataclass(frozen=True)
 class _Reader:
     """A model with the settings of `read_documents`, for one batch at a time."""
@@ -111,12 +124,7 @@ class _Reader:
         sample that cannot be used.
         """
         model = self.engine.model
-        prepared = Prepared(items, self.tokenizer, self.mode, model.config.gpt.sequence_len)
-        samples = [prepared[i] for i in range(len(items))]
-        for sample in samples:
-            if isinstance(sample, Skipped):
-                raise UserError(sample.reason)
-        inputs, targets, _ = to_device(collate(samples, self.tokenizer.get_bos_token_id()), model.device)
+        inputs, targets = rendered(items, self.tokenizer, self.mode, model.config.gpt.sequence_len, model.device)
         vision = torch.cat([tokens for own in embeds for tokens in own])
         sums = model(inputs, targets, vision_embeds=vision, loss_reduction="none").sum(1)  # (B,)
         return (sums / (targets != IGNORE).sum(1)).tolist()
@@ -189,13 +197,16 @@ def read_documents(
     assert len(ids) == len(task)
     reader = _Reader(engine, tokenizer, mode, max_tokens, read)
     engine.model.eval()
+    if not len(task):
+        return
+    following = first = task[0]
     for start in range(0, len(task), batch_size):
         end = min(start + batch_size, len(task))
         on_batch(start + 1, end)
-        items = [task[i] for i in range(start, end)]
-        other = task[end % len(task)] if len(task) > 1 else None
+        items = [following, *(task[i] for i in range(start + 1, end))]  # synthetic documents are drawn at each access
+        following = task[end] if end < len(task) else first
         with torch.inference_mode(), precision.autocast(engine.model.device):
-            readings = reader.readings(ids[start:end], items, other)
+            readings = reader.readings(ids[start:end], items, following if len(task) > 1 else None)
         yield from readings
 
 

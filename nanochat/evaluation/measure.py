@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from itertools import groupby
 from typing import Any
 
@@ -39,6 +40,11 @@ class ModeReading:
     text_tokens: int
     """tokens of the expected text"""
 
+    @property
+    def compression(self) -> float:
+        """Text tokens per vision token."""
+        return self.text_tokens / self.vision_tokens
+
 
 @dataclass
 class Measured:
@@ -55,6 +61,7 @@ class Measured:
     curve: list[Bin]
     """the compression curve of our first mode"""
 
+    @cached_property
     def figures(self) -> dict[str, dict[str, dict[str, Estimate | None]]]:
         """reader -> tier -> name of a figure -> figure, with the names of `scores.summarise_pages`."""
         return {
@@ -66,10 +73,10 @@ class Measured:
         """All results except images, for JSON."""
         figures = {
             reader: {
-                tier: {"pictures": len(by_tier(self.pages[reader])[tier]), **_plain(found)}
+                tier: {"pictures": len(by_tier(self.pages[reader])[tier]), **plain_figures(found)}
                 for tier, found in tiers.items()
             }
-            for reader, tiers in self.figures().items()
+            for reader, tiers in self.figures.items()
         }
         return {
             "model": {
@@ -82,7 +89,8 @@ class Measured:
         }
 
 
-def _plain(figures: Mapping[str, Estimate | None]) -> dict[str, dict[str, float] | None]:
+def plain_figures(figures: Mapping[str, Estimate | None]) -> dict[str, dict[str, float] | None]:
+    """The figures for JSON."""
     return {name: asdict(figure) if figure else None for name, figure in figures.items()}
 
 
@@ -109,9 +117,9 @@ def measure(
     ):
         losses.append(reading)
         progress("losses", len(losses), len(found))
-    ratios = [r.text_tokens / r.vision_tokens for r in scored[first]]
     vision_tokens = [r.vision_tokens for r in scored[first]]
-    return Measured(losses, pages, summarise(losses), vision_tokens, compression_curve(ratios, pages[first]))
+    curve = compression_curve([r.compression for r in scored[first]], pages[first])
+    return Measured(losses, pages, summarise(losses), vision_tokens, curve)
 
 
 @contextmanager
@@ -230,7 +238,7 @@ def table_rows(found: EvalSet, measured: Measured) -> tuple[list[str], list[list
         columns = ANSWERING
     elif all(r.expected == "" for r in measured.readings):
         columns = KEEPING_SILENT
-    figures = measured.figures()
+    figures = measured.figures
     rows = []
     for tier in next(iter(figures.values())):
         for reader, tiers in figures.items():

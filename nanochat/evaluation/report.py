@@ -6,6 +6,7 @@ Images (as data URIs) and curves (as SVG) are inside the file, so it can be sent
 import base64
 import io
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -15,7 +16,7 @@ from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.evaluation.losses import Reading, Summary, format_share, summarise
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 
 STYLE = Path(__file__).with_name("report.css")
 CHART = (560, 260)  # width and height of one panel
@@ -64,8 +65,7 @@ def write_page(path: str | Path, title: str, body: Sequence[str]) -> Path:
         f"<title>{escape(title)}</title><style>{STYLE.read_text(encoding='utf-8')}</style>"
     )
     page = f'<!doctype html><html lang="en"><head>{head}</head><body><main>{"".join(body)}</main></body></html>\n'
-    with atomic_path(path) as temporary:
-        temporary.write_text(page, encoding="utf-8")
+    write_text(path, page)
     return Path(path)
 
 
@@ -85,14 +85,7 @@ def mark_differences(expected: str, read: str) -> tuple[str, str]:
 
 def _pieces(text: str) -> list[str]:
     """Split a text into words and single white space characters."""
-    pieces, word = [], ""
-    for character in text:
-        if character.isspace():
-            pieces += [word, character] if word else [character]
-            word = ""
-        else:
-            word += character
-    return [*pieces, word] if word else pieces
+    return re.findall(r"\S+|\s", text)
 
 
 def _number(value: float | None, pattern: str = "{:.4f}") -> str:
@@ -125,14 +118,21 @@ def pairs_html(pairs: Mapping[str, str]) -> str:
 
 def _table(readings: Iterable[Reading]) -> str:
     """A table with one row for each document, linked to its card."""
-    rows = "".join(
+    rows = (
         f'<tr><td><a href="#{escape(r.id)}">{escape(r.id)}</a></td>'
         f"<td>{r.loss:.4f}</td><td>{_number(r.wrong_loss)}</td>"
         f'<td class="bar" style="--share:{r.overlap:.4f}">{format_share(r.overlap)}</td><td>{_tick(r)}</td></tr>'
         for r in readings
     )
-    names = "".join(f"<th>{name}</th>" for name in ("ID", "Loss", "Wrong picture", "Overlap", ""))
-    return f'<section class="table"><table><thead><tr>{names}</tr></thead><tbody>{rows}</tbody></table></section>'
+    return framed_table(("ID", "Loss", "Wrong picture", "Overlap", ""), rows)
+
+
+def framed_table(headings: Iterable[str], rows: Iterable[str]) -> str:
+    """A table in the style of the page. `rows`: its rows as HTML."""
+    names = "".join(f"<th>{escape(name)}</th>" for name in headings)
+    return (
+        f'<section class="table"><table><thead><tr>{names}</tr></thead><tbody>{"".join(rows)}</tbody></table></section>'
+    )
 
 
 def _tick(reading: Reading) -> str:

@@ -7,7 +7,8 @@ the program that wrote the PDF, and text in images is not part of it.
 import json
 import random
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from html import escape
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from nanochat.evaluation.measure import (
     ModeReading,
     Progress,
     per_cent,
+    plain_figures,
     progress_bars,
     read_in_mode,
     results_table,
@@ -31,8 +33,8 @@ from nanochat.evaluation.measure import (
 )
 from nanochat.evaluation.report import pairs_html, write_page
 from nanochat.evaluation.score_report import card_html, plot_html, table_html
-from nanochat.evaluation.scores import summarise_pages
-from nanochat.files import atomic_path
+from nanochat.evaluation.scores import Estimate, PageScore, summarise_pages
+from nanochat.files import write_text
 from nanochat.reading.documents import PDF, PDFIUM, POINTS, open_document
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
@@ -111,7 +113,25 @@ def worsen(picture: Image.Image, strength: float, seed: int) -> Image.Image:
     return Image.fromarray(np.asarray(cv2.imdecode(cv2.imencode(".jpg", pixels, quality)[1], cv2.IMREAD_COLOR)))
 
 
-Scored = dict[str, list[ModeReading]]  # mode -> its readings, page by page
+@dataclass
+class ModeScores:
+    """All pages as read in one mode."""
+
+    readings: list[ModeReading]
+    """the result of each page"""
+
+    @cached_property
+    def figures(self) -> dict[str, Estimate | None]:
+        """The figures over all pages, by name."""
+        return summarise_pages(self.scores)
+
+    @property
+    def scores(self) -> list[PageScore]:
+        """The score of each page."""
+        return [r.score for r in self.readings]
+
+
+Scored = dict[str, ModeScores]  # by mode
 HEADINGS = (
     *("mode", "pages", "vision tokens a page", "characters wrong", "of which order", "words wrong", "word F1"),
     *("values right", "loops", "s a page"),
@@ -121,8 +141,8 @@ HEADINGS = (
 def score_rows(scored: Scored) -> list[list[str]]:
     """One row of the results table for each mode."""
     rows = []
-    for mode, readings in scored.items():
-        found = summarise_pages([r.score for r in readings])
+    for mode, read in scored.items():
+        found, readings = read.figures, read.readings
         tokens = sum(r.vision_tokens for r in readings) / len(readings)
         seconds = found["seconds"]
         figures = [per_cent(found[name]) for name in ("cer", "order", "wer", "f1", "values", "looping")]
@@ -132,7 +152,7 @@ def score_rows(scored: Scored) -> list[list[str]]:
 
 def score_pdf(readers: Sequence[OCR], found: PdfPages, progress: Progress = lambda reader, done, total: None) -> Scored:
     """Read every page with each reader, in its mode. `progress(mode, done, total)` is called as pages are read."""
-    return {reader.mode: read_in_mode(reader, found, reader.mode, progress) for reader in readers}
+    return {reader.mode: ModeScores(read_in_mode(reader, found, reader.mode, progress)) for reader in readers}
 
 
 def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts: dict[str, str]) -> None:
@@ -142,24 +162,24 @@ def write_score(folder: Path, name: str, found: PdfPages, scored: Scored, facts:
     """
     body = [f"<header><h1>{escape(name)}</h1></header>", pairs_html(facts), table_html(HEADINGS, score_rows(scored))]
     modes = {}
-    for mode, readings in scored.items():
-        scores = [r.score for r in readings]
-        curve = compression_curve([r.text_tokens / r.vision_tokens for r in readings], scores)
+    for mode, read in scored.items():
+        curve = compression_curve([r.compression for r in read.readings], read.scores)
         if curve:
             path = plot_compression(curve, f"{name}, mode {mode}", folder / f"compression_{mode}.svg")
             body.append(plot_html(path.read_text(encoding="utf-8")))
-        figures = {what: figure and asdict(figure) for what, figure in summarise_pages(scores).items()}
-        pages = [asdict(r) for r in readings]
-        modes[mode] = {"figures": figures, "compression": [asdict(b) for b in curve], "pages": pages}
+        modes[mode] = {
+            "figures": plain_figures(read.figures),
+            "compression": [asdict(b) for b in curve],
+            "pages": [asdict(r) for r in read.readings],
+        }
     for i in range(len(found)):
         picture = found[i]["images"][0]
         picture.thumbnail(THUMBNAIL)
-        tokens = ", ".join(f"{readings[i].vision_tokens} ({mode})" for mode, readings in scored.items())
-        readers = [(mode, readings[i].score) for mode, readings in scored.items()]
+        tokens = ", ".join(f"{read.readings[i].vision_tokens} ({mode})" for mode, read in scored.items())
+        readers = [(mode, read.readings[i].score) for mode, read in scored.items()]
         body.append(card_html(picture, f"vision tokens: {tokens}", readers))
     results = {"file": name, "facts": facts, "without_text": found.without_text, "modes": modes}
-    with atomic_path(folder / "results.json") as temporary:
-        temporary.write_text(json.dumps(results, indent=1, ensure_ascii=False), encoding="utf-8")
+    write_text(folder / "results.json", json.dumps(results, indent=1, ensure_ascii=False))
     write_page(folder / "report.html", name, body)
 
 

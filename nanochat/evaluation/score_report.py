@@ -7,8 +7,8 @@ from pathlib import Path
 from PIL import Image
 
 from nanochat.evaluation.measure import Measured
-from nanochat.evaluation.report import data_uri, mark_differences, pairs_html, write_page
-from nanochat.evaluation.scores import PageScore, by_tier, worst_and_median
+from nanochat.evaluation.report import data_uri, framed_table, mark_differences, pairs_html, write_page
+from nanochat.evaluation.scores import ALL, PageScore, by_tier, worst_and_median
 
 SHOWN = 6  # number of the worst, and also of the median, images of each tier that are shown
 
@@ -39,7 +39,7 @@ def write_score_report(
     places = {reading.id: place for place, reading in enumerate(measured.readings)}
     ours = next(iter(measured.pages))
     for tier, pages in by_tier(measured.pages[ours]).items():
-        if tier == "all":
+        if tier == ALL:
             continue
         for name, found in zip(("worst", "median"), worst_and_median(pages, SHOWN)):
             if found:
@@ -50,9 +50,8 @@ def write_score_report(
 
 def table_html(headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     """A table of texts as HTML."""
-    head = "".join(f"<th>{escape(name)}</th>" for name in headings)
-    lines = "".join("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
-    return f'<section class="table"><table><thead><tr>{head}</tr></thead><tbody>{lines}</tbody></table></section>'
+    lines = ("<tr>" + "".join(f"<td>{escape(cell)}</td>" for cell in row) + "</tr>" for row in rows)
+    return framed_table(headings, lines)
 
 
 def _card(measured: Measured, place: int) -> str:
@@ -70,12 +69,12 @@ def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, Pag
     `about`: a line shown at the top. `readers`: (name, score) of each.
     """
     page = readers[0][1]
-    texts = [("Expected", mark_differences(page.expected, page.read)[0])]
-    for reader, found in readers:
-        marked = mark_differences(found.expected, found.read)[1]
+    marked = [mark_differences(found.expected, found.read) for _, found in readers]
+    texts = [("Expected", marked[0][0])]
+    for (reader, found), (_, read) in zip(readers, marked):
         loop = ", looped" if found.looping else ""
         order = f", {found.order_errors} by the order of the text alone" if found.order_errors else ""
-        texts.append((f"Read by {reader}: {found.errors} of {found.characters} characters wrong{order}{loop}", marked))
+        texts.append((f"Read by {reader}: {found.errors} of {found.characters} characters wrong{order}{loop}", read))
     columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
     return (
         f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2><p class="figures">{escape(about)}</p>'

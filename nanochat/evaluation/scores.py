@@ -6,11 +6,12 @@ kind.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from rapidfuzz.distance import Levenshtein
 
-from nanochat.evaluation.metrics import (
+from nanochat.metrics import (
     VALUES,
     exact_match,
     is_looping,
@@ -117,16 +118,22 @@ def score_page(
     )
 
 
-def estimate_mean(counts: Sequence[float], totals: Sequence[float] | None = None, seed: int = 0) -> Estimate | None:
+@lru_cache(maxsize=1)  # the same for all figures of a set
+def _resampled(n: int) -> np.ndarray:
+    """(DRAWS, n): the indices of n pages drawn with replacement."""
+    return np.random.default_rng(0).integers(0, n, (DRAWS, n))
+
+
+def estimate_mean(counts: Sequence[float], totals: Sequence[float] | None = None) -> Estimate | None:
     """The sum of `counts` divided by that of `totals` (default: their number), with a bootstrap interval over pages.
 
-    `seed`: of the bootstrap. Returns None if the divisor is zero.
+    Equal input gives an equal interval. Returns None if the divisor is zero.
     """
     above = np.asarray(counts, np.float64)  # (pages,)
     below = np.ones_like(above) if totals is None else np.asarray(totals, np.float64)
     if below.sum() == 0:
         return None
-    drawn = np.random.default_rng(seed).integers(0, len(above), (DRAWS, len(above)))
+    drawn = _resampled(len(above))
     sums = below[drawn].sum(1)  # (draws,)
     rates = above[drawn].sum(1)[sums > 0] / sums[sums > 0]
     low, high = np.quantile(rates, (0.025, 0.975))

@@ -17,7 +17,6 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.denormals import flush_denormals
 from nanochat.errors import UserError
 from nanochat.files import models_folder
 from nanochat.image_process import to_array
@@ -70,13 +69,8 @@ def _by_torch(weights: Path) -> Finder:
 
 
 def _by_onnx(graph: Path) -> Finder:
-    session = open_graph(graph)
-
-    def find(pixels: np.ndarray) -> list[np.ndarray]:
-        with flush_denormals():
-            return session.run(None, {"picture": pixels})
-
-    return find
+    opened = open_graph(graph)
+    return lambda pixels: opened.run({"picture": pixels})
 
 
 @cache

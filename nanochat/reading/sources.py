@@ -16,11 +16,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from nanochat.errors import UserError
-
-SUFFIXES = {
-    *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm"),
-    *(".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
-}
+from nanochat.files import IMAGE_SUFFIXES
 
 
 @dataclass(frozen=True)
@@ -103,7 +99,7 @@ def _named(argument: str, n: int, stdin: Callable[[], bytes] | None, out: Path |
     if argument.startswith("data:"):
         return [Source(f"data-{n}", _decode_data_url(argument))]
     if Path(argument).is_dir():
-        wanted = {*SUFFIXES, ".pdf"}
+        wanted = {*IMAGE_SUFFIXES, ".pdf"}
         found = sorted(p for p in Path(argument).rglob("*") if p.suffix.lower() in wanted and not p.is_dir())
         if out is not None:  # the output of an earlier run is not an input
             written = out.resolve()

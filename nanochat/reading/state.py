@@ -1,5 +1,6 @@
 """The states of a page, from being opened to being read."""
 
+from collections import Counter
 from enum import StrEnum
 
 
@@ -26,3 +27,10 @@ class PageState(StrEnum):
 READ = (PageState.OK, PageState.REPAIRED, PageState.LOOPED, PageState.CUT)  # states of pages with text
 TRUSTED = (PageState.OK, PageState.REPAIRED)
 STATES = (*READ, PageState.FAILED, PageState.SKIPPED)  # final states of pages in a ledger
+
+
+def exit_code(states: Counter[PageState]) -> int:
+    """The exit code of a command after it has read pages: 0, 1 if a page failed, 2 if there is no text at all."""
+    if not any(states[state] for state in READ):
+        return 2
+    return 1 if states[PageState.FAILED] else 0

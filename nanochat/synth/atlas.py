@@ -5,9 +5,8 @@ from functools import cache, lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from PIL import ImageFont
 
-from nanochat.synth.fonts import ASCII, Face, capital
+from nanochat.synth.fonts import ASCII, Face, capital, open_font
 from nanochat.tokenizer import LETTERS
 
 _SMALLER = 0.8  # of the type size, for small capitals
@@ -22,16 +21,11 @@ class Glyph(NamedTuple):
     advance: float
 
 
-@lru_cache(maxsize=64)  # FreeType takes 100 KB or more per open font, far more than its rendered glyphs
-def _open(path: str, index: int, px: int) -> ImageFont.FreeTypeFont:
-    return ImageFont.truetype(path, px, index, layout_engine=ImageFont.Layout.BASIC)
-
-
 @cache
 def _proportions(face: Face) -> tuple[float, float, float, float]:
     """(highest row of any character, lowest row, x-height, typical advance), as fractions of the type size."""
     px = 64
-    font = _open(face.path, face.index, px)
+    font = open_font(face.path, face.index, px)
     bounds = font.getbbox(ASCII + face.extras, anchor="ls")
     x_height = -font.getbbox("x", anchor="ls")[1]
     return -bounds[1] / px, bounds[3] / px, x_height / px, font.getlength("nesota1A") / 8 / px
@@ -42,7 +36,7 @@ def _accents(face: Face) -> float:
     """How far accented letters reach above all others, as a fraction of the type size."""
     px = 64
     letters = face.highest or LETTERS
-    return max(0.0, -_open(face.path, face.index, px).getbbox(letters, anchor="ls")[1] / px - _proportions(face)[0])
+    return max(0.0, -open_font(face.path, face.index, px).getbbox(letters, anchor="ls")[1] / px - _proportions(face)[0])
 
 
 class Atlas(dict[str, Glyph]):
@@ -67,7 +61,7 @@ class Atlas(dict[str, Glyph]):
     def __missing__(self, char: str) -> Glyph:
         path, index, px = self._source
         drawn = capital(char) if self._small_capitals else char
-        font = _open(path, index, px if drawn == char else max(round(_SMALLER * px), 1))
+        font = open_font(path, index, px if drawn == char else max(round(_SMALLER * px), 1))
         mask, (left, top) = font.getmask2(drawn, "L", anchor="ls")
         width, height = mask.size
         ink = np.array(mask, np.uint8).reshape(height, width)

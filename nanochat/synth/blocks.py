@@ -43,7 +43,7 @@ def cut_block(document: Document, first: int, count: int, rng: random.Random) ->
     TYPE_HEIGHTS if that fits. Returns None if other letters lie between these lines or too close to be cut off.
     """
     inside = (document.line_ids >= first) & (document.line_ids < first + count)
-    boxes, inked = document.boxes, np.array([char != " " for char in document.chars], bool)
+    boxes, inked = document.boxes, document.inked
     tall = glyph_height(boxes[inside])
     x0, y0 = boxes[inside & inked, :2].min(axis=0)
     x1, y1 = boxes[inside & inked, 2:].max(axis=0)

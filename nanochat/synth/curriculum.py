@@ -14,6 +14,7 @@ from nanochat.synth.levels import BLOCKS, LEVELS, STRIPS, TEXT
 Key = tuple[str, int]  # name of the level, number of the document
 SHARES = (0.65, 0.25, 0.10)  # of the batches: current level, earlier levels, next level
 SMOOTHING = 0.97  # of the running loss, per batch of the current level
+MOST_DOCUMENTS = 128  # in a batch
 MIN_BATCHES = 100  # batches of the current level before it can be completed
 FAR = 1_000_000  # offset between the document numbers of two ranks, in batches; more than any run has
 
@@ -38,7 +39,6 @@ class Curriculum:
 
     lessons: tuple[Lesson, ...]
     pixels_per_batch: int
-    max_batch: int = 128
     dense_steps: int = 0
     dense_levels: tuple[str, ...] = ()
     last_from: int | None = None
@@ -52,7 +52,7 @@ class Curriculum:
     def batch_size(self, name: str) -> int:
         """Documents in a batch of one level, determined by the image area."""
         level = LEVELS[{TEXT: "note", STRIPS: "line256", BLOCKS: "leaf"}.get(name, name)]
-        return max(1, min(self.max_batch, self.pixels_per_batch // (level.width * level.height)))
+        return max(1, min(MOST_DOCUMENTS, self.pixels_per_batch // (level.width * level.height)))
 
     def _level(self, k: int) -> str:
         random = np.random.default_rng((self.seed, k))
@@ -79,7 +79,7 @@ class Curriculum:
     def batch(self, k: int, rank: int, world_size: int) -> list[Key]:
         name = self._level(k)
         size = self.batch_size(name)
-        first = (k + rank * FAR) * self.max_batch  # no document is repeated, even if the number of ranks changes
+        first = (k + rank * FAR) * MOST_DOCUMENTS  # no document is repeated, even if the number of ranks changes
         return [(name, first + i) for i in range(size)]
 
     def observe(self, k: int, loss: float) -> bool:

@@ -16,19 +16,24 @@ class Document:
     centres: np.ndarray  # (len(chars), 2) float32 x, y: middle of the advance, middle of the x-height
     line_ids: np.ndarray  # (len(chars),) int32: which line of the text, counted from 0
 
+    @property
+    def inked(self) -> np.ndarray:
+        """(len(chars),) bool: which glyphs are not spaces."""
+        return np.array([char != " " for char in self.chars], bool)
+
     def line_boxes(self) -> np.ndarray:
         """(number of lines, 4) float32: the smallest box around each line's glyphs."""
         return _union(self.boxes, self.line_ids)
 
     def word_boxes(self) -> tuple[list[str], np.ndarray]:
         """The words (separated by spaces or line ends) and their boxes, (n_words, 4) float32."""
-        space = np.array([char == " " for char in self.chars], bool)
+        inked = self.inked
         starts = np.zeros(len(self.chars), bool)
         if len(starts):
             starts[0] = True
-            starts[1:] = space[:-1] | (self.line_ids[1:] != self.line_ids[:-1])
-        word_ids = (np.cumsum(starts) - 1)[~space]
-        return self.text.split(), _union(self.boxes[~space], np.unique(word_ids, return_inverse=True)[1])
+            starts[1:] = ~inked[:-1] | (self.line_ids[1:] != self.line_ids[:-1])
+        word_ids = (np.cumsum(starts) - 1)[inked]
+        return self.text.split(), _union(self.boxes[inked], np.unique(word_ids, return_inverse=True)[1])
 
 
 def glyph_height(boxes: np.ndarray) -> float:

@@ -8,7 +8,7 @@ import shutil
 import subprocess
 import unicodedata
 from dataclasses import dataclass, replace
-from functools import cache, cached_property
+from functools import cache, cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ PRINTED = "“”‘’–"  # typographic characters; transcribed as PLAIN, whi
 PLAIN = "\"\"''-"
 EXTRAS = "£€°—" + PRINTED  # used only with the faces that have them
 _MISSING = "\U0010fffd"  # missing from every face, so it renders as the face's glyph for missing characters
+CHECKED_PX = 24  # type size at which the characters of a face are compared
 PACKED_FACES = "faces.tsv"  # in a folder of packed fonts: family, style, file name and index of each face
 
 # Families that are never used in training: the set `unseen` is drawn with these alone. A grotesque, a humanist sans, an
@@ -66,6 +67,29 @@ def capital(char: str) -> str:
     return char.upper() if known and len(char.upper()) == 1 else char
 
 
+@lru_cache(maxsize=64)  # FreeType takes 100 KB or more per open font, far more than its rendered glyphs
+def open_font(path: str, index: int, px: int) -> ImageFont.FreeTypeFont:
+    """A face of a font file at one size, which draws characters independently of their neighbours."""
+    return ImageFont.truetype(path, px, index, layout_engine=ImageFont.Layout.BASIC)
+
+
+class _Ink:
+    """The renderings of a face's characters, for comparison. Raises OSError if the file is not a font."""
+
+    def __init__(self, path: str, index: int) -> None:
+        self._font = open_font(path, index, CHECKED_PX)
+        self._missing = self._draw(_MISSING)
+
+    def of(self, char: str) -> bytes:
+        """The rendering of a character; empty if the face lacks it, or if it has no ink."""
+        drawn = self._draw(char)
+        return b"" if drawn == self._missing else drawn
+
+    def _draw(self, char: str) -> bytes:
+        mask = self._font.getmask(char, "L")
+        return bytes([*mask.size]) + np.array(mask, np.uint8).tobytes() if mask.size[0] * mask.size[1] else b""
+
+
 @dataclass(frozen=True, eq=False)
 class Face:
     """One face of a font file."""
@@ -91,20 +115,18 @@ class Face:
     @cached_property
     def western(self) -> bool:
         """Whether it has all letters and marks of the western languages, each accented letter unlike its base."""
-        font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
-        letters = [_ink(font, char) for char in LETTERS + "aceinouACEINOU"]
-        drawn = {*letters, *(_ink(font, mark) for mark in MARKS)}
-        return not drawn & {b"", _ink(font, _MISSING)} and len({*letters}) == len(letters)
+        ink = _Ink(self.path, self.index)
+        letters = [ink.of(char) for char in LETTERS + "aceinouACEINOU"]
+        return b"" not in {*letters, *map(ink.of, MARKS)} and len({*letters}) == len(letters)
 
     @cached_property
     def symbols(self) -> str:
         """The characters of `signs.SIGNS` that it has, each unlike the digit or letter that it is a small form of."""
-        font = ImageFont.truetype(self.path, 24, self.index, layout_engine=ImageFont.Layout.BASIC)
-        lacking = {b"", _ink(font, _MISSING)}
+        ink = _Ink(self.path, self.index)
         found = []
         for char in SIGNS:
-            ink, plain = _ink(font, char), unicodedata.normalize("NFKC", char)
-            if ink not in lacking and (plain == char or len(plain) > 1 or ink != _ink(font, plain)):
+            drawn, plain = ink.of(char), unicodedata.normalize("NFKC", char)
+            if drawn and (plain == char or len(plain) > 1 or drawn != ink.of(plain)):
                 found.append(char)
         return "".join(found)
 
@@ -112,22 +134,18 @@ class Face:
 @cache
 def draws(face: Face, letters: str, marks: str) -> bool:
     """Whether `face` has all of both, with every letter distinct from the others and from its unaccented base."""
-    font = ImageFont.truetype(face.path, 24, face.index, layout_engine=ImageFont.Layout.BASIC)
-    drawn = [_ink(font, letter) for letter in letters]
+    ink = _Ink(face.path, face.index)
     bases = {unicodedata.normalize("NFD", letter)[0] for letter in letters}
     if not {*letters} & {*"αб"}:
         bases |= {*"dDlLiI"}  # đ, ł and ı without their stroke, or with a dot
-    plain = {_ink(font, base) for base in bases - {*letters}}
-    lacking = {b"", _ink(font, _MISSING)}
-    return len({*drawn} - plain - lacking) == len(letters) and not lacking & {_ink(font, mark) for mark in marks}
+    plain = {ink.of(base) for base in bases - {*letters}}
+    return len({*map(ink.of, letters)} - plain - {b""}) == len(letters) and all(map(ink.of, marks))
 
 
 @cache
 def for_all_letters(face: Face) -> Face:
     """A copy of `face` with room above its rows for the accents of all European letters that it has."""
-    font = ImageFont.truetype(face.path, 24, face.index, layout_engine=ImageFont.Layout.BASIC)
-    lacking = {b"", _ink(font, _MISSING)}
-    return replace(face, highest="".join(char for char in _HIGHEST if _ink(font, char) not in lacking))
+    return replace(face, highest="".join(filter(_Ink(face.path, face.index).of, _HIGHEST)))
 
 
 class FontSet:
@@ -144,6 +162,10 @@ class FontSet:
             for held_out, chosen in ((False, self.trained), (True, self.held_out))
             for mono in (False, True)
         }
+
+    def trained_faces(self) -> list[Face]:
+        """Every face that training may use."""
+        return [face for family in self.trained.values() for face in family]
 
     def pick(self, rng: random.Random, held_out: bool, mono: bool) -> Face:
         """A random face: first a family, all equally likely, then with probability 0.6 a plain style, otherwise any.
@@ -205,29 +227,22 @@ def _scan(folder: Path) -> list[tuple[str, str, str, int]]:
     return found
 
 
-def _ink(font: ImageFont.FreeTypeFont, char: str) -> bytes:
-    """The rendering of a character, for comparison; empty if it has no ink."""
-    mask = font.getmask(char, "L")
-    return bytes([*mask.size]) + np.array(mask, np.uint8).tobytes() if mask.size[0] * mask.size[1] else b""
-
-
 def _check(family: str, style: str, path: str, index: int) -> Face | None:
     """The face if it draws printable ASCII with distinct characters and real lower-case letters, otherwise None."""
     try:
-        font = ImageFont.truetype(path, 24, index, layout_engine=ImageFont.Layout.BASIC)
+        ink = _Ink(path, index)
     except OSError:
         return None
-
-    missing = _ink(font, _MISSING)
-    drawn = {_ink(font, char) for char in _SAMPLE}
-    if b"" in drawn or missing in drawn or len(drawn) < len(_SAMPLE):
+    drawn = {*map(ink.of, _SAMPLE)}
+    if b"" in drawn or len(drawn) < len(_SAMPLE):
         return None
+    font = open_font(path, index, CHECKED_PX)
     if min(font.getlength(char) for char in " " + ASCII) < 2:
         return None
     x_top, d_top = font.getbbox("x", anchor="ls")[1], font.getbbox("d", anchor="ls")[1]
     if d_top > 1.15 * x_top or font.getbbox("p", anchor="ls")[3] < 2:  # (tops are negative) capitals, small or large
         return None
-    return Face(family, style, path, index, "".join(c for c in EXTRAS if _ink(font, c) not in (missing, b"")))
+    return Face(family, style, path, index, "".join(filter(ink.of, EXTRAS)))
 
 
 @cache

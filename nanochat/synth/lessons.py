@@ -40,6 +40,11 @@ LINES_BESIDE_PAGES = 0.1  # share of the batches with single lines, which are fo
 PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)
 
 Course = Literal["lines", "pages"]
+"""from scratch to single lines, or from weights that read lines to whole pages"""
+COURSES: dict[Course, tuple[tuple[Lesson, ...], tuple[str, ...], tuple[str, ...]]] = {
+    "lines": (LESSONS, LAST_LEVELS, VAL_LEVELS),
+    "pages": (PAGE_LESSONS, PAGE_LAST_LEVELS, PAGE_VAL_LEVELS),
+}
 
 
 def lessons(
@@ -49,18 +54,18 @@ def lessons(
     """The batch plan of a run of `steps` steps, whose learning rate decays to zero over the last `decay` share of them.
 
     batch_size: number of images of 128 x 128; for other sizes, as many as have the same area. text_share: share of
-    batches without images. course: "lines", from scratch, or "pages", from weights that read lines.
+    batches without images.
     """
+    levels, last_levels, _ = COURSES[course]
     beside: tuple[tuple[str, float], ...] = ((TEXT, text_share),)
     if course == "pages":
         beside += ((STRIPS, LINES_BESIDE_PAGES),)
     return Curriculum(
-        LESSONS if course == "lines" else PAGE_LESSONS, batch_size * 128 * 128, dense_steps=dense_steps,
-        dense_levels=DENSE_LEVELS, last_levels=LAST_LEVELS if course == "lines" else PAGE_LAST_LEVELS,
+        levels, batch_size * 128 * 128, dense_steps=dense_steps, dense_levels=DENSE_LEVELS, last_levels=last_levels,
         last_from=round(steps * (1 - decay)), beside=beside, seed=seed,
     )  # fmt: skip
 
 
 def validation(course: Course = "lines") -> LevelSet:
     """Sixteen documents of each of five levels, the same at every validation."""
-    return LevelSet(VAL_LEVELS if course == "lines" else PAGE_VAL_LEVELS, per_level=16, batch_size=16)
+    return LevelSet(COURSES[course][2], per_level=16, batch_size=16)

@@ -29,7 +29,7 @@ UPRIGHT = 0.2  # share of documents with a line beside them that is rotated by 9
 FADED = 0.2  # share of documents with some lines in fainter ink
 FAINTEST = 20  # of 255, the contrast that remains at least
 FAXED = 0.06  # share of documents turned into black and white
-SIDE = 256  # px, side of a training window
+SIDE, WINDOWS = 256, 2  # px, side of a training window; windows of a document
 
 
 def segments(document: Document) -> list[tuple[np.ndarray, float]]:
@@ -38,7 +38,7 @@ def segments(document: Document) -> list[tuple[np.ndarray, float]]:
     The points use OpenCV's convention, as the line detector does: pixel centres are integers.
     """
     found = []
-    inked = np.array([char != " " for char in document.chars], bool)
+    inked = document.inked
     for line in range(len(np.unique(document.line_ids))):
         here = np.flatnonzero(inked & (document.line_ids == line))
         if not len(here):
@@ -101,8 +101,8 @@ def _faded(image: np.ndarray, lines: list[tuple[np.ndarray, float]], rng: random
     return to_bytes(paper + (image - paper) * kept + noise(image.shape, rng) * rng.uniform(0, FAINTEST / 3))
 
 
-def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """`count` windows of a synthetic document at one scale, each (RGB uint8 (256, 256, 3), core, height)."""
+def example(seed: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+    """WINDOWS windows of a synthetic document at one scale, each (RGB uint8 (256, 256, 3), core, height)."""
     rng = random.Random(f"lines/{seed}")
     level = replace(rng.choice(SHOWN), degrade=rng.uniform(0.2, 1.0))
     document = draw_practice(level, seed, "train", rng)
@@ -126,7 +126,7 @@ def example(seed: int, count: int = 2) -> list[tuple[np.ndarray, np.ndarray, np.
     lines = [((points + 0.5) * [wide, scale] - 0.5, tall * scale) for points, tall in lines]
     border = [int(v) for v in np.median(image[[0, -1]].reshape(-1, 3), 0)]
     shown = []
-    for _ in range(count):
+    for _ in range(WINDOWS):
         x = rng.randint(min(0, image.shape[1] - SIDE), max(0, image.shape[1] - SIDE))
         y = rng.randint(min(0, image.shape[0] - SIDE), max(0, image.shape[0] - SIDE))
         window = np.empty((SIDE, SIDE, 3), np.uint8)

@@ -15,7 +15,7 @@ from nanochat.synth.beside import with_lone_letters, with_rows_of_marks
 from nanochat.synth.degrade import camera
 from nanochat.synth.document import Document
 from nanochat.synth.draw import draw_document
-from nanochat.synth.fonts import Face, FontSet, capital, find_fonts
+from nanochat.synth.fonts import FontSet, capital, find_fonts
 from nanochat.synth.grounds import on_colour
 from nanochat.synth.levels import Level
 from nanochat.synth.ornaments import with_ornaments
@@ -34,21 +34,17 @@ COLOURED = 0.15  # share of training documents with text on coloured bars and bo
 Effect = Callable[[Document, random.Random], np.ndarray]  # returns the changed image of a document
 
 
-def _trained_faces() -> list[Face]:
-    return [face for family in find_fonts().trained.values() for face in family]
-
-
 @cache
 def _till_fonts() -> FontSet:
     """The typewriter, code and dot-matrix faces of training, or all faces if there are none."""
-    faces = _trained_faces()
+    faces = find_fonts().trained_faces()
     return FontSet([face for face in faces if face.mono] or faces)
 
 
 @cache
 def _small_capitals() -> FontSet:
     """The faces of training, each with small capitals instead of lower-case letters."""
-    return FontSet([replace(face, small_capitals=True) for face in _trained_faces()])
+    return FontSet([replace(face, small_capitals=True) for face in find_fonts().trained_faces()])
 
 
 def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Document:

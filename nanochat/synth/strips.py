@@ -22,6 +22,7 @@ from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
 
 TOGETHER = 8  # strips per call of `handful`
+LONGEST = 512  # px, most width of a strip
 SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
@@ -66,7 +67,7 @@ def cut_strip(piece: Piece, document: Document) -> Strip | None:
     places, between = piece.course.locate(document.centres)
     widths, heights = ((document.boxes[:, 2:] - document.boxes[:, :2]) * piece.course.scale).T
     away = np.abs(places[:, 1] - piece.course.middle) / np.maximum(heights, 1)
-    inked = np.array([char != " " for char in document.chars], bool)
+    inked = document.inked
     if (between & inked & (away > INSIDE) & (away < OUTSIDE)).any():
         return None
     start, end = MARGIN, MARGIN + len(piece.course.middles)  # columns of the picture that show the page
@@ -84,10 +85,10 @@ def cut_strip(piece: Piece, document: Document) -> Strip | None:
     return Strip(piece.picture, " ".join(text.split()), chars, places[here])
 
 
-def strips(document: Document, max_side: int = 512, type_height: float = TYPE_HEIGHT) -> list[Strip]:
+def strips(document: Document, type_height: float = TYPE_HEIGHT) -> list[Strip]:
     """The lines of a synthetic document as mode `lines` cuts them, except those with letters cut in half."""
     page = Image.fromarray(document.image).convert("RGB")
-    cut = [cut_strip(piece, document) for piece in cut_lines(page, find_lines(page), max_side, type_height)]
+    cut = [cut_strip(piece, document) for piece in cut_lines(page, find_lines(page), LONGEST, type_height)]
     return [strip for strip in cut if strip is not None]
 
 

@@ -7,10 +7,8 @@ whose records have a prompt and an answer each (`folder_pairs.py`).
 
 from pathlib import Path
 
-from nanochat.errors import UserError
 from nanochat.hub import fetch_matching
-from nanochat.image_process import open_image
-from nanochat.tasks.common import BadSample
+from nanochat.tasks.common import BadSample, conversation, open_sample
 from nanochat.tasks.eval_set import EvalSet, choose
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.parquet_rows import ParquetRows, find_parquet
@@ -53,9 +51,5 @@ class ChartQA(EvalSet):
         row, name = self._rows[number], self._rows.name(number)
         if not row["label"] or not row["image"] or row["image"]["bytes"] is None:
             raise BadSample(f"{name}: a question without a picture or an answer")
-        try:
-            picture = open_image(row["image"]["bytes"], name=name)
-        except UserError as error:
-            raise BadSample(str(error)) from error
-        question = {"role": "user", "content": f"{IMAGE_PLACEHOLDER}\n{row['query']}"}
-        return {"messages": [question, {"role": "assistant", "content": row["label"][0]}], "images": [picture]}
+        messages = conversation(f"{IMAGE_PLACEHOLDER}\n{row['query']}", row["label"][0])
+        return {"messages": messages, "images": [open_sample(row["image"]["bytes"], name)]}

@@ -5,17 +5,33 @@ A conversation: {"messages": [{"role": "user", "content": "<image>\\nFree OCR."}
 """
 
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL import Image
 
 from nanochat.errors import UserError
+from nanochat.image_process import open_image
 
 ENDLESS = 1_000_000_000  # length of a task that has no end
 
 
 class BadSample(UserError):
     """One sample cannot be read; the message names it. A long training run may skip it and continue."""
+
+
+def conversation(user: str, assistant: str) -> list[dict[str, str]]:
+    """The messages of a conversation with one user message and its answer."""
+    return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]
+
+
+def open_sample(source: str | Path | bytes, name: str) -> Image.Image:
+    """The image of a sample, from a file or its content. Raises BadSample, which begins with `name`."""
+    try:
+        return open_image(source, name=name)
+    except UserError as error:
+        raise BadSample(str(error)) from error
 
 
 class Task:

@@ -3,8 +3,8 @@
 import numpy as np
 from PIL import Image
 
-from nanochat.tasks.common import Task
-from nanochat.tasks.synth_documents import PROMPT, conversation
+from nanochat.prompts import PROMPTS
+from nanochat.tasks.common import Task, conversation
 
 WHERE = "give the folder of the data with --data"
 
@@ -36,4 +36,4 @@ def choose(total: int, n: int) -> list[int]:
 
 def reading(picture: Image.Image, text: str) -> dict:
     """The conversation that asks for all text in `picture` and expects `text`."""
-    return {"messages": conversation(PROMPT, text), "images": [picture]}
+    return {"messages": conversation(PROMPTS["free"], text), "images": [picture]}

@@ -9,8 +9,7 @@ from typing import Any
 
 from nanochat.errors import UserError
 from nanochat.hub import fetch_matching
-from nanochat.image_process import open_image
-from nanochat.tasks.common import BadSample, Task
+from nanochat.tasks.common import BadSample, Task, conversation, open_sample
 from nanochat.tasks.parquet_rows import ParquetRows, find_parquet
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
 
@@ -54,16 +53,12 @@ class FineVision(Task):
         for i, image in enumerate(row["images"] or []):
             if image is None or image["bytes"] is None:
                 raise BadSample(f"{name}: picture {i} is empty")
-            try:
-                images.append(open_image(image["bytes"], name=f"{name}: picture {i}"))
-            except UserError as error:
-                raise BadSample(str(error)) from error
+            images.append(open_sample(image["bytes"], f"{name}: picture {i}"))
         turns = [turn for turn in row["texts"] or [] if turn and (turn["assistant"] or "").strip()]
         if not turns:
             raise BadSample(f"{name}: there is no answer to learn")
         messages = []
         for turn in turns:
-            messages.append({"role": "user", "content": turn["user"] or ""})
-            messages.append({"role": "assistant", "content": turn["assistant"]})
+            messages += conversation(turn["user"] or "", turn["assistant"])
         messages[0]["content"] = f"{IMAGE_PLACEHOLDER}\n" * len(images) + messages[0]["content"]
         return {"messages": messages, "images": images}

@@ -9,8 +9,7 @@ from typing import Any
 
 from nanochat.errors import UserError
 from nanochat.files import read_json
-from nanochat.image_process import open_image
-from nanochat.tasks.common import BadSample, Task
+from nanochat.tasks.common import Task, conversation, open_sample
 from nanochat.tokenizer import IMAGE_PLACEHOLDER
 
 
@@ -42,15 +41,9 @@ class FolderOfPairs(Task):
 
     def get_example(self, index: int) -> dict[str, Any]:
         sample = self.samples[index]
-        try:
-            image = open_image(self.path.parent / sample["image"])
-        except UserError as error:
-            raise BadSample(f"{self.path}: sample {sample['id']!r}: {error}") from error
-        messages = [
-            {"role": "user", "content": sample["prompt"]},
-            {"role": "assistant", "content": sample["answer"]},
-        ]
-        return {"messages": messages, "images": [image]}
+        picture = self.path.parent / sample["image"]
+        image = open_sample(picture, f"{self.path}: sample {sample['id']!r}: {picture}")
+        return {"messages": conversation(sample["prompt"], sample["answer"]), "images": [image]}
 
 
 def _read_samples(path: Path) -> list[dict[str, str]]:

@@ -7,11 +7,10 @@
 from pathlib import Path
 
 from nanochat.errors import UserError
+from nanochat.files import IMAGE_SUFFIXES
 from nanochat.image_process import open_image
 from nanochat.tasks.eval_set import EvalSet, choose, reading
 from nanochat.tasks.folder_pairs import FolderOfPairs
-
-SUFFIXES = {".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".gif"}
 
 
 class FolderSet(EvalSet):
@@ -39,7 +38,9 @@ def _records(folder: Path) -> list[tuple[str, Path, str, str]]:
     if (folder / "val.json").is_file():
         samples = FolderOfPairs(folder, "val").samples
         return [(s["id"], folder / s["image"], s["answer"], str(s.get("type", "page"))) for s in samples]
-    pictures = [p for p in sorted(folder.glob("*")) if p.suffix.lower() in SUFFIXES and p.with_suffix(".txt").is_file()]
+    pictures = [
+        p for p in sorted(folder.glob("*")) if p.suffix.lower() in IMAGE_SUFFIXES and p.with_suffix(".txt").is_file()
+    ]
     if not pictures:
         raise UserError(f"{folder} has neither val.json nor images with a .txt file of the same name beside them")
     try:

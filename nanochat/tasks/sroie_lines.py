@@ -33,10 +33,9 @@ class SroieLines(EvalSet):
         if missing:
             raise UserError(f"{self.folder}/boxes_and_fields.json has no boxes of {missing[0]}")
         lines = [(name, i) for name in self.pictures for i, box in enumerate(boxes[name]["boxes"]) if box[4].strip()]
-        self.boxes: list[tuple[str, list]] = [
-            (lines[i][0], boxes[lines[i][0]]["boxes"][lines[i][1]]) for i in choose(len(lines), n)
-        ]
-        self.ids = ["{}-{}".format(*lines[i]) for i in choose(len(lines), n)]
+        chosen = [lines[k] for k in choose(len(lines), n)]
+        self.boxes: list[tuple[str, list]] = [(name, boxes[name]["boxes"][i]) for name, i in chosen]
+        self.ids = [f"{name}-{i}" for name, i in chosen]
         self.tiers = ["line"] * len(self.ids)
 
     def get_example(self, index: int) -> dict:

@@ -10,7 +10,7 @@ from nanochat.synth import BLOCKS, LEVELS, STRIPS, TEXT, Document, blocks, draw_
 from nanochat.synth.lessons import PAGE_LESSONS
 from nanochat.synth.practice import draw_used
 from nanochat.synth.strips import TOGETHER, handful
-from nanochat.tasks.common import ENDLESS
+from nanochat.tasks.common import ENDLESS, conversation
 
 PROMPT = PROMPTS["free"]
 COPY = "Copy this text.\n"
@@ -27,8 +27,8 @@ class SynthDocuments:
     the user message contains the text to copy. In the split `train`, some of the pages are worn.
     """
 
-    def __init__(self, split: str = "train", length: int = ENDLESS) -> None:
-        self.split, self.length = split, length
+    def __init__(self, split: str = "train") -> None:
+        self.split = split
 
     @property
     def prompts(self) -> set[str]:
@@ -36,7 +36,7 @@ class SynthDocuments:
         return {PROMPT}
 
     def __len__(self) -> int:
-        return self.length
+        return ENDLESS
 
     def __getitem__(self, key: tuple[str, int]) -> dict:
         level, i = key
@@ -66,8 +66,3 @@ class SynthDocuments:
             if rng.random() < USED:
                 return draw_used(LEVELS[level], i, rng)
         return draw_document(LEVELS[level], i, split=self.split)
-
-
-def conversation(user: str, assistant: str) -> list[dict[str, str]]:
-    """The messages of a conversation with one user message and its answer."""
-    return [{"role": "user", "content": user}, {"role": "assistant", "content": assistant}]

@@ -74,6 +74,14 @@ class TrainConfig:
     seed: int = 42
     """random seed of weights and data order"""
 
+    def samples_of_step(self, world_size: int) -> int:
+        """Number of samples in an optimizer step, over all processes."""
+        return self.total_batch_size or self.batch_size * world_size
+
+    def data_workers(self, on_gpu: bool) -> int:
+        """Number of processes that prepare data, on a GPU or on a CPU."""
+        return self.num_workers if self.num_workers >= 0 else 4 * on_gpu
+
 
 def step_to_resume(config: TrainConfig, stage: int) -> int:
     """The step of the checkpoint in `config.checkpoint_dir` to resume from, or -1 to start from the beginning.

@@ -17,11 +17,11 @@ from nanochat.checkpoint import export_model, load_model
 from nanochat.common import print0
 from nanochat.engine import Engine, Guard, prompts_about
 from nanochat.errors import UserError
-from nanochat.evaluation.metrics import normalise_text
-from nanochat.files import atomic_path
+from nanochat.files import write_text
 from nanochat.image_process import open_image, show
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import find_lines
+from nanochat.metrics import normalise_text
 from nanochat.multimodal_dataloader import MultimodalLoader, Prepared
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan, OrderedBatches
@@ -33,6 +33,7 @@ from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig
 from nanochat.training.schedules import decay_to_zero
+from nanochat.training.setup import Setup
 from nanochat.training.trainer import Stage, Trainer
 from nanochat.training.transcripts import Labelled, Scan, align, find_scans
 
@@ -173,8 +174,7 @@ def prepare_lines(config: FinetuneConfig, scans: list[Scan], engine: Engine, tok
     """
     labelled, left_out = label_scans(scans, engine, tokenizer)
     log = Path(config.out) / "left_out.txt"
-    with atomic_path(log) as temporary:
-        temporary.write_text("".join(f"{line}\n" for line in left_out), encoding="utf-8")
+    write_text(log, "".join(f"{line}\n" for line in left_out))
     usable = [lines for lines in labelled if lines]
     train, held_out = ([line for i in part for line in usable[i]] for part in split_scans(len(usable), config.seed))
     print0(f"{len(train)} lines to train on, {len(held_out)} held out, {len(left_out)} left out ({log})")
@@ -225,8 +225,7 @@ class Comparison:
 
     def save(self) -> None:
         """Write the history to `log`."""
-        with atomic_path(self.log) as temporary:
-            temporary.write_text(json.dumps(self.history, indent=1))
+        write_text(self.log, json.dumps(self.history, indent=1))
 
     def _is_allowed(self, entry: dict) -> bool:
         return entry["drawn"] <= self.before["drawn"] + MOST_FORGOTTEN
@@ -249,8 +248,8 @@ def make_trainer(
     plan = HalfOwn(len(lines.train), config.batch_size, config.seed)
     held_out = [reading(line.picture, line.text) for line in lines.held_out]
     return Trainer(
-        training, Stage(1, decay_to_zero(20, 1.0), config.lr), model, tokenizer, loader(OwnAndDrawn(lines.train), plan),
-        lambda: loader(held_out, OrderedBatches(len(held_out), 16)), model.device,
+        training, Stage(1, decay_to_zero(20, 1.0), config.lr), Setup(model.device, tokenizer, model),
+        loader(OwnAndDrawn(lines.train), plan), lambda: loader(held_out, OrderedBatches(len(held_out), 16)),
     )  # fmt: skip
 
 

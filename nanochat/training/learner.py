@@ -22,8 +22,17 @@ from nanochat.errors import UserError
 from nanochat.multimodal_dataloader import IGNORE, Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, Pixels
 from nanochat.precision import Precision
-from nanochat.shard import gathered, gathered_here, like, load_parts, sum_gradients, sum_over_ranks, whole
 from nanochat.training.flops import step_flops
+from nanochat.training.shard import (
+    gathered,
+    gathered_here,
+    like,
+    like_model,
+    load_parts,
+    sum_gradients,
+    sum_over_ranks,
+    whole,
+)
 
 
 class Objective(nn.Module):
@@ -197,8 +206,7 @@ class Learner:
         if (dense := self.objective.dense) is not None:
             if "dense" not in state:
                 raise UserError("the checkpoint comes from a run without dense labels: give --dense-weight=0")
-            ours = dense.state_dict()
-            dense.load_state_dict({name: like(value, ours[name]) for name, value in state["dense"].items()})
+            dense.load_state_dict(like_model(state["dense"], dense))
         torch.set_rng_state(state["random"][self.rank % len(state["random"])])
 
     def load_parts(self, folder: Path, n_files: int) -> None:

@@ -22,7 +22,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only
 
-from nanochat.deepencoder.dense import DenseHead
+from nanochat.deepencoder.dense import CELL_LINES, LINE_CHARS, PATCH, SLOT_COLUMNS, SLOT_ROWS, DenseHead
 from nanochat.errors import UserError
 from nanochat.gpt import token_losses
 from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
@@ -201,8 +201,8 @@ class _Step:
         layout = config.vision.layout(side, side)
         self.n_text = B * max(1, shape.seq_len - layout.n_tokens)
         self.labels = {
-            "patches": torch.zeros(B * (side // 16) ** 2, 8, dtype=torch.long),
-            "cells": torch.zeros(B * prod(layout.view_rows), 60, dtype=torch.long),
+            "patches": torch.zeros(B * (side // PATCH) ** 2, SLOT_ROWS * SLOT_COLUMNS, dtype=torch.long),
+            "cells": torch.zeros(B * prod(layout.view_rows), CELL_LINES * LINE_CHARS, dtype=torch.long),
         }
 
     def forward(self, kept: dict[str, int]) -> Tensor:
@@ -280,15 +280,15 @@ def predict(config: ModelConfig, shape: StepShape, device: Literal["cpu", "cuda"
 def largest_batch(config: ModelConfig, shape: StepShape, capacity: float) -> int:
     """The largest batch size whose predicted peak fits a GPU of `capacity` bytes. Raises UserError if 1 does not."""
 
-    def peak(batch: int) -> MemoryReport:
+    def predicted(batch: int) -> MemoryReport:
         return predict(config, replace(shape, batch_size=batch), "cuda")
 
-    one = peak(1)
+    one = predicted(1)
     if not one.fits(capacity):
         raise UserError(f"not even one sample of {shape.seq_len} tokens fits {capacity / GB:.0f} GB: lower --seq-len")
-    a_sample = max(1, peak(2).peak - one.peak)  # each further sample needs about this much
+    a_sample = max(1, predicted(2).peak - one.peak)  # each further sample needs about this much
     batch = max(1, 1 + int((capacity * (1 - RESERVE) - one.peak) / a_sample))
-    while batch > 1 and not peak(batch).fits(capacity):
+    while batch > 1 and not predicted(batch).fits(capacity):
         batch -= 1
     return batch
 

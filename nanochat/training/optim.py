@@ -14,7 +14,7 @@ import torch.nn as nn
 from torch import Tensor
 
 from nanochat.errors import extra
-from nanochat.shard import is_divided, like
+from nanochat.training.shard import is_divided, like
 
 OptimizerName = Literal["adamw", "adamw8bit", "muon"]
 NS_STEPS = 4
@@ -58,11 +58,9 @@ class Muon(torch.optim.Optimizer):
     momentum and weights keep their own dtype.
     """
 
-    def __init__(
-        self, params: Iterable[nn.Parameter], lr: float, momentum: float = 0.95, dtype: torch.dtype = torch.float32
-    ) -> None:
-        """`lr`: learning rate. `momentum`: 0 to 1. `dtype`: of the iteration, float32 or bfloat16."""
-        super().__init__(params, {"lr": lr, "momentum": momentum, "matrices": 1})
+    def __init__(self, params: Iterable[nn.Parameter], lr: float, dtype: torch.dtype = torch.float32) -> None:
+        """`lr`: learning rate. `dtype`: of the iteration, float32 or bfloat16."""
+        super().__init__(params, {"lr": lr, "momentum": 0.95, "matrices": 1})
         self.dtype = dtype
 
     @torch.no_grad()

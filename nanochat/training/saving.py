@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 import torch.distributed as dist
 
+from nanochat.checkpoint import meta_path
 from nanochat.common import get_dist_info
 from nanochat.errors import UserError
-from nanochat.files import atomic_path, read_json
+from nanochat.files import atomic_path, read_json, write_text
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
-from nanochat.shard import save_parts
+from nanochat.training.shard import save_parts
 
 
 def _save(what: object, path: Path) -> None:
@@ -26,7 +27,7 @@ def _save(what: object, path: Path) -> None:
 
 def _withdraw(folder: Path, step: int) -> None:
     """Delete the files of an older run for this step, first meta_N.json, so that they are not mixed with new ones."""
-    (folder / f"meta_{step}.json").unlink(missing_ok=True)
+    meta_path(folder / f"step_{step}.pt").unlink(missing_ok=True)
     (folder / f"optim_{step}.pt").unlink(missing_ok=True)
     shutil.rmtree(folder / f"optim_{step}", ignore_errors=True)
 
@@ -56,8 +57,7 @@ def save_checkpoint(folder: str | Path, step: int, model: NanoDeepseekOCR, resum
     _save(model.state_dict(), path)
     versions = {"python": platform.python_version(), "torch": version("torch")}
     described = {"step": step, "model": model.config.to_dict(), **meta, "versions": versions}
-    with atomic_path(folder / f"meta_{step}.json") as temporary:
-        temporary.write_text(json.dumps(described, indent=2))
+    write_text(meta_path(path), json.dumps(described, indent=2))
     return path
 
 

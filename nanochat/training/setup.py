@@ -37,7 +37,7 @@ SOURCES = {
 
 @dataclass
 class Setup:
-    """Device, tokenizer and model of a training run, returned by `start`."""
+    """Device, tokenizer and model of a training run."""
 
     device: torch.device
     tokenizer: RustBPETokenizer
@@ -127,7 +127,7 @@ def make_loaders(
     _, rank, _, world_size = get_dist_info()
     mode = setup.model.config.vision.mode()
     on_gpu = setup.device.type == "cuda"
-    workers = config.num_workers if config.num_workers >= 0 else 4 * on_gpu
+    workers = config.data_workers(on_gpu)
 
     def loader(task, plan: BatchPlan | None, shuffle: bool) -> MultimodalLoader:
         return create_multimodal_loader(

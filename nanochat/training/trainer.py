@@ -10,7 +10,6 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-import torch
 import torch.distributed as dist
 
 from nanochat.checkpoint import load_into, load_weights, read_meta
@@ -19,19 +18,18 @@ from nanochat.deepencoder.dense import DenseHead
 from nanochat.errors import UserError, extra
 from nanochat.machine import Utilisation, choose_precision
 from nanochat.multimodal_dataloader import Batch, MultimodalLoader
-from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.plans import FixedPlan
 from nanochat.precision import Precision
 from nanochat.prompts import names_of
-from nanochat.shard import shard
 from nanochat.tasks.common import ENDLESS
-from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig, step_to_resume
 from nanochat.training.learner import Learner, Objective
 from nanochat.training.optim import build_optimizers
 from nanochat.training.recompute import compile_blocks, recompute_blocks
 from nanochat.training.saving import newest_step, save_checkpoint, save_deepencoder, save_divided
 from nanochat.training.schedules import Schedule
+from nanochat.training.setup import Setup
+from nanochat.training.shard import like_model, shard
 from nanochat.training.validate import Validation, validate
 
 OnStep = Callable[[int, int, dict[str, float]], None]  # (step, steps, figures), called after each step
@@ -77,18 +75,19 @@ class Trainer:
         self,
         config: TrainConfig,
         stage: Stage,
-        model: NanoDeepseekOCR,
-        tokenizer: RustBPETokenizer,
+        setup: Setup,
         train_loader: MultimodalLoader,
         val_loader: Callable[[], MultimodalLoader],
-        device: torch.device,
     ) -> None:
-        self.config, self.stage, self.model, self.tokenizer = config, stage, model.to(device), tokenizer
-        self.train_loader, self.val_loader, self.device = train_loader, val_loader, device
+        self.config, self.stage, self.device = config, stage, setup.device
+        self.model, self.tokenizer = setup.model.to(setup.device), setup.tokenizer
+        self.train_loader, self.val_loader = train_loader, val_loader
         _, self.rank, _, self.world_size = get_dist_info()
         self.first_step = step_to_resume(config, stage.number)
+        self.checkpoint = Path(config.checkpoint_dir) / f"step_{self.first_step}.pt"  # to resume from
+        self.resumed = read_meta(self.checkpoint) if self.first_step >= 0 else {}
         precision = self._choose_precision()
-        self.utilisation = Utilisation(device, precision)
+        self.utilisation = Utilisation(self.device, precision)
         self.learner = self._build_learner(precision)
         self.step, self.best, self.total_flops, self.started = 0, math.inf, 0.0, time.time()
         self.last: Validation | None = None
@@ -107,12 +106,10 @@ class Trainer:
         If it is to be measured, all ranks use the choice of the first one, and a resumed run uses that of the original
         run if possible.
         """
-        before: str | None = None
+        before: str | None = self.resumed.get("precision")
         name: str = self.config.precision
         if name == "default":
             name = "auto" if self.device.type == "cuda" else "float32"
-        if self.first_step >= 0:
-            before = read_meta(Path(self.config.checkpoint_dir) / f"step_{self.first_step}.pt").get("precision")
         if name == "auto" and self.device.type == "cpu" and dist.is_initialized():
             names = [choose_precision(name, self.device, before).name if self.rank == 0 else ""]
             dist.broadcast_object_list(names)
@@ -141,8 +138,7 @@ class Trainer:
     def _accumulation(self) -> int:
         if self.config.batch_size < 1:
             raise UserError(f"--batch-size={self.config.batch_size}: a step needs at least one sample")
-        per_pass = self.config.batch_size * self.world_size
-        total = self.config.total_batch_size or per_pass
+        per_pass, total = self.config.batch_size * self.world_size, self.config.samples_of_step(self.world_size)
         if total % per_pass:
             raise UserError(f"--total-batch-size={total} is not a multiple of --batch-size x processes = {per_pass}")
         return total // per_pass
@@ -152,8 +148,8 @@ class Trainer:
             return self.config.steps
         if len(self.train_loader.data.task) >= ENDLESS:
             raise UserError("--synth needs the number of --steps, because synthetic documents never end")
-        total = self.config.total_batch_size or self.config.batch_size * self.world_size
-        return math.ceil(self.config.num_epochs * len(self.train_loader.data.task) / total)
+        samples = self.config.num_epochs * len(self.train_loader.data.task)
+        return math.ceil(samples / self.config.samples_of_step(self.world_size))
 
     # --- resuming -----------------------------------------------------------------------------------------------------
 
@@ -166,14 +162,12 @@ class Trainer:
         if step < 0:
             print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
             return
-        meta = read_meta(folder / f"step_{step}.pt")
+        meta = self.resumed
         if meta["stage"] != self.stage.number:
-            raise UserError(
-                f"{folder}/step_{step}.pt is from stage {meta['stage']}, but this is stage {self.stage.number}"
-            )
-        load_into(self.model, folder / f"step_{step}.pt")
+            raise UserError(f"{self.checkpoint} is from stage {meta['stage']}, but this is stage {self.stage.number}")
+        load_into(self.model, like_model(load_weights(self.checkpoint), self.model), self.checkpoint)
         if bool(meta["plan"]) != bool(self.train_loader.plan.state_dict()):
-            raise UserError(f"{folder}/step_{step}.pt comes from a run {'with' if meta['plan'] else 'without'} --synth")
+            raise UserError(f"{self.checkpoint} comes from a run {'with' if meta['plan'] else 'without'} --synth")
         if (kind := meta["training"]["optimizer"]) != self.config.optimizer:
             raise UserError(
                 f"{folder}/optim_{step} was written with --optimizer={kind}, but this run uses {self.config.optimizer}"
@@ -192,7 +186,7 @@ class Trainer:
             samples = meta["position"] * meta["world_size"] * meta["training"]["batch_size"]
             self.train_loader.position = samples // (self.world_size * self.config.batch_size)
         self.train_loader.plan.load_state_dict(meta["plan"])
-        print0(f"resumed from {folder}/step_{step}.pt")
+        print0(f"resumed from {self.checkpoint}")
 
     def save(self) -> None:
         """Write a checkpoint of the current step. All ranks must call this; the first writes all unsharded files."""

@@ -16,8 +16,8 @@ from rapidfuzz import fuzz
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.errors import UserError
+from nanochat.files import IMAGE_SUFFIXES
 from nanochat.lines.cut import Piece
-from nanochat.tasks.folder_set import SUFFIXES
 
 LEAST_ALIKE = 60.0  # rapidfuzz's partial ratio of a reading and its place in the transcript
 MOST_WRONG = 0.4  # edit distance of a reading and its label, for each character of the longer one
@@ -53,7 +53,7 @@ def find_scans(folder: str | Path) -> list[Scan]:
         raise UserError(f"{folder}: no such folder")
     scans = []
     for picture in sorted(folder.iterdir()):
-        if picture.suffix.lower() not in SUFFIXES:
+        if picture.suffix.lower() not in IMAGE_SUFFIXES:
             continue
         for suffix, read in ((".txt", _read_text), (".xml", read_xml)):
             if (path := picture.with_suffix(suffix)).is_file():

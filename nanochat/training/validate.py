@@ -10,11 +10,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from nanochat.evaluation.features import compare_pages, page_vectors
-from nanochat.multimodal_dataloader import Batch, to_device
+from nanochat.deepencoder.features import compare_pages, page_vectors
+from nanochat.multimodal_dataloader import IGNORE, Batch, to_device
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.precision import Precision
-from nanochat.shard import sum_over_ranks
+from nanochat.training.shard import sum_over_ranks
 
 MIN_GAIN = 0.05  # nats per token: below this, the text does not depend on the image
 MAX_SIMILARITY = 0.99  # mean raw cosine between pages: above this, the encoder has collapsed
@@ -92,7 +92,7 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
     with precision.autocast(model.device):
         for batch in batches:
             inputs, targets, media = to_device(batch, model.device)
-            tokens = int((targets != -1).sum())
+            tokens = int((targets != IGNORE).sum())
             if not len(inputs):  # other ranks may have all samples of the last batch
                 continue
             if media.pixel_values is None:
@@ -107,7 +107,7 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
             if rows:
                 others = [own if donor is None else donor for own, donor in zip(embeds, donors)]
                 wrong = model(inputs, targets, vision_embeds=torch.cat(others), loss_reduction="none").sum(1)
-                swapped = (targets[rows] != -1).sum()
+                swapped = (targets[rows] != IGNORE).sum()
                 sums.add(right=losses[rows].sum(), wrong=wrong[rows].sum(), swapped=swapped)
     model.train()
     total, n, right, wrong, n_swapped = sums.reduced()

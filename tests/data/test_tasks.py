@@ -1,13 +1,12 @@
 """Tasks: slices and mixtures have the right examples, and invalid samples are named."""
 
 import json
-import struct
-import zlib
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.drawn_files import bomb
 from helpers.shared_data import shared_data
 from hypothesis import given
 from hypothesis import strategies as st
@@ -161,16 +160,6 @@ def test_file_without_a_list_of_samples_is_reported(tmp_path: Path, text: str):
     assert "\n" not in str(caught.value)
 
 
-def bomb() -> bytes:
-    """A PNG of a few bytes that claims to have 60,000 x 60,000 pixels."""
-
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
-
-
 @pytest.mark.parametrize("damage", ["missing", "truncated", "text", "empty", "bomb", "folder"])
 def test_broken_image_is_named_when_its_sample_is_read(tmp_path: Path, damage: str):
     path = make_folder(tmp_path) / "images" / "one.png"
@@ -178,8 +167,10 @@ def test_broken_image_is_named_when_its_sample_is_read(tmp_path: Path, damage: s
     path.unlink()
     if damage == "folder":
         path.mkdir()
+    elif damage == "bomb":
+        bomb(path)
     elif damage != "missing":
-        path.write_bytes({"truncated": whole[:-40], "text": b"hello", "empty": b"", "bomb": bomb()}[damage])
+        path.write_bytes({"truncated": whole[:-40], "text": b"hello", "empty": b""}[damage])
     task = FolderOfPairs(tmp_path)
     with pytest.raises(BadSample) as caught:
         task[0]

@@ -216,15 +216,15 @@ def test_view_too_large_for_the_graph_is_rejected(backends: tuple[Backend, Backe
 
 
 class LittleMemory:
-    """A session that runs out of memory over more than `most` views."""
+    """A graph that runs out of memory over more than `most` views."""
 
-    def __init__(self, session, most: int) -> None:
-        self.session, self.most = session, most
+    def __init__(self, graph, most: int) -> None:
+        self.graph, self.most = graph, most
 
-    def run(self, outputs, inputs):
+    def run(self, inputs):
         if len(inputs["views"]) > self.most:
             raise RuntimeError("[ONNXRuntimeError] : 6 : RUNTIME_EXCEPTION : std::bad_alloc")
-        return self.session.run(outputs, inputs)
+        return self.graph.run(inputs)
 
 
 def test_batch_is_halved_when_memory_runs_out(
@@ -232,13 +232,13 @@ def test_batch_is_halved_when_memory_runs_out(
 ) -> None:
     backend, images = OnnxBackend(folder, model.config), [view(i, 64, 64) for i in range(8)]
     expected = backend.encode(images)
-    session = backend._encoder
-    monkeypatch.setattr(backend, "_encoder", LittleMemory(session, 3))
+    graph = backend._encoder
+    monkeypatch.setattr(backend, "_encoder", LittleMemory(graph, 3))
     with pytest.warns(UserWarning, match="not enough memory for 4 views at a time: continuing with 2"):
         found = backend.encode(images)
     for ours, theirs in zip(found, expected, strict=True):
         np.testing.assert_allclose(ours, theirs, atol=1e-4)
-    monkeypatch.setattr(backend, "_encoder", LittleMemory(session, 0))
+    monkeypatch.setattr(backend, "_encoder", LittleMemory(graph, 0))
     with pytest.raises(UserError, match="not enough memory for a view of 64 x 64 pixels"):
         backend.encode(images)
 

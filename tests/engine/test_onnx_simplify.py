@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from nanochat.onnx_simplify import simplify
+from nanochat.onnx_export.simplify import simplify
 
 
 def rows_and_columns(folder: Path) -> Path:

@@ -9,8 +9,8 @@ from PIL import Image
 from nanochat.engine import Engine
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import THUMBNAIL, Reading, read_documents, summarise
-from nanochat.evaluation.metrics import character_error_rate
 from nanochat.image_process import process_image
+from nanochat.metrics import character_error_rate
 from nanochat.modes import get_mode
 from nanochat.precision import Precision
 from nanochat.tasks.common import BadSample

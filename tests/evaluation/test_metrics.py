@@ -5,7 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rapidfuzz.distance import Levenshtein
 
-from nanochat.evaluation.metrics import (
+from nanochat.evaluation.scores import score_page
+from nanochat.metrics import (
     WordScores,
     character_error_rate,
     exact_match,
@@ -20,7 +21,6 @@ from nanochat.evaluation.metrics import (
     word_overlap,
     word_precision_recall_f1,
 )
-from nanochat.evaluation.scores import score_page
 
 
 @pytest.mark.parametrize(

@@ -13,8 +13,8 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.evaluation.losses import Reading, format_share
-from nanochat.evaluation.metrics import word_overlap
 from nanochat.evaluation.report import Curve, mark_differences, write_report
+from nanochat.metrics import word_overlap
 
 VOID = {"meta", "img", "br"}
 

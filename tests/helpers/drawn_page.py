@@ -3,7 +3,10 @@
 from pathlib import Path
 
 import matplotlib
+import numpy as np
 from PIL import Image, ImageDraw, ImageFont
+
+from nanochat.lines.segment import Segment
 
 FONT = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSans.ttf"
 WORDS = "total amount of the goods sold and paid by card on Monday 12.50 Kuala Lumpur invoice number 4711".split()
@@ -26,3 +29,9 @@ def draw_page(
 
 def sentence(i: int, n_words: int = 5) -> str:
     return " ".join(WORDS[(7 * i + k) % len(WORDS)] for k in range(n_words))
+
+
+def stretch(left: float, right: float, y: float, height: float = 18.0) -> Segment:
+    """A level segment of text, as the line detector would find it."""
+    x = np.arange(left, right + 1.0)
+    return Segment(np.stack([x, np.full_like(x, y)], 1), height)

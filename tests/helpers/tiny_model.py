@@ -11,6 +11,10 @@ from nanochat.nano_deepseek_ocr import ModelConfig, NanoDeepseekOCR
 IMAGE = 265  # `<|image|>` of the tokenizer of characters
 SIDE = 128  # of a picture, in pixels: 2 x 2 vision tokens, 7 tokens in the text
 N_TOKENS = 7
+SMALL_SAM = SAMConfig(
+    grid=8, width=32, n_layer=3, n_head=2, global_layers=(2,), window=5, neck=16, out_channels=(8, 12)
+)
+SMALL_CLIP = CLIPConfig(grid=4, width=32, n_layer=2, n_head=2, patch_size=14)
 
 
 def tiny_config(sequence_len: int = 64) -> ModelConfig:

@@ -16,6 +16,7 @@ from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.config import TrainConfig
 from nanochat.training.schedules import decay_to_zero
+from nanochat.training.setup import Setup
 from nanochat.training.trainer import Stage, Trainer
 
 WORDS = ("red", "blue", "green", "pink", "gold", "grey", "black", "white", "brown", "teal")
@@ -63,9 +64,8 @@ def tiny_trainer(task: Task, folder: Path, stage: Stage | None = None, **setting
     if torch.distributed.is_initialized():
         ranks = torch.distributed.get_rank(), torch.distributed.get_world_size()
     stage = stage or Stage(1, decay_to_zero(2, 0.5), lr=3e-3)
-    return Trainer(
-        config, stage, model, tokenizer, loader(True, *ranks), lambda: loader(False, *ranks), torch.device("cpu")
-    )
+    setup = Setup(torch.device("cpu"), tokenizer, model)
+    return Trainer(config, stage, setup, loader(True, *ranks), lambda: loader(False, *ranks))
 
 
 def losses(trainer: Trainer) -> list[float]:

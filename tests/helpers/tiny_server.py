@@ -4,8 +4,8 @@ import base64
 import io
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import httpx
@@ -91,6 +91,15 @@ def upload(server: Running, *files: bytes, **form: str) -> httpx.Response:
     return httpx.post(f"{server.url}/v1/read", files=named, data=form, timeout=60)
 
 
+def await_ready(url: str, failures: Sequence[BaseException] = ()) -> None:
+    """Wait until a server answers requests, or until it has failed."""
+    while not failures:
+        with suppress(httpx.TransportError):
+            if httpx.get(f"{url}/ready").status_code == 200:
+                return
+        time.sleep(0.05)
+
+
 @contextmanager
 def tiny_server(checkpoint: Path, **settings) -> Iterator[Running]:
     """Serve a checkpoint until the block ends."""
@@ -105,13 +114,7 @@ def tiny_server(checkpoint: Path, **settings) -> Iterator[Running]:
     thread.start()
     try:
         url = f"http://127.0.0.1:{socket.getsockname()[1]}"
-        while not failures:
-            try:
-                if httpx.get(f"{url}/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
+        await_ready(url, failures)
         assert not failures
         yield Running(url, app.state.service)
     finally:

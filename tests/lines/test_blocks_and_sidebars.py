@@ -7,8 +7,8 @@ import pytest
 from dev.ordered.kinds import draw_page
 from dev.ordered.press import FAMILIES, Press
 from dev.reading_order import order_error
-from nanochat.evaluation.metrics import normalise_text
 from nanochat.lines.layout import arrange
+from nanochat.metrics import normalise_text
 from nanochat.synth.writer import Writer
 
 SIZE = 20

@@ -1,6 +1,6 @@
 """A drop cap begins the first line beside it, and its word goes on there."""
 
-import numpy as np
+from helpers.drawn_page import stretch
 from PIL import Image
 
 from nanochat.lines.cut import cut_lines, join
@@ -9,11 +9,6 @@ from nanochat.lines.segment import Segment
 
 TYPE, PITCH, LEFT = 18.0, 24, 60
 PAGE = Image.new("RGB", (900, 700), "white")
-
-
-def stretch(left: float, right: float, y: float, height: float = TYPE) -> Segment:
-    x = np.arange(left, right + 1.0)
-    return Segment(np.stack([x, np.full_like(x, y)], 1), height)
 
 
 def with_cap(first: float = 110, below: bool = True) -> tuple[Segment, list[Segment]]:

@@ -132,7 +132,7 @@ def test_long_line_is_cut_between_words() -> None:
 
 def read_perfectly(pieces: list[Piece], document: Document) -> str:
     """The text of a perfect reader of the pieces: of each piece, the letters whose centres are in its box."""
-    inked = np.array([char != " " for char in document.chars], bool)
+    inked = document.inked
     texts = []
     for piece in pieces:
         left, top, right, bottom = piece.box

@@ -1,17 +1,12 @@
 """Columns of widely set lines or with rivers of wide spaces are columns; figures below a date are not."""
 
-import numpy as np
+from helpers.drawn_page import stretch
 from PIL import Image
 
 from nanochat.lines.layout import arrange
 from nanochat.lines.segment import Segment
 
 PAGE = Image.new("RGB", (900, 900), "white")
-
-
-def stretch(left: float, right: float, y: float, height: float = 18.0) -> Segment:
-    x = np.arange(left, right + 1.0)
-    return Segment(np.stack([x, np.full_like(x, y)], 1), height)
 
 
 def starts(segments: list[Segment]) -> list[float]:

@@ -15,7 +15,7 @@ import tiktoken
 import torch
 from helpers.tiny_model import pictures, randomise, tiny_config, tiny_model
 
-from nanochat.checkpoint import average_into, export_model, load_into, load_model
+from nanochat.checkpoint import average_into, export_model, load_into, load_model, load_weights
 from nanochat.errors import UserError
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, nano_config
 from nanochat.pretrained import load_deepencoder
@@ -65,14 +65,14 @@ def test_files_that_are_not_checkpoints_are_named(folder, name, says):
 
 def test_encoder_and_whole_model_are_distinguished(folder):
     with pytest.raises(UserError, match="without a GPT"):
-        load_into(tiny_model(), folder / "deepencoder_2.pt")
+        load_into(tiny_model(), load_weights(folder / "deepencoder_2.pt"), "deepencoder_2.pt")
     with pytest.raises(UserError, match="whole checkpoint"):
         load_deepencoder(tiny_model(), folder / "step_2.pt")
 
 
 def test_weights_of_another_size_are_rejected(folder):
     with pytest.raises(UserError, match="another size"):
-        load_into(NanoDeepseekOCR(nano_config()), folder / "step_1.pt")
+        load_into(NanoDeepseekOCR(nano_config()), load_weights(folder / "step_1.pt"), "step_1.pt")
 
 
 @pytest.mark.parametrize("kept", [0, 100, 0.5, 0.99])

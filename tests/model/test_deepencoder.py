@@ -5,18 +5,13 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
-from helpers.tiny_model import randomise
+from helpers.tiny_model import SMALL_CLIP, SMALL_SAM, assert_close, randomise
 from transformers import CLIPVisionConfig, CLIPVisionModel, SamVisionConfig
 from transformers.models.sam.modeling_sam import SamVisionEncoder
 
 from nanochat.deepencoder import CLIP, SAM, CLIPConfig, Projector, SAMConfig
 from nanochat.deepencoder.position import interpolate_grid
 from nanochat.deepencoder.sam import folded_attention, unfolded_attention
-
-SMALL_SAM = SAMConfig(
-    grid=8, width=32, n_layer=3, n_head=2, global_layers=(2,), window=5, neck=16, out_channels=(8, 12)
-)
-SMALL_CLIP = CLIPConfig(grid=4, width=32, n_layer=2, n_head=2, patch_size=14)
 
 
 @pytest.fixture(autouse=True)
@@ -81,11 +76,6 @@ def resize(table: torch.Tensor, size: tuple[int, int]) -> torch.Tensor:
         for n in size
     )
     return torch.einsum("hg,cgk,wk->chw", rows, table, columns)
-
-
-def assert_close(ours: torch.Tensor, theirs: torch.Tensor) -> None:
-    assert theirs.std() > 0.1  # otherwise small differences would prove nothing
-    torch.testing.assert_close(ours, theirs, atol=1e-4, rtol=1e-4)
 
 
 def test_parameter_counts_and_keys_at_real_size():

@@ -7,24 +7,19 @@ from typing import Any
 
 import pytest
 import torch
-from helpers.tiny_model import assert_close, randomise
+from helpers.tiny_model import SMALL_CLIP, SMALL_SAM, assert_close, randomise
 from safetensors.torch import save_file
 from transformers import CLIPConfig as HubCLIPConfig
 from transformers import CLIPModel, SamConfig, SamModel
 
 import nanochat.pretrained as pretrained
 from nanochat.checkpoint import export_model
-from nanochat.deepencoder import CLIP, SAM, CLIPConfig, SAMConfig, VisionConfig
+from nanochat.deepencoder import CLIP, SAM, CLIPConfig, VisionConfig
 from nanochat.errors import UserError
 from nanochat.gpt import GPT, GPTConfig
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, build_nano_deepseek_ocr, preset
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam, spread_positions
 from nanochat.tokenizer import RustBPETokenizer
-
-SMALL_SAM = SAMConfig(
-    grid=8, width=32, n_layer=3, n_head=2, global_layers=(2,), window=5, neck=16, out_channels=(8, 12)
-)
-SMALL_CLIP = CLIPConfig(grid=4, width=32, n_layer=2, n_head=2, patch_size=14)
 
 
 @pytest.fixture(autouse=True)

@@ -106,7 +106,8 @@ from nanochat import OCR
 ocr = OCR("nano")
 text = ocr.read("data/images/receipt_000.png").text
 model = ocr.model
-print([s.get_session_options().intra_op_num_threads for s in (model._encoder, model._decoder)], text.splitlines()[0])"""
+threads_of = [graph.session.get_session_options().intra_op_num_threads for graph in (model._encoder, model._decoder)]
+print(threads_of, text.splitlines()[0])"""
     assert run_alone(program) == "[2, 2] JUNIPER & RYE"
     assert run_alone(program, OMP_NUM_THREADS="1") == "[1, 1] JUNIPER & RYE"
 
@@ -118,7 +119,7 @@ def test_threads_of_a_graph(cores: float, expected: int, monkeypatch: pytest.Mon
     assert threads.graph_threads() == expected
 
 
-@pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.async_ocr"])
+@pytest.mark.parametrize("module", ["nanochat.reading.ocr", "nanochat.ocrmypdf_plugin", "nanochat.reading.async_ocr"])
 def test_loading_a_model_disables_spinning(module: str) -> None:
     """Also in Python programs and the OCRmyPDF plugin, the variables are set before torch is imported."""
     program = f"""

@@ -76,7 +76,7 @@ def test_uploaded_model_can_be_rebuilt_from_its_repository(tmp_path: Path, check
     assert {path.name for path in folder.iterdir()} == {"model.pt", "meta_model.json", "tokenizer.pkl", "README.md"}
     meta = read_meta(folder / "model.pt")
     rebuilt = NanoDeepseekOCR(ModelConfig.from_dict(meta["model"]))
-    load_into(rebuilt, folder / "model.pt")
+    load_into(rebuilt, load_weights(folder / "model.pt"), "model.pt")
     assert (meta["step"], RustBPETokenizer.from_directory(folder).get_vocab_size()) == (30, 648)
     for name, value in model.named_parameters():
         assert torch.equal(rebuilt.get_parameter(name), value), name

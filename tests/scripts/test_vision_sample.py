@@ -7,7 +7,7 @@ import pytest
 from helpers.tiny_model import tiny_model
 from PIL import Image
 
-from nanochat.evaluation.metrics import character_error_rate, word_overlap
+from nanochat.metrics import character_error_rate, word_overlap
 from nanochat.tokenizer import RustBPETokenizer
 from nanochat.training.saving import save_checkpoint, save_deepencoder
 from scripts import vision_sample

@@ -18,7 +18,7 @@ import httpx
 import pytest
 from fastapi.testclient import TestClient
 from helpers.drawn_files import write_pdf
-from helpers.tiny_server import about, noise, png, tiny_checkpoint, tiny_server
+from helpers.tiny_server import about, await_ready, noise, png, tiny_server
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw
@@ -159,11 +159,6 @@ BODIES = st.fixed_dictionaries(
     optional={name: VALUES for name in ("temperature", "n", "stop", "seed", "stream", "top_k", "top_p", "tools")}
     | {"max_tokens": st.integers(-2, 3) | VALUES, "max_completion_tokens": st.integers(1, 3)},
 )
-
-
-@pytest.fixture(scope="module")
-def checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tiny_checkpoint(tmp_path_factory.mktemp("checkpoint"))
 
 
 @pytest.fixture(scope="module")
@@ -345,13 +340,7 @@ def test_sigterm_lets_answers_finish(checkpoint: Path, free_port: int, capsys: p
     url, found = f"http://127.0.0.1:{free_port}", {}
 
     def ask() -> None:
-        while True:
-            try:
-                if httpx.get(f"{url}/ready").status_code == 200:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.05)
+        await_ready(url)
         body = {"model": "tiny", "messages": about(noise(1)), "max_tokens": 300, "stream": True}
         with httpx.stream("POST", f"{url}/v1/chat/completions", json=body, timeout=60) as answer:
             lines = answer.iter_lines()

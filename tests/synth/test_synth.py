@@ -164,11 +164,13 @@ def test_boxes_and_centres_follow_the_ink_through_every_geometry(seed, monkeypat
             ink[ink < 10] = 0
             rows, columns = np.mgrid[y0 : y0 + 15, x0 : x0 + 15] + 0.5
             off.append((((columns - x) * ink).sum() / ink.sum(), ((rows - y) * ink).sum() / ink.sum()))
-    if off:  # the position of a square is rounded to whole pixels
-        assert np.abs(off).max() < 1.3 and np.abs(np.mean(off, axis=0)).max() < 0.8
-        # one face: always the same distance from the centres
-        middles = (document.boxes[:, :2] + document.boxes[:, 2:]) / 2
-        assert np.ptp(middles - document.centres, axis=0).max() < 1.5
+    if not document.text:  # some sheets are blank
+        return
+    # the position of a square is rounded to whole pixels
+    assert np.abs(off).max() < 1.3 and np.abs(np.mean(off, axis=0)).max() < 0.8
+    # one face: always the same distance from the centres
+    middles = (document.boxes[:, :2] + document.boxes[:, 2:]) / 2
+    assert np.ptp(middles - document.centres, axis=0).max() < 1.5
 
 
 @pytest.mark.parametrize("seed", range(12))

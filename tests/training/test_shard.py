@@ -15,10 +15,10 @@ from helpers.tiny_run import Texts, losses, tiny_trainer, write_documents
 
 from nanochat.checkpoint import load_weights
 from nanochat.errors import UserError
-from nanochat.shard import save_parts
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.training.schedules import decay_to_zero
+from nanochat.training.shard import save_parts
 from nanochat.training.trainer import Stage
 
 STEPS, SAVED = 5, 3
@@ -111,7 +111,7 @@ def test_unwritable_parts_are_reported(tmp_path: Path):
         from pathlib import Path
         import torch
         from nanochat.command import entry_point
-        from nanochat.shard import save_parts
+        from nanochat.training.shard import save_parts
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))  # no file can grow past 20 kB: a disk that is full
         entry_point(lambda: save_parts({"x": torch.zeros(10_000)}, Path(sys.argv[1])))()

@@ -34,6 +34,7 @@ from nanochat.training.config import TrainConfig
 from nanochat.training.memory import StepShape, predict
 from nanochat.training.saving import newest_step
 from nanochat.training.schedules import cosine, decay_to_zero, step_decay
+from nanochat.training.setup import Setup
 from nanochat.training.trainer import Stage, Trainer, taught_modes
 from nanochat.training.validate import validate
 
@@ -154,7 +155,7 @@ def drawn_trainer(folder: Path, **settings) -> Trainer:
         SynthDocuments(), tokenizer, config.batch_size, config.seq_len, get_mode("native", 128), plan=plan
     )
     stage = Stage(1, decay_to_zero(0, 0.5), lr=1e-3, dense_steps=2, dense_weights={"patches": 1.0, "cells": 1.0})
-    return Trainer(config, stage, model, tokenizer, loader, lambda: loader, torch.device("cpu"))
+    return Trainer(config, stage, Setup(torch.device("cpu"), tokenizer, model), loader, lambda: loader)
 
 
 def test_synthetic_batches_are_one_step_each(tmp_path, monkeypatch):

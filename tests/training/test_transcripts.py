@@ -86,8 +86,10 @@ def test_folders_of_scans_with_txt_page_and_alto(tmp_path: Path) -> None:
         Image.new("RGB", (8, 8)).save(tmp_path / f"{name}.png")
         (tmp_path / f"{name}.{suffix}").write_text(text, encoding="utf-8")
     Image.new("RGB", (8, 8)).save(tmp_path / "alone.png")
+    Image.new("RGB", (8, 8)).save(tmp_path / "d.ppm")
+    (tmp_path / "d.txt").write_text("Dear Sir,\nI write to you", encoding="utf-8")
     scans = find_scans(tmp_path)
-    assert [scan.name for scan in scans] == ["a.png", "b.png", "c.png"]
+    assert [scan.name for scan in scans] == ["a.png", "b.png", "c.png", "d.ppm"]
     assert {scan.text for scan in scans} == {"Dear Sir,\nI write to you"}
 
 

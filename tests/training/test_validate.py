@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from nanochat.evaluation.features import compare_pages, directions, feature_similarity, page_vectors
+from nanochat.deepencoder.features import compare_pages, directions, feature_similarity, page_vectors
 from nanochat.modes import ImageLayout
 from nanochat.training.validate import Validation, swap_pictures
 

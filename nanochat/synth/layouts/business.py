@@ -103,9 +103,7 @@ def form(sheet: Sheet) -> None:
     """A form: labels and values in one or two columns, with colons, dots, rules or boxes."""
     rng, writer = sheet.rng, sheet.writer
     if rng.random() < 0.6 and sheet.rows_left() > 3:
-        text = sheet.fit(writer.title(rng.randint(1, 3)), sheet.width, 1.4, True)
-        centred = rng.random() < 0.4
-        sheet.row(Cell(text, sheet.middle if centred else sheet.left, "c" if centred else "l", True), scale=1.4)
+        sheet.title(rng.randint(1, 3), centred=0.4, scale=1.4)
         sheet.skip(0.4)
     style = rng.choice(("plain", "line", "box", "ticks"))
     bold = rng.random() < 0.4

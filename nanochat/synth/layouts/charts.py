@@ -6,9 +6,7 @@ from nanochat.synth.layouts.sheet import Cell, Sheet
 
 
 def _title(sheet: Sheet) -> None:
-    text = sheet.fit(sheet.writer.title(sheet.rng.randint(2, 5)), sheet.width, 1.2, True)
-    centred = sheet.rng.random() < 0.6
-    sheet.row(Cell(text, sheet.middle if centred else sheet.left, "c" if centred else "l", True), scale=1.2)
+    sheet.title(sheet.rng.randint(2, 5), centred=0.6, scale=1.2)
     sheet.skip(0.5)
 
 

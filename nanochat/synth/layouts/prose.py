@@ -112,9 +112,7 @@ def heading(sheet: Sheet) -> None:
     """A title in larger or bolder type, sometimes underlined."""
     rng = sheet.rng
     scale, bold = rng.uniform(1.0, 1.7), rng.random() < 0.7
-    text = sheet.fit(sheet.writer.title(rng.randint(1, 4)), sheet.width, scale, bold)
-    centred = rng.random() < 0.3
-    if sheet.row(Cell(text, sheet.middle if centred else sheet.left, "c" if centred else "l", bold), scale=scale):
+    if sheet.title(rng.randint(1, 4), centred=0.3, scale=scale, bold=bold):
         if rng.random() < 0.2:
             sheet.canvas.rule(sheet.left, sheet.right, sheet.y + 1, sheet.shade(0.7), rng.randint(1, 2))
         sheet.skip(0.3)

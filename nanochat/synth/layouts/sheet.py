@@ -93,16 +93,14 @@ class Sheet:
             placed.append((x, cell))
             end = x + width + atlas.px * 0.25
         cost = sum(len(cell.text) + 2 * cell.text.count("…") for _, cell in placed) + len(placed) - 1
-        if not placed or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
+        if not placed or not self._has_room(height, cost):
             return False
         baseline = round(self.y) + max(self.atlas(scale, cell.bold).ascent for _, cell in placed)
         for index, (x, cell) in enumerate(placed):
             self.canvas.write(
                 x, baseline, cell.text, self.atlas(scale, cell.bold), cell.ink or self.ink, spread, join=index > 0
             )
-        self.y += height
-        self.chars_left -= cost
-        self.lines_left -= 1
+        self._use(height, cost)
         return True
 
     def comb(self, label: str, text: str, x: float, pitch: float) -> bool:
@@ -113,16 +111,31 @@ class Sheet:
         atlas, height = self.atlas(), self.row_height()
         cost = len(label) + bool(label) + len(text)
         wide = self.left + atlas.width(label) > x or x + pitch * len(text) > self.canvas.width
-        if not text or wide or cost > self.chars_left or self.lines_left < 1 or self.y + height > self.bottom:
+        if not text or wide or not self._has_room(height, cost):
             return False
         baseline = round(self.y) + atlas.ascent
         if label:
             self.canvas.write(self.left, baseline, label, atlas, self.ink)
         self.canvas.write(x, baseline, text, atlas, self.ink, join=bool(label), pitch=pitch)
+        self._use(height, cost)
+        return True
+
+    def title(self, words: int, centred: float, scale: float, bold: bool = True) -> bool:
+        """Write a title of `words` words, centred with probability `centred`, otherwise at the left margin.
+
+        Returns False, with nothing written, if there is no room.
+        """
+        text = self.fit(self.writer.title(words), self.width, scale, bold)
+        place = (self.middle, "c") if self.rng.random() < centred else (self.left, "l")
+        return self.row(Cell(text, *place, bold), scale=scale)
+
+    def _has_room(self, height: float, cost: int) -> bool:
+        return cost <= self.chars_left and self.lines_left >= 1 and self.y + height <= self.bottom
+
+    def _use(self, height: float, cost: int) -> None:
         self.y += height
         self.chars_left -= cost
         self.lines_left -= 1
-        return True
 
     def fit(self, text: str, width: float, scale: float = 1.0, bold: bool = False) -> str:
         """The longest prefix of whole words that fits `width` px and the text budget; part of a word if necessary."""

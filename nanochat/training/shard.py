@@ -99,6 +99,12 @@ def like(value: Any, model: Any) -> Any:
     return distribute_tensor(value.to(model.device), model.device_mesh, model.placements, src_data_rank=None)
 
 
+def like_model(state: dict[str, Tensor], model: nn.Module) -> dict[str, Tensor]:
+    """A state dict with each tensor sharded like that of `model`, if the model is sharded."""
+    ours = model.state_dict()
+    return {name: like(value, ours.get(name)) for name, value in state.items()}
+
+
 def save_parts(state: dict[str, Any], folder: Path) -> None:
     """Write a nested state of tensors to a folder of safetensors; each process writes its part; all must call it.
 

@@ -26,6 +26,7 @@ from nanochat.files import atomic_path
 from nanochat.gpt import GPT, Attention, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
+from nanochat.onnx_export.simplify import simplify
 from nanochat.onnx_files import (
     DECODER,
     ENCODER,
@@ -39,7 +40,6 @@ from nanochat.onnx_files import (
     import_runtime,
     sign,
 )
-from nanochat.onnx_simplify import simplify
 from nanochat.tokenizer import RustBPETokenizer
 
 OPSET = 18
@@ -305,7 +305,7 @@ def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = 
     _write(traced, path)
 
 
-def write_int8(graph: _Graph, path: Path, sizes: str = "") -> None:
+def write_int8(graph: _Graph, path: Path, sizes: str) -> None:
     """Write a graph that contains its matrices in 8 bits. Activations are quantized dynamically."""
     onnxruntime = import_runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic

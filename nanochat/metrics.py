@@ -204,15 +204,15 @@ def exact_match(output: str, reference: str) -> bool:
     return output.strip() == reference.strip()
 
 
-def relaxed_accuracy(output: str, reference: str, tolerance: float = CHARTQA_TOLERANCE) -> bool:
+def relaxed_accuracy(output: str, reference: str) -> bool:
     """Whether an answer is right by the rule of ChartQA (arXiv:2203.10244).
 
-    A number may differ by `tolerance` relative to the reference; other texts must be equal except for case. "12%" is
+    A number may differ by 5% of the reference; other texts must be equal except for case. "12%" is
     the number 0.12. A reference of zero is compared as text.
     """
     found, wanted = _number(output), _number(reference)
     if found is not None and wanted:
-        return abs(found - wanted) <= tolerance * abs(wanted)
+        return abs(found - wanted) <= CHARTQA_TOLERANCE * abs(wanted)
     return normalise_text(output, fold_case=True) == normalise_text(reference, fold_case=True)
 
 
