@@ -197,10 +197,13 @@ class OCR:
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
         """The text of each of these lines of an RGB image. Raises UserError if the model was not trained on lines."""
+        return [page.text for page in self.read_line_pages(picture, lines)]
+
+    def read_line_pages(self, picture: Image.Image, lines: Sequence[Line]) -> list[Page]:
+        """Each of these lines of an RGB image as a page. Raises UserError if the model was not trained on lines."""
         if "lines" not in self.taught:
             raise UserError("this model does not read single lines")
-        pages = self._climb([picture] * len(lines), [[line] for line in lines], ("lines",), Ask(PROMPT))
-        return [page.text for page in pages]
+        return self._climb([picture] * len(lines), [[line] for line in lines], ("lines",), Ask(PROMPT))
 
     def view(self, picture: Image.Image) -> ImageViews:
         """The view of a whole image that the model was trained on."""
