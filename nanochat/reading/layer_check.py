@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from PIL import Image
@@ -32,6 +32,7 @@ COVERED = 0.85  # share of the detected lines, by length, that must have words
 SAMPLE = 6  # number of lines that are read for comparison; half of them are those with the most digits
 AGREE_VISIBLE = 0.30  # largest error rate between a visible layer and what the model reads
 AGREE_HIDDEN = 0.04  # the same for invisible text, which another OCR wrote: ours is used unless both agree
+UNSURE = 0.97  # mean probability of what is read, below which letters of another alphabet may be what the page shows
 SEEN_OFTEN, ALWAYS = 3, 0.7  # a character is mistaken for another if it is this often seen, in this share, as that one
 LOOK_ALIKE = ("0odq", "1ilj", "5s", "8b", "2z", "6g", "uv", "ce")  # of these, one is often read as another
 
@@ -42,9 +43,18 @@ class Decision:
 
     use: bool
     why: str
+    unchecked: bool = False
+    """whether its text could not be compared with the image, which the model cannot read"""
 
 
-def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]] | None) -> Decision:
+class Seen(NamedTuple):
+    """What the model reads on a line."""
+
+    text: str
+    mean_probability: float
+
+
+def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[Seen]] | None) -> Decision:
     """Whether the layer is the text of the page with these detected lines.
 
     `read`: reads the text of lines from the image; it gets at most SAMPLE of them. Without it, only positions are
@@ -72,10 +82,11 @@ def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], 
     some = _sample({row: text for row, text in sorted(texts.items()) if len(text) >= 4})
     if not some or read is None:
         return Decision(True, "its own text lies on its lines")
-    pairs = [
-        ("".join(texts[row].split()), "".join(seen.split())) for row, seen in zip(some, read([lines[r] for r in some]))
-    ]
-    wrong = sorted(Levenshtein.normalized_distance(own, read_text) for own, read_text in pairs)
+    seen = read([lines[row] for row in some])
+    if _is_foreign("".join(texts[row] for row in some)) and np.mean([p for _, p in seen]) < UNSURE:
+        return Decision(True, "its own text is in an alphabet that the model does not read", unchecked=True)
+    pairs = [("".join(texts[row].split()), "".join(text.split())) for row, (text, _) in zip(some, seen, strict=True)]
+    wrong = sorted(Levenshtein.normalized_distance(own, text) for own, text in pairs)
     error = wrong[len(wrong) // 2]
     if error > (AGREE_HIDDEN if layer.hidden else AGREE_VISIBLE):
         return Decision(False, f"its own text differs from what is seen ({error:.0%} of the characters)")
@@ -132,6 +143,12 @@ def mistaken_characters(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     return {a: b for a, (b, n) in found.items() if n >= max(SEEN_OFTEN, ALWAYS * met[a])}
 
 
+def _is_foreign(text: str) -> bool:
+    """Whether most letters of a text are not Latin."""
+    letters = [c for c in text if c.isalpha()]
+    return sum("LATIN" not in unicodedata.name(c, "") for c in letters) > len(letters) / 2
+
+
 def _look_alike(a: str, b: str) -> bool:
     a, b = (unicodedata.normalize("NFKD", c)[0].lower() for c in (a, b))
     return a == b or any(a in some and b in some for some in LOOK_ALIKE)
@@ -160,11 +177,18 @@ def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page |
         return layer_page(lay_on(layer, lines), picture.size)
     seen = visible_words(layer, picture)
     reads_lines = "lines" in reader.taught
-    read = (lambda some: reader.read_lines(picture, some)) if reads_lines else None
-    decision = judge(layer if layer.hidden else seen, lines, read)
+
+    def read(some: list[Line]) -> list[Seen]:
+        return [Seen(page.text, page.mean_probability) for page in reader.read_line_pages(picture, some)]
+
+    decision = judge(layer if layer.hidden else seen, lines, read if reads_lines else None)
     if not decision.use:
         return Refused(f"{decision.why}: the picture was read", Lined(picture, lines))
     laid = lay_on(seen, lines)
+    if decision.unchecked:
+        page = layer_page(laid, picture.size)
+        page.notes.append(f"{decision.why}: it was taken unchecked")
+        return page
     return _with_bare_lines(reader, picture, laid) if laid.bare and reads_lines else layer_page(laid, picture.size)
 
 

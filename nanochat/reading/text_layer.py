@@ -197,11 +197,17 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> Laid:
         found.setdefault(nearest, []).append(word)
     stretches = {}
     for place, some in found.items():
-        words = sorted(some, key=lambda word: word.box[0])
+        words = sorted(some, key=lambda word: word.box[0], reverse=_is_right_to_left(some))
         stretches[place] = " ".join(word.text for word in words), union(word.box for word in words)
     taken = [word.box for word in layer.words]
     bare = {p: s for p, s in places.items() if p not in stretches and _share_taken(s.box, taken) < LIES_ON}
     return Laid(stretches, stray, bare)
+
+
+def _is_right_to_left(words: Sequence[LayerWord]) -> bool:
+    """Whether most letters of the words are Arabic, Hebrew or of another alphabet written from right to left."""
+    letters = [unicodedata.bidirectional(c) for word in words for c in word.text if c.isalpha()]
+    return sum(direction in ("R", "AL") for direction in letters) > len(letters) / 2
 
 
 def _share_taken(box: Box, others: Sequence[Box]) -> float:

@@ -4,6 +4,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 import pytest
@@ -11,16 +12,17 @@ from helpers.written_pdf import Written, write_text_pdf
 from PIL import Image
 
 from nanochat.lines.layout import Line, find_lines
+from nanochat.lines.segment import Segment
 from nanochat.reading import ahead, layer_check, ocr
 from nanochat.reading.ahead import read_ahead
 from nanochat.reading.documents import PDF
 from nanochat.reading.job import Job, read_input
-from nanochat.reading.layer_check import Decision, judge
+from nanochat.reading.layer_check import Decision, Seen, judge
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.reading.options import TextLayerMode
 from nanochat.reading.sources import Source, find_sources
-from nanochat.reading.text_layer import LAYER, lay_on, layer_page, read_layer
+from nanochat.reading.text_layer import LAYER, LayerWord, TextLayer, lay_on, layer_page, read_layer
 
 TEXT = [
     "The committee met on Tuesday at nine.",
@@ -36,16 +38,16 @@ def page_of(visible: bool = True, texts: list[str] = TEXT, shift: float = 0.0) -
     return [Written(text, 40, 520 - 40 * i - shift, 14, visible) for i, text in enumerate(texts)]
 
 
-def decide(path: Path, read: list[str] | None = None) -> Decision:
-    """The decision about a page whose lines are read as `read`, by default TEXT."""
+def decide(path: Path, read: list[str] | None = None, sureness: float = 0.99) -> Decision:
+    """The decision about a page whose lines are read as `read`, by default TEXT, with this mean probability."""
     document = PDF(Source(str(path)), 150, "")
     picture = document.load(1)
     lines = find_lines(picture)
     said = TEXT if read is None else read
     tops = sorted(line.box[1] for line in lines)
 
-    def seen(some: list[Line]) -> list[str]:
-        return [said[tops.index(line.box[1])] for line in some]
+    def seen(some: list[Line]) -> list[Seen]:
+        return [Seen(said[tops.index(line.box[1])], sureness) for line in some]
 
     return judge(read_layer(document, 1, 150), lines, seen)
 
@@ -86,7 +88,7 @@ def test_wrong_invisible_text_layer_is_rejected(tmp_path: Path, case: str) -> No
         document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of(False, texts)))), 150, "")
         layer = read_layer(document, 1, 150)
         assert layer.hidden
-        return judge(layer, lines, lambda some: [TEXT[lines.index(line)] for line in some])
+        return judge(layer, lines, lambda some: [Seen(TEXT[lines.index(line)], 0.99) for line in some])
 
     assert judged(TEXT).use
     wrong, half = judged(SEEN[case]), judged(TEXT[:3])
@@ -100,7 +102,7 @@ def test_page_with_missing_misplaced_or_garbled_text_layer_is_read(tmp_path: Pat
     assert "no text is seen" in decide(write_text_pdf(tmp_path / "elsewhere.pdf", elsewhere)).why
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 150, "")
     broken = replace(read_layer(document, 1, 150), broken=0.1)
-    decision = judge(broken, find_lines(document.load(1)), lambda some: TEXT)
+    decision = judge(broken, find_lines(document.load(1)), lambda some: [Seen(text, 0.99) for text in TEXT])
     assert not decision.use and "broken encoding" in decision.why
 
 
@@ -225,3 +227,23 @@ def test_words_on_top_of_other_words_are_not_used(tmp_path: Path) -> None:
     assert not decision.use and "lie on other words" in decision.why
     bold = [replace(line, x=line.x + 0.4) for line in page_of()]
     assert decide(write_text_pdf(tmp_path / "b.pdf", [*page_of(), *bold])).use
+
+
+def test_layer_in_another_alphabet_is_used_if_the_page_cannot_be_read(tmp_path: Path) -> None:
+    """The model invents Latin text for Cyrillic; a Latin page whose layer is Cyrillic by mistake is read well."""
+    path = write_text_pdf(tmp_path / "a.pdf", page_of())
+    document = PDF(Source(str(path)), 150, "")
+    layer, lines = read_layer(document, 1, 150), find_lines(document.load(1))
+    cyrillic = str.maketrans("aeiotmnrlds", "аеиотмнрлдс")
+    russian = replace(layer, words=tuple(replace(w, text=w.text.translate(cyrillic)) for w in layer.words))
+    invented = judge(russian, lines, lambda some: [Seen("Oxnate no goroopy kauectBa", 0.9) for _ in some])
+    assert invented.use and invented.unchecked
+    tops = sorted(line.box[1] for line in lines)
+    well_read = judge(russian, lines, lambda some: [Seen(TEXT[tops.index(line.box[1])], 0.99) for line in some])
+    assert not well_read.use
+
+
+def test_words_of_a_line_in_hebrew_are_from_right_to_left() -> None:
+    words = (LayerWord("שלום", (200, 10, 260, 30)), LayerWord("עולם", (100, 10, 160, 30)))
+    line = Line((Segment(np.array([[90.0, 20.0], [270.0, 20.0]]), 24.0),))
+    assert layer_page(lay_on(TextLayer(words, 0.0, False), [line]), (300, 50)).text == "שלום עולם"
