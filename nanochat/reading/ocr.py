@@ -33,7 +33,7 @@ from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
 from nanochat.reading.shown import Lined, Shown
 from nanochat.reading.sources import Selection, Source
-from nanochat.reading.standing import add_lines, lines_given_up, read_standing
+from nanochat.reading.standing import add_lines, lines_given_up, read_standing, without_standing
 from nanochat.reading.state import TRUSTED
 from nanochat.threads import adapt_threads
 
@@ -246,12 +246,13 @@ class OCR:
     def _add_standing(self, page: Page, lined: Lined, ask: Ask) -> Page:
         """An upright page, with its vertical text added."""
         more, spent = read_standing(
-            lined.picture, lined.lines, lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask)
-        )
+            lined.picture, lined.lines, page.lines,
+            lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
+        )  # fmt: skip
         for other in spent:
             page.add_costs(other)
             page.most_vision_tokens += other.most_vision_tokens
-        return add_lines(page, more, "some text is vertical: it comes last")
+        return add_lines(without_standing(page, more), more, "some text is vertical: it comes last")
 
     def _climb(
         self, pictures: list[Image.Image], lines: list[list[Line]], ladder: tuple[str, ...], ask: Ask
