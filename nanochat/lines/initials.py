@@ -95,7 +95,7 @@ def _after(segment: Segment, x: int) -> Segment:
 
 
 def _indented_above(below: Segment, above: list[Segment]) -> list[Segment]:
-    """Which of the segments above a line are indented as if for a drop cap; both lists from the lowest to the highest."""
+    """Those of the segments above a line that are indented as if for a drop cap; from the lowest to the highest."""
     height, (left, y) = below.height, below.ends[0]
     found: list[Segment] = []
     distance = 0.0  # of the lines beside the drop cap
