@@ -124,6 +124,13 @@ def _on_paper(strip: np.ndarray) -> Image.Image:
     return Image.fromarray(view)
 
 
+def _blank_after(strip: np.ndarray, column: int) -> np.ndarray:
+    """A strip, RGB uint8 (H, W, 3), with paper from a column on."""
+    blank = strip.copy()
+    blank[:, column:] = paper_colour(strip)
+    return blank
+
+
 def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height: float) -> list[Piece]:
     """Cut one segment into pieces of at most `most` pixels."""
     height, length = segment.height, segment.length + 4 * ROOM * segment.height
@@ -132,6 +139,8 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
         scale = 0.999 * most / length
     strip, middles = _straight(page, segment, scale)
     strip = level_strip(strip, round(2 * height * scale))
+    if segment.is_initial:  # the rest of its word is closer than the margin
+        strip = _blank_after(strip, round((2 * ROOM * height + segment.length + 1) * scale))
     n, edges, cuts = ceil(strip.shape[1] / most), [0, strip.shape[1]], list[tuple[int, int]]()
     while n > 1:
         cuts = _cuts(strip, n)

@@ -40,10 +40,11 @@ LARGEST_SIDE = 1536  # px: larger images are scaled down first
 LARGEST_AREA = 4_000_000  # most pixels of an image that is enlarged because its type is small
 SMALL, LARGE, TYPE = 16.0, 60.0, 26.0  # px: type below SMALL or above LARGE is detected again, scaled to TYPE
 SMALLER, AND_SMALLER = 4, 2  # scale factors of the first and the further passes for large type
-LEAST_SHOWN = 72  # least shorter side of an image in such a pass, in px
+LEAST_SHOWN = 48  # px: least shorter side of an image in such a pass, twice the type height that it looks for
 LARGE_TYPE = 48.0  # type height in px of the previous pass, above which the smaller image is used
 LARGER = 1.5  # least ratio of large to small type
 COVERED = 0.35  # largest share of a large line covered by small ones, which are parts of its letters
+SAME_MIDDLE, LEFT_OUT = 0.15, 0.2  # a part of a line: of its height, how far from its middle; least ink outside parts
 APART, SHORTEST = 0.2, 1.5  # largest share of a small line under large ones; its least length in type heights
 WORDS, ALIKE = 4, 0.1  # least number of words of one size, and the largest relative difference of their heights
 WHOLE = 0.85  # share of its length that must have been found earlier for a line to be kept
@@ -220,16 +221,40 @@ def _look_at_large_type(sheet: InkedPage, found: list[Segment], scale: float, fi
     while min(sheet.image.size) * smaller >= LEAST_SHOWN:
         for large in _look(sheet, smaller, finder):
             if large.height * before >= LARGE_TYPE and not _is_known(large, found):
-                found = [s for s in found if not _is_bit(s, large)]
-                found += _beside(large, [s for s in found if _within(s.box, large.box)])
+                partly = _left_out(large, found, sheet.image) > LEFT_OUT
+                kept = [s for s in found if not _is_bit(s, large, partly)]
+                whole = _beside(large, [s for s in kept if _within(s.box, large.box)])
+                found = [*kept, *whole] if whole else found
         before, smaller = smaller, smaller / AND_SMALLER
     return found
 
 
-def _is_bit(segment: Segment, large: Segment) -> bool:
-    """Whether a segment is a part of a letter of a larger line. Small type longer than a letter is high is not."""
+def _is_bit(segment: Segment, large: Segment, partly: bool) -> bool:
+    """Whether a segment is a part of a letter, or of a word, of a larger line.
+
+    Small type longer than a letter is high is not, unless it is more than half as high and in the middle of the line,
+    and the line was only partly found. `partly`: whether it was.
+    """
+    if not _within(segment.box, large.box):
+        return False
     small_line = segment.height < large.height / LARGER and segment.length > large.height
-    return _within(segment.box, large.box) and not small_line
+    off = abs(segment.box[1] + segment.box[3] - large.box[1] - large.box[3]) / 2
+    is_middle = segment.height > large.height / 2 and off < SAME_MIDDLE * large.height
+    return not small_line or (partly and is_middle)
+
+
+def _left_out(large: Segment, found: list[Segment], image: Image.Image) -> float:
+    """The share of the letters' ink in a line of large type that is outside the segments found."""
+    left, top, right, bottom = large.box
+    grey = np.asarray(image.crop((left, top, min(right, image.width), min(bottom, image.height))).convert("L"))
+    _, ink = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
+    _, labels = cv2.connectedComponents(ink if ink.mean() < 0.5 else 1 - ink)  # letters take less of it than paper
+    edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
+    letters = (labels > 0) & ~np.isin(labels, edges)  # a rule or a bar goes on beyond the line
+    outside = letters.copy()
+    for x0, y0, x1, y1 in (segment.box for segment in found):
+        outside[max(0, y0 - top) : max(0, y1 - top), max(0, x0 - left) : max(0, x1 - left)] = False
+    return float(outside.sum() / max(1, letters.sum()))
 
 
 def _beside(large: Segment, lines: list[Segment]) -> list[Segment]:

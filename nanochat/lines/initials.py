@@ -1,14 +1,17 @@
 """Drop caps: a large letter at the beginning of a paragraph, as tall as the first lines of text beside it.
 
-The letter is put in front of the first of these lines. For the reading order, all of them begin at its left edge.
+The letter is put in front of the first of these lines. For the reading order, all of them begin at its left edge. The
+line detector often misses a single letter: it is also looked for where lines are indented as if for a drop cap.
 """
 
 from dataclasses import replace
 
+import cv2
 import numpy as np
 
+from nanochat.lines.boxes import Box
 from nanochat.lines.placed import Placed
-from nanochat.lines.segment import Segment
+from nanochat.lines.segment import ABOVE, Segment
 
 LARGER = 1.6  # least height, relative to the type beside it: a drop cap of two lines
 WIDEST = 2.0  # largest width, relative to its height: a W with a part of the next letter
@@ -16,7 +19,14 @@ WIDEST = 2.0  # largest width, relative to its height: a W with a part of the ne
 NEAR = 1.5  # largest distance from the letter to the text
 ALIGNED = 0.8  # largest distance between the left edges of the letter and of the line below it
 TOP = 1.0  # largest distance between the tops of the letter and of the first line
-PITCH = 2.0  # largest line distance
+PITCH = 2.6  # largest line distance; the line below may be the second one below, or begin a paragraph
+LEAST_INDENT, MOST_INDENT = 0.8, 8.0  # of the lines beside a drop cap
+SAME_TYPE = 1.25  # largest ratio of the type heights of these lines
+UNEVEN = 0.2  # largest difference between their distances
+CONTRAST = 60  # grey levels between a letter and its paper
+TALL = 0.75  # least height of the letter, relative to that of two lines
+THIN = 0.08  # least width of the letter, relative to its height; the edge of a scan is thinner
+CAPITAL = 0.72  # height of a capital, relative to its type height
 SPACE = 0.25  # if the first line is indented more than this, the drop cap is a word of its own
 
 
@@ -45,11 +55,9 @@ def _lines_beside(cap: Placed, placed: list[Placed]) -> tuple[list[Placed], Plac
         return [], None
     top, bottom = cap.y - cap.height / 2, cap.y + cap.height / 2
     smaller = [s for s in placed if LARGER * s.height < cap.height and s.width > s.height]
-    lines = [
-        s
-        for s in smaller
-        if top < s.y < bottom - s.height / 4 and cap.left + cap.height / 4 < s.left < cap.right + NEAR * s.height
-    ]
+    left, right = cap.left + cap.height / 4, cap.right
+    lines = [s for s in smaller if top - s.height / 2 < s.y < bottom - s.height / 4]
+    lines = [s for s in lines if left < s.left < right + NEAR * s.height]
     lines.sort(key=lambda s: s.y)
     if len(lines) < 2 or lines[0].y - lines[0].height / 2 > top + TOP * lines[0].height:
         return [], None
@@ -58,3 +66,76 @@ def _lines_beside(cap: Placed, placed: list[Placed]) -> tuple[list[Placed], Plac
         return [], None
     below = [s for s in smaller if 0 < s.y - lines[-1].y < PITCH * height and s not in lines]
     return lines, next((s for s in below if abs(s.left - cap.left) < ALIGNED * height), None)
+
+
+def with_missed_initials(grey: np.ndarray, segments: list[Segment]) -> list[Segment]:
+    """The segments of a page, uint8 (H, W), and the drop caps that were missed, in place of pieces of them."""
+    found, upwards = list(segments), sorted(segments, key=lambda s: -s.ends[0][1])
+    for i, below in enumerate(upwards):
+        beside = _indented_above(below, upwards[i + 1 :])
+        if len(beside) < 2:
+            continue
+        letter = _capital(grey, below, beside)
+        if letter is None:
+            continue
+        left, top, right, bottom = letter
+        type_height = (bottom - top) / CAPITAL
+        middle = top + ABOVE * type_height
+        middles = [(s, (s.box[0] + s.box[2]) / 2, (s.box[1] + s.box[3]) / 2) for s in found]
+        found = [s for s, x, y in middles if s in beside or not (left <= x <= right and top <= y <= bottom)]
+        found = [_after(s, right) if s in beside else s for s in found]
+        found.append(Segment(np.array([[left, middle], [right, middle]], float), type_height))
+    return found
+
+
+def _after(segment: Segment, x: int) -> Segment:
+    """A segment without its beginning before `x`, if that is less than a letter, such as the arm of a T."""
+    kept = segment.points[segment.points[:, 0] >= x]
+    return Segment(kept, segment.height) if len(kept) > 1 and 0 < x - segment.box[0] < segment.height else segment
+
+
+def _indented_above(below: Segment, above: list[Segment]) -> list[Segment]:
+    """Those of the segments above a line that are indented as if for a drop cap; from the lowest to the highest."""
+    height, (left, y) = below.height, below.ends[0]
+    found: list[Segment] = []
+    distance = 0.0  # of the lines beside the drop cap
+    for segment in above:
+        (x, its_y), last = segment.ends[0], y if not found else found[-1].ends[0][1]
+        if its_y >= last or max(height, segment.height) > SAME_TYPE * min(height, segment.height):
+            continue
+        if last - its_y > PITCH * height:
+            break
+        if not LEAST_INDENT * height <= x - left <= MOST_INDENT * height:
+            if abs(x - left) < LEAST_INDENT * height:  # the lines begin at the edge again
+                break
+            continue
+        if found:
+            distance = distance or last - its_y
+            uneven = abs(last - its_y - distance) > UNEVEN * height
+            if uneven or abs(x - found[0].ends[0][0]) > NEAR * height:
+                break
+        found.append(segment)
+    return found
+
+
+def _capital(grey: np.ndarray, below: Segment, beside: list[Segment]) -> Box | None:
+    """The box of the drop cap beside lines, from the lowest to the highest, above a line; None if there is none."""
+    height = below.height
+    right = min(s.ends[0][0] for s in beside)
+    top, base = beside[-1].ends[0][1] - height / 2, beside[-2].ends[0][1] + height / 4
+    box: Box = (
+        max(0, round(below.ends[0][0] - height)), max(0, round(top - height / 2)),
+        round(right + height / 2), round(below.ends[0][1] - height / 2),
+    )  # fmt: skip
+    part = grey[box[1] : box[3], box[0] : box[2]]
+    if min(part.shape, default=0) < 4:
+        return None
+    paper = float(np.median(part))
+    _, _, stats, _ = cv2.connectedComponentsWithStats((np.abs(part - paper) > CONTRAST).astype(np.uint8))
+    tall = [
+        (box[0] + x, box[1] + y, box[0] + x + w, box[1] + y + h)
+        for x, y, w, h, _ in stats[1:].tolist()
+        if TALL * (base - top) <= h and THIN * h <= w <= WIDEST * h and box[0] + x > 0
+    ]
+    near = [letter for letter in tall if abs(letter[0] - below.ends[0][0]) < ALIGNED * height]
+    return near[0] if len(tall) == 1 and near and abs(near[0][1] - top) < TOP * height else None

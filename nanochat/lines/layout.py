@@ -10,7 +10,7 @@ from nanochat.lines.columns import in_order
 from nanochat.lines.finder import Finder, find_segments
 from nanochat.lines.flatten import SAME_TYPE, place
 from nanochat.lines.gutters import Ink, divide, word_widths
-from nanochat.lines.initials import attach_initials
+from nanochat.lines.initials import attach_initials, with_missed_initials
 from nanochat.lines.leaders import led_to, without_leader
 from nanochat.lines.placed import Placed, Row, mean_y
 from nanochat.lines.rules import find_rules
@@ -80,7 +80,9 @@ def arrange(page: Image.Image, segments: list[Segment]) -> list[Line]:
     """Group the segments of an RGB page into lines, in reading order."""
     if not segments:
         return []
-    ink, placed = Ink(np.asarray(page)), place(segments)
+    ink = Ink(np.asarray(page))
+    segments = with_missed_initials(ink.grey, segments)
+    placed = place(segments)
     rows = _rows(placed)
     led = _follow_leaders(ink.grey, rows)
     if led is not None:

@@ -4,7 +4,9 @@ The rules between the letters would be read as 1 or |, and a line with widely sp
 Only the image that the model sees is changed; the letters stay within their field and at their height.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -47,7 +49,9 @@ def close_combs(picture: Image.Image) -> Image.Image:
     pixels = np.asarray(picture)
     grey = cv2.cvtColor(pixels, cv2.COLOR_RGB2GRAY)
     ink = cv2.adaptiveThreshold(grey, 1, cv2.ADAPTIVE_THRESH_MEAN_C, cv2.THRESH_BINARY_INV, 51, 15)
-    combs = [comb for comb in find_combs(ink) if _has_letters(comb, ink)]
+    closed_on_top = find_combs(ink)
+    known = [cell for comb in closed_on_top for cell in comb.cells]
+    combs = [comb for comb in [*closed_on_top, *find_open_combs(ink, known)] if _has_letters(comb, ink)]
     if not combs:
         return picture
     closed = pixels.copy()
@@ -75,6 +79,70 @@ def find_combs(ink: np.ndarray) -> list[Comb]:
             row.append(cell)
     long = [Comb(tuple(row)) for row in rows if len(row) >= LEAST_CELLS]
     return [comb for comb in long if not any(_is_table(comb, other) for other in long if other is not comb)]
+
+
+def find_open_combs(ink: np.ndarray, known: Sequence[Cell] = ()) -> list[Comb]:
+    """Rows of at least LEAST_CELLS cells that are open on top: equal upright rules at equal distances on a base line.
+
+    ink: uint8 (H, W), 1 where there is ink. known: cells that are closed on top, which are left out.
+    """
+    upright = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((SMALLEST, 1), np.uint8))
+    level = cv2.morphologyEx(ink, cv2.MORPH_OPEN, np.ones((1, SMALLEST), np.uint8))
+    _, _, stats, _ = cv2.connectedComponentsWithStats(upright)
+    rules = [
+        (int(x), int(y), int(x + w), int(y + h))
+        for x, y, w, h, _ in stats[1:]
+        if w <= THICKEST and SMALLEST <= h <= LARGEST and _stands_on(level, int(x), int(y + h), int(w))
+    ]
+    rows: list[list[Cell]] = []
+    for rule in sorted(rules):
+        row = next((row for row in rows if _is_beside(row[-1], rule)), None)
+        if row is None:
+            rows.append([rule])
+        else:
+            row.append(rule)
+    long = [Comb(tuple(cells)) for row in rows for cells in _open_cells(row, ink, level) if len(cells) >= LEAST_CELLS]
+    return [comb for comb in long if not any(_overlap(cell, other) for cell in comb.cells for other in known)]
+
+
+def _open_cells(rules: Sequence[Cell], ink: np.ndarray, level: np.ndarray) -> list[list[Cell]]:
+    """Runs of cells of one size, open on top, between upright rules from left to right."""
+    found: list[list[Cell]] = [[]]
+    for (_, _, left, _), (right, top, _, bottom) in pairwise(rules):
+        cell = left, top, right, bottom - THICKEST // 2
+        if right - left < NARROW * (bottom - top):  # the space between two boxes
+            continue
+        if not _is_open(cell, ink, level):
+            found.append([])
+        elif found[-1] and not _goes_on(found[-1][-1], cell):
+            found.append([cell])
+        else:
+            found[-1].append(cell)
+    return found
+
+
+def _stands_on(level: np.ndarray, x: int, bottom: int, width: int) -> bool:
+    """Whether an upright rule that ends at `bottom` meets a level one there. level: the level rules, (H, W)."""
+    return bool(level[max(0, bottom - THICKEST) : bottom + THICKEST, max(0, x - THICKEST) : x + width + THICKEST].any())
+
+
+def _is_beside(last: Cell, rule: Cell) -> bool:
+    """Whether an upright rule is the next one of a row: as tall, and no farther than a cell is wide."""
+    height = last[3] - last[1]
+    same = max(abs(last[1] - rule[1]), abs(last[3] - rule[3])) <= ALIKE * height
+    return same and 0 <= rule[0] - last[2] <= WIDE * height
+
+
+def _is_open(cell: Cell, ink: np.ndarray, level: np.ndarray) -> bool:
+    """Whether a cell has a base line along its whole width, and no other level rule in it or on top of it."""
+    left, top, right, bottom = cell
+    base = level[bottom - THICKEST : bottom + THICKEST, left:right].max(0)
+    above = ink[max(0, top - THICKEST) : bottom - THICKEST, left:right]
+    return bool(base.mean() >= FRAMED and above.mean(1).max(initial=0.0) < FRAMED)
+
+
+def _overlap(cell: Cell, other: Cell) -> bool:
+    return cell[0] < other[2] and other[0] < cell[2] and cell[1] < other[3] and other[1] < cell[3]
 
 
 def _is_framed(cell: Cell, ink: np.ndarray) -> bool:

@@ -23,15 +23,15 @@ from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.formats import SUFFIX, LoadPage, page_text, write
 from nanochat.reading.grounding import draw_boxes
+from nanochat.reading.layer_check import Refused, own_text
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
-from nanochat.reading.options import Format
+from nanochat.reading.options import Format, TextLayerMode
 from nanochat.reading.page import Page
 from nanochat.reading.placed import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
-from nanochat.reading.text_layer import Refused, TextLayerMode, own_text
 
 PAGES_TOGETHER = 8  # number of images in memory that are passed to the model at a time
 LEFT_OUT = " too unclear to read, left out"

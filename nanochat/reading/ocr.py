@@ -33,7 +33,7 @@ from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
 from nanochat.reading.shown import Lined, Shown
 from nanochat.reading.sources import Selection, Source
-from nanochat.reading.standing import add_lines, lines_given_up, read_standing
+from nanochat.reading.standing import add_lines, lines_given_up, read_standing, without_standing
 from nanochat.reading.state import TRUSTED
 from nanochat.threads import adapt_threads
 
@@ -197,10 +197,13 @@ class OCR:
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
         """The text of each of these lines of an RGB image. Raises UserError if the model was not trained on lines."""
+        return [page.text for page in self.read_line_pages(picture, lines)]
+
+    def read_line_pages(self, picture: Image.Image, lines: Sequence[Line]) -> list[Page]:
+        """Each of these lines of an RGB image as a page. Raises UserError if the model was not trained on lines."""
         if "lines" not in self.taught:
             raise UserError("this model does not read single lines")
-        pages = self._climb([picture] * len(lines), [[line] for line in lines], ("lines",), Ask(PROMPT))
-        return [page.text for page in pages]
+        return self._climb([picture] * len(lines), [[line] for line in lines], ("lines",), Ask(PROMPT))
 
     def view(self, picture: Image.Image) -> ImageViews:
         """The view of a whole image that the model was trained on."""
@@ -243,12 +246,13 @@ class OCR:
     def _add_standing(self, page: Page, lined: Lined, ask: Ask) -> Page:
         """An upright page, with its vertical text added."""
         more, spent = read_standing(
-            lined.picture, lined.lines, lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask)
-        )
+            lined.picture, lined.lines, page.lines,
+            lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
+        )  # fmt: skip
         for other in spent:
             page.add_costs(other)
             page.most_vision_tokens += other.most_vision_tokens
-        return add_lines(page, more, "some text is vertical: it comes last")
+        return add_lines(without_standing(page, more), more, "some text is vertical: it comes last")
 
     def _climb(
         self, pictures: list[Image.Image], lines: list[list[Line]], ladder: tuple[str, ...], ask: Ask

@@ -1,40 +1,34 @@
-"""The text layer of a PDF page: its words and their positions, and whether it can be trusted.
+"""The text layer of a PDF page: its words, their positions, and the page made from them.
 
-The layer of a born-digital page is its exact text. That of a scan may be the output of the scanner's OCR, and some
-pages have text in a broken encoding, or the text of another page. So a layer is used only if it agrees with the image
-of its page: its words are on detected lines, the detected lines have words, and a sample of lines is read alike.
+The layer of a born-digital page is its exact text. `layer_check.py` decides whether a layer can be trusted.
 """
 
+import ctypes
 import unicodedata
-from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 
+import numpy as np
 import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from PIL import Image
-from rapidfuzz.distance import Levenshtein
 
 from nanochat.lines.boxes import Box, union
-from nanochat.lines.layout import Line, find_lines
+from nanochat.lines.layout import Line
+from nanochat.lines.segment import Segment
 from nanochat.reading.documents import PDF, PDFIUM, POINTS
-from nanochat.reading.options import TextLayerMode
 from nanochat.reading.page import Page, Part, TextLine
-from nanochat.reading.shown import Lined
-
-if TYPE_CHECKING:
-    from nanochat.reading.ocr import OCR
 
 LAYER = "text layer"
 """key in the `info` of a page's image under which its layer is stored"""
 
-BROKEN = 0.02  # share of invalid characters (replacement, private, control) from which the encoding is broken
-ON_INK = 0.85  # share of the words that must be on a detected line
-COVERED = 0.85  # share of the detected lines, by length, that must have words
-SAMPLE = 6  # number of lines that are read for comparison
-AGREE_VISIBLE = 0.30  # largest error rate between a visible layer and what the model reads
-AGREE_HIDDEN = 0.04  # the same for invisible text, which another OCR wrote: ours is used unless both agree
 INVISIBLE = 3  # PDF's text rendering mode: neither filled nor stroked
+FAINT = 16  # of 255: opacity below which text is invisible
+NO_INK = 8  # grey levels: a word in whose box the page varies less is not visible
+LIES_ON = 0.2  # share of a line's box from which words lie on it
+
+Place = tuple[int, int]
+"""number of a detected line, and of a segment of it"""
 
 
 @dataclass(frozen=True)
@@ -68,29 +62,6 @@ class TextLayer:
         return cls(words, known["broken"], known["hidden"])
 
 
-@dataclass(frozen=True)
-class Decision:
-    """Whether the text layer of a page is used, and why."""
-
-    use: bool
-    why: str
-
-
-@dataclass(frozen=True)
-class LayerLine:
-    """A detected line with the words of the layer on it, as parts with blank space between them."""
-
-    stretches: tuple[tuple[str, Box], ...]
-
-    @property
-    def text(self) -> str:
-        return " ".join(text for text, _ in self.stretches)
-
-    @property
-    def box(self) -> Box:
-        return union(box for _, box in self.stretches)
-
-
 def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
     """The text layer of page `number`, from 1; without words if the page has none or is broken.
 
@@ -106,6 +77,9 @@ def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
                 characters = [chr(pdfium_c.FPDFText_GetUnicode(layer, i)) for i in range(layer.count_chars())]
                 boxes = [layer.get_charbox(i) for i in range(len(characters))]
                 hidden = _share_hidden(page)
+                if hidden <= 0.5:  # the rest is not what the page shows
+                    painted = [i for i in range(len(characters)) if not _is_invisible(layer, i)]
+                    characters, boxes = [characters[i] for i in painted], [boxes[i] for i in painted]
             finally:
                 layer.close()
                 page.close()
@@ -131,7 +105,19 @@ def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
             start = None
     printed = [c for c in characters if not c.isspace() and c not in "\0\x02"]
     wrong = sum(unicodedata.category(c) in ("Co", "Cc", "Cn") or c == "\ufffd" for c in printed)
-    return TextLayer(tuple(words), wrong / max(1, len(printed)), hidden > 0.5)
+    return TextLayer(_without_repeats(words), wrong / max(1, len(printed)), hidden > 0.5)
+
+
+def _without_repeats(words: Sequence[LayerWord]) -> tuple[LayerWord, ...]:
+    """The words, without those printed again at the same place, as some programs do to make them bold."""
+    kept: dict[str, list[LayerWord]] = {}
+    found = []
+    for word in words:
+        alike = kept.setdefault(word.text, [])
+        if not any(_on(word, other.box) for other in alike):
+            alike.append(word)
+            found.append(word)
+    return tuple(found)
 
 
 def _share_hidden(page: pdfium.PdfPage) -> float:
@@ -143,118 +129,121 @@ def _share_hidden(page: pdfium.PdfPage) -> float:
     return sum(mode == INVISIBLE for mode in modes) / max(1, len(modes))
 
 
+def _is_invisible(layer: pdfium.PdfTextPage, i: int) -> bool:
+    """Whether character `i` is not painted: transparent, or in the rendering mode for invisible text."""
+    thing = pdfium_c.FPDFText_GetTextObject(layer, i)
+    if not thing:  # a space between two words, which is not in the file
+        return False
+    mode = pdfium_c.FPDFTextObj_GetTextRenderMode(thing)
+    red, green, blue, opacity = (ctypes.c_uint() for _ in range(4))
+    if mode != 0 or not pdfium_c.FPDFText_GetFillColor(layer, i, red, green, blue, opacity):
+        return bool(mode == INVISIBLE)
+    return opacity.value < FAINT
+
+
+def visible_words(layer: TextLayer, picture: Image.Image) -> TextLayer:
+    """A text layer without the words that leave no ink on the RGB image of their page, such as white on white."""
+    grey = np.asarray(picture.convert("L"))
+
+    def has_ink(box: Box) -> bool:
+        left, top, right, bottom = box
+        inside = grey[max(0, top - 1) : bottom + 1, max(0, left - 1) : right + 1]
+        return inside.size > 0 and int(inside.max()) - int(inside.min()) >= NO_INK
+
+    return replace(layer, words=tuple(word for word in layer.words if has_ink(word.box)))
+
+
 def _on(word: LayerWord, box: Box) -> bool:
     """Whether the centre of a word is inside a box."""
     x, y = (word.box[0] + word.box[2]) / 2, (word.box[1] + word.box[3]) / 2
     return box[0] <= x <= box[2] and box[1] <= y <= box[3]
 
 
-def lay_on(layer: TextLayer, lines: Sequence[Line]) -> tuple[dict[int, LayerLine], int]:
-    """(number of each detected line -> its words, if it has any; how many words are on no line).
+@dataclass(frozen=True)
+class Laid:
+    """The words of a text layer, laid on the detected lines of the page."""
+
+    stretches: Mapping[Place, tuple[str, Box]]
+    """text and box of the words on each segment that has any"""
+    stray: Sequence[LayerWord]
+    """words that are on no line"""
+    bare: Mapping[Place, Segment]
+    """segments without words"""
+
+    @property
+    def texts(self) -> dict[int, str]:
+        """The text of each line that has words, by its number."""
+        found: dict[int, str] = {}
+        for (row, _), (text, _) in sorted(self.stretches.items()):
+            found[row] = f"{found[row]} {text}" if row in found else text
+        return found
+
+
+def lay_on(layer: TextLayer, lines: Sequence[Line]) -> Laid:
+    """Lay the words of a text layer on the detected lines of its page.
 
     A word belongs to the segment of a line whose middle is nearest to its own, among those that it lies on.
     """
-    places = [(row, segment.box) for row, line in enumerate(lines) for segment in line.segments]
-    found: dict[int, list[LayerWord]] = {}
-    stray = 0
+    places = {(row, k): segment for row, line in enumerate(lines) for k, segment in enumerate(line.segments)}
+    found: dict[Place, list[LayerWord]] = {}
+    stray = []
     for word in layer.words:
-        on = [k for k, (_, box) in enumerate(places) if _on(word, box)]
+        on = [place for place, segment in places.items() if _on(word, segment.box)]
         if not on:
-            stray += 1
+            stray.append(word)
             continue
         middle = word.box[1] + word.box[3]
-        nearest = min(on, key=lambda k: abs(places[k][1][1] + places[k][1][3] - middle))
+        nearest = min(on, key=lambda place: abs(places[place].box[1] + places[place].box[3] - middle))
         found.setdefault(nearest, []).append(word)
-    rows: dict[int, list[tuple[str, Box]]] = {}
-    for k in sorted(found):
-        words = sorted(found[k], key=lambda word: word.box[0])
-        stretch = " ".join(word.text for word in words), union(word.box for word in words)
-        rows.setdefault(places[k][0], []).append(stretch)
-    return {row: LayerLine(tuple(stretches)) for row, stretches in rows.items()}, stray
+    stretches = {}
+    for place, some in found.items():
+        words = sorted(some, key=lambda word: word.box[0], reverse=_is_right_to_left(some))
+        stretches[place] = " ".join(word.text for word in words), union(word.box for word in words)
+    taken = [word.box for word in layer.words]
+    bare = {p: s for p, s in places.items() if p not in stretches and _share_taken(s.box, taken) < LIES_ON}
+    return Laid(stretches, stray, bare)
 
 
-def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[str]] | None) -> Decision:
-    """Whether the layer is the text of the page with these detected lines.
-
-    `read`: reads the text of lines from the image; it gets at most SAMPLE of them. Without it, only positions are
-    compared.
-    """
-    if not layer.words:
-        return Decision(False, "the page carries no text of its own")
-    if layer.broken > BROKEN:
-        return Decision(False, f"its own text is in a broken encoding ({layer.broken:.0%} of the characters)")
-    if not lines:
-        return Decision(False, "its own text lies where no text is seen")
-    found, stray = lay_on(layer, lines)
-    if stray > (1 - ON_INK) * len(layer.words):
-        return Decision(False, f"its own text lies where no text is seen ({stray} of {len(layer.words)} words)")
-    widths = [line.box[2] - line.box[0] for line in lines]
-    covered = sum(widths[row] for row in found) / max(1, sum(widths))
-    if covered < COVERED:
-        return Decision(False, f"its own text leaves {1 - covered:.0%} of the lines out")
-    some = _spread([row for row, line in sorted(found.items()) if len(line.text) >= 4], SAMPLE)
-    if not some or read is None:
-        return Decision(True, "its own text lies on its lines")
-    wrong = sorted(
-        Levenshtein.normalized_distance("".join(seen.split()), "".join(found[row].text.split()))
-        for row, seen in zip(some, read([lines[row] for row in some]), strict=True)
-    )
-    error = wrong[len(wrong) // 2]
-    if error > (AGREE_HIDDEN if layer.hidden else AGREE_VISIBLE):
-        return Decision(False, f"its own text differs from what is seen ({error:.0%} of the characters)")
-    return Decision(True, "its own text agrees with what is seen")
+def _is_right_to_left(words: Sequence[LayerWord]) -> bool:
+    """Whether most letters of the words are Arabic, Hebrew or of another alphabet written from right to left."""
+    letters = [unicodedata.bidirectional(c) for word in words for c in word.text if c.isalpha()]
+    return sum(direction in ("R", "AL") for direction in letters) > len(letters) / 2
 
 
-def _spread(rows: Sequence[int], n: int) -> list[int]:
-    """At most `n` of the rows, spread evenly over the page."""
-    step = max(1.0, len(rows) / n)
-    return [rows[int(k * step)] for k in range(min(n, len(rows)))]
+def _share_taken(box: Box, others: Sequence[Box]) -> float:
+    """The share of a box that others cover; what two of them cover counts twice."""
+    left, top, right, bottom = np.asarray(others).reshape(-1, 4).T
+    wide = np.clip(np.minimum(right, box[2]) - np.maximum(left, box[0]), 0, None)
+    tall = np.clip(np.minimum(bottom, box[3]) - np.maximum(top, box[1]), 0, None)
+    return float((wide * tall).sum()) / max(1, (box[2] - box[0]) * (box[3] - box[1]))
 
 
-def layer_page(layer: TextLayer, lines: Sequence[Line], size: tuple[int, int]) -> Page:
+def layer_page(laid: Laid, size: tuple[int, int], read: Mapping[Place, TextLine] | None = None) -> Page:
     """The page made from its text layer, in the reading order of its detected lines; words on none of them come last.
 
-    `size`: width and height of the page's image in pixels.
+    `size`: width and height of the page's image in pixels. `read`: what was read on segments without words.
     """
-    found, stray = lay_on(layer, lines)
-    texts = [
-        TextLine(line.text, line.box, 1.0, 1.0, parts=[Part(text, box) for text, box in line.stretches])
-        for _, line in sorted(found.items())
-    ]
-    if stray:
-        boxes = [segment.box for line in lines for segment in line.segments]
-        left = [word for word in layer.words if not any(_on(word, box) for box in boxes)]
-        text, box = " ".join(word.text for word in left), union(word.box for word in left)
-        texts.append(TextLine(text, box, 1.0, 1.0, parts=[Part(text, box)]))
+    read = read or {}
+    rows: dict[int, list[TextLine]] = {}
+    for place in sorted({*laid.stretches, *read}):
+        rows.setdefault(place[0], []).append(read[place] if place in read else _line(*laid.stretches[place]))
+    lines = [_joined(row) for row in rows.values()]
+    if laid.stray:
+        lines.append(_line(" ".join(word.text for word in laid.stray), union(word.box for word in laid.stray)))
     return Page(
-        text="\n".join(line.text for line in texts), vision_tokens=0, most_vision_tokens=0, tokens=0, seconds=0.0,
-        stopped="end", mode="text-layer", text_source="text-layer", views=0, width=size[0], height=size[1], lines=texts,
+        text="\n".join(line.text for line in lines), vision_tokens=0, most_vision_tokens=0, tokens=0, seconds=0.0,
+        stopped="end", mode="text-layer", text_source="text-layer", views=0, width=size[0], height=size[1], lines=lines,
     )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Refused:
-    """Why a text layer is not used. `picture`: the page with its lines, which need not be detected again."""
-
-    why: str
-    picture: Lined
+def _line(text: str, box: Box) -> TextLine:
+    return TextLine(text, box, 1.0, 1.0, parts=[Part(text, box)])
 
 
-def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page | Refused | None:
-    """The page made from the text layer of an image; the reason if it is not used, or None if there is none.
-
-    `picture`: a page of a PDF as `read_ahead` opens it, with its layer in `info`. Mode `only` takes any layer.
-    """
-    layer: TextLayer | None = picture.info.get(LAYER)
-    if mode == "never" or layer is None:
-        return None
-    if not layer.words:
-        return layer_page(layer, [], picture.size) if mode == "only" else None
-    lines = find_lines(picture)
-    if mode == "only":
-        return layer_page(layer, lines, picture.size)
-    sample = (lambda some: reader.read_lines(picture, some)) if "lines" in reader.taught else None
-    decision = judge(layer, lines, sample)
-    if decision.use:
-        return layer_page(layer, lines, picture.size)
-    return Refused(f"{decision.why}: the picture was read", Lined(picture, lines))
+def _joined(row: Sequence[TextLine]) -> TextLine:
+    """One line made from its parts, from left to right."""
+    parts = [part for line in row for part in line.parts]
+    text, box = " ".join(line.text for line in row), union(part.box for part in parts)
+    return TextLine(
+        text, box, min(line.mean_probability for line in row), min(line.min_probability for line in row), parts=parts
+    )

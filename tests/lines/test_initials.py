@@ -1,7 +1,9 @@
 """A drop cap begins the first line beside it, and its word goes on there."""
 
-from helpers.drawn_page import stretch
-from PIL import Image
+import numpy as np
+import pytest
+from helpers.drawn_page import FONT, stretch
+from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.cut import cut_lines, join
 from nanochat.lines.layout import Line, arrange
@@ -57,3 +59,45 @@ def test_columns_are_read_one_after_the_other_beside_a_drop_cap() -> None:
     right = [stretch(470, 840 - 60 * (i == 5), 108 + i * PITCH) for i in range(6)]
     found = starts(arrange(PAGE, [cap, *left, *right]))
     assert found == [[60, 110], [110], [110], [60], [60], [60]] + [[470]] * 6
+
+
+@pytest.mark.parametrize("letter", ["I", "L", "W"])
+@pytest.mark.parametrize("pieces", [[], [(62, 78, 104.0)]])
+def test_a_drop_cap_that_the_line_detector_missed_is_found(
+    letter: str, pieces: list[tuple[float, float, float]]
+) -> None:
+    """A single large letter is often missed, or only a piece of it is found."""
+    page = PAGE.copy()
+    font = ImageFont.truetype(str(FONT), 72)
+    ImageDraw.Draw(page).text((LEFT, 95 - 7), letter, font=font, fill="black", anchor="lt")
+    width = round(font.getlength(letter))
+    lines = [stretch(LEFT + width + 6 if i < 3 else LEFT, 600 - 30 * (i % 2), 100 + i * PITCH) for i in range(6)]
+    bits = [stretch(*piece, 12.0) for piece in pieces]
+    first, *others = arrange(page, [*lines, *bits])
+    assert len(others) == 5 and len(first.segments) == 2
+    cap = first.segments[0]
+    assert cap.is_initial and abs(cap.box[0] - LEFT) < 8 and abs(cap.box[2] - LEFT - width) < 8
+    view = np.asarray(cut_lines(page, [Line((cap,))])[0].picture.convert("L"))
+    assert (view < 100).any(0).sum() >= 3
+
+
+def test_indented_lines_without_a_letter_beside_them_stay_as_they_are() -> None:
+    lines = [stretch(LEFT + 50 if i < 3 else LEFT, 600, 100 + i * PITCH) for i in range(6)]
+    assert all(len(line.segments) == 1 for line in arrange(PAGE, lines))
+
+
+def test_the_view_of_a_drop_cap_does_not_show_the_next_letter() -> None:
+    page = PAGE.copy()
+    draw = ImageDraw.Draw(page)
+    draw.rectangle((70, 90, 80, 140), fill="black")
+    draw.rectangle((90, 90, 100, 140), fill="black")
+    cap = Segment(np.array([[68.0, 125.0], [82.0, 125.0]]), 70.0, is_initial=True)
+    shown = np.asarray(cut_lines(page, [Line((cap,))])[0].picture.convert("L")) < 100
+    assert np.diff(shown.any(0).astype(int)).clip(0).sum() == 1
+
+
+def test_the_dark_edge_of_a_scan_beside_indented_lines_is_no_drop_cap() -> None:
+    page = PAGE.copy()
+    ImageDraw.Draw(page).rectangle((0, 90, 3, 160), fill="black")
+    lines = [stretch(50 if i < 3 else 4, 600, 100 + i * PITCH) for i in range(6)]
+    assert all(len(line.segments) == 1 for line in arrange(page, lines))

@@ -1,11 +1,13 @@
 """Large type above small type is detected as one line, and the small type below it is still detected."""
 
+import numpy as np
 import pytest
 from helpers.drawn_page import FONT, sentence
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box
-from nanochat.lines.finder import find_segments
+from nanochat.lines.finder import _is_bit, _left_out, find_segments
+from nanochat.lines.segment import Segment
 
 
 def draw_poster(title: str, size: int, colour: str = "black") -> tuple[Image.Image, Box, list[Box]]:
@@ -79,3 +81,39 @@ def test_bars_of_a_chart_do_not_hide_its_labels(width: int) -> None:
     boxes = [segment.box for segment in find_segments(page)]
     assert all(any(share_within(label, box) > 0.6 for box in boxes) for label in labels), boxes
     assert max(bottom - top for _, top, _, bottom in boxes) < 60, boxes
+
+
+def test_price_that_fills_half_of_a_low_picture_is_found_whole() -> None:
+    """It is only detected as a whole where the picture is less than 72 px high."""
+    slide = Image.new("RGB", (1100, 440), "white")
+    draw = ImageDraw.Draw(slide)
+    for y, text, size in ((15, "The year in one picture", 50), (385, "of all orders came back a second time", 28)):
+        draw.text((40, y), text, font=ImageFont.truetype(str(FONT), size), fill="black")
+    font = ImageFont.truetype(str(FONT.with_name("DejaVuSans-Bold.ttf")), 240)
+    draw.text((40, 85), "19.95", font=font, fill="black")
+    left, top, right, bottom = map(round, draw.textbbox((40, 85), "19.95", font=font))
+    found = [segment.box for segment in find_segments(slide)]
+    assert any(share_within((left, top, right, bottom), other) > 0.95 for other in found)
+
+
+def test_parts_of_a_large_line_found_at_two_thirds_of_its_height_belong_to_it() -> None:
+    """An italic title may first be found in two parts, lower than its letters; a whole line may seem larger later."""
+    large, word, below = (
+        Segment(np.array([[x0, y], [x1, y]], float), height)
+        for x0, x1, y, height in ((176, 737, 141, 122), (300, 577, 144, 77), (200, 400, 185, 30))
+    )
+    assert _is_bit(word, large, partly=True)
+    assert not _is_bit(word, large, partly=False)
+    assert not _is_bit(below, large, partly=True)
+
+
+def test_ink_of_a_large_line_that_was_only_partly_found() -> None:
+    page = Image.new("RGB", (700, 200), "white")
+    draw, font = ImageDraw.Draw(page), ImageFont.truetype(str(FONT), 100)
+    draw.text((40, 40), "Slow River", font=font, fill="black")
+    draw.rectangle((0, 155, 700, 200), fill="black")  # a rule is no letter
+    left, top, right, bottom = draw.textbbox((40, 40), "Slow River", font=font)
+    large = Segment(np.array([[left - 8, (top + bottom) / 2], [right + 8, (top + bottom) / 2]]), bottom - top + 30)
+    half = Segment(np.array([[left, (top + bottom) / 2], [(left + right) / 2, (top + bottom) / 2]]), bottom - top + 30)
+    assert _left_out(large, [large], page) < 0.01
+    assert 0.4 < _left_out(large, [half], page) < 0.6

@@ -13,7 +13,7 @@ from nanochat.reading.shown import Lined
 ROWS = {"Name": "MARGARET HOLLIS", "Account": "GB29NWBK60161331", "Date": "12111984"}
 
 
-def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
+def draw_form(gap: int, one_in_a_box: bool = True, open_on_top: bool = False) -> Image.Image:
     """A form with a row of boxes for each of ROWS; `gap`: px between two boxes, below 0 if they share a rule."""
     form = Image.new("RGB", (900, 300), "white")
     draw = ImageDraw.Draw(form)
@@ -24,14 +24,18 @@ def draw_form(gap: int, one_in_a_box: bool = True) -> Image.Image:
         for column, letter in enumerate(text):
             x = 140 + (38 + gap) * column
             draw.rectangle((x, y, x + 38, y + 42), outline="#cc7755")
+            if open_on_top:
+                draw.rectangle((x - 1, y, x + 39, y + 8), fill="white")
+                draw.line((x, y + 6, x, y + 9), fill="#cc7755")
+                draw.line((x + 38, y + 6, x + 38, y + 9), fill="#cc7755")
             shown = letter if one_in_a_box else f"{column % 9}{row}"
             draw.text((x + 19, y + 21), shown, font=font if one_in_a_box else small, fill="#111133", anchor="mm")
     return form
 
 
-@pytest.mark.parametrize("gap", (-1, 5))
-def test_comb_fields_are_read_without_their_rules(gap: int) -> None:
-    read = OCR("nano", "cpu").read(draw_form(gap))
+@pytest.mark.parametrize(("gap", "open_on_top"), [(-1, False), (5, False), (0, True), (4, True)])
+def test_comb_fields_are_read_without_their_rules(gap: int, open_on_top: bool) -> None:
+    read = OCR("nano", "cpu").read(draw_form(gap, open_on_top=open_on_top))
     assert read.turned == 0
     for label, text in ROWS.items():
         line = next(line for line in read.text.split("\n") if line.startswith(label))
@@ -50,6 +54,16 @@ def test_other_pages_are_unchanged() -> None:
     assert close_combs(page) is page
     calendar = draw_form(-1, one_in_a_box=False)
     assert close_combs(calendar) is calendar
+
+
+def test_upright_grid_lines_of_a_chart_are_no_comb() -> None:
+    chart = Image.new("RGB", (500, 300), "white")
+    draw, font = ImageDraw.Draw(chart), ImageFont.truetype(str(FONT), 16)
+    for i in range(7):
+        draw.line((60 + 60 * i, 150, 60 + 60 * i, 220), fill="#888888")
+        draw.text((62 + 60 * i, 165), f"{37 + 4 * i}%", font=font, fill="black")
+    draw.line((60, 220, 420, 220), fill="#888888")
+    assert close_combs(chart) is chart
 
 
 def test_letters_stay_in_their_field() -> None:

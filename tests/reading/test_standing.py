@@ -50,6 +50,27 @@ def test_rotated_table_below_an_upright_header_is_read() -> None:
     assert all(row in text for row in rows)
 
 
+DAYS = [["Day", "Bread", "Milk"], ["Monday", "84", "72"], ["Tuesday", "52", "11"], ["Sunday", "32", "77"]]
+
+
+@pytest.mark.parametrize("degrees", [90, 270])
+def test_rotated_table_of_short_cells_is_read_row_by_row(degrees: int) -> None:
+    """Upright, figures on their side are read as marks; their rows are too short to be lines of their own."""
+    page, _ = draw_page([sentence(i) for i in range(6)], width=800)
+    sheet = Image.new("RGB", (800, 420), "#f4f1e8")
+    draw, font = ImageDraw.Draw(sheet), ImageFont.truetype(str(FONT), 20)
+    for i, row in enumerate(DAYS):
+        for text, x in zip(row, (30, 210, 320)):
+            draw.text((x, 30 + 38 * i), text, font=font, fill="#222222")
+    table = sheet.crop((0, 0, 420, 200)).rotate(degrees, expand=True)
+    both = Image.new("RGB", (800, page.height + 460), "#f4f1e8")
+    both.paste(page, (0, 0))
+    both.paste(table, (200, page.height + 20))
+    found = reader().read(both)
+    assert found.text.splitlines()[6:] == [" ".join(row) for row in DAYS]
+    assert found.turned == 0 and [line.text for line in found.lines] == found.text.splitlines()
+
+
 def test_page_without_vertical_text_has_no_second_pass() -> None:
     page, _ = draw_page([sentence(i) for i in range(12)])
-    assert standing_ink(page, find_lines(page)) == []
+    assert standing_ink(page, [line.box for line in find_lines(page)], 26.0) == []
