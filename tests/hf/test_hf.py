@@ -217,7 +217,7 @@ def test_loss_equals_that_of_the_package(folder: Path) -> None:
 
 @pytest.mark.parametrize(("images", "text"), [(None, PROMPT), (PICTURES[:2], PROMPT), (PICTURES[:1], "no place")])
 def test_images_and_placeholders_must_agree(folder: Path, images, text: str) -> None:
-    with pytest.raises(ValueError, match=r"pictures for \d <image>"):
+    with pytest.raises(ValueError, match=r"images, but \d <image> in the text"):
         AutoProcessor.from_pretrained(folder)(images=images, text=text)
 
 
