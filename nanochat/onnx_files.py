@@ -86,12 +86,33 @@ def import_runtime() -> Any:
     return importlib.import_module("onnxruntime")  # by name, so that the exported code of `hf` does not depend on it
 
 
+@cache
+def _share_memory() -> bool:
+    """Let all graphs of this process take their memory from one pool, which grows by no more than what is requested.
+
+    Otherwise each graph has a pool of its own, which doubles when it grows. Returns False if the program that uses this
+    package has set up a pool of its own, which is then used.
+    """
+    onnxruntime = import_runtime()
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = {"arena_extend_strategy": 1}
+    try:
+        onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(as_requested))
+    except Exception:  # ONNX Runtime raises errors of its own
+        return False
+    return True
+
+
 def _open(path: Path, threads: int) -> Any:
     onnxruntime = import_runtime()
+    _share_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or graph_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
     if can_flush():  # in the session's own threads; the first session would change this one too, and for good
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
