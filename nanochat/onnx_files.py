@@ -76,6 +76,38 @@ def is_whole(content: bytes) -> bool:
     return bool(mark) and after[:64] == hashlib.sha256(unsigned).hexdigest().encode()
 
 
+def _said(content: bytes, key: str) -> str:
+    """The value of a metadata entry of a serialised graph, of fewer than 128 bytes; empty if there is none."""
+    mark = b"\n" + bytes([len(key)]) + key.encode() + b"\x12"
+    _, found, after = content.rpartition(mark)
+    return after[1 : 1 + after[0]].decode(errors="replace") if found and after else ""
+
+
+def check_weights(graph: Path) -> None:
+    """Check a graph, and that it was exported with the weights and the tokenizer in the same folder.
+
+    Raises UserError if one of these files is missing, damaged, or of another version or export.
+    """
+    weights = graph.parent / WEIGHTS
+    for file in (graph, weights):
+        if not file.is_file():
+            raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
+    content = graph.read_bytes()
+    if not is_whole(content):
+        raise UserError(f"{graph}: damaged, or exported by an older version: export it again")
+    version = _said(content, "version")
+    if version != VERSION:
+        raise UserError(f"{graph} is of version {version or 'unknown'}, this program reads {VERSION}: export it again")
+    for name, file in (("weights", weights), ("tokenizer", graph.with_name(TOKENIZER))):
+        expected = _said(content, name)
+        if expected and not file.is_file():
+            raise UserError(f"{file} is not there: it belongs to {graph.name}")
+        if expected and expected != file_hash(file):
+            raise UserError(
+                f"{graph} and {file.name} do not belong together: one of them is damaged or from another export"
+            )
+
+
 def import_runtime() -> Any:
     """The module `onnxruntime`, with its telemetry off. Raises ImportError if it is not installed.
 
@@ -129,26 +161,12 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
-    weights = path.parent / WEIGHTS
-    for file in (path, weights):
-        if not file.is_file():
-            raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
-    if not is_whole(path.read_bytes()):
-        raise UserError(f"{path}: damaged, or exported by an older version: export it again")
+    check_weights(path)
     try:
         session = _open(path, threads)
     except Exception as error:  # ONNX Runtime raises various errors of its own for broken files
         raise UserError(f"{path}: damaged, or its weights in {WEIGHTS} are ({_first_line(error)})") from error
     said = session.get_modelmeta().custom_metadata_map
-    if said.get("version") != VERSION:
-        raise UserError(
-            f"{path} is of version {said.get('version', 'unknown')}, this program reads {VERSION}: export it again"
-        )
-    for name, expected in (("weights", weights), ("tokenizer", path.with_name(TOKENIZER))):
-        if name in said and (not expected.is_file() or said[name] != file_hash(expected)):
-            raise UserError(
-                f"{path} and {expected.name} do not belong together: one of them is damaged or from another export"
-            )
     if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
     return session

@@ -10,8 +10,10 @@ import pytest
 import torch
 from helpers.tiny_model import IMAGE, assert_close, pictures, randomise, tiny_config
 
+from nanochat.checkpoint import export_model
 from nanochat.engine import NO_GUARD, Engine, Sampling
 from nanochat.engine.backend import Backend
+from nanochat.engine.loading import load_reader
 from nanochat.engine.onnx_backend import OnnxBackend
 from nanochat.engine.torch_backend import TorchBackend
 from nanochat.errors import UserError
@@ -176,8 +178,10 @@ def test_graphs_of_other_files_are_rejected(model: NanoDeepseekOCR, folder: Path
     (own / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"encoder\.onnx and model\.safetensors do not belong together"):
         OnnxBackend(own, model.config)
+    with pytest.raises(UserError, match=r"decoder\.onnx and model\.safetensors do not belong together"):
+        load_reader(own, "cpu", "torch")  # PyTorch would read with a flipped bit
     (own / "model.safetensors").write_bytes(content[:1000])
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=r"encoder\.onnx and model\.safetensors do not belong together"):
         OnnxBackend(own, model.config)
     shutil.copy(folder / "model.safetensors", own)
     tokenizer = bytearray((own / "tokenizer.pkl").read_bytes())
@@ -185,9 +189,20 @@ def test_graphs_of_other_files_are_rejected(model: NanoDeepseekOCR, folder: Path
     (own / "tokenizer.pkl").write_bytes(tokenizer)
     with pytest.raises(UserError, match=r"encoder\.onnx and tokenizer\.pkl do not belong together"):
         OnnxBackend(own, model.config)
+    (own / "tokenizer.pkl").unlink()
+    with pytest.raises(UserError, match=r"tokenizer\.pkl is not there"):
+        OnnxBackend(own, model.config)
     (own / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"model\.safetensors is not there"):
         OnnxBackend(own, model.config)
+
+
+def test_graphs_of_earlier_weights_do_not_remain_in_a_folder(
+    model: NanoDeepseekOCR, folder: Path, tmp_path: Path
+) -> None:
+    own = copy_of(folder, tmp_path)
+    export_model(own, small_model(seed=1), RustBPETokenizer.characters(), {})
+    assert load_reader(own, "cpu").by_torch
 
 
 def test_damaged_graph_or_one_of_another_version_is_named(model: NanoDeepseekOCR, folder: Path, tmp_path: Path) -> None:

