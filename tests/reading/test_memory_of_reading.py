@@ -70,7 +70,7 @@ def test_fewer_large_pages_are_passed_to_the_model_at_a_time(
 
 @LINUX
 def test_a_pdf_of_large_pages_is_read_within_its_memory(tmp_path: Path) -> None:
-    """Two batches of A4 pages: far less than the 600 MB that thousands of pages may take."""
+    """A4 pages: 359 MB here. With all pages of a batch open and nothing returned, it was 446 MB and grew from there."""
     font = ImageFont.truetype(str(FONT), 40)
     pages = [Image.new("RGB", (1240, 1754), "white") for _ in range(9)]
     for number, page in enumerate(pages):
@@ -78,4 +78,4 @@ def test_a_pdf_of_large_pages_is_read_within_its_memory(tmp_path: Path) -> None:
     pages[0].save(path := tmp_path / "log.pdf", save_all=True, append_images=pages[1:], resolution=150)
     *texts, peak = python(PEAK, "read", str(path), "--text-layer", "never", "--backend", "onnx").split("\n")[:-1]
     assert sum("harbour log" in text for text in texts) == 9
-    assert int(peak) < 450  # MB
+    assert int(peak) < 400  # MB
