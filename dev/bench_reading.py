@@ -126,14 +126,13 @@ def show_guard(config: Config, console: Console) -> Any:
 
 
 def show_memory(config: Config, console: Console) -> Any:
-    reader = OCR(config.checkpoint, config.device, config.mode, backend="torch")
     with tempfile.TemporaryDirectory() as folder:
-        found = reading.measure_memory(reader, config.pages, Path(folder))
-    table = Table("page", "MB", title=f"one PDF of {config.pages} pages")
-    for page, mb in found:
-        table.add_row(str(page), f"{mb:.0f}")
+        found = reading.measure_memory(config.checkpoint, config.pages, Path(folder))
+    table = Table("page", "MB", "MB of workers", title=f"nano-ocr read, a PDF of {config.pages} A4 pages")
+    for now in found:
+        table.add_row(str(now.page), f"{now.own:.0f}", f"{now.workers:.0f}")
     console.print(table)
-    return found
+    return [asdict(now) for now in found]
 
 
 SHOWN = {

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING
 from nanochat.errors import UserError
 from nanochat.files import atomic_path, read_json, write_text
 from nanochat.model_config import ModelConfig
+from nanochat.onnx_files import DECODER, ENCODER, INT8
 from nanochat.tokenizer import RustBPETokenizer
 
 if TYPE_CHECKING:  # functions that need torch import it themselves, so that metadata can be read without it
@@ -106,7 +107,8 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
     from safetensors.torch import save_file
 
     folder = Path(folder)
-    (folder / "config.json").unlink(missing_ok=True)  # must not remain from an older model
+    for name in ("config.json", ENCODER, DECODER, *INT8.values()):
+        (folder / name).unlink(missing_ok=True)  # must not remain from an older model
     tokenizer.save(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(half_state(model), temporary)

@@ -12,6 +12,20 @@ class PasswordNeeded(UserError):
     """A document is encrypted, and the password is missing or wrong."""
 
 
+class OutOfMemory(UserError):
+    """There is not enough memory even for the smallest batch."""
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception, of Python, PyTorch or ONNX Runtime, says that memory ran out on the CPU or the GPU."""
+    if isinstance(error, MemoryError | OutOfMemory) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    said = str(error).lower()
+    return not isinstance(error, UserError) and any(
+        words in said for words in ("bad_alloc", "bad allocation", "allocate memory", "not enough memory")
+    )
+
+
 @contextmanager
 def extra(name: str) -> Iterator[None]:
     """Context manager for imports of packages that only the extra `name` of pyproject.toml installs.

@@ -79,6 +79,38 @@ def is_whole(content: bytes) -> bool:
     return bool(mark) and after[:64] == hashlib.sha256(unsigned).hexdigest().encode()
 
 
+def _said(content: bytes, key: str) -> str:
+    """The value of a metadata entry of a serialised graph, of fewer than 128 bytes; empty if there is none."""
+    mark = b"\n" + bytes([len(key)]) + key.encode() + b"\x12"
+    _, found, after = content.rpartition(mark)
+    return after[1 : 1 + after[0]].decode(errors="replace") if found and after else ""
+
+
+def check_weights(graph: Path) -> None:
+    """Check a graph, and that it was exported with the weights and the tokenizer in the same folder.
+
+    Raises UserError if one of these files is missing, damaged, or of another version or export.
+    """
+    weights = graph.parent / WEIGHTS
+    for file in (graph, weights):
+        if not file.is_file():
+            raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
+    content = graph.read_bytes()
+    if not is_whole(content):
+        raise UserError(f"{graph}: damaged, or exported by an older version: export it again")
+    version = _said(content, "version")
+    if version != VERSION:
+        raise UserError(f"{graph} is of version {version or 'unknown'}, this program reads {VERSION}: export it again")
+    for name, file in (("weights", weights), ("tokenizer", graph.with_name(TOKENIZER))):
+        expected = _said(content, name)
+        if expected and not file.is_file():
+            raise UserError(f"{file} is not there: it belongs to {graph.name}")
+        if expected and expected != file_hash(file):
+            raise UserError(
+                f"{graph} and {file.name} do not belong together: one of them is damaged or from another export"
+            )
+
+
 def import_runtime() -> Any:
     """The module `onnxruntime`, with its telemetry off. Raises ImportError if it is not installed.
 
@@ -89,12 +121,33 @@ def import_runtime() -> Any:
     return importlib.import_module("onnxruntime")  # by name, so that the exported code of `hf` does not depend on it
 
 
+@cache
+def _share_memory() -> bool:
+    """Let all graphs of this process take their memory from one pool, which grows by no more than what is requested.
+
+    Otherwise each graph has a pool of its own, which doubles when it grows. Returns False if the program that uses this
+    package has set up a pool of its own, which is then used.
+    """
+    onnxruntime = import_runtime()
+    info = onnxruntime.OrtMemoryInfo(
+        "Cpu", onnxruntime.OrtAllocatorType.ORT_ARENA_ALLOCATOR, 0, onnxruntime.OrtMemType.DEFAULT
+    )
+    as_requested = {"arena_extend_strategy": 1}
+    try:
+        onnxruntime.create_and_register_allocator(info, onnxruntime.OrtArenaCfg(as_requested))
+    except Exception:  # ONNX Runtime raises errors of its own
+        return False
+    return True
+
+
 def _open(path: Path, threads: int) -> Any:
     onnxruntime = import_runtime()
+    _share_memory()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads or graph_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised
+    options.add_session_config_entry("session.use_env_allocators", "1")
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # leave idle cores to other programs
     if can_flush():  # in the session's own threads; the first session would change this one too, and for good
         options.add_session_config_entry("session.set_denormal_as_zero", "1")
@@ -129,26 +182,12 @@ def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) 
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
-    weights = path.parent / WEIGHTS
-    for file in (path, weights):
-        if not file.is_file():
-            raise UserError(f"{file} is not there: write it with `python -m scripts.export --format=onnx`")
-    if not is_whole(path.read_bytes()):
-        raise UserError(f"{path}: damaged, or exported by an older version: export it again")
+    check_weights(path)
     try:
         session = _open(path, threads)
     except Exception as error:  # ONNX Runtime raises various errors of its own for broken files
         raise UserError(f"{path}: damaged, or its weights in {WEIGHTS} are ({_first_line(error)})") from error
     said = session.get_modelmeta().custom_metadata_map
-    if said.get("version") != VERSION:
-        raise UserError(
-            f"{path} is of version {said.get('version', 'unknown')}, this program reads {VERSION}: export it again"
-        )
-    for name, expected in (("weights", weights), ("tokenizer", path.with_name(TOKENIZER))):
-        if name in said and (not expected.is_file() or said[name] != file_hash(expected)):
-            raise UserError(
-                f"{path} and {expected.name} do not belong together: one of them is damaged or from another export"
-            )
     if config is not None and ModelConfig.from_dict(json.loads(said["sizes"])) != config:
         raise UserError(f"{path} is of another model than config.json beside it: export it again")
     return Graph(session)

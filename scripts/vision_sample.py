@@ -8,13 +8,15 @@ import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
-from nanochat.evaluation.losses import Reading, Summary, format_share, read_documents, summarise
 from nanochat.files import atomic_path
-from nanochat.reading.ocr import OCR
 from nanochat.tasks.folder_pairs import FolderOfPairs
+
+if TYPE_CHECKING:
+    from nanochat.evaluation.losses import Reading, Summary
 
 
 @dataclass
@@ -22,7 +24,7 @@ class Config:
     """Read the documents of a folder and compare with their texts; the model is rebuilt from the checkpoint alone."""
 
     checkpoint: str
-    """step_N.pt, with meta_N.json and tokenizer.pkl beside it"""
+    """step_N.pt, with meta_N.json and tokenizer.pkl beside it; an exported folder, or nano"""
     data_dir: str = "data"
     """folder with the images and their texts"""
     split: str = "val"
@@ -39,8 +41,10 @@ class Config:
     """cuda, mps or cpu; by default the best available"""
 
 
-def print_table(readings: Iterator[Reading], width: int) -> list[Reading]:
+def print_table(readings: "Iterator[Reading]", width: int) -> "list[Reading]":
     """Print a row for each document as it is read; a tick means that every word was found."""
+    from nanochat.evaluation.losses import format_share
+
     print(f"{'ID':<{width}}  {'Loss':>7}  {'Wrong':>7}  {'Overlap':>7}")
     print("=" * (width + 30))
     shown = []
@@ -53,7 +57,9 @@ def print_table(readings: Iterator[Reading], width: int) -> list[Reading]:
     return shown
 
 
-def print_averages(summary: Summary) -> None:
+def print_averages(summary: "Summary") -> None:
+    from nanochat.evaluation.losses import format_share
+
     print(f"Avg loss: {summary.loss:.4f}")
     if summary.wrong_loss is not None:
         print(f"Avg loss with a wrong picture: {summary.wrong_loss:.4f} (image gain {summary.image_gain:.4f} nats)")
@@ -70,7 +76,13 @@ def main() -> None:
         raise UserError(f"--batch-size={config.batch_size}: read at least one document at a time")
     task = FolderOfPairs(config.data_dir, config.split, stop=config.limit)
     ids = [sample["id"] for sample in task.samples[: config.limit]]
-    ocr = OCR(config.checkpoint, config.device)
+    from nanochat.evaluation.losses import read_documents, summarise  # here, because torch takes seconds to import
+    from nanochat.reading.ocr import OCR
+
+    ocr = OCR(config.checkpoint, config.device, backend="torch")  # losses need torch
+    if ocr.own_mode == "lines":
+        told = "this model reads single lines, but here each document is one view: scripts.vision_eval reads its lines"
+        print(f"warning: {told}", file=sys.stderr)
     longest = max(len(ocr.tokenizer.encode(sample["answer"])) for sample in task.samples[: config.limit])
     readings = read_documents(
         ocr.engine, ocr.tokenizer, task, ids, ocr.vision.mode(), ocr.precision, config.batch_size,

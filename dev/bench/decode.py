@@ -13,7 +13,7 @@ from torch import Tensor
 
 from dev.bench.rates import copy_rate
 from nanochat.engine import NO_GUARD, Engine
-from nanochat.engine.batching import Sampling
+from nanochat.engine.answers import Sampling
 from nanochat.engine.int8 import Int8Linear, to_int8
 from nanochat.gpt import GPT
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR

@@ -1,8 +1,11 @@
 """Measurements of reading: the cost of each mode, the speed of whole inputs and what limits it, the accuracy of the ink
 audit and of line positions, the cost of loop detection, and memory over a long document."""
 
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import fmean
@@ -12,7 +15,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from dev.bench.rates import best_seconds
-from dev.usage import processor_seconds, resident_mb
+from dev.usage import processor_seconds
 from nanochat.engine import Generation, Guard, prompts_about
 from nanochat.engine.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.errors import UserError
@@ -305,25 +308,62 @@ def measure_places(reader: OCR, level: str, n: int, alike: Callable[[str, str], 
     return PlaceFigures(level, len(found), *means)
 
 
-def write_numbered_pdf(path: Path, n: int) -> None:
-    """A PDF of `n` A7 pages with a number on each."""
-    parts = [Image.new("L", (210, 297), 255) for _ in range(10)]
+def write_numbered_pdf(path: Path, n: int, size: tuple[int, int] = PAGE) -> None:
+    """A PDF of `n` pages, each an image of `size` pixels at 150 dots per inch with a number on it."""
+    parts = [Image.new("L", size, 255) for _ in range(10)]
     for i, part in enumerate(parts):
-        ImageDraw.Draw(part).text((30, 40), f"page {i}", fill=0, font_size=40)
-    parts[0].save(path, "PDF", save_all=True, append_images=[parts[i % 10] for i in range(1, n)])
+        ImageDraw.Draw(part).text((size[0] // 8, size[1] // 8), f"page {i}", fill=0, font_size=40)
+    more = [parts[i % 10] for i in range(1, n)]
+    parts[0].save(path, "PDF", save_all=True, append_images=more, resolution=150)
 
 
-def measure_memory(reader: OCR, pages: int, folder: Path) -> list[tuple[int, float]]:
-    """Read a PDF with so many pages of a few tokens: (page, MB in memory) ten times during the run and at the end."""
-    write_numbered_pdf(folder / "long.pdf", pages)
-    ledger = Ledger(folder / "long" / "ledger.jsonl", {})
-    found: list[tuple[int, float]] = []
+@dataclass(frozen=True)
+class MemoryInUse:
+    """Memory while a page of a long document was read, in MB."""
 
-    def note(page, state: str) -> None:
-        if page.number in (100, pages) or page.number % max(1, pages // 10) == 0:
-            found.append((page.number, resident_mb()))
+    page: int
+    own: float
+    """of the process that reads"""
+    workers: float
+    """of the processes that open pages, without what they share with the first"""
 
-    job = Job(find_sources([str(folder / "long.pdf")]), PROMPT, dpi=72, max_tokens=4, out=folder / "long")
-    read_input(lambda: reader, job, ledger, note)
-    ledger.close()
-    return found
+
+def measure_memory(checkpoint: str, pages: int, folder: Path, size: tuple[int, int] = PAGE) -> list[MemoryInUse]:
+    """Memory of `nano-ocr read` on a PDF of so many pages: the most in each tenth of the run.
+
+    Raises UserError where there is no /proc, or if a page cannot be read.
+    """
+    if not Path("/proc/self/status").is_file():
+        raise UserError("memory is measured on Linux")
+    write_numbered_pdf(folder / "long.pdf", pages, size)
+    ledger = folder / "long" / "ledger.jsonl"
+    command = [sys.executable, "-m", "nanochat.cli", "read", str(folder / "long.pdf"), f"--checkpoint={checkpoint}",
+               f"--out={ledger.parent}", "--text-layer=never"]  # fmt: skip
+    found: dict[int, MemoryInUse] = {}
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
+        while process.poll() is None:
+            done = max(0, ledger.read_bytes().count(b"\n") - 1) if ledger.is_file() else 0
+            now = MemoryInUse(done, *_memory_of(process.pid))
+            tenth = 10 * done // pages
+            if tenth not in found or now.own > found[tenth].own:
+                found[tenth] = now
+            time.sleep(0.1)
+        if process.returncode:
+            assert process.stderr is not None
+            raise UserError(process.stderr.read().strip())
+    return list(found.values())
+
+
+def _memory_of(process: int) -> tuple[float, float]:
+    """(resident memory of a process, that of its children without what they share with it), in MB."""
+    own = workers = 0.0
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):  # it has ended
+            status = dict(line.split(":", 1) for line in (folder / "status").read_text().splitlines() if ":" in line)
+            if "VmRSS" not in status:
+                continue
+            if int(folder.name) == process:
+                own = int(status["VmRSS"].split()[0]) / 1e3
+            elif int(status["PPid"]) == process:
+                workers += int(status["RssAnon"].split()[0]) / 1e3
+    return own, workers

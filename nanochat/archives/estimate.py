@@ -53,13 +53,18 @@ class CostEstimate:
 
     def __str__(self) -> str:
         per_million = (self.hours - self.starting) * self.workers * MILLION / max(1, self.pages)
-        cost = f"{per_million:.3g} worker-hours"
+        cost = f"{_hours(per_million)} worker-hours"
         if self.price:
             cost += f" or {per_million * self.price:,.2f} in cost"
         return (
-            f"{self.pages:,} pages, {self.tokens:,} tokens, {self.hours:.2g} hours with {self.workers} "
+            f"{self.pages:,} pages, {self.tokens:,} tokens, {_hours(self.hours)} hours with {self.workers} "
             f"worker{'s' if self.workers != 1 else ''}; a million pages: {cost}"
         )
+
+
+def _hours(hours: float) -> str:
+    """Hours with two digits, or as a whole number from 10 on: 0.024, 3.6, 5,260."""
+    return f"{hours:,.0f}" if hours >= 10 else f"{hours:.2g}"
 
 
 def choose_sample(files: Sequence[File]) -> list[File]:

@@ -6,198 +6,26 @@ choice is *rechecked*: made from a pass over the images and the whole text of th
 as rounding errors stay below half the margin, an answer at temperature 0 has the same tokens whatever else is in the
 batch, and they are those of `NanoDeepseekOCR.generate`. In bfloat16 and with 8-bit weights rounding errors are larger
 than any useful margin. There no choice is rechecked, and the output may vary with the batch.
+
+If memory runs out, the KV cache is dropped, half as many answers are generated at a time from then on, and each
+unfinished answer is continued from its prompt and its tokens so far. Its text stays the same.
 """
 
 import math
-import time
+import warnings
 from collections import Counter, deque
-from collections.abc import Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from nanochat.engine.backend import Backend, Cache, Features, Logits
-from nanochat.engine.constraints import Constraint, Forbid, NoRepeatNgram
-from nanochat.engine.loops import LoopWatch
-from nanochat.errors import UserError
-from nanochat.image_process import ImageViews
+from nanochat.engine.answers import CHUNK, Answer, Prompt
+from nanochat.engine.backend import Backend, Cache, Logits
+from nanochat.errors import OutOfMemory, is_out_of_memory
 
 if TYPE_CHECKING:
     from nanochat.engine.fixed_step import FixedStep
 
-CHUNK = 512  # most prompt tokens processed between two decoding steps
 PIXELS = 512 * 512  # most pixels of several prompts' images that are encoded between two decoding steps
 MARGIN = 1e-3  # difference of the two largest logits of a row, in float32, below which the choice is rechecked
-
-
-@dataclass
-class Generation:
-    """The answer to one prompt. While it is streamed, this object grows."""
-
-    tokens: list[int] = field(default_factory=list)
-    """ids of the answer, without the token that ended it; of a repetition that was stopped, only the first copy"""
-    probabilities: list[float] = field(default_factory=list)
-    """probability of each chosen token, at temperature 1 and without constraints; includes the token that ended the
-    answer, if there is one"""
-    stopped: str | None = None
-    """why the answer ended, or None if it has not: `end`: the model ended it; `length`: it reached max_tokens;
-    `context`: it reached the end of the model's context; `loop`: it repeated itself; `time`: it reached its time limit;
-    `cancelled`: the caller cancelled it"""
-    dropped: int = 0
-    """how many generated tokens were removed because they only repeated earlier ones"""
-    repaired: bool = False
-    """whether the answer repeated itself once, was continued from before the repetition, and then did not repeat itself
-    again"""
-
-    @property
-    def mean_probability(self) -> float:
-        """The mean of `probabilities`; 1 if there are none yet."""
-        return sum(self.probabilities) / len(self.probabilities) if self.probabilities else 1.0
-
-    @property
-    def min_probability(self) -> float:
-        """The smallest of `probabilities`; 1 if there are none yet."""
-        return min(self.probabilities, default=1.0)
-
-
-@dataclass(frozen=True)
-class Sampling:
-    """How the next token is chosen. Raises UserError if a value is out of range."""
-
-    temperature: float = 0.0
-    """0: always the most likely token; above 0: sampled from softmax(logits / temperature)"""
-    top_k: int | None = None
-    """sample only among this many most likely tokens; None: among all"""
-    seed: int = 42
-    """seed of the random number generator of the answer"""
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.temperature < float("inf"):
-            raise UserError(f"temperature {self.temperature}: must be 0 (greedy) or a positive number")
-        if self.top_k is not None and self.top_k < 1:
-            raise UserError(f"top_k {self.top_k}: must be at least 1, or none to sample from all tokens")
-
-
-@dataclass(eq=False)
-class Answer:
-    """One row of the batch: an answer that is being generated, and its settings."""
-
-    limit: tuple[int, str]
-    """(most tokens of the answer, value of `Generation.stopped` when it has that many)"""
-    sampling: Sampling = Sampling()
-    constraints: tuple[Constraint, ...] = ()
-    watch: LoopWatch | None = None
-    """detects repetition; None: repetition is not stopped"""
-    retry: bool = False
-    """continue once from before a repetition, with `NoRepeatNgram` added to the constraints"""
-    deadline: float | None = None
-    """value of time.monotonic() at which generation stops; None: no time limit"""
-    cancelled: bool = False
-    """set this, from any thread, to stop the answer before the next step"""
-    generation: Generation = field(default_factory=Generation)
-    last: int = 0
-    """id of the last chosen token, even if it ended the answer"""
-
-    def __post_init__(self) -> None:
-        self.random: Any = None  # the backend's random number generator, created when the first token is sampled
-
-    @property
-    def settled(self) -> int:
-        """How many of the tokens are final: loop detection will not remove them, so they can be shown to the user."""
-        tokens, watch = self.generation.tokens, self.watch
-        return len(tokens) - watch.repeated if watch is not None and self.generation.stopped is None else len(tokens)
-
-    def check_clock(self) -> bool:
-        """End the answer if it was cancelled or its deadline has passed. Returns whether it has ended at all."""
-        if self.generation.stopped is None:
-            if self.cancelled:
-                self.generation.stopped = "cancelled"
-            elif self.deadline is not None and time.monotonic() >= self.deadline:
-                self.generation.stopped = "time"
-        return self.generation.stopped is not None
-
-    def extend(self, token: int, probability: float, end_tokens: set[int]) -> bool:
-        """Append a chosen token and its probability, and end the answer if it must end here.
-
-        `end_tokens`: ids that end an answer. Returns True if the answer repeated itself and was reset to the text
-        before the repetition, so that the KV cache must be shortened too.
-        """
-        generation, self.last = self.generation, token
-        generation.probabilities.append(probability)
-        if token in end_tokens:
-            generation.stopped = "end"
-            return False
-        generation.tokens.append(token)
-        full = len(generation.tokens) == self.limit[0]
-        if self.watch is not None:
-            self.watch.add(token)
-            keep = self.watch.loop(at_limit=full)
-            if keep is not None:
-                return self._end_loop(self.watch, keep)
-        if full:
-            generation.stopped = self.limit[1]
-        return False
-
-    def _end_loop(self, watch: LoopWatch, keep: int) -> bool:
-        generation = self.generation
-        first_of_copy = generation.tokens[keep]
-        generation.dropped += len(generation.tokens) - keep
-        del generation.tokens[keep:], generation.probabilities[keep:]
-        if not self.retry or generation.repaired:
-            generation.stopped, generation.repaired = "loop", False
-            return False
-        generation.repaired = True
-        self.last = generation.tokens[-1]
-        self.constraints = (*self.constraints, Forbid(first_of_copy, keep), NoRepeatNgram())
-        watch.restart(generation.tokens)
-        return True
-
-
-@dataclass(eq=False)
-class Prompt:
-    """A prompt with its images, and the answers to generate for it. It is processed once for all answers."""
-
-    tokens: list[int]
-    images: Sequence[ImageViews]
-    answers: list[Answer]
-    request: object = None
-    """identifies the request that the prompt belongs to: waiting prompts are taken from the requests in turn"""
-
-    def __post_init__(self) -> None:
-        self.request = self.request or self
-        self.features: list[Features] = []  # vision tokens of each image, encoded alone
-        self.cache: Cache | None = None
-
-    @property
-    def pixels(self) -> int:
-        """Number of pixels of all views of all images."""
-        layouts = [image.layout for image in self.images]
-        return sum(
-            layout.view[0] * layout.view[1] + layout.tile_grid[0] * layout.tile_grid[1] * layout.tile_size**2
-            for layout in layouts
-        )
-
-    def own_features(self, backend: Backend) -> list[Features]:
-        """The vision tokens of each image, encoded alone, so that no other prompt influences their rounding."""
-        while len(self.features) < len(self.images):
-            self.features += backend.encode([self.images[len(self.features)]])
-        self.images = []
-        return self.features
-
-    def read_piece(self, backend: Backend) -> Logits | None:
-        """Process the next piece of the prompt: encode one image, or run CHUNK tokens through the model.
-
-        Returns the logits (1, V) of the first token of the answer after the last piece, None before.
-        """
-        if len(self.features) < len(self.images):
-            self.features += backend.encode([self.images[len(self.features)]])
-            return None
-        features = self.own_features(backend)
-        if self.cache is None:
-            self.cache = backend.new_cache(1)
-        (start,) = self.cache.lengths
-        skip = self.tokens[:start].count(backend.config.image_token_id)
-        logits = backend.read([self.tokens[start : start + CHUNK]], features, self.cache, skip)
-        return logits if start + CHUNK >= len(self.tokens) else None
 
 
 class Scheduler:
@@ -208,7 +36,8 @@ class Scheduler:
     """
 
     def __init__(self, backend: Backend, end_tokens: set[int], max_rows: int, fixed: "FixedStep | None" = None) -> None:
-        self.backend, self.end_tokens, self.max_rows, self.fixed = backend, end_tokens, max_rows, fixed
+        self.backend, self.end_tokens, self.fixed = backend, end_tokens, fixed
+        self.most_rows = self.max_rows = max_rows  # `max_rows` becomes smaller if memory runs out
         self.waiting: deque[Prompt] = deque()
         self.rows: list[tuple[Prompt, Answer]] = []
         self.rechecks = 0
@@ -218,7 +47,7 @@ class Scheduler:
 
     def submit(self, prompt: Prompt) -> None:
         """Queue a prompt. Requests take turns: the first waiting prompt of each request, then the second, and so on."""
-        assert 0 < len(prompt.answers) <= self.max_rows
+        assert 0 < len(prompt.answers) <= self.most_rows
         turns: Counter[object] = Counter()  # how many prompts of each request come before `place`
         own = sum(other.request is prompt.request for other in self.waiting)
         place = 0
@@ -227,7 +56,14 @@ class Scheduler:
                 break
             turns[other.request] += 1
             place += 1
-        self.waiting.insert(place, prompt)
+        for part in reversed(self._fitting(prompt)):
+            self.waiting.insert(place, part)
+
+    def _fitting(self, prompt: Prompt) -> list[Prompt]:
+        """The prompt, divided into one for each answer if its answers do not fit the batch since memory ran out."""
+        if len(prompt.answers) <= self.max_rows:
+            return [prompt]
+        return [prompt.rest(answer) for answer in prompt.answers]
 
     @property
     def reading(self) -> bool:
@@ -248,9 +84,49 @@ class Scheduler:
         """Process a piece of the next prompts, if there is room for them in the batch.
 
         After the last piece their answers join the batch with their first tokens. Returns the answers that changed.
+        Raises OutOfMemory if there is not enough memory for a single answer.
         """
-        with self.backend.context():
-            return self._fill()
+        return self._within_memory(self._fill)
+
+    def fill_up(self) -> None:
+        """`fill` until no prompt is waiting, or there is no room for the next one."""
+        while self._reading or (self.waiting and len(self.rows) + len(self.waiting[0].answers) <= self.max_rows):
+            self.fill()
+
+    def _within_memory(self, compute: Callable[[], list[Answer]]) -> list[Answer]:
+        """The result of `compute`; if memory runs out, half as many answers are generated at a time from then on."""
+        try:
+            with self.backend.context():
+                return compute()
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            unfinished = self._unfinished()
+            if len(unfinished) < 2:
+                if isinstance(error, OutOfMemory):
+                    raise
+                length = sum(len(prompt.tokens) for prompt in unfinished)
+                told = f"not enough memory for a single answer, at {length} tokens: use smaller pages"
+                raise OutOfMemory(told) from error
+        self._continue_with(unfinished)  # here, where the exception no longer keeps arrays alive
+        return []
+
+    def _unfinished(self) -> list[Prompt]:
+        """For each unfinished answer of the batch, and of the prompts being processed, a prompt that continues it."""
+        reading = [(prompt, answer) for prompt in self._reading for answer in prompt.answers]
+        return [prompt.rest(answer) for prompt, answer in [*self.rows, *reading] if answer.generation.stopped is None]
+
+    def _continue_with(self, unfinished: list[Prompt]) -> None:
+        """Empty the batch, and put `unfinished` first in the queue, for half as many answers at a time."""
+        self.max_rows = len(unfinished) // 2
+        for prompt in self._reading:
+            prompt.cache = None
+        self.rows, self._reading, self._cache = [], [], None
+        if self.fixed is not None:
+            self.fixed.forget()
+        self.waiting = deque(part for prompt in [*unfinished, *self.waiting] for part in self._fitting(prompt))
+        told = f"not enough memory for {len(unfinished)} answers at a time: continuing with {self.max_rows}"
+        warnings.warn(told, stacklevel=2)
 
     def _fill(self) -> list[Answer]:
         if gone := self._forget():
@@ -266,21 +142,25 @@ class Scheduler:
             if logits is None or prompts[0].cache is None:
                 return []
             cache, prompts[0].cache = prompts[0].cache, None
-        self._reading, first, sources = [], len(self.rows), []
+        joining = [
+            (source, prompt.whole or prompt, answer)
+            for source, prompt in enumerate(prompts)
+            for answer in prompt.answers
+            if answer.generation.stopped is None
+        ]
+        sources, first = [source for source, _, _ in joining], len(self.rows)
         self._cache = self._cache or self.backend.new_cache(0)
-        for source, prompt in enumerate(prompts):
-            for answer in prompt.answers:
-                if answer.generation.stopped is None:
-                    self.rows.append((prompt, answer))
-                    sources.append(source)
         self._cache.join(cache, sources)
+        self._reading = []
+        self.rows += [(prompt, answer) for _, prompt, answer in joining]
         if sources:
             self._choose(logits[sources], first)
         return [answer for prompt in prompts for answer in prompt.answers]
 
     def _read_together(self, prompts: list[Prompt]) -> tuple[Cache, Logits]:
         """Process short prompts in one pass. Returns a cache with one row each, and their next logits (B, V)."""
-        features = self.backend.encode([image for prompt in prompts for image in prompt.images])
+        encoded = iter(self.backend.encode([image for prompt in prompts for image in prompt.images]))
+        features = [own for prompt in prompts for own in ([next(encoded) for _ in prompt.images] or prompt.features)]
         cache = self.backend.new_cache(len(prompts))
         return cache, self.backend.read([prompt.tokens for prompt in prompts], features, cache)
 
@@ -310,18 +190,24 @@ class Scheduler:
         return taken
 
     def decode(self) -> list[Answer]:
-        """Generate one token for every row, and remove rows that have ended. Returns the answers that changed."""
+        """Generate one token for every row, and remove rows that have ended. Returns the answers that changed.
+
+        Raises OutOfMemory if there is not enough memory for a single row.
+        """
         answers = [answer for _, answer in self.rows]
         self._drop([answer.check_clock() for answer in answers])
         if self.rows:
-            assert self._cache is not None
-            last = [answer.last for _, answer in self.rows]
-            with self.backend.context():
-                if self.fixed is not None:
-                    self._choose(self.fixed.logits(self._cache, last), 0)  # type: ignore[arg-type]
-                else:
-                    self._choose(self.backend.step(self._cache, last), 0)
+            self._within_memory(self._step)
         return answers
+
+    def _step(self) -> list[Answer]:
+        assert self._cache is not None
+        last = [answer.last for _, answer in self.rows]
+        if self.fixed is not None:
+            self._choose(self.fixed.logits(self._cache, last), 0)  # type: ignore[arg-type]
+        else:
+            self._choose(self.backend.step(self._cache, last), 0)
+        return []
 
     def _choose(self, logits: Logits, first: int) -> None:
         """Choose the next token of each row from index `first` on, given their logits (B, V). Removes rows that end."""

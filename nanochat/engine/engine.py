@@ -16,8 +16,9 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from nanochat.engine.answers import Answer, Generation, Prompt, Sampling
 from nanochat.engine.backend import Backend
-from nanochat.engine.batching import Answer, Generation, Prompt, Sampling, Scheduler
+from nanochat.engine.batching import Scheduler
 from nanochat.engine.constraints import Constraint
 from nanochat.engine.loading import backend_of
 from nanochat.engine.loops import LoopGuard
@@ -166,11 +167,12 @@ class Engine:
         prompt = self.prompt(tokens, self._views(pixel_values), max_tokens, samplings, NO_GUARD)
         scheduler = self.scheduler(num_samples)
         scheduler.submit(prompt)
-        live = [1] * num_samples
+        lengths = [0] * num_samples
         while scheduler.busy:
-            if scheduler.step():
-                yield [answer.last for answer in prompt.answers], live
-                live = [int(answer.generation.stopped is None) for answer in prompt.answers]
+            scheduler.step()
+            before, lengths = lengths, [len(answer.generation.probabilities) for answer in prompt.answers]
+            if lengths != before:
+                yield [answer.last for answer in prompt.answers], [b - a for a, b in zip(before, lengths)]
 
     def stream_batch(
         self,
@@ -194,11 +196,11 @@ class Engine:
         for row in rows:
             scheduler.submit(row)
         answers = [row.answers[0].generation for row in rows]
-        while scheduler.reading:
-            scheduler.fill()
+        scheduler.fill_up()
         yield answers
         while scheduler.busy:
             scheduler.decode()
+            scheduler.fill_up()
             yield answers
 
     def generate_batch(
@@ -223,12 +225,12 @@ class Engine:
         at_once = at_once or max(1, len(prompts))
         scheduler, answers = self.scheduler(at_once), list[Generation]()
         while scheduler.busy or len(answers) < len(prompts):
-            if len(scheduler.rows) <= at_once * KEPT_BUSY:
-                for prompt in islice(made, at_once - len(scheduler.rows)):
+            most, rows = scheduler.max_rows, len(scheduler.rows)
+            if rows <= most * KEPT_BUSY:
+                for prompt in islice(made, max(0, most - rows - len(scheduler.waiting))):
                     answers.append(prompt.answers[0].generation)
                     scheduler.submit(prompt)
-            while scheduler.reading:
-                scheduler.fill()
+                scheduler.fill_up()
             scheduler.decode()
         return [answer for _, answer in sorted(zip(order, answers), key=lambda pair: pair[0])]
 

@@ -88,6 +88,10 @@ class FixedStep:
         cache.advance(1)
         return self._logits[:rows]
 
+    def forget(self) -> None:
+        """Release the tensors of the cache, which is not used any more."""
+        self._whole = self._graph = None
+
     def _run(self) -> Tensor:
         assert self._whole is not None
         dtype = self._whole.k[0].dtype

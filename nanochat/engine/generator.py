@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from nanochat.engine.batching import Generation
+from nanochat.engine.answers import Generation
 
 if TYPE_CHECKING:
     from nanochat.engine.engine import Guard

@@ -9,7 +9,7 @@ from nanochat.checkpoint import load_model, peek_meta
 from nanochat.engine.backend import Backend
 from nanochat.errors import UserError
 from nanochat.model_config import ModelConfig
-from nanochat.onnx_files import EXTRA, INT8, TORCH_EXTRA, has_graphs, has_runtime, has_torch
+from nanochat.onnx_files import DECODER, EXTRA, INT8, TORCH_EXTRA, check_weights, has_graphs, has_runtime, has_torch
 from nanochat.precision import Precision
 from nanochat.threads import wait_without_spinning
 from nanochat.tokenizer import RustBPETokenizer
@@ -94,6 +94,8 @@ def load_reader(checkpoint: Path, device: str = "", backend: str = "auto", int8:
     from nanochat.machine import choose_precision
 
     where = choose_device(device)
+    if has_graphs(checkpoint):  # only they know what the weights must be
+        check_weights(checkpoint / DECODER)
     if int8 and where.type != "cpu":
         raise UserError(f"--int8 is for reading on a CPU, not on {where.type}")
     own, tokenizer, meta = load_model(checkpoint, where)

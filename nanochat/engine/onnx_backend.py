@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from nanochat.engine.backend import Backend, Cache
-from nanochat.errors import UserError
+from nanochat.errors import OutOfMemory, UserError, is_out_of_memory
 from nanochat.image_process import ImageViews
 from nanochat.model_config import GPTConfig, ModelConfig
 from nanochat.modes import ImageLayout
@@ -150,8 +150,11 @@ class OnnxBackend(Backend):
                 features, self._newline, self._separator = self._encoder.run({"views": views})
             except Exception as error:
                 n = min(n, len(pixels) - first)
-                if not _no_memory(error) or n == 1:
-                    raise _explained(error, f"a view of {width} x {height} pixels") from error
+                if not is_out_of_memory(error):
+                    raise
+                if n == 1:
+                    told = f"not enough memory for a view of {width} x {height} pixels: use smaller pages"
+                    raise OutOfMemory(told) from error
                 self._most_pixels = n // 2 * height * width
                 warnings.warn(f"not enough memory for {n} views at a time: continuing with {n // 2}", stacklevel=2)
                 continue
@@ -200,10 +203,7 @@ class OnnxBackend(Backend):
                 cache.calls[rows, new] = call
         call.tokens[:], call.lengths[:] = tokens, cache.lengths
         call.last[:] = np.arange(rows) * new + lengths - 1
-        try:
-            call.run(vision)
-        except Exception as error:
-            raise _explained(error, f"{tokens.size} tokens of {len(tokens)} answers") from error
+        call.run(vision)
         cache.lengths = [held + n for held, n in zip(cache.lengths, lengths)]
         return call.logits.copy() if new == 1 else call.logits
 
@@ -231,17 +231,3 @@ class OnnxBackend(Backend):
             scaled = np.where(scaled < np.partition(scaled, -top_k)[-top_k], -np.inf, scaled)
         weights = np.exp((scaled - scaled.max()) / temperature)
         return int(random.choice(len(weights), p=weights / weights.sum()))
-
-
-def _no_memory(error: Exception) -> bool:
-    text = str(error).lower()
-    return (
-        isinstance(error, MemoryError) or "bad_alloc" in text or "allocate memory" in text or "bad allocation" in text
-    )
-
-
-def _explained(error: Exception, what: str) -> Exception:
-    """A UserError if memory has run out, else the error itself."""
-    if not _no_memory(error):
-        return error
-    return UserError(f"not enough memory for {what}: use a smaller --batch_size or smaller pages")

@@ -72,7 +72,8 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
             )
         prompts = [text] if isinstance(text, str) else list(text)
         if sum(prompt.count(PLACEHOLDER) for prompt in prompts) != len(shown):
-            raise UserError(f"{len(shown)} pictures for {sum(p.count(PLACEHOLDER) for p in prompts)} {PLACEHOLDER}")
+            places = sum(prompt.count(PLACEHOLDER) for prompt in prompts)
+            raise UserError(f"{len(shown)} images, but {places} {PLACEHOLDER} in the text: write one for each image")
         counts = iter([view.layout.n_tokens for view in shown])
         prompts = [_expanded(prompt, counts) for prompt in prompts]
         found = self.tokenizer(
@@ -157,7 +158,8 @@ def _picture(picture: Any) -> Image.Image:
     """An image as a Pillow image, from any type that transformers accepts: path, URL, Pillow image, array, tensor."""
     if isinstance(picture, Image.Image):
         return picture
-    if isinstance(picture, str):
+    if isinstance(picture, str | Path):
+        picture = str(picture)
         return open_image(picture) if Path(picture).is_file() else load_image(picture)
     pixels = to_numpy_array(picture)
     return Image.fromarray(pixels if pixels.shape[-1] in (3, 4) or pixels.ndim == 2 else pixels.transpose(1, 2, 0))

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 
 from PIL import Image
 
-from nanochat.engine.batching import Generation
+from nanochat.engine.answers import Generation
 from nanochat.image_process import NOTE
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import Piece, join

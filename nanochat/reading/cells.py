@@ -97,14 +97,29 @@ def follows(above: Row, row: Row) -> bool:
 
 
 def cells_of(row: Row, gutters: list[Gutter]) -> list[str]:
-    """The text of a row in each column; if it has as many parts as there are columns, one each, wherever they start."""
+    """The text of a row in each column; if it has as many parts as there are columns, one each, wherever they start.
+
+    The text of a cell over several columns is in the first of them.
+    """
     if len(pieces := stretches(row)) == len(gutters) + 1:
         return [piece.text for piece in pieces]
     columns: list[list[str]] = [[] for _ in range(len(gutters) + 1)]
+    column, before = 0, None
     for word in sorted(row.words, key=lambda word: word.left):
         middle = (word.left + word.right) / 2
-        columns[sum(middle > (a + b) / 2 for a, b in gutters)].append(word.text)
+        its_own = sum(middle > (a + b) / 2 for a, b in gutters)
+        if before is None or not _same_cell(row, before, word, gutters[column:its_own]):
+            column = its_own
+        columns[column].append(word.text)
+        before = word
     return [" ".join(words) for words in columns]
+
+
+def _same_cell(row: Row, before: Word, word: Word, gutters: list[Gutter]) -> bool:
+    """Whether a word belongs to the cell of the word before it, although these gutters lie between their middles."""
+    if word.left - before.right >= OWN * (row.unit or row.height) or (is_number(before.text) and is_number(word.text)):
+        return False
+    return all(2 * (min(word.left, b) - max(before.right, a)) < b - a for a, b in gutters)
 
 
 def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> bool:

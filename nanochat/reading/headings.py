@@ -87,6 +87,8 @@ def _heading_size(blocks: list[list[PageLine]], i: int, body: BodyText, under_he
     """
     block, above, below = blocks[i], blocks[i - 1] if i else [], blocks[i + 1] if i + 1 < len(blocks) else []
     size, stroke = min(line.height for line in block), min(line.stroke_width for line in block)
+    if below and below[0].middle <= block[-1].middle:  # at the top of the next column
+        below = []
     if size > LARGE * body.height and len(block) <= LONGEST_HEADING and not any(line.is_row for line in block):
         if _SERIAL.fullmatch(" ".join(line.text for line in block)) is None:
             return size

@@ -33,7 +33,8 @@ from nanochat.reading.placed import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
 
-PAGES_TOGETHER = 8  # number of images in memory that are passed to the model at a time
+PAGES_TOGETHER = 8  # most images that are passed to the model at a time
+PIXELS_TOGETHER = 8_000_000  # pixels of images in memory from which no further image is waited for
 LEFT_OUT = " too unclear to read, left out"
 UNREADABLE = "probably not readable: other letters than the model knows, or no print; the text may be invented"
 REASONS = {
@@ -212,12 +213,13 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
     reader: OCR | None = None
     waiting: list[InputPage] = []
     pages = read_ahead(
-        job.sources, job.selection, job.dpi, job.password, job.workers, PAGES_TOGETHER, done, job.takes_layers
+        job.sources, job.selection, job.dpi, job.password, job.workers, 2 * job.workers, done, job.takes_layers
     )
     for page in pages:
         waiting.append(page)
-        pictures = sum(p.image is not None for p in waiting)
-        if pictures < PAGES_TOGETHER and len(waiting) < 64:
+        sizes = [p.image.width * p.image.height for p in waiting if p.image is not None]
+        pictures = len(sizes)
+        if pictures < PAGES_TOGETHER and sum(sizes) < PIXELS_TOGETHER and len(waiting) < 64:
             continue
         if pictures:
             reader = reader or make_reader()

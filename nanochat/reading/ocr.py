@@ -19,6 +19,7 @@ from nanochat.engine.generator import Generator
 from nanochat.engine.loading import load_reader
 from nanochat.errors import UserError
 from nanochat.files import models_folder
+from nanochat.freed import return_freed_memory
 from nanochat.image_process import ImageViews, PictureSource, open_image, show
 from nanochat.lines.layout import Line, find_lines
 from nanochat.model_config import VisionConfig
@@ -193,7 +194,9 @@ class OCR:
         for some in _chunks(pictures, self.batch_size):
             if self.adapts_threads:
                 adapt_threads()
-            yield from self._read_batch([_with_lines(picture) for picture in some], ask)
+            pages = self._read_batch([_with_lines(picture) for picture in some], ask)
+            return_freed_memory()
+            yield from pages
 
     def read_lines(self, picture: Image.Image, lines: Sequence[Line]) -> list[str]:
         """The text of each of these lines of an RGB image. Raises UserError if the model was not trained on lines."""

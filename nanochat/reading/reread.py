@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from PIL import Image
 
-from nanochat.engine.batching import Generation
+from nanochat.engine.answers import Generation
 from nanochat.image_process import ImageViews
 from nanochat.lines.cut import Piece, cut_lines
 from nanochat.lines.layout import Line

@@ -72,24 +72,33 @@ def _with_gaps(words: list[tuple[str, Box]]) -> list[tuple[str, Box]]:
     return found
 
 
-def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
-    """The printable words of a line and their boxes on a page of `size`; words of one part share the same height.
+def _level(words: list[tuple[str, Box]]) -> list[tuple[str, Box]]:
+    """Words at the same height, if they differ by no more than their own height; otherwise unchanged.
 
-    Programs that extract text sort words by height first, so a slanted line would come out in the wrong order. A line
-    that slants by more than its own height is left as it is.
+    Programs that extract text sort words by height first, so a slanted line would come out in the wrong order.
     """
-    found = []
+    top, bottom = (int(np.median([box[side] for _, box in words])) for side in (1, 3))
+    if np.ptp([box[3] for _, box in words]) > bottom - top:
+        return words
+    return [(word, (box[0], top, box[2], bottom)) for word, box in words]
+
+
+def _words(line: PlacedText, size: tuple[int, int]) -> list[tuple[str, Box]]:
+    """The printable words of a line and their boxes on a page of `size`, level within a part, and if possible a line.
+
+    Parts of a row at different heights would come out in the wrong order, too.
+    """
+    parts = []
     for stretch in line.stretches():
         words = [("".join(filter(str.isprintable, word)), box) for word, box in words_in(stretch, line.turned)]
         words = _with_gaps([(word, turn_box(box, line.turned, size)) for word, box in words if word])
         if words:
-            top, bottom = (int(np.median([box[side] for _, box in words])) for side in (1, 3))
-            if np.ptp([box[3] for _, box in words]) <= bottom - top:
-                words = [(word, (box[0], top, box[2], bottom)) for word, box in words]
-            if line.turned == 180:  # pdfium orders words at the same height from left to right
-                words = [(" ".join(word for word, _ in words), union(box for _, box in words))]
-        found += [(word, turn_box(box, -line.turned, turn_size(size, line.turned))) for word, box in words]
-    return found
+            parts.append(_level(words))
+    if parts and line.turned == 180:  # pdfium orders words at the same height from left to right
+        parts = [[(" ".join(word for word, _ in words), union(box for _, box in words))] for words in parts]
+    elif parts:
+        parts = [_level([word for words in parts for word in words])]
+    return [(word, turn_box(box, -line.turned, turn_size(size, line.turned))) for words in parts for word, box in words]
 
 
 def _add_word(

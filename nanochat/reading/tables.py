@@ -135,6 +135,17 @@ def _crosses(row: Row, gutter: Gutter) -> bool:
     return row.left < gutter[0] and row.right > gutter[1] and not _uses(row, gutter)
 
 
+def _has_wide_cell(row: Row, members: list[Row], gutters: list[Gutter]) -> bool:
+    """Whether a row has one cell in the first column and one that extends over several of the other columns."""
+    pieces = stretches(row)
+    if len(pieces) != 2 or row.right > max(member.right for member in members) + row.height:
+        return False
+    first, wide = pieces
+    return first.right <= gutters[0][1] <= wide.left + row.height and any(
+        wide.left < a and b < wide.right for a, b in gutters[1:]
+    )
+
+
 def _is_set_apart(rows: list[Row]) -> bool:
     """Whether the distance above the last of at least three rows is clearly larger than all others."""
     pitches = [b.middle - a.middle for a, b in pairwise(rows)]
@@ -152,6 +163,7 @@ def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> boo
 def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutter]]:
     """(lines with columns, lines without columns between them, gutters) of the table that begins with a line."""
     members = [first]
+    wide: list[int] = []
     between: list[int] = []
     waiting: list[int] = []
     gutters: list[Gutter] = []
@@ -168,6 +180,9 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
         if gutters and not any(_crosses(row, g) for g in gutters) and not any(_uses(row, g) for g in gutters):
             waiting.append(i)  # within one column: a further line of a cell, or text after the table
             continue
+        if gutters and _has_wide_cell(row, [rows[k] for k in members], gutters):
+            wide.append(i)
+            continue
         members_with = [*members, *[w for w in waiting if w not in between], i]
         wider = _gutters([rows[k] for k in members_with])
         uses, crosses = (sum(test(row, g) for g in wider) for test in (_uses, _crosses))
@@ -180,6 +195,7 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
             break
         between.append(i)
         waiting.append(i)
+    members = sorted([*members, *wide])
     between = [i for i in between if i < members[-1]]
     starts = [i for i in members if gutters and 2 * sum(_uses(rows[i], g) for g in gutters) > len(gutters)]
     usual = float(np.median([(rows[b].middle - rows[a].middle) / (b - a) for a, b in pairwise(starts)] or [0.0]))

@@ -28,7 +28,7 @@ LETTERS = 0.8  # share of letters in prose, without spaces
 BOLDER = 1.17  # times the stroke width of the text: a heading if alone
 LONGEST_HEADING = 3  # lines
 
-ITEM = re.compile(r"([-*+•◦▪])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
+ITEM = re.compile(r"([-*+•◦▪–])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
 _LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
 
 

@@ -12,7 +12,7 @@ from anyio import to_thread
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse, Response
 
-from nanochat.engine.batching import Generation, Sampling
+from nanochat.engine.answers import Generation, Sampling
 from nanochat.serve.chat_pages import answer_pages, is_page_question
 from nanochat.serve.errors import ApiError
 from nanochat.serve.questions import ChatRequest, Question, make_prompt, understand

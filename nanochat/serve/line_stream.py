@@ -6,7 +6,7 @@ that the page is the right way up, because otherwise it is read again.
 
 from collections.abc import Callable
 
-from nanochat.engine.batching import Generation
+from nanochat.engine.answers import Generation
 from nanochat.lines.cut import join
 from nanochat.lines.layout import Line
 from nanochat.reading.assemble import piece_texts

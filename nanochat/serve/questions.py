@@ -11,7 +11,7 @@ from PIL import Image
 from pydantic import BaseModel, Field, field_validator, model_validator
 
 from nanochat.engine import Guard, conversation_tokens
-from nanochat.engine.batching import Prompt, Sampling
+from nanochat.engine.answers import Prompt, Sampling
 from nanochat.image_process import MAX_PIXELS, open_image
 from nanochat.reading.ocr import OCR, PROMPT
 from nanochat.serve.errors import ApiError

@@ -7,7 +7,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from nanochat.engine import Guard
-from nanochat.engine.batching import Generation, Prompt, Sampling
+from nanochat.engine.answers import Generation, Prompt, Sampling
 from nanochat.reading.ocr import OCR
 from nanochat.serve.worker import News, Submission, Worker
 

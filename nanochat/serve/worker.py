@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from nanochat.engine import Engine
-from nanochat.engine.batching import Answer, Generation, Prompt
+from nanochat.engine.answers import Answer, Generation, Prompt
 from nanochat.precision import Precision
 from nanochat.serve.errors import ApiError
 from nanochat.serve.gate import log
@@ -196,6 +196,6 @@ class Worker:
         """After a failed step, report the error to all requests in the batch and start again with an empty one."""
         log.error("a step of the model failed", exc_info=error)
         failed, self._readings = list(self._readings.values()), {}
-        self.scheduler = self.engine.scheduler(self.scheduler.max_rows)
+        self.scheduler = self.engine.scheduler(self.scheduler.most_rows)
         for reading in failed:
             reading.deliver(error)

@@ -51,6 +51,11 @@ def test_estimate_scales_up_the_sample(tmp_path: Path) -> None:
         estimate(files, len, lambda *_: iter([row(1.0, None)]), 1, 0.0, tmp_path, Clock())
 
 
+def test_many_hours_are_whole_numbers() -> None:
+    assert "0.024 hours with 1 worker; a million pages: 6,000 w" in str(CostEstimate(4, 572, 0.024, 1, 0.0))
+    assert ", 1,234 hours with 8 workers;" in str(CostEstimate(9_000_000, 1, 1234.4, 8, 0.0))
+
+
 def test_estimate_includes_start_up_and_loading(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """60 seconds until the first page, then 3 seconds per page, a thousandth of it in the model: 12 pages take 96
     seconds, estimated and actual, and a million pages with one start 833 hours."""

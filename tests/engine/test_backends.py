@@ -10,8 +10,10 @@ import pytest
 import torch
 from helpers.tiny_model import IMAGE, assert_close, pictures, randomise, tiny_config
 
+from nanochat.checkpoint import export_model
 from nanochat.engine import NO_GUARD, Engine, Sampling
 from nanochat.engine.backend import Backend
+from nanochat.engine.loading import load_reader
 from nanochat.engine.onnx_backend import OnnxBackend
 from nanochat.engine.torch_backend import TorchBackend
 from nanochat.errors import UserError
@@ -176,8 +178,10 @@ def test_graphs_of_other_files_are_rejected(model: NanoDeepseekOCR, folder: Path
     (own / "model.safetensors").write_bytes(content)
     with pytest.raises(UserError, match=r"encoder\.onnx and model\.safetensors do not belong together"):
         OnnxBackend(own, model.config)
+    with pytest.raises(UserError, match=r"decoder\.onnx and model\.safetensors do not belong together"):
+        load_reader(own, "cpu", "torch")  # PyTorch would read with a flipped bit
     (own / "model.safetensors").write_bytes(content[:1000])
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match=r"encoder\.onnx and model\.safetensors do not belong together"):
         OnnxBackend(own, model.config)
     shutil.copy(folder / "model.safetensors", own)
     tokenizer = bytearray((own / "tokenizer.pkl").read_bytes())
@@ -185,9 +189,20 @@ def test_graphs_of_other_files_are_rejected(model: NanoDeepseekOCR, folder: Path
     (own / "tokenizer.pkl").write_bytes(tokenizer)
     with pytest.raises(UserError, match=r"encoder\.onnx and tokenizer\.pkl do not belong together"):
         OnnxBackend(own, model.config)
+    (own / "tokenizer.pkl").unlink()
+    with pytest.raises(UserError, match=r"tokenizer\.pkl is not there"):
+        OnnxBackend(own, model.config)
     (own / "model.safetensors").unlink()
     with pytest.raises(UserError, match=r"model\.safetensors is not there"):
         OnnxBackend(own, model.config)
+
+
+def test_graphs_of_earlier_weights_do_not_remain_in_a_folder(
+    model: NanoDeepseekOCR, folder: Path, tmp_path: Path
+) -> None:
+    own = copy_of(folder, tmp_path)
+    export_model(own, small_model(seed=1), RustBPETokenizer.characters(), {})
+    assert load_reader(own, "cpu").by_torch
 
 
 def test_damaged_graph_or_one_of_another_version_is_named(model: NanoDeepseekOCR, folder: Path, tmp_path: Path) -> None:
@@ -263,3 +278,93 @@ def test_sampling_with_top_k_1_is_greedy(backends: tuple[Backend, Backend]) -> N
     while scheduler.busy:
         scheduler.step()
     assert prompt.answers[0].generation.tokens == greedy
+
+
+NO_MEMORY = {
+    "onnx": RuntimeError("[ONNXRuntimeError] : 6 : Failed to allocate memory for requested buffer of size 1048576"),
+    "torch on a CPU": RuntimeError("[enforce fail at alloc_cpu.cpp:127] DefaultCPUAllocator: can't allocate memory"),
+    "torch on a GPU": torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 20.00 MiB"),
+    "a KV cache that grows": MemoryError(),
+}
+
+
+def hold(monkeypatch: pytest.MonkeyPatch, backend: Backend, most: int, error: Exception) -> list[int]:
+    """Let memory run out over more than `most` rows. Returns a list to which the rows of each pass are added."""
+    widths = []
+
+    def limited(compute, n_rows):
+        def run(*args):
+            if n_rows(*args) > most:
+                raise error
+            widths.append(n_rows(*args))
+            return compute(*args)
+
+        return run
+
+    monkeypatch.setattr(backend, "read", limited(backend.read, lambda rows, *_: len(rows)))
+    monkeypatch.setattr(backend, "step", limited(backend.step, lambda cache, tokens: len(tokens)))
+    return widths
+
+
+@pytest.mark.parametrize("which", NO_MEMORY)
+@pytest.mark.parametrize("most", [1, 3])
+def test_answers_are_halved_when_memory_runs_out_and_stay_the_same(
+    backends: tuple[Backend, Backend], which: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    backend = backends["onnx" in which]
+    engine = Engine(backend, RustBPETokenizer.characters())
+    images = [view(i, *SIZES[i % 4]) for i in range(9)]
+    prompts = [[i + 1, *[IMAGE] * images[i].layout.n_tokens, 5] for i in range(9)]
+    expected = engine.generate_batch(prompts, images, 12, guard=NO_GUARD)
+    widths = hold(monkeypatch, backend, most, NO_MEMORY[which])
+    with pytest.warns(UserWarning, match="not enough memory for 6 answers at a time: continuing with 3"):
+        found = engine.generate_batch(prompts, images, 12, guard=NO_GUARD, at_once=6)
+    assert [answer.tokens for answer in found] == [answer.tokens for answer in expected]
+    assert [answer.stopped for answer in found] == [answer.stopped for answer in expected]
+    for ours, theirs in zip(found, expected):
+        np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-4)
+    assert max(widths) == most
+
+
+@pytest.mark.parametrize("at", [0, 1], ids=["torch", "onnx"])
+def test_memory_that_runs_out_while_answers_grow(
+    backends: tuple[Backend, Backend], at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streamed answers and several answers to one prompt go on where they were when a step fails."""
+    backend = backends[at]
+    engine = Engine(backend, RustBPETokenizer.characters())
+    images = [view(1, 64, 64), view(2, 128, 64)]
+    prompts = [[3, *[IMAGE] * image.layout.n_tokens] for image in images]
+    *_, expected = engine.stream_batch(prompts, images, 10, guard=NO_GUARD)
+    drawn = [engine.generate([1, 2], None, n, 8, 1.0) for n in (1, 4)]
+    expected_rows = [list(zip(*(tokens for tokens, _ in steps))) for steps in drawn]
+    step, left = backend.step, [4, 1]
+
+    def fail_now_and_then(cache, tokens):
+        left[0] -= 1
+        if left[0] == 0 and len(tokens) > 1:
+            left[0] = left[1]
+            raise MemoryError
+        return step(cache, tokens)
+
+    monkeypatch.setattr(backend, "step", fail_now_and_then)
+    with pytest.warns(UserWarning, match="not enough memory for 2 answers at a time: continuing with 1"):
+        *_, found = engine.stream_batch(prompts, images, 10, guard=NO_GUARD)
+    assert [answer.tokens for answer in found] == [answer.tokens for answer in expected]
+    left[:] = 3, 100
+    with pytest.warns(UserWarning, match="not enough memory for 4 answers at a time: continuing with 2"):
+        steps = list(engine.generate([1, 2], None, 4, 8, 1.0))
+    rows = [[tokens[row] for tokens, new in steps if new[row]] for row in range(4)]
+    assert [len(row) for row in rows] == [8] * 4
+    assert rows[0] == list(expected_rows[0][0]) and rows == [list(row) for row in expected_rows[1]]
+
+
+def test_too_little_memory_for_one_answer_is_one_line(
+    backends: tuple[Backend, Backend], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for backend in backends:
+        hold(monkeypatch, backend, 0, MemoryError())
+        engine = Engine(backend, RustBPETokenizer.characters())
+        with pytest.warns(UserWarning, match="continuing with 1"):
+            with pytest.raises(UserError, match="not enough memory for a single answer, at 3 tokens: use smaller"):
+                engine.generate_batch([[1, 2], [1, 2, 3]], None, 5)

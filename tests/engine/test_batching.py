@@ -8,7 +8,8 @@ import torch
 from helpers.tiny_model import pictures, tiny_model
 
 from nanochat.engine import NO_GUARD, Engine, Guard
-from nanochat.engine.batching import CHUNK, Answer, Prompt, Sampling, Scheduler
+from nanochat.engine.answers import CHUNK, Answer, Prompt, Sampling
+from nanochat.engine.batching import Scheduler
 from nanochat.engine.constraints import Forbid
 from nanochat.image_process import ImageViews
 from nanochat.modes import ImageLayout

@@ -6,7 +6,8 @@ from helpers.tiny_model import IMAGE, N_TOKENS, pictures, randomise, tiny_model
 from PIL import Image
 
 from nanochat.engine import Engine, Guard, Sampling
-from nanochat.engine.batching import Answer, Scheduler
+from nanochat.engine.answers import Answer
+from nanochat.engine.batching import Scheduler
 from nanochat.errors import UserError
 from nanochat.gpt import KVCache
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR, preset

@@ -8,7 +8,7 @@ from helpers.tiny_model import tiny_model
 
 import nanochat.gpt
 from nanochat.engine import NO_GUARD, Engine
-from nanochat.engine.batching import Sampling
+from nanochat.engine.answers import Sampling
 from nanochat.engine.fixed_step import FixedStep, _with_linears_in
 from nanochat.gpt import KVCache
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR

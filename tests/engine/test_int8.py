@@ -7,7 +7,7 @@ from helpers.tiny_model import pictures, tiny_model
 
 from dev.bench.decode import bytes_per_step
 from nanochat.engine import NO_GUARD, Engine
-from nanochat.engine.batching import Sampling
+from nanochat.engine.answers import Sampling
 from nanochat.engine.int8 import BAND, FEW_ROWS, Int8Linear, to_int8
 from nanochat.errors import UserError
 from nanochat.precision import Precision

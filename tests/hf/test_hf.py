@@ -124,7 +124,7 @@ def test_equal_images_in_every_format(folder: Path, tmp_path: Path) -> None:
     PICTURES[0].save(path := tmp_path / "page.png")
     pixels = np.asarray(PICTURES[0])
     expected = processor(images=PICTURES[0], text=PROMPT)["pixel_values"]
-    for image in (str(path), [[str(path)]], pixels, torch.tensor(pixels).permute(2, 0, 1), pixels[None]):
+    for image in (str(path), path, [[str(path)]], pixels, torch.tensor(pixels).permute(2, 0, 1), pixels[None]):
         assert torch.equal(processor(images=image, text=PROMPT)["pixel_values"], expected)
     black = Image.new("RGBA", PICTURES[0].size)  # black ink on a transparent background
     black.putalpha(Image.fromarray(255 - np.asarray(PICTURES[0].convert("L"))))
@@ -217,7 +217,7 @@ def test_loss_equals_that_of_the_package(folder: Path) -> None:
 
 @pytest.mark.parametrize(("images", "text"), [(None, PROMPT), (PICTURES[:2], PROMPT), (PICTURES[:1], "no place")])
 def test_images_and_placeholders_must_agree(folder: Path, images, text: str) -> None:
-    with pytest.raises(ValueError, match=r"pictures for \d <image>"):
+    with pytest.raises(ValueError, match=r"images, but \d <image> in the text"):
         AutoProcessor.from_pretrained(folder)(images=images, text=text)
 
 

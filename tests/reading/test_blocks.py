@@ -7,7 +7,7 @@ from helpers.tiny_model import tiny_model
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.checkpoint import export_model
-from nanochat.engine.batching import Generation
+from nanochat.engine.answers import Generation
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import find_lines

@@ -130,6 +130,26 @@ def test_words_are_at_the_positions_of_their_letters(tmp_path: Path) -> None:
     assert [text.get_charbox(i)[2] for i in (2, 8)] == pytest.approx([90, 170], abs=1)
 
 
+@pytest.mark.parametrize(
+    ("tops", "level"), [((100, 103, 98), True), ((100, 130, 160), False)], ids=["a row", "a row that slants"]
+)
+def test_cells_of_a_row_are_level_in_the_pdf(tops: tuple[int, ...], level: bool, tmp_path: Path) -> None:
+    """pdftotext and others sort words by height first: cells of one row at several heights come out in wrong order."""
+    parts = [
+        {"text": text, "box": [left, top, left + 10 * len(text), top + 20]}
+        for text, left, top in zip(("Brenn", "07:15", "daily"), (50, 250, 450), tops)
+    ]
+    row = {"text": "Brenn 07:15 daily", "box": [50, min(tops), 500, max(tops) + 20], "parts": parts}
+    row |= {"mean_probability": 0.9, "min_probability": 0.9}
+    path = written(tmp_path, "pdf", [entry(1, lines=[row])], dpi=72)
+    text = pdfium.PdfDocument(path)[0].get_textpage()
+    bottoms = [SIZE[1] - text.get_rect(i)[1] for i in range(text.count_rects())]
+    if level:
+        assert bottoms == pytest.approx([bottoms[0]] * len(bottoms), abs=0.5)
+    else:
+        assert max(bottoms) - min(bottoms) == pytest.approx(60, abs=2)
+
+
 @pytest.mark.parametrize("name", ["data/images/receipt_000.png", "data/images/chart_01.png"])
 def test_pdf_is_only_a_few_kilobytes_larger_than_its_image(tmp_path: Path, name: str) -> None:
     picture = Image.open(path := Path(__file__).parents[2] / name).convert("RGB")

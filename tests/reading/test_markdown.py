@@ -399,3 +399,35 @@ def test_bold_titles_of_price_lists_are_headings_on_pages_without_prose_and_name
             part["stroke_width"] = 0.19 if bold else 0.1
     found = [block for block in shown(page(*rows)) if block[0].startswith("h")]
     assert found == [("h1", "Harbour Cafe"), ("h2", "Drinks")]
+
+
+@pytest.mark.parametrize("at", [2, 3, 4], ids=["middle", "later", "last"])
+def test_a_cell_over_several_columns_keeps_its_words_together_and_the_table_whole(at: int) -> None:
+    columns = 50, 200, 330, 460
+    rows = [("Island", "Leaves", "Arrives", "Days"), ("Brenn", "07:15", "08:05", "daily"),
+            ("Skarv", "08:30", "09:10", "Sat, Sun"), ("Torsay", "10:50", "11:45", "daily")]  # fmt: skip
+    placed = [[*zip(row, columns)] for row in rows]
+    placed.insert(at, [("Holm", 50), ("no service until the spring", 250)])
+    lines = [line(*row[0], 100 + 24 * i, HEIGHT, *row[1:]) for i, row in enumerate(placed)]
+    _, ((head, *body),) = structure_of(page_markdown(page(*lines, *wrapped(PROSE, 50, 260, 60))))
+    assert head == list(rows[0]) and [row for row in body if row[0] != "Holm"] == [list(row) for row in rows[1:]]
+    holm = body[at - 1]
+    assert holm[0] == "Holm" and [cell for cell in holm[1:] if cell] == ["no service until the spring"]
+
+
+def test_small_print_at_the_bottom_of_a_column_is_no_heading_of_the_next_column() -> None:
+    left = wrapped(PROSE, 50, 100, 40)
+    small = line("Printed on Brenn, 14 May 2024", 50, 460, 12)
+    right = wrapped(PROSE, 450, 100, 40)
+    for one in (*left, *right):
+        for part in one["parts"]:
+            part["stroke_width"] = 0.1
+    small["parts"][0]["stroke_width"] = 0.13  # small type has thicker strokes for its height
+    headings, _ = structure_of(page_markdown(page(*left, small, *right)))
+    assert headings == []
+
+
+def test_dashes_mark_list_items() -> None:
+    lines = [line(f"– {text}", 50, 100 + PITCH * i) for i, text in enumerate(("glass", "fireworks", "radios"))]
+    tokens = MarkdownIt("commonmark").parse(page_markdown(page(*lines)))
+    assert [token.type for token in tokens].count("list_item_open") == 3

@@ -16,7 +16,7 @@ from rapidfuzz.distance import Levenshtein
 
 from nanochat.checkpoint import export_model
 from nanochat.deepencoder import VisionConfig, position
-from nanochat.engine.batching import Generation
+from nanochat.engine.answers import Generation
 from nanochat.errors import UserError
 from nanochat.lines.layout import find_lines
 from nanochat.modes import get_mode

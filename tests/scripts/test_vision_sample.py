@@ -2,6 +2,8 @@
 
 import json
 import shutil
+import subprocess
+import sys
 
 import pytest
 from helpers.tiny_model import tiny_model
@@ -111,3 +113,23 @@ def test_untrained_model_shows_progress_and_ends(monkeypatch, capsys, folder, tm
     assert capsys.readouterr().err.splitlines() == ["reading 1 to 2 of 3", "reading 3 to 3 of 3"]
     read = [d["read"] for d in json.loads((tmp_path / "found.json").read_text())["documents"]]
     assert len(read) == 3 and all(len(text) <= 70 for text in read)
+
+
+def test_shipped_model_is_evaluated_with_torch_and_a_warning(monkeypatch, capsys, tmp_path):
+    """The folder of nano has graphs for ONNX Runtime too, which give no losses."""
+    flags = ["--checkpoint=nano", "--limit=1", "--max_tokens=4", f"--json={tmp_path}/found.json"]
+    monkeypatch.setattr("sys.argv", ["vision_sample", *flags])
+    vision_sample.main()
+    captured = capsys.readouterr()
+    assert "Avg loss" in captured.out and "warning: this model reads single lines" in captured.err
+    assert 0 < json.loads((tmp_path / "found.json").read_text())["summary"]["loss"] < 20
+
+
+def test_missing_documents_are_reported_before_torch_is_imported(tmp_path):
+    code = (
+        "import sys; sys.argv = ['vision_sample', '--checkpoint=nano', '--data_dir=nowhere']\n"
+        "from scripts.vision_sample import main\n"
+        "try: main()\nexcept SystemExit as end: sys.exit(3 if 'torch' in sys.modules else end.code)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert found.returncode == 2 and found.stderr.startswith("error: nowhere")

@@ -24,7 +24,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from nanochat.engine import Engine, Guard
-from nanochat.engine.batching import Sampling
+from nanochat.engine.answers import Sampling
 from nanochat.errors import UserError
 from nanochat.image_process import open_image
 from nanochat.reading.ocr import OCR
