@@ -14,7 +14,7 @@ An exported folder has `config.json` (the contents of `meta_N.json`), `model.saf
 import json
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from nanochat.errors import UserError
 from nanochat.files import atomic_path, read_json, write_text
@@ -96,6 +96,9 @@ def read_meta(path: str | Path) -> dict:
     return read_json(meta_path(path), f"{path.name} cannot be rebuilt without it")
 
 
+RUN_STATE = ("position", "plan", "shown", "world_size", "started", "best", "total_flops")  # meta that continues a run
+
+
 def half_state(model: "torch.nn.Module") -> "State":
     """The weights of a model for a file: on the CPU, in half precision."""
     state = {name: value.half() if value.is_floating_point() else value for name, value in model.state_dict().items()}
@@ -103,7 +106,10 @@ def half_state(model: "torch.nn.Module") -> "State":
 
 
 def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBPETokenizer, meta: dict) -> None:
-    """Write a folder that `load_model` reads: weights as float16, the tokenizer, and, last, config.json with `meta`."""
+    """Write a folder that `load_model` reads: weights as float16, the tokenizer, and, last, config.json with `meta`.
+
+    Left out are the state that only continues a run, and the folders of absolute paths, because exports are published.
+    """
     from safetensors.torch import save_file
 
     folder = Path(folder)
@@ -112,7 +118,14 @@ def export_model(folder: str | Path, model: "NanoDeepseekOCR", tokenizer: RustBP
     tokenizer.save(folder)
     with atomic_path(folder / "model.safetensors") as temporary:
         save_file(half_state(model), temporary)
+    meta = {key: value for key, value in meta.items() if key not in RUN_STATE}
+    if "training" in meta:
+        meta["training"] = {key: _without_folder(value) for key, value in meta["training"].items()}
     write_text(folder / "config.json", json.dumps({**meta, "model": model.config.to_dict()}, indent=2))
+
+
+def _without_folder(setting: Any) -> Any:
+    return Path(setting).name if isinstance(setting, str) and Path(setting).is_absolute() else setting
 
 
 def peek_meta(path: str | Path) -> dict:

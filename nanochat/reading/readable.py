@@ -7,7 +7,7 @@ from nanochat.files import WORD_LIST
 
 READABLE_PAGE, READABLE_LINE = 0.94, 0.90
 """Mean probability below which a page or a line is probably not readable: in another alphabet, handwritten, or in
-unusual type. Its text may then be invented. Chosen on one half of the measured pages."""
+unusual type. Its text may then be invented. Chosen on other pages than those measured."""
 SURE = 0.97  # mean probability from which it is readable anyway, like codes that mix letters and digits
 MIXED = 0.2  # subtracted from the probability of a text in which every word changes from small letters to capitals
 ENOUGH = 4  # shorter texts are not judged: their probability says little

@@ -146,6 +146,16 @@ def test_exported_folder_rebuilds_the_model_from_half_precision(tmp_path):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["config.json", "model.safetensors", "tokenizer.pkl"]
 
 
+def test_exported_folder_tells_nothing_about_the_machine(tmp_path):
+    training = {"steps": 9, "data_dir": "/home/me/scans", "sam": "facebook/sam-vit-base", "checkpoint_dir": "runs/one"}
+    meta = {"step": 7, "started": 1.8e9, "plan": {"now": 3}, "position": 70, "best": 0.5, "training": training}
+    export_model(tmp_path, tiny_model(), RustBPETokenizer.characters(), meta)
+    found = json.loads((tmp_path / "config.json").read_text())
+    assert found.pop("training") == {**training, "data_dir": "scans"}
+    assert found.pop("step") == 7 and list(found) == ["model"]
+    assert meta["training"] is training and training["data_dir"] == "/home/me/scans"
+
+
 def test_weights_of_two_runs_are_averaged(tmp_path, monkeypatch):
     first, second = tiny_model(seed=3), tiny_model(seed=4)
     for name, model in (("first", first), ("second", second)):
