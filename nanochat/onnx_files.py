@@ -140,11 +140,11 @@ def _share_memory() -> bool:
     return True
 
 
-def _open(path: Path, threads: int) -> Any:
+def _open(path: Path) -> Any:
     onnxruntime = import_runtime()
     _share_memory()
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads or graph_threads()
+    options.intra_op_num_threads = graph_threads()
     options.inter_op_num_threads = 1
     options.log_severity_level = 4  # errors are raised
     options.add_session_config_entry("session.use_env_allocators", "1")
@@ -173,18 +173,17 @@ class Graph:
             self.session.run_with_iobinding(binding)
 
 
-def open_graph(path: Path, threads: int = 0, config: ModelConfig | None = None) -> Graph:
+def open_graph(path: Path, config: ModelConfig | None = None) -> Graph:
     """Open a graph on the CPU, with the weights in model.safetensors in the same folder.
 
-    `threads`: number of threads of an operator; 0: `graph_threads`. `config`: the expected configuration of the model.
-    Raises UserError if ONNX Runtime is not installed, or if the graph or its weights are missing, damaged, or of
-    another version.
+    `config`: the expected configuration of the model. Raises UserError if ONNX Runtime is not installed, or if the
+    graph or its weights are missing, damaged, or of another version.
     """
     if not has_runtime():
         raise UserError(f"reading with ONNX graphs needs ONNX Runtime: {EXTRA}")
     check_weights(path)
     try:
-        session = _open(path, threads)
+        session = _open(path)
     except Exception as error:  # ONNX Runtime raises various errors of its own for broken files
         raise UserError(f"{path}: damaged, or its weights in {WEIGHTS} are ({_first_line(error)})") from error
     said = session.get_modelmeta().custom_metadata_map

@@ -38,11 +38,6 @@ class Generation:
         """The mean of `probabilities`; 1 if there are none yet."""
         return sum(self.probabilities) / len(self.probabilities) if self.probabilities else 1.0
 
-    @property
-    def min_probability(self) -> float:
-        """The smallest of `probabilities`; 1 if there are none yet."""
-        return min(self.probabilities, default=1.0)
-
 
 @dataclass(frozen=True)
 class Sampling:

@@ -106,18 +106,18 @@ class _Call:
 
 
 class OnnxBackend(Backend):
-    """A model in the ONNX graphs of a folder. `int8`: use the graphs with 8-bit weights. `threads`: 0: `graph_threads`.
+    """A model in the ONNX graphs of a folder. `int8`: use the graphs with 8-bit weights.
 
     Raises UserError if ONNX Runtime or a graph is missing, or if a graph is damaged or belongs to other weights.
     """
 
     device = "cpu"
 
-    def __init__(self, folder: str | Path, config: ModelConfig, int8: bool = False, threads: int = 0) -> None:
+    def __init__(self, folder: str | Path, config: ModelConfig, int8: bool = False) -> None:
         self.config, self.exact = config, not int8
         names = INT8 if int8 else {name: name for name in (ENCODER, DECODER)}
-        self._encoder = open_graph(Path(folder) / names[ENCODER], threads, config)
-        self._decoder = open_graph(Path(folder) / names[DECODER], threads, config)
+        self._encoder = open_graph(Path(folder) / names[ENCODER], config)
+        self._decoder = open_graph(Path(folder) / names[DECODER], config)
         self._no_vision = np.zeros((1, config.gpt.n_embd), np.float32)  # a graph wants one row at least
         self._most_pixels = MOST_PIXELS
 

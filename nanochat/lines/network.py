@@ -26,19 +26,22 @@ class _Block(nn.Module):
         return F.relu(x + self.second(self.first(x)))
 
 
+WIDTHS, BLOCKS = (32, 48, 64, 96), (1, 2, 2, 2)  # channels and residual blocks of each level, from the finest
+
+
 class LineFinder(nn.Module):
     """A feature pyramid network (Lin et al. 2017, arXiv:1612.03144) of four levels, with one head at the finest."""
 
-    def __init__(self, widths: tuple[int, ...] = (32, 48, 64, 96), blocks: tuple[int, ...] = (1, 2, 2, 2)) -> None:
+    def __init__(self) -> None:
         super().__init__()
-        self.stem = nn.Sequential(_conv(3, 16, 2), _conv(16, widths[0], 2))
+        self.stem = nn.Sequential(_conv(3, 16, 2), _conv(16, WIDTHS[0], 2))
         self.levels = nn.ModuleList()
-        for i, (width, count) in enumerate(zip(widths, blocks)):
-            down = [_conv(widths[i - 1], width, 2)] if i else []
+        for i, (width, count) in enumerate(zip(WIDTHS, BLOCKS)):
+            down = [_conv(WIDTHS[i - 1], width, 2)] if i else []
             self.levels.append(nn.Sequential(*down, *[_Block(width) for _ in range(count)]))
-        self.across = nn.ModuleList(nn.Conv2d(width, widths[0], 1) for width in widths)
-        self.smooth = nn.ModuleList(_conv(widths[0], widths[0]) for _ in widths[1:])
-        self.head = nn.Conv2d(widths[0], 2, 1)
+        self.across = nn.ModuleList(nn.Conv2d(width, WIDTHS[0], 1) for width in WIDTHS)
+        self.smooth = nn.ModuleList(_conv(WIDTHS[0], WIDTHS[0]) for _ in WIDTHS[1:])
+        self.head = nn.Conv2d(WIDTHS[0], 2, 1)
 
     def forward(self, pictures: Tensor) -> tuple[Tensor, Tensor]:
         """(logit of a line's core, natural logarithm of the type height in units of 16 px), (B, H / 4, W / 4) each.

@@ -6,7 +6,7 @@ from PIL import Image
 
 from nanochat.engine.answers import Generation
 from nanochat.image_process import NOTE
-from nanochat.lines.boxes import Box, union
+from nanochat.lines.boxes import union
 from nanochat.lines.cut import Piece, join
 from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
 from nanochat.reading.grounding import GroundedBlock, parse_grounding
@@ -39,7 +39,7 @@ def assemble(
     else:
         text, grounded = parse_grounding(tokenizer.decode(answers[0].tokens), *picture.size)
         rows = token_rows(answers[0], tokenizer) if not grounded else []
-        lines = [_line(row, None, [answers[0].probabilities[i] for i in tokens]) for row, tokens in rows]
+        lines = [_line(row, [answers[0].probabilities[i] for i in tokens]) for row, tokens in rows]
     probabilities = [p for answer in answers for p in answer.probabilities]
     stopped = _stopped(answers)
     return Page(
@@ -82,7 +82,7 @@ def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]
     lines = []
     for members in rows.values():
         text = join([texts[i] for i in members], [pieces[i] for i in members])
-        line = _line(text, None, [p for i in members for p in answers[i].probabilities])
+        line = _line(text, [p for i in members for p in answers[i].probabilities])
         line.parts = [part_of(pieces[i], texts[i]) for i in members]
         line.box = union(part.box for part in line.parts)
         lines.append(line)
@@ -109,7 +109,7 @@ def block_lines(
                 read.setdefault(block_row.line, []).append((block_row, " ".join(some), probabilities))
     lines = []
     for rows in read.values():
-        line = _line(" ".join(text for _, text, _ in rows), None, [p for _, _, some in rows for p in some])
+        line = _line(" ".join(text for _, text, _ in rows), [p for _, _, some in rows for p in some])
         divided = [(divide_words(text, row.widths), row.pieces) for row, text, _ in rows]
         line.parts = [part_of(piece, text) for texts, pieces in divided for text, piece in zip(texts, pieces) if text]
         line.box = union(part.box for part in line.parts)
@@ -128,5 +128,5 @@ def token_rows(answer: Generation, tokenizer: RustBPETokenizer) -> list[tuple[st
     return [(text, tokens) for text, tokens in zip(texts, rows) if text]
 
 
-def _line(text: str, box: Box | None, probabilities: list[float]) -> TextLine:
-    return TextLine(text, box, sum(probabilities) / max(1, len(probabilities)), min(probabilities, default=1.0))
+def _line(text: str, probabilities: list[float]) -> TextLine:
+    return TextLine(text, None, sum(probabilities) / max(1, len(probabilities)), min(probabilities, default=1.0))

@@ -19,12 +19,12 @@ from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import HEIGHT, MARGIN, TYPE_HEIGHT, Piece, as_one_line, cut_lines
 from nanochat.lines.layout import Line
 from nanochat.modes import SIDE_STEP
+from nanochat.reading.ink_audit import ADVANCE
 
 ROW = 40  # px from one row to the next: type of 26 px with the usual line spacing of documents
 WIDEST_GAP = 64  # px: largest gap between two pieces of a row
 LOOSE = 2.2  # type heights: a larger distance between lines begins a new block
 LARGER = 1.4  # a larger ratio of type heights begins a new block
-ADVANCE = 0.5  # mean width of a character, including spaces, in type heights
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from nanochat.reading.markdown import page_markdown
 from nanochat.reading.options import Format
 from nanochat.reading.placed import PlacedText, placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
+from nanochat.reading.state import PageState
 
 SUFFIX = {"hocr": ".hocr.html", "pdf": ".ocr.pdf"}  # the others: their name
 THUMBNAIL = 900  # pixels: longest side of a page in the report
@@ -183,7 +184,7 @@ def write(path: Path, kind: Format, source: str, entries: Entries, load: LoadPag
     resolution in pixels per inch.
     """
     if kind != "json":
-        entries = (entry for entry in entries if entry["state"] != "skipped")
+        entries = (entry for entry in entries if entry["state"] != PageState.SKIPPED)
     if kind == "pdf":
         write_pdf(path, entries, lambda entry: _picture(entry, load), dpi)
         return
