@@ -1,7 +1,7 @@
 """Page orientation: a scan that lies on its side or upside down is turned before it is read.
 
 The line detector ignores vertical lines, so a page on its side seems nearly empty, and the model is unsure of
-upside-down letters. Only then are the other three orientations tried, and a few lines of each are read.
+upside-down letters. Only then are other orientations tried, and a few lines of each are read.
 """
 
 from collections.abc import Callable
@@ -92,20 +92,27 @@ def find_turns(
     lying = [Sight(page.expected_characters, page.mean_probability) for page in pages]
     ways: list[_Way] = []
     for i, picture in enumerate(pictures):
-        for degrees in CLOCKWISE:
-            turned = turn(picture, degrees)
-            stretches = [s for s in find_segments(turned) if s.length >= STRETCH * s.height]
-            longest = sorted(stretches, key=lambda s: s.length / s.height, reverse=True)
-            lines = [Line((segment,)) for segment in longest]
-            characters = sum(room(lines))
-            if characters >= max(LEAST, NO_LESS * lying[i].characters):
-                ways.append(_Way(i, degrees, turned, lines[:SOME], characters))
+        enough = max(LEAST, NO_LESS * lying[i].characters)
+        if way := _look(i, picture, 90, enough):  # else there is no text on its side
+            ways += filter(None, (way, _look(i, picture, 270, enough)))
+        if pages[i].mean_probability < DOUBT:  # letters upside down are not read with more certainty
+            ways += filter(None, [_look(i, picture, 180, enough)])
     sights: list[dict[int, Sight]] = [{} for _ in pages]
     for way, page in zip(ways, read([way.picture for way in ways], [way.lines for way in ways])):
         sights[way.page][way.degrees] = Sight(way.characters, page.mean_probability)
         pages[way.page].add_costs(page)
         pages[way.page].most_vision_tokens += page.most_vision_tokens
     return [best_turn(*seen) for seen in zip(lying, sights)]
+
+
+def _look(page: int, picture: Image.Image, degrees: int, enough: float) -> _Way | None:
+    """The page turned by `degrees`, or None if its text then has room for fewer than `enough` characters."""
+    turned = turn(picture, degrees)
+    stretches = [s for s in find_segments(turned) if s.length >= STRETCH * s.height]
+    longest = sorted(stretches, key=lambda s: s.length / s.height, reverse=True)
+    lines = [Line((segment,)) for segment in longest]
+    characters = sum(room(lines))
+    return _Way(page, degrees, turned, lines[:SOME], characters) if characters >= enough else None
 
 
 def turn(picture: Image.Image, degrees: int) -> Image.Image:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box, turn_box
+from nanochat.reading import orientation
 from nanochat.reading.formats import write
 from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
@@ -115,6 +116,18 @@ def test_orientation_needs_a_clear_advantage() -> None:
     assert best_turn(Sight(10, 0.99), {90: Sight(600, 0.9), 270: Sight(600, 0.8)}) == 90, "on its side"
     assert best_turn(Sight(10, 0.99), {90: Sight(40, 0.7)}) == 0, "a note in a margin, perhaps"
     assert best_turn(Sight(3, 0.99), {90: Sight(40, 0.98)}) == 90
+
+
+def test_a_nearly_blank_page_that_is_read_surely_is_searched_on_its_side_once(
+    reader: OCR, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page = Image.new("RGB", (900, 1200), "white")
+    font = ImageFont.truetype(FONT, 24)
+    ImageDraw.Draw(page).text((120, 300), "The parcel of 12 May has arrived.", fill="black", font=font)
+    searched = []
+    monkeypatch.setattr(orientation, "find_segments", lambda picture: searched.append(picture.size) or [])
+    read = reader.read(page)
+    assert read.mean_probability > 0.95 and read.turned == 0 and searched == [(1200, 900)]
 
 
 def test_words_are_separated_along_vertical_lines() -> None:
