@@ -160,7 +160,7 @@ class Trainer:
         """
         folder, step = Path(self.config.checkpoint_dir), self.first_step
         if step < 0:
-            print0(f"no checkpoint of stage {self.stage.number} in {folder}: starting from the first step")
+            print0(f"nothing to resume in {folder}: starting from the first step")
             return
         meta = self.resumed
         if meta["stage"] != self.stage.number:
