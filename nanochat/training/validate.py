@@ -93,6 +93,7 @@ def validate(model: NanoDeepseekOCR, batches: Iterable[Batch], precision: Precis
         for batch in batches:
             inputs, targets, media = to_device(batch, model.device)
             tokens = int((targets != IGNORE).sum())
+            assert media.documents is None, "packed samples would see each other"
             if not len(inputs):  # other ranks may have all samples of the last batch
                 continue
             if media.pixel_values is None:

@@ -1,6 +1,7 @@
 """Fine-tuning on your own scans: training lines, held-out scans, and the model that is kept."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -54,6 +55,10 @@ def test_fine_tuning_from_scans_to_a_model(
     assert [found["step"] for found in history] == [0, 1, 2]
     said = capsys.readouterr().out
     assert "3 of 3 pieces of lines" in said and "step 2/2 | character error rate" in said
+    loss = re.search(r"Validation loss: ([\d.]+)", said)
+    assert loss and float(loss[1]) < 1, (
+        "the held-out lines are read, so each must have been validated with its own image"
+    )
     assert "broken.png: " in (out / "left_out.txt").read_text()
 
 
