@@ -135,7 +135,11 @@ def _capital(grey: np.ndarray, below: Segment, beside: list[Segment]) -> Box | N
     tall = [
         (box[0] + x, box[1] + y, box[0] + x + w, box[1] + y + h)
         for x, y, w, h, _ in stats[1:].tolist()
-        if TALL * (base - top) <= h and THIN * h <= w <= WIDEST * h and box[0] + x > 0
+        if TALL * (base - top) <= h
+        and THIN * h <= w <= WIDEST * h
+        and box[0] + x > 0
+        and y > 0
+        and x + w < part.shape[1]  # the rules of a table go on beyond it
     ]
     near = [letter for letter in tall if abs(letter[0] - below.ends[0][0]) < ALIGNED * height]
     return near[0] if len(tall) == 1 and near and abs(near[0][1] - top) < TOP * height else None
