@@ -6,6 +6,7 @@ from helpers.drawn_page import FONT, stretch
 from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.cut import cut_lines, join
+from nanochat.lines.initials import with_missed_initials
 from nanochat.lines.layout import Line, arrange
 from nanochat.lines.segment import Segment
 
@@ -101,3 +102,16 @@ def test_the_dark_edge_of_a_scan_beside_indented_lines_is_no_drop_cap() -> None:
     ImageDraw.Draw(page).rectangle((0, 90, 3, 160), fill="black")
     lines = [stretch(50 if i < 3 else 4, 600, 100 + i * PITCH) for i in range(6)]
     assert all(len(line.segments) == 1 for line in arrange(page, lines))
+
+
+def test_the_rules_around_a_cell_beside_wrapped_text_are_no_drop_cap() -> None:
+    page = PAGE.copy()
+    draw = ImageDraw.Draw(page)
+    for y in (84, 144, 204):
+        draw.line((LEFT - 8, y, 640, y), fill="black", width=2)
+    for x in (LEFT - 8, LEFT + 62, 640):
+        draw.line((x, 84, x, 204), fill="black", width=2)
+    names = [stretch(LEFT, LEFT + 40, 100), stretch(LEFT, LEFT + 45, 160)]
+    texts = [stretch(LEFT + 70, 600, y) for y in (100, 124, 160, 184)]
+    found = with_missed_initials(np.asarray(page.convert("L")), [*names, *texts])
+    assert found == [*names, *texts]
