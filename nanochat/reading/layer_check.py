@@ -199,7 +199,7 @@ def _with_bare_lines(reader: "OCR", picture: Image.Image, laid: Laid) -> Page:
     read = {place: page.lines[0] for place, page in zip(places, pages) if page.lines and is_text(page.lines[0])}
     page = layer_page(laid, picture.size, read)
     for other in pages:
-        page.add_costs(other)
+        page.add_reading(other)
     if read:
         pieces = "one piece" if len(read) == 1 else f"{len(read)} pieces"
         page.notes.append(f"{pieces} of text missing from the page's own text, read from the picture")

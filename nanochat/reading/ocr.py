@@ -236,8 +236,7 @@ class OCR:
         upright = [_find_lined(turn_picture(pictures[i], degrees)) for i, degrees in turned.items()]
         again = self._climb([one.picture for one in upright], [one.lines for one in upright], ladder, ask)
         for (i, degrees), page in zip(turned.items(), again, strict=True):
-            page.add_costs(pages[i])
-            page.most_vision_tokens += pages[i].most_vision_tokens
+            page.add_reading(pages[i])
             back = turn_back(page, degrees)
             pages[i] = add_lines(back, lines_given_up(pages[i], back), "some lines are rotated: they come last")
         if ask.is_for_text:
@@ -253,8 +252,7 @@ class OCR:
             lambda pictures, lines: self._climb(pictures, lines, ("lines",), ask),
         )  # fmt: skip
         for other in spent:
-            page.add_costs(other)
-            page.most_vision_tokens += other.most_vision_tokens
+            page.add_reading(other)
         return add_lines(without_standing(page, more), more, "some text is vertical: it comes last")
 
     def _climb(

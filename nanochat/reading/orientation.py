@@ -100,8 +100,7 @@ def find_turns(
     sights: list[dict[int, Sight]] = [{} for _ in pages]
     for way, page in zip(ways, read([way.picture for way in ways], [way.lines for way in ways])):
         sights[way.page][way.degrees] = Sight(way.characters, page.mean_probability)
-        pages[way.page].add_costs(page)
-        pages[way.page].most_vision_tokens += page.most_vision_tokens
+        pages[way.page].add_reading(page)
     return [best_turn(*seen) for seen in zip(lying, sights)]
 
 

@@ -97,10 +97,15 @@ class Page:
         return page_markdown(self.to_dict())
 
     def add_costs(self, other: "Page") -> None:
-        """Add the tokens and the time of another reading of the same image."""
+        """Add the tokens and the time of the same image read in another mode."""
         self.vision_tokens += other.vision_tokens
         self.tokens += other.tokens
         self.seconds += other.seconds
+
+    def add_reading(self, other: "Page") -> None:
+        """Add the costs of a further reading that is needed in every mode, such as that of vertical text."""
+        self.add_costs(other)
+        self.most_vision_tokens += other.most_vision_tokens
 
     def to_dict(self) -> dict:
         """As a dict for JSON."""

@@ -204,6 +204,7 @@ def test_text_in_a_picture_on_a_page_with_a_text_layer_is_read(tmp_path: Path) -
     assert result["text_source"] == "text-layer"
     assert result["text"] == "\n".join([*TEXT[:4], "PAID 12 APRIL 2031", *TEXT[4:]])
     assert any("read from the picture" in note for note in result["notes"])
+    assert result["vision_tokens"] == result["most_vision_tokens"] > 0, "no mode of `auto` would save any"
 
 
 LEDGER = [f"Order {n}07{n} of 1{n} May: 4{n}1.80 and 7{n}.15" for n in (2, 5, 8, 3, 9, 6)]
