@@ -71,8 +71,8 @@ class NanoDeepseekOcrProcessor(ProcessorMixin):
                 "processor.cut_page, and put the answers together with processor.join_pieces"
             )
         prompts = [text] if isinstance(text, str) else list(text)
-        if sum(prompt.count(PLACEHOLDER) for prompt in prompts) != len(shown):
-            places = sum(prompt.count(PLACEHOLDER) for prompt in prompts)
+        places = sum(prompt.count(PLACEHOLDER) for prompt in prompts)
+        if places != len(shown):
             raise UserError(f"{len(shown)} images, but {places} {PLACEHOLDER} in the text: write one for each image")
         counts = iter([view.layout.n_tokens for view in shown])
         prompts = [_expanded(prompt, counts) for prompt in prompts]

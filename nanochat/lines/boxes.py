@@ -1,6 +1,8 @@
 """Boxes in pixels."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+
+import numpy as np
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom; right and bottom are the first pixels outside
 
@@ -9,6 +11,14 @@ def union(boxes: Iterable[Box]) -> Box:
     """The smallest box that contains all of the given boxes."""
     left, top, right, bottom = zip(*boxes)
     return min(left), min(top), max(right), max(bottom)
+
+
+def shares_covered(box: Box, others: Sequence[Box]) -> np.ndarray:
+    """The share of a box that each of the others covers: float64 (N,), 0 to 1."""
+    left, top, right, bottom = np.asarray(others, int).reshape(-1, 4).T
+    width = (np.minimum(right, box[2]) - np.maximum(left, box[0])).clip(0)
+    height = (np.minimum(bottom, box[3]) - np.maximum(top, box[1])).clip(0)
+    return width * height / max(1, (box[2] - box[0]) * (box[3] - box[1]))
 
 
 def turn_size(size: tuple[int, int], degrees: int) -> tuple[int, int]:

@@ -12,6 +12,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
+from nanochat.lines.boxes import shares_covered
+
 LEAST_CELLS = 5  # least number of cells of a comb
 LEAST_FILLED = 2  # cells with a letter
 SMALLEST, LARGEST = 12, 160  # px: height of a cell
@@ -102,7 +104,7 @@ def find_open_combs(ink: np.ndarray, known: Sequence[Cell] = ()) -> list[Comb]:
         else:
             row.append(rule)
     long = [Comb(tuple(cells)) for row in rows for cells in _open_cells(row, ink, level) if len(cells) >= LEAST_CELLS]
-    return [comb for comb in long if not any(_overlap(cell, other) for cell in comb.cells for other in known)]
+    return [comb for comb in long if not any(shares_covered(cell, known).any() for cell in comb.cells)]
 
 
 def _open_cells(rules: Sequence[Cell], ink: np.ndarray, level: np.ndarray) -> list[list[Cell]]:
@@ -139,10 +141,6 @@ def _is_open(cell: Cell, ink: np.ndarray, level: np.ndarray) -> bool:
     base = level[bottom - THICKEST : bottom + THICKEST, left:right].max(0)
     above = ink[max(0, top - THICKEST) : bottom - THICKEST, left:right]
     return bool(base.mean() >= FRAMED and above.mean(1).max(initial=0.0) < FRAMED)
-
-
-def _overlap(cell: Cell, other: Cell) -> bool:
-    return cell[0] < other[2] and other[0] < cell[2] and cell[1] < other[3] and other[1] < cell[3]
 
 
 def _is_framed(cell: Cell, ink: np.ndarray) -> bool:

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.lines.boxes import Box, turn_box
+from nanochat.lines.boxes import Box, shares_covered, turn_box
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import Line, arrange
 from nanochat.lines.quantiles import weighted_median
@@ -58,12 +58,7 @@ def standing_ink(picture: Image.Image, known: list[Box], type_height: float) -> 
 
 def _share(box: Box, others: list[Box]) -> float:
     """The largest share of a box that is covered by one of the others."""
-
-    def common(a: int, b: int, c: int, d: int) -> int:
-        return max(0, min(b, d) - max(a, c))
-
-    areas = (common(box[0], box[2], o[0], o[2]) * common(box[1], box[3], o[1], o[3]) for o in others)
-    return max(areas, default=0) / max(1, (box[2] - box[0]) * (box[3] - box[1]))
+    return float(shares_covered(box, others).max(initial=0))
 
 
 def standing_lines(picture: Image.Image, lines: list[Line], sure: list[Box]) -> list[Line]:
@@ -105,9 +100,7 @@ def _is_next_row(row: Line, other: Line) -> bool:
 
 def is_text(line: TextLine) -> bool:
     """Whether the reading of a possibly vertical line is text, rather than a bar code or the edge of a drawing."""
-    written = [c for c in line.text if not c.isspace()]
-    alphanumeric = sum(c.isalnum() for c in written)
-    return line.mean_probability >= SURE and alphanumeric >= max(LEAST, LETTERS * len(written))
+    return _is_sure(line) and sum(c.isalnum() for c in line.text) >= LEAST
 
 
 def read_standing(
@@ -152,7 +145,7 @@ def without_standing(page: Page, more: list[TextLine]) -> Page:
     boxes = [line.box for line in more if line.box]
 
     def is_vertical(line: TextLine) -> bool:
-        return line.box is not None and sum(_share(line.box, [box]) for box in boxes) >= COVERED
+        return line.box is not None and shares_covered(line.box, boxes).sum() >= COVERED
 
     kept = [line for line in page.lines if _is_sure(line) or not is_vertical(line)]
     return page if len(kept) == len(page.lines) else replace(page, lines=kept, text="\n".join(k.text for k in kept))

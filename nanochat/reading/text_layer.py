@@ -13,7 +13,7 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from PIL import Image
 
-from nanochat.lines.boxes import Box, union
+from nanochat.lines.boxes import Box, shares_covered, union
 from nanochat.lines.layout import Line
 from nanochat.lines.segment import Segment
 from nanochat.reading.documents import PDF, PDFIUM, POINTS
@@ -200,7 +200,7 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> Laid:
         words = sorted(some, key=lambda word: word.box[0], reverse=_is_right_to_left(some))
         stretches[place] = " ".join(word.text for word in words), union(word.box for word in words)
     taken = [word.box for word in layer.words]
-    bare = {p: s for p, s in places.items() if p not in stretches and _share_taken(s.box, taken) < LIES_ON}
+    bare = {p: s for p, s in places.items() if p not in stretches and shares_covered(s.box, taken).sum() < LIES_ON}
     return Laid(stretches, stray, bare)
 
 
@@ -208,14 +208,6 @@ def _is_right_to_left(words: Sequence[LayerWord]) -> bool:
     """Whether most letters of the words are Arabic, Hebrew or of another alphabet written from right to left."""
     letters = [unicodedata.bidirectional(c) for word in words for c in word.text if c.isalpha()]
     return sum(direction in ("R", "AL") for direction in letters) > len(letters) / 2
-
-
-def _share_taken(box: Box, others: Sequence[Box]) -> float:
-    """The share of a box that others cover; what two of them cover counts twice."""
-    left, top, right, bottom = np.asarray(others).reshape(-1, 4).T
-    wide = np.clip(np.minimum(right, box[2]) - np.maximum(left, box[0]), 0, None)
-    tall = np.clip(np.minimum(bottom, box[3]) - np.maximum(top, box[1]), 0, None)
-    return float((wide * tall).sum()) / max(1, (box[2] - box[0]) * (box[3] - box[1]))
 
 
 def layer_page(laid: Laid, size: tuple[int, int], read: Mapping[Place, TextLine] | None = None) -> Page:
