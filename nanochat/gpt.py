@@ -17,10 +17,10 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from nanochat.attention import attend, attend_documents
+from nanochat.kv_cache import KVCache as KVCache
 from nanochat.model_config import GPTConfig as GPTConfig
 
 LOGIT_CAP = 15.0
-GROWTH = 256  # minimum number of tokens by which a KV cache grows
 LOSS_CHUNK = 1024  # supervised positions whose logits are in memory at once: 1024 x 65,537 float32 is 268 MB
 
 
@@ -36,99 +36,6 @@ def apply_rotary(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """Rotate the two halves of each head: y1 = x1 cos + x2 sin, y2 = x2 cos - x1 sin (nanochat's direction)."""
     x1, x2 = x.chunk(2, dim=-1)  # (B, T, H, D/2) each
     return torch.cat([x1 * cos + x2 * sin, x2 * cos - x1 * sin], dim=-1)
-
-
-class KVCache:
-    """Keys and values of the tokens processed so far, in tensors that are written in place and grow when full.
-
-    Row b holds `lengths[b]` tokens without gaps, so that rows of different lengths can share a batch: new tokens of a
-    row are written after its last one, and positions beyond are never attended to. A forward pass calls `begin` once,
-    `append` in every layer, and `advance` once.
-    """
-
-    lengths: list[int]
-    """number of tokens in each row, kept on the host so that no step waits for the device"""
-
-    def __init__(self, config: GPTConfig, batch: int, device: torch.device | str, dtype: torch.dtype) -> None:
-        empty = torch.zeros(batch, config.n_kv_head, 0, config.n_embd // config.n_head, device=device, dtype=dtype)
-        self.k, self.v = [empty] * config.n_layer, [empty] * config.n_layer  # (B, H, capacity, D) of each layer
-        self.lengths = [0] * batch
-
-    def begin(self, n_new: int) -> slice | Tensor:
-        """Make room for `n_new` tokens per row; return their positions: a slice (equal in all rows) or (B, n_new)."""
-        longest = max(self.lengths)
-        self._end = longest + n_new
-        self.reserve(self._end)
-        self._mask, self._places = None, None
-        if min(self.lengths) == longest:
-            if longest and n_new > 1:
-                keys = torch.arange(self._end, device=self.k[0].device)
-                self._mask = keys <= keys[longest:, None]  # (n_new, end)
-            return slice(longest, self._end)
-        keys = torch.arange(self._end, device=self.k[0].device)
-        positions = torch.tensor(self.lengths, device=keys.device)[:, None] + keys[:n_new]  # (B, n_new)
-        self._mask = (keys <= positions[:, :, None]).unsqueeze(1)  # (B, 1, n_new, end)
-        self._places = (torch.arange(len(self.lengths), device=keys.device)[:, None], positions)
-        return positions
-
-    def reserve(self, tokens: int) -> None:
-        """Make room for this many tokens in every row; if there is not enough, `k` and `v` are replaced."""
-        if tokens > self.k[0].size(2):
-            more = tokens + max(GROWTH, tokens // 4) - self.k[0].size(2)  # zeros, because masked values must be finite
-            self.k = [F.pad(k, (0, 0, 0, more)) for k in self.k]
-            self.v = [F.pad(v, (0, 0, 0, more)) for v in self.v]
-
-    def append(self, layer: int, k: Tensor, v: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
-        """Write (B, n_new, H, D) after each row's last token.
-
-        Returns all keys and values up to the longest row's end, (B, H, end, D), and a mask of those that each new token
-        may attend to, bool (..., n_new, end), or None for all before it.
-        """
-        end, n_new, rows = self._end, k.size(1), len(self.lengths)
-        keys, values = self.k[layer][:rows], self.v[layer][:rows]
-        if self._places is None:
-            keys[:, :, end - n_new : end] = k.transpose(1, 2)
-            values[:, :, end - n_new : end] = v.transpose(1, 2)
-        else:
-            keys.transpose(1, 2)[self._places] = k.to(keys.dtype)
-            values.transpose(1, 2)[self._places] = v.to(values.dtype)
-        return keys[:, :, :end], values[:, :, :end], self._mask
-
-    def advance(self, n_new: int) -> None:
-        """Record that every row has grown by `n_new` tokens."""
-        self.lengths = [length + n_new for length in self.lengths]
-
-    def truncate(self, lengths: list[int]) -> None:
-        """Drop tokens beyond these lengths, such as the padding of a prompt."""
-        assert all(0 <= new <= old for new, old in zip(lengths, self.lengths, strict=True))
-        self.lengths = list(lengths)
-
-    def join(self, other: "KVCache", sources: Sequence[int] = (0,)) -> None:
-        """Append the rows `sources` of `other`; the space of removed rows is reused."""
-        if not sources:
-            return
-        first, lengths = len(self.lengths), [other.lengths[source] for source in sources]
-        end, longest = first + len(sources), max(lengths)
-        self.reserve(longest)
-        if end > self.k[0].size(0):
-            more = max(end - self.k[0].size(0), first // 2)
-            self.k = [F.pad(k, (0, 0, 0, 0, 0, 0, 0, more)) for k in self.k]
-            self.v = [F.pad(v, (0, 0, 0, 0, 0, 0, 0, more)) for v in self.v]
-        for ours, others in ((self.k, other.k), (self.v, other.v)):
-            for mine, theirs in zip(ours, others):
-                mine[first:end, :, :longest] = theirs[list(sources), :, :longest]
-        self.lengths += lengths
-
-    def leave(self, row: int) -> None:
-        """Remove a row; the last row moves to its index."""
-        last = len(self.lengths) - 1
-        if row < last:
-            length = self.lengths[last]
-            for tensors in (self.k, self.v):
-                for tensor in tensors:
-                    tensor[row, :, :length] = tensor[last, :, :length]
-            self.lengths[row] = length
-        del self.lengths[last]
 
 
 def _chosen(x: Tensor, at: Tensor | None) -> Tensor:
@@ -222,6 +129,19 @@ def token_losses(hidden: Tensor, head: Tensor, targets: Tensor) -> Tensor:
     return torch.cat([checkpoint(_chunk_losses, h, head, t, use_reentrant=False) for h, t in pieces])
 
 
+def columns_and_lines(ids: Tensor, config: GPTConfig) -> Tensor:
+    """Positions of whole sequences of token ids (B, T), int64 (B, T, 2), as `positions.py` defines them."""
+    index = torch.arange(ids.size(1), device=ids.device).expand_as(ids)
+    start_answer, newline = (ids == token for token in config.line_tokens)
+    answer = torch.where(start_answer, index, -1).cummax(1).values  # where the answer of each token starts, or -1
+    newline = newline & (answer >= 0)
+    line = torch.where(start_answer | newline, index, -1).cummax(1).values  # where its line starts
+    lines = newline.cumsum(1)
+    lines = lines - torch.where(answer >= 0, lines.gather(1, answer.clamp(min=0)), 0)
+    column = torch.where(answer >= 0, answer + index - line, index)
+    return torch.stack([column, column + lines * config.line_stride], dim=-1)
+
+
 class GPT(nn.Module):
     """Decoder over token ids, or over embeddings into which vision tokens have been inserted."""
 
@@ -265,12 +185,34 @@ class GPT(nn.Module):
 
     def rotary(self, where: slice | Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
         """Cosines and sines at these positions, ([B,] T, 1, D/2) each."""
-        if torch.onnx.is_in_onnx_export():  # recomputed, because the tables would be a tenth of the exported file
-            angles = where[..., None] * self.frequencies()  # type: ignore[index]
-            cos, sin = angles.cos(), angles.sin()
-        else:
-            cos, sin = self.cos[where], self.sin[where]
-        return cos.unsqueeze(-2).to(dtype), sin.unsqueeze(-2).to(dtype)
+        return self.cos[where].unsqueeze(-2).to(dtype), self.sin[where].unsqueeze(-2).to(dtype)
+
+    def rotary_on_page(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """Cosines and sines, ([B,] T, 1, D/2) each, at columns and lines: positions int64 ([B,] T, 2).
+
+        The pairs of channels that turn by more than half a circle from one line to the next rotate with the column, and
+        the others with the line.
+        """
+        frequencies = self.frequencies()
+        is_fast = frequencies * self.config.line_stride > math.pi  # (D/2,)
+        angles = torch.where(is_fast, positions[..., :1], positions[..., 1:]) * frequencies
+        return angles.cos().unsqueeze(-2).to(dtype), angles.sin().unsqueeze(-2).to(dtype)
+
+    def positions(
+        self, ids: Tensor, kv_cache: KVCache | None = None, documents: list[int] | None = None
+    ) -> Tensor | None:
+        """Columns and lines of token ids (B, T), int64 (B, T, 2), for `hidden`. None if a position is an index.
+
+        The tokens continue the rows of `kv_cache`, and are recorded there. `documents`: as in `hidden`.
+        """
+        config = self.config
+        if not config.line_stride:
+            return None
+        if kv_cache is not None:
+            return torch.tensor(kv_cache.places.extend(kv_cache.lengths, ids.tolist(), config)).to(ids.device)
+        if documents is not None:
+            return torch.cat([columns_and_lines(part, config) for part in ids.split(documents, dim=1)], dim=1)
+        return columns_and_lines(ids, config)
 
     @torch.no_grad()
     def init_weights(self) -> None:
@@ -320,12 +262,14 @@ class GPT(nn.Module):
         kv_cache: KVCache | None = None,
         documents: list[int] | None = None,
         at: Tensor | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """Final normed hidden states (B, T, C) of embeddings (B, T, C), which continue the cached sequence.
 
         `documents`: the lengths of documents packed end to end into one row; each is processed as if it were alone.
         `at`: int64 (N,), the places, counted row by row, whose states alone are wanted: (N, C). The last block computes
         no more than these.
+        `positions`: columns and lines of the tokens, int64 ([B,] T, 2); None: their indices are their positions.
         """
         T = embeds.size(1)
         where: slice | Tensor = slice(T)
@@ -333,7 +277,10 @@ class GPT(nn.Module):
             where = kv_cache.begin(T)
         elif documents is not None:
             where = torch.cat([torch.arange(n, device=embeds.device) for n in documents])  # positions restart
-        rotary = self.rotary(where, embeds.dtype)
+        if positions is None:
+            rotary = self.rotary(where, embeds.dtype)
+        else:
+            rotary = self.rotary_on_page(positions, embeds.dtype)
         x = norm(embeds)
         *first, last = self.blocks
         for block in first:
@@ -351,17 +298,18 @@ class GPT(nn.Module):
         loss_reduction: str = "mean",
         inputs_embeds: Tensor | None = None,
         documents: list[int] | None = None,
+        positions: Tensor | None = None,
     ) -> Tensor:
         """Float32 logits (B, T, V), or the loss against `targets` (B, T; -1 is ignored) when they are given.
 
         `loss_reduction`: "mean" or "sum" over supervised positions, or "none": (B, T), zero where ignored. With a
         `kv_cache`, the tokens continue the cached sequence and are added to it. `inputs_embeds` can be given instead
-        of ids. `documents`: as in `hidden`.
+        of ids, with the `positions` of their tokens. `documents`, `positions`: as in `hidden`.
         """
         if inputs_embeds is None:
             assert input_ids is not None, "give input_ids or inputs_embeds"
-            inputs_embeds = self.embed(input_ids)
-        x = self.hidden(inputs_embeds, kv_cache, documents)
+            inputs_embeds, positions = self.embed(input_ids), self.positions(input_ids, kv_cache, documents)
+        x = self.hidden(inputs_embeds, kv_cache, documents, positions=positions)
         if targets is None:
             return cap(self.lm_head(x))
         supervised = targets != -1

@@ -122,12 +122,20 @@ class GPTConfig:
     """key and value heads (fewer than n_head: grouped queries)"""
     n_embd: int = 1280
     """width"""
+    line_stride: int = 0
+    """if not 0, tokens have a column and a line as positions, and lines are this far apart (`positions.py`)"""
+    line_tokens: tuple[int, int] = (-1, -1)
+    """with `line_stride`: the ids of `<|assistant_start|>` and of the newline"""
 
     def __post_init__(self) -> None:
         if self.n_embd % self.n_head or (self.n_embd // self.n_head) % 2:
             raise ValueError(f"n_embd {self.n_embd} does not divide into {self.n_head} heads of an even width")
         if self.n_head % self.n_kv_head:
             raise ValueError(f"{self.n_head} query heads do not divide among {self.n_kv_head} key-value heads")
+        answer, newline = self.line_tokens
+        self.line_tokens = (answer, newline)  # a list, when it comes from JSON
+        if self.line_stride and not (0 <= answer < self.vocab_size and 0 <= newline < self.vocab_size):
+            raise ValueError(f"line_stride needs two line_tokens of the vocabulary, not {self.line_tokens}")
 
     @property
     def reach(self) -> int:

@@ -101,13 +101,14 @@ def truncate(sample: Sample, image_token_id: int, max_tokens: int) -> Sample:
     return Sample(sample.ids[:end], sample.mask[:end], images, sample.labels if len(images) else None, shown)
 
 
-def with_noise(ids: list[int], mask: list[int], share: float, random: np.random.Generator) -> list[int]:
+def with_noise(ids: list[int], mask: list[int], share: float, newline: int, random: np.random.Generator) -> list[int]:
     """`ids` with `share` of the supervised ones replaced by others, each drawn from the same text.
 
-    A decoder that has only seen correct text relies on it, and does not recover from its first mistake [DAN].
+    A decoder that has only seen correct text relies on it, and does not recover from its first mistake [DAN]. Line
+    breaks stay as they are, because the positions of the text depend on them.
     """
-    where = np.flatnonzero(mask)[:-1]  # all but the end of the answer
     shown = np.array(ids)
+    where = np.flatnonzero(np.array(mask) & (shown != newline))[:-1]  # all but the end of the answer
     replaced = where[random.random(len(where)) < share]
     if len(replaced):
         shown[replaced] = shown[random.choice(where, len(replaced))]
@@ -121,13 +122,14 @@ class Prepared(Dataset):
         self.task, self.tokenizer, self.mode, self.seq_len = task, tokenizer, mode, seq_len
         self.prefix_noise = prefix_noise
         self.image_token_id = tokenizer.encode_special("<|image|>")
+        self.newline = tokenizer.encode("\n")[0]
 
     def __getitem__(self, key: Any) -> Sample | Skipped:
         try:
             sample = self._prepare(self.task[key])
             if self.prefix_noise:
                 random = np.random.default_rng(crc32(repr(key).encode()))  # the same when a run is resumed
-                sample.shown = with_noise(sample.ids, sample.mask, self.prefix_noise, random)
+                sample.shown = with_noise(sample.ids, sample.mask, self.prefix_noise, self.newline, random)
         except UserError as error:
             return Skipped(f"sample {key}: {error}", broken=True)
         if not any(sample.mask[1:]):

@@ -149,10 +149,11 @@ class NanoDeepseekOCR(nn.Module):
         `encode_images`), or `vision_embeds` their encoded tokens (all tokens, C). Text alone needs no vision
         computation. `loss_reduction`: "mean", "sum" or "none", as in `GPT.forward`; `documents`: as in `GPT.hidden`.
         """
-        embeds = self.embed(input_ids, pixel_values, vision_embeds)
         return self.gpt(
-            targets=targets, kv_cache=kv_cache, loss_reduction=loss_reduction, inputs_embeds=embeds, documents=documents
-        )
+            targets=targets, kv_cache=kv_cache, loss_reduction=loss_reduction, documents=documents,
+            inputs_embeds=self.embed(input_ids, pixel_values, vision_embeds),
+            positions=self.gpt.positions(input_ids, kv_cache, documents),
+        )  # fmt: skip
 
     @torch.inference_mode()
     def generate(
@@ -173,7 +174,8 @@ class NanoDeepseekOCR(nn.Module):
         if pixel_values is not None and len(pixel_values):
             vision = torch.cat(self.encode_images(pixel_values))
         for _ in range(max_new_tokens):
-            hidden = self.gpt.hidden(self.embed(input_ids, None, vision))[:, -1]
+            embeds, positions = self.embed(input_ids, None, vision), self.gpt.positions(input_ids)
+            hidden = self.gpt.hidden(embeds, positions=positions)[:, -1]
             chosen = choose_tokens(self.next_logits(hidden), temperature, top_k, random)
             input_ids = torch.cat([input_ids, chosen[:, None]], dim=1)
         return input_ids

@@ -138,7 +138,7 @@ class CutStep:
             seen = torch.cat(model.encode_images(media.pixel_values))
             vision = seen.detach().requires_grad_()
             watch.lap("encoder forward")
-            hidden = model.gpt.hidden(model.embed(inputs, None, vision))
+            hidden = model.gpt.hidden(model.embed(inputs, None, vision), positions=model.gpt.positions(inputs))
             cut = hidden.detach().requires_grad_()
             watch.lap("GPT forward")
             loss = token_losses(cut[supervised], model.gpt.lm_head.weight, targets[supervised]).sum()

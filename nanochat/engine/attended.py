@@ -17,8 +17,11 @@ from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 CHUNK = 256  # tokens of the answer whose attention weights are in memory at a time
 
 
-def _listen(model: NanoDeepseekOCR, embeds: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Queries and keys of each layer, (T, heads x D) each, before rotary embeddings and norm. `embeds`: (1, T, C)."""
+def _listen(model: NanoDeepseekOCR, embeds: Tensor, positions: Tensor | None) -> list[tuple[Tensor, Tensor]]:
+    """Queries and keys of each layer, (T, heads x D) each, before rotary embeddings and norm.
+
+    `embeds`: (1, T, C), at these `positions`, as in `GPT.hidden`.
+    """
     heard: list[Tensor] = []
 
     def hear(module: nn.Module, inputs: tuple, output: Tensor) -> None:
@@ -27,7 +30,7 @@ def _listen(model: NanoDeepseekOCR, embeds: Tensor) -> list[tuple[Tensor, Tensor
     parts = [part for block in model.gpt.blocks for part in (block.attn.c_q, block.attn.c_k)]
     handles = [part.register_forward_hook(hear) for part in parts]
     try:
-        model.gpt.hidden(embeds)
+        model.gpt.hidden(embeds, positions=positions)
     finally:
         for handle in handles:
             handle.remove()
@@ -48,9 +51,13 @@ def picture_attention(model: NanoDeepseekOCR, prompt: list[int], answer: list[in
     places = (ids[0] == model.config.image_token_id).nonzero()[:, 0]  # (n_tokens,)
     shown = places[views.layout.is_picture().to(device)]
     T, head_dim = ids.size(1), config.n_embd // config.n_head
-    cos, sin = model.gpt.cos[:T, None], model.gpt.sin[:T, None]  # (T, 1, D/2)
+    positions = model.gpt.positions(ids)
+    if positions is None:
+        cos, sin = model.gpt.rotary(slice(T), torch.float32)  # (T, 1, D/2)
+    else:
+        cos, sin = model.gpt.rotary_on_page(positions[0], torch.float32)
     total = torch.zeros(len(answer), len(shown), device=device)
-    for queries, keys in _listen(model, embeds):
+    for queries, keys in _listen(model, embeds, positions):
         q = norm(apply_rotary(queries.float().unflatten(-1, (config.n_head, head_dim)), cos, sin))  # (T, H, D)
         k = norm(apply_rotary(keys.float().unflatten(-1, (config.n_kv_head, head_dim)), cos, sin))
         k = k.repeat_interleave(config.n_head // config.n_kv_head, dim=1)

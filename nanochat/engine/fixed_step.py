@@ -75,10 +75,14 @@ class FixedStep:
         if self._whole is None or self._whole.k is not cache.k:
             self._whole, self._graph, self._steps = _WholeCache(cache), None, 0
             self._tokens = torch.zeros_like(self._whole.positions)
+            self._on_page = self._tokens[..., None].repeat(1, 1, 2)  # columns and lines, (rows, 1, 2)
         self._steps += 1
         rows = len(tokens)
         self._tokens[:rows, 0] = torch.tensor(tokens).to(self._tokens.device)
         self._whole.positions[:rows, 0] = torch.tensor(cache.lengths).to(self._tokens.device)
+        positions = self.model.gpt.positions(torch.tensor(tokens)[:, None], cache)
+        if positions is not None:
+            self._on_page[:rows] = positions.to(self._tokens.device)
         if self.records and self._steps == PATIENCE:  # here, since the warm-up runs write to the cache
             self._graph = self._record()
         if self._graph is None:
@@ -98,7 +102,8 @@ class FixedStep:
         low = dtype != torch.float32
         # autocast must not cache casts: the cache would be emptied while the recording still reads from it
         with torch.autocast(self.model.device.type, dtype if low else torch.bfloat16, enabled=low, cache_enabled=False):
-            hidden = self._gpt.hidden(self._gpt.embed(self._tokens), self._whole)[:, -1]
+            positions = self._on_page if self._gpt.config.line_stride else None
+            hidden = self._gpt.hidden(self._gpt.embed(self._tokens), self._whole, positions=positions)[:, -1]
             return self.model.next_logits(hidden, self._gpt)
 
     def _record(self) -> torch.cuda.CUDAGraph | None:

@@ -14,6 +14,7 @@ from nanochat.image_process import ImageViews
 from nanochat.model_config import GPTConfig, ModelConfig
 from nanochat.modes import ImageLayout
 from nanochat.onnx_files import DECODER, ENCODER, INT8, Graph, open_graph
+from nanochat.positions import RowPlaces
 
 Array = np.ndarray
 GROWTH = 64  # least number of tokens by which a cache grows
@@ -29,6 +30,7 @@ class ArrayCache:
     def __init__(self, config: GPTConfig, rows: int) -> None:
         self.shape = (config.n_kv_head, config.n_embd // config.n_head)
         self.lengths = [0] * rows
+        self.places = RowPlaces(rows if config.line_stride else 0)
         self.arrays = [self._empty(rows, 0) for _ in range(2 * config.n_layer)]
         """keys and values of each layer in turn, each (rows, H, capacity, D); unused rows are last"""
         self.calls: dict[tuple[int, int], _Call] = {}
@@ -59,6 +61,8 @@ class ArrayCache:
             for mine, theirs in zip(self.arrays, other.arrays):
                 mine[row, :, :length] = theirs[source, :, :length]
             self.lengths.append(length)
+        if other.places.rows:
+            self.places.join(other.places, sources)
 
     def leave(self, row: int) -> None:
         """Remove a row; the last row moves to its index. Removing the only row frees the memory."""
@@ -69,6 +73,8 @@ class ArrayCache:
                 array[row, :, :length] = array[last, :, :length]
             self.lengths[row] = length
         del self.lengths[last]
+        if self.places.rows:
+            self.places.leave(row)
         if not self.lengths:
             self.calls.clear()
             self.arrays = [self._empty(0, 0) for _ in self.arrays]
@@ -80,13 +86,14 @@ class _Call:
     The first rows of a cache's arrays are read, and what joins them is written into the same memory.
     """
 
-    def __init__(self, graph: Graph, arrays: Sequence[Array], rows: int, tokens: int, vocab_size: int) -> None:
+    def __init__(self, graph: Graph, arrays: Sequence[Array], rows: int, tokens: int, config: GPTConfig) -> None:
         self._graph, self._binding = graph, graph.session.io_binding()
         self._vision: Array | None = None
         self.tokens = np.zeros((rows, tokens), np.int64)
         self.lengths, self.last = np.zeros(rows, np.int64), np.zeros(rows, np.int64)
-        self.logits = np.empty((rows, vocab_size), np.float32)
-        for name in ("tokens", "lengths", "last"):
+        self.logits = np.empty((rows, config.vocab_size), np.float32)
+        self.positions = np.zeros((rows, tokens, 2), np.int64) if config.line_stride else None  # columns and lines
+        for name in ("tokens", "lengths", "last", *(["positions"] if config.line_stride else [])):
             self._bind(self._binding.bind_input, name, getattr(self, name))
         for i, array in enumerate(arrays):
             name, shape = f"{'kv'[i % 2]}{i // 2}", (rows, *array.shape[1:])
@@ -198,11 +205,13 @@ class OnnxBackend(Backend):
         rows, new = tokens.shape
         call = cache.calls.get((rows, new))
         if call is None:
-            call = _Call(self._decoder, cache.arrays, rows, new, self.config.gpt.vocab_size)
+            call = _Call(self._decoder, cache.arrays, rows, new, self.config.gpt)
             if new == 1:  # prompts are rarely of the same length again
                 cache.calls[rows, new] = call
         call.tokens[:], call.lengths[:] = tokens, cache.lengths
         call.last[:] = np.arange(rows) * new + lengths - 1
+        if call.positions is not None:
+            call.positions[:] = cache.places.extend(cache.lengths, tokens.tolist(), self.config.gpt)
         call.run(vision)
         cache.lengths = [held + n for held, n in zip(cache.lengths, lengths)]
         return call.logits.copy() if new == 1 else call.logits

@@ -55,7 +55,7 @@ class TorchBackend(Backend):
         embeds = self.model.embed(padded, None, vision)  # (B, T, C)
         assert cache is None or isinstance(cache, KVCache)
         before = [0] * len(rows) if cache is None else list(cache.lengths)
-        hidden = self.model.gpt.hidden(embeds, cache)
+        hidden = self.model.gpt.hidden(embeds, cache, positions=self.model.gpt.positions(padded, cache))
         if cache is not None:
             cache.truncate([held + len(row) for held, row in zip(before, rows)])
         last = torch.tensor([len(row) - 1 for row in rows], device=self.device)
@@ -64,7 +64,8 @@ class TorchBackend(Backend):
     def step(self, cache: Cache, tokens: Sequence[int]) -> Tensor:
         assert isinstance(cache, KVCache)
         chosen = torch.tensor(tokens, device=self.device)[:, None]  # (B, 1)
-        hidden = self.model.gpt.hidden(self.model.gpt.embed(chosen), cache)  # (B, 1, C)
+        embeds, positions = self.model.gpt.embed(chosen), self.model.gpt.positions(chosen, cache)
+        hidden = self.model.gpt.hidden(embeds, cache, positions=positions)  # (B, 1, C)
         return self.model.next_logits(hidden[:, -1])
 
     def copy(self, logits: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from transformers import DynamicCache, GenerationMixin, PreTrainedModel
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from nanochat.errors import UserError
-from nanochat.gpt import GPT, cap
+from nanochat.gpt import GPT, cap, columns_and_lines
 from nanochat.hf.configuration import NanoDeepseekOcrConfig
 from nanochat.image_process import ImageViews
 from nanochat.model_config import VisionConfig
@@ -89,14 +89,21 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
         labels: Tensor | None = None,
         use_cache: bool | None = None,
         logits_to_keep: int = 0,
+        positions: Tensor | None = None,
         **kwargs: Any,
     ) -> CausalLMOutputWithPast:
         """Logits (B, T, V) for token ids (B, T) and images in order of appearance, as the processor returns both.
 
         `pixel_values`: float32 (N, 3, H, W), each image in the upper left corner. `image_sizes`: int64 (N, 2), their
         heights and widths. `labels`: int64 (B, T), -100 is ignored. `logits_to_keep`: only for this many last
-        positions; 0: for all. Raises UserError if the `<|image|>` tokens do not match the images.
+        positions; 0: for all. `positions`: columns and lines of the tokens, int64 (B, T, 2), for a model that has them
+        (`GPTConfig.line_stride`); by default those of sequences that start here. Raises UserError if the `<|image|>`
+        tokens do not match the images.
         """
+        if positions is None:
+            if self.model.config.gpt.line_stride and past_key_values is not None and past_key_values.get_seq_length():
+                raise UserError("tokens that continue a cache need `positions`: use `generate`, which passes them")
+            positions = self.positions(input_ids, attention_mask)
         kept = past_key_values
         if past_key_values is None and (use_cache or attention_mask is not None):
             past_key_values = DynamicCache()  # padding needs a cache, even if it is not returned
@@ -108,7 +115,7 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
             if attention_mask is None:
                 attention_mask = torch.ones(len(input_ids), length, device=input_ids.device)
             cache = PaddedCache(past_key_values, attention_mask)
-        hidden = self.model.gpt.hidden(embeds, cache)  # type: ignore[arg-type]
+        hidden = self.model.gpt.hidden(embeds, cache, positions=positions)  # type: ignore[arg-type]
         logits = cap(self.model.gpt.lm_head(hidden[:, -logits_to_keep:]))
         loss = None
         if labels is not None:
@@ -118,10 +125,27 @@ class NanoDeepseekOcrForConditionalGeneration(PreTrainedModel, GenerationMixin):
     def prepare_inputs_for_generation(self, input_ids: Any, **kwargs: Any) -> dict[str, Any]:  # type: ignore[override]
         """Leave out the images after the first step, since the cache contains them."""
         inputs = super().prepare_inputs_for_generation(input_ids, **kwargs)  # type: ignore[misc]
+        positions = self.positions(input_ids, kwargs.get("attention_mask"))
+        if positions is not None:
+            inputs["positions"] = positions[:, -inputs["input_ids"].size(1) :]
         past = inputs.get("past_key_values")
         if past is not None and past.get_seq_length() > 0:
             inputs["pixel_values"] = inputs["image_sizes"] = None
         return inputs
+
+    def positions(self, input_ids: Tensor, attention_mask: Tensor | None) -> Tensor | None:
+        """Columns and lines of whole sequences of token ids (B, T), int64 (B, T, 2), without counting padding.
+
+        None if the positions of this model are indices.
+        """
+        config = self.model.config.gpt
+        if not config.line_stride:
+            return None
+        positions = torch.zeros(*input_ids.shape, 2, dtype=torch.int64, device=input_ids.device)
+        tokens = torch.ones_like(input_ids) if attention_mask is None else attention_mask
+        for row, ids, is_token in zip(positions, input_ids, tokens.bool()):
+            row[is_token] = columns_and_lines(ids[is_token][None], config)[0]
+        return positions
 
     def _expand_inputs_for_generation(
         self, expand_size: int = 1, is_encoder_decoder: bool = False, input_ids: Any = None, **others: Any

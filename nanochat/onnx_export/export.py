@@ -23,7 +23,7 @@ from torch import Tensor
 from nanochat.checkpoint import export_model
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
-from nanochat.gpt import GPT, Attention, norm
+from nanochat.gpt import GPT, Attention, apply_rotary, norm
 from nanochat.lines.network import load_finder
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.onnx_export.simplify import simplify
@@ -87,9 +87,10 @@ class _GroupQueryAttention(torch.autograd.Function):
     """ONNX Runtime's operator of this name: rotary embeddings, KV cache and attention in one.
 
     Takes q (B, T, H D), k and v (B, T, H_kv D), the cache's keys and values (B, H_kv, S, D), the index of each row's
-    last token (B,) and the length of the longest row, both int32, the tables of cosines and sines, and the numbers of
-    heads and their width. Returns the result of attention (B, T, H D), and the cache's keys and values including the
-    new tokens. If the caller binds the outputs to the memory of the inputs, only the new tokens are written.
+    last token (B,) and the length of the longest row, both int32, the tables of cosines and sines (without them, q and
+    k are not rotated), and the numbers of heads and their width. Returns the result of attention (B, T, H D), and the
+    cache's keys and values including the new tokens. If the caller binds the outputs to the memory of the inputs, only
+    the new tokens are written.
     """
 
     @staticmethod
@@ -101,7 +102,7 @@ class _GroupQueryAttention(torch.autograd.Function):
         *tensors, n_head, n_kv_head, head_dim = rest
         found = g.op(
             "com.microsoft::GroupQueryAttention", q, k, v, past_k, past_v, *tensors,
-            num_heads_i=n_head, kv_num_heads_i=n_kv_head, do_rotary_i=1, outputs=3,
+            num_heads_i=n_head, kv_num_heads_i=n_kv_head, do_rotary_i=int(len(tensors) > 2), outputs=3,
         )  # fmt: skip
         sizes = [[None, None, n_head * head_dim], *[[None, n_kv_head, None, head_dim]] * 2]  # not those of the example
         for value, its in zip(found, sizes):
@@ -112,17 +113,25 @@ class _GroupQueryAttention(torch.autograd.Function):
 class _GraphCache:
     """Replaces `KVCache` while a graph is traced: the cache of the graph, and tensors that its layers share."""
 
-    def __init__(self, lengths: Tensor, n_new: Tensor | int, gpt: GPT, past: Sequence[Tensor]) -> None:
+    def __init__(
+        self, lengths: Tensor, n_new: Tensor | int, gpt: GPT, past: Sequence[Tensor], positions: Tensor | None
+    ) -> None:
         total = lengths + n_new  # (B,)
         self.last, self.longest = (total - 1).to(torch.int32), total.max().to(torch.int32)
-        self.cos, self.sin = _RotaryTables.apply(-gpt.frequencies(), gpt.config.reach)  # it rotates the other way
+        self.rotary: tuple[Tensor, Tensor] | None = None
+        """cosines and sines at columns and lines; None: the operator rotates by the index of each token"""
+        self.tables: tuple[Tensor, ...] = ()
+        if positions is not None:
+            self.rotary = gpt.rotary_on_page(positions, torch.float32)
+        else:
+            self.tables = _RotaryTables.apply(-gpt.frequencies(), gpt.config.reach)  # it rotates the other way
         self.k, self.v = past[::2], past[1::2]  # (B, H, S, D) of each layer
         self.new: list[Tensor] = []
         """keys and values of each layer in turn, including the new tokens"""
 
     def begin(self, n_new: int) -> Tensor:
         """Does nothing: the operator computes the positions of the new tokens."""
-        return torch.zeros(1)
+        return torch.zeros(1, dtype=torch.int64)
 
     def attend(self, layer: Attention, x: Tensor) -> Tensor:
         """Attention of one layer: (B, T, C) -> (B, T, C)."""
@@ -131,10 +140,12 @@ class _GraphCache:
         qk, v = F.linear(x, weight).split([(n_head + n_kv_head) * D, n_kv_head * D], dim=-1)
         # The norm is applied before the rotation, which does not change the length of a vector.
         heads = norm(_Reshape.apply(qk, 0, -1, n_head + n_kv_head, D))
+        if self.rotary is not None:
+            heads = apply_rotary(heads, *self.rotary)
         qk = _Reshape.apply(heads, 0, -1, (n_head + n_kv_head) * D)
         q, k = qk.split([n_head * D, n_kv_head * D], dim=-1)
         y, *new = _GroupQueryAttention.apply(
-            q, k, v, self.k[layer.layer], self.v[layer.layer], self.last, self.longest, self.cos, self.sin,
+            q, k, v, self.k[layer.layer], self.v[layer.layer], self.last, self.longest, *self.tables,
             n_head, n_kv_head, D,
         )  # fmt: skip
         self.new += new
@@ -159,20 +170,22 @@ class _Decoder(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(self, tokens: Tensor, vision: Tensor, lengths: Tensor, last: Tensor, *past: Tensor) -> tuple:
+    def forward(self, tokens: Tensor, vision: Tensor, lengths: Tensor, last: Tensor, *rest: Tensor) -> tuple:
         """The next logits (B, V) of each row of `tokens` (B, T), and the cache including the new tokens.
 
         `last` (B,): index of the last token of each row among all tokens, counted row by row.
         `vision` (N, C): features for the image tokens in order, at least one row.
-        `past`: keys and values, each (B, H, S, D), where S has room for the new tokens.
-        `lengths` (B,): number of tokens that each row of `past` holds.
+        `lengths` (B,): number of tokens that each row of the cache holds.
+        `rest`: the columns and lines of `tokens` (B, T, 2), if the model has such positions. Then keys and values of
+        each layer in turn, each (B, H, S, D), where S has room for the new tokens.
         """
         gpt = self.model.gpt
+        positions, past = (rest[0], rest[1:]) if gpt.config.line_stride else (None, rest)
         places = tokens == self.model.config.image_token_id
         which = (places.flatten().to(torch.int64).cumsum(0) - 1).clamp(min=0).view(tokens.shape)
         embeds = torch.where(places.unsqueeze(-1), vision[which], gpt.embed(tokens))  # (B, T, C)
-        cache = _GraphCache(lengths, tokens.size(1), gpt, past)
-        hidden = gpt.hidden(embeds, cache, at=last)  # type: ignore[arg-type]
+        cache = _GraphCache(lengths, tokens.size(1), gpt, past, positions)
+        hidden = gpt.hidden(embeds, cache, at=last, positions=positions)  # type: ignore[arg-type]
         return (self.model.next_logits(hidden), *cache.new)
 
 
@@ -215,13 +228,14 @@ def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
 
 
 def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
-    """Inputs as in `_Decoder.forward`, with the past as `k0`, `v0`, `k1`, ...; outputs `logits`, `new_k0`, ..."""
+    """Inputs as in `_Decoder.forward`, with the cache as `k0`, `v0`, `k1`, ...; outputs `logits`, `new_k0`, ..."""
     gpt = model.config.gpt
     past = [f"{kind}{layer}" for layer in range(gpt.n_layer) for kind in "kv"]
     rows, new, room, image = 3, 5, 12, model.config.image_token_id
     tokens = torch.tensor([[1, image, 2, 3, 4], [1, 2, 3, image, 4], [1, 2, 3, 4, 5]])
     example = (
         tokens, torch.zeros(2, gpt.n_embd), torch.tensor([3, 7, 5]), torch.tensor([4, 7, 13]),
+        *([torch.zeros(rows, new, 2, dtype=torch.int64)] if gpt.line_stride else []),
         *[torch.zeros(rows, gpt.n_kv_head, room, gpt.n_embd // gpt.n_head) for _ in past],
     )  # fmt: skip
     assert tokens.shape == (rows, new)
@@ -230,7 +244,10 @@ def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
     for name in past:
         sizes[name], sizes[f"new_{name}"] = {0: "rows", 2: "room"}, {0: "rows", 2: "room"}
     outputs = ["logits", *[f"new_{name}" for name in past]]
-    return _Graph(_Decoder(model), example, ["tokens", "vision", "lengths", "last", *past], outputs, sizes)
+    inputs = ["tokens", "vision", "lengths", "last"]
+    if gpt.line_stride:
+        inputs, sizes["positions"] = [*inputs, "positions"], {0: "rows", 1: "new"}
+    return _Graph(_Decoder(model), example, [*inputs, *past], outputs, sizes)
 
 
 def lines_graph(model: nn.Module) -> _Graph:

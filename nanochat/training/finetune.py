@@ -39,7 +39,7 @@ from nanochat.training.transcripts import Labelled, Scan, align, find_scans
 
 HELD_OUT = 0.2  # share of the scans that are never trained on
 MOST_FORGOTTEN = 0.003  # most that the error rate on synthetic lines may grow: 0.3 percentage points
-DRAWN = 64  # synthetic lines on which that error rate is measured
+DRAWN = 256  # synthetic lines on which that error rate is measured
 OWN = "own"  # first part of the key of a line of the user's scans; for synthetic lines it is STRIPS
 
 
@@ -57,7 +57,7 @@ class FinetuneConfig:
     """number of optimizer steps"""
     batch_size: int = 32
     """lines per step, half of them synthetic"""
-    lr: float = 2e-4
+    lr: float = 5e-5
     """peak learning rate"""
     eval_every: int = 50
     """compare with the held-out scans every so many steps"""
@@ -242,7 +242,7 @@ def make_trainer(
 
     training = TrainConfig(
         model=str(meta.get("preset", "nano")), checkpoint_dir=str(Path(config.out) / "checkpoints"),
-        steps=config.steps, batch_size=config.batch_size, lr=config.lr, optimizer="muon", eval_every=0,
+        steps=config.steps, batch_size=config.batch_size, lr=config.lr, optimizer="adamw", eval_every=0,
         save_every=config.eval_every, resume="auto", device=config.device, seed=config.seed,
     )  # fmt: skip
     plan = HalfOwn(len(lines.train), config.batch_size, config.seed)

@@ -54,6 +54,15 @@ def test_only_the_answer_and_its_end_token_are_targets():
     assert inputs[0, after] == TOKENIZER.encode_special("<|assistant_start|>")  # each target follows its input
 
 
+def test_noise_changes_what_the_decoder_sees_but_no_target_and_no_line_break():
+    items = [conversation(64, text="first line\nsecond line\nthird")]
+    (plain,), (noisy,) = ([Prepared(items, TOKENIZER, NATIVE, 512, noise)[0]] for noise in (0.0, 0.5))
+    assert noisy.ids == plain.ids and noisy.shown is not None and plain.shown is None
+    changed = [i for i, (shown, true) in enumerate(zip(noisy.shown, noisy.ids)) if shown != true]
+    assert 5 <= len(changed) <= 20 and all(noisy.mask[i] for i in changed)
+    assert [i for i, token in enumerate(noisy.shown) if token == 10] == [i for i, t in enumerate(plain.ids) if t == 10]
+
+
 @pytest.mark.parametrize("kind", ["native", "square"])
 def test_dense_labels_are_at_the_positions_of_the_glyphs(kind):
     picture = Image.new("RGB", (160, 80), "white")

@@ -55,9 +55,11 @@ def loss_and_gradients(model: NanoDeepseekOCR, batch: Batch) -> tuple[float, tor
     return loss.item(), torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
 
 
-def test_packed_samples_have_the_losses_of_separate_ones():
+@pytest.mark.parametrize("line_stride", [0, 64])
+def test_packed_samples_have_the_losses_of_separate_ones(line_stride: int):
     model = tiny_model(256)
-    mixed = samples((1, "a chart"), (0, "some words " * 15), (2, "two"), (0, "yes"))
+    model.gpt.config.line_stride, model.gpt.config.line_tokens = line_stride, (259, 10)
+    mixed = samples((1, "a\nchart"), (0, "some words\n" * 15), (2, "two"), (0, "yes"))
     packed = collate(mixed, 0, pack=True)
     assert packed[2].documents == [len(sample.ids) - 1 for sample in mixed if isinstance(sample, Sample)]
     loss, gradients = loss_and_gradients(model, packed)

@@ -25,16 +25,18 @@ from nanochat.onnx_export import export_onnx
 from nanochat.onnx_files import UNSIGNED, sign
 from nanochat.tokenizer import RustBPETokenizer
 
+ANSWER, NEWLINE = 259, 10  # the tokens that start an answer and a line
 SIZES = [(128, 128), (64, 128), (128, 64), (64, 64)]
 
 
-def small_model(seed: int = 0, token_height: int = 64) -> NanoDeepseekOCR:
+def small_model(seed: int = 0, token_height: int = 64, line_stride: int = 0) -> NanoDeepseekOCR:
     """The tiny model with cropped position tables, like nano, and weights that are exact in half precision."""
     config = tiny_config(sequence_len=256)
     config.vision.sam, config.vision.clip = (
         replace(part, crop_positions=True) for part in (config.vision.sam, config.vision.clip)
     )
     config.gpt = replace(config.gpt, n_embd=64)  # the graphs need head widths that are multiples of 16
+    config.gpt = replace(config.gpt, line_stride=line_stride, line_tokens=(ANSWER, NEWLINE))
     config.vision.sam.last_stride = (token_height // 32, 2)
     config.vision.clip.grid *= 64 // token_height
     model = NanoDeepseekOCR(config).eval()
@@ -53,9 +55,9 @@ def tiled(number: int) -> ImageViews:
     return ImageViews(layout, pictures(1, 64, 128, seed=number)[0], pictures(2, 64, 64, seed=number + 100))
 
 
-@pytest.fixture(scope="module")
-def model() -> NanoDeepseekOCR:
-    return small_model()
+@pytest.fixture(scope="module", params=[0, 32], ids=["positions are indices", "positions are columns and lines"])
+def model(request: pytest.FixtureRequest) -> NanoDeepseekOCR:
+    return small_model(line_stride=request.param)
 
 
 @pytest.fixture(scope="module")
@@ -91,7 +93,7 @@ def test_features_of_views_of_every_size_and_of_tiles(backends: tuple[Backend, B
 
 def test_logits_of_prompts_chunks_and_steps_with_unequal_rows(backends: tuple[Backend, Backend]) -> None:
     images = [view(1, 64, 128), view(2, 128, 64)]
-    rows = [[1, *[IMAGE] * 4, 5, 6, 7], [2, *[IMAGE] * 5, 3], [9, 8]]
+    rows = [[1, *[IMAGE] * 4, ANSWER, 6, 7], [2, *[IMAGE] * 5, 3], [9, ANSWER, 8, NEWLINE, 7]]
     found = []
     with torch.no_grad():
         by_torch = backends[0].encode(images)  # the same for both: random weights amplify every rounding
@@ -106,7 +108,7 @@ def test_logits_of_prompts_chunks_and_steps_with_unequal_rows(backends: tuple[Ba
             said.append(backend.read([[IMAGE, IMAGE, 4]], features, alone, 2))  # a prompt in two pieces
             cache.join(alone)
             said += [backend.copy(backend.step(cache, [10 + step, 11, 12])) for step in range(70)]
-            assert cache.lengths == [4 + 70, 9 + 70, 6 + 70]
+            assert cache.lengths == [7 + 70, 9 + 70, 6 + 70]
             said.append(backend.read([[1, *[IMAGE] * 4, 5]], features[:1], None))
         found.append([torch.as_tensor(logits) for logits in said])
     for theirs, ours in zip(*found, strict=True):
@@ -119,7 +121,9 @@ def test_answers_do_not_depend_on_the_batch_or_backend(
     model: NanoDeepseekOCR, backends: tuple[Backend, Backend]
 ) -> None:
     images = [view(i, *SIZES[i % 4]) for i in range(8)]
-    prompts = [[256, 257, *[IMAGE] * image.layout.n_tokens, *range(65, 67 + i)] for i, image in enumerate(images)]
+    prompts = [
+        [256, 257, *[IMAGE] * image.layout.n_tokens, ANSWER, *range(8, 10 + i)] for i, image in enumerate(images)
+    ]
     tokenizer = RustBPETokenizer.characters()
     by_torch = Engine(model, tokenizer).generate_batch(prompts, images, 30, guard=NO_GUARD)
     engine = Engine(backends[1], tokenizer)

@@ -108,8 +108,8 @@ def test_near_ties_are_rechecked_from_the_row_alone(engine: Engine, monkeypatch:
     prompts = [engine.prompt(*one, 12, GREEDY, NO_GUARD) for one in asked]
     hidden = engine.model.gpt.hidden
 
-    def rounding(embeds, cache=None):  # simulates larger rounding errors than any real batch
-        states = hidden(embeds, cache)
+    def rounding(embeds, cache=None, positions=None):  # simulates larger rounding errors than any real batch
+        states = hidden(embeds, cache, positions=positions)
         return states + 1e-5 * torch.randn(states.shape) if len(embeds) > 1 else states
 
     monkeypatch.setattr(engine.model.gpt, "hidden", rounding)

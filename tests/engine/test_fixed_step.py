@@ -6,20 +6,22 @@ import pytest
 import torch
 from helpers.tiny_model import tiny_model
 
-import nanochat.gpt
+import nanochat.kv_cache
 from nanochat.engine import NO_GUARD, Engine
 from nanochat.engine.answers import Sampling
 from nanochat.engine.fixed_step import FixedStep, _with_linears_in
-from nanochat.gpt import KVCache
+from nanochat.kv_cache import KVCache
 from nanochat.nano_deepseek_ocr import NanoDeepseekOCR
 from nanochat.tokenizer import RustBPETokenizer
+
+START = 259  # the token that starts an answer
 
 
 def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
     """Answers to twelve prompts of many lengths, four at a time, each answer of another length."""
     engine = Engine(model, RustBPETokenizer.characters())
     draw = random.Random(0)
-    asked = [(draw.choices(range(256), k=draw.choice([1, 9, 60])), draw.randint(2, 40)) for _ in range(12)]
+    asked = [([START, *draw.choices(range(256), k=draw.choice([0, 8, 59]))], draw.randint(2, 40)) for _ in range(12)]
     prompts = [engine.prompt(tokens, [], limit, [Sampling()], NO_GUARD) for tokens, limit in asked]
     scheduler = engine.scheduler(4)
     assert scheduler.fixed is None, "a CPU takes the plain step"
@@ -31,9 +33,11 @@ def answers(model: NanoDeepseekOCR, fixed: FixedStep | None) -> list[list[int]]:
     return [prompt.answers[0].generation.tokens for prompt in prompts]
 
 
-def test_answers_equal_those_of_the_plain_step(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(nanochat.gpt, "GROWTH", 16)  # the cache is replaced often
+@pytest.mark.parametrize("line_stride", [0, 64])
+def test_answers_equal_those_of_the_plain_step(line_stride: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(nanochat.kv_cache, "GROWTH", 16)  # the cache is replaced often
     model = tiny_model(sequence_len=256)
+    model.gpt.config.line_stride, model.gpt.config.line_tokens = line_stride, (START, 10)
     assert answers(model, FixedStep(model, {})) == answers(model, None)
 
 
@@ -96,7 +100,7 @@ def test_recording_is_replayed_until_the_cache_is_replaced(monkeypatch: pytest.M
             self.step._logits.copy_(self.step._run())
 
     monkeypatch.setattr(FixedStep, "_capture", lambda self: Replayed(self))
-    monkeypatch.setattr(nanochat.gpt, "GROWTH", 64)
+    monkeypatch.setattr(nanochat.kv_cache, "GROWTH", 64)
     model = tiny_model(sequence_len=256)
     fixed = FixedStep(model, {})
     fixed.records = True

@@ -31,12 +31,14 @@ PROMPT = "<image>\nFree OCR."
 PICTURES = [noise(1), noise(2, 90, 60), noise(3, 130, 250)]
 
 
-@pytest.fixture(scope="module", params=["native", "square"])
+@pytest.fixture(scope="module", params=["native", "square", "square, with columns and lines"])
 def folder(request, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny model, exported by the command; its byte tokens are letters, so that texts can be compared."""
     path = tmp_path_factory.mktemp("hf")
     model = tiny_model(512)
-    model.config.vision.view = request.param
+    model.config.vision.view, *lines = request.param.split(", ")
+    if lines:
+        model.config.gpt.line_stride, model.config.gpt.line_tokens = 16, (259, 10)
     with torch.no_grad():
         head = model.gpt.lm_head.weight
         head[[token for token in range(len(head)) if not (65 <= token < 123 or token == 10)]] = 0
@@ -213,6 +215,17 @@ def test_loss_equals_that_of_the_package(folder: Path) -> None:
     targets = torch.tensor([[-1] * 19 + ids[20:]])
     expected = model(torch.tensor([ids[:-1]]), targets, pixel_values=views)
     torch.testing.assert_close(theirs(**batch, labels=labels).loss, expected, atol=1e-5, rtol=0)
+
+
+def test_columns_and_lines_of_a_continued_cache_must_be_given(folder: Path) -> None:
+    theirs = AutoModelForImageTextToText.from_pretrained(folder)
+    with torch.inference_mode():
+        held = theirs(input_ids=torch.tensor([[256, 259, 65]]), use_cache=True).past_key_values
+        if theirs.model.config.gpt.line_stride:
+            with pytest.raises(ValueError, match="need `positions`"):
+                theirs(input_ids=torch.tensor([[10]]), past_key_values=held)
+        else:
+            assert theirs(input_ids=torch.tensor([[10]]), past_key_values=held).logits.shape[1] == 1
 
 
 @pytest.mark.parametrize(("images", "text"), [(None, PROMPT), (PICTURES[:2], PROMPT), (PICTURES[:1], "no place")])

@@ -11,13 +11,18 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import nanochat.gpt
+import nanochat.kv_cache
 from nanochat.gpt import GPT, GPTConfig, KVCache, apply_rotary
 
 VOCAB = 50
 
 
-def tiny_gpt(n_head: int = 4, n_kv_head: int = 2, seed: int = 0) -> GPT:
-    gpt = GPT(GPTConfig(sequence_len=16, vocab_size=VOCAB, n_layer=2, n_head=n_head, n_kv_head=n_kv_head, n_embd=32))
+ANSWER, NEWLINE = 3, 7
+
+
+def tiny_gpt(n_head: int = 4, n_kv_head: int = 2, seed: int = 0, line_stride: int = 0) -> GPT:
+    config = GPTConfig(16, VOCAB, 2, n_head, n_kv_head, 32, line_stride, line_tokens=(ANSWER, NEWLINE))
+    gpt = GPT(config)
     randomise(gpt, seed)
     return gpt
 
@@ -26,20 +31,46 @@ def some_ids(*shape: int, seed: int = 1) -> Tensor:
     return torch.randint(0, VOCAB, shape, generator=torch.Generator().manual_seed(seed))
 
 
+def some_text(*shape: int, seed: int = 1) -> Tensor:
+    """Random ids, of which every third starts an answer or a line."""
+    ids, starts = some_ids(*shape, seed=seed), torch.tensor([ANSWER, NEWLINE, NEWLINE])
+    return torch.where(ids % 3 == 0, starts[ids % 5 % 3], ids)
+
+
 def rms(x: Tensor) -> Tensor:
     return x / (x.pow(2).mean(-1, keepdim=True) + torch.finfo(torch.float32).eps).sqrt()
 
 
-def turned(vector: Tensor, position: int) -> Tensor:
-    """Rotary embedding as complex numbers: halves are real and imaginary parts, turned backwards."""
+def turned(vector: Tensor, position: int | Tensor) -> Tensor:
+    """Rotary embedding as complex numbers: halves are real and imaginary parts, turned backwards.
+
+    `position`: one number, or one for each pair of channels.
+    """
     half = len(vector) // 2
     angles = position * 10_000.0 ** (-torch.arange(half, dtype=torch.float64) / half)
     z = torch.complex(vector[:half], vector[half:]) * torch.polar(torch.ones(half, dtype=torch.float64), -angles)
     return torch.cat([z.real, z.imag])
 
 
+def plain_positions(gpt: GPT, ids: Tensor) -> Tensor:
+    """The definition of positions, with a line stride or not: ids (T,) -> one position for each pair, (T, D/2)."""
+    width, stride = gpt.config.n_embd // gpt.config.n_head, gpt.config.line_stride
+    columns, lines = list(range(len(ids))), list(range(len(ids)))
+    if stride and ANSWER in ids:
+        start = ids.tolist().index(ANSWER)
+        text = ids[start:].tolist()
+        for t in range(len(text)):
+            before = text[1 : t + 1]  # the present token included
+            line = before.count(NEWLINE)
+            column = t if not line else before[::-1].index(NEWLINE)
+            columns[start + t], lines[start + t] = start + column, start + column + line * stride
+    fast = torch.tensor([10_000.0 ** (-pair / (width // 2)) * stride > math.pi for pair in range(width // 2)])
+    return torch.where(fast, torch.tensor(columns)[:, None], torch.tensor(lines)[:, None])
+
+
 def plain_logits(gpt: GPT, ids: Tensor) -> Tensor:
     """The definition, one position and one head at a time, in float64: ids (T,) -> logits (T, V)."""
+    positions = plain_positions(gpt, ids)
     n_head, n_kv_head = gpt.config.n_head, gpt.config.n_kv_head
     width = gpt.config.n_embd // n_head
     weights = {name: weight.detach().double() for name, weight in gpt.named_parameters()}
@@ -51,8 +82,8 @@ def plain_logits(gpt: GPT, ids: Tensor) -> Tensor:
         for head in range(n_head):
             of_q, of_kv = head * width, head // (n_head // n_kv_head) * width
             for t in range(len(ids)):
-                query = rms(turned(q[t, of_q : of_q + width], t))
-                keys = torch.stack([rms(turned(k[s, of_kv : of_kv + width], s)) for s in range(t + 1)])
+                query = rms(turned(q[t, of_q : of_q + width], positions[t]))
+                keys = torch.stack([rms(turned(k[s, of_kv : of_kv + width], positions[s])) for s in range(t + 1)])
                 share = torch.softmax(keys @ query / math.sqrt(width), 0)
                 y[t, of_q : of_q + width] = share @ v[: t + 1, of_kv : of_kv + width]
         x = x + y @ w["attn.c_proj.weight"].T
@@ -75,6 +106,30 @@ def test_rotary_embedding_rotates_backwards_and_preserves_distances() -> None:
     angles = 5 * 10_000.0 ** (-torch.arange(3, dtype=torch.float64) / 3)
     torch.testing.assert_close(apply_rotary(x, angles.cos(), angles.sin()), turned(x, 5))
     torch.testing.assert_close(turned(x, 7) @ turned(x.flip(0), 4), turned(x, 13) @ turned(x.flip(0), 10))
+
+
+@pytest.mark.parametrize("text", [[5, ANSWER, 9, NEWLINE, 8, 6, NEWLINE, NEWLINE, 1], [NEWLINE, 4, ANSWER, NEWLINE, 2]])
+def test_logits_follow_the_definition_with_columns_and_lines(text: list[int]) -> None:
+    gpt, ids = tiny_gpt(line_stride=64), torch.tensor(text)  # 64, 6.4, 0.64 and 0.064 radians for each line
+    with torch.no_grad():
+        logits = gpt(ids[None])[0].double()
+        torch.testing.assert_close(logits, plain_logits(gpt, ids), atol=1e-4, rtol=1e-4)
+        by_index = tiny_gpt()(ids[None])[0].double()
+    assert (logits - by_index)[-1].abs().max() > 1e-2, "lines matter"
+
+
+def test_a_character_too_many_does_not_move_the_lines_that_follow() -> None:
+    gpt, right = tiny_gpt(line_stride=64), [5, 5, ANSWER, 9, 9, NEWLINE, 8, 6, NEWLINE, 1]
+    wrong = [*right[:4], 9, 9, *right[4:]]
+    first, second = (gpt.positions(torch.tensor([ids])) for ids in (right, wrong))
+    assert first is not None and second is not None
+    assert first[0, 5:].tolist() == second[0, 7:].tolist() == [[2, 66], [3, 67], [4, 68], [2, 130], [3, 131]]
+
+
+@pytest.mark.parametrize("tokens", [(-1, 10), (3, VOCAB)])
+def test_lines_need_the_tokens_that_start_them(tokens: tuple[int, int]) -> None:
+    with pytest.raises(ValueError, match="line_tokens"):
+        GPTConfig(vocab_size=VOCAB, line_stride=64, line_tokens=tokens)
 
 
 @pytest.mark.parametrize("chunk", [1024, 3])
@@ -124,22 +179,28 @@ def new_cache(gpt: GPT, batch: int) -> KVCache:
 
 
 @settings(max_examples=12)
-@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([(4, 4), (4, 2)]))
-def test_cached_pieces_of_any_size_equal_one_pass(pieces: list[int], heads: tuple[int, int]) -> None:
-    gpt, ids = tiny_gpt(*heads), some_ids(3, sum(pieces))
+@given(st.lists(st.integers(1, 5), min_size=1, max_size=6), st.sampled_from([(4, 4), (4, 2)]), st.sampled_from([0, 64]))
+def test_cached_pieces_of_any_size_equal_one_pass(pieces: list[int], heads: tuple[int, int], line_stride: int) -> None:
+    gpt, ids = tiny_gpt(*heads, line_stride=line_stride), some_text(3, sum(pieces))
     cache = new_cache(gpt, 3)
     with torch.no_grad(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nanochat.gpt, "GROWTH", 1)  # the cache grows by one token at a time
+        patch.setattr(nanochat.kv_cache, "GROWTH", 1)  # the cache grows by one token at a time
         logits = torch.cat([gpt(piece, kv_cache=cache) for piece in ids.split(pieces, dim=1)], dim=1)
         torch.testing.assert_close(logits, gpt(ids), atol=1e-4, rtol=1e-4)
     assert cache.lengths == [sum(pieces)] * 3
 
 
 @settings(max_examples=12)
-@given(st.lists(st.integers(1, 9), min_size=2, max_size=4), st.lists(st.integers(1, 3), min_size=1, max_size=4))
-def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], pieces: list[int]) -> None:
-    gpt, rows, new = tiny_gpt(), len(lengths), sum(pieces)
-    ids, padded = some_ids(rows, 9 + new), some_ids(rows, max(lengths), seed=3)  # nonzero padding shows leaks
+@given(
+    st.lists(st.integers(1, 9), min_size=2, max_size=4),
+    st.lists(st.integers(1, 3), min_size=1, max_size=4),
+    st.sampled_from([0, 64]),
+)
+def test_rows_of_different_lengths_equal_each_row_alone(
+    lengths: list[int], pieces: list[int], line_stride: int
+) -> None:
+    gpt, rows, new = tiny_gpt(line_stride=line_stride), len(lengths), sum(pieces)
+    ids, padded = some_text(rows, 9 + new), some_text(rows, max(lengths), seed=3)  # nonzero padding shows leaks
     for row, length in enumerate(lengths):
         padded[row, :length] = ids[row, :length]
     cache = new_cache(gpt, rows)
@@ -153,9 +214,10 @@ def test_rows_of_different_lengths_equal_each_row_alone(lengths: list[int], piec
             torch.testing.assert_close(logits[row], alone, atol=1e-4, rtol=1e-4)
 
 
-def test_rows_join_and_leave_the_cache() -> None:
+@pytest.mark.parametrize("line_stride", [0, 64])
+def test_rows_join_and_leave_the_cache(line_stride: int) -> None:
     """Rows of other caches join, one of them twice; the space of removed rows is used again."""
-    gpt, ids = tiny_gpt(), some_ids(4, 6)
+    gpt, ids = tiny_gpt(line_stride=line_stride), some_text(4, 6)
     lengths, joined = [5, 2, 4, 3], new_cache(gpt, 0)
     with torch.no_grad():
 
