@@ -8,9 +8,10 @@ from nanochat.engine.answers import Generation
 from nanochat.image_process import NOTE
 from nanochat.lines.boxes import union
 from nanochat.lines.cut import Piece, join
-from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
+from nanochat.reading.blocks import BlockRow, PageBlock, divide_words
 from nanochat.reading.grounding import GroundedBlock, parse_grounding
 from nanochat.reading.marks import count_marks
+from nanochat.reading.matching import match_rows
 from nanochat.reading.page import Page, TextLine
 from nanochat.reading.parts import part_of
 from nanochat.reading.shown import Shown
