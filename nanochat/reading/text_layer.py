@@ -163,6 +163,8 @@ def _on(word: LayerWord, box: Box) -> bool:
 class Laid:
     """The words of a text layer, laid on the detected lines of the page."""
 
+    layer: TextLayer
+    lines: Sequence[Line]
     stretches: Mapping[Place, tuple[str, Box]]
     """text and box of the words on each segment that has any"""
     stray: Sequence[LayerWord]
@@ -201,7 +203,7 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> Laid:
         stretches[place] = " ".join(word.text for word in words), union(word.box for word in words)
     taken = [word.box for word in layer.words]
     bare = {p: s for p, s in places.items() if p not in stretches and shares_covered(s.box, taken).sum() < LIES_ON}
-    return Laid(stretches, stray, bare)
+    return Laid(layer, lines, stretches, stray, bare)
 
 
 def _is_right_to_left(words: Sequence[LayerWord]) -> bool:
