@@ -46,8 +46,13 @@ class Row:
     """vertical position on the page"""
     height: float
     """type height"""
-    unit: float = 0.0
-    """unit of its gaps: the type height, or more if the spaces of the page are wide"""
+    spaced: float = 1.0
+    """unit of its gaps in type heights: more than 1 if the spaces of the page are wide"""
+
+    @property
+    def unit(self) -> float:
+        """Unit of its gaps, in pixels."""
+        return self.spaced * self.height
 
     @property
     def left(self) -> float:
@@ -60,7 +65,7 @@ class Row:
     @property
     def widest_gap(self) -> float:
         """The gaps between its words, in units."""
-        return max(self.gaps, default=0.0) / (self.unit or self.height)
+        return max(self.gaps, default=0.0) / self.unit
 
     @property
     def gaps(self) -> list[float]:
@@ -83,7 +88,7 @@ def stretches(row: Row) -> list[Word]:
     """The words of a row; words separated by no more than a space are joined."""
     found: list[Word] = []
     for word in sorted(row.words, key=lambda word: word.left):
-        if found and word.left - found[-1].right < OWN * (row.unit or row.height):
+        if found and word.left - found[-1].right < OWN * row.unit:
             found[-1] = Word(f"{found[-1].text} {word.text}", found[-1].left, word.right)
         else:
             found.append(word)
@@ -117,7 +122,7 @@ def cells_of(row: Row, gutters: list[Gutter]) -> list[str]:
 
 def _same_cell(row: Row, before: Word, word: Word, gutters: list[Gutter]) -> bool:
     """Whether a word belongs to the cell of the word before it, although these gutters lie between their middles."""
-    if word.left - before.right >= OWN * (row.unit or row.height) or (is_number(before.text) and is_number(word.text)):
+    if word.left - before.right >= OWN * row.unit or (is_number(before.text) and is_number(word.text)):
         return False
     return all(2 * (min(word.left, b) - max(before.right, a)) < b - a for a, b in gutters)
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nanochat.lines.boxes import union
+from nanochat.reading.list_marks import ITEM
 from nanochat.reading.text_blocks import (
     BOLDER,
     EDGE,
-    ITEM,
     LONGEST_HEADING,
     PITCH,
     ROUNDING,

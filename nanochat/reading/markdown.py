@@ -5,8 +5,9 @@ from typing import Any
 
 from nanochat.reading.cells import Row
 from nanochat.reading.headings import body_text, heading_levels
+from nanochat.reading.list_marks import ITEM
 from nanochat.reading.tables import Table, find_tables
-from nanochat.reading.text_blocks import EDGE, ITEM, PageLine, flowing, is_prose, page_line, text_blocks
+from nanochat.reading.text_blocks import EDGE, PageLine, flowing, is_prose, page_line, text_blocks
 
 LINE_MODES = ("lines", "blocks", "text-layer")  # modes in which the boxes of lines are known
 

@@ -3,7 +3,6 @@
 Rules are ignored, so that tables with and without rules are recognised in the same way.
 """
 
-import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -27,6 +26,7 @@ from nanochat.reading.cells import (
     with_currencies,
     with_names,
 )
+from nanochat.reading.list_marks import BULLET, MARK
 
 # Widths and distances are in type heights.
 APART = 1.0  # gap within a line that at least two lines of a table must have
@@ -42,9 +42,6 @@ SPACES, WIDEST_UNIT = 2.2, 1.5  # smallest width of a space in units; largest un
 LARGER = 1.12  # times the type height of a table: a larger line below it is a heading
 SET_APART = 1.2  # times a table's largest line distance: lines further below that look different do not belong to it
 SPANNING = 0.7  # of the table's width: longest subtitle between its rows
-
-_BULLET = re.compile(r"[-*+•◦▪–]")
-ITEM = re.compile(r"(?:[-*+•◦▪–]|\(?\d{1,2}[.)]|\(?[a-z]\))")  # start of a list item
 
 
 @dataclass
@@ -79,7 +76,7 @@ class Table:
 def _gutters(rows: list[Row]) -> list[Gutter]:
     """Gutters: blank space through nearly all rows, with words of at least two rows on both sides."""
     left, right = min(row.left for row in rows), max(row.right for row in rows)
-    height = float(np.median([row.unit or row.height for row in rows]))
+    height = float(np.median([row.unit for row in rows]))
     covered = np.zeros(max(1, round(right - left)) + 1, int)
     for row in rows:
         mine = np.zeros_like(covered)
@@ -100,7 +97,7 @@ def _gutters(rows: list[Row]) -> list[Gutter]:
 def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutter]:
     """Gutters without accidental ones: beside a column of few words, the narrower gutter is dropped."""
     kept = list(gutters)
-    height = float(np.median([row.unit or row.height for row in rows]))
+    height = float(np.median([row.unit for row in rows]))
     i = 0
     while i + 1 < len(kept):
         (_, left), (right, _) = kept[i : i + 2]
@@ -121,7 +118,7 @@ def _uses(row: Row, gutter: Gutter) -> bool:
     if not before or not after:
         return False
     last, first = max(before, key=lambda word: word.right), min(after, key=lambda word: word.left)
-    gap = (first.left - last.right) / (row.unit or row.height)
+    gap = (first.left - last.right) / row.unit
     if is_number(last.text) and is_number(first.text):
         return gap >= NUMBERS
     shared = min(first.left, gutter[1]) - max(last.right, gutter[0])
@@ -220,7 +217,7 @@ def _is_table(members: list[Row], cells: list[list[str]], gutters: list[Gutter])
     if not gutters or seeds < 2 or len(cells) < (3 if len(gutters) == 1 else 2):
         return False
     markers = [row[0] for row in cells if row[0]]
-    return not all(ITEM.fullmatch(marker) for marker in markers)
+    return not all(MARK.fullmatch(marker) for marker in markers)
 
 
 def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
@@ -243,8 +240,8 @@ def _with_mark(row: Row) -> Row:
     """A row with a list marker joined to its next word; any other row unchanged."""
     mark, *rest = sorted(row.words, key=lambda word: word.left)
     pieces = stretches(row)
-    alone = len(pieces) == 2 and ITEM.fullmatch(mark.text) is not None and pieces[0].text == mark.text
-    if not rest or not (alone or (_BULLET.fullmatch(mark.text) and len(pieces[0].text) == 1)):
+    alone = len(pieces) == 2 and MARK.fullmatch(mark.text) is not None and pieces[0].text == mark.text
+    if not rest or not (alone or (BULLET.fullmatch(mark.text) and len(pieces[0].text) == 1)):
         return row
     return replace(row, words=(Word(f"{mark.text} {rest[0].text}", mark.left, rest[0].right), *rest[1:]))
 
@@ -253,7 +250,7 @@ def find_tables(lines: list[Row]) -> list[Table]:
     """The tables among the lines of a page in reading order; the lines of a table are consecutive."""
     spaces = [gap / line.height for line in lines for gap in line.gaps]
     wider = min(WIDEST_UNIT, max(1.0, SPACES * float(np.percentile(spaces, 25)))) if spaces else 1.0
-    level = _level_lines([_with_mark(replace(line, unit=wider * line.height)) for line in lines])
+    level = _level_lines([_with_mark(replace(line, spaced=wider)) for line in lines])
     rows = [row for row, _, _ in level]
     found: list[Table] = []
     i = 0

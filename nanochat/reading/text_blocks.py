@@ -13,6 +13,7 @@ import numpy as np
 
 from nanochat.lines.boxes import Box, turn_box, union
 from nanochat.reading.cells import Word
+from nanochat.reading.list_marks import ITEM
 from nanochat.reading.placed import Stretch, stretch_of, words_in
 
 PITCH = 1.7  # type heights: largest distance between lines of a block
@@ -28,7 +29,6 @@ LETTERS = 0.8  # share of letters in prose, without spaces
 BOLDER = 1.17  # times the stroke width of the text: a heading if alone
 LONGEST_HEADING = 3  # lines
 
-ITEM = re.compile(r"([-*+•◦▪–])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
 _LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
 
 
