@@ -14,7 +14,7 @@ from PIL import Image
 from nanochat.lines.layout import Line, find_lines
 from nanochat.lines.segment import Segment
 from nanochat.reading import ahead, layer_check, ocr
-from nanochat.reading.ahead import read_ahead
+from nanochat.reading.ahead import PageOptions, read_ahead
 from nanochat.reading.documents import PDF
 from nanochat.reading.job import Job, read_input
 from nanochat.reading.layer_check import Decision, Seen, judge
@@ -159,7 +159,7 @@ def test_positions_of_words_at_the_resolution_of_the_scan(tmp_path: Path) -> Non
     drawn = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 300, "").load(1)
     drawn.save(tmp_path / "picture.pdf", resolution=300)
     scan = write_text_pdf(tmp_path / "scan.pdf", page_of(False), scan=tmp_path / "picture.pdf")
-    (page,) = read_ahead(find_sources([str(scan)]), layers=True, workers=0)
+    (page,) = read_ahead(find_sources([str(scan)]), options=PageOptions(layers=True), workers=0)
     assert page.image is not None and page.image.width > 1700
     decision = judge(lay_on(page.image.info[LAYER], find_lines(page.image)), None)
     assert decision.use, decision.why
