@@ -22,10 +22,10 @@ from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
+from nanochat.lines.inked_page import InkedPage, inked_page
 from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.quantiles import weighted_median
 from nanochat.lines.segment import Segment
-from nanochat.lines.sheet import InkedPage, inked_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # side in px of the square of the image that one prediction covers
@@ -54,7 +54,7 @@ AROUND = 64  # px of blank margin that are kept
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
-Answers = tuple[np.ndarray, np.ndarray]
+Predictions = tuple[np.ndarray, np.ndarray]
 """probability of the core of a line, and type height in px, (h, w) each"""
 Finder = Any
 """a `LineFinder`, or a function with the same outputs, of pixels (1, 3, H, W), float32 in [-1, 1]"""
@@ -93,7 +93,7 @@ def line_finder(weights: Path = WEIGHTS) -> Finder:
     return _finder(weights, os.getpid())  # a session does not survive a fork
 
 
-def _answer(finder: Finder, pixels: np.ndarray) -> Answers:
+def _predict(finder: Finder, pixels: np.ndarray) -> Predictions:
     if "torch" not in sys.modules or not hasattr(finder, "parameters"):
         core, tall = finder(pixels)
     else:
@@ -116,7 +116,7 @@ def _shown_part(sheet: InkedPage, width: int, height: int) -> Box:
     )  # fmt: skip
 
 
-def _answers(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
+def _predictions(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Predictions, tuple[int, int]]:
     """The predictions for a page at `scale`, and the position of the corner of the first cell, x and y in scaled px.
 
     The predictions are (probability of a core, type height in scaled px), (h, w) each. Blank margins are left out, and
@@ -135,7 +135,7 @@ def _answers(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Answers, t
         np.asarray(shown), EDGE, rows - EDGE - shown.height, EDGE, columns - EDGE - shown.width,
         cv2.BORDER_CONSTANT, value=sheet.paper,
     )  # fmt: skip
-    return _answer(finder, to_array(framed)[None]), (left - EDGE, top - EDGE)
+    return _predict(finder, to_array(framed)[None]), (left - EDGE, top - EDGE)
 
 
 def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[Segment]:
@@ -165,7 +165,7 @@ def _look(sheet: InkedPage, scale: float, finder: Finder) -> list[Segment]:
     if sheet.inked[2] == 0:
         return []
     factor = 1 / scale
-    (core, tall), corner = _answers(sheet, scale, finder)
+    (core, tall), corner = _predictions(sheet, scale, finder)
     return [Segment((band.points + 0.5) * factor - 0.5, band.height * factor) for band in _bands(core, tall, corner)]
 
 

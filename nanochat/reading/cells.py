@@ -38,7 +38,7 @@ class Word(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class WordRow:
     """A line of words from left to right."""
 
     words: tuple[Word, ...]
@@ -84,7 +84,7 @@ def is_period(text: str) -> bool:
     return _DATE.fullmatch(text) is not None or _YEAR.fullmatch(text) is not None
 
 
-def stretches(row: Row) -> list[Word]:
+def stretches(row: WordRow) -> list[Word]:
     """The words of a row; words separated by no more than a space are joined."""
     found: list[Word] = []
     for word in sorted(row.words, key=lambda word: word.left):
@@ -95,13 +95,13 @@ def stretches(row: Row) -> list[Word]:
     return found
 
 
-def follows(above: Row, row: Row) -> bool:
+def follows(above: WordRow, row: WordRow) -> bool:
     """Whether a row may come after the one above it in a table: of similar type height, and not too far below."""
     low, high = sorted((above.height, row.height))
     return high < 1.5 * low and -LEVEL * low < row.middle - above.middle < FARTHEST * high
 
 
-def cells_of(row: Row, gutters: list[Gutter]) -> list[str]:
+def cells_of(row: WordRow, gutters: list[Gutter]) -> list[str]:
     """The text of a row in each column; if it has as many parts as there are columns, one each, wherever they start.
 
     The text of a cell over several columns is in the first of them.
@@ -120,7 +120,7 @@ def cells_of(row: Row, gutters: list[Gutter]) -> list[str]:
     return [" ".join(words) for words in columns]
 
 
-def _same_cell(row: Row, before: Word, word: Word, gutters: list[Gutter]) -> bool:
+def _same_cell(row: WordRow, before: Word, word: Word, gutters: list[Gutter]) -> bool:
     """Whether a word belongs to the cell of the word before it, although these gutters lie between their middles."""
     if word.left - before.right >= OWN * row.unit or (is_number(before.text) and is_number(word.text)):
         return False
@@ -145,7 +145,7 @@ def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> 
     return cells[0] == "" and not any(is_number(cells[i]) for i in filled)
 
 
-def _merged_lines(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
+def _merged_lines(lines: list[tuple[list[str], WordRow]]) -> list[list[str]]:
     """Rows made of lines of cells: the lines of a wrapped cell are joined."""
     height = float(np.median([row.height for _, row in lines]))
     pitches = [(b.middle - a.middle) / height for (_, a), (_, b) in pairwise(lines)]
@@ -161,10 +161,10 @@ def _merged_lines(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
     return rows
 
 
-def merged(rows: list[Row], members: list[int], between: list[int], gutters: list[Gutter]) -> list[list[str]]:
+def merged(rows: list[WordRow], members: list[int], between: list[int], gutters: list[Gutter]) -> list[list[str]]:
     """The rows of a table, with the lines without columns between them."""
     cells: list[list[str]] = []
-    part: list[tuple[list[str], Row]] = []
+    part: list[tuple[list[str], WordRow]] = []
     for k in sorted({*members, *between}):
         if k in between:
             cells += _merged_lines(part) if part else []
@@ -175,7 +175,7 @@ def merged(rows: list[Row], members: list[int], between: list[int], gutters: lis
     return cells + (_merged_lines(part) if part else [])
 
 
-def header_rows(above: list[Row], members: list[Row], gutters: list[Gutter]) -> list[list[str]]:
+def header_rows(above: list[WordRow], members: list[WordRow], gutters: list[Gutter]) -> list[list[str]]:
     """Header rows directly above a table whose names are wider than the columns: each is above a different column."""
     edges = [min(r.left for r in members), *(x for g in gutters for x in g), max(r.right for r in members)]
     centres = [(a + b) / 2 for a, b in zip(edges[::2], edges[1::2])]

@@ -29,7 +29,7 @@ from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.options import Format, TextLayerMode
 from nanochat.reading.page import Page
-from nanochat.reading.placed import boxes_to_draw
+from nanochat.reading.placed_text import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
 

@@ -14,8 +14,8 @@ from nanochat.reading.cells import (
     OWN,
     TIGHT,
     Gutter,
-    Row,
     Word,
+    WordRow,
     cells_of,
     follows,
     header_rows,
@@ -73,7 +73,7 @@ class Table:
         return not first or (name_columns and not any(map(is_period, below)))
 
 
-def _gutters(rows: list[Row]) -> list[Gutter]:
+def _gutters(rows: list[WordRow]) -> list[Gutter]:
     """Gutters: blank space through nearly all rows, with words of at least two rows on both sides."""
     left, right = min(row.left for row in rows), max(row.right for row in rows)
     height = float(np.median([row.unit for row in rows]))
@@ -94,7 +94,7 @@ def _gutters(rows: list[Row]) -> list[Gutter]:
     return _without_stray_columns(rows, used) if len(rows) > 2 else used
 
 
-def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutter]:
+def _without_stray_columns(rows: list[WordRow], gutters: list[Gutter]) -> list[Gutter]:
     """Gutters without accidental ones: beside a column of few words, the narrower gutter is dropped."""
     kept = list(gutters)
     height = float(np.median([row.unit for row in rows]))
@@ -110,7 +110,7 @@ def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutte
     return kept
 
 
-def _uses(row: Row, gutter: Gutter) -> bool:
+def _uses(row: WordRow, gutter: Gutter) -> bool:
     """Whether a row has words on both sides of a gutter, with clearly more than a space between them."""
     middle = (gutter[0] + gutter[1]) / 2
     before = [word for word in row.words if word.left + word.right < 2 * middle]
@@ -127,12 +127,12 @@ def _uses(row: Row, gutter: Gutter) -> bool:
     return gap >= OWN and (gap >= CLEAR or 2 * gap >= row.widest_gap)
 
 
-def _crosses(row: Row, gutter: Gutter) -> bool:
+def _crosses(row: WordRow, gutter: Gutter) -> bool:
     """Whether a row continues across a gutter like running text."""
     return row.left < gutter[0] and row.right > gutter[1] and not _uses(row, gutter)
 
 
-def _has_wide_cell(row: Row, members: list[Row], gutters: list[Gutter]) -> bool:
+def _has_wide_cell(row: WordRow, members: list[WordRow], gutters: list[Gutter]) -> bool:
     """Whether a row has one cell in the first column and one that extends over several of the other columns."""
     pieces = stretches(row)
     if len(pieces) != 2 or row.right > max(member.right for member in members) + row.height:
@@ -143,13 +143,13 @@ def _has_wide_cell(row: Row, members: list[Row], gutters: list[Gutter]) -> bool:
     )
 
 
-def _is_set_apart(rows: list[Row]) -> bool:
+def _is_set_apart(rows: list[WordRow]) -> bool:
     """Whether the distance above the last of at least three rows is clearly larger than all others."""
     pitches = [b.middle - a.middle for a, b in pairwise(rows)]
     return len(pitches) > 1 and pitches[-1] > SET_APART * max(pitches[:-1])
 
 
-def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> bool:
+def _looks_otherwise(members: list[WordRow], row: WordRow, gutters: list[Gutter]) -> bool:
     """Whether a row is a heading, or begins another table."""
     n_stretches = len(stretches(row))
     if n_stretches == 1:
@@ -157,7 +157,7 @@ def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> boo
     return n_stretches > len(gutters) + 1 or len(_gutters([*members, row])) < len(gutters)
 
 
-def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutter]]:
+def _grow(rows: list[WordRow], first: int) -> tuple[list[int], list[int], list[Gutter]]:
     """(lines with columns, lines without columns between them, gutters) of the table that begins with a line."""
     members = [first]
     wide: list[int] = []
@@ -205,14 +205,14 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
     return members, between, gutters
 
 
-def _has_prose(members: list[Row], gutters: list[Gutter]) -> bool:
+def _has_prose(members: list[WordRow], gutters: list[Gutter]) -> bool:
     """Whether a column is running text rather than a column of a table."""
     columns = [list(filter(None, column)) for column in zip(*(cells_of(row, gutters) for row in members))]
     words = [[len(line.split()) for line in lines] for lines in columns]
     return any(len(counts) >= PROSE_LINES and float(np.median(counts)) >= PROSE_WORDS for counts in words)
 
 
-def _is_table(members: list[Row], cells: list[list[str]], gutters: list[Gutter]) -> bool:
+def _is_table(members: list[WordRow], cells: list[list[str]], gutters: list[Gutter]) -> bool:
     seeds = sum(row.widest_gap >= APART for row in members)
     if not gutters or seeds < 2 or len(cells) < (3 if len(gutters) == 1 else 2):
         return False
@@ -220,9 +220,9 @@ def _is_table(members: list[Row], cells: list[list[str]], gutters: list[Gutter])
     return not all(MARK.fullmatch(marker) for marker in markers)
 
 
-def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
+def _level_lines(rows: list[WordRow]) -> list[tuple[WordRow, int, int]]:
     """Lines at the same height joined: (the row, its first line, its last line)."""
-    found: list[tuple[Row, int, int]] = []
+    found: list[tuple[WordRow, int, int]] = []
     for i, row in enumerate(rows):
         if found:
             above, first, _ = found[-1]
@@ -236,7 +236,7 @@ def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
     return found
 
 
-def _with_mark(row: Row) -> Row:
+def _with_mark(row: WordRow) -> WordRow:
     """A row with a list marker joined to its next word; any other row unchanged."""
     mark, *rest = sorted(row.words, key=lambda word: word.left)
     pieces = stretches(row)
@@ -246,7 +246,7 @@ def _with_mark(row: Row) -> Row:
     return replace(row, words=(Word(f"{mark.text} {rest[0].text}", mark.left, rest[0].right), *rest[1:]))
 
 
-def find_tables(lines: list[Row]) -> list[Table]:
+def find_tables(lines: list[WordRow]) -> list[Table]:
     """The tables among the lines of a page in reading order; the lines of a table are consecutive."""
     spaces = [gap / line.height for line in lines for gap in line.gaps]
     wider = min(WIDEST_UNIT, max(1.0, SPACES * float(np.percentile(spaces, 25)))) if spaces else 1.0

@@ -14,7 +14,7 @@ import numpy as np
 from nanochat.lines.boxes import Box, turn_box, union
 from nanochat.reading.cells import Word
 from nanochat.reading.list_marks import ITEM
-from nanochat.reading.placed import Stretch, stretch_of, words_in
+from nanochat.reading.placed_text import Stretch, stretch_of, words_in
 
 PITCH = 1.7  # type heights: largest distance between lines of a block
 LOOSER = 1.4  # times the usual line distance of a block: above it, another block begins
