@@ -166,8 +166,8 @@ COMMANDS: Any = (
 def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, PageState], None]]":
     """A progress bar with pages per minute, on a terminal only, and one line on stderr for each remark about a page.
 
-    `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
-    known, and failures alone are told.
+    `n_sources`: number of inputs; each counts as one page until its pages are counted. None: unknown, as for an
+    archive; then only failures are reported.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

@@ -98,7 +98,7 @@ class Load:
 def _busy_seconds() -> float | None:
     """Seconds that this process's cores have computed since the machine was started; None if /proc does not say.
 
-    Time of programs with a lower priority than this one (nice) is not counted, as the system prefers this one.
+    Time of programs with a lower priority (nice) is not counted, because the system runs this one first.
     """
     try:
         lines = STAT.read_text().splitlines()

@@ -61,7 +61,7 @@ Finder = Any
 
 
 def _by_torch(weights: Path) -> Finder:
-    import torch  # imported here because ONNX Runtime needs no torch
+    import torch  # imported here, because ONNX Runtime does not need torch
 
     from nanochat.lines.network import load_finder
 
@@ -294,8 +294,8 @@ def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
 def _is_bit(segment: Segment, large: Segment, partly: bool) -> bool:
     """Whether a segment is a part of a letter, or of a word, of a larger line.
 
-    Small type longer than a letter is high is not, unless it is more than half as high and in the middle of the line,
-    and the line was only partly found. `partly`: whether it was.
+    A segment of small type that is longer than a letter of the large line is high is a line of its own. The exception
+    is a segment more than half as high and in the middle of the large line, if that was found only in part (`partly`).
     """
     if not _within(segment.box, large.box):
         return False
@@ -310,7 +310,7 @@ def _left_out(large: Segment, found: list[Segment], image: Image.Image) -> float
     left, top, right, bottom = large.box
     grey = np.asarray(image.crop((left, top, min(right, image.width), min(bottom, image.height))).convert("L"))
     _, ink = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    _, labels = cv2.connectedComponents(ink if ink.mean() < 0.5 else 1 - ink)  # letters take less of it than paper
+    _, labels = cv2.connectedComponents(ink if ink.mean() < 0.5 else 1 - ink)  # letters cover less of it than paper
     edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     letters = (labels > 0) & ~np.isin(labels, edges)  # a rule or a bar goes on beyond the line
     outside = letters.copy()

@@ -17,12 +17,12 @@ NARROW, BROAD = 0.5, 1.4  # width of a narrow and of a broad letter
 NARROW_LETTERS, BROAD_LETTERS = "iljtfrI1.,:;'|!()[]`-\"", "mwMWQ@%&—"
 SPACE = 0.6  # between two words
 WIDEST = 1.0  # gaps that are wider count as this
-WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is off, in deviations
-DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
+WEIGHT = 8.0  # weight of a gap's width against the squared error of a word's width, in standard deviations
+DEVIATION = 0.5, 0.15  # standard deviation of a word's width: a constant part, and a part for each letter
 TOUCHING = 2.0  # cost of a boundary where there is no gap
-RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
+RULE = 0.8  # least share of a line's length that a rule fills in a row of pixels
 LONG, BEYOND = 2.0, 0.32  # type heights: shortest piece of a rule, and its least distance from the letters' middle
-STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
+STROKE = 0.88  # least share of the strip's height that a vertical rule fills; letters leave room
 
 
 def letter_widths(text: str) -> float:
@@ -56,7 +56,7 @@ class _Strip:
 def _rules(strip: _Strip, dark: np.ndarray) -> np.ndarray:
     """Which of the dark pixels of a strip, bool (H, W), belong to a rule above or below its letters, bool (H, W).
 
-    A rule at a slant to the line is in no row for the whole of the line's length.
+    A slanted rule does not stay in one row of pixels for the whole length of the line.
     """
     length = max(3, round(LONG * strip.type_height))
     long = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, length), np.uint8)) > 0

@@ -128,7 +128,7 @@ def _same_cell(row: WordRow, before: Word, word: Word, gutters: list[Gutter]) ->
 
 
 def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> bool:
-    """Whether a line is more of the row above.
+    """Whether a line continues the row above, like the second line of a wrapped cell.
 
     It lies `pitch` type heights below its last line; rows are `usual` type heights apart. A number below a number,
     beside more in the first column, begins a row: numbers are not wrapped.

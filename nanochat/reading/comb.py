@@ -122,7 +122,7 @@ def _open_cells(rules: Sequence[Box], ink: np.ndarray, level: np.ndarray) -> lis
 
 
 def _stands_on(level: np.ndarray, x: int, bottom: int, width: int) -> bool:
-    """Whether an upright rule that ends at `bottom` meets a level one there. level: the level rules, (H, W)."""
+    """Whether an upright rule that ends at `bottom` meets a horizontal one there. level: horizontal rules, (H, W)."""
     return bool(level[max(0, bottom - THICKEST) : bottom + THICKEST, max(0, x - THICKEST) : x + width + THICKEST].any())
 
 
@@ -134,7 +134,7 @@ def _is_beside(last: Box, rule: Box) -> bool:
 
 
 def _is_open(cell: Box, ink: np.ndarray, level: np.ndarray) -> bool:
-    """Whether a cell has a base line along its whole width, and no other level rule in it or on top of it."""
+    """Whether a cell has a base line along its whole width, and no other horizontal rule in it or on top of it."""
     left, top, right, bottom = cell
     base = level[bottom - THICKEST : bottom + THICKEST, left:right].max(0)
     above = ink[max(0, top - THICKEST) : bottom - THICKEST, left:right]

@@ -33,8 +33,8 @@ SAMPLE = 6  # number of lines that are read for comparison; half of them are tho
 AGREE_VISIBLE = 0.30  # largest error rate between a visible layer and what the model reads
 AGREE_HIDDEN = 0.04  # the same for invisible text, which another OCR wrote: ours is used unless both agree
 UNSURE = 0.97  # mean probability of what is read, below which letters of another alphabet may be what the page shows
-SEEN_OFTEN, ALWAYS = 3, 0.7  # a character is mistaken for another if it is this often seen, in this share, as that one
-LOOK_ALIKE = ("0odq", "1ilj", "5s", "8b", "2z", "6g", "uv", "ce")  # of these, one is often read as another
+SEEN_OFTEN, ALWAYS = 3, 0.7  # a character is mistaken if it is seen as another so often, and in this share
+LOOK_ALIKE = ("0odq", "1ilj", "5s", "8b", "2z", "6g", "uv", "ce")  # characters that are often read as one another
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from nanochat.reading.text_blocks import EDGE, PageLine, flowing, is_prose, page
 LINE_MODES = ("lines", "blocks", "text-layer")  # modes in which the boxes of lines are known
 
 _OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a heading, a quotation, code, a rule
-_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
+_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # Markdown interprets these
 
 
 def _row(line: PageLine) -> WordRow:

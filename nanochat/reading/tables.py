@@ -63,9 +63,9 @@ class Table:
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row is a header: it has no number in a column of numbers, unless all are dates or years.
+        """Whether the first row is a header: it has no numbers over columns of numbers.
 
-        Those name columns if others do not stand below them.
+        Dates and years are allowed, because they can name columns, if there are no others below.
         """
         first = [cell for cell, numeric in zip(self.cells[0], self.numeric) if numeric and is_number(cell)]
         below = [cell for row in self.cells[1:] for cell, numeric in zip(row, self.numeric) if numeric]

@@ -29,7 +29,7 @@ LETTERS = 0.8  # share of letters in prose, without spaces
 BOLDER = 1.17  # times the stroke width of the text: a heading if alone
 LONGEST_HEADING = 3  # lines
 
-_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
+_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # a number or letter at a distance before a heading or an item
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _is_below(block: list[PageLine], line: PageLine) -> bool:
 
 
 def _is_bold_title(above: PageLine, line: PageLine) -> bool:
-    """Whether a line in bolder type stands right below the end of a sentence."""
+    """Whether a line in bolder type is directly below the end of a sentence."""
     return (
         line.stroke_width > BOLDER * above.stroke_width > 0
         and re.search(r"[.!?:;][\"'”’)]*$", above.text) is not None

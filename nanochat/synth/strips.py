@@ -27,9 +27,9 @@ SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
 )
-TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type, most times as tall, least width of a letter in heights
-INSIDE, OUTSIDE = 0.30, 0.62  # type heights from the line's middle: letters nearer are in it, further not
-WHOLE = 0.8  # of a letter: visible at the end of a piece, more counts as in it, less than 1 - WHOLE as not in it
+TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type; largest factor; least width over height of a letter
+INSIDE, OUTSIDE = 0.30, 0.62  # type heights from the line's middle: nearer letters belong to it, farther ones do not
+WHOLE = 0.8  # visible share of a letter at the end of a piece from which it belongs to it; below 1 - WHOLE it does not
 
 
 def made_tall(document: DrawnDocument, rng: random.Random) -> None:
