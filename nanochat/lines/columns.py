@@ -182,7 +182,7 @@ class _Search:
         return place._replace(start=place.start + begins_with_row_above(rows[place.start : place.end]))
 
     def in_order(self, rows: list[Row], is_column: bool = False) -> list[Row]:
-        """As the function `in_order`. is_column: the rows of one side of a gutter; running text is divided as a whole."""
+        """As the function `in_order`. is_column: the rows of one side of a gutter; text is divided as a whole."""
         share = MOSTLY if is_column and is_running_text(rows, *NEAR) else 0.0
         columns = self.columns(rows, share=share) if len(rows) > 1 else None
         if columns is None:
