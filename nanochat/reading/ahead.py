@@ -113,7 +113,7 @@ def _submit(pool: ProcessPoolExecutor, place: PageKey) -> "Future[Image.Image | 
         return pool.submit(_load, place)
 
 
-class _Workers:
+class _OpenerPool:
     """Processes that open pages. Without processes, pages are opened in this process on request.
 
     On Linux they are forks, which start in milliseconds and share the data that the parent read from standard input.
@@ -172,7 +172,7 @@ def read_ahead(
     crashes its process, or whose file has changed since it was opened, is a failed page too.
     """
     waiting: deque[tuple[InputPage, Callable[[], Image.Image | str] | None]] = deque()
-    with closing(_Workers(workers, sources, options)) as pool:
+    with closing(_OpenerPool(workers, sources, options)) as pool:
         for which, source in enumerate(sources):
             for page in _of_source(source, selection, options, done):
                 place = which, page.number, page.fingerprint
