@@ -31,7 +31,7 @@ APART = 1.2  # least distance of a line over both columns, relative to the row d
 FLUSH, INSET = 0.7, 2.0  # type heights: how far the text below may begin from its edge; if it is right of a box
 FLOWING, ENDS = 6, 4.0  # text that flows around a box: least lines; least difference of their ends in type heights
 RULED = 4.0  # type heights: largest distance between the rules of a table's rows
-LARGER = 1.2  # least type size of a row in larger type, relative to the row before
+LARGER = 1.2  # times the type of the row before
 
 
 class _Place(NamedTuple):
