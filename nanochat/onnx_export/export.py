@@ -176,7 +176,7 @@ class _Decoder(nn.Module):
         return (self.model.next_logits(hidden), *cache.new)
 
 
-class _Export:
+class _Graph:
     """A module to export: example inputs for tracing, and the names of its inputs and outputs."""
 
     def __init__(
@@ -204,17 +204,17 @@ class _Export:
         simplify(path, self.more_examples)
 
 
-def encoder_graph(model: NanoDeepseekOCR) -> _Export:
+def encoder_graph(model: NanoDeepseekOCR) -> _Graph:
     """`views` (N, 3, H, W) to `features` (N, H/64, W/64, C), `newline` and `separator` (C,)."""
     page = model.config.vision.page  # the example must be smaller than the position tables in both directions
     example = torch.zeros(2, 3, 64 * max(1, page // 256), 64 * max(1, page // 128 - 1))
     sizes: Sizes = {"views": {0: "n", 2: "height", 3: "width"}, "features": {0: "n", 1: "rows", 2: "columns"}}
     shapes = [(n, 3, 64 * h, 64 * w) for n, h, w in PROBES if max(h, w) * 64 <= page]
     more = [{"views": np.zeros(shape, np.float32)} for shape in shapes]
-    return _Export(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes, more)
+    return _Graph(_Encoder(model), (example,), ["views"], ["features", "newline", "separator"], sizes, more)
 
 
-def decoder_graph(model: NanoDeepseekOCR) -> _Export:
+def decoder_graph(model: NanoDeepseekOCR) -> _Graph:
     """Inputs as in `_Decoder.forward`, with the past as `k0`, `v0`, `k1`, ...; outputs `logits`, `new_k0`, ..."""
     gpt = model.config.gpt
     past = [f"{kind}{layer}" for layer in range(gpt.n_layer) for kind in "kv"]
@@ -230,14 +230,14 @@ def decoder_graph(model: NanoDeepseekOCR) -> _Export:
     for name in past:
         sizes[name], sizes[f"new_{name}"] = {0: "rows", 2: "room"}, {0: "rows", 2: "room"}
     outputs = ["logits", *[f"new_{name}" for name in past]]
-    return _Export(_Decoder(model), example, ["tokens", "vision", "lengths", "last", *past], outputs, sizes)
+    return _Graph(_Decoder(model), example, ["tokens", "vision", "lengths", "last", *past], outputs, sizes)
 
 
-def lines_graph(model: nn.Module) -> _Export:
+def lines_graph(model: nn.Module) -> _Graph:
     """`picture` (1, 3, H, W) to `core` and `height`, (1, H/4, W/4) each, as in `LineFinder.forward`."""
     sizes: Sizes = {name: {0: "n", 1: "rows", 2: "columns"} for name in ("core", "height")}
     sizes["picture"] = {0: "n", 2: "height", 3: "width"}
-    return _Export(model, (torch.zeros(1, 3, 64, 96),), ["picture"], ["core", "height"], sizes)
+    return _Graph(model, (torch.zeros(1, 3, 64, 96),), ["picture"], ["core", "height"], sizes)
 
 
 def _offsets(weights: Path) -> dict[str, tuple[str, int, int]]:
@@ -294,7 +294,7 @@ def _write(graph: onnx.ModelProto, path: Path) -> None:
         temporary.write_bytes(sign(graph.SerializeToString(deterministic=True)))
 
 
-def write_graph(graph: _Export, path: Path, prefix: str = "model.", sizes: str = "") -> None:
+def write_graph(graph: _Graph, path: Path, prefix: str = "model.", sizes: str = "") -> None:
     """Write a graph with weights in `model.safetensors` in the same folder. `sizes`: its configuration as JSON."""
     weights = path.parent / WEIGHTS
     with tempfile.TemporaryDirectory() as folder:
@@ -305,7 +305,7 @@ def write_graph(graph: _Export, path: Path, prefix: str = "model.", sizes: str =
     _write(traced, path)
 
 
-def write_int8(graph: _Export, path: Path, sizes: str) -> None:
+def write_int8(graph: _Graph, path: Path, sizes: str) -> None:
     """Write a graph that contains its matrices in 8 bits. Activations are quantized dynamically."""
     onnxruntime = import_runtime()
     from onnxruntime.quantization import QuantType, quantize_dynamic
