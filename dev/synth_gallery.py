@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw
 from nanochat.command import entry_point, parse_args
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
-from nanochat.synth import LEVELS, SPLITS, Document, Level, draw_document
+from nanochat.synth import LEVELS, SPLITS, DrawnDocument, Level, draw_document
 
 
 @dataclass
@@ -34,7 +34,7 @@ class Config:
     """draw the boxes of lines (blue), words (green) and glyphs (red)"""
 
 
-def annotate(document: Document, boxes: bool) -> Image.Image:
+def annotate(document: DrawnDocument, boxes: bool) -> Image.Image:
     """The image of the document in RGB, optionally with its boxes and the centres of its glyphs."""
     image = Image.fromarray(document.image).convert("RGB")
     if boxes:

@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "OCR":  # on demand: whoever imports another part does not wait for these
+    if name == "OCR":  # imported on demand, so that importing another part does not load these
         from nanochat.reading.ocr import OCR
 
         return OCR

@@ -24,8 +24,9 @@ from nanochat.files import PACKAGE
 from nanochat.prompts import PROMPTS, asked
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.options import (
-    BackendName,
+    BackendOption,
     CheckpointOption,
+    DeviceOption,
     Format,
     ModelOptions,
     ReadingMode,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Read(ReadOptions, ModelOptions):
+class Read(BackendOption, ReadOptions, ModelOptions):
     """Read images and PDFs. The text goes to standard output, or to one file per input with --out."""
 
     files: tyro.conf.Positional[tuple[str, ...]]
@@ -63,12 +64,8 @@ class Read(ReadOptions, ModelOptions):
     """number of views read at a time; the text does not depend on it"""
     workers: int = 2
     """processes that open pages ahead of the model; the text does not depend on it"""
-    device: str = ""
-    """cuda, mps or cpu; by default the best available"""
     int8: bool = False
     """on a CPU, store the language model's weights in 8 bits: a quarter of the memory, slightly different text"""
-    backend: BackendName = "auto"
-    """torch; onnx: ONNX Runtime on the CPU; auto: torch on a GPU, else onnx if the model has ONNX graphs"""
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,14 +77,10 @@ class Read(ReadOptions, ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Serve(ModelOptions):
+class Serve(BackendOption, ModelOptions):
     """Run the HTTP server: OpenAI protocol, uploads of documents, and a web page."""
 
     settings: Annotated[ServeSettings, tyro.conf.arg(name="")] = field(default_factory=ServeSettings)
-    device: str = ""
-    """cuda, mps or cpu; by default the best available"""
-    backend: BackendName = "auto"
-    """torch; onnx: ONNX Runtime on the CPU; auto: torch on a GPU, else onnx if the model has ONNX graphs"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +93,7 @@ class Batch(ModelOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Score(CheckpointOption):
+class Score(DeviceOption, CheckpointOption):
     """Measure how well a model reads your own PDF, with its text layer as ground truth; writes a table and a report."""
 
     file: tyro.conf.Positional[str]
@@ -119,8 +112,6 @@ class Score(CheckpointOption):
     """folder for report.html, results.json and the compression curves"""
     batch_size: int = 16
     """number of views read at a time"""
-    device: str = ""
-    """cuda, mps or cpu; by default the best available"""
 
     def __post_init__(self) -> None:
         check_least(1, dpi=self.dpi, batch_size=self.batch_size)
@@ -166,8 +157,8 @@ COMMANDS: Any = (
 def _progress(n_sources: int | None = None) -> "Iterator[Callable[[InputPage, PageState], None]]":
     """A progress bar with pages per minute, on a terminal only, and one line on stderr for each remark about a page.
 
-    `n_sources`: of the input, each taken for one page until its own are counted; None: an archive, of which it is not
-    known, and failures alone are told.
+    `n_sources`: number of inputs; each counts as one page until its pages are counted. None: unknown, as for an
+    archive; then only failures are reported.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn

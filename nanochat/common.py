@@ -49,8 +49,8 @@ def choose_device(name: str = "") -> torch.device:
 def _join_group(backend: str, timeout: timedelta) -> None:
     """Join the process group of torchrun.
 
-    Where torchrun starts dead processes again it may keep its store, and addresses of the dead would be found there:
-    each time that all have joined gets a place of its own.
+    If torchrun restarts processes, its key-value store may still contain the addresses of those that died. So every
+    start uses a prefix of its own in the store.
     """
     store, rank, world_size = next(rendezvous("env://", timeout=timeout))
     attempt = (store.add("joined", 1) - 1) // world_size
@@ -62,7 +62,7 @@ def compute_init(device_type: str | None = None, seed: int = 42) -> tuple[bool, 
     """Seed torch, join the process group if torchrun started us, and pick the device.
 
     Returns (ddp, rank, local rank, world size, device). NCCL on GPUs, gloo on CPUs; a collective that waits longer
-    than ten minutes fails, so that a lost rank cannot hang the others for ever.
+    than ten minutes fails, so that a lost rank does not make the others wait forever.
     """
     device = choose_device(device_type or "")
     ddp, rank, local_rank, world_size = get_dist_info()

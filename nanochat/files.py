@@ -17,7 +17,7 @@ IMAGE_SUFFIXES = {
     *(".png", ".jpg", ".jpeg", ".jpe", ".jfif", ".tif", ".tiff", ".webp", ".gif", ".bmp", ".ppm", ".pgm", ".pbm"),
     *(".pnm", ".jp2", ".j2k", ".avif", ".heic", ".heif"),
 }
-"""of image files, in lower case"""
+"""suffixes of image files, in lower case"""
 
 
 def models_folder() -> Path:

@@ -185,7 +185,7 @@ def to_rgb(image: Image.Image, most: int = MAX_PIXELS) -> Image.Image:
     image = _with_square_pixels(image.convert("RGB"), ratio, most)
     if turn is not None:
         image = image.transpose(turn)
-    image.info = {NOTE: note} if note else {}  # now upright and square, so it must not be corrected again
+    image.info = {NOTE: note} if note else {}  # upright with square pixels now
     return image
 
 

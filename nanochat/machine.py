@@ -75,7 +75,7 @@ def choose_precision(name: str, device: torch.device, before: str | None = None)
     """The precision called `name`; `auto` measures for under a second and takes the fastest that is accurate.
 
     On CUDA `auto` is bfloat16 with float32 master weights. `medium` also sets torch's float32 matmul precision.
-    `before`: what a run that is taken up had; it is taken again unless this machine does it at half the best rate.
+    `before`: the precision of the run that is resumed; `auto` keeps it if its rate is more than half the best one.
     """
     if name == "auto":
         if device.type == "cuda":
@@ -108,8 +108,8 @@ def peak_flops(device: torch.device, precision: Precision) -> float:
 class Utilisation:
     """Rates relative to the peak of the device (MFU).
 
-    A peak that was measured while other programs ran is too low. A rate above it shows so: the peak is then measured
-    again, and is at least that rate. A data sheet's peak is kept: a rate above it is an error in counting.
+    A peak that was measured while other programs ran is too low. A rate above it reveals this: the peak is then
+    measured again, and is at least that rate. A data sheet's peak is kept: a rate above it is an error in counting.
     """
 
     def __init__(self, device: torch.device, precision: Precision) -> None:

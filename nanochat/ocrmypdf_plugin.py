@@ -25,7 +25,7 @@ from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
 from nanochat.reading.ocr import OCR, find_model
 from nanochat.reading.page import Page
-from nanochat.reading.placed import PlacedText, placed_lines, words_of
+from nanochat.reading.placed_text import PlacedText, placed_lines, words_of
 
 log = logging.getLogger(__name__)
 CERTAIN = 15.0  # confidence from 0 to 15: the orientation is always certain

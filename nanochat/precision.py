@@ -1,4 +1,4 @@
-"""How products are computed, by name; torch is imported only where it is asked for."""
+"""The precision of matrix products, by name. torch is imported only when it is used."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -10,12 +10,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Precision:
-    """How products are computed: `float32`; `medium`, float32 whose products may use bfloat16 inside; `bfloat16`."""
+    """Precision of products: `float32`; `medium`, float32 whose products may use bfloat16 internally; `bfloat16`."""
 
     name: str
 
     def autocast(self, device: Any) -> AbstractContextManager:
-        """The context in which forward passes on a torch.device run; none for float32, on whatever device."""
+        """The context in which forward passes on a torch.device run; no context for float32, on any device."""
         if self.name != "bfloat16":
             return nullcontext()
         import torch

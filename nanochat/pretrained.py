@@ -29,12 +29,12 @@ from nanochat.tokenizer import RustBPETokenizer
 
 RANDOM = "random"
 Tensors = dict[str, Tensor]
-Rules = tuple[tuple[str, str], ...]  # (pattern, replacement), applied to a name one after the other
+Renames = tuple[tuple[str, str], ...]  # (pattern, replacement), applied to a name one after the other
 
 SAM_FILES = CLIP_FILES = ("model.safetensors", "pytorch_model.bin")
 SAM_UNWANTED = r"(shared_image_embedding|prompt_encoder|mask_decoder)\."  # the segmenter around the encoder
 SAM_NEW = ("net_2.weight", "net_3.weight")  # DeepSeek-OCR's compressor, which SAM does not have
-SAM_RULES: Rules = (
+SAM_NAMES: Renames = (
     (r"^vision_encoder\.", ""),
     (r"^patch_embed\.projection\.", "patch_embed.proj."),
     (r"^layers\.(\d+)\.layer_norm([12])\.", r"blocks.\1.norm\2."),
@@ -48,12 +48,12 @@ SAM_RULES: Rules = (
 CLIP_UNWANTED = (  # the text model, the projections that compare text and image, and the norm of the class token
     r"text_model\.|text_projection\.|visual_projection\.|logit_scale$|vision_model\.post_layernorm\."
 )
-CLIP_RULES: Rules = ((r"^vision_model\.", ""), (r"^encoder\.", "transformer."))
+CLIP_NAMES: Renames = ((r"^vision_model\.", ""), (r"^encoder\.", "transformer."))
 POSITION_IDS = "embeddings.position_ids"  # 0, 1, 2, ...: files of newer versions of transformers leave it out
 CLIP_POSITIONS = "vision_model.embeddings.position_embedding.weight"
 
 GPT_FILES = ("pytorch_model.bin", "model.safetensors", "model.safetensors.index.json", "model_*.pt")
-GPT_RULES: Rules = (
+GPT_NAMES: Renames = (
     (r"^gpt\.", ""),  # from an exported complete model
     (r"^_orig_mod\.", ""),  # saved while compiled
     (r"^model\.embed_tokens\.", "transformer.wte."),
@@ -67,7 +67,7 @@ VOCABULARY = ("transformer.wte.weight", "lm_head.weight")
 
 DEEPENCODER_FILES = ("model.safetensors.index.json", "model.safetensors", "pytorch_model.bin")
 DEEPENCODER_UNWANTED = r"model\.(layers|embed_tokens|norm)\.|lm_head\."  # DeepSeek-OCR's own language model
-DEEPENCODER_RULES: Rules = ((r"^model\.", ""), (r"^view_seperator$", "view_separator"))
+DEEPENCODER_NAMES: Renames = ((r"^model\.", ""), (r"^view_seperator$", "view_separator"))
 
 # Our own text, which no model can have memorised.
 ENGLISH = (
@@ -151,11 +151,11 @@ def read_tensors(folder: Folder, path: Path, unwanted: str = r"(?!)") -> Tensors
     return {name: tensor for name, tensor in load_weights(path).items() if wanted(name)}
 
 
-def rename(tensors: Tensors, rules: Rules) -> Tensors:
-    """The same tensors, renamed by `rules`."""
+def rename(tensors: Tensors, names: Renames) -> Tensors:
+    """The same tensors, renamed by `names`, one pattern after the other."""
     renamed: Tensors = {}
     for name, tensor in tensors.items():
-        for pattern, replacement in rules:
+        for pattern, replacement in names:
             name = re.sub(pattern, replacement, name)
         renamed[name] = tensor
     return renamed
@@ -193,7 +193,7 @@ def load_sam(sam: SAM, source: str | Path) -> None:
     if source == RANDOM:
         return
     folder, path = locate(source, SAM_FILES)
-    fill(sam, rename(read_tensors(folder, path, SAM_UNWANTED), SAM_RULES), path, keep=SAM_NEW)
+    fill(sam, rename(read_tensors(folder, path, SAM_UNWANTED), SAM_NAMES), path, keep=SAM_NEW)
 
 
 def _fuse_qkv(tensors: Tensors, path: Path) -> Tensors:
@@ -220,7 +220,7 @@ def load_clip(clip: CLIP, source: str | Path) -> None:
     if source == RANDOM:
         return
     folder, path = locate(source, CLIP_FILES)
-    tensors = rename(read_tensors(folder, path, CLIP_UNWANTED), CLIP_RULES)
+    tensors = rename(read_tensors(folder, path, CLIP_UNWANTED), CLIP_NAMES)
     fill(clip, _fuse_qkv(tensors, path), path, keep=(POSITION_IDS,))
 
 
@@ -255,7 +255,7 @@ def load_deepencoder(model: NanoDeepseekOCR, source: str | Path) -> None:
     folder, path = locate(source, DEEPENCODER_FILES)
     exported = Path(source).is_dir() and path.name == "model.safetensors"
     unwanted = DEEPENCODER_UNWANTED + (r"|gpt\." if exported else "")
-    tensors = rename(read_tensors(folder, path, unwanted), DEEPENCODER_RULES)
+    tensors = rename(read_tensors(folder, path, unwanted), DEEPENCODER_NAMES)
     if any(name.startswith("gpt.") for name in tensors):
         raise UserError(f"{path} is a whole checkpoint, not a DeepEncoder: give a deepencoder_N.pt")
     own = model.vision_model.embeddings.position_embedding.weight
@@ -322,7 +322,7 @@ def load_gpt(gpt: GPT, source: str | Path, seed: int = 42) -> None:
     tensors = read_tensors(folder, path)
     if any(name.startswith("gpt.") for name in tensors):
         tensors = {name: tensor for name, tensor in tensors.items() if name.startswith("gpt.")}
-    tensors = rename(tensors, GPT_RULES)
+    tensors = rename(tensors, GPT_NAMES)
     missing = [name for name in (*VOCABULARY, "transformer.h.0.attn.c_k.weight") if name not in tensors]
     if missing:
         raise UserError(f"{path} is not a nanochat GPT: it has no {_some(missing)}, but {_some(tensors)}")

@@ -98,7 +98,7 @@ class Load:
 def _busy_seconds() -> float | None:
     """Seconds that this process's cores have computed since the machine was started; None if /proc does not say.
 
-    Time of programs with a lower priority than this one (nice) is not counted, as the system prefers this one.
+    Time of programs with a lower priority (nice) is not counted, because the system runs this one first.
     """
     try:
         lines = STAT.read_text().splitlines()
@@ -130,7 +130,7 @@ def _wanted() -> int:
     return min(own_cores(), int(number)) if number.isdigit() else 0
 
 
-class _Choice:
+class _ThreadChoice:
     """PyTorch's number of threads and the load that it was chosen by; one object for all threads of the process."""
 
     def __init__(self) -> None:
@@ -177,7 +177,7 @@ class _Choice:
                 cv2.setNumThreads(number)
 
 
-_choice = _Choice()
+_choice = _ThreadChoice()
 
 
 def graph_threads() -> int:
@@ -188,8 +188,8 @@ def graph_threads() -> int:
 def adapt_threads() -> None:
     """Fit PyTorch's number of threads to the load since the last choice, unless that was less than `HELD` seconds ago.
 
-    For the thread that computes, before it begins. The first call may wait for up to `SHORTEST` seconds. Does nothing
-    if torch has not been imported, or if the user has set OMP_NUM_THREADS.
+    Call it in the thread that computes, before it begins. The first call may wait for up to `SHORTEST` seconds. Does
+    nothing if torch has not been imported, or if the user has set OMP_NUM_THREADS.
     """
     if "torch" in sys.modules and "OMP_NUM_THREADS" not in os.environ:
         _choice.apply(_choice.renew())

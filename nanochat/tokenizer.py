@@ -35,7 +35,7 @@ SPLIT_PATTERN = (
     r"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}{1,2}| ?[^\s\p{L}\p{N}]++[\r\n]*|\s*[\r\n]|\s+(?!\S)|\s+"
 )
 _SMALL = "àáâãäåæçèéêëìíîïñòóôõöøœùúûü"
-LETTERS = _SMALL + _SMALL.upper() + "ß"  # of western Europe beyond ASCII; of two bytes each, in UTF-8
+LETTERS = _SMALL + _SMALL.upper() + "ß"  # letters of western Europe beyond ASCII, two bytes each in UTF-8
 SYMBOLS = "€£¥¢§©®™°±×÷≤≥≠≈µ•…–—½¼¾²³¹ªº¡¿«»„“”‘’‚†←→✓☐☑₀₁₂₃₄₅₆₇₈₉⁰⁴⁵⁶⁷⁸⁹"
 _CENTRAL = "ąćčďđęěėğģīįıķļľĺłńňņőŕřśšşșţťțűůųūýźžżāăēċħġŵŷðþ"
 _GREEK = "αβγδεζηθικλμνξοπρςστυφχψωάέήίόύώϊϋΐΰ"
@@ -50,7 +50,7 @@ def _both_cases(small: str) -> str:
 CHARACTERS = "".join(
     dict.fromkeys(LETTERS + SYMBOLS + _both_cases(_CENTRAL) + "İ" + _both_cases(_GREEK) + _both_cases(_CYRILLIC))
 )
-"""Beyond ASCII, what is one token of nano: the letters of Europe's alphabets, and the symbols that documents use."""
+"""The characters beyond ASCII that are single tokens of nano: letters of Europe's alphabets, symbols of documents."""
 LONG_SPACE = re.compile(r"\s{50000}")  # tiktoken's matcher overflows its stack on half a million spaces
 HOW_TO_GET_ONE = (
     "get one with `uv run hf download nanochat-students/base-d20 tokenizer.pkl --local-dir tokenizer`, train one with "

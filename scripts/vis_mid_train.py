@@ -14,7 +14,7 @@ from nanochat.command import entry_point, parse_args
 from nanochat.common import compute_cleanup, print0
 from nanochat.errors import UserError
 from nanochat.pretrained import load_deepencoder, load_gpt
-from nanochat.synth.lessons import Course, lessons, validation
+from nanochat.synth.lessons import CourseName, lessons, validation
 from nanochat.tasks.common import Task, TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.smoltalk import SmolTalk
@@ -45,7 +45,7 @@ class Config(TrainConfig):
     """hub id, or a local parquet file or folder"""
     synth: bool = False
     """train on synthetic documents, level by level, instead of data_dir; a tenth of the batches are text only"""
-    course: Course = "lines"
+    course: CourseName = "lines"
     """with synth: lines, or whole pages, for an encoder that was trained on them"""
     decay: float = 0.25
     """with synth: share of the steps, at the end, over which the learning rate falls to zero"""

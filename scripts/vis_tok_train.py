@@ -11,7 +11,7 @@ from nanochat.command import entry_point, parse_args
 from nanochat.common import compute_cleanup
 from nanochat.errors import UserError
 from nanochat.pretrained import load_clip, load_deepencoder, load_gpt, load_sam
-from nanochat.synth.lessons import Course, lessons, validation
+from nanochat.synth.lessons import CourseName, lessons, validation
 from nanochat.tasks.common import TaskMixture
 from nanochat.tasks.folder_pairs import FolderOfPairs
 from nanochat.tasks.synth_documents import SynthDocuments
@@ -39,7 +39,7 @@ class Config(TrainConfig):
     """number of linear warm-up steps"""
     synth: bool = False
     """train on synthetic documents, level by level, instead of data_dir"""
-    course: Course = "lines"
+    course: CourseName = "lines"
     """with synth: lines, starting from single characters, or whole pages, for weights that can read lines"""
     freeze_sam_blocks: bool = False
     """freeze SAM's patch embedding, positions and blocks, halving the time per step; for an encoder that can see"""

@@ -16,7 +16,7 @@ from PIL import Image, ImageDraw
 
 from dev.bench.rates import best_seconds
 from dev.usage import processor_seconds
-from nanochat.engine import Generation, Guard, prompts_about
+from nanochat.engine import Generation, Guard, Sampling, prompts_about
 from nanochat.engine.loops import PAGE_ROWS, LoopGuard, LoopWatch
 from nanochat.errors import UserError
 from nanochat.image_process import open_image, show
@@ -215,10 +215,16 @@ def measure_guard(reader: OCR, rows: int, rounds: int) -> GuardCost:
     for what in ("off", "on", "inside", "inside", "on", "off") * rounds:  # drift over time affects all equally
         reader.engine.loops = timed if what == "inside" else untimed
         guard = Guard(stop_loops=what != "off")
-        steps = reader.engine.stream_batch(prompts, [view.to(reader.device) for view in views], 200, guard=guard)
-        next(steps)  # encodes images and prompts
+        scheduler, shown = reader.engine.scheduler(rows), [view.to(reader.device) for view in views]
+        asked = list(reader.engine.make_prompts(prompts, shown, 200, [Sampling()], guard))
+        for prompt in asked:
+            scheduler.submit(prompt)
+        scheduler.fill_up()  # encodes images and prompts
         started, _TimedWatch.seconds = time.process_time(), 0.0
-        *_, answers = steps
+        while scheduler.busy:
+            scheduler.decode()
+            scheduler.fill_up()
+        answers = [prompt.answers[0].generation for prompt in asked]
         found[what].append(_TimedWatch.seconds if what == "inside" else time.process_time() - started)
     reader.engine.loops = untimed
     tokens = sum(len(answer.tokens) for answer in answers)

@@ -9,7 +9,7 @@ from PIL import Image
 from nanochat.lines.boxes import Box
 from nanochat.synth.canvas import Canvas
 from nanochat.synth.degrade import camera, strokes
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.fonts import PLAIN, PRINTED, find_fonts
 from nanochat.synth.layouts import business
 from nanochat.synth.layouts.sheet import Cell, Faces, Sheet
@@ -79,7 +79,7 @@ def draw_structured_page(seed: int) -> StructuredPage:
     _Composer(sheet, structure).compose()
     boxes, centres, line_ids = canvas.glyphs()
     text = "\n".join(canvas.lines)
-    document = Document(canvas.image, text, text.replace("\n", ""), boxes, centres, line_ids)
+    document = DrawnDocument(canvas.image, text, text.replace("\n", ""), boxes, centres, line_ids)
     words, places = document.word_boxes()
     image = camera(strokes(canvas.image, True, px, WEAR, rng), px, WEAR, rng)
     found = [(word.translate(AS_READ), _whole(box)) for word, box in zip(words, places, strict=True)]

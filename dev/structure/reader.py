@@ -8,8 +8,8 @@ from PIL import Image
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.cut import join, show_in_lines
 from nanochat.lines.layout import find_lines
+from nanochat.reading.assemble import part_of
 from nanochat.reading.page import Page, TextLine
-from nanochat.reading.parts import part_of
 
 
 def read_perfectly(picture: Image.Image, words: Sequence[tuple[str, Box]]) -> dict[str, Any]:

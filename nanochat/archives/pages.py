@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from nanochat.archives.files import File, documents_in
 from nanochat.errors import UserError
-from nanochat.reading.ahead import read_ahead
+from nanochat.reading.ahead import PageOptions, read_ahead
 from nanochat.reading.documents import InputPage, open_document
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
@@ -32,7 +32,8 @@ def pages_in(
         if isinstance(document, InputPage):
             yield document
             continue
-        for page in read_ahead([document], selection, dpi, password, 0, 1, lambda s, n, _: done(s.name, n), layers):
+        options = PageOptions(dpi, password, layers)
+        for page in read_ahead([document], selection, options, 0, 1, lambda s, n, _: done(s.name, n)):
             if page.state != PageState.DONE:
                 yield replace(page, fingerprint=file.fingerprint)
 

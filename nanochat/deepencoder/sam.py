@@ -93,7 +93,7 @@ def pad_grid(x: torch.Tensor, fill: torch.Tensor, bottom: int, right: int) -> to
 
 
 def smaller(a: int, b: int) -> int:
-    """The smaller of two sizes; in an exported graph, where they are numbers of the graph, as one of its operations."""
+    """The smaller of two sizes. In an export, where sizes are tensors, it becomes an operation of the graph."""
     if torch.onnx.is_in_onnx_export():
         return torch.minimum(torch.as_tensor(a), torch.as_tensor(b))  # type: ignore[return-value]
     return min(a, b)
@@ -121,8 +121,11 @@ class Attention(nn.Module):
     def _bias(
         self, q: torch.Tensor, asked: tuple[int, int], window: tuple[int, int]
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """What each of the queries (B, h_q * w_q, D) of a grid `asked`, (h_q, w_q), adds for the keys in each row and
-        column of its window (h, w): (B, h_q, w_q, h) and (B, h_q, w_q, w)."""
+        """The relative position bias of each query for each row and each column of keys in its window.
+
+        `q`: (B, h_q * w_q, D), on a grid `asked`, (h_q, w_q). `window`: (h, w). Returns (B, h_q, w_q, h) and
+        (B, h_q, w_q, w).
+        """
         (h_q, w_q), (h, w) = asked, window
         q = q.unflatten(1, (h_q, w_q))
         rows_h = relative_rows(self._table(self.rel_pos_h, self._cache_h, h))
@@ -133,8 +136,8 @@ class Attention(nn.Module):
     def _in_graph(self, x: torch.Tensor, window: tuple[int, int]) -> torch.Tensor:
         """`forward` in an exported graph, in fewer copies than ONNX Runtime would make of it.
 
-        Queries, keys and values are computed apart rather than taken apart, padding that asks nothing is not made, and
-        the bias is a part of the product.
+        Queries, keys and values are three products instead of one that is split, padding gets no queries, and the bias
+        is part of the product of queries and keys.
         """
         B, H, W, C = x.shape
         (h, w), n_head, D = window, self.n_head, C // self.n_head

@@ -1,13 +1,13 @@
 """`Engine`: generation with a KV cache, one pass over the prompt and then one token at a time, many rows together.
 
-`generate` streams several samples of one prompt, `stream_batch` streams the answers to many prompts, and
-`generate_batch` returns the finished answers, with a bounded number of rows at a time. All three use a `Scheduler`
-(`batching.py`). They encode the images of a prompt once, apply the output head to the last position only, never
-generate `<|image|>`, and at temperature 0 produce the tokens of `NanoDeepseekOCR.generate`.
+`generate` streams several samples of one prompt; `generate_batch` returns the finished answers to many prompts, with a
+bounded number of rows at a time. Both use a `Scheduler` (`batching.py`). They encode the images of a prompt once, apply
+the output head to the last position only, never generate `<|image|>`, and at temperature 0 produce the tokens of
+`NanoDeepseekOCR.generate`.
 
 Length of an answer: at most `max_tokens`, and prompt plus answer at most the length of the rotary tables (ten times
-the config's sequence_len). Without `max_tokens`, prompt plus answer are at most sequence_len. `stream_batch` and
-`generate_batch` stop an answer that repeats itself without end (`loops.py`); `generate` does not.
+the config's sequence_len). Without `max_tokens`, prompt plus answer are at most sequence_len. `generate_batch` stops an
+answer that repeats itself without end (`loops.py`); `generate` does not.
 """
 
 import time
@@ -174,35 +174,6 @@ class Engine:
             if lengths != before:
                 yield [answer.last for answer in prompt.answers], [b - a for a, b in zip(before, lengths)]
 
-    def stream_batch(
-        self,
-        prompts: list[list[int]],
-        pixel_values: "Pixels | None" = None,
-        max_tokens: int | None = None,
-        sampling: Sampling = GREEDY,
-        guard: Guard | Sequence[Guard] = Guard(),
-    ) -> Iterator[list[Generation]]:
-        """Answer prompts of different lengths in one batch. Yields the answers, in order, after each step.
-
-        Every step yields the same Generation objects, which grow; they shrink only when repetition is removed.
-        `pixel_values`: images of all prompts, in order, as in `NanoDeepseekOCR.forward`. `guard`: one for all prompts,
-        or one for each. Raises UserError for an empty prompt, one that leaves no room for an answer, or one whose
-        number of `<|image|>` tokens does not match its images.
-        """
-        if not prompts:
-            return
-        rows = list(self.make_prompts(prompts, pixel_values, max_tokens, [sampling], guard))
-        scheduler = self.scheduler(len(prompts))
-        for row in rows:
-            scheduler.submit(row)
-        answers = [row.answers[0].generation for row in rows]
-        scheduler.fill_up()
-        yield answers
-        while scheduler.busy:
-            scheduler.decode()
-            scheduler.fill_up()
-            yield answers
-
     def generate_batch(
         self,
         prompts: list[list[int]],
@@ -213,7 +184,11 @@ class Engine:
         at_once: int | None = None,
         again: bool = False,
     ) -> list[Generation]:
-        """The finished answer to each prompt, in order. Parameters and errors are those of `stream_batch`.
+        """The finished answer to each prompt, in order.
+
+        `pixel_values`: images of all prompts, in order, as in `NanoDeepseekOCR.forward`. `guard`: one for all prompts,
+        or one for each. Raises UserError for an empty prompt, one that leaves no room for an answer, or one whose
+        number of `<|image|>` tokens does not match its images.
 
         `at_once`: most answers generated at a time (default: all). When one ends, the next prompt starts, and with it
         its time limit. `again`: the images were read before and are read a second time. This engine ignores it; the

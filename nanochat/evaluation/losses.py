@@ -101,7 +101,7 @@ def rendered(
 
 
 @dataclass(frozen=True)
-class _Reader:
+class _DocumentReader:
     """A model with the settings of `read_documents`, for one batch at a time."""
 
     engine: Engine
@@ -195,7 +195,7 @@ def read_documents(
     Yields readings in order, a batch at a time. Raises UserError for a sample that cannot be used.
     """
     assert len(ids) == len(task)
-    reader = _Reader(engine, tokenizer, mode, max_tokens, read)
+    reader = _DocumentReader(engine, tokenizer, mode, max_tokens, read)
     engine.model.eval()
     if not len(task):
         return

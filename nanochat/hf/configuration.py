@@ -4,7 +4,7 @@ from typing import Any
 
 from transformers import PretrainedConfig
 
-from nanochat.nano_deepseek_ocr import ModelConfig
+from nanochat.model_config import GPTConfig, ModelConfig
 
 
 class NanoDeepseekOcrConfig(PretrainedConfig):
@@ -20,6 +20,6 @@ class NanoDeepseekOcrConfig(PretrainedConfig):
         gpt = self.model["gpt"]
         self.image_token_id = self.model["image_token_id"]
         self.vocab_size, self.hidden_size = gpt["vocab_size"], gpt["n_embd"]
-        self.num_hidden_layers, self.max_position_embeddings = gpt["n_layer"], 10 * gpt["sequence_len"]
+        self.num_hidden_layers, self.max_position_embeddings = gpt["n_layer"], GPTConfig(**gpt).reach
         self.num_attention_heads, self.num_key_value_heads = gpt["n_head"], gpt["n_kv_head"]
         super().__init__(**{**others, "tie_word_embeddings": False})

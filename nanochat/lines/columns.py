@@ -20,16 +20,16 @@ from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside, is_out_of_step
 from nanochat.lines.tiers import in_blocks
 
-Prose = tuple[float, float]  # share of a column's width that its lines fill, and its least width in type heights
-NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # of columns whose gutter is narrow, and of others: a table's are wider
-GUTTER = 2.5  # type heights: a narrow one
-BALANCE = 0.25  # rows of the shorter of two columns over those of the longer
-MOST_PARTS = 500  # of a page that are looked at: twice what any page of text takes
-LOOSE = 2.8, 1.6  # type heights from one row to the next: more begins something else; the second where type grows
-HEADING = 1.35  # times the type of the rows below: that of a heading over them all
-APART = 1.2  # times the distance from row to row: a line over both columns is so far from them at least
-FLUSH, INSET = 0.7, 2.0  # type heights: how far from the edge of a text its next line may begin; and of a box in it
-FLOWING, ENDS = 6, 4.0  # a text that flows around a box: least lines; type heights by which the ends of lines differ
+Prose = tuple[float, float]  # share of a column that running text fills, and its least width in type heights
+NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # for columns with a narrow gutter, and for others: gutters of tables are wider
+GUTTER = 2.5  # type heights: widest narrow gutter
+BALANCE = 0.25  # least ratio of the rows of the shorter of two columns to those of the longer
+MOST_PARTS = 500  # most groups of rows per page that are tested for running text: twice what pages of text need
+LOOSE = 2.8, 1.6  # type heights: largest row distance within a block; the same before larger type
+HEADING = 1.35  # least type size of a heading over columns, relative to the rows below
+APART = 1.2  # least distance of a line over both columns, relative to the row distance
+FLUSH, INSET = 0.7, 2.0  # type heights: how far the text below may begin from its edge; if it is right of a box
+FLOWING, ENDS = 6, 4.0  # text that flows around a box: least lines; least difference of their ends in type heights
 RULED = 4.0  # type heights: largest distance between the rules of a table's rows
 LARGER = 1.2  # times the type of the row before
 
@@ -182,7 +182,7 @@ class _Search:
         return place._replace(start=place.start + begins_with_row_above(rows[place.start : place.end]))
 
     def in_order(self, rows: list[Row], is_column: bool = False) -> list[Row]:
-        """As the function. is_column: of one side of a gutter, whose running text is only divided as a whole."""
+        """As the function `in_order`. is_column: the rows of one side of a gutter; text is divided as a whole."""
         share = MOSTLY if is_column and is_running_text(rows, *NEAR) else 0.0
         columns = self.columns(rows, share=share) if len(rows) > 1 else None
         if columns is None:

@@ -38,9 +38,9 @@ def is_crossed(rows: list[Row], x: float) -> bool:
 def begins_with_row_above(rows: list[Row]) -> bool:
     """Whether the first row is above the columns but not part of them, such as the dateline of a newspaper.
 
-    A piece stands in a column if it begins at its edge, perhaps indented, or stands in its middle, or goes on after a
-    piece at the edge, as in justified lines with wide spaces. Several columns, but not all, may have one piece over
-    them, as the title of an infobox beside text.
+    A segment belongs to a column if it begins at the column's edge, perhaps indented, is centred in it, or follows a
+    segment at the edge, as in justified lines with wide spaces. One segment may span several columns, but not all, like
+    the title of an infobox beside text.
     """
     if len(rows[0]) < 2 or len(rows) < 2 * LINES:
         return False

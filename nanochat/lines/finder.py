@@ -22,10 +22,10 @@ from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
+from nanochat.lines.inked_page import InkedPage, inked_page
 from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.quantiles import weighted_median
 from nanochat.lines.segment import Segment
-from nanochat.lines.sheet import InkedPage, inked_page
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # side in px of the square of the image that one prediction covers
@@ -54,14 +54,14 @@ AROUND = 64  # px of blank margin that are kept
 WEIGHTS = models_folder() / "lines" / "model.safetensors"
 
 
-Answers = tuple[np.ndarray, np.ndarray]
+Predictions = tuple[np.ndarray, np.ndarray]
 """probability of the core of a line, and type height in px, (h, w) each"""
 Finder = Any
 """a `LineFinder`, or a function with the same outputs, of pixels (1, 3, H, W), float32 in [-1, 1]"""
 
 
 def _by_torch(weights: Path) -> Finder:
-    import torch  # imported here because ONNX Runtime needs no torch
+    import torch  # imported here, because ONNX Runtime does not need torch
 
     from nanochat.lines.network import load_finder
 
@@ -93,7 +93,7 @@ def line_finder(weights: Path = WEIGHTS) -> Finder:
     return _finder(weights, os.getpid())  # a session does not survive a fork
 
 
-def _answer(finder: Finder, pixels: np.ndarray) -> Answers:
+def _predict(finder: Finder, pixels: np.ndarray) -> Predictions:
     if "torch" not in sys.modules or not hasattr(finder, "parameters"):
         core, tall = finder(pixels)
     else:
@@ -116,7 +116,7 @@ def _shown_part(sheet: InkedPage, width: int, height: int) -> Box:
     )  # fmt: skip
 
 
-def _answers(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Answers, tuple[int, int]]:
+def _predictions(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Predictions, tuple[int, int]]:
     """The predictions for a page at `scale`, and the position of the corner of the first cell, x and y in scaled px.
 
     The predictions are (probability of a core, type height in scaled px), (h, w) each. Blank margins are left out, and
@@ -135,7 +135,7 @@ def _answers(sheet: InkedPage, scale: float, finder: Finder) -> tuple[Answers, t
         np.asarray(shown), EDGE, rows - EDGE - shown.height, EDGE, columns - EDGE - shown.width,
         cv2.BORDER_CONSTANT, value=sheet.paper,
     )  # fmt: skip
-    return _answer(finder, to_array(framed)[None]), (left - EDGE, top - EDGE)
+    return _predict(finder, to_array(framed)[None]), (left - EDGE, top - EDGE)
 
 
 def _bands(core: np.ndarray, tall: np.ndarray, corner: tuple[int, int]) -> list[Segment]:
@@ -165,13 +165,85 @@ def _look(sheet: InkedPage, scale: float, finder: Finder) -> list[Segment]:
     if sheet.inked[2] == 0:
         return []
     factor = 1 / scale
-    (core, tall), corner = _answers(sheet, scale, finder)
+    (core, tall), corner = _predictions(sheet, scale, finder)
     return [Segment((band.points + 0.5) * factor - 0.5, band.height * factor) for band in _bands(core, tall, corner)]
 
 
 def _body(segments: list[Segment]) -> float:
     """The median type height in px, weighted by the length of the segments."""
     return weighted_median([segment.height for segment in segments], [segment.length for segment in segments])
+
+
+class _Detection:
+    """The segments found in an image so far, at one scale. Further looks, at other scales, add to them."""
+
+    def __init__(self, image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> None:
+        self.image, self.found, self.scale, self.finder = image, found, scale, finder
+
+    def look_at_large_type(self, sheet: InkedPage) -> None:
+        """Add the lines of type so large that it is only detected in a smaller image.
+
+        `sheet`: the image, or the same before its coloured backgrounds were made white.
+        """
+        before, smaller = self.scale, self.scale / SMALLER
+        while min(sheet.image.size) * smaller >= LEAST_SHOWN:
+            for large in _look(sheet, smaller, self.finder):
+                if large.height * before >= LARGE_TYPE and not _is_known(large, self.found):
+                    partly = _left_out(large, self.found, sheet.image) > LEFT_OUT
+                    kept = [s for s in self.found if not _is_bit(s, large, partly)]
+                    whole = _beside(large, [s for s in kept if _within(s.box, large.box)])
+                    self.found = [*kept, *whole] if whole else self.found
+            before, smaller = smaller, smaller / AND_SMALLER
+
+    def look_at_small_print(self) -> None:
+        """Detect lines again in an enlarged part of the image if they are too small to be reliable.
+
+        The cores of lines in small print touch each other, so that lines are missed or merged.
+        """
+        least = SMALL / self.scale  # px of the image
+        small = [segment for segment in self.found if segment.height < least]
+        self.found = [segment for segment in self.found if segment.height >= least]
+        for some in _one_above_the_other(small, 8 * least):
+            again = self._look_larger(some, least)
+            self.found += [s for s in again if not any(_within(s.box, other.box) for other in self.found)]
+
+    def _look_larger(self, some: list[Segment], least: float) -> list[Segment]:
+        """Detect segments below `least` px again, enlarged. They are kept if they are few or cannot be enlarged."""
+        if sum(segment.length for segment in some) <= 8 * least:
+            return some
+        found, region, larger = some, _around(some, 4 * least, self.image), SMALL_PRINT / _body(some)
+        while larger > 1.3 * self.scale:
+            larger, looked = self._look_in(region, larger)
+            found = [s for s in looked if s.height < 1.15 * least]
+            wider = union([region, _around(found or some, 4 * least, self.image)])
+            if wider == region:
+                break
+            region = wider  # text continues near the edge
+        return found
+
+    def _look_in(self, region: Box, scale: float) -> tuple[float, list[Segment]]:
+        """The segments of a part of the image at `scale`, or less if it would be too large; and that scale."""
+        part = self.image.crop(region)
+        scale = min(scale, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
+        looked = _look(inked_page(np.asarray(part)), scale, self.finder)
+        return scale, [Segment(s.points + region[:2], s.height) for s in looked]
+
+    def look_at_overlooked(self) -> None:
+        """Add the lines of small print that were not detected at all, looked for in enlarged parts of the image."""
+        scale = min(1.0, self.scale)
+        size = max(1, round(self.image.width * scale)), max(1, round(self.image.height * scale))
+        grey = np.asarray(self.image.convert("L").resize(size, Image.Resampling.BOX))
+        boxes = [[round(side * scale) for side in segment.box] for segment in self.found]
+        covered = [(left, top, right, bottom) for left, top, right, bottom in boxes]
+        rows = [tuple(side / scale for side in row) for row in overlooked_rows(grey, covered)]
+        strips = [Segment(np.array([[a, (b + d) / 2], [c, (b + d) / 2]]), d - b) for a, b, c, d in rows]
+        for some in _one_above_the_other(strips, 4 * SMALL / scale):
+            region = _around(some, 2 * SMALL / scale, self.image)
+            for looked in self._look_in(region, SMALL_PRINT / _body(some))[1]:
+                s = _along(looked, some)
+                is_new = _covered(s.box, self.found) < APART and _covered(s.box, strips) > COVERED
+                if is_new and s.height < LARGER * SMALL / scale and s.length >= SHORTEST * s.height:
+                    self.found = [*self.found, s]
 
 
 def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segment]:
@@ -190,22 +262,26 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     found = _look(sheet, scale, finder)
     body = _body(found) * scale if found else TYPE
     text = replace(sheet, inked=union([b for b in (sheet.marked, *(s.box for s in found)) if b[2]])) if found else sheet
+    detection = _Detection(sheet.image, found, scale, finder)
     if body > LARGE:
         smaller = _look(text, TYPE / body * scale, finder) or found
-        beside = [s for s in _look_at_small_print(sheet.image, found, scale, finder) if _is_small_beside(s, smaller)]
-        found = [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
-        return _look_at_overlooked(sheet.image, found, scale, finder)
+        detection.look_at_small_print()
+        beside = [s for s in detection.found if _is_small_beside(s, smaller)]
+        detection.found = [s for s in smaller if not any(_within(s.box, small.box) for small in beside)] + beside
+        detection.look_at_overlooked()
+        return detection.found
     if body < SMALL:
         most = min(MOST_ENLARGED, (LARGEST_AREA / (image.width * image.height)) ** 0.5)
-        scale = min(TYPE / body * scale, max(most, scale))
-        found = _look(text, scale, finder) or found
+        detection.scale = min(TYPE / body * scale, max(most, scale))
+        detection.found = _look(text, detection.scale, finder) or found
     else:
-        found = _look_at_small_print(sheet.image, found, scale, finder)
-    found = _look_at_large_type(sheet, found, scale, finder)
+        detection.look_at_small_print()
+    detection.look_at_large_type(sheet)
     if body >= SMALL:
-        found = _look_at_overlooked(sheet.image, found, scale, finder)
-    # `level_page` may have taken coloured letters as large as buttons for buttons
-    return found if level is pixels else _look_at_large_type(inked_page(pixels), found, scale, finder)
+        detection.look_at_overlooked()
+    if level is not pixels:  # it may have taken coloured letters as large as buttons for buttons
+        detection.look_at_large_type(inked_page(pixels))
+    return detection.found
 
 
 def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
@@ -215,25 +291,11 @@ def _is_small_beside(segment: Segment, large: list[Segment]) -> bool:
     return apart and segment.length >= SHORTEST * segment.height and segment.height < _body(large) / 2
 
 
-def _look_at_large_type(sheet: InkedPage, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
-    """Add to `found`, detected at `scale`, the lines of type so large that it is only detected in a smaller image."""
-    before, smaller = scale, scale / SMALLER
-    while min(sheet.image.size) * smaller >= LEAST_SHOWN:
-        for large in _look(sheet, smaller, finder):
-            if large.height * before >= LARGE_TYPE and not _is_known(large, found):
-                partly = _left_out(large, found, sheet.image) > LEFT_OUT
-                kept = [s for s in found if not _is_bit(s, large, partly)]
-                whole = _beside(large, [s for s in kept if _within(s.box, large.box)])
-                found = [*kept, *whole] if whole else found
-        before, smaller = smaller, smaller / AND_SMALLER
-    return found
-
-
 def _is_bit(segment: Segment, large: Segment, partly: bool) -> bool:
     """Whether a segment is a part of a letter, or of a word, of a larger line.
 
-    Small type longer than a letter is high is not, unless it is more than half as high and in the middle of the line,
-    and the line was only partly found. `partly`: whether it was.
+    A segment of small type that is longer than a letter of the large line is high is a line of its own. The exception
+    is a segment more than half as high and in the middle of the large line, if that was found only in part (`partly`).
     """
     if not _within(segment.box, large.box):
         return False
@@ -248,7 +310,7 @@ def _left_out(large: Segment, found: list[Segment], image: Image.Image) -> float
     left, top, right, bottom = large.box
     grey = np.asarray(image.crop((left, top, min(right, image.width), min(bottom, image.height))).convert("L"))
     _, ink = cv2.threshold(grey, 0, 1, cv2.THRESH_BINARY + cv2.THRESH_OTSU)
-    _, labels = cv2.connectedComponents(ink if ink.mean() < 0.5 else 1 - ink)  # letters take less of it than paper
+    _, labels = cv2.connectedComponents(ink if ink.mean() < 0.5 else 1 - ink)  # letters cover less of it than paper
     edges = np.concatenate([labels[0], labels[-1], labels[:, 0], labels[:, -1]])
     letters = (labels > 0) & ~np.isin(labels, edges)  # a rule or a bar goes on beyond the line
     outside = letters.copy()
@@ -291,57 +353,6 @@ def _covered(box: Box, segments: list[Segment]) -> float:
     for other in (segment.box for segment in segments):
         seen[max(0, other[1] - top) : max(0, other[3] - top), max(0, other[0] - left) : max(0, other[2] - left)] = True
     return float(seen.mean()) if seen.size else 1.0
-
-
-def _look_at_small_print(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
-    """Detect lines of `found` (at `scale`) again in an enlarged part of the image if they are too small to be reliable.
-
-    The cores of lines in small print touch each other, so that lines are missed or merged.
-    """
-    least = SMALL / scale  # px of the picture
-    kept = [segment for segment in found if segment.height >= least]
-    for some in _one_above_the_other([segment for segment in found if segment.height < least], 8 * least):
-        again = _look_larger(image, some, least, scale, finder)
-        kept += [s for s in again if not any(_within(s.box, other.box) for other in kept)]
-    return kept
-
-
-def _look_larger(image: Image.Image, some: list[Segment], least: float, scale: float, finder: Finder) -> list[Segment]:
-    """Detect segments below `least` px again, enlarged. They are kept if they are few or cannot be enlarged."""
-    if sum(segment.length for segment in some) <= 8 * least:
-        return some
-    found, region, larger = some, _around(some, 4 * least, image), SMALL_PRINT / _body(some)
-    while larger > 1.3 * scale:
-        part = image.crop(region)
-        larger = min(larger, (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        looked = [Segment(s.points + region[:2], s.height) for s in _look(inked_page(np.asarray(part)), larger, finder)]
-        found = [s for s in looked if s.height < 1.15 * least]
-        wider = union([region, _around(found or some, 4 * least, image)])
-        if wider == region:
-            break
-        region = wider  # text continues near the edge
-    return found
-
-
-def _look_at_overlooked(image: Image.Image, found: list[Segment], scale: float, finder: Finder) -> list[Segment]:
-    """`found` at `scale`, and the lines of small print that were not seen at all beside it, looked for larger."""
-    scale = min(1.0, scale)
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
-    boxes = [[round(side * scale) for side in segment.box] for segment in found]
-    covered = [(left, top, right, bottom) for left, top, right, bottom in boxes]
-    rows = [tuple(side / scale for side in row) for row in overlooked_rows(grey, covered)]
-    strips = [Segment(np.array([[a, (b + d) / 2], [c, (b + d) / 2]]), d - b) for a, b, c, d in rows]
-    for some in _one_above_the_other(strips, 4 * SMALL / scale):
-        region = _around(some, 2 * SMALL / scale, image)
-        part = image.crop(region)
-        larger = min(SMALL_PRINT / _body(some), (LARGEST_AREA / (part.width * part.height)) ** 0.5)
-        for looked in _look(inked_page(np.asarray(part)), larger, finder):
-            s = _along(Segment(looked.points + region[:2], looked.height), some)
-            is_new = _covered(s.box, found) < APART and _covered(s.box, strips) > COVERED
-            if is_new and s.height < LARGER * SMALL / scale and s.length >= SHORTEST * s.height:
-                found = [*found, s]
-    return found
 
 
 def _along(segment: Segment, rows: list[Segment]) -> Segment:

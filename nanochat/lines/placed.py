@@ -22,7 +22,7 @@ class Placed:
     word_widths: tuple[float, ...] = ()
     """width of each word, from left to right"""
     ink: Ink | None = None
-    """of the page"""
+    """ink of the page"""
 
     @cached_property
     def has_label(self) -> bool:
@@ -31,7 +31,7 @@ class Placed:
 
     @property
     def height(self) -> float:
-        """Of its type."""
+        """Type height."""
         return self.segment.height
 
     @property
@@ -45,7 +45,7 @@ Row = list[Placed]
 
 
 def mean_y(row: Row) -> float:
-    """The y of a row: the mean of what stands in it. Most rows are one stretch, for which `np.mean` takes long."""
+    """The mean y of the segments of a row. Most rows have a single segment, for which `np.mean` is slow."""
     return float(row[0].y if len(row) == 1 else np.mean([s.y for s in row]))
 
 

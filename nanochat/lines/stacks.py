@@ -98,7 +98,7 @@ class Stack:
 
     @property
     def width(self) -> float:
-        """Of most lines."""
+        """Median width of its lines, in type heights."""
         return middle(s.width for s in self.lines) / self.unit
 
 
@@ -220,7 +220,7 @@ def is_list_beside(items: Stack, text: Stack) -> bool:
 
 
 def is_out_of_step(box: list[Row], text: list[Row]) -> bool:
-    """Whether rows beside running text stand at other heights than its lines; those of a table do not."""
+    """Whether rows beside running text are at other heights than its lines, unlike the rows of a table."""
     lines = np.array([row[0].y for row in text])
     inside = np.array([row[0].y for row in box if lines[0] < row[0].y < lines[-1]])
     if len(inside) <= LINES:

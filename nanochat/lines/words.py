@@ -17,12 +17,12 @@ NARROW, BROAD = 0.5, 1.4  # width of a narrow and of a broad letter
 NARROW_LETTERS, BROAD_LETTERS = "iljtfrI1.,:;'|!()[]`-\"", "mwMWQ@%&—"
 SPACE = 0.6  # between two words
 WIDEST = 1.0  # gaps that are wider count as this
-WEIGHT = 8.0  # of a gap's width, against the square of what a word's width is off, in deviations
-DEVIATION = 0.5, 0.15  # of a word's width: of any word, and of each of its letters
+WEIGHT = 8.0  # weight of a gap's width against the squared error of a word's width, in standard deviations
+DEVIATION = 0.5, 0.15  # standard deviation of a word's width: a constant part, and a part for each letter
 TOUCHING = 2.0  # cost of a boundary where there is no gap
-RULE = 0.8  # share of a line's length that a row of ink fills: a rule, not text
+RULE = 0.8  # least share of a line's length that a rule fills in a row of pixels
 LONG, BEYOND = 2.0, 0.32  # type heights: shortest piece of a rule, and its least distance from the letters' middle
-STROKE = 0.88  # share of the strip's height that a column of ink fills: a rule, for letters leave room
+STROKE = 0.88  # least share of the strip's height that a vertical rule fills; letters leave room
 
 
 def letter_widths(text: str) -> float:
@@ -40,7 +40,7 @@ def _contrast(strip: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
-class _Strip:
+class _LineImage:
     """The part of a piece's image that shows its line."""
 
     contrast: np.ndarray
@@ -53,10 +53,10 @@ class _Strip:
     """type height in px of the image"""
 
 
-def _rules(strip: _Strip, dark: np.ndarray) -> np.ndarray:
+def _rules(strip: _LineImage, dark: np.ndarray) -> np.ndarray:
     """Which of the dark pixels of a strip, bool (H, W), belong to a rule above or below its letters, bool (H, W).
 
-    A rule at a slant to the line is in no row for the whole of the line's length.
+    A slanted rule does not stay in one row of pixels for the whole length of the line.
     """
     length = max(3, round(LONG * strip.type_height))
     long = cv2.morphologyEx(dark.astype(np.uint8), cv2.MORPH_OPEN, np.ones((1, length), np.uint8)) > 0
@@ -64,7 +64,7 @@ def _rules(strip: _Strip, dark: np.ndarray) -> np.ndarray:
     return long & (np.abs(rows) > BEYOND)[:, None]
 
 
-def _ink(strip: _Strip, has_underscores: bool = False) -> np.ndarray:
+def _ink(strip: _LineImage, has_underscores: bool = False) -> np.ndarray:
     """Whether each column of a strip has ink between its ascenders and descenders, (W,); rules do not count.
 
     has_underscores: whether a rule below the letters may be text.
@@ -78,7 +78,7 @@ def _ink(strip: _Strip, has_underscores: bool = False) -> np.ndarray:
     return band.any(0) & ~upright if len(band) else np.zeros(contrast.shape[1], bool)
 
 
-def strip_of(piece: Piece) -> _Strip | None:
+def strip_of(piece: Piece) -> _LineImage | None:
     """The strip of a piece; None if the position of its line is unknown."""
     if piece.course is None:
         return None
@@ -88,10 +88,10 @@ def strip_of(piece: Piece) -> _Strip | None:
     type_height = height * scale
     top = max(0, round(middle - (ABOVE + ROOM) * type_height))
     bottom = min(len(picture), round(middle + (BELOW + ROOM) * type_height))
-    return _Strip(_contrast(picture[top:bottom]), round(ROOM * type_height), height, type_height)
+    return _LineImage(_contrast(picture[top:bottom]), round(ROOM * type_height), height, type_height)
 
 
-def stroke_width(strip: _Strip | None) -> float:
+def stroke_width(strip: _LineImage | None) -> float:
     """The stroke width of a piece's letters in type heights: about 0.1, more if it is bold.
 
     It is the mean length of the runs of ink along a row; 0.0 if there is no ink.
@@ -138,7 +138,7 @@ def _boundaries(gaps: list[tuple[int, int]], words: list[str], width: int) -> li
     return chosen[::-1]
 
 
-def word_boxes(piece: Piece, text: str, strip: _Strip | None) -> list[Box]:
+def word_boxes(piece: Piece, text: str, strip: _LineImage | None) -> list[Box]:
     """The box of each word of a piece's text, in px of the page; none if the position of its line is unknown."""
     words = text.split()
     if piece.course is None or strip is None or not words:

@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing
+from dataclasses import dataclass
 from typing import Any
 
 from PIL import Image
@@ -26,28 +27,42 @@ from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.reading.text_layer import LAYER, read_layer
 
-Place = tuple[int, int, str]  # a page: index of its source, its number, and the fingerprint of the source
+IsDone = Callable[[Source, int, str], bool]  # source, number of its page, fingerprint of the source
+PageKey = tuple[int, int, str]  # a page: index of its source, its number, and the fingerprint of the source
+
+
+@dataclass(frozen=True)
+class PageOptions:
+    """How the pages of PDFs are opened."""
+
+    dpi: int = 150
+    """resolution at which they are rendered"""
+    password: str = ""
+    """password of encrypted PDFs"""
+    layers: bool = False
+    """include text layers, in `info[LAYER]` of the images"""
 
 
 class _Opener:
     """Opens pages of an input, with one document open at a time."""
 
-    def __init__(self, sources: Sequence[Source], dpi: int, password: str, layers: bool) -> None:
-        self.sources, self.dpi, self.password, self.layers = sources, dpi, password, layers
+    def __init__(self, sources: Sequence[Source], options: PageOptions) -> None:
+        self.sources, self.options = sources, options
         self.opened: tuple[int, str] | None = None
         self.document: Document | None = None
 
-    def load(self, place: Place) -> Image.Image | str:
+    def load(self, place: PageKey) -> Image.Image | str:
         """The image of a page, or the reason why there is none."""
         which, number, fingerprint = place
         source = self.sources[which]
         try:
             if self.opened != (which, fingerprint) or self.document is None:
                 self.close()
-                self.document, self.opened = open_document(source, self.dpi, self.password), (which, fingerprint)
+                self.document = open_document(source, self.options.dpi, self.options.password)
+                self.opened = which, fingerprint
                 self._check(source, fingerprint)  # the file may have been replaced by one with fewer pages
             picture = self.document.load(number)
-            if self.layers and isinstance(self.document, PDF):
+            if self.options.layers and isinstance(self.document, PDF):
                 picture.info[LAYER] = read_layer(self.document, number, picture.info["dpi"][0])
             self._check(source, fingerprint)
         except UserError as error:
@@ -83,12 +98,12 @@ def _end_with_parent() -> None:
     os._exit(1)
 
 
-def _load(place: Place) -> Image.Image | str:
+def _load(place: PageKey) -> Image.Image | str:
     assert _opener is not None
     return _opener.load(place)
 
 
-def _submit(pool: ProcessPoolExecutor, place: Place) -> "Future[Image.Image | str]":
+def _submit(pool: ProcessPoolExecutor, place: PageKey) -> "Future[Image.Image | str]":
     """Open a page in a process of the pool.
 
     Python 3.12 and later warn about forking a process with threads. Workers take no lock that a thread may have held.
@@ -98,14 +113,14 @@ def _submit(pool: ProcessPoolExecutor, place: Place) -> "Future[Image.Image | st
         return pool.submit(_load, place)
 
 
-class _Workers:
+class _OpenerPool:
     """Processes that open pages. Without processes, pages are opened in this process on request.
 
     On Linux they are forks, which start in milliseconds and share the data that the parent read from standard input.
     """
 
-    def __init__(self, n: int, sources: Sequence[Source], dpi: int, password: str, layers: bool) -> None:
-        self.n, self.arguments = n, (sources, dpi, password, layers)
+    def __init__(self, n: int, sources: Sequence[Source], options: PageOptions) -> None:
+        self.n, self.arguments = n, (sources, options)
         self.here = _Opener(*self.arguments)
         self.pool: ProcessPoolExecutor | None = None
 
@@ -113,7 +128,7 @@ class _Workers:
         context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
         return ProcessPoolExecutor(n, context, _begin, self.arguments)
 
-    def submit(self, place: Place, here: bool) -> Callable[[], Image.Image | str]:
+    def submit(self, place: PageKey, here: bool) -> Callable[[], Image.Image | str]:
         """A function that returns the page, or the reason why there is none. `here`: open it in this process."""
         if here or not self.n:
             return lambda: self.here.load(place)
@@ -125,7 +140,7 @@ class _Workers:
             future = _submit(self.pool, place)
         return lambda: self._result(future, place)
 
-    def _result(self, future: "Future[Image.Image | str]", place: Place) -> Image.Image | str:
+    def _result(self, future: "Future[Image.Image | str]", place: PageKey) -> Image.Image | str:
         try:
             return future.result()
         except BrokenProcessPool:  # a process died, because of this page or another one
@@ -145,24 +160,21 @@ class _Workers:
 def read_ahead(
     sources: Sequence[Source],
     selection: Selection = EVERY_PAGE,
-    dpi: int = 150,
-    password: str = "",
+    options: PageOptions = PageOptions(),
     workers: int = 2,
     ahead: int = 8,
-    done: Callable[[Source, int, str], bool] = lambda source, number, fingerprint: False,
-    layers: bool = False,
+    done: IsDone = lambda source, number, fingerprint: False,
 ) -> Iterator[InputPage]:
     """Yield every page of every source in order, opened by `workers` processes, at most `ahead` pages in advance.
 
     With `workers` 0, or if there is only one page, this process opens them. Pages for which `done(source, number,
-    fingerprint)` is true are not opened. `layers`: include the text layers of PDF pages, in `info[LAYER]` of their
-    images. A source that cannot be opened is one failed page. A page that is broken, that crashes its process, or whose
-    file has changed since it was opened, is a failed page too.
+    fingerprint)` is true are not opened. A source that cannot be opened is one failed page. A page that is broken, that
+    crashes its process, or whose file has changed since it was opened, is a failed page too.
     """
     waiting: deque[tuple[InputPage, Callable[[], Image.Image | str] | None]] = deque()
-    with closing(_Workers(workers, sources, dpi, password, layers)) as pool:
+    with closing(_OpenerPool(workers, sources, options)) as pool:
         for which, source in enumerate(sources):
-            for page in _of_source(source, selection, dpi, password, done):
+            for page in _of_source(source, selection, options, done):
                 place = which, page.number, page.fingerprint
                 alone = page.n_pages == 1 == len(sources)
                 waiting.append((page, pool.submit(place, alone) if page.state == PageState.WAITING else None))
@@ -181,13 +193,11 @@ def _arrived(page: InputPage, result: Callable[[], Image.Image | str] | None) ->
     return page
 
 
-def _of_source(
-    source: Source, selection: Selection, dpi: int, password: str, done: Callable[[Source, int, str], bool]
-) -> Iterator[InputPage]:
+def _of_source(source: Source, selection: Selection, options: PageOptions, done: IsDone) -> Iterator[InputPage]:
     """The pages of a source, still without images."""
     try:
         fingerprint = source.fingerprint()
-        document = open_document(source, dpi, password)
+        document = open_document(source, options.dpi, options.password)
         document.close()
     except UserError as error:
         yield InputPage(source, 1, PageState.FAILED, str(error), last=True)

@@ -14,7 +14,6 @@ from PIL import Image
 
 from nanochat.engine import Generation, Guard, prompts_about
 from nanochat.engine.generator import Generator
-from nanochat.engine.placing import lines_of_ink
 from nanochat.image_process import ImageViews, show
 from nanochat.lines.cut import show_in_lines
 from nanochat.lines.layout import Line
@@ -24,6 +23,7 @@ from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.reading.assemble import assemble, token_rows
 from nanochat.reading.blocks import cut_blocks
 from nanochat.reading.ink_audit import room
+from nanochat.reading.matching import match_lines
 from nanochat.reading.page import Page
 from nanochat.reading.reread import PieceAnswer, keep_surer, unsure_pieces
 from nanochat.reading.shown import Shown, few_lines, together
@@ -173,5 +173,5 @@ class Answerer:
                 line.attended = attended_box(share, places)
             shares = drawn.numpy()
         texts = [line.text for line in page.lines]
-        for line, which in zip(page.lines, lines_of_ink(shares, places, ink, texts, room(shown.lines))):
+        for line, which in zip(page.lines, match_lines(shares, places, ink, texts, room(shown.lines))):
             line.box = line.attended if which is None else ink[which]

@@ -8,11 +8,12 @@ from nanochat.engine.answers import Generation
 from nanochat.image_process import NOTE
 from nanochat.lines.boxes import union
 from nanochat.lines.cut import Piece, join
-from nanochat.reading.blocks import BlockRow, PageBlock, divide_words, match_rows
+from nanochat.lines.words import strip_of, stroke_width, word_boxes
+from nanochat.reading.blocks import BlockRow, PageBlock, divide_words
 from nanochat.reading.grounding import GroundedBlock, parse_grounding
 from nanochat.reading.marks import count_marks
-from nanochat.reading.page import Page, TextLine
-from nanochat.reading.parts import part_of
+from nanochat.reading.matching import match_rows
+from nanochat.reading.page import Page, Part, TextLine
 from nanochat.reading.shown import Shown
 from nanochat.reading.state import PageState
 from nanochat.tokenizer import RustBPETokenizer
@@ -87,6 +88,15 @@ def piece_lines(pieces: list[Piece], texts: list[str], answers: list[Generation]
         line.box = union(part.box for part in line.parts)
         lines.append(line)
     return lines
+
+
+def part_of(piece: Piece, text: str) -> Part:
+    """The part of a line that a piece shows, with word boxes and stroke width measured in its image.
+
+    Runs of spaces in its text become single spaces.
+    """
+    strip = strip_of(piece)
+    return Part(" ".join(text.split()), piece.box, word_boxes(piece, text, strip), round(stroke_width(strip), 3))
 
 
 def block_lines(

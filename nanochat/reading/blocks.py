@@ -145,42 +145,6 @@ def _strip(row: BlockRow) -> np.ndarray:
     return np.concatenate(parts, axis=1)
 
 
-def match_rows(texts: Sequence[str], rooms: Sequence[float]) -> list[int]:
-    """The row of a block that each row of an answer belongs to, as an ascending list of row numbers.
-
-    If their numbers are equal, rows correspond one to one. Otherwise the pairs whose lengths fit best are chosen, and a
-    row that fits nowhere is assigned to the row before it.
-    """
-    if len(texts) == len(rooms):
-        return list(range(len(rooms)))
-    n, m = len(texts), len(rooms)
-    fit = [[_fit(len(text), room) for room in rooms] for text in texts]
-    best = [[0.0] * (m + 1) for _ in range(n + 1)]  # of the first rows of each kind
-    for i in range(n):
-        for j in range(m):
-            best[i + 1][j + 1] = max(best[i][j + 1], best[i + 1][j], best[i][j] + fit[i][j])
-    found: list[int | None] = [None] * n
-    i, j = n, m
-    while i and j:
-        if best[i][j] == best[i - 1][j]:
-            i -= 1
-        elif best[i][j] == best[i][j - 1]:
-            j -= 1
-        else:
-            i, j = i - 1, j - 1
-            found[i] = j
-    last, rows = next((row for row in found if row is not None), 0), []
-    for row in found:
-        last = last if row is None else row
-        rows.append(last)
-    return rows
-
-
-def _fit(length: int, room: float) -> float:
-    """How well the length of a text fits a row, 0 to 1."""
-    return min(length, room) / max(length, room, 1.0)
-
-
 def divide_words(text: str, rooms: Sequence[float]) -> list[str]:
     """The words of a row, divided among its pieces in proportion to their room for characters."""
     words = text.split()

@@ -38,7 +38,7 @@ class Word(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Row:
+class WordRow:
     """A line of words from left to right."""
 
     words: tuple[Word, ...]
@@ -46,8 +46,13 @@ class Row:
     """vertical position on the page"""
     height: float
     """type height"""
-    unit: float = 0.0
-    """unit of its gaps: the type height, or more if the spaces of the page are wide"""
+    spaced: float = 1.0
+    """unit of its gaps in type heights: more than 1 if the spaces of the page are wide"""
+
+    @property
+    def unit(self) -> float:
+        """Unit of its gaps, in pixels."""
+        return self.spaced * self.height
 
     @property
     def left(self) -> float:
@@ -60,7 +65,7 @@ class Row:
     @property
     def widest_gap(self) -> float:
         """The gaps between its words, in units."""
-        return max(self.gaps, default=0.0) / (self.unit or self.height)
+        return max(self.gaps, default=0.0) / self.unit
 
     @property
     def gaps(self) -> list[float]:
@@ -79,24 +84,24 @@ def is_period(text: str) -> bool:
     return _DATE.fullmatch(text) is not None or _YEAR.fullmatch(text) is not None
 
 
-def stretches(row: Row) -> list[Word]:
+def stretches(row: WordRow) -> list[Word]:
     """The words of a row; words separated by no more than a space are joined."""
     found: list[Word] = []
     for word in sorted(row.words, key=lambda word: word.left):
-        if found and word.left - found[-1].right < OWN * (row.unit or row.height):
+        if found and word.left - found[-1].right < OWN * row.unit:
             found[-1] = Word(f"{found[-1].text} {word.text}", found[-1].left, word.right)
         else:
             found.append(word)
     return found
 
 
-def follows(above: Row, row: Row) -> bool:
+def follows(above: WordRow, row: WordRow) -> bool:
     """Whether a row may come after the one above it in a table: of similar type height, and not too far below."""
     low, high = sorted((above.height, row.height))
     return high < 1.5 * low and -LEVEL * low < row.middle - above.middle < FARTHEST * high
 
 
-def cells_of(row: Row, gutters: list[Gutter]) -> list[str]:
+def cells_of(row: WordRow, gutters: list[Gutter]) -> list[str]:
     """The text of a row in each column; if it has as many parts as there are columns, one each, wherever they start.
 
     The text of a cell over several columns is in the first of them.
@@ -115,15 +120,15 @@ def cells_of(row: Row, gutters: list[Gutter]) -> list[str]:
     return [" ".join(words) for words in columns]
 
 
-def _same_cell(row: Row, before: Word, word: Word, gutters: list[Gutter]) -> bool:
+def _same_cell(row: WordRow, before: Word, word: Word, gutters: list[Gutter]) -> bool:
     """Whether a word belongs to the cell of the word before it, although these gutters lie between their middles."""
-    if word.left - before.right >= OWN * (row.unit or row.height) or (is_number(before.text) and is_number(word.text)):
+    if word.left - before.right >= OWN * row.unit or (is_number(before.text) and is_number(word.text)):
         return False
     return all(2 * (min(word.left, b) - max(before.right, a)) < b - a for a, b in gutters)
 
 
 def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> bool:
-    """Whether a line is more of the row above.
+    """Whether a line continues the row above, like the second line of a wrapped cell.
 
     It lies `pitch` type heights below its last line; rows are `usual` type heights apart. A number below a number,
     beside more in the first column, begins a row: numbers are not wrapped.
@@ -140,7 +145,7 @@ def _goes_on(above: list[str], cells: list[str], pitch: float, usual: float) -> 
     return cells[0] == "" and not any(is_number(cells[i]) for i in filled)
 
 
-def _merged_lines(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
+def _merged_lines(lines: list[tuple[list[str], WordRow]]) -> list[list[str]]:
     """Rows made of lines of cells: the lines of a wrapped cell are joined."""
     height = float(np.median([row.height for _, row in lines]))
     pitches = [(b.middle - a.middle) / height for (_, a), (_, b) in pairwise(lines)]
@@ -156,10 +161,10 @@ def _merged_lines(lines: list[tuple[list[str], Row]]) -> list[list[str]]:
     return rows
 
 
-def merged(rows: list[Row], members: list[int], between: list[int], gutters: list[Gutter]) -> list[list[str]]:
+def merged(rows: list[WordRow], members: list[int], between: list[int], gutters: list[Gutter]) -> list[list[str]]:
     """The rows of a table, with the lines without columns between them."""
     cells: list[list[str]] = []
-    part: list[tuple[list[str], Row]] = []
+    part: list[tuple[list[str], WordRow]] = []
     for k in sorted({*members, *between}):
         if k in between:
             cells += _merged_lines(part) if part else []
@@ -170,7 +175,7 @@ def merged(rows: list[Row], members: list[int], between: list[int], gutters: lis
     return cells + (_merged_lines(part) if part else [])
 
 
-def header_rows(above: list[Row], members: list[Row], gutters: list[Gutter]) -> list[list[str]]:
+def header_rows(above: list[WordRow], members: list[WordRow], gutters: list[Gutter]) -> list[list[str]]:
     """Header rows directly above a table whose names are wider than the columns: each is above a different column."""
     edges = [min(r.left for r in members), *(x for g in gutters for x in g), max(r.right for r in members)]
     centres = [(a + b) / 2 for a, b in zip(edges[::2], edges[1::2])]

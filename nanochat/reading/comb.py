@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.lines.boxes import shares_covered
+from nanochat.lines.boxes import Box, shares_covered
 
 LEAST_CELLS = 5  # least number of cells of a comb
 LEAST_FILLED = 2  # cells with a letter
@@ -31,15 +31,13 @@ ONE_LETTER = 0.9  # share of filled cells that must have one letter
 BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: space between two letters, and space for an empty cell
 NEAR = 0.3  # of a cell's height: two rows of cells closer than this are a table
 
-Cell = tuple[int, int, int, int]
-"""left, top, right, bottom, px, without its rules"""
-
 
 @dataclass(frozen=True)
 class Comb:
     """A row of cells of one size, from left to right."""
 
-    cells: tuple[Cell, ...]
+    cells: tuple[Box, ...]
+    """their boxes, without the rules"""
 
     @property
     def height(self) -> int:
@@ -72,7 +70,7 @@ def find_combs(ink: np.ndarray) -> list[Comb]:
         for x, y, w, h, area in stats[1:]
         if SMALLEST <= h <= LARGEST and NARROW * h <= w <= WIDE * h and area >= PAPER_SHARE * w * h
     ]
-    rows: list[list[Cell]] = []
+    rows: list[list[Box]] = []
     for cell in sorted((cell for cell in cells if _is_framed(cell, ink)), key=lambda c: c[0]):
         row = next((row for row in rows if _goes_on(row[-1], cell)), None)
         if row is None:
@@ -83,7 +81,7 @@ def find_combs(ink: np.ndarray) -> list[Comb]:
     return [comb for comb in long if not any(_is_table(comb, other) for other in long if other is not comb)]
 
 
-def find_open_combs(ink: np.ndarray, known: Sequence[Cell] = ()) -> list[Comb]:
+def find_open_combs(ink: np.ndarray, known: Sequence[Box] = ()) -> list[Comb]:
     """Rows of at least LEAST_CELLS cells that are open on top: equal upright rules at equal distances on a base line.
 
     ink: uint8 (H, W), 1 where there is ink. known: cells that are closed on top, which are left out.
@@ -96,7 +94,7 @@ def find_open_combs(ink: np.ndarray, known: Sequence[Cell] = ()) -> list[Comb]:
         for x, y, w, h, _ in stats[1:]
         if w <= THICKEST and SMALLEST <= h <= LARGEST and _stands_on(level, int(x), int(y + h), int(w))
     ]
-    rows: list[list[Cell]] = []
+    rows: list[list[Box]] = []
     for rule in sorted(rules):
         row = next((row for row in rows if _is_beside(row[-1], rule)), None)
         if row is None:
@@ -107,9 +105,9 @@ def find_open_combs(ink: np.ndarray, known: Sequence[Cell] = ()) -> list[Comb]:
     return [comb for comb in long if not any(shares_covered(cell, known).any() for cell in comb.cells)]
 
 
-def _open_cells(rules: Sequence[Cell], ink: np.ndarray, level: np.ndarray) -> list[list[Cell]]:
+def _open_cells(rules: Sequence[Box], ink: np.ndarray, level: np.ndarray) -> list[list[Box]]:
     """Runs of cells of one size, open on top, between upright rules from left to right."""
-    found: list[list[Cell]] = [[]]
+    found: list[list[Box]] = [[]]
     for (_, _, left, _), (right, top, _, bottom) in pairwise(rules):
         cell = left, top, right, bottom - THICKEST // 2
         if right - left < NARROW * (bottom - top):  # the space between two boxes
@@ -124,26 +122,26 @@ def _open_cells(rules: Sequence[Cell], ink: np.ndarray, level: np.ndarray) -> li
 
 
 def _stands_on(level: np.ndarray, x: int, bottom: int, width: int) -> bool:
-    """Whether an upright rule that ends at `bottom` meets a level one there. level: the level rules, (H, W)."""
+    """Whether an upright rule that ends at `bottom` meets a horizontal one there. level: horizontal rules, (H, W)."""
     return bool(level[max(0, bottom - THICKEST) : bottom + THICKEST, max(0, x - THICKEST) : x + width + THICKEST].any())
 
 
-def _is_beside(last: Cell, rule: Cell) -> bool:
+def _is_beside(last: Box, rule: Box) -> bool:
     """Whether an upright rule is the next one of a row: as tall, and no farther than a cell is wide."""
     height = last[3] - last[1]
     same = max(abs(last[1] - rule[1]), abs(last[3] - rule[3])) <= ALIKE * height
     return same and 0 <= rule[0] - last[2] <= WIDE * height
 
 
-def _is_open(cell: Cell, ink: np.ndarray, level: np.ndarray) -> bool:
-    """Whether a cell has a base line along its whole width, and no other level rule in it or on top of it."""
+def _is_open(cell: Box, ink: np.ndarray, level: np.ndarray) -> bool:
+    """Whether a cell has a base line along its whole width, and no other horizontal rule in it or on top of it."""
     left, top, right, bottom = cell
     base = level[bottom - THICKEST : bottom + THICKEST, left:right].max(0)
     above = ink[max(0, top - THICKEST) : bottom - THICKEST, left:right]
     return bool(base.mean() >= FRAMED and above.mean(1).max(initial=0.0) < FRAMED)
 
 
-def _is_framed(cell: Cell, ink: np.ndarray) -> bool:
+def _is_framed(cell: Box, ink: np.ndarray) -> bool:
     """Whether a cell has rules along all four sides."""
     left, top, right, bottom = cell
     if min(left, top) < THICKEST or right + THICKEST > ink.shape[1] or bottom + THICKEST > ink.shape[0]:
@@ -155,7 +153,7 @@ def _is_framed(cell: Cell, ink: np.ndarray) -> bool:
     return all(side.mean() >= FRAMED for side in sides)
 
 
-def _goes_on(last: Cell, cell: Cell) -> bool:
+def _goes_on(last: Box, cell: Box) -> bool:
     """Whether a cell continues a comb."""
     height, width = last[3] - last[1], last[2] - last[0]
     same = max(abs(last[1] - cell[1]), abs(last[3] - cell[3])) <= ALIKE * height
@@ -169,7 +167,7 @@ def _is_table(comb: Comb, other: Comb) -> bool:
     return gap < NEAR * comb.height and shared > 0
 
 
-def _letter(cell: Cell, ink: np.ndarray) -> tuple[int, int, int, bool] | None:
+def _letter(cell: Box, ink: np.ndarray) -> tuple[int, int, int, bool] | None:
     """(left, right and height in px of the ink in a cell, whether it is one letter); None for an empty cell."""
     left, top, right, bottom = cell
     inset = max(1, round(INSET * (bottom - top)))

@@ -19,7 +19,7 @@ from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.options import Format
-from nanochat.reading.placed import PlacedText, placed_lines, words_of
+from nanochat.reading.placed_text import PlacedText, placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
 from nanochat.reading.state import PageState
 

@@ -6,10 +6,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from nanochat.lines.boxes import union
+from nanochat.reading.list_marks import ITEM
 from nanochat.reading.text_blocks import (
     BOLDER,
     EDGE,
-    ITEM,
     LONGEST_HEADING,
     PITCH,
     ROUNDING,
@@ -27,7 +27,7 @@ STRONG, TALLER = 1.4, 1.08  # times the stroke width and the type of the text: a
 SAME_LEVEL = 1.18  # largest ratio of type heights within a heading level
 DEEPEST = 6  # deepest level of a heading
 
-_NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a heading that says its level
+_NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2})*)\.?\s+[A-Z]")  # a heading with a section number, which gives its level
 _SERIAL = re.compile(r"(?:\W*\d){5,}\W*")  # a long number alone, as stamped on filed documents: no heading
 
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.files import atomic_path
-from nanochat.reading.ahead import read_ahead
+from nanochat.reading.ahead import PageOptions, read_ahead
 from nanochat.reading.answer import Ask
 from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
@@ -29,7 +29,7 @@ from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
 from nanochat.reading.options import Format, TextLayerMode
 from nanochat.reading.page import Page
-from nanochat.reading.placed import boxes_to_draw
+from nanochat.reading.placed_text import boxes_to_draw
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import READ, STATES, PageState
 
@@ -212,9 +212,8 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
 
     reader: OCR | None = None
     waiting: list[InputPage] = []
-    pages = read_ahead(
-        job.sources, job.selection, job.dpi, job.password, job.workers, 2 * job.workers, done, job.takes_layers
-    )
+    options = PageOptions(job.dpi, job.password, job.takes_layers)
+    pages = read_ahead(job.sources, job.selection, options, job.workers, 2 * job.workers, done)
     for page in pages:
         waiting.append(page)
         sizes = [p.image.width * p.image.height for p in waiting if p.image is not None]

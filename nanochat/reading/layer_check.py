@@ -33,8 +33,8 @@ SAMPLE = 6  # number of lines that are read for comparison; half of them are tho
 AGREE_VISIBLE = 0.30  # largest error rate between a visible layer and what the model reads
 AGREE_HIDDEN = 0.04  # the same for invisible text, which another OCR wrote: ours is used unless both agree
 UNSURE = 0.97  # mean probability of what is read, below which letters of another alphabet may be what the page shows
-SEEN_OFTEN, ALWAYS = 3, 0.7  # a character is mistaken for another if it is this often seen, in this share, as that one
-LOOK_ALIKE = ("0odq", "1ilj", "5s", "8b", "2z", "6g", "uv", "ce")  # of these, one is often read as another
+SEEN_OFTEN, ALWAYS = 3, 0.7  # a character is mistaken if it is seen as another so often, and in this share
+LOOK_ALIKE = ("0odq", "1ilj", "5s", "8b", "2z", "6g", "uv", "ce")  # characters that are often read as one another
 
 
 @dataclass(frozen=True)
@@ -54,19 +54,19 @@ class Seen(NamedTuple):
     mean_probability: float
 
 
-def judge(layer: TextLayer, lines: Sequence[Line], read: Callable[[list[Line]], list[Seen]] | None) -> Decision:
-    """Whether the layer is the text of the page with these detected lines.
+def judge(laid: Laid, read: Callable[[list[Line]], list[Seen]] | None) -> Decision:
+    """Whether a layer is the text of the page with the lines on which it is laid.
 
     `read`: reads the text of lines from the image; it gets at most SAMPLE of them. Without it, only positions are
     compared.
     """
+    layer, lines = laid.layer, laid.lines
     if not layer.words:
         return Decision(False, "the page carries no text of its own")
     if layer.broken > BROKEN:
         return Decision(False, f"its own text is in a broken encoding ({layer.broken:.0%} of the characters)")
     if not lines:
         return Decision(False, "its own text lies where no text is seen")
-    laid = lay_on(layer, lines)
     if len(laid.stray) > (1 - ON_INK) * len(layer.words):
         return Decision(
             False, f"its own text lies where no text is seen ({len(laid.stray)} of {len(layer.words)} words)"
@@ -181,10 +181,10 @@ def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page |
     def read(some: list[Line]) -> list[Seen]:
         return [Seen(page.text, page.mean_probability) for page in reader.read_line_pages(picture, some)]
 
-    decision = judge(layer if layer.hidden else seen, lines, read if reads_lines else None)
+    laid = lay_on(seen, lines)
+    decision = judge(lay_on(layer, lines) if layer.hidden else laid, read if reads_lines else None)
     if not decision.use:
         return Refused(f"{decision.why}: the picture was read", Lined(picture, lines))
-    laid = lay_on(seen, lines)
     if decision.unchecked:
         page = layer_page(laid, picture.size)
         page.notes.append(f"{decision.why}: it was taken unchecked")

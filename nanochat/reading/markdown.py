@@ -3,19 +3,20 @@
 import re
 from typing import Any
 
-from nanochat.reading.cells import Row
+from nanochat.reading.cells import WordRow
 from nanochat.reading.headings import body_text, heading_levels
+from nanochat.reading.list_marks import ITEM
 from nanochat.reading.tables import Table, find_tables
-from nanochat.reading.text_blocks import EDGE, ITEM, PageLine, flowing, is_prose, page_line, text_blocks
+from nanochat.reading.text_blocks import EDGE, PageLine, flowing, is_prose, page_line, text_blocks
 
 LINE_MODES = ("lines", "blocks", "text-layer")  # modes in which the boxes of lines are known
 
 _OWN_LINE = re.compile(r"#{1,6}(?:\s|$)|>|~~~|([-=*_+])\s*(?:\1\s*)*$")  # a heading, a quotation, code, a rule
-_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # what would be no text
+_MARKS = re.compile(r"\\(?=[!-/:-@\[-`{-~])|[<`]|\[(?=[^\]]*\][(:])|&(?=#?\w+;)|[*_]+")  # Markdown interprets these
 
 
-def _row(line: PageLine) -> Row:
-    return Row(line.words, line.middle, line.height)
+def _row(line: PageLine) -> WordRow:
+    return WordRow(line.words, line.middle, line.height)
 
 
 def _joined(above: str, line: str) -> str:
@@ -85,7 +86,7 @@ def _table(table: Table) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in [rows[0], rule, *rows[1:]])
 
 
-class _Writer:
+class _MarkdownWriter:
     """Writes the blocks of a page as Markdown."""
 
     def __init__(self) -> None:
@@ -146,7 +147,7 @@ def page_markdown(result: dict[str, Any]) -> str:
         at = table.last + 1
     blocks += text_blocks(lines[at:])
     levels = heading_levels(blocks, body_text(lines, [b for i, b in enumerate(blocks) if i not in table_at]))
-    writer = _Writer()
+    writer = _MarkdownWriter()
     for i, block in enumerate(blocks):
         if i in table_at:
             writer.add(_table(table_at[i]))

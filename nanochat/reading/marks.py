@@ -15,13 +15,13 @@ from nanochat.lines.cut import Piece
 from nanochat.lines.gutters import runs
 from nanochat.lines.words import strip_of
 
-MARKS = "<>/\\\\.=#*!?:;+~^|_&@$-"  # as they stand between the brackets of a regular expression
+MARKS = "<>/\\\\.=#*!?:;+~^|_&@$-"  # as written between the brackets of a regular expression
 LEAST = 3  # marks of a run that are counted
 _READ = re.compile(rf"([{MARKS}])(?: ?\S?\1){{1,}}")  # a run as it is read, perhaps with other characters in it
 SHARE = 0.7  # of the characters of such a run that are its mark
 INK = 0.35  # of the strongest contrast
 UNEVEN = 0.1  # type heights by which shapes and distances in a run may differ, and at least 1.5 px
-BLUR = 3  # px: equal shapes lie differently on the grid of pixels
+BLUR = 3  # px: equal shapes can lie differently on the grid of pixels
 UNLIKE = 0.25  # share of their ink in which two shapes may differ
 SLACK, PER_CHARACTER = 2, 0.15  # characters, and share of them, by which the place of a run may be off
 
@@ -74,7 +74,7 @@ def _are_equal(ink: np.ndarray, a: tuple[int, int], b: tuple[int, int], slack: f
 
 
 def count_marks(text: str, piece: Piece) -> str:
-    """The text of a piece, with as many marks in its runs as the picture shows; as it is where the two do not fit."""
+    """The text of a piece, with as many marks in each run as the image shows; unchanged if the two do not match."""
     read = [m for m in _READ.finditer(text) if m[0].count(m[1]) >= SHARE * len(m[0].replace(" ", ""))]
     strip = strip_of(piece) if read else None
     if strip is None:

@@ -120,7 +120,7 @@ class OCR:
         loaded = load_reader(find_model(checkpoint), device, backend, int8)
         self.model, self.tokenizer, self.meta = loaded.model, loaded.tokenizer, loaded.meta
         self.device, self.precision = loaded.device, loaded.precision
-        self.adapts_threads = loaded.by_torch  # False too where another thread computes, and chooses
+        self.adapts_threads = loaded.by_torch  # False too if another thread computes and does so itself
         self.engine = Engine(self.model, self.tokenizer)
         self.generator: Generator = self.engine
         self.vision = self.model.config.vision

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from nanochat.errors import UserError
-from nanochat.onnx_files import BackendName as BackendName
+from nanochat.onnx_files import BackendName
 from nanochat.prompts import asked
 from nanochat.reading.sources import Selection
 
@@ -44,6 +44,22 @@ class ModelOptions(CheckpointOption):
     auto: another mode if the first is in doubt;
     tiny to gundam-master: the modes of DeepSeek-OCR;
     by default, the mode that the model was trained for"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeviceOption:
+    """The device that the model runs on."""
+
+    device: str = ""
+    """cuda, mps or cpu; by default the best available"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BackendOption(DeviceOption):
+    """The device that the model runs on, and the library that runs it."""
+
+    backend: BackendName = "auto"
+    """torch; onnx: ONNX Runtime on the CPU; auto: torch on a GPU, else onnx if the model has ONNX graphs"""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from PIL import Image
 
 from nanochat.lines.boxes import Box, turn_box, turn_size, union
 from nanochat.reading.documents import PDFIUM, POINTS
-from nanochat.reading.placed import PlacedText, placed_lines, words_in
+from nanochat.reading.placed_text import PlacedText, placed_lines, words_in
 
 FONT = Path(__file__).with_name("invisible.ttf")
 DESCENT = 0.2  # of a character's height: the part below the baseline

@@ -11,6 +11,7 @@ import sys
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote_to_bytes
@@ -122,9 +123,11 @@ class Selection:
     text: str = ""
 
     def __post_init__(self) -> None:
-        self._ranges()
+        _ = self._ranges  # reports errors at once
 
+    @cached_property
     def _ranges(self) -> list[tuple[int, float]]:
+        """First and last page of each range; the last is infinite if the range has no end."""
         ranges = []
         for part in self.text.split(",") if self.text else []:
             first, dash, last = (piece.strip() for piece in part.partition("-"))
@@ -139,12 +142,11 @@ class Selection:
         return ranges
 
     def __contains__(self, number: int) -> bool:
-        ranges = self._ranges()
-        return not ranges or any(start <= number <= end for start, end in ranges)
+        return not self._ranges or any(start <= number <= end for start, end in self._ranges)
 
     def missing(self, n_pages: int) -> str:
         """One line about ranges of the selection that a document of `n_pages` pages does not have; empty if none."""
-        beyond = [start for start, _ in self._ranges() if start > n_pages]
+        beyond = [start for start, _ in self._ranges if start > n_pages]
         if not beyond:
             return ""
         pages = f"{n_pages} page{'s' if n_pages != 1 else ''}"

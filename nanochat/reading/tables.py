@@ -3,7 +3,6 @@
 Rules are ignored, so that tables with and without rules are recognised in the same way.
 """
 
-import re
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
@@ -15,8 +14,8 @@ from nanochat.reading.cells import (
     OWN,
     TIGHT,
     Gutter,
-    Row,
     Word,
+    WordRow,
     cells_of,
     follows,
     header_rows,
@@ -27,6 +26,7 @@ from nanochat.reading.cells import (
     with_currencies,
     with_names,
 )
+from nanochat.reading.list_marks import BULLET, MARK
 
 # Widths and distances are in type heights.
 APART = 1.0  # gap within a line that at least two lines of a table must have
@@ -42,9 +42,6 @@ SPACES, WIDEST_UNIT = 2.2, 1.5  # smallest width of a space in units; largest un
 LARGER = 1.12  # times the type height of a table: a larger line below it is a heading
 SET_APART = 1.2  # times a table's largest line distance: lines further below that look different do not belong to it
 SPANNING = 0.7  # of the table's width: longest subtitle between its rows
-
-_BULLET = re.compile(r"[-*+•◦▪–]")
-ITEM = re.compile(r"(?:[-*+•◦▪–]|\(?\d{1,2}[.)]|\(?[a-z]\))")  # start of a list item
 
 
 @dataclass
@@ -66,9 +63,9 @@ class Table:
 
     @property
     def has_header(self) -> bool:
-        """Whether the first row is a header: it has no number in a column of numbers, unless all are dates or years.
+        """Whether the first row is a header: it has no numbers over columns of numbers.
 
-        Those name columns if others do not stand below them.
+        Dates and years are allowed, because they can name columns, if there are no others below.
         """
         first = [cell for cell, numeric in zip(self.cells[0], self.numeric) if numeric and is_number(cell)]
         below = [cell for row in self.cells[1:] for cell, numeric in zip(row, self.numeric) if numeric]
@@ -76,10 +73,10 @@ class Table:
         return not first or (name_columns and not any(map(is_period, below)))
 
 
-def _gutters(rows: list[Row]) -> list[Gutter]:
+def _gutters(rows: list[WordRow]) -> list[Gutter]:
     """Gutters: blank space through nearly all rows, with words of at least two rows on both sides."""
     left, right = min(row.left for row in rows), max(row.right for row in rows)
-    height = float(np.median([row.unit or row.height for row in rows]))
+    height = float(np.median([row.unit for row in rows]))
     covered = np.zeros(max(1, round(right - left)) + 1, int)
     for row in rows:
         mine = np.zeros_like(covered)
@@ -97,10 +94,10 @@ def _gutters(rows: list[Row]) -> list[Gutter]:
     return _without_stray_columns(rows, used) if len(rows) > 2 else used
 
 
-def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutter]:
+def _without_stray_columns(rows: list[WordRow], gutters: list[Gutter]) -> list[Gutter]:
     """Gutters without accidental ones: beside a column of few words, the narrower gutter is dropped."""
     kept = list(gutters)
-    height = float(np.median([row.unit or row.height for row in rows]))
+    height = float(np.median([row.unit for row in rows]))
     i = 0
     while i + 1 < len(kept):
         (_, left), (right, _) = kept[i : i + 2]
@@ -113,7 +110,7 @@ def _without_stray_columns(rows: list[Row], gutters: list[Gutter]) -> list[Gutte
     return kept
 
 
-def _uses(row: Row, gutter: Gutter) -> bool:
+def _uses(row: WordRow, gutter: Gutter) -> bool:
     """Whether a row has words on both sides of a gutter, with clearly more than a space between them."""
     middle = (gutter[0] + gutter[1]) / 2
     before = [word for word in row.words if word.left + word.right < 2 * middle]
@@ -121,7 +118,7 @@ def _uses(row: Row, gutter: Gutter) -> bool:
     if not before or not after:
         return False
     last, first = max(before, key=lambda word: word.right), min(after, key=lambda word: word.left)
-    gap = (first.left - last.right) / (row.unit or row.height)
+    gap = (first.left - last.right) / row.unit
     if is_number(last.text) and is_number(first.text):
         return gap >= NUMBERS
     shared = min(first.left, gutter[1]) - max(last.right, gutter[0])
@@ -130,12 +127,12 @@ def _uses(row: Row, gutter: Gutter) -> bool:
     return gap >= OWN and (gap >= CLEAR or 2 * gap >= row.widest_gap)
 
 
-def _crosses(row: Row, gutter: Gutter) -> bool:
+def _crosses(row: WordRow, gutter: Gutter) -> bool:
     """Whether a row continues across a gutter like running text."""
     return row.left < gutter[0] and row.right > gutter[1] and not _uses(row, gutter)
 
 
-def _has_wide_cell(row: Row, members: list[Row], gutters: list[Gutter]) -> bool:
+def _has_wide_cell(row: WordRow, members: list[WordRow], gutters: list[Gutter]) -> bool:
     """Whether a row has one cell in the first column and one that extends over several of the other columns."""
     pieces = stretches(row)
     if len(pieces) != 2 or row.right > max(member.right for member in members) + row.height:
@@ -146,13 +143,13 @@ def _has_wide_cell(row: Row, members: list[Row], gutters: list[Gutter]) -> bool:
     )
 
 
-def _is_set_apart(rows: list[Row]) -> bool:
+def _is_set_apart(rows: list[WordRow]) -> bool:
     """Whether the distance above the last of at least three rows is clearly larger than all others."""
     pitches = [b.middle - a.middle for a, b in pairwise(rows)]
     return len(pitches) > 1 and pitches[-1] > SET_APART * max(pitches[:-1])
 
 
-def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> bool:
+def _looks_otherwise(members: list[WordRow], row: WordRow, gutters: list[Gutter]) -> bool:
     """Whether a row is a heading, or begins another table."""
     n_stretches = len(stretches(row))
     if n_stretches == 1:
@@ -160,7 +157,7 @@ def _looks_otherwise(members: list[Row], row: Row, gutters: list[Gutter]) -> boo
     return n_stretches > len(gutters) + 1 or len(_gutters([*members, row])) < len(gutters)
 
 
-def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutter]]:
+def _grow(rows: list[WordRow], first: int) -> tuple[list[int], list[int], list[Gutter]]:
     """(lines with columns, lines without columns between them, gutters) of the table that begins with a line."""
     members = [first]
     wide: list[int] = []
@@ -208,24 +205,24 @@ def _grow(rows: list[Row], first: int) -> tuple[list[int], list[int], list[Gutte
     return members, between, gutters
 
 
-def _has_prose(members: list[Row], gutters: list[Gutter]) -> bool:
+def _has_prose(members: list[WordRow], gutters: list[Gutter]) -> bool:
     """Whether a column is running text rather than a column of a table."""
     columns = [list(filter(None, column)) for column in zip(*(cells_of(row, gutters) for row in members))]
     words = [[len(line.split()) for line in lines] for lines in columns]
     return any(len(counts) >= PROSE_LINES and float(np.median(counts)) >= PROSE_WORDS for counts in words)
 
 
-def _is_table(members: list[Row], cells: list[list[str]], gutters: list[Gutter]) -> bool:
+def _is_table(members: list[WordRow], cells: list[list[str]], gutters: list[Gutter]) -> bool:
     seeds = sum(row.widest_gap >= APART for row in members)
     if not gutters or seeds < 2 or len(cells) < (3 if len(gutters) == 1 else 2):
         return False
     markers = [row[0] for row in cells if row[0]]
-    return not all(ITEM.fullmatch(marker) for marker in markers)
+    return not all(MARK.fullmatch(marker) for marker in markers)
 
 
-def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
+def _level_lines(rows: list[WordRow]) -> list[tuple[WordRow, int, int]]:
     """Lines at the same height joined: (the row, its first line, its last line)."""
-    found: list[tuple[Row, int, int]] = []
+    found: list[tuple[WordRow, int, int]] = []
     for i, row in enumerate(rows):
         if found:
             above, first, _ = found[-1]
@@ -239,21 +236,21 @@ def _level_lines(rows: list[Row]) -> list[tuple[Row, int, int]]:
     return found
 
 
-def _with_mark(row: Row) -> Row:
+def _with_mark(row: WordRow) -> WordRow:
     """A row with a list marker joined to its next word; any other row unchanged."""
     mark, *rest = sorted(row.words, key=lambda word: word.left)
     pieces = stretches(row)
-    alone = len(pieces) == 2 and ITEM.fullmatch(mark.text) is not None and pieces[0].text == mark.text
-    if not rest or not (alone or (_BULLET.fullmatch(mark.text) and len(pieces[0].text) == 1)):
+    alone = len(pieces) == 2 and MARK.fullmatch(mark.text) is not None and pieces[0].text == mark.text
+    if not rest or not (alone or (BULLET.fullmatch(mark.text) and len(pieces[0].text) == 1)):
         return row
     return replace(row, words=(Word(f"{mark.text} {rest[0].text}", mark.left, rest[0].right), *rest[1:]))
 
 
-def find_tables(lines: list[Row]) -> list[Table]:
+def find_tables(lines: list[WordRow]) -> list[Table]:
     """The tables among the lines of a page in reading order; the lines of a table are consecutive."""
     spaces = [gap / line.height for line in lines for gap in line.gaps]
     wider = min(WIDEST_UNIT, max(1.0, SPACES * float(np.percentile(spaces, 25)))) if spaces else 1.0
-    level = _level_lines([_with_mark(replace(line, unit=wider * line.height)) for line in lines])
+    level = _level_lines([_with_mark(replace(line, spaced=wider)) for line in lines])
     rows = [row for row, _, _ in level]
     found: list[Table] = []
     i = 0

@@ -13,7 +13,8 @@ import numpy as np
 
 from nanochat.lines.boxes import Box, turn_box, union
 from nanochat.reading.cells import Word
-from nanochat.reading.placed import Stretch, stretch_of, words_in
+from nanochat.reading.list_marks import ITEM
+from nanochat.reading.placed_text import Stretch, stretch_of, words_in
 
 PITCH = 1.7  # type heights: largest distance between lines of a block
 LOOSER = 1.4  # times the usual line distance of a block: above it, another block begins
@@ -28,8 +29,7 @@ LETTERS = 0.8  # share of letters in prose, without spaces
 BOLDER = 1.17  # times the stroke width of the text: a heading if alone
 LONGEST_HEADING = 3  # lines
 
-ITEM = re.compile(r"([-*+•◦▪–])\s+|(\d{1,2})([.)])\s+|[a-z]\)\s")  # start of a list item
-_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # stands apart before a heading or an item
+_LABEL = re.compile(r"\W?\w{0,2}[\d.]*\W?")  # a number or letter at a distance before a heading or an item
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,7 @@ def _is_below(block: list[PageLine], line: PageLine) -> bool:
 
 
 def _is_bold_title(above: PageLine, line: PageLine) -> bool:
-    """Whether a line in bolder type stands right below the end of a sentence."""
+    """Whether a line in bolder type is directly below the end of a sentence."""
     return (
         line.stroke_width > BOLDER * above.stroke_width > 0
         and re.search(r"[.!?:;][\"'”’)]*$", above.text) is not None

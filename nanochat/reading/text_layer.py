@@ -27,7 +27,7 @@ FAINT = 16  # of 255: opacity below which text is invisible
 NO_INK = 8  # grey levels: a word in whose box the page varies less is not visible
 LIES_ON = 0.2  # share of a line's box from which words lie on it
 
-Place = tuple[int, int]
+SegmentIndex = tuple[int, int]
 """number of a detected line, and of a segment of it"""
 
 
@@ -163,11 +163,13 @@ def _on(word: LayerWord, box: Box) -> bool:
 class Laid:
     """The words of a text layer, laid on the detected lines of the page."""
 
-    stretches: Mapping[Place, tuple[str, Box]]
+    layer: TextLayer
+    lines: Sequence[Line]
+    stretches: Mapping[SegmentIndex, tuple[str, Box]]
     """text and box of the words on each segment that has any"""
     stray: Sequence[LayerWord]
     """words that are on no line"""
-    bare: Mapping[Place, Segment]
+    bare: Mapping[SegmentIndex, Segment]
     """segments without words"""
 
     @property
@@ -185,7 +187,7 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> Laid:
     A word belongs to the segment of a line whose middle is nearest to its own, among those that it lies on.
     """
     places = {(row, k): segment for row, line in enumerate(lines) for k, segment in enumerate(line.segments)}
-    found: dict[Place, list[LayerWord]] = {}
+    found: dict[SegmentIndex, list[LayerWord]] = {}
     stray = []
     for word in layer.words:
         on = [place for place, segment in places.items() if _on(word, segment.box)]
@@ -201,7 +203,7 @@ def lay_on(layer: TextLayer, lines: Sequence[Line]) -> Laid:
         stretches[place] = " ".join(word.text for word in words), union(word.box for word in words)
     taken = [word.box for word in layer.words]
     bare = {p: s for p, s in places.items() if p not in stretches and shares_covered(s.box, taken).sum() < LIES_ON}
-    return Laid(stretches, stray, bare)
+    return Laid(layer, lines, stretches, stray, bare)
 
 
 def _is_right_to_left(words: Sequence[LayerWord]) -> bool:
@@ -210,7 +212,7 @@ def _is_right_to_left(words: Sequence[LayerWord]) -> bool:
     return sum(direction in ("R", "AL") for direction in letters) > len(letters) / 2
 
 
-def layer_page(laid: Laid, size: tuple[int, int], read: Mapping[Place, TextLine] | None = None) -> Page:
+def layer_page(laid: Laid, size: tuple[int, int], read: Mapping[SegmentIndex, TextLine] | None = None) -> Page:
     """The page made from its text layer, in the reading order of its detected lines; words on none of them come last.
 
     `size`: width and height of the page's image in pixels. `read`: what was read on segments without words.

@@ -8,7 +8,7 @@ from typing import Any
 
 from nanochat.errors import UserError
 from nanochat.reading.documents import Document
-from nanochat.reading.placed import placed_lines, words_of
+from nanochat.reading.placed_text import placed_lines, words_of
 from nanochat.reading.searchable_pdf import write_pdf
 from nanochat.serve.errors import ApiError
 

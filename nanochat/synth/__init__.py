@@ -1,6 +1,6 @@
 """Synthetic documents: images drawn from a seed, with their exact text and a box for every glyph."""
 
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.draw import SPLITS, draw_document
 from nanochat.synth.fonts import FontSet, find_fonts
 from nanochat.synth.levels import BLOCKS, CURRICULUM, LEVELS, ONE_VIEW_TIERS, STRIPS, TEXT, TIERS, Level
@@ -14,7 +14,7 @@ __all__ = [
     "STRIPS",
     "TEXT",
     "TIERS",
-    "Document",
+    "DrawnDocument",
     "FontSet",
     "Level",
     "draw_document",

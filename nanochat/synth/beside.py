@@ -11,7 +11,7 @@ import numpy as np
 
 from nanochat.synth.atlas import get_atlas
 from nanochat.synth.degrade import ink_colour, ink_cover, sheet_colour, with_ink
-from nanochat.synth.document import Document, glyph_height
+from nanochat.synth.document import DrawnDocument, glyph_height
 from nanochat.synth.fonts import Face, find_fonts
 
 _ALONE = set("0123456789:*#&@$%ABCDEFGHJKLMNPQRSTUVWXYZ")  # characters that are unambiguous without neighbours
@@ -31,7 +31,7 @@ def _free(box: np.ndarray, boxes: np.ndarray, shape: tuple[int, ...], apart: flo
     return not (near & (boxes[:, 1] < y1 + above) & (boxes[:, 3] > y0 - above)).any()
 
 
-def with_lone_letters(document: Document, rng: random.Random) -> None:
+def with_lone_letters(document: DrawnDocument, rng: random.Random) -> None:
     """Print one to six of a document's letters again, each on its own, most of them on the row of another line.
 
     Changes the document in place: `text`, `chars`, `boxes`, `centres` and `line_ids` get one line per letter at the

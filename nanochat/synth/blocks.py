@@ -10,7 +10,7 @@ from functools import lru_cache
 import cv2
 import numpy as np
 
-from nanochat.synth.document import Document, glyph_height
+from nanochat.synth.document import DrawnDocument, glyph_height
 from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_used
@@ -36,7 +36,7 @@ def _columns(boxes: np.ndarray) -> list[tuple[int, int]]:
     return list(zip(starts, [*starts[1:], len(boxes)]))
 
 
-def cut_block(document: Document, first: int, count: int, rng: random.Random) -> Document | None:
+def cut_block(document: DrawnDocument, first: int, count: int, rng: random.Random) -> DrawnDocument | None:
     """Lines `first` to `first + count - 1` of a document as one view, cut tightly or with some of their surroundings.
 
     The sides of the view are multiples of 64 from LEAST_SIDE to MOST_SIDE. The type is scaled to a height in
@@ -74,19 +74,19 @@ def cut_block(document: Document, first: int, count: int, rng: random.Random) ->
     moved = (boxes[inside].reshape(-1, 2, 2) - [left, top]) * times + [x, y]
     lines = document.text.split("\n")[first : first + count]
     text = "\n".join(lines)
-    return Document(
+    return DrawnDocument(
         view, text, text.replace("\n", ""), moved.reshape(-1, 4).clip(0, [wide, high] * 2).astype(np.float32),
         ((document.centres[inside] - [left, top]) * times + [x, y]).astype(np.float32),
         (document.line_ids[inside] - first).astype(np.int32),
     )  # fmt: skip
 
 
-def blocks(document: Document, rng: random.Random) -> list[Document]:
+def blocks(document: DrawnDocument, rng: random.Random) -> list[DrawnDocument]:
     """Up to two blocks of a document. Each has at least two lines and lies within one column."""
     if not len(document.boxes):
         return []
     columns = [(start, end) for start, end in _columns(document.line_boxes()) if end - start > 1]
-    found: list[Document] = []
+    found: list[DrawnDocument] = []
     for _ in range(_TRIES if columns else 0):
         start, end = rng.choice(columns)
         count = rng.randint(2, min(MOST_LINES, end - start))
@@ -99,10 +99,10 @@ def blocks(document: Document, rng: random.Random) -> list[Document]:
 
 
 @lru_cache(maxsize=4)
-def handful_of_blocks(seed: int, split: str = "train") -> list[Document]:
+def handful_of_blocks(seed: int, split: str = "train") -> list[DrawnDocument]:
     """TOGETHER blocks of synthetic documents; deterministic in `seed`. In "train" half of the documents are worn."""
     rng = random.Random(f"{split}/blocks/{seed}")
-    found: list[Document] = []
+    found: list[DrawnDocument] = []
     number = seed * 1000
     while len(found) < TOGETHER:
         level = LEVELS[rng.choice(SHOWN)]

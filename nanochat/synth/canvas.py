@@ -5,13 +5,13 @@ import numpy as np
 
 from nanochat.synth.atlas import Atlas
 
-Ink = tuple[int, ...]  # one grey value, or red, green, blue
+Colour = tuple[int, ...]  # one grey value, or red, green, blue
 
 
 class Canvas:
     """An image, and the glyphs written on it so far, in reading order."""
 
-    def __init__(self, width: int, height: int, paper: Ink):
+    def __init__(self, width: int, height: int, paper: Colour):
         self.image = np.empty((height, width) if len(paper) == 1 else (height, width, 3), np.uint8)
         self.image[:] = paper if len(paper) == 3 else paper[0]
         self.lines: list[str] = []
@@ -28,7 +28,7 @@ class Canvas:
         return self.image.shape[0]
 
     def write(
-        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, spread: float = 0.0, join: bool = False,
+        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Colour, spread: float = 0.0, join: bool = False,
         pitch: float = 0.0,
     ) -> None:  # fmt: skip
         """Write `text` with the pen at `x` px on the baseline; each space is `spread` px wider than in the font.
@@ -58,7 +58,7 @@ class Canvas:
             self._centres.append(((start + end) / 2, middle))
 
     def scrap(
-        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Ink, spread: float = 0.0
+        self, x: float, baseline: int, text: str, atlas: Atlas, ink: Colour, spread: float = 0.0
     ) -> list[tuple[float, float]]:
         """Paint `text` without adding it to the document. Returns the (start, end) x of each glyph's advance, px."""
         pad = atlas.px // 2 + 2  # room for italics that reach beyond their advance
@@ -89,7 +89,7 @@ class Canvas:
         self._boxes.append((x, baseline - atlas.ascent, end, baseline + atlas.descent))
         self._centres.append(((x + end) / 2, baseline - atlas.x_height / 2))
 
-    def _blend(self, coverage: np.ndarray, left: int, top: int, ink: Ink) -> None:
+    def _blend(self, coverage: np.ndarray, left: int, top: int, ink: Colour) -> None:
         """Paint `ink` with opacity `coverage` (h, w), 0 to 255, corner at (left, top). Clipped to the image."""
         x0, y0 = max(left, 0), max(top, 0)
         x1, y1 = min(left + coverage.shape[1], self.width), min(top + coverage.shape[0], self.height)
@@ -101,30 +101,30 @@ class Canvas:
             alpha = alpha[:, :, None]
         cut[:] = cut + (np.array(ink, np.int32) - cut) * alpha // 255
 
-    def fill(self, x0: float, y0: float, x1: float, y1: float, ink: Ink) -> None:
+    def fill(self, x0: float, y0: float, x1: float, y1: float, ink: Colour) -> None:
         """Paint a rectangle; its edges are rounded to whole pixels. Clipped to the image."""
         self.image[max(round(y0), 0) : max(round(y1), 0), max(round(x0), 0) : max(round(x1), 0)] = ink
 
-    def frame(self, x0: float, y0: float, x1: float, y1: float, ink: Ink, thickness: int = 1) -> None:
+    def frame(self, x0: float, y0: float, x1: float, y1: float, ink: Colour, thickness: int = 1) -> None:
         """Paint the outline of a rectangle."""
         cv2.rectangle(self.image, (round(x0), round(y0)), (round(x1), round(y1)), ink, thickness)
 
-    def rule(self, x0: float, x1: float, y: float, ink: Ink, thickness: int = 1, dash: int = 0) -> None:
+    def rule(self, x0: float, x1: float, y: float, ink: Colour, thickness: int = 1, dash: int = 0) -> None:
         """Paint a horizontal line from `x0` to `x1`. dash: length of its dashes in px, 0 for a solid line."""
         if not dash:
             return self.fill(x0, y, x1, y + thickness, ink)
         for x in range(round(x0), round(x1), 2 * dash):
             self.fill(x, y, min(x + dash, x1), y + thickness, ink)
 
-    def polygon(self, points: np.ndarray, ink: Ink) -> None:
+    def polygon(self, points: np.ndarray, ink: Colour) -> None:
         """Paint a filled polygon with corners (N, 2), px."""
         cv2.fillPoly(self.image, [np.round(points).astype(np.int32)], ink, cv2.LINE_AA)
 
-    def stroke(self, points: np.ndarray, ink: Ink, thickness: int = 1) -> None:
+    def stroke(self, points: np.ndarray, ink: Colour, thickness: int = 1) -> None:
         """Paint an open polyline through the points (N, 2), px."""
         cv2.polylines(self.image, [np.round(points).astype(np.int32)], False, ink, thickness, cv2.LINE_AA)
 
-    def disc(self, x: float, y: float, radius: float, ink: Ink, thickness: int = -1) -> None:
+    def disc(self, x: float, y: float, radius: float, ink: Colour, thickness: int = -1) -> None:
         """Paint a disc, or with a `thickness` of at least 1 its outline."""
         cv2.circle(self.image, (round(x), round(y)), max(round(radius), 1), ink, thickness, cv2.LINE_AA)
 

@@ -6,7 +6,7 @@ import numpy as np
 
 
 @dataclass
-class Document:
+class DrawnDocument:
     """The result of `draw_document`. All positions are in pixels of `image`, after every degradation."""
 
     image: np.ndarray  # (H, W) grey or (H, W, 3) RGB, uint8; H and W are multiples of 64

@@ -6,9 +6,9 @@ import numpy as np
 
 from nanochat.errors import UserError
 from nanochat.synth import geometry
-from nanochat.synth.canvas import Canvas, Ink
+from nanochat.synth.canvas import Canvas, Colour
 from nanochat.synth.degrade import camera, strokes
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.fonts import PLAIN, PRINTED, FontSet, draws, find_fonts, for_all_letters
 from nanochat.synth.languages import (
     CENTRAL_LANGUAGES,
@@ -37,7 +37,7 @@ STRINGS, COMBS = 0.05, 0.03
 EMPTY_SHARE = 0.02  # share of images without text: the model must learn to output nothing
 
 
-def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet | None = None) -> Document:
+def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet | None = None) -> DrawnDocument:
     """Draw the document of `level` and `seed`. The same arguments give the same document in any process.
 
     split: "train"; "val", the same with other seeds; "unseen", only held-out font families and words; "hard", the fonts
@@ -88,7 +88,7 @@ def draw_document(level: Level, seed: int, split: str = "train", fonts: FontSet 
     if ELLIPSIS in text:
         boxes, centres, line_ids = _three_dots(text.replace("\n", ""), boxes, centres, line_ids)
         text = text.replace(ELLIPSIS, "...")
-    return Document(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
+    return DrawnDocument(np.ascontiguousarray(image), text, text.replace("\n", ""), boxes, centres, line_ids)
 
 
 def _three_dots(
@@ -205,12 +205,12 @@ def _lay(
     return image, geometry.around(corners), centres
 
 
-def _colours(rng: random.Random, strength: float) -> tuple[Ink, Ink]:
+def _colours(rng: random.Random, strength: float) -> tuple[Colour, Colour]:
     """(paper, ink): dark on light in 90% of cases, grey in 70%; the contrast falls with the strength of degradation."""
     light = rng.randint(int(215 - 45 * strength), 255)
     dark = rng.randint(0, int(40 + 45 * strength)) if rng.random() < 0.6 else rng.randint(0, 30)
-    pale: Ink = (light,)
-    deep: Ink = (dark,)
+    pale: Colour = (light,)
+    deep: Colour = (dark,)
     if rng.random() < 0.3:
         pale = tuple(max(light - rng.randint(0, 50), 0) for _ in range(3))
         most = min(light - 50 - _LEAST_CONTRAST, dark + 70)  # of any channel

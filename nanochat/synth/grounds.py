@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from nanochat.synth.degrade import ink_cover, to_bytes
-from nanochat.synth.document import Document, glyph_height
+from nanochat.synth.document import DrawnDocument, glyph_height
 
 LEAST_STEP = 60.0  # brightness difference, of 255, between a background and the white or black printed on it
 LEAST_DISTANCE = 150.0  # Euclidean RGB distance between ink and a background of the same brightness
@@ -49,7 +49,7 @@ def _pair(rng: random.Random) -> tuple[np.ndarray, np.ndarray]:
     return np.array([230.0, 120.0, 30.0]), np.full(3, 255.0)
 
 
-def _places(document: Document, rng: random.Random) -> list[tuple[int, int, int, int]]:
+def _places(document: DrawnDocument, rng: random.Random) -> list[tuple[int, int, int, int]]:
     """Boxes x0, y0, x1, y1 of the backgrounds, px: behind lines, parts of a line, or the whole image."""
     height, width = document.image.shape[:2]
     tall = glyph_height(document.boxes)
@@ -67,7 +67,7 @@ def _places(document: Document, rng: random.Random) -> list[tuple[int, int, int,
     return [(max(x0, 0), max(y0, 0), min(x1, width), min(y1, height)) for x0, y0, x1, y1 in places]
 
 
-def on_colour(document: Document, rng: random.Random) -> np.ndarray:
+def on_colour(document: DrawnDocument, rng: random.Random) -> np.ndarray:
     """The document's image, (H, W, 3) uint8, with mid-tone backgrounds behind some of its text.
 
     Inside a background the ink has the colour chosen for it; outside, only the number of channels changes. An image

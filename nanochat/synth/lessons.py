@@ -39,9 +39,9 @@ PAGE_LAST_LEVELS = (
 LINES_BESIDE_PAGES = 0.1  # share of the batches with single lines, which are forgotten otherwise
 PAGE_VAL_LEVELS = ("rows4", "rows8", "block", "page", STRIPS)
 
-Course = Literal["lines", "pages"]
+CourseName = Literal["lines", "pages"]
 """from scratch to single lines, or from weights that read lines to whole pages"""
-COURSES: dict[Course, tuple[tuple[Lesson, ...], tuple[str, ...], tuple[str, ...]]] = {
+COURSES: dict[CourseName, tuple[tuple[Lesson, ...], tuple[str, ...], tuple[str, ...]]] = {
     "lines": (LESSONS, LAST_LEVELS, VAL_LEVELS),
     "pages": (PAGE_LESSONS, PAGE_LAST_LEVELS, PAGE_VAL_LEVELS),
 }
@@ -49,7 +49,7 @@ COURSES: dict[Course, tuple[tuple[Lesson, ...], tuple[str, ...], tuple[str, ...]
 
 def lessons(
     batch_size: int, steps: int, decay: float, dense_steps: int = 0, text_share: float = 0.0, seed: int = 42,
-    course: Course = "lines",
+    course: CourseName = "lines",
 ) -> Curriculum:  # fmt: skip
     """The batch plan of a run of `steps` steps, whose learning rate decays to zero over the last `decay` share of them.
 
@@ -66,6 +66,6 @@ def lessons(
     )  # fmt: skip
 
 
-def validation(course: Course = "lines") -> LevelSet:
+def validation(course: CourseName = "lines") -> LevelSet:
     """Sixteen documents of each of five levels, the same at every validation."""
     return LevelSet(COURSES[course][2], per_level=16, batch_size=16)

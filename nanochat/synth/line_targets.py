@@ -9,7 +9,7 @@ import numpy as np
 from nanochat.lines.finder import CELL, CORE, UNIT
 from nanochat.synth.beside import with_lone_letters
 from nanochat.synth.degrade import fax, noise, sheet_colour, to_bytes
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.draw import draw_document
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
@@ -32,7 +32,7 @@ FAXED = 0.06  # share of documents turned into black and white
 SIDE, WINDOWS = 256, 2  # px, side of a training window; windows of a document
 
 
-def segments(document: Document) -> list[tuple[np.ndarray, float]]:
+def segments(document: DrawnDocument) -> list[tuple[np.ndarray, float]]:
     """The text segments of a document's lines: points (N, 2) x, y along the middle of the letters, and the height, px.
 
     The points use OpenCV's convention, as the line detector does: pixel centres are integers.

@@ -13,7 +13,7 @@ import numpy as np
 
 from nanochat.synth.beside import with_lone_letters, with_rows_of_marks
 from nanochat.synth.degrade import camera
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.draw import draw_document
 from nanochat.synth.fonts import FontSet, capital, find_fonts
 from nanochat.synth.grounds import on_colour
@@ -31,7 +31,7 @@ DECORATED, CROSSED, THROUGH = 0.3, 0.12, 0.06  # share with drawings; pen stroke
 UNDERLINED, SHADED, SCANNED = 0.18, 0.06, 0.1  # share underlined; with halftone grounds; in black and white
 DOTTED = 0.3  # share of the training receipts printed with visible dots
 COLOURED = 0.15  # share of training documents with text on coloured bars and boxes
-Effect = Callable[[Document, random.Random], np.ndarray]  # returns the changed image of a document
+Effect = Callable[[DrawnDocument, random.Random], np.ndarray]  # returns the changed image of a document
 
 
 @cache
@@ -47,7 +47,7 @@ def _small_capitals() -> FontSet:
     return FontSet([replace(face, small_capitals=True) for face in find_fonts().trained_faces()])
 
 
-def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Document:
+def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> DrawnDocument:
     """The document of `level` and `seed`, made harder according to `rng`. For training only."""
     till, fonts = rng.random() < WORN, None
     if till:
@@ -68,7 +68,7 @@ def draw_practice(level: Level, seed: int, split: str, rng: random.Random) -> Do
     return _used(document, till, level, split, rng)
 
 
-def draw_used(level: Level, seed: int, rng: random.Random) -> Document:
+def draw_used(level: Level, seed: int, rng: random.Random) -> DrawnDocument:
     """The training document of `level` and `seed`, with its own kinds and type sizes, made harder according to `rng`.
 
     Its text stays in reading order, unlike that of `draw_practice`, which appends single letters at the end.
@@ -98,7 +98,7 @@ def _effects(split: str) -> list[tuple[float, Effect]]:
     ]
 
 
-def _used(document: Document, till: bool, level: Level, split: str, rng: random.Random) -> Document:
+def _used(document: DrawnDocument, till: bool, level: Level, split: str, rng: random.Random) -> DrawnDocument:
     """`document` with the wear of real papers: worn print if printed by a `till`, rules, grounds, drawings, pens."""
     if till:
         print_it = dotted if split == "train" and rng.random() < DOTTED else worn

@@ -17,7 +17,7 @@ from PIL import Image
 
 from nanochat.lines.cut import MARGIN, TYPE_HEIGHT, Piece, cut_lines
 from nanochat.lines.layout import find_lines
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.levels import LEVELS
 from nanochat.synth.practice import draw_practice
 
@@ -27,12 +27,12 @@ SHOWN = (
     *("line128", "line256", "line384", "line512", "E", "Ew", "note", "note", "note", "leaf", "leaf"),
     *("page", "page", "page", "page"),
 )
-TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type, most times as tall, least width of a letter in heights
-INSIDE, OUTSIDE = 0.30, 0.62  # type heights from the line's middle: letters nearer are in it, further not
-WHOLE = 0.8  # of a letter: visible at the end of a piece, more counts as in it, less than 1 - WHOLE as not in it
+TALL, TALLEST, NARROWEST = 0.12, 2.0, 0.19  # share in tall type; largest factor; least width over height of a letter
+INSIDE, OUTSIDE = 0.30, 0.62  # type heights from the line's middle: nearer letters belong to it, farther ones do not
+WHOLE = 0.8  # visible share of a letter at the end of a piece from which it belongs to it; below 1 - WHOLE it does not
 
 
-def made_tall(document: Document, rng: random.Random) -> None:
+def made_tall(document: DrawnDocument, rng: random.Random) -> None:
     """Stretch a document vertically in place, as receipts print emphasised text, while it stays readable."""
     if not len(document.boxes):
         return
@@ -61,7 +61,7 @@ class Strip:
     """(len(chars), 2): x and y of their centres, px of the picture"""
 
 
-def cut_strip(piece: Piece, document: Document) -> Strip | None:
+def cut_strip(piece: Piece, document: DrawnDocument) -> Strip | None:
     """A piece of a document with its text. None if letters at one of its edges are cut in half."""
     assert piece.course is not None
     places, between = piece.course.locate(document.centres)
@@ -85,14 +85,14 @@ def cut_strip(piece: Piece, document: Document) -> Strip | None:
     return Strip(piece.picture, " ".join(text.split()), chars, places[here])
 
 
-def strips(document: Document, type_height: float = TYPE_HEIGHT) -> list[Strip]:
+def strips(document: DrawnDocument, type_height: float = TYPE_HEIGHT) -> list[Strip]:
     """The lines of a synthetic document as mode `lines` cuts them, except those with letters cut in half."""
     page = Image.fromarray(document.image).convert("RGB")
     cut = [cut_strip(piece, document) for piece in cut_lines(page, find_lines(page), LONGEST, type_height)]
     return [strip for strip in cut if strip is not None]
 
 
-def _documents(seed: int, split: str, rng: random.Random) -> Iterator[Document]:
+def _documents(seed: int, split: str, rng: random.Random) -> Iterator[DrawnDocument]:
     for i in count():
         level = replace(LEVELS[rng.choice(SHOWN)], degrade=rng.uniform(0.1, 0.9))
         document = draw_practice(level, seed * 1000 + i, split, rng)

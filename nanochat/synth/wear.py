@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from nanochat.synth.degrade import fax, head_noise, ink_colour, ink_cover, noise, sheet_colour, to_bytes, with_ink
-from nanochat.synth.document import Document, glyph_height
+from nanochat.synth.document import DrawnDocument, glyph_height
 from nanochat.synth.ornaments import PEN_MARKS
 
 _FAINTEST, _FEW = 0.22, 0.08  # share of a letter's ink that must remain; share of letters that may have less
@@ -116,7 +116,7 @@ def crossed(image: np.ndarray, boxes: np.ndarray, rng: random.Random) -> np.ndar
     return image
 
 
-def underlined(document: Document, rng: random.Random) -> np.ndarray:
+def underlined(document: DrawnDocument, rng: random.Random) -> np.ndarray:
     """A copy of a document's image with single or double rules under some of its lines, or under parts of them.
 
     They follow the slope of the line, touch its descenders and have the colour of its ink.

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from nanochat.prompts import PROMPTS
-from nanochat.synth import BLOCKS, LEVELS, STRIPS, TEXT, Document, blocks, draw_document
+from nanochat.synth import BLOCKS, LEVELS, STRIPS, TEXT, DrawnDocument, blocks, draw_document
 from nanochat.synth.lessons import PAGE_LESSONS
 from nanochat.synth.practice import draw_used
 from nanochat.synth.strips import TOGETHER, handful
@@ -58,7 +58,7 @@ class SynthDocuments:
             "glyphs": (document.chars, document.centres, document.line_ids),
         }
 
-    def _document(self, level: str, i: int) -> Document:
+    def _document(self, level: str, i: int) -> DrawnDocument:
         if level == BLOCKS:
             return blocks.handful_of_blocks(i // blocks.TOGETHER, self.split)[i % blocks.TOGETHER]
         if self.split == "train" and level in _PAGES:

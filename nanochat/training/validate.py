@@ -18,7 +18,7 @@ from nanochat.training.shard import sum_over_ranks
 
 MIN_GAIN = 0.05  # nats per token: below this, the text does not depend on the image
 MAX_SIMILARITY = 0.99  # mean raw cosine between pages: above this, the encoder has collapsed
-MIN_DIRECTIONS = 1.5  # along which pages differ: below this, a page is described by one number only
+MIN_DIRECTIONS = 1.5  # directions along which pages differ: below this, the features of a page contain a single number
 
 
 @dataclass

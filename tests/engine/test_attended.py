@@ -1,16 +1,11 @@
-"""Attention to the image: it equals that of the model, and lines of text are matched with detected lines."""
-
-from itertools import combinations
+"""Attention to the image equals that of the model."""
 
 import pytest
 import torch
 from helpers.tiny_model import IMAGE, tiny_model
-from hypothesis import given
-from hypothesis import strategies as st
 
 from nanochat import gpt
 from nanochat.engine.attended import attended_box, line_attention, picture_attention
-from nanochat.engine.placing import lines_of_ink
 from nanochat.image_process import ImageViews
 from nanochat.modes import ImageLayout
 
@@ -48,38 +43,3 @@ def test_box_is_around_the_places_with_most_attention() -> None:
     places = torch.tensor([[0.0, 0, 10, 10], [10, 0, 20, 10], [0, 10, 10, 20], [10, 10, 20, 20]])
     assert attended_box(torch.tensor([0.4, 0.3, 0.15, 0.15]), places) == (0, 0, 20, 10)
     assert attended_box(torch.tensor([0.1, 0.0, 0.0, 0.9]), places) == (10, 10, 20, 20)
-
-
-PLACES = torch.tensor([[0.0, 10 * i, 100, 10 * i + 10] for i in range(6)])
-
-
-def test_omitted_line_leaves_a_detected_line_unmatched() -> None:
-    ink = [(0, 10 * i + 2, 90, 10 * i + 9) for i in range(6)]
-    read = [0, 1, 3, 5]
-    shares = torch.eye(6)[read]
-    assert lines_of_ink(shares, PLACES, ink, ["word"] * 4, [4.0] * 6) == read
-    assert lines_of_ink(shares, PLACES, [], ["word"] * 4, []) == [None] * 4
-    nowhere = torch.full((4, 6), 1 / 6)
-    assert lines_of_ink(nowhere, PLACES, ink, ["a", "bb" * 9, "cc" * 9, "d"], [1, 18, 1, 18, 5, 1]) == [0, 1, 3, 5]
-
-
-@given(st.integers(1, 4), st.integers(1, 4), st.integers(0, 99))
-def test_matching_is_the_best_ordered_one(n: int, m: int, seed: int) -> None:
-    draw = torch.Generator().manual_seed(seed)
-    shares = torch.rand(n, 6, generator=draw).softmax(1)
-    ink = [(0, 10 * i, 100, 10 * i + 10) for i in range(m)]
-    room = (torch.rand(m, generator=draw) * 9 + 1).tolist()
-    texts = ["x" * int(k) for k in torch.randint(1, 9, (n,), generator=draw)]
-
-    def worth(pairs) -> float:
-        return sum(float(shares[i, j]) + min(len(texts[i]), room[j]) / max(len(texts[i]), room[j]) for i, j in pairs)
-
-    best = max(
-        worth(zip(some, others))
-        for k in range(1, min(n, m) + 1)
-        for some in combinations(range(n), k)
-        for others in combinations(range(m), k)
-    )
-    found = [(i, j) for i, j in enumerate(lines_of_ink(shares, PLACES, ink, texts, room)) if j is not None]
-    assert worth(found) == pytest.approx(best, abs=1e-5)
-    assert [j for _, j in found] == sorted({j for _, j in found})

@@ -334,12 +334,12 @@ def test_answers_are_halved_when_memory_runs_out_and_stay_the_same(
 def test_memory_that_runs_out_while_answers_grow(
     backends: tuple[Backend, Backend], at: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Streamed answers and several answers to one prompt go on where they were when a step fails."""
+    """Answers to several prompts, and several answers to one prompt, go on where they were when a step fails."""
     backend = backends[at]
     engine = Engine(backend, RustBPETokenizer.characters())
     images = [view(1, 64, 64), view(2, 128, 64)]
     prompts = [[3, *[IMAGE] * image.layout.n_tokens] for image in images]
-    *_, expected = engine.stream_batch(prompts, images, 10, guard=NO_GUARD)
+    expected = engine.generate_batch(prompts, images, 10, guard=NO_GUARD)
     drawn = [engine.generate([1, 2], None, n, 8, 1.0) for n in (1, 4)]
     expected_rows = [list(zip(*(tokens for tokens, _ in steps))) for steps in drawn]
     step, left = backend.step, [4, 1]
@@ -353,7 +353,7 @@ def test_memory_that_runs_out_while_answers_grow(
 
     monkeypatch.setattr(backend, "step", fail_now_and_then)
     with pytest.warns(UserWarning, match="not enough memory for 2 answers at a time: continuing with 1"):
-        *_, found = engine.stream_batch(prompts, images, 10, guard=NO_GUARD)
+        found = engine.generate_batch(prompts, images, 10, guard=NO_GUARD)
     assert [answer.tokens for answer in found] == [answer.tokens for answer in expected]
     left[:] = 3, 100
     with pytest.warns(UserWarning, match="not enough memory for 4 answers at a time: continuing with 2"):

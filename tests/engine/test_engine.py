@@ -103,15 +103,6 @@ def test_ended_rows_repeat_their_end_token(engine: Engine) -> None:
     assert len(steps) == max(lengths) and len(lengths) > 1
 
 
-def test_answers_can_be_streamed(engine: Engine) -> None:
-    shown: list[list[int]] = [[] for _ in PROMPTS]
-    for step, answers in enumerate(engine.stream_batch(PROMPTS, pictures(3), max_tokens=7), start=1):
-        for text, answer in zip(shown, answers):
-            assert len(answer.tokens) == step
-            text += answer.tokens[len(text) :]
-    assert shown == [answer.tokens for answer in engine.generate_batch(PROMPTS, pictures(3), max_tokens=7)]
-
-
 def test_samples_follow_the_distribution_of_the_model(engine: Engine) -> None:
     """Each row samples its own first token, with the probabilities of the softmax at this temperature."""
     n = 4000

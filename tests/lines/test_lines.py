@@ -19,7 +19,7 @@ from nanochat.lines.layout import Line, find_lines
 from nanochat.lines.segment import Segment
 from nanochat.reading.ink_audit import audit
 from nanochat.synth import LEVELS, draw_document
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 
 
 def near(found: Box, true: tuple[int, ...], slack: int = 4) -> bool:
@@ -130,7 +130,7 @@ def test_long_line_is_cut_between_words() -> None:
         assert abs(first.box[2] - second.box[0]) <= 2 and not ink[cut_at - 1 : cut_at + 2].any()
 
 
-def read_perfectly(pieces: list[Piece], document: Document) -> str:
+def read_perfectly(pieces: list[Piece], document: DrawnDocument) -> str:
     """The text of a perfect reader of the pieces: of each piece, the letters whose centres are in its box."""
     inked = document.inked
     texts = []

@@ -7,8 +7,8 @@ import pytest
 from helpers.drawn_page import FONT, draw_page, sentence
 from PIL import Image, ImageDraw, ImageFont
 
-from nanochat.lines.finder import Answers, find_segments, line_finder
-from nanochat.lines.sheet import inked_boxes
+from nanochat.lines.finder import Predictions, find_segments, line_finder
+from nanochat.lines.inked_page import inked_boxes
 
 
 def on_sheet(part: Image.Image, size: tuple[int, int], corner: tuple[int, int]) -> Image.Image:
@@ -21,7 +21,7 @@ def counting(seen: list[int]):
     """The line detector, with a count of the pixels that it processes."""
     finder = line_finder()
 
-    def find(pixels: np.ndarray) -> Answers:
+    def find(pixels: np.ndarray) -> Predictions:
         seen.append(pixels[0, 0].size)
         return finder(pixels)
 

@@ -155,7 +155,7 @@ def test_wait_policy_of_the_user_is_respected(monkeypatch: pytest.MonkeyPatch) -
 
 def test_choice_is_cached_for_a_while(monkeypatch: pytest.MonkeyPatch) -> None:
     """Changing the number of threads takes time, so a load that comes and goes must not change it each time."""
-    now, load, choice = 100.0, 0.0, threads._Choice()
+    now, load, choice = 100.0, 0.0, threads._ThreadChoice()
     monkeypatch.setattr("time.monotonic", lambda: now)
     monkeypatch.setattr(threads, "usable_cores", lambda: 4.0)
     monkeypatch.setattr(threads, "own_cores", lambda: 4)

@@ -11,7 +11,7 @@ from nanochat.engine.answers import Generation
 from nanochat.lines.boxes import Box
 from nanochat.lines.finder import find_segments
 from nanochat.lines.layout import find_lines
-from nanochat.reading.blocks import PageBlock, cut_blocks, divide_words, match_rows
+from nanochat.reading.blocks import PageBlock, cut_blocks, divide_words
 from nanochat.reading.ocr import OCR
 from nanochat.tokenizer import RustBPETokenizer
 
@@ -137,13 +137,6 @@ def test_answers_about_blocks_become_the_page_text(
 def test_page_without_lines_is_one_low_block() -> None:
     (block,) = cut_blocks(Image.new("RGB", (600, 400), "white"), [], 512)
     assert block.picture.size == (128, 64) and block.box == (0, 0, 600, 400)
-
-
-def test_rows_of_an_answer_are_matched_if_one_is_missing_or_extra() -> None:
-    assert match_rows(["a" * 39, "b" * 11, "c" * 37], [40, 10, 38]) == [0, 1, 2]
-    assert match_rows(["a" * 39, "c" * 9], [40, 38, 10]) == [0, 2]
-    assert match_rows(["a" * 39, "b", "c" * 9], [40, 10]) == [0, 0, 1]
-    assert match_rows([], [40]) == [] and match_rows(["a", "b"], [3]) in ([0, 0],)
 
 
 def test_words_are_divided_among_pieces_by_width() -> None:

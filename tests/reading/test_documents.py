@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw
 
 from nanochat.errors import UserError
-from nanochat.reading.ahead import read_ahead
+from nanochat.reading.ahead import PageOptions, read_ahead
 from nanochat.reading.documents import PDF, InputPage, Pictures, open_document
 from nanochat.reading.sources import Selection, Source, find_sources
 
@@ -38,7 +38,7 @@ def read(*sources: Path | str, **options) -> list[InputPage]:
 @pytest.mark.parametrize("workers", [0, 1, 4])
 def test_pages_are_in_order_with_any_number_of_processes(tmp_path: Path, workers: int) -> None:
     pdf, tiff = write_pdf(tmp_path / "a.pdf", 12), write_tiff(tmp_path / "b.tif", 5)
-    pages = read(pdf, tiff, workers=workers, dpi=36, ahead=3)
+    pages = read(pdf, tiff, workers=workers, options=PageOptions(dpi=36), ahead=3)
     assert [(Path(p.source.name).name, p.number, p.last) for p in pages] == [
         *(("a.pdf", i, i == 12) for i in range(1, 13)),
         *(("b.tif", i, i == 5) for i in range(1, 6)),
@@ -74,7 +74,7 @@ def test_single_page_starts_no_process(tmp_path: Path, monkeypatch: pytest.Monke
 def test_long_pdf_is_streamed(tmp_path: Path) -> None:
     """Of 10,000 pages only the next ones are opened, and unselected pages take almost no time."""
     pdf = write_long_pdf(tmp_path / "long.pdf", 10_000)
-    pages = read_ahead(find_sources([str(pdf)]), Selection("3,9999-"), dpi=72)
+    pages = read_ahead(find_sources([str(pdf)]), Selection("3,9999-"), PageOptions(dpi=72))
     found = {page.number: page.state for page in pages if page.state != "skipped"}
     assert found == {3: "page", 9999: "page", 10_000: "page"}
     opened: list[int] = []
@@ -142,7 +142,7 @@ def test_bad_file_is_reported_in_one_line_and_the_rest_is_read(tmp_path: Path) -
 def test_pdf_without_pages_and_pdf_too_large_to_render(tmp_path: Path) -> None:
     (page,) = read(write_long_pdf(tmp_path / "none.pdf", 0))
     assert page.state == "failed" and "without pages" in page.why
-    (page,) = read(write_pdf(tmp_path / "huge.pdf", 1, (14_000, 14_000)), dpi=300)
+    (page,) = read(write_pdf(tmp_path / "huge.pdf", 1, (14_000, 14_000)), options=PageOptions(dpi=300))
     assert page.state == "failed" and "lower --dpi" in page.why
 
 

@@ -13,7 +13,7 @@ from PIL import Image
 from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
 from nanochat.reading.formats import write
-from nanochat.reading.placed import boxes_to_draw, placed_lines
+from nanochat.reading.placed_text import boxes_to_draw, placed_lines
 
 XHTML = "{http://www.w3.org/1999/xhtml}"
 SIZE = (600, 300)

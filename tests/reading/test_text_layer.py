@@ -14,7 +14,7 @@ from PIL import Image
 from nanochat.lines.layout import Line, find_lines
 from nanochat.lines.segment import Segment
 from nanochat.reading import ahead, layer_check, ocr
-from nanochat.reading.ahead import read_ahead
+from nanochat.reading.ahead import PageOptions, read_ahead
 from nanochat.reading.documents import PDF
 from nanochat.reading.job import Job, read_input
 from nanochat.reading.layer_check import Decision, Seen, judge
@@ -49,7 +49,7 @@ def decide(path: Path, read: list[str] | None = None, sureness: float = 0.99) ->
     def seen(some: list[Line]) -> list[Seen]:
         return [Seen(said[tops.index(line.box[1])], sureness) for line in some]
 
-    return judge(read_layer(document, 1, 150), lines, seen)
+    return judge(lay_on(read_layer(document, 1, 150), lines), seen)
 
 
 def test_correct_text_layer_is_used_in_reading_order_with_boxes(tmp_path: Path) -> None:
@@ -88,7 +88,7 @@ def test_wrong_invisible_text_layer_is_rejected(tmp_path: Path, case: str) -> No
         document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of(False, texts)))), 150, "")
         layer = read_layer(document, 1, 150)
         assert layer.hidden
-        return judge(layer, lines, lambda some: [Seen(TEXT[lines.index(line)], 0.99) for line in some])
+        return judge(lay_on(layer, lines), lambda some: [Seen(TEXT[lines.index(line)], 0.99) for line in some])
 
     assert judged(TEXT).use
     wrong, half = judged(SEEN[case]), judged(TEXT[:3])
@@ -102,7 +102,7 @@ def test_page_with_missing_misplaced_or_garbled_text_layer_is_read(tmp_path: Pat
     assert "no text is seen" in decide(write_text_pdf(tmp_path / "elsewhere.pdf", elsewhere)).why
     document = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 150, "")
     broken = replace(read_layer(document, 1, 150), broken=0.1)
-    decision = judge(broken, find_lines(document.load(1)), lambda some: [Seen(text, 0.99) for text in TEXT])
+    decision = judge(lay_on(broken, find_lines(document.load(1))), lambda some: [Seen(text, 0.99) for text in TEXT])
     assert not decision.use and "broken encoding" in decision.why
 
 
@@ -159,9 +159,9 @@ def test_positions_of_words_at_the_resolution_of_the_scan(tmp_path: Path) -> Non
     drawn = PDF(Source(str(write_text_pdf(tmp_path / "a.pdf", page_of()))), 300, "").load(1)
     drawn.save(tmp_path / "picture.pdf", resolution=300)
     scan = write_text_pdf(tmp_path / "scan.pdf", page_of(False), scan=tmp_path / "picture.pdf")
-    (page,) = read_ahead(find_sources([str(scan)]), layers=True, workers=0)
+    (page,) = read_ahead(find_sources([str(scan)]), options=PageOptions(layers=True), workers=0)
     assert page.image is not None and page.image.width > 1700
-    decision = judge(page.image.info[LAYER], find_lines(page.image), None)
+    decision = judge(lay_on(page.image.info[LAYER], find_lines(page.image)), None)
     assert decision.use, decision.why
 
 
@@ -237,10 +237,10 @@ def test_layer_in_another_alphabet_is_used_if_the_page_cannot_be_read(tmp_path: 
     layer, lines = read_layer(document, 1, 150), find_lines(document.load(1))
     cyrillic = str.maketrans("aeiotmnrlds", "аеиотмнрлдс")
     russian = replace(layer, words=tuple(replace(w, text=w.text.translate(cyrillic)) for w in layer.words))
-    invented = judge(russian, lines, lambda some: [Seen("Oxnate no goroopy kauectBa", 0.9) for _ in some])
+    invented = judge(lay_on(russian, lines), lambda some: [Seen("Oxnate no goroopy kauectBa", 0.9) for _ in some])
     assert invented.use and invented.unchecked
     tops = sorted(line.box[1] for line in lines)
-    well_read = judge(russian, lines, lambda some: [Seen(TEXT[tops.index(line.box[1])], 0.99) for line in some])
+    well_read = judge(lay_on(russian, lines), lambda some: [Seen(TEXT[tops.index(line.box[1])], 0.99) for line in some])
     assert not well_read.use
 
 

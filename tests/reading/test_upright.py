@@ -21,7 +21,7 @@ from nanochat.reading.job import why_it_ended
 from nanochat.reading.ocr import OCR
 from nanochat.reading.orientation import CLOCKWISE, Sight, best_turn, turn
 from nanochat.reading.page import Page
-from nanochat.reading.placed import PlacedText, placed_lines, words_of
+from nanochat.reading.placed_text import PlacedText, placed_lines, words_of
 
 TEXTS = [
     "Minutes of the meeting", "The board met at nine and", "agreed to paint the harbour", "bridge before the winter.",

@@ -9,7 +9,7 @@ import torch
 from nanochat.lines.finder import line_finder
 from nanochat.lines.network import LineFinder
 from nanochat.precision import Precision
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.line_targets import segments
 from scripts import line_train
 from scripts.line_train import Config, train
@@ -43,7 +43,7 @@ def test_bands_of_single_letters_are_lengthened() -> None:
     boxes = np.array([[10, 40, 15, 60], [100, 40, 114, 60], [114, 40, 126, 60]], np.float32)  # a colon, and a word
     centres = np.stack([boxes[:, [0, 2]].mean(1), np.full(3, 51)], 1)
     paper, line_ids = np.full((64, 128), 255, np.uint8), np.array([0, 1, 1], np.int32)
-    document = Document(paper, ":\nab", ":ab", boxes, centres, line_ids)
+    document = DrawnDocument(paper, ":\nab", ":ab", boxes, centres, line_ids)
     (colon, height), (word, _) = segments(document)
     assert height == 20 and colon[:, 0].mean() == 12, "half a pixel less than its box: of OpenCV's"
     assert np.ptp(colon[:, 0]) == pytest.approx(14), "0.7 of its height, where the colon is 5 px wide"

@@ -320,7 +320,7 @@ def test_images_of_a_chat_are_decoded_one_at_a_time(checkpoint: Path, monkeypatc
 
 def test_generation_is_only_possible_in_the_worker_thread() -> None:
     ways = [name for name in dir(Engine) if name.startswith(("generate", "stream"))]
-    assert {"generate", "generate_batch", "stream_batch"} <= set(ways)
+    assert {"generate", "generate_batch"} <= set(ways)
     assert [name for name in ways if hasattr(SharedEngine, name)] == ["generate_batch"]
     assert SharedEngine.generate_batch is not Engine.generate_batch
 

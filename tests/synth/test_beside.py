@@ -10,7 +10,7 @@ from nanochat.synth import LEVELS, draw_document
 from nanochat.synth import practice as practice_module
 from nanochat.synth.atlas import get_atlas
 from nanochat.synth.beside import with_lone_letters, with_rows_of_marks
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.fonts import capital, find_fonts
 from nanochat.synth.practice import draw_practice
 from nanochat.synth.strips import NARROWEST, made_tall
@@ -19,13 +19,13 @@ SHARES = ("SMALL_PRINT", "WORN", "SYMBOLS", "SMALL_CAPITALS", "ALONE", "MARKED",
 SHARES += ("THROUGH", "UNDERLINED", "SHADED", "SCANNED")
 
 
-def documents(count: int, degrade: float = 0.0) -> list[Document]:
+def documents(count: int, degrade: float = 0.0) -> list[DrawnDocument]:
     level = replace(LEVELS["note"], degrade=degrade, kinds=("receipt", "form", "lines"))
     found = [draw_document(level, seed, "val") for seed in range(count)]
     return [document for document in found if document.text]
 
 
-def changed(document: Document, before: np.ndarray) -> np.ndarray:
+def changed(document: DrawnDocument, before: np.ndarray) -> np.ndarray:
     """Mask of the pixels that differ between two images, (H, W)."""
     return (np.asarray(document.image) != before).reshape(*before.shape[:2], -1).any(axis=2)
 
@@ -96,7 +96,7 @@ def test_text_in_small_capitals_is_transcribed_as_capitals(monkeypatch: pytest.M
     assert not [char for text in texts for char in text if char.islower() and char not in "ßµ"]
 
 
-def share_in_boxes(document: Document) -> float:
+def share_in_boxes(document: DrawnDocument) -> float:
     """The share of the ink that is inside the boxes of the glyphs."""
     ink = np.abs(document.image.astype(float) - np.median(document.image))
     ink = ink.reshape(*document.image.shape[:2], -1).mean(axis=2)

@@ -8,7 +8,7 @@ import pytest
 
 from nanochat.synth import BLOCKS, LEVELS, draw_document
 from nanochat.synth.blocks import LEAST_SIDE, MOST_SIDE, TOGETHER, blocks, cut_block, handful_of_blocks
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.tasks.synth_documents import SynthDocuments
 
 CLEAN = replace(LEVELS["page"], degrade=0.0, kinds=("article", "columns", "receipt", "table", "letter"))
@@ -45,7 +45,7 @@ def test_positions_of_letters_in_a_block() -> None:
     assert checked > 400
 
 
-def three_lines(gap: float, beside: float) -> Document:
+def three_lines(gap: float, beside: float) -> DrawnDocument:
     """Three lines of five letters, 20 px high, `gap` px apart, and a letter `beside` px to the right of the second."""
     boxes = [
         [20 + 12 * i, 20 + (20 + gap) * line, 32 + 12 * i, 40 + (20 + gap) * line]
@@ -56,7 +56,7 @@ def three_lines(gap: float, beside: float) -> Document:
     found = np.array(boxes, np.float32)
     ids = np.array([0] * 5 + [1] * 5 + [2] * 5 + [3], np.int32)
     text = "abcde\nfghij\nklmno\nx"
-    return Document(
+    return DrawnDocument(
         np.full((192, 256), 255, np.uint8), text, text.replace("\n", ""), found, (found[:, :2] + found[:, 2:]) / 2, ids
     )
 

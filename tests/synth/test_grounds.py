@@ -6,7 +6,7 @@ from dataclasses import replace
 import numpy as np
 
 from nanochat.synth import LEVELS, draw_document
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.grounds import LEAST_DISTANCE, LEAST_STEP, _brightness, _pair, on_colour
 
 FLAT = replace(LEVELS["note"], degrade=0.0, kinds=("receipt", "lines", "form"))
@@ -45,5 +45,7 @@ def test_letters_keep_their_shape_on_a_background() -> None:
 
 def test_image_without_text_gets_no_background() -> None:
     blank = np.full((64, 64), 240, np.uint8)
-    empty = Document(blank, "", "", np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.int32))
+    empty = DrawnDocument(
+        blank, "", "", np.zeros((0, 4), np.float32), np.zeros((0, 2), np.float32), np.zeros(0, np.int32)
+    )
     assert (on_colour(empty, random.Random(0)) == blank).all()

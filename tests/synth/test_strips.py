@@ -13,7 +13,7 @@ from nanochat.lines.segment import Segment
 from nanochat.modes import get_mode
 from nanochat.multimodal_dataloader import Prepared, Sample, collate
 from nanochat.synth import LEVELS, STRIPS, draw_document
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.strips import TOGETHER, cut_strip, handful, strips
 from nanochat.tasks.synth_documents import SynthDocuments
 from nanochat.tokenizer import RustBPETokenizer
@@ -75,12 +75,12 @@ def test_split_letters_are_omitted_and_columns_not_joined() -> None:
     page = np.full((100, 300), 255, np.uint8)
     glyphs = [(char, 20.0 + 12 * i, line) for line, word in enumerate(("abc", "xyz")) for i, char in enumerate(word)]
 
-    def document(second_left: float, second_y: float) -> Document:
+    def document(second_left: float, second_y: float) -> DrawnDocument:
         centres = np.array([[x + line * second_left, 50.0 + line * second_y] for _, x, line in glyphs], np.float32)
         boxes = np.concatenate([centres - [6, 12], centres + [6, 12]], 1).astype(np.float32)
         chars = "".join(char for char, _, _ in glyphs)
         line_ids = np.array([line for *_, line in glyphs], np.int32)
-        return Document(page, "abc\nxyz", chars, boxes, centres, line_ids)
+        return DrawnDocument(page, "abc\nxyz", chars, boxes, centres, line_ids)
 
     band = Segment(np.stack([np.arange(10.0, 200.0), np.full(190, 50.0)], 1), 24.0)
     (piece,) = cut_lines(Image.fromarray(page).convert("RGB"), [Line((band,))])

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nanochat.errors import UserError
-from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, Document, Level, draw, draw_document, geometry
+from nanochat.synth import CURRICULUM, LEVELS, SPLITS, TIERS, DrawnDocument, Level, draw, draw_document, geometry
 from nanochat.synth.atlas import get_atlas
 from nanochat.synth.canvas import Canvas
 from nanochat.synth.degrade import camera
@@ -317,7 +317,7 @@ for face in ("Plain", "Roman", "/a.ttf", "0"), ("Odd", "Roman\\n", "/b.ttf", "0"
 def test_word_and_line_boxes_by_hand():
     boxes = np.array([[0, 0, 4, 9], [4, 1, 8, 9], [8, 0, 10, 9], [10, 0, 15, 9], [0, 10, 5, 20]], np.float32)
     ids = np.array([0, 0, 0, 0, 1], np.int32)
-    document = Document(np.zeros((64, 64), np.uint8), "ab c\nd", "ab cd", boxes, boxes[:, :2], ids)
+    document = DrawnDocument(np.zeros((64, 64), np.uint8), "ab c\nd", "ab cd", boxes, boxes[:, :2], ids)
     words, found = document.word_boxes()
     assert words == ["ab", "c", "d"]
     assert found.tolist() == [[0, 0, 8, 9], [10, 0, 15, 9], [0, 10, 5, 20]]

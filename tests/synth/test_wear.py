@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 
 from nanochat.synth import LEVELS, draw_document
-from nanochat.synth.document import Document
+from nanochat.synth.document import DrawnDocument
 from nanochat.synth.practice import draw_practice
 from nanochat.synth.wear import crossed, scanned_in_black_and_white, shaded, shown_through, underlined, worn
 
 FLAT = replace(LEVELS["note"], degrade=0.0, kinds=("receipt", "lines"))
 
 
-def flat_documents(count: int) -> list[Document]:
+def flat_documents(count: int) -> list[DrawnDocument]:
     """Clean, even documents with text."""
     found = [draw_document(FLAT, seed, "val") for seed in range(count)]
     documents = [document for document in found if document.text]
@@ -28,7 +28,7 @@ def ink(image: np.ndarray) -> np.ndarray:
     return np.abs(grey - np.median(grey))
 
 
-def share_of_glyphs(document: Document, printed: np.ndarray, least: float) -> float:
+def share_of_glyphs(document: DrawnDocument, printed: np.ndarray, least: float) -> float:
     """The share of letters that keep at least `least` of their original ink."""
     kept, whole = ink(printed), ink(document.image)
     strength = np.percentile(kept, 99) / np.percentile(whole, 99)  # paler print is not lost ink
@@ -108,7 +108,7 @@ def test_image_without_text_is_unchanged() -> None:
     assert (worn(blank, nothing, random.Random(0)) == blank).all()
     assert (crossed(blank, nothing, random.Random(0)) == blank).all()
     assert (shaded(blank, nothing, random.Random(0)) == blank).all()
-    empty = Document(blank, "", "", nothing, np.zeros((0, 2), np.float32), np.zeros(0, np.int32))
+    empty = DrawnDocument(blank, "", "", nothing, np.zeros((0, 2), np.float32), np.zeros(0, np.int32))
     assert (underlined(empty, random.Random(0)) == blank).all()
     assert (shown_through(blank, nothing, random.Random(0)) == blank).all()
 

@@ -4,7 +4,7 @@ import random
 from typing import NamedTuple
 
 from nanochat.synth.atlas import Atlas, get_atlas
-from nanochat.synth.canvas import Canvas, Ink
+from nanochat.synth.canvas import Canvas, Colour
 from nanochat.synth.fonts import Face
 from nanochat.synth.levels import Level
 from nanochat.synth.writer import Writer
@@ -17,7 +17,7 @@ class Cell(NamedTuple):
     x: float
     align: str = "l"
     bold: bool = False
-    ink: Ink | None = None
+    ink: Colour | None = None
 
 
 class Faces(NamedTuple):
@@ -30,7 +30,7 @@ class Faces(NamedTuple):
 class Sheet:
     """Margins, the cursor `y` (top of the next row), the type, and how much text may still be written."""
 
-    def __init__(self, canvas: Canvas, level: Level, faces: Faces, px: int, ink: Ink, writer: Writer):
+    def __init__(self, canvas: Canvas, level: Level, faces: Faces, px: int, ink: Colour, writer: Writer):
         self.canvas, self.faces, self.px, self.ink, self.writer = canvas, faces, px, ink, writer
         self.rng: random.Random = writer.rng
         self.largest_px = round(level.font_px[1] * canvas.height / level.height)
@@ -174,11 +174,11 @@ class Sheet:
                 return
             line, start = word if atlas.width(word) <= right - left and len(word) <= self.chars_left else "", left
 
-    def tone(self, low: int, high: int) -> Ink:
+    def tone(self, low: int, high: int) -> Colour:
         """A random grey or RGB colour, matching the canvas, with values from `low` to `high`."""
         return tuple(self.rng.randint(low, high) for _ in range(1 if self.canvas.image.ndim == 2 else 3))
 
-    def shade(self, share: float) -> Ink:
+    def shade(self, share: float) -> Colour:
         """The paper colour moved by `share` towards the ink colour."""
         paper = self.canvas.image[0, 0].tolist()
         paper = paper if isinstance(paper, list) else [paper]
