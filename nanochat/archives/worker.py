@@ -16,7 +16,7 @@ from nanochat.errors import UserError
 from nanochat.image_process import NOTE
 from nanochat.prompts import asked
 from nanochat.reading.documents import InputPage
-from nanochat.reading.job import Job, read_together, why_it_ended
+from nanochat.reading.job import Job, read_together
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
@@ -127,10 +127,8 @@ class Reader:
         pages = [_page(rows, i) for i in range(len(rows["source"]))]
         found: list[list[Any]] = []
         for page, result in read_together(self.ocr, pages, self.job):
-            state, why, record = page.state, page.why, None
-            if result is not None:
-                state, why, record = result.status, why_it_ended(result), result.to_dict()
-            found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(record)])
+            record = json.dumps(None if result is None else result.to_dict())
+            found.append([page.source.name, page.number, page.last, page.state, page.why, page.fingerprint, record])
         call = time.perf_counter() - started
         found = [[*row, call, call / len(found)] for row in found]
         return {key: list(values) for key, values in zip((*KEYS, *READ_KEYS), zip(*found))}
