@@ -109,13 +109,37 @@ def test_locked_pdf_asks_for_its_password(page: Page) -> None:
     give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
     for title, typed in (("This PDF is locked", "abracadabra"), ("That password is not right", "sesame")):
         expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=30_000)
-        page.get_by_label("Its password").fill(typed)
+        page.get_by_label("Password of locked.pdf").fill(typed)
         page.keyboard.press("Enter")
     expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
     page.click("#again")
     give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
     page.locator("#ask-cancel").click()
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+
+
+def test_other_files_are_read_without_the_password_of_one(page: Page) -> None:
+    page.set_input_files(
+        "#files",
+        [
+            {"name": "noise.png", "mimeType": "image/png", "buffer": png(noise(1))},
+            {"name": "locked.pdf", "mimeType": "application/pdf", "buffer": LOCKED.read_bytes()},
+            {"name": "other.png", "mimeType": "image/png", "buffer": png(noise(2))},
+        ],
+    )
+    expect(page.get_by_label("Password of locked.pdf")).to_be_visible(timeout=30_000)
+    page.locator("#ask-cancel").click()
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    expect(page.locator("#pages button")).to_have_count(2)
+    with page.expect_download() as download:
+        page.select_option("#download", "txt")
+    assert download.value.suggested_filename == "noise and 1 more.txt"
+
+
+def test_lost_connection_is_explained(page: Page) -> None:
+    page.route("**/v1/read", lambda route: route.abort())
+    give(page, ("noise.png", png(noise(1))))
+    expect(page.get_by_role("alert")).to_contain_text("The connection to the server was lost.", timeout=30_000)
 
 
 def test_escape_cancels_the_request(page: Page, server: Running) -> None:
