@@ -112,7 +112,7 @@ class Reader:
         try:
             self.ocr = OCR(checkpoint, device, mode, max_vision_tokens)
         except UserError as error:
-            self.broken = f"{socket.gethostname()}: {error}"
+            self.broken = str(error)
 
     def __call__(self, rows: Rows) -> Rows:
         """Read pages. Returns the columns KEYS, `result`, `call` and `spent`.
@@ -121,7 +121,7 @@ class Reader:
         equal share for each page.
         """
         if self.broken:
-            values = ("", 0, True, BROKEN, self.broken, "", "", 0.0, 0.0)
+            values = ("", 0, True, BROKEN, f"{socket.gethostname()}: {self.broken}", "", "", 0.0, 0.0)
             return {key: [value] for key, value in zip((*KEYS, *READ_KEYS), values)}
         started = time.perf_counter()
         pages = [_page(rows, i) for i in range(len(rows["source"]))]

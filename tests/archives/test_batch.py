@@ -13,7 +13,10 @@ import pytest
 from helpers.drawn_archive import draw_archive, stored
 
 from nanochat import cli
-from nanochat.archives.alone import pages_that_pay
+from nanochat.archives import alone
+from nanochat.archives.alone import is_small, pages_that_pay
+from nanochat.archives.files import find_files
+from nanochat.archives.settings import BatchSettings
 from nanochat.reading.ocr import OCR
 
 TOKENS = 300  # length of an answer, so that processes can be killed in the middle of one
@@ -21,9 +24,7 @@ TOKENS = 300  # length of an answer, so that processes can be killed in the midd
 
 def test_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypatch, capsys) -> None:
     """Texts, states and ledger are the same as with processes, and resuming reads only missing pages."""
-    draw_archive(tmp_path / "in", pictures=4)
-    for container in ("shard.tar", "bad.tar", "part.parquet"):
-        (tmp_path / "in" / container).unlink()
+    expected = draw_archive(tmp_path / "in", pictures=4)
     monkeypatch.setitem(sys.modules, "ray", None)  # importing it raises an error
 
     def run(*flags: str) -> tuple[int, str]:
@@ -36,21 +37,31 @@ def test_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypa
         return 0, capsys.readouterr().err
 
     code, err = run()
-    assert code == 1 and "reading them in this process" in err and "9 pages: 8 cut, 1 failed" in err
+    assert code == 1 and "reading them in this process" in err and "19 pages: 15 cut, 4 failed" in err
     rows = {(r["source"], r["page"]): r for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
+    assert set(rows) == expected
     ocr = OCR(model)
     for i in range(4):
         text = rows[str(tmp_path / f"in/deep/{i}.png"), 1]["text"]
         assert text == ocr.read(stored(i), max_tokens=9).text != ""
     ledger = tmp_path / "out/ledger.jsonl"
     lines = ledger.read_bytes().splitlines(keepends=True)
-    ledger.write_bytes(b"".join(lines[:5]))
+    ledger.write_bytes(b"".join(lines[:12]) + lines[12][:30])  # killed while it was writing a page of the shard
     code, err = run("--resume")
     assert code == 1 and len(ledger.read_bytes().splitlines()) == len(lines)
     again = {(r["source"], r["page"]): r["text"] for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
     assert again == {page: r["text"] for page, r in rows.items()}
     code, err = run("--estimate")
     assert code == 0 and "reading them in this process" in err
+
+
+def test_pages_of_a_large_container_are_not_counted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    draw_archive(tmp_path / "in", pictures=1)
+    files = find_files([str(tmp_path / "in")])
+    settings = BatchSettings(out=tmp_path / "out")
+    assert is_small(files, settings)
+    monkeypatch.setattr(alone, "CONTAINER_BYTES", 100)
+    assert not is_small(files, settings)
 
 
 @pytest.mark.parametrize(("workers", "pages"), [(1, 1000), (2, 80), (15, 300 / 7)])
