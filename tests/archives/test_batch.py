@@ -37,7 +37,7 @@ def test_small_archive_is_read_without_ray(tmp_path: Path, model: Path, monkeypa
         return 0, capsys.readouterr().err
 
     code, err = run()
-    assert code == 1 and "reading them in this process" in err and "19 pages: 15 cut, 4 failed" in err
+    assert code == 1 and "reading them in this process" in err and "20 pages: 16 cut, 4 failed" in err
     rows = {(r["source"], r["page"]): r for r in pq.read_table(tmp_path / "out/pages.parquet").to_pylist()}
     assert set(rows) == expected
     ocr = OCR(model)
