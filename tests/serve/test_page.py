@@ -8,6 +8,7 @@ import pytest
 from helpers.drawn_files import LOCKED
 from helpers.shared_data import absent
 from helpers.tiny_server import Running, noise, png, tiny_checkpoint, tiny_server
+from helpers.written_pdf import Written, write_text_pdf
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -234,8 +235,8 @@ def test_download_is_named_after_the_first_file(page: Page) -> None:
     assert download.value.suggested_filename == "noise.txt"
 
 
-def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
-    """With nano: it has the text of the page, and is made from the earlier results."""
+def test_searchable_pdf_is_downloaded(browser: Browser, tmp_path: Path) -> None:
+    """With nano: it has the text of the page, and is made from the earlier results. Then a PDF with a text layer."""
     with tiny_server(find_model("nano")) as receipts:
         page = browser.new_page()
         page.goto(receipts.url)
@@ -254,6 +255,10 @@ def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
         assert receipts.service.metrics.prompt_tokens._value.get() == tokens
         SHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SHOTS / "read.png")
+        page.click("#again")
+        born = write_text_pdf(tmp_path / "a.pdf", [Written("The meeting closed at ten.", 40, 500, 14)])
+        give(page, ("a.pdf", born.read_bytes()), kind="application/pdf")
+        expect(page.locator("#figures")).to_have_text("the text that the PDF itself contains", timeout=60_000)
         page.close()
 
 
