@@ -57,6 +57,7 @@ def ray_running(address: str) -> Iterator[None]:
     os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # do not send usage statistics
     os.environ["RAY_ENABLE_UV_RUN_RUNTIME_ENV"] = "0"  # workers use this environment unchanged
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # the rest is in Ray's own logs
+    os.environ.setdefault("RAY_worker_niceness", "0")  # by default 15: on a busy machine, workers would hardly run
     with extra("archives"):
         import ray
         import ray.data

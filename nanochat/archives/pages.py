@@ -1,5 +1,6 @@
 """The pages of the files of an archive, opened one at a time."""
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
@@ -45,10 +46,15 @@ def _until_it_breaks(file: File) -> Iterator[Source | InputPage]:
         yield InputPage(Source(file.address), 1, PageState.FAILED, str(error), last=True, fingerprint=file.fingerprint)
 
 
-def count_pages(file: File, selection: Selection, dpi: int, password: str) -> int:
-    """The number of selected pages of all documents in a file. A document that cannot be opened counts as one."""
+def count_pages(file: File, selection: Selection, dpi: int, password: str, most: float = math.inf) -> int:
+    """The number of selected pages of all documents in a file. A document that cannot be opened counts as one.
+
+    `most`: stop at the document with which this number is reached.
+    """
     n_pages = 0
     for document in _until_it_breaks(file):
+        if n_pages >= most:
+            break
         try:
             if isinstance(document, InputPage):
                 raise UserError(document.why)

@@ -16,7 +16,7 @@ from nanochat.errors import UserError
 from nanochat.image_process import NOTE
 from nanochat.prompts import asked
 from nanochat.reading.documents import InputPage
-from nanochat.reading.job import Job, read_together, why_it_ended
+from nanochat.reading.job import Job, read_together
 from nanochat.reading.ocr import OCR
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
@@ -112,7 +112,7 @@ class Reader:
         try:
             self.ocr = OCR(checkpoint, device, mode, max_vision_tokens)
         except UserError as error:
-            self.broken = f"{socket.gethostname()}: {error}"
+            self.broken = str(error)
 
     def __call__(self, rows: Rows) -> Rows:
         """Read pages. Returns the columns KEYS, `result`, `call` and `spent`.
@@ -121,16 +121,14 @@ class Reader:
         equal share for each page.
         """
         if self.broken:
-            values = ("", 0, True, BROKEN, self.broken, "", "", 0.0, 0.0)
+            values = ("", 0, True, BROKEN, f"{socket.gethostname()}: {self.broken}", "", "", 0.0, 0.0)
             return {key: [value] for key, value in zip((*KEYS, *READ_KEYS), values)}
         started = time.perf_counter()
         pages = [_page(rows, i) for i in range(len(rows["source"]))]
         found: list[list[Any]] = []
         for page, result in read_together(self.ocr, pages, self.job):
-            state, why, record = page.state, page.why, None
-            if result is not None:
-                state, why, record = result.status, why_it_ended(result), result.to_dict()
-            found.append([page.source.name, page.number, page.last, state, why, page.fingerprint, json.dumps(record)])
+            record = json.dumps(None if result is None else result.to_dict())
+            found.append([page.source.name, page.number, page.last, page.state, page.why, page.fingerprint, record])
         call = time.perf_counter() - started
         found = [[*row, call, call / len(found)] for row in found]
         return {key: list(values) for key, values in zip((*KEYS, *READ_KEYS), zip(*found))}

@@ -3,8 +3,6 @@
 Images (as data URIs) and curves (as SVG) are inside the file, so it can be sent, archived or opened offline.
 """
 
-import base64
-import io
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -12,11 +10,11 @@ from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
-from PIL import Image
 from rapidfuzz.distance import Levenshtein
 
 from nanochat.evaluation.losses import Reading, Summary, format_share, summarise
 from nanochat.files import write_text
+from nanochat.reading.inline import jpeg_url
 
 STYLE = Path(__file__).with_name("report.css")
 CHART = (560, 260)  # width and height of one panel
@@ -147,16 +145,9 @@ def _document(reading: Reading) -> str:
         f'<article id="{escape(reading.id)}"><h2>{escape(reading.id)} {_tick(reading)}</h2>'
         f'<p class="figures">overlap {format_share(reading.overlap)} &middot; CER {100 * reading.cer:.2f}% &middot; '
         f"loss {reading.loss:.4f} &middot; with a wrong picture {_number(reading.wrong_loss)}</p>"
-        f'<div class="columns"><figure><img src="{data_uri(reading.picture)}" alt="{escape(reading.id)}"></figure>'
+        f'<div class="columns"><figure><img src="{jpeg_url(reading.picture)}" alt="{escape(reading.id)}"></figure>'
         f"<div><h3>Expected</h3><pre>{expected}</pre></div><div><h3>Read</h3><pre>{read}</pre>{same}</div></div></article>"
     )
-
-
-def data_uri(picture: Image.Image) -> str:
-    """A picture as a JPEG in a data URI."""
-    buffer = io.BytesIO()
-    picture.save(buffer, format="JPEG", quality=82)
-    return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
 def _chart(title: str, curves: Sequence[Curve]) -> str:

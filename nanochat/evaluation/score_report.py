@@ -7,8 +7,9 @@ from pathlib import Path
 from PIL import Image
 
 from nanochat.evaluation.measure import Measured
-from nanochat.evaluation.report import data_uri, framed_table, mark_differences, pairs_html, write_page
+from nanochat.evaluation.report import framed_table, mark_differences, pairs_html, write_page
 from nanochat.evaluation.scores import ALL, PageScore, by_tier, worst_and_median
+from nanochat.reading.inline import jpeg_url
 
 SHOWN = 6  # number of the worst, and also of the median, images of each tier that are shown
 
@@ -78,7 +79,7 @@ def card_html(picture: Image.Image, about: str, readers: Sequence[tuple[str, Pag
     columns = "".join(f"<div><h3>{escape(name)}</h3><pre>{text}</pre></div>" for name, text in texts)
     return (
         f'<article id="{escape(page.id)}"><h2>{escape(page.id)}</h2><p class="figures">{escape(about)}</p>'
-        f'<div class="columns"><figure><img src="{data_uri(picture)}" alt="{escape(page.id)}"></figure>{columns}</div>'
+        f'<div class="columns"><figure><img src="{jpeg_url(picture)}" alt="{escape(page.id)}"></figure>{columns}</div>'
         "</article>"
     )
 

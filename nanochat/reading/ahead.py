@@ -22,10 +22,10 @@ from typing import Any
 from PIL import Image
 
 from nanochat.errors import UserError
-from nanochat.reading.documents import PDF, Document, InputPage, open_document
+from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.sources import EVERY_PAGE, Selection, Source
 from nanochat.reading.state import PageState
-from nanochat.reading.text_layer import LAYER, read_layer
+from nanochat.reading.text_layer import load_page
 
 IsDone = Callable[[Source, int, str], bool]  # source, number of its page, fingerprint of the source
 PageKey = tuple[int, int, str]  # a page: index of its source, its number, and the fingerprint of the source
@@ -61,9 +61,7 @@ class _Opener:
                 self.document = open_document(source, self.options.dpi, self.options.password)
                 self.opened = which, fingerprint
                 self._check(source, fingerprint)  # the file may have been replaced by one with fewer pages
-            picture = self.document.load(number)
-            if self.options.layers and isinstance(self.document, PDF):
-                picture.info[LAYER] = read_layer(self.document, number, picture.info["dpi"][0])
+            picture = load_page(self.document, number, layer=self.options.layers)
             self._check(source, fingerprint)
         except UserError as error:
             return str(error)

@@ -4,9 +4,7 @@ Each is written page by page from the lines of the ledger, so that a long docume
 for a PDF).
 """
 
-import base64
 import html
-import io
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator
@@ -17,6 +15,7 @@ from PIL import Image
 
 from nanochat.errors import UserError
 from nanochat.reading.confidence import confidence
+from nanochat.reading.inline import jpeg_url
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.options import Format
 from nanochat.reading.placed_text import PlacedText, placed_lines, words_of
@@ -95,10 +94,9 @@ def _html(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
         if result is not None:
             picture = _picture(entry, load)
             size = picture.size
-            picture.thumbnail((THUMBNAIL, THUMBNAIL))
-            encoded = base64.b64encode(_jpeg(picture)).decode()
+            shown = jpeg_url(picture, THUMBNAIL)
             boxes = "".join(_html_box(line, size) for line in placed_lines(entry))
-            yield f'<div class="columns"><figure><img src="data:image/jpeg;base64,{encoded}" alt="">{boxes}</figure>\n'
+            yield f'<div class="columns"><figure><img src="{shown}" alt="">{boxes}</figure>\n'
             yield f"<pre>{_html_text(result)}</pre></div>\n"
         yield "</section>\n"
     yield "</body></html>\n"
@@ -160,12 +158,6 @@ def _hocr(source: str, entries: Entries, load: LoadPage) -> Iterator[str]:
             yield f'<span class="ocr_line" id="line_{page}_{i}" title="bbox {where}">{" ".join(words)}</span>\n'
         yield "</div>\n"
     yield "</body></html>\n"
-
-
-def _jpeg(picture: Image.Image) -> bytes:
-    stored = io.BytesIO()
-    picture.convert("RGB").save(stored, "JPEG", quality=85)
-    return stored.getvalue()
 
 
 WRITERS: dict[str, Callable[[str, Entries, LoadPage], Iterator[str]]] = {

@@ -23,7 +23,7 @@ from nanochat.reading.apart import read_apart
 from nanochat.reading.documents import Document, InputPage, open_document
 from nanochat.reading.formats import SUFFIX, LoadPage, page_text, write
 from nanochat.reading.grounding import draw_boxes
-from nanochat.reading.layer_check import Refused, own_text
+from nanochat.reading.layer_check import read_with_layers
 from nanochat.reading.ledger import Ledger
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
@@ -149,20 +149,18 @@ def read_input(
     unfinished: InputPage | None = None
     try:
         for page, result in _results(make_reader, job, ledger):
-            state = page.state
             if result is not None:
                 totals.add(result)
-                state, page.why = result.status, why_it_ended(result)
-            if state != PageState.DONE:
+            if page.state != PageState.DONE:
                 record = None if result is None else result.to_dict()
                 if record is not None and page.image is not None and job.overlay:
                     path = _overlay_path(job, names[page.source.name], page.number)
                     _draw_overlay(path, page.image, {"result": record})
-                ledger.record(page.source.name, page.number, state, page.why, page.fingerprint, record, page.last)
+                ledger.record(page.source.name, page.number, page.state, page.why, page.fingerprint, record, page.last)
                 _print_text(page, job, ledger)
             totals.states[ledger.state(page.source.name, page.number)] += 1
             if on_page is not None:
-                on_page(page, state)
+                on_page(page, page.state)
             if page.last:
                 _write_file(page, job, ledger, names)
             unfinished = None if page.last else page
@@ -230,11 +228,16 @@ def _results(make_reader: Callable[[], OCR], job: Job, ledger: Ledger) -> Iterat
 
 
 def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Iterator[tuple[InputPage, Page | None]]:
-    """Each page with its result; its image is released. A page that cannot be read becomes a failed page."""
+    """Each page with its result, and how it ended in `state` and `why`; its image is released.
+
+    A page that cannot be read becomes a failed page.
+    """
     images = [page.image for page in waiting if page.image is not None]
     results: Iterator[Page | None] = iter(_read(reader, images, waiting, job) if reader is not None else [])
     for page in waiting:
         result = next(results) if page.image is not None else None
+        if result is not None:
+            page.state, page.why = result.status, why_it_ended(result)
         yield page, result
         page.image = None
 
@@ -242,18 +245,14 @@ def read_together(reader: OCR | None, waiting: list[InputPage], job: Job) -> Ite
 def _read(reader: OCR, images: list[Image.Image], waiting: list[InputPage], job: Job) -> list[Page | None]:
     """The result for each image; None if it failed, with the reason in `waiting`."""
     pages = [page for page in waiting if page.image is not None]
-    own = [own_text(reader, image, job.text_layer) for image in images]
-    to_read = [
-        text.picture if isinstance(text, Refused) else image
-        for image, text in zip(images, own, strict=True)
-        if not isinstance(text, Page)
-    ]
-    read = iter(read_apart(lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), to_read))
+    results = read_with_layers(
+        reader, images, job.text_layer,
+        lambda wanted: read_apart(
+            lambda some: reader.read_many(some, job.prompt, job.max_tokens, job.seconds), wanted
+        ),
+    )  # fmt: skip
     found: list[Page | None] = []
-    for page, text in zip(pages, own, strict=True):
-        result = text if isinstance(text, Page) else next(read)
-        if isinstance(result, Page) and isinstance(text, Refused):
-            result.notes.append(text.why)
+    for page, result in zip(pages, results, strict=True):
         if isinstance(result, Exception):
             page.state, page.why = PageState.FAILED, f"{page.source.name}, page {page.number}: {_what_happened(result)}"
         found.append(None if isinstance(result, Exception) else result)

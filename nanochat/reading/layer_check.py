@@ -9,7 +9,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 import numpy as np
 from PIL import Image
@@ -190,6 +190,36 @@ def own_text(reader: "OCR", picture: Image.Image, mode: TextLayerMode) -> Page |
         page.notes.append(f"{decision.why}: it was taken unchecked")
         return page
     return _with_bare_lines(reader, picture, laid) if laid.bare and reads_lines else layer_page(laid, picture.size)
+
+
+Found = TypeVar("Found")
+"""what a function that reads images returns for each: a Page, or an exception"""
+
+
+def read_with_layers(
+    reader: "OCR",
+    pictures: Sequence[Image.Image],
+    mode: TextLayerMode,
+    read: Callable[[list[Image.Image | Lined]], Iterable[Found]],
+) -> list[Page | Found]:
+    """The page of each image: made from its text layer if that is used (`own_text`), else what `read` returns for it.
+
+    `read`: called once, with the images whose layer is not used. Why it is not used is in the notes of the page.
+    """
+    own = [own_text(reader, picture, mode) for picture in pictures]
+    to_read = [
+        text.picture if isinstance(text, Refused) else picture
+        for picture, text in zip(pictures, own, strict=True)
+        if not isinstance(text, Page)
+    ]
+    results = iter(read(to_read))
+    found: list[Page | Found] = []
+    for text in own:
+        result: Page | Found = text if isinstance(text, Page) else next(results)
+        if isinstance(result, Page) and isinstance(text, Refused):
+            result.notes.append(text.why)
+        found.append(result)
+    return found
 
 
 def _with_bare_lines(reader: "OCR", picture: Image.Image, laid: Laid) -> Page:

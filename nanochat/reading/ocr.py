@@ -10,7 +10,7 @@ from contextlib import closing
 from itertools import islice
 from pathlib import Path
 from statistics import median
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from PIL import Image
 
@@ -29,6 +29,8 @@ from nanochat.reading.answer import Answerer, Ask
 from nanochat.reading.comb import close_combs
 from nanochat.reading.documents import open_document
 from nanochat.reading.ink_audit import Audit, audit
+from nanochat.reading.layer_check import read_with_layers
+from nanochat.reading.options import TextLayerMode
 from nanochat.reading.orientation import find_turns, in_doubt, turn_back
 from nanochat.reading.orientation import turn as turn_picture
 from nanochat.reading.page import Page
@@ -36,6 +38,7 @@ from nanochat.reading.shown import Lined, Shown
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.standing import add_lines, lines_given_up, read_standing, without_standing
 from nanochat.reading.state import TRUSTED
+from nanochat.reading.text_layer import load_page
 from nanochat.threads import adapt_threads
 
 PROMPT = PROMPTS["free"]
@@ -160,24 +163,36 @@ class OCR:
         pages: str = "",
         dpi: int = 150,
         password: str = "",
+        text_layer: TextLayerMode = "auto",
     ) -> Page | Any:
         """Read an image or a PDF. Returns a `Page` for an image, a list of them for a PDF.
 
         `source`: a path, the bytes of a file, a Pillow image, or an array of pixels as `open_image` takes it.
         `max_tokens`: length limit of the answer about each view. For a PDF: `pages`, the pages to read, such as
-        "1-3,7" (by default all); `dpi`, the resolution at which they are rendered; `password`, if it is encrypted.
+        "1-3,7" (by default all); `dpi`, the resolution at which they are rendered; `password`, if it is encrypted;
+        `text_layer`, whether the text layer of a page is used if it agrees with the image (`auto`), `only`, or `never`.
         Raises UserError if the source cannot be opened, or if the prompt does not have exactly one `<image>`.
         """
         if not _is_pdf(source):
             return next(self.read_many([open_image(source)], prompt, max_tokens))
-        one_picture(prompt)
+        if text_layer not in get_args(TextLayerMode):
+            raise UserError(f"text_layer {text_layer!r}: choose one of {', '.join(get_args(TextLayerMode))}")
+        layered = text_layer != "never" and Ask(one_picture(prompt)).is_for_text
         wanted = Selection(pages)
         file = Source("the PDF", source) if isinstance(source, bytes) else Source(str(source))
         with closing(open_document(file, dpi, password)) as document:
             numbers = [n for n in range(1, document.n_pages + 1) if n in wanted]
             if not numbers:
                 raise UserError(f"{file.name} has {document.n_pages} pages, none of which is in {pages}")
-            return list(self.read_many((document.load(n) for n in numbers), prompt, max_tokens))
+            found: list[Page] = []
+            for some in _chunks(numbers, self.batch_size):
+                found += read_with_layers(
+                    self,
+                    [load_page(document, n, layer=layered) for n in some],
+                    text_layer,
+                    lambda pictures: self.read_many(pictures, prompt, max_tokens),
+                )
+            return found
 
     def read_many(
         self,

@@ -13,10 +13,11 @@ import pypdfium2 as pdfium
 import pypdfium2.raw as pdfium_c
 from PIL import Image
 
+from nanochat.image_process import MAX_PIXELS
 from nanochat.lines.boxes import Box, shares_covered, union
 from nanochat.lines.layout import Line
 from nanochat.lines.segment import Segment
-from nanochat.reading.documents import PDF, PDFIUM, POINTS
+from nanochat.reading.documents import PDF, PDFIUM, POINTS, Document
 from nanochat.reading.page import Page, Part, TextLine
 
 LAYER = "text layer"
@@ -106,6 +107,17 @@ def read_layer(document: PDF, number: int, dpi: float) -> TextLayer:
     printed = [c for c in characters if not c.isspace() and c not in "\0\x02"]
     wrong = sum(unicodedata.category(c) in ("Co", "Cc", "Cn") or c == "\ufffd" for c in printed)
     return TextLayer(_without_repeats(words), wrong / max(1, len(printed)), hidden > 0.5)
+
+
+def load_page(document: Document, number: int, most: int = MAX_PIXELS, layer: bool = False) -> Image.Image:
+    """Page `number`, from 1, as RGB, of at most `most` pixels. `layer`: with its text layer in `info[LAYER]`, if a PDF.
+
+    Raises UserError if it is broken or too large.
+    """
+    picture = document.load(number, most)
+    if layer and isinstance(document, PDF):
+        picture.info[LAYER] = read_layer(document, number, picture.info["dpi"][0])
+    return picture
 
 
 def _without_repeats(words: Sequence[LayerWord]) -> tuple[LayerWord, ...]:

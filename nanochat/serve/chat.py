@@ -1,11 +1,8 @@
 """`POST /v1/chat/completions` and `GET /v1/models` of the OpenAI protocol."""
 
-import json
-import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 from anyio import to_thread
@@ -15,13 +12,12 @@ from fastapi.responses import JSONResponse, Response
 from nanochat.engine.answers import Generation, Sampling
 from nanochat.serve.chat_pages import answer_pages, is_page_question
 from nanochat.serve.errors import ApiError
+from nanochat.serve.protocol import LAST_EVENT, Envelope, usage
 from nanochat.serve.questions import ChatRequest, Question, make_prompt, understand
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming, cancelling
 from nanochat.serve.text import TextStream
 from nanochat.serve.worker import News, Stream
-
-FINISH = {"end": "stop", "stop": "stop"}  # for all other reasons the text is incomplete: `length`
 
 
 @dataclass
@@ -47,58 +43,41 @@ class Choice:
             self.stopped = news.finished.stopped
         return piece
 
-    def ending(self) -> dict[str, Any]:
-        """Why the answer ended: `finish_reason` of the protocol, and our own, more detailed reason."""
-        return {"finish_reason": FINISH.get(self.stopped or "", "length"), "stopped": self.stopped}
-
 
 @dataclass
 class Completion:
     """All answers to one request."""
 
-    model: str
+    envelope: Envelope
     stream: Stream
     choices: list[Choice]
-    id: str = field(default_factory=lambda: f"chatcmpl-{uuid.uuid4().hex}")
-    created: int = field(default_factory=lambda: int(time.time()))
-
-    def frame(self, kind: str, choices: list[dict]) -> dict[str, Any]:
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, "choices": choices}
 
     @property
     def usage(self) -> dict[str, int]:
-        read, written = len(self.stream.prompt.tokens), sum(choice.tokens for choice in self.choices)
-        return {"prompt_tokens": read, "completion_tokens": written, "total_tokens": read + written}
+        return usage(len(self.stream.prompt.tokens), sum(choice.tokens for choice in self.choices))
 
     @property
     def open(self) -> bool:
         return any(choice.stopped is None for choice in self.choices)
 
-    async def chunks(self) -> AsyncIterator[dict[str, Any]]:
-        """The pieces of the answers as chunks of the protocol, in the order in which they are generated."""
-        kind = "chat.completion.chunk"
+    async def events(self) -> AsyncIterator[str]:
+        """The pieces of the answers as server-sent events, in the order in which they are generated."""
         for choice in self.choices:
-            delta = {"role": "assistant", "content": ""}
-            yield self.frame(kind, [{"index": choice.number, "delta": delta, "finish_reason": None}])
+            yield self.envelope.opening(choice.number)
         async for found in self.stream:
             for news in found:
                 choice = self.choices[news.answer]
                 was_open, piece = choice.stopped is None, choice.take(news)
                 if piece:
-                    delta = {"content": piece}
-                    yield self.frame(kind, [{"index": choice.number, "delta": delta, "finish_reason": None}])
+                    yield self.envelope.piece(piece, choice.number)
                 if was_open and choice.stopped is not None:
-                    yield self.frame(kind, [{"index": choice.number, "delta": {}, **choice.ending()}])
+                    yield self.envelope.ended(choice.stopped, choice.number)
             if not self.open:
                 return
 
     def whole(self) -> dict[str, Any]:
         """The finished answers as one response of the protocol."""
-        choices = [
-            {"index": c.number, "message": {"role": "assistant", "content": c.text.text}, **c.ending()}
-            for c in self.choices
-        ]
-        return {**self.frame("chat.completion", choices), "usage": self.usage}
+        return self.envelope.whole([(choice.text.text, choice.stopped) for choice in self.choices], self.usage)
 
 
 def never_began(generation: Generation) -> bool:
@@ -159,24 +138,23 @@ async def _begin(service: Service, asked: ChatRequest, question: Question) -> Co
     service.metrics.prompt_tokens.inc(len(prompt.tokens))
     stream = Stream(worker, prompt)
     choices = [Choice(TextStream(ocr.tokenizer.encoding, asked.stops), stream, i) for i in range(asked.n)]
-    return Completion(service.name, stream, choices)
+    return Completion(Envelope(service.name), stream, choices)
 
 
 async def _events(completion: Completion, asked: ChatRequest, request: Request) -> AsyncIterator[str]:
-    """The chunks as server-sent events, with the usage as the last one if the client asks for it."""
+    """The answers as server-sent events, with the usage as the last one if the client asks for it."""
     async with cancelling(request, completion.stream.cancel):
-        async for chunk in completion.chunks():
-            yield f"data: {json.dumps(chunk, ensure_ascii=False)}\n\n"
+        async for event in completion.events():
+            yield event
     request.state.figures["tokens"] = completion.usage["completion_tokens"]
-    if asked.stream_options is not None and asked.stream_options.include_usage:
-        last = {**completion.frame("chat.completion.chunk", []), "usage": completion.usage}
-        yield f"data: {json.dumps(last)}\n\n"
-    yield "data: [DONE]\n\n"
+    if asked.wants_usage:
+        yield completion.envelope.used(completion.usage)
+    yield LAST_EVENT
 
 
 async def _answer(completion: Completion, request: Request) -> JSONResponse:
     async with cancelling(request, completion.stream.cancel):
-        async for _ in completion.chunks():
+        async for _ in completion.events():
             pass
     generations = [answer.generation for answer in completion.stream.prompt.answers]
     if all(never_began(generation) for generation in generations):

@@ -3,9 +3,6 @@
 The answer is the text that `nano-ocr read` gives.
 """
 
-import json
-import time
-import uuid
 from collections.abc import AsyncIterator
 from contextlib import ExitStack
 from typing import Any
@@ -21,6 +18,7 @@ from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
 from nanochat.serve.errors import ApiError
 from nanochat.serve.job import ReadRequest, Unreadable, job_events, open_all, taught_tasks
+from nanochat.serve.protocol import LAST_EVENT, Envelope, server_event, usage
 from nanochat.serve.questions import ChatRequest, Question
 from nanochat.serve.remote import fetch_all
 from nanochat.serve.service import Service, Streaming
@@ -90,8 +88,7 @@ class _PageAnswer:
     """The answer as it grows, line by line where the model reads lines, and else by whole pages."""
 
     def __init__(self, model: str, asked: ChatRequest, tokenizer: RustBPETokenizer) -> None:
-        self.frame = {"id": f"chatcmpl-{uuid.uuid4().hex}", "created": int(time.time()), "model": model}
-        self.asked, self.tokenizer = asked, tokenizer
+        self.envelope, self.asked, self.tokenizer = Envelope(model), asked, tokenizer
         self.growing = StoppedText(asked.stops)
         self.text, self.ended = "", False
         self.n_pages = 0  # pages that have been read
@@ -139,37 +136,24 @@ class _PageAnswer:
             self.text, self.ended, self.stopped = before + kept[len(before) :], True, "length"
         return self.text[len(before) :]
 
-    @property
-    def usage(self) -> dict[str, int]:
-        return {"prompt_tokens": self.read, "completion_tokens": self.written, "total_tokens": self.read + self.written}
-
-    @property
-    def ending(self) -> dict[str, str]:
-        return {"finish_reason": "stop" if self.stopped in ("end", "stop") else "length", "stopped": self.stopped}
-
     def whole(self) -> dict[str, Any]:
-        message = {"role": "assistant", "content": self.text}
-        choices = [{"index": i, "message": message, **self.ending} for i in range(self.asked.n)]
-        return {**self.frame, "object": "chat.completion", "choices": choices, "usage": self.usage}
-
-    def _chunk(self, **choice: Any) -> str:
-        choices = [{"index": i, "finish_reason": None, **choice} for i in range(self.asked.n)]
-        return f"data: {json.dumps({**self.frame, 'object': 'chat.completion.chunk', 'choices': choices})}\n\n"
+        """The finished answer as one response of the protocol; a request for several gets the same text in each."""
+        return self.envelope.whole([(self.text, self.stopped)] * self.asked.n, usage(self.read, self.written))
 
     async def stream(self, events: AsyncIterator[dict[str, Any]]) -> AsyncIterator[str]:
         """The answer as server-sent events with chunks of the protocol."""
-        yield self._chunk(delta={"role": "assistant", "content": ""})
+        which = range(self.asked.n)
+        yield self.envelope.opening(*which)
         try:
             async for event in events:
                 if piece := self.take(event):
-                    yield self._chunk(delta={"content": piece})
+                    yield self.envelope.piece(piece, *which)
         except ApiError as error:
-            yield f"data: {json.dumps(error.body())}\n\n"
+            yield server_event(error.body())
             return
         if piece := self.finish():
-            yield self._chunk(delta={"content": piece})
-        yield self._chunk(delta={}, **self.ending)
-        if self.asked.stream_options is not None and self.asked.stream_options.include_usage:
-            last = {**self.frame, "object": "chat.completion.chunk", "choices": [], "usage": self.usage}
-            yield f"data: {json.dumps(last)}\n\n"
-        yield "data: [DONE]\n\n"
+            yield self.envelope.piece(piece, *which)
+        yield self.envelope.ended(self.stopped, *which)
+        if self.asked.wants_usage:
+            yield self.envelope.used(usage(self.read, self.written))
+        yield LAST_EVENT

@@ -1,8 +1,6 @@
 """A request to read documents: it runs in a thread, reports its progress as events, and stops if the client is gone."""
 
 import asyncio
-import base64
-import io
 import logging
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -15,11 +13,18 @@ from PIL import Image
 
 from nanochat.errors import PasswordNeeded, UserError
 from nanochat.prompts import PROMPTS
+from nanochat.reading.answer import Ask
 from nanochat.reading.documents import Document, open_document
+from nanochat.reading.inline import jpeg_url
+from nanochat.reading.layer_check import read_with_layers
 from nanochat.reading.markdown import page_markdown
 from nanochat.reading.ocr import OCR
+from nanochat.reading.options import TextLayerMode
+from nanochat.reading.page import Page
+from nanochat.reading.shown import Lined
 from nanochat.reading.sources import Selection, Source
 from nanochat.reading.state import PageState
+from nanochat.reading.text_layer import load_page
 from nanochat.serve.errors import ApiError, in_fields
 from nanochat.serve.line_stream import LineStream
 from nanochat.serve.service import Service, cancelling
@@ -62,11 +67,11 @@ def open_all(sources: list[Source], dpi: int = 150, password: str = "") -> list[
         except UserError as error:
             documents.append(Unreadable(source, error))
     failed = [document.error for document in documents if isinstance(document, Unreadable)]
-    fatal = [error for error in failed if isinstance(error, PasswordNeeded)] or failed
-    if failed and (len(failed) == len(documents) or isinstance(fatal[0], PasswordNeeded)):
+    locked = [error for error in failed if isinstance(error, PasswordNeeded)]
+    if failed and (locked or len(failed) == len(documents)):
         for document in documents:
             document.close()
-        raise fatal[0]
+        raise locked[0] if locked else UserError("; ".join(map(str, failed)))
     return documents
 
 
@@ -95,6 +100,8 @@ class ReadRequest:
     """also send an image of each page, as a data URL"""
     with_lines: bool = False
     """in mode `lines`, also send events with the lines of a page as soon as they are final"""
+    text_layer: TextLayerMode = "auto"
+    """whether the text layer of a PDF page is used instead of reading its image"""
     loop: asyncio.AbstractEventLoop = field(default_factory=asyncio.get_running_loop)
 
     def __post_init__(self) -> None:
@@ -102,8 +109,10 @@ class ReadRequest:
         ocr, worker = self.service.ready()
         self.ocr, self.engine = shared_ocr(ocr, worker, self.mode, self._on_news)
         self.turn = self.ocr.turn
+        self.takes_layers = self.text_layer != "never" and Ask(self.prompt).is_for_text
         self.texts: dict[int, TextStream] = {}
         self.place = (0, 0)  # document and page, from 1
+        self.is_checking = False  # whether lines are read only to compare them with a text layer
         self.lock, self.started = threading.Lock(), False
 
     def let_go(self) -> None:
@@ -125,7 +134,7 @@ class ReadRequest:
             self.engine.cancelled = True
 
     def _on_news(self, view: int, news: News) -> None:
-        if not self.with_text:
+        if not self.with_text or self.is_checking:
             return
         text = self.texts.setdefault(view, TextStream(self.ocr.tokenizer.encoding, []))
         piece = text.add(news.tokens, final=news.finished is not None)
@@ -179,12 +188,9 @@ class ReadRequest:
             return
         begin = {"event": "begin", **where, "pages": self.n_pages}
         try:
-            picture = document.load(page, self.service.settings.most_pixels)
-            yield {**begin, "preview": preview_url(picture)} if self.with_preview else begin
-            if self.with_lines and self.ocr.mode == "lines":
-                self.ocr.turn, self.ocr.on_lines = self.turn, LineStream(self.ocr, picture.size, self._on_lines)
-            seconds = self.service.settings.request_timeout
-            (read,) = self.ocr.read_many([picture], self.prompt, self.max_tokens, seconds=seconds)
+            picture = load_page(document, page, self.service.settings.most_pixels, self.takes_layers)
+            yield {**begin, "preview": jpeg_url(picture, PREVIEW_PIXELS)} if self.with_preview else begin
+            read = self._page_of(picture)
         except UserError as error:
             yield {"event": "page", **where, "status": PageState.FAILED, "error": in_fields(error)}
             if self.n_pages == 1:
@@ -193,6 +199,20 @@ class ReadRequest:
         result = read.to_dict()
         yield {"event": "page", **where, **result, "markdown": page_markdown(result)}
 
+    def _page_of(self, picture: Image.Image) -> Page:
+        """The text of a page, from its text layer or its image. Only what is read from the image is streamed."""
+
+        def read(pictures: list[Image.Image | Lined]) -> Iterator[Page]:
+            self.is_checking = False
+            if self.with_lines and self.ocr.mode == "lines":
+                self.ocr.turn, self.ocr.on_lines = self.turn, LineStream(self.ocr, picture.size, self._on_lines)
+            seconds = self.service.settings.request_timeout
+            return self.ocr.read_many(pictures, self.prompt, self.max_tokens, seconds=seconds)
+
+        self.is_checking, self.ocr.on_lines = True, None
+        (page,) = read_with_layers(self.ocr, [picture], self.text_layer, read)
+        return page
+
 
 def taught_tasks(ocr: OCR) -> list[str]:
     """The tasks that a checkpoint was trained on, according to its metadata.
@@ -200,15 +220,6 @@ def taught_tasks(ocr: OCR) -> list[str]:
     Without this information: `free` for a model that reads lines, otherwise all tasks.
     """
     return ocr.meta.get("tasks") or (["free"] if ocr.own_mode == "lines" else list(PROMPTS))
-
-
-def preview_url(picture: Image.Image) -> str:
-    """A small JPEG of a page as a data URL, for the browser."""
-    small = picture.copy()
-    small.thumbnail((PREVIEW_PIXELS, PREVIEW_PIXELS))
-    file = io.BytesIO()
-    small.save(file, "JPEG", quality=80)
-    return "data:image/jpeg;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 async def job_events(job: ReadRequest, request: Request, readers: CapacityLimiter) -> AsyncIterator[Event]:

@@ -117,6 +117,11 @@ class ChatRequest(BaseModel):
         return [self.stop] if isinstance(self.stop, str) else self.stop or []
 
     @property
+    def wants_usage(self) -> bool:
+        """Whether a streamed answer ends with the number of its tokens."""
+        return self.stream_options is not None and self.stream_options.include_usage
+
+    @property
     def most_tokens(self) -> int | None:
         """Length limit of an answer in tokens; None: the context of the model."""
         return self.max_tokens if self.max_completion_tokens is None else self.max_completion_tokens

@@ -13,6 +13,7 @@ from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from nanochat.errors import UserError
 from nanochat.prompts import PROMPTS, asked
+from nanochat.reading.options import TextLayerMode
 from nanochat.reading.sources import Selection, Source
 from nanochat.serve.errors import ApiError
 from nanochat.serve.job import Event, ReadRequest, job_events, open_all, taught_tasks
@@ -33,6 +34,7 @@ class ReadForm:
     pages: Annotated[str, Form()] = ""
     dpi: Annotated[int, Form(ge=18, le=600)] = 150
     password: Annotated[str, Form()] = ""
+    text_layer: Annotated[TextLayerMode, Form()] = "auto"
     format: Annotated[Literal["json", "txt", "md", "pdf"], Form()] = "json"
     results: UploadFile | None = None
     stream: Annotated[Literal["", "pages", "text"], Form()] = ""
@@ -103,7 +105,7 @@ async def _start(
         raise UserError(selection.missing(max(one.n_pages for one in documents)))
     job = ReadRequest(
         service, documents, question, form.mode, form.max_tokens, selection, n_pages, form.stream == "text",
-        form.preview,
+        form.preview, text_layer=form.text_layer,
     )  # fmt: skip
     holds.callback(job.let_go)
     most = service.settings.max_pages

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from nanochat.engine import Guard
 from nanochat.engine.answers import Generation, Prompt, Sampling
+from nanochat.engine.engine import GREEDY
 from nanochat.reading.ocr import OCR
 from nanochat.serve.worker import News, Submission, Worker
 
@@ -16,9 +17,7 @@ if TYPE_CHECKING:
 
 OnNews = Callable[[int, News], None]
 """called as (number of the view, counted over the request; change of its answer), in the thread of the request"""
-
-
-NO_LIMIT, GREEDY = Guard(), Sampling()
+NO_LIMIT = Guard()
 
 
 class Cancelled(Exception):

@@ -258,8 +258,8 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     """Fine-tune a model and write the best version to `config.out`. If an earlier run was interrupted, it is resumed.
 
     Returns error rates, 0 to 1: `before` and `after` on held-out lines, `drawn before` and `drawn after` on lines of
-    synthetic documents. Raises UserError if the folder has no usable scans, if a setting is out of range, or if no step
-    was better than the model before training.
+    synthetic documents. Raises UserError if the folder has no usable scans, if a setting is out of range, if the model
+    reads the held-out lines without an error, or if no step was better than the model before training.
     """
     if config.steps < 1 or config.batch_size < 2:
         raise UserError("--steps must be at least 1 and --batch-size at least 2")
@@ -270,6 +270,10 @@ def finetune(config: FinetuneConfig) -> dict[str, float]:
     comparison = Comparison(tokenizer, lines.held_out, synthetic_lines(), out / "finetune.json")
     if not comparison.history:
         comparison.measure(0, model)
+    if not comparison.before["held_out"]:
+        n = len(lines.held_out)
+        raise UserError(f"the model reads the {n} held-out lines without an error: there is nothing to train on yet, "
+                        "give scans that it reads badly")  # fmt: skip
     trainer = make_trainer(config, model, tokenizer, meta, lines)
 
     def on_step(step: int, steps: int, figures: dict[str, float]) -> None:

@@ -11,9 +11,10 @@ import pytest
 from helpers.written_pdf import Written, write_text_pdf
 from PIL import Image
 
+from nanochat.errors import UserError
 from nanochat.lines.layout import Line, find_lines
 from nanochat.lines.segment import Segment
-from nanochat.reading import ahead, layer_check, ocr
+from nanochat.reading import layer_check, ocr, text_layer
 from nanochat.reading.ahead import PageOptions, read_ahead
 from nanochat.reading.documents import PDF
 from nanochat.reading.job import Job, read_input
@@ -149,7 +150,7 @@ def test_unused_text_layer_is_not_read(tmp_path: Path, monkeypatch: pytest.Monke
     def fail(*_: object) -> None:
         raise AssertionError("the layer was read")
 
-    monkeypatch.setattr(ahead, "read_layer", fail)
+    monkeypatch.setattr(text_layer, "read_layer", fail)
     (entry,) = read_pages(write_text_pdf(tmp_path / "a.pdf", page_of()), "never", tmp_path)
     assert entry["state"] == "ok" and entry["result"]["text_source"] == "read"
 
@@ -248,3 +249,13 @@ def test_words_of_a_line_in_hebrew_are_from_right_to_left() -> None:
     words = (LayerWord("שלום", (200, 10, 260, 30)), LayerWord("עולם", (100, 10, 160, 30)))
     line = Line((Segment(np.array([[90.0, 20.0], [270.0, 20.0]]), 24.0),))
     assert layer_page(lay_on(TextLayer(words, 0.0, False), [line]), (300, 50)).text == "שלום עולם"
+
+
+def test_python_uses_text_layers_as_the_command_does(tmp_path: Path) -> None:
+    path = write_text_pdf(tmp_path / "a.pdf", page_of())
+    reader = OCR("nano", "cpu")
+    for choice, source in (("auto", "text-layer"), ("only", "text-layer"), ("never", "read")):
+        (page,) = reader.read(path, text_layer=choice)
+        assert (page.text_source, page.text) == (source, "\n".join(TEXT))
+    with pytest.raises(UserError, match="text_layer 'maybe': choose one of auto, only, never"):
+        reader.read(path, text_layer="maybe")

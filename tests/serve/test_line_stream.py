@@ -13,6 +13,7 @@ from nanochat.files import PACKAGE
 from nanochat.reading.ocr import OCR
 from nanochat.serve.chat_pages import _PageAnswer
 from nanochat.serve.line_stream import LineStream
+from nanochat.serve.protocol import ending
 from nanochat.serve.questions import ChatRequest
 from nanochat.serve.shared import SharedEngine
 from nanochat.tokenizer import RustBPETokenizer
@@ -119,4 +120,4 @@ def test_streamed_lines_add_up_to_the_whole_text(stops: list[str]) -> None:
         expected = TOKENIZER.decode(TOKENIZER.encode(whole[:cut])[:limit]).rstrip("\ufffd")
         assert "".join(pieces) == expected == answer.text, (seed, limit)
         ended = "length" if len(TOKENIZER.encode(whole[:cut])) > (limit or 10**9) else "stop"
-        assert answer.ending["finish_reason"] == ended
+        assert ending(answer.stopped)["finish_reason"] == ended

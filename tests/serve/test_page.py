@@ -8,6 +8,7 @@ import pytest
 from helpers.drawn_files import LOCKED
 from helpers.shared_data import absent
 from helpers.tiny_server import Running, noise, png, tiny_checkpoint, tiny_server
+from helpers.written_pdf import Written, write_text_pdf
 from PIL import Image, ImageDraw
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
@@ -109,13 +110,37 @@ def test_locked_pdf_asks_for_its_password(page: Page) -> None:
     give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
     for title, typed in (("This PDF is locked", "abracadabra"), ("That password is not right", "sesame")):
         expect(page.get_by_role("heading", name=title)).to_be_visible(timeout=30_000)
-        page.get_by_label("Its password").fill(typed)
+        page.get_by_label("Password of locked.pdf").fill(typed)
         page.keyboard.press("Enter")
     expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
     page.click("#again")
     give(page, ("locked.pdf", (LOCKED).read_bytes()), kind="application/pdf")
     page.locator("#ask-cancel").click()
     expect(page.get_by_role("button", name="Choose files")).to_be_visible()
+
+
+def test_other_files_are_read_without_the_password_of_one(page: Page) -> None:
+    page.set_input_files(
+        "#files",
+        [
+            {"name": "noise.png", "mimeType": "image/png", "buffer": png(noise(1))},
+            {"name": "locked.pdf", "mimeType": "application/pdf", "buffer": LOCKED.read_bytes()},
+            {"name": "other.png", "mimeType": "image/png", "buffer": png(noise(2))},
+        ],
+    )
+    expect(page.get_by_label("Password of locked.pdf")).to_be_visible(timeout=30_000)
+    page.locator("#ask-cancel").click()
+    expect(page.locator("#state")).to_have_text("Read", timeout=30_000)
+    expect(page.locator("#pages button")).to_have_count(2)
+    with page.expect_download() as download:
+        page.select_option("#download", "txt")
+    assert download.value.suggested_filename == "noise and 1 more.txt"
+
+
+def test_lost_connection_is_explained(page: Page) -> None:
+    page.route("**/v1/read", lambda route: route.abort())
+    give(page, ("noise.png", png(noise(1))))
+    expect(page.get_by_role("alert")).to_contain_text("The connection to the server was lost.", timeout=30_000)
 
 
 def test_escape_cancels_the_request(page: Page, server: Running) -> None:
@@ -210,8 +235,8 @@ def test_download_is_named_after_the_first_file(page: Page) -> None:
     assert download.value.suggested_filename == "noise.txt"
 
 
-def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
-    """With nano: it has the text of the page, and is made from the earlier results."""
+def test_searchable_pdf_is_downloaded(browser: Browser, tmp_path: Path) -> None:
+    """With nano: it has the text of the page, and is made from the earlier results. Then a PDF with a text layer."""
     with tiny_server(find_model("nano")) as receipts:
         page = browser.new_page()
         page.goto(receipts.url)
@@ -230,6 +255,10 @@ def test_searchable_pdf_is_downloaded(browser: Browser) -> None:
         assert receipts.service.metrics.prompt_tokens._value.get() == tokens
         SHOTS.mkdir(parents=True, exist_ok=True)
         page.screenshot(path=SHOTS / "read.png")
+        page.click("#again")
+        born = write_text_pdf(tmp_path / "a.pdf", [Written("The meeting closed at ten.", 40, 500, 14)])
+        give(page, ("a.pdf", born.read_bytes()), kind="application/pdf")
+        expect(page.locator("#figures")).to_have_text("the text that the PDF itself contains", timeout=60_000)
         page.close()
 
 

@@ -8,6 +8,7 @@ import pypdfium2 as pdfium
 import pytest
 from helpers.drawn_files import LOCKED
 from helpers.tiny_server import Running, noise, png, refused, tiny_server, upload
+from helpers.written_pdf import Written, write_text_pdf
 from PIL import Image
 
 from nanochat.reading.ocr import OCR
@@ -89,6 +90,26 @@ def test_broken_file_is_reported_and_the_others_are_read(server: Running) -> Non
     assert [page["status"] for page in pages] == ["cut", "failed", "cut"] and "not a picture" in pages[1]["error"]
     alone = upload(server, png(noise(2)), max_tokens="4").json()["pages"]
     assert pages[2]["text"] == alone[0]["text"] != ""
+
+
+def test_every_unreadable_file_is_named(server: Running) -> None:
+    message = refused(upload(server, b"no picture", b""), 400, "invalid_input")
+    assert "0.bin: not a picture" in message and "1.bin: the file is empty" in message
+
+
+def test_text_layer_of_a_pdf_is_used_as_by_the_command(receipts: Running, tmp_path: Path) -> None:
+    """Also while the text is streamed: what is read only to check the layer is not part of the text."""
+    lines = ["The committee met on Tuesday at nine.", "It approved the budget for the year 2025."]
+    written = [Written(line, 40, 520 - 40 * i, 14) for i, line in enumerate(lines)]
+    pdf = write_text_pdf(tmp_path / "a.pdf", written).read_bytes()
+    sources = []
+    for choice in ({}, {"text_layer": "never"}):
+        events = [json.loads(line) for line in upload(receipts, pdf, stream="text", **choice).iter_lines()]
+        (page,) = [event for event in events if event["event"] == "page"]
+        told = "".join(event["text"] for event in events if event["event"] == "text")
+        assert page["text"].split("\n") == lines
+        sources.append((page["text_source"], told.strip() == ""))
+    assert sources == [("text-layer", True), ("read", False)]
 
 
 def test_upload_of_a_hundred_megabytes_of_zeros(server: Running, checkpoint: Path) -> None:

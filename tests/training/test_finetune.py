@@ -11,7 +11,7 @@ from nanochat.checkpoint import load_model
 from nanochat.errors import UserError
 from nanochat.reading.ocr import OCR
 from nanochat.synth import STRIPS
-from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, finetune, split_scans
+from nanochat.training.finetune import OWN, FinetuneConfig, HalfOwn, finetune, line_error_rate, split_scans
 
 
 def test_a_fifth_of_the_scans_is_held_out() -> None:
@@ -32,16 +32,33 @@ def test_batches_are_half_own_and_half_synthetic_lines() -> None:
     assert all(sorted(own[start : start + 6]) == list(range(6)) for start in range(0, 24, 6))
 
 
-def test_fine_tuning_from_scans_to_a_model(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("nanochat.training.finetune.DRAWN", 8)
-    folder, out = tmp_path / "scans", tmp_path / "model"
+def draw_scans(folder: Path) -> None:
+    """Three scans with their transcripts; two of these have a line that is not on the page."""
     folder.mkdir()
     for i in range(3):
         texts = [sentence(10 * i + k, 4) for k in range(3)]
         draw_page(texts)[0].save(folder / f"{i}.png")
         (folder / f"{i}.txt").write_text("\n".join(texts) + ("\nnot on this page" if i else ""), encoding="utf-8")
+
+
+def test_nothing_is_trained_if_the_held_out_scans_are_read_without_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanochat.training.finetune.DRAWN", 1)
+    monkeypatch.setattr("nanochat.training.finetune.line_error_rate", lambda *lines: 0.0)
+    draw_scans(tmp_path / "scans")
+    with pytest.raises(UserError, match="reads the 3 held-out lines without an error"):
+        finetune(FinetuneConfig(str(tmp_path / "scans"), str(tmp_path / "model"), steps=2))
+    assert not (tmp_path / "model/checkpoints").exists()
+
+
+def test_fine_tuning_from_scans_to_a_model(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("nanochat.training.finetune.DRAWN", 8)
+    monkeypatch.setattr("nanochat.training.finetune.line_error_rate", lambda *lines: line_error_rate(*lines) or 0.01)
+    folder, out = tmp_path / "scans", tmp_path / "model"
+    draw_scans(folder)
     (folder / "broken.png").write_bytes(b"no picture")
     (folder / "broken.txt").write_text("lost")
     try:

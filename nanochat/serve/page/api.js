@@ -10,6 +10,20 @@ export function setKey(value) {
   sessionStorage.setItem("api-key", value);
 }
 
+/** `fetch`, with an error that a person understands if there is no answer. */
+async function send(address, options) {
+  try {
+    return await fetch(address, options);
+  } catch (error) {
+    throw readable(error);
+  }
+}
+
+/** The error to show for one of the browser, which only says that the network failed. */
+function readable(error) {
+  return error instanceof TypeError ? new Error("The connection to the server was lost.") : error;
+}
+
 function headers() {
   return key ? { Authorization: `Bearer ${key}` } : {};
 }
@@ -42,12 +56,12 @@ function upload(files, options) {
 /** Upload files and yield what the server tells, event by event. */
 export async function* read(files, options, signal) {
   const form = upload(files, { ...options, stream: "text", preview: "true" });
-  const response = await fetch("v1/read", { method: "POST", body: form, headers: headers(), signal });
+  const response = await send("v1/read", { method: "POST", body: form, headers: headers(), signal });
   if (!response.ok) throw await refusal(response);
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   let rest = "";
   for (;;) {
-    const { done, value } = await reader.read();
+    const { done, value } = await reader.read().catch((error) => Promise.reject(readable(error)));
     if (done) return;
     const lines = (rest + value).split("\n");
     rest = lines.pop();
@@ -59,7 +73,7 @@ export async function* read(files, options, signal) {
 export async function searchablePdf(files, password, results) {
   const known = new Blob([JSON.stringify({ pages: results })], { type: "application/json" });
   const form = upload(files, { password, format: "pdf", results: known });
-  const response = await fetch("v1/read", { method: "POST", body: form, headers: headers() });
+  const response = await send("v1/read", { method: "POST", body: form, headers: headers() });
   if (!response.ok) throw await refusal(response);
   return response.blob();
 }

@@ -45,7 +45,7 @@ async function connect() {
     if (!found) return setTimeout(connect, 700);
     $("model").textContent = found.model;
     $("model").classList.add("ready");
-    const names = found.modes.map((name) => new Option(name === found.default ? `${name} (its own)` : name, name));
+    const names = found.modes.map((name) => new Option(name === found.default ? `${name} (default)` : name, name));
     $("mode").replaceChildren(...names);
     $("mode").value = found.default;
     offerTasks(found.tasks);
@@ -80,8 +80,11 @@ async function start(files, password = "") {
     if (mine.signal.aborted) return mine === running && finish("Cancelled");
     if (error instanceof NeedsKey) return (await askKey()) ? start(files) : reset();
     if (error instanceof NeedsPassword) {
-      const given = await ask(password ? "That password is not right" : "This PDF is locked", "Its password");
-      return given ? start(files, given) : reset();
+      const locked = files.find((file) => error.message.startsWith(`${file.name}: `));
+      const label = locked ? `Password of ${locked.name}` : "Its password";
+      const given = await ask(password ? "That password is not right" : "This PDF is locked", label);
+      const others = locked ? files.filter((file) => file !== locked) : []; // read without it
+      return given ? start(files, given) : others.length ? start(others, password) : reset();
     }
     if (!pages.some((page) => page.failed && page.note === error.message)) show(error); // said beside its page already
     pages.length ? finish("Stopped") : reset();
@@ -246,7 +249,8 @@ function save(blob, format) {
   const link = document.createElement("a");
   link.href = URL.createObjectURL(blob);
   const named = pages.find((page) => page.text) ?? pages[0];
-  link.download = `${(named?.name ?? "text").replace(/\.[^.]*$/, "")}.${format}`;
+  const more = new Set(pages.filter((page) => page.text).map((page) => page.document)).size - 1;
+  link.download = `${(named?.name ?? "text").replace(/\.[^.]*$/, "")}${more > 0 ? ` and ${more} more` : ""}.${format}`;
   link.click();
   setTimeout(() => URL.revokeObjectURL(link.href), 10_000);
 }

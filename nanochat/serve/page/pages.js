@@ -52,6 +52,7 @@ export class Page {
   get figures() {
     const page = this.result;
     if (!page || this.failed) return "";
+    if (page.text_source === "text-layer") return "the text that the PDF itself contains";
     const speed = page.seconds > 0 ? `${Math.round(page.tokens / page.seconds)} tokens/s` : "";
     return [
       `${page.vision_tokens} vision tokens`,
