@@ -31,6 +31,7 @@ MARGIN = 6  # padding left and right of a line in pixels
 ROOM = 0.12  # padding above ascenders and below descenders in type heights; twice that at the ends
 WORD_GAP = 0.25  # least gap between words in type heights; next to a 1, a gap within a word can be 0.22
 MOST_ENLARGED = 4.0
+LETTER_OF = {"0": "O", "1": "I", "|": "I", "l": "I"}  # what a drop cap may be read as -> the capital that it is
 
 
 @dataclass
@@ -191,6 +192,8 @@ def join(texts: list[str], pieces: list[Piece]) -> str:
     initial: int | None = None  # the row that ends in a drop cap so far
     for text, piece in zip(texts, pieces, strict=True):
         part, before = " ".join(text.split()), rows.get(piece.row, "")
+        if piece.is_initial:  # a single letter looks like a digit
+            part = LETTER_OF.get(part, part)
         goes_on = piece.goes_on or (initial == piece.row and part[:1].isalpha())
         rows[piece.row] = before + ("" if goes_on or not before or not part else " ") + part
         initial = piece.row if piece.is_initial and len(part) == 1 and part.isalpha() else None
