@@ -30,6 +30,8 @@ LEAST_HEIGHT = 19  # a long line is scaled down to this type height before it is
 MARGIN = 6  # padding left and right of a line in pixels
 ROOM = 0.12  # padding above ascenders and below descenders in type heights; twice that at the ends
 WORD_GAP = 0.25  # least gap between words in type heights; next to a 1, a gap within a word can be 0.22
+FIXED_GAP = 0.9  # in type of one width: least gap between words, relative to the distance of its letters
+FEWEST_LETTERS, UNEVEN, MOSTLY = 12, 0.15, 0.85  # letters at equal distances: least number, tolerance, least share
 MOST_ENLARGED = 4.0
 LETTER_OF = {"0": "O", "1": "I", "|": "I", "l": "I"}  # what a drop cap may be read as -> the capital that it is
 
@@ -99,13 +101,17 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 
-def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
-    """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
+def _empty_columns(strip: np.ndarray) -> np.ndarray:
+    """Which columns of a strip, RGB (H, W, 3), have no ink: bool (W,)."""
     grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
     paper = median(grey)
     contrast = np.maximum(grey.max(0) - paper, paper - grey.min(0))
-    empty = contrast < 0.35 * percentiles(contrast, (90,))
-    gaps = runs(empty)
+    return np.asarray(contrast < 0.35 * percentiles(contrast, (90,)))
+
+
+def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
+    """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
+    gaps = runs(_empty_columns(strip))
     width, cuts = strip.shape[1], list[tuple[int, int]]()
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3
@@ -115,7 +121,27 @@ def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
     return cuts
 
 
-def _on_paper(strip: np.ndarray) -> Image.Image:
+def _least_word_gap(strip: np.ndarray, type_height: float) -> float:
+    """The width in px from which a gap in a strip is a space between words.
+
+    In type of one width, letters as narrow as i and : have wide gaps beside them, and a space is a whole letter more.
+    """
+    pitch = _pitch(runs(~_empty_columns(strip)))
+    return max(WORD_GAP * type_height, FIXED_GAP * pitch if pitch < type_height else 0.0)
+
+
+def _pitch(letters: list[tuple[int, int]]) -> float:
+    """The distance of the letters in type of one width, in px; 0 if their widths differ."""
+    middles = np.array([(a + b) / 2 for a, b in letters])
+    if len(middles) < FEWEST_LETTERS:
+        return 0.0
+    steps = np.diff(middles)
+    pitch = float(np.median(steps))
+    even = np.abs(steps / max(pitch, 1.0) - np.round(steps / max(pitch, 1.0))) < UNEVEN
+    return pitch if even.mean() >= MOSTLY else 0.0
+
+
+def on_paper(strip: np.ndarray) -> Image.Image:
     """Place a strip in a view, vertically centred after a left margin, on a background of its own paper colour."""
     width = ceil((strip.shape[1] + 2 * MARGIN) / SIDE_STEP) * SIDE_STEP
     view = np.empty((HEIGHT, width, 3), np.uint8)
@@ -150,13 +176,14 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
             break
         n += 1
     middle = (HEIGHT - len(strip)) // 2 + (ABOVE + ROOM) * height * scale - 0.5
-    goes_on = [False, *(gap < WORD_GAP * height * scale for _, gap in cuts)]
+    least = _least_word_gap(strip, height * scale)
+    goes_on = [False, *(gap < least for _, gap in cuts)]
     pieces = []
     for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)
         box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
         course = Course(middles[a:b], scale, middle)
-        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, course, inside, segment.is_initial))
+        pieces.append(Piece(on_paper(strip[:, a:b]), row, box, course, inside, segment.is_initial))
     return pieces
 
 
@@ -183,7 +210,7 @@ def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
     """
     scale = min(1.0, HEIGHT / page.height, (max_side - 2 * MARGIN) / page.width)
     size = max(1, round(page.width * scale)), max(1, round(page.height * scale))
-    return Piece(_on_paper(np.asarray(page.resize(size, Image.Resampling.BOX))), 0, (0, 0, *page.size))
+    return Piece(on_paper(np.asarray(page.resize(size, Image.Resampling.BOX))), 0, (0, 0, *page.size))
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:

@@ -1,9 +1,12 @@
 """A long word that is cut into several views is joined without a space."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 from helpers.drawn_page import FONT, draw_page
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.cut import Piece, cut_lines, join
 from nanochat.lines.layout import Line
@@ -35,6 +38,20 @@ def test_views_of_a_sentence_are_cut_between_words(size: int) -> None:
     pieces = pieces_of(SENTENCE, size)
     assert len(pieces) > 1
     assert not any(piece.goes_on for piece in pieces)
+
+
+def test_wide_gaps_in_type_of_one_width_are_no_spaces() -> None:
+    url = "ssh://git@files.illinois.it:2222/i/l/t/1.1.1/i:l:i:l:i/1ij1.tar"
+    face = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono.ttf"
+    font = ImageFont.truetype(str(face), 24)
+    for text, is_one in ((url, True), (" ".join(["still it is 1 list"] * 4), False)):
+        width = round(font.getlength(text))
+        page = Image.new("RGB", (width + 60, 80), "white")
+        ImageDraw.Draw(page).text((30, 40), text, "black", font, "lm")
+        x = np.arange(30.0, 30 + width)
+        pieces = cut_lines(page, [Line((Segment(np.stack([x, np.full_like(x, 40)], 1), 26.0),))])
+        assert len(pieces) > 1
+        assert [piece.goes_on for piece in pieces[1:]] == [is_one] * (len(pieces) - 1)
 
 
 def test_continued_words_are_joined_without_a_space() -> None:
