@@ -32,6 +32,8 @@ ROOM = 0.12  # padding above ascenders and below descenders in type heights; twi
 WORD_GAP = 0.25  # least gap between words in type heights; next to a 1, a gap within a word can be 0.22
 FIXED_GAP = 0.9  # in type of one width: least gap between words, relative to the distance of its letters
 FEWEST_LETTERS, UNEVEN, MOSTLY = 12, 0.15, 0.85  # letters at equal distances: least number, tolerance, least share
+LEAST_CONTRAST, FULL = 32, 0.97  # grey levels of a rule, and the share of a strip's height that it fills
+THICKEST, THICK = 3, 0.12  # greatest thickness of a rule in px, or in type heights if that is more
 MOST_ENLARGED = 4.0
 LETTER_OF = {"0": "O", "1": "I", "|": "I", "l": "I"}  # what a drop cap may be read as -> the capital that it is
 
@@ -101,6 +103,23 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 
+def without_rules(strip: np.ndarray, type_height: float) -> np.ndarray:
+    """A strip, RGB uint8 (H, W, 3), without the vertical rules between its cells, which would be read as | or 1.
+
+    Rules go on above and below the letters. type_height: in px.
+    """
+    grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
+    contrast = np.abs(grey.astype(np.int16) - median(grey)) / 3
+    dark = contrast > max(LEAST_CONTRAST, 0.35 * float(percentiles(contrast.max(0), (90,))[0]))
+    rules = [(a, b) for a, b in runs(dark.mean(0) >= FULL) if b - a <= max(THICKEST, THICK * type_height)]
+    if not rules:
+        return strip
+    clean, paper = strip.copy(), paper_colour(strip)
+    for a, b in rules:
+        clean[:, max(0, a - 1) : b + 1] = paper
+    return clean
+
+
 def _empty_columns(strip: np.ndarray) -> np.ndarray:
     """Which columns of a strip, RGB (H, W, 3), have no ink: bool (W,)."""
     grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
@@ -165,7 +184,7 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     if most < length * scale and most / length * height >= LEAST_HEIGHT:
         scale = 0.999 * most / length
     strip, middles = _straight(page, segment, scale)
-    strip = level_strip(strip, round(2 * height * scale))
+    strip = without_rules(level_strip(strip, round(2 * height * scale)), height * scale)
     if segment.is_initial:  # the rest of its word is closer than the margin
         strip = _blank_after(strip, round((2 * ROOM * height + segment.length + 1) * scale))
     n, edges, cuts = ceil(strip.shape[1] / most), [0, strip.shape[1]], list[tuple[int, int]]()

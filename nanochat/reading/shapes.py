@@ -21,7 +21,7 @@ SIDE = 16  # px: shapes are compared at this size
 UNLIKE = 0.2  # largest mean difference of two equal shapes
 UNEVEN = 0.15  # largest relative difference of their sides, and at least 1.5 px
 RAISED, LOW = 0.55, 0.5  # of a digit's height: where an apostrophe ends at the latest, and its largest height
-PAIRS = "/|&<>="  # marks that stand in twos
+PAIRS = "/|&<>=-"  # marks that stand in twos
 SHAPES = {'"': 2, "“": 2, "”": 2, "„": 2}  # characters of more than one shape side by side
 MOST = 6  # signs that are restored in one line
 _MAY_LACK = re.compile(rf"\d{{4}}|[{PAIRS}]")
@@ -87,7 +87,7 @@ def with_missing(text: str, shapes: list[Shape]) -> str:
             found.append("'")
             at, missing = at + 1, missing - 1
         if c in PAIRS and following != c and text[i - 1 : i] != c and _are_equal(shapes, at):
-            if c in "<>" and following == "=":
+            if c in "<>-" and following == "=":
                 skip = True
             elif missing:
                 missing -= 1

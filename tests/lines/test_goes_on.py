@@ -58,3 +58,17 @@ def test_continued_words_are_joined_without_a_space() -> None:
     page, _ = draw_page(["a"])
     pieces = [Piece(page, row, (0, 0, 1, 1), goes_on=on) for row, on in [(0, False), (0, True), (0, False), (1, False)]]
     assert join(["9f86d0", "81884c", "next", "below"], pieces) == "9f86d081884c next\nbelow"
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_rules_between_cells_are_not_shown_but_tall_letters_are(thickness: int) -> None:
+    page, font = Image.new("RGB", (400, 90), "#f4f0e8"), ImageFont.truetype(str(FONT), 24)
+    draw = ImageDraw.Draw(page)
+    draw.text((40, 45), "7     13     (l|", "#222222", font, "lm")
+    ruled = page.copy()
+    for x in (70, 150):
+        ImageDraw.Draw(ruled).rectangle((x, 0, x + thickness - 1, 90), fill="#444444")
+    x = np.arange(40.0, 220.0)
+    line = Line((Segment(np.stack([x, np.full_like(x, 45)], 1), 26.0),))
+    (plain,), (shown,) = (cut_lines(image, [line]) for image in (page, ruled))
+    assert np.abs(np.asarray(plain.picture, int) - np.asarray(shown.picture, int)).max() < 24

@@ -46,7 +46,8 @@ def test_apostrophes_of_numbers(face: str, written: str, read: str) -> None:
     ("written", "read"),
     [
         ("return x // 2;", "return x / 2;"),
-        ("if (p || !r)", "if (p | !r)"),
+        ("x = p || !r;", "x = p | !r;"),
+        ("i++; j--; k = 3", "i++; j-=; k = 3"),
         ("cout << x >> 2;", "cout <= x > 2;"),
         ("http://a.b//c/d?x=1", "http:/a.b/c/d?x=1"),
     ],
@@ -57,7 +58,15 @@ def test_second_of_two_equal_marks(written: str, read: str) -> None:
 
 @pytest.mark.parametrize("face", FACES)
 @pytest.mark.parametrize(
-    "text", ["12345.67 and 1'234", 'a 12" pipe, 3/4 or 12/03/2031', "x <= y && a/b // c", "5\"125 x 8'200", "100000"]
+    "text",
+    [
+        "12345.67 and 1'234",
+        'a 12" pipe, 3/4 or 12/03/2031',
+        "x <= y && a/b // c",
+        "5\"125 x 8'200",
+        "100000",
+        "a - b -- c",
+    ],
 )
 def test_what_is_read_right_stays(face: str, text: str) -> None:
     assert restore_signs(text, piece_of(text, face)) == text
