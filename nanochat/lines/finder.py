@@ -26,7 +26,7 @@ from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.quantiles import weighted_median
 from nanochat.lines.segment import Segment
 from nanochat.lines.sheet import InkedPage, inked_page
-from nanochat.lines.uncovered import rows_of_letters, uncovered_shapes, with_ends
+from nanochat.lines.uncovered import rows_of_letters, uncovered_shapes, with_ends, with_mark_before
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # side in px of the square of the image that one prediction covers
@@ -194,6 +194,7 @@ def _with_uncovered(image: Image.Image, found: list[Segment]) -> list[Segment]:
     grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
     smaller = [Segment(s.points * scale, s.height * scale) for s in found]
     longer, left_over = with_ends(smaller, uncovered_shapes(grey, smaller))
+    longer = [with_mark_before(grey, segment) for segment in longer]
     kept = [
         s if new is old else Segment(new.points / scale, new.height / scale)
         for s, old, new in zip(found, smaller, longer, strict=True)

@@ -27,6 +27,9 @@ TALLEST, SHORTEST = 0.95, 0.3  # height of a letter beside a line
 NEXT = 0.7  # widest space to the next letter of a line
 RISE = 0.2  # farthest distance of the feet of a letter from those of the line; only a j goes lower
 CAPITAL, FEET = 0.73, 0.25  # height of a capital, and distance of the feet of letters from the middle of small ones
+BEFORE = 1.7  # how far before a line its bullet or minus is looked for
+MARK_WIDTH, MARK_HEIGHT = (0.14, 0.75), (0.04, 0.42)  # least and largest size of a bullet or dash
+MARK_OFF, MARK_FILLED = 0.22, 0.6  # largest distance from the middle of the line; least share of ink in its box
 # In heights of the highest letter of a row.
 APART = 0.8  # widest space between two letters
 UNEVEN = 0.15  # largest distance of the feet of letters, and largest difference of the heights of tall letters
@@ -118,6 +121,28 @@ def with_ends(segments: list[Segment], shapes: list[Shape]) -> tuple[list[Segmen
                     left_over.remove(shape)
         found.append(segment)
     return found, left_over
+
+
+def with_mark_before(grey: np.ndarray, segment: Segment) -> Segment:
+    """A segment of a page, uint8 (H, W), with the bullet, dash or minus that stands alone before it."""
+    (x, y), height = segment.ends[0], segment.height
+    box = [round(v) for v in (x - BEFORE * height, y - height / 2, x - 1, y + height / 2)]
+    if min(box[:2]) < 0 or height < LEAST or box[3] > len(grey):
+        return segment
+    part = grey[box[1] : box[3], box[0] : box[2]]
+    ink = (cv2.absdiff(part, np.full_like(part, round(float(np.median(part))))) > CONTRAST).astype(np.uint8)
+    count, _, stats, _ = cv2.connectedComponentsWithStats(ink)
+    if count != 2:
+        return segment
+    left, top, width, tall, area = stats[1].tolist()
+    sized = all(
+        low * height <= side <= high * height for side, (low, high) in ((width, MARK_WIDTH), (tall, MARK_HEIGHT))
+    )
+    apart = left > 0 and left + width < part.shape[1]
+    level = abs(top + tall / 2 - height / 2) <= MARK_OFF * height and width >= MARK_FILLED * tall
+    if sized and apart and level and area >= MARK_FILLED * width * tall:
+        return _extended(segment, box[0] + left)
+    return segment
 
 
 def _stands_on(shape: Shape, segment: Segment) -> bool:

@@ -23,8 +23,9 @@ UNEVEN = 0.15  # largest relative difference of their sides, and at least 1.5 px
 RAISED, LOW = 0.55, 0.5  # of a digit's height: where an apostrophe ends at the latest, and its largest height
 PAIRS = "/|&<>=-"  # marks that stand in twos
 SHAPES = {'"': 2, "“": 2, "”": 2, "„": 2}  # characters of more than one shape side by side
+BRACKET = 2.0  # least height of a bracket relative to its width
 MOST = 6  # signs that are restored in one line
-_MAY_LACK = re.compile(rf"\d{{4}}|[{PAIRS}]")
+_MAY_LACK = re.compile(rf"\d{{4}}|[{re.escape(PAIRS)}(\[]")
 _QUOTED = re.compile(r"(?<![\d.,'\"])\d{1,3}(?:['\"]\d{3}){2,}(?!\d)|(?<![\d.,'\"])\d{1,3}\"\d{3}(?=\.\d\d(?!\d))")
 _GROUPS = re.compile(r"\d{3}(?:'?\d{3})*(?!\d)")
 
@@ -75,6 +76,8 @@ def with_missing(text: str, shapes: list[Shape]) -> str:
     missing = len(shapes) - sum(SHAPES.get(c, 1) for c in text if not c.isspace())
     if not 0 <= missing <= MOST:
         return text
+    if missing == 1 and (bracket := _missing_bracket(text, shapes[-1], shapes)):
+        return text + bracket
     found: list[str] = []
     at, skip = 0, False  # the next shape; whether the next character was replaced
     for i, c in enumerate(text):
@@ -98,6 +101,14 @@ def with_missing(text: str, shapes: list[Shape]) -> str:
         found.append(c)
         at += SHAPES.get(c, 1)
     return text if missing else "".join(found)
+
+
+def _missing_bracket(text: str, last: Shape, shapes: list[Shape]) -> str:
+    """The closing bracket that the end of a text lacks; empty if it lacks none. last: its last shape."""
+    tall = sorted(shape.bottom - shape.top for shape in shapes)[len(shapes) // 2]
+    is_bracket = last.bottom - last.top > max(tall, BRACKET * (last.right - last.left))
+    lacking = [b for a, b in ("()", "[]") if text.count(a) == text.count(b) + 1]
+    return lacking[0] if is_bracket and len(lacking) == 1 else ""
 
 
 def _lacks_apostrophe(text: str, i: int) -> bool:

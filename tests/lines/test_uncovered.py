@@ -7,7 +7,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.boxes import Box
 from nanochat.lines.segment import Segment
-from nanochat.lines.uncovered import rows_of_letters, uncovered_shapes, with_ends
+from nanochat.lines.uncovered import rows_of_letters, uncovered_shapes, with_ends, with_mark_before
 
 
 def draw_line(text: str, size: int) -> tuple[np.ndarray, Box]:
@@ -56,3 +56,20 @@ def test_covered_letters_rules_and_other_cells_are_left_alone() -> None:
     assert same is line
     grain = (np.random.default_rng(1).random((600, 600)) < 0.02).astype(np.uint8) * 255
     assert rows_of_letters(uncovered_shapes(255 - grain, [])) == []
+
+
+@pytest.mark.parametrize(
+    ("before", "is_mark"),
+    [("- ", True), ("\u2022 ", True), ("\u2013 ", True), (". ", False), (": ", False), ("i- ", False)],
+)
+def test_a_bullet_or_minus_before_a_line_belongs_to_it(before: str, is_mark: bool) -> None:
+    page = Image.new("L", (600, 120), 255)
+    draw, font = ImageDraw.Draw(page), ImageFont.truetype(str(FONT), 30)
+    draw.text((100, 40), before + "HEALTH", fill=0, font=font)
+    start = 100 + font.getlength(before)
+    ink = np.asarray(page)[:, round(start) :] < 128
+    rows = np.flatnonzero(ink.any(1))
+    line = line_on((0, int(rows[0]), 0, int(rows[-1]) + 1), round(start), 400)
+    found = with_mark_before(np.asarray(page), line)
+    assert (found is not line) == is_mark
+    assert not is_mark or 98 <= found.points[0, 0] < start - 5

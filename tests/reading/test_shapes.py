@@ -72,6 +72,14 @@ def test_what_is_read_right_stays(face: str, text: str) -> None:
     assert restore_signs(text, piece_of(text, face)) == text
 
 
+@pytest.mark.parametrize(
+    ("written", "read"), [("out.append(a[i])", "out.append(a[i]"), ("x = b[j + 1]", "x = b[j + 1")]
+)
+def test_closing_bracket_at_the_end(written: str, read: str) -> None:
+    assert restore_signs(read, piece_of(written, MONO)) == written
+    assert restore_signs(read, piece_of(read, MONO)) == read
+
+
 def test_letters_of_another_alphabet_in_a_word() -> None:
     assert in_one_alphabet("code.\u0435xample \u0421AFE 12 \u00b5m") == "code.example CAFE 12 \u00b5m"
     for text in ("\u043f\u0440\u0438\u0432\u0435\u0442 mir", "\u0394x = 5", "\u00fcber \u0159eka"):
