@@ -119,7 +119,7 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
     """
     pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
     whites = (*{"F": (1, 255), "I": (255,)}.get(image.mode, ()), 1023, 4095, 16_383)
-    white = next((white for white in whites if pixels.max() <= white), 65_535)
+    white: float = next((white for white in whites if pixels.max() <= white), 65_535)
     black = float(pixels.min())
     used = float(pixels.max()) - black
     if 0 < used < NARROW * white:
