@@ -105,6 +105,7 @@ MOST_STRETCH = 4.0  # largest ratio of a pixel's sides; a file that claims more 
 VISIBLE = 64  # alpha from which a pixel is visible
 SOME = 0.02  # share of the visible pixels that is significant
 LIGHT_INK = 160  # brightness from which ink cannot be seen on white
+NARROW = 0.05  # of the range of values: contrast that would be lost in 8 bits
 MID_TONE = 128  # grey on which both light and dark ink can be seen
 
 
@@ -113,11 +114,16 @@ def _to_8_bits(image: Image.Image) -> Image.Image:
 
     Files do not record which value is white. It is assumed to be the smallest of these that is not exceeded: 1
     (floats), 255 (floats and 32 bits), and the full range of 10, 12, 14 and 16 bits, because scanners and cameras often
-    leave the upper bits of 16 unused.
+    leave the upper bits of 16 unused. If an image uses less than NARROW of this range, the part that it uses is
+    stretched.
     """
     pixels = np.nan_to_num(np.asarray(image, dtype=np.float32))
     whites = (*{"F": (1, 255), "I": (255,)}.get(image.mode, ()), 1023, 4095, 16_383)
-    white = next((white for white in whites if pixels.max() <= white), 65_535)
+    white: float = next((white for white in whites if pixels.max() <= white), 65_535)
+    black = float(pixels.min())
+    used = float(pixels.max()) - black
+    if 0 < used < NARROW * white:
+        pixels, white = pixels - black, used
     return Image.fromarray((pixels * (255 / white)).round().clip(0, 255).astype(np.uint8))
 
 

@@ -30,7 +30,12 @@ LEAST_HEIGHT = 19  # a long line is scaled down to this type height before it is
 MARGIN = 6  # padding left and right of a line in pixels
 ROOM = 0.12  # padding above ascenders and below descenders in type heights; twice that at the ends
 WORD_GAP = 0.25  # least gap between words in type heights; next to a 1, a gap within a word can be 0.22
+FIXED_GAP = 0.9  # in type of one width: least gap between words, relative to the distance of its letters
+FEWEST_LETTERS, UNEVEN, MOSTLY = 12, 0.15, 0.85  # letters at equal distances: least number, tolerance, least share
+LEAST_CONTRAST, FULL = 32, 0.97  # grey levels of a rule, and the share of a strip's height that it fills
+THICKEST, THICK = 3, 0.12  # greatest thickness of a rule in px, or in type heights if that is more
 MOST_ENLARGED = 4.0
+LETTER_OF = {"0": "O", "1": "I", "|": "I", "l": "I"}  # what a drop cap may be read as -> the capital that it is
 
 
 @dataclass
@@ -98,13 +103,34 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 
-def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
-    """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
+def without_rules(strip: np.ndarray, type_height: float) -> np.ndarray:
+    """A strip, RGB uint8 (H, W, 3), without the vertical rules between its cells, which would be read as | or 1.
+
+    Rules go on above and below the letters. type_height: in px.
+    """
+    grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
+    contrast = np.abs(grey.astype(np.int16) - median(grey)) / 3
+    dark = contrast > max(LEAST_CONTRAST, 0.35 * float(percentiles(contrast.max(0), (90,))[0]))
+    rules = [(a, b) for a, b in runs(dark.mean(0) >= FULL) if b - a <= max(THICKEST, THICK * type_height)]
+    if not rules:
+        return strip
+    clean, paper = strip.copy(), paper_colour(strip)
+    for a, b in rules:
+        clean[:, max(0, a - 1) : b + 1] = paper
+    return clean
+
+
+def _empty_columns(strip: np.ndarray) -> np.ndarray:
+    """Which columns of a strip, RGB (H, W, 3), have no ink: bool (W,)."""
     grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
     paper = median(grey)
     contrast = np.maximum(grey.max(0) - paper, paper - grey.min(0))
-    empty = contrast < 0.35 * percentiles(contrast, (90,))
-    gaps = runs(empty)
+    return np.asarray(contrast < 0.35 * percentiles(contrast, (90,)))
+
+
+def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
+    """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
+    gaps = runs(_empty_columns(strip))
     width, cuts = strip.shape[1], list[tuple[int, int]]()
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3
@@ -114,7 +140,27 @@ def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
     return cuts
 
 
-def _on_paper(strip: np.ndarray) -> Image.Image:
+def _least_word_gap(strip: np.ndarray, type_height: float) -> float:
+    """The width in px from which a gap in a strip is a space between words.
+
+    In type of one width, letters as narrow as i and : have wide gaps beside them, and a space is a whole letter more.
+    """
+    pitch = _pitch(runs(~_empty_columns(strip)))
+    return max(WORD_GAP * type_height, FIXED_GAP * pitch if pitch < type_height else 0.0)
+
+
+def _pitch(letters: list[tuple[int, int]]) -> float:
+    """The distance of the letters in type of one width, in px; 0 if their widths differ."""
+    middles = np.array([(a + b) / 2 for a, b in letters])
+    if len(middles) < FEWEST_LETTERS:
+        return 0.0
+    steps = np.diff(middles)
+    pitch = float(np.median(steps))
+    even = np.abs(steps / max(pitch, 1.0) - np.round(steps / max(pitch, 1.0))) < UNEVEN
+    return pitch if even.mean() >= MOSTLY else 0.0
+
+
+def on_paper(strip: np.ndarray) -> Image.Image:
     """Place a strip in a view, vertically centred after a left margin, on a background of its own paper colour."""
     width = ceil((strip.shape[1] + 2 * MARGIN) / SIDE_STEP) * SIDE_STEP
     view = np.empty((HEIGHT, width, 3), np.uint8)
@@ -138,7 +184,7 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     if most < length * scale and most / length * height >= LEAST_HEIGHT:
         scale = 0.999 * most / length
     strip, middles = _straight(page, segment, scale)
-    strip = level_strip(strip, round(2 * height * scale))
+    strip = without_rules(level_strip(strip, round(2 * height * scale)), height * scale)
     if segment.is_initial:  # the rest of its word is closer than the margin
         strip = _blank_after(strip, round((2 * ROOM * height + segment.length + 1) * scale))
     n, edges, cuts = ceil(strip.shape[1] / most), [0, strip.shape[1]], list[tuple[int, int]]()
@@ -149,13 +195,14 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
             break
         n += 1
     middle = (HEIGHT - len(strip)) // 2 + (ABOVE + ROOM) * height * scale - 0.5
-    goes_on = [False, *(gap < WORD_GAP * height * scale for _, gap in cuts)]
+    least = _least_word_gap(strip, height * scale)
+    goes_on = [False, *(gap < least for _, gap in cuts)]
     pieces = []
     for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)
         box = left, top, min(page.shape[1], right), min(page.shape[0], bottom)
         course = Course(middles[a:b], scale, middle)
-        pieces.append(Piece(_on_paper(strip[:, a:b]), row, box, course, inside, segment.is_initial))
+        pieces.append(Piece(on_paper(strip[:, a:b]), row, box, course, inside, segment.is_initial))
     return pieces
 
 
@@ -182,7 +229,7 @@ def as_one_line(page: Image.Image, max_side: int = 512) -> Piece:
     """
     scale = min(1.0, HEIGHT / page.height, (max_side - 2 * MARGIN) / page.width)
     size = max(1, round(page.width * scale)), max(1, round(page.height * scale))
-    return Piece(_on_paper(np.asarray(page.resize(size, Image.Resampling.BOX))), 0, (0, 0, *page.size))
+    return Piece(on_paper(np.asarray(page.resize(size, Image.Resampling.BOX))), 0, (0, 0, *page.size))
 
 
 def join(texts: list[str], pieces: list[Piece]) -> str:
@@ -191,6 +238,8 @@ def join(texts: list[str], pieces: list[Piece]) -> str:
     initial: int | None = None  # the row that ends in a drop cap so far
     for text, piece in zip(texts, pieces, strict=True):
         part, before = " ".join(text.split()), rows.get(piece.row, "")
+        if piece.is_initial:  # a single letter looks like a digit
+            part = LETTER_OF.get(part, part)
         goes_on = piece.goes_on or (initial == piece.row and part[:1].isalpha())
         rows[piece.row] = before + ("" if goes_on or not before or not part else " ") + part
         initial = piece.row if piece.is_initial and len(part) == 1 and part.isalpha() else None

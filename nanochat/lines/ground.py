@@ -75,7 +75,19 @@ def _must_be_levelled(pixels: np.ndarray, ground: np.ndarray) -> bool:
     """
     if _has_lighter_ink(pixels, float(ground.mean())):
         return bool(ground.max() > DARK)
+    if ground.mean() < LIGHT and np.ptp(ground) >= COLOURED and _is_alike_in_brightness(pixels, ground):
+        return True
     return bool(not is_known(ground) and np.ptp(ground) >= COLOURED and ground.mean() < LIGHT)
+
+
+def _is_alike_in_brightness(pixels: np.ndarray, ground: np.ndarray) -> bool:
+    """Whether ink differs from its background, RGB, in colour but hardly in brightness. pixels: RGB (H, W, 3)."""
+    apart = np.abs(pixels.astype(np.int16) - ground.astype(np.int16))
+    brightness = np.abs(pixels.sum(2, dtype=np.int16) - int(ground.sum())) / 3
+    inked = apart.max(2) > ALIKE
+    if inked.mean() < FEWEST_INKED:
+        return False
+    return float(np.percentile(brightness[inked], INKED)) < LIGHTER < float(np.percentile(apart.max(2)[inked], INKED))
 
 
 def _has_lighter_ink(strip: np.ndarray, ground: float) -> bool:
@@ -126,7 +138,7 @@ def _colours(page: np.ndarray) -> list[np.ndarray]:
     flat[1:, 1:] = (keys[1:, 1:] == keys[1:, :-1]) & (keys[1:, 1:] == keys[:-1, 1:])  # letter edges are not flat
     red, green, blue = np.moveaxis(small, 2, 0)  # far faster than along the last axis
     darkest, lightest = np.minimum(np.minimum(red, green), blue), np.maximum(np.maximum(red, green), blue)
-    unknown = flat & (darkest < LIGHT_FLAT) & (lightest > DARK)
+    unknown = flat & (darkest < LIGHT_FLAT) & ((lightest > DARK) | (lightest - darkest >= COLOURED))
     if not unknown.any():
         return []
     seen = small[unknown]  # (N, 3)

@@ -5,6 +5,7 @@ line detector often misses a single letter: it is also looked for where lines ar
 """
 
 from dataclasses import replace
+from itertools import pairwise
 
 import cv2
 import numpy as np
@@ -27,6 +28,10 @@ CONTRAST = 60  # grey levels between a letter and its paper
 TALL = 0.75  # least height of the letter, relative to that of two lines
 THIN = 0.08  # least width of the letter, relative to its height; the edge of a scan is thinner
 CAPITAL = 0.72  # height of a capital, relative to its type height
+FEWEST_BESIDE, MOST_BESIDE = 2, 4  # number of lines of a paragraph that ends beside its drop cap
+FEET = 0.25  # distance of the feet of letters from the middle of small letters, in their own type height
+ON_BASE, CLOSE, LONG = 0.4, 0.8, 8.0  # how far its feet are from a base line; its distance; least length of the line
+WIDEST_ALONE = 1.2  # largest width of such a drop cap relative to its height
 SPACE = 0.25  # if the first line is indented more than this, the drop cap is a word of its own
 
 
@@ -38,12 +43,12 @@ def attach_initials(placed: list[Placed]) -> tuple[list[Placed], dict[Segment, S
     rest, initials = list(placed), dict[Segment, Segment]()
     for cap in placed:
         lines, below = _lines_beside(cap, placed)
-        if below is None:
+        if below is None and not _is_beside_all(cap, lines):
             continue
         first, edge = lines[0].segment, min(s.left for s in lines)
-        rest = [replace(s, left=below.left) if s in lines else s for s in rest if s is not cap]
-        x = cap.segment.points[:, 0]
-        points = cap.segment.points[x < max(edge - 1, x[0] + 2)]
+        left = cap.left if below is None else below.left
+        rest = [replace(s, left=left) if s in lines else s for s in rest if s is not cap]
+        points = _until(cap.segment.points, edge - 1)
         goes_on = lines[0].left - min(s.left for s in lines[1:]) < SPACE * lines[0].height
         initials[first] = Segment(points if len(points) > 1 else cap.segment.points, cap.height, bool(goes_on))
     return rest, initials
@@ -66,6 +71,29 @@ def _lines_beside(cap: Placed, placed: list[Placed]) -> tuple[list[Placed], Plac
         return [], None
     below = [s for s in smaller if 0 < s.y - lines[-1].y < PITCH * height and s not in lines]
     return lines, next((s for s in below if abs(s.left - cap.left) < ALIGNED * height), None)
+
+
+def _until(points: np.ndarray, end: float) -> np.ndarray:
+    """A curve, (N, 2) x and y, as far as `end`."""
+    x, y = points.T
+    kept = points[x < end]
+    return np.concatenate([kept, [[end, np.interp(end, x, y)]]]) if 0 < len(kept) < len(points) else kept
+
+
+def _is_beside_all(cap: Placed, lines: list[Placed]) -> bool:
+    """Whether a letter is a drop cap of a paragraph that ends beside it: as tall as its first two or three lines.
+
+    lines: those beside it, from the top. The letter is close to them, and its feet are on one of their base lines.
+    """
+    if not FEWEST_BESIDE <= len(lines) <= MOST_BESIDE:
+        return False
+    height, pitch = lines[0].height, lines[1].y - lines[0].y
+    even = all(abs(b.y - a.y - pitch) < UNEVEN * height for a, b in pairwise(lines))
+    feet = cap.y + FEET * cap.height
+    stands = any(abs(feet - s.y - FEET * s.height) < ON_BASE * height for s in lines[1:])
+    close = min(s.left for s in lines) - cap.right < CLOSE * height and cap.width < WIDEST_ALONE * cap.height
+    longer = lines[0].width > LONG * height
+    return even and stands and close and longer
 
 
 def with_missed_initials(grey: np.ndarray, segments: list[Segment]) -> list[Segment]:

@@ -23,6 +23,7 @@ from nanochat.prompts import PROMPTS, TEXT_TASKS
 from nanochat.reading.assemble import assemble, token_rows
 from nanochat.reading.blocks import cut_blocks
 from nanochat.reading.ink_audit import room
+from nanochat.reading.marks import split_after_runs
 from nanochat.reading.matching import match_lines
 from nanochat.reading.page import Page
 from nanochat.reading.reread import PieceAnswer, keep_surer, unsure_pieces
@@ -72,7 +73,7 @@ class Answerer:
         """The views of an RGB image with these lines in a mode. Raises UserError as `get_mode` does."""
         native = self.vision.mode("native")
         if mode == "lines":
-            pieces = show_in_lines(picture, lines, self.vision.image_size)
+            pieces = split_after_runs(show_in_lines(picture, lines, self.vision.image_size))
             return Shown(mode, [show(piece.picture, native) for piece in pieces], lines, pieces)
         if mode == "blocks":
             blocks = cut_blocks(picture, lines, self.vision.image_size)

@@ -9,13 +9,16 @@ from nanochat.image_process import NOTE
 from nanochat.lines.boxes import union
 from nanochat.lines.cut import Piece, join
 from nanochat.lines.words import strip_of, stroke_width, word_boxes
+from nanochat.reading.alphabet import in_one_alphabet
 from nanochat.reading.blocks import BlockRow, PageBlock, divide_words
 from nanochat.reading.grounding import GroundedBlock, parse_grounding
 from nanochat.reading.marks import count_marks
 from nanochat.reading.matching import match_rows
 from nanochat.reading.page import Page, Part, TextLine
+from nanochat.reading.shapes import restore_signs
 from nanochat.reading.shown import Shown
 from nanochat.reading.state import PageState
+from nanochat.reading.symbols import doubtful_signs, symbols_note
 from nanochat.tokenizer import RustBPETokenizer
 
 LEAST_SURE = 0.6  # pieces of lines with a lower mean probability are left out: stains and pictures have 0.2 to 0.6
@@ -43,6 +46,9 @@ def assemble(
         lines = [_line(row, [answers[0].probabilities[i] for i in tokens]) for row, tokens in rows]
     probabilities = [p for answer in answers for p in answer.probabilities]
     stopped = _stopped(answers)
+    notes = [picture.info[NOTE]] if NOTE in picture.info else []
+    if shown.pieces and (note := _symbols_note(answers, texts, tokenizer)):
+        notes.append(note)
     return Page(
         text=text, vision_tokens=shown.n_tokens, most_vision_tokens=shown.n_tokens,
         tokens=sum(len(answer.tokens) for answer in answers) + shown.spare_tokens, seconds=seconds,
@@ -50,8 +56,16 @@ def assemble(
         status=_status(stopped, answers),
         mean_probability=sum(probabilities) / max(1, len(probabilities)),
         min_probability=min(probabilities, default=1.0), unclear=unclear, lines=lines, blocks=grounded,
-        notes=[picture.info[NOTE]] if NOTE in picture.info else [],
+        notes=notes,
     )  # fmt: skip
+
+
+def _symbols_note(answers: Sequence[Generation], texts: Sequence[str], tokenizer: RustBPETokenizer) -> str:
+    """A note about uncertain signs in the pieces with text; empty if there are few."""
+    kept = [answer for answer, text in zip(answers, texts) if text]
+    return symbols_note(
+        sum(doubtful_signs([tokenizer.decode([t]) for t in a.tokens], a.probabilities) for a in kept), texts
+    )
 
 
 def _stopped(answers: Iterable[Generation]) -> str:
@@ -69,7 +83,8 @@ def piece_texts(
     pieces: Sequence[Piece], answers: Sequence[Generation], tokenizer: RustBPETokenizer
 ) -> tuple[list[str], int]:
     """(the text of each piece of a line, empty if it is left out as unclear; how many are left out)."""
-    texts = [count_marks(tokenizer.decode(answer.tokens), piece) for piece, answer in zip(pieces, answers)]
+    texts = [in_one_alphabet(tokenizer.decode(answer.tokens)) for answer in answers]
+    texts = [restore_signs(count_marks(text, piece), piece) for text, piece in zip(texts, pieces)]
     left_out = [bool(text) and a.mean_probability < LEAST_SURE for text, a in zip(texts, answers)]
     return ["" if out else text for text, out in zip(texts, left_out)], sum(left_out)
 

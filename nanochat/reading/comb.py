@@ -28,6 +28,7 @@ LETTER = 0.25  # of a cell's height: lower marks are commas or dirt
 BROKEN = 0.12  # of a cell's height: widest gap within a letter
 BROAD = 1.4  # width of a letter over its height; wider ink is two letters
 ONE_LETTER = 0.9  # share of filled cells that must have one letter
+GROUP = 0.1  # of a cell's width: a gap that is so much wider than usual separates two groups
 BETWEEN, SPACE = 0.15, 0.75  # of the letters' height: space between two letters, and space for an empty cell
 NEAR = 0.3  # of a cell's height: two rows of cells closer than this are a table
 
@@ -189,6 +190,14 @@ def _has_letters(comb: Comb, ink: np.ndarray) -> bool:
     return len(tall) >= max(LEAST_FILLED, len(found) / 2) and sum(one for *_, one in found) >= ONE_LETTER * len(found)
 
 
+def _after_wide_gaps(comb: Comb) -> list[bool]:
+    """Whether each cell is farther from the one before it than usual: it begins a group, such as the year of a date."""
+    gaps = [b[0] - a[2] for a, b in pairwise(comb.cells)]
+    width = comb.cells[0][2] - comb.cells[0][0]
+    usual = float(np.median(gaps))
+    return [False, *(gap > usual + max(2.0, GROUP * width) for gap in gaps)]
+
+
 def _close(closed: np.ndarray, pixels: np.ndarray, ink: np.ndarray, comb: Comb) -> None:
     """Remove the rules of a comb from `closed` and move its letters side by side."""
     outside = THICKEST + 2
@@ -201,9 +210,10 @@ def _close(closed: np.ndarray, pixels: np.ndarray, ink: np.ndarray, comb: Comb) 
     paper = np.median(first[ink[top:bottom, left : comb.cells[0][2]] == 0], axis=0)
     closed[max(0, top - outside) : bottom + outside, max(0, left - outside) : right + outside] = paper
     x, gap, began = left + inset, 0.0, False
-    for cell, letter in zip(comb.cells, letters):
-        if letter is None:
+    for cell, letter, wide in zip(comb.cells, letters, _after_wide_gaps(comb)):
+        if wide or letter is None:
             gap = SPACE * height
+        if letter is None:
             continue
         a, b = max(cell[0] + 1, letter[0] - 1), min(cell[2] - 1, letter[1] + 1)
         x += round(gap) if began else 0

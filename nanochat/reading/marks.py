@@ -5,19 +5,23 @@ distances.
 """
 
 import re
+from collections.abc import Sequence
+from dataclasses import replace
 from itertools import pairwise
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from nanochat.lines.cut import Piece
+from nanochat.lines.cut import MARGIN, WORD_GAP, Piece, on_paper
 from nanochat.lines.gutters import runs
+from nanochat.lines.segment import text_box
 from nanochat.lines.words import strip_of
 
 MARKS = "<>/\\\\.=#*!?:;+~^|_&@$-"  # as written between the brackets of a regular expression
 LEAST = 3  # marks of a run that are counted
 _READ = re.compile(rf"([{MARKS}])(?: ?\S?\1){{1,}}")  # a run as it is read, perhaps with other characters in it
+LONG_RUN = 5  # marks of a run after which a line is divided
 SHARE = 0.7  # of the characters of such a run that are its mark
 INK = 0.35  # of the strongest contrast
 UNEVEN = 0.1  # type heights by which shapes and distances in a run may differ, and at least 1.5 px
@@ -35,6 +39,12 @@ class MarkRun(NamedTuple):
     """shapes in the run"""
     after: int
     """shapes right of it"""
+    end: int
+    """first column after it"""
+    next: int
+    """first column of the shape right of it, or the width of the picture"""
+    gap: int
+    """columns between two of its shapes"""
 
 
 def mark_runs(contrast: np.ndarray, type_height: float) -> list[MarkRun]:
@@ -53,7 +63,9 @@ def mark_runs(contrast: np.ndarray, type_height: float) -> list[MarkRun]:
     for i in range(1, len(spans) + 1):
         if i == len(spans) or not equal[i - 1] or abs(pitches[i - 1] - pitches[start]) > slack:
             if i - start >= LEAST:
-                found.append(MarkRun(start, i - start, len(spans) - i))
+                following = spans[i][0] if i < len(spans) else ink.shape[1]
+                gap = spans[i - 1][0] - spans[i - 2][1]
+                found.append(MarkRun(start, i - start, len(spans) - i, spans[i - 1][1], following, gap))
             start = i
     return found
 
@@ -88,6 +100,39 @@ def count_marks(text: str, piece: Piece) -> str:
             found += text[done : match.start()] + match[1] * fitting[0].n
             done = match.end()
     return found + text[done:]
+
+
+def split_after_runs(pieces: Sequence[Piece]) -> list[Piece]:
+    """The pieces of a page, divided after long runs of equal marks.
+
+    The model often leaves out the characters after such a run, such as the last digit of a passport's second line.
+    """
+    found: list[Piece] = []
+    for piece in pieces:
+        found += _split_after_run(piece)
+    return found
+
+
+def _split_after_run(piece: Piece) -> list[Piece]:
+    strip = strip_of(piece)
+    if strip is None or piece.course is None:
+        return [piece]
+    runs_here = mark_runs(strip.contrast, strip.type_height)
+    ends = [run for run in runs_here if run.n >= LONG_RUN and run.after and run.next - run.end < strip.type_height / 2]
+    if not ends or not 0 < (column := (ends[-1].end + ends[-1].next) // 2) < len(piece.course.middles):
+        return [piece]
+    is_close = ends[-1].next - ends[-1].end <= ends[-1].gap + WORD_GAP / 2 * strip.type_height
+    pixels, course = np.asarray(piece.picture), piece.course
+    shown = pixels[:, MARGIN : MARGIN + len(course.middles)]
+    parts = []
+    for a, b in ((0, column), (column, len(course.middles))):
+        middles = course.middles[a:b]
+        left, top, right, bottom = text_box(middles, strip.height)
+        box = left, top, min(piece.box[2], right), min(piece.box[3], bottom)
+        picture = on_paper(shown[:, a:b])
+        goes_on = piece.goes_on if a == 0 else is_close
+        parts.append(replace(piece, picture=picture, box=box, course=replace(course, middles=middles), goes_on=goes_on))
+    return parts
 
 
 def _is_near(shapes: int, characters: int) -> bool:

@@ -13,6 +13,7 @@ from nanochat.engine.answers import Generation
 from nanochat.image_process import ImageViews
 from nanochat.lines.cut import Piece, cut_lines
 from nanochat.lines.layout import Line
+from nanochat.reading.marks import split_after_runs
 
 SURE_OF_LINE = 0.97  # a line with a lower mean probability is read again
 LARGER_TYPE = 32  # type height of the second reading, in pixels
@@ -41,7 +42,7 @@ def unsure_pieces(picture: Image.Image, lines: list[Line], first: list[PieceAnsw
     """
     unsure = [row for row, sure in sureness(first).items() if sure < SURE_OF_LINE and row < len(lines)]
     pieces = cut_lines(picture, [lines[row] for row in unsure], max_side, LARGER_TYPE)
-    return [replace(piece, row=unsure[piece.row]) for piece in pieces]
+    return split_after_runs([replace(piece, row=unsure[piece.row]) for piece in pieces])
 
 
 def keep_surer(first: list[PieceAnswer], second: list[PieceAnswer]) -> tuple[list[PieceAnswer], list[PieceAnswer]]:

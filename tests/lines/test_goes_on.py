@@ -1,9 +1,12 @@
 """A long word that is cut into several views is joined without a space."""
 
+from pathlib import Path
+
+import matplotlib
 import numpy as np
 import pytest
 from helpers.drawn_page import FONT, draw_page
-from PIL import ImageFont
+from PIL import Image, ImageDraw, ImageFont
 
 from nanochat.lines.cut import Piece, cut_lines, join
 from nanochat.lines.layout import Line
@@ -37,7 +40,35 @@ def test_views_of_a_sentence_are_cut_between_words(size: int) -> None:
     assert not any(piece.goes_on for piece in pieces)
 
 
+def test_wide_gaps_in_type_of_one_width_are_no_spaces() -> None:
+    url = "ssh://git@files.illinois.it:2222/i/l/t/1.1.1/i:l:i:l:i/1ij1.tar"
+    face = Path(matplotlib.get_data_path()) / "fonts/ttf/DejaVuSansMono.ttf"
+    font = ImageFont.truetype(str(face), 24)
+    for text, is_one in ((url, True), (" ".join(["still it is 1 list"] * 4), False)):
+        width = round(font.getlength(text))
+        page = Image.new("RGB", (width + 60, 80), "white")
+        ImageDraw.Draw(page).text((30, 40), text, "black", font, "lm")
+        x = np.arange(30.0, 30 + width)
+        pieces = cut_lines(page, [Line((Segment(np.stack([x, np.full_like(x, 40)], 1), 26.0),))])
+        assert len(pieces) > 1
+        assert [piece.goes_on for piece in pieces[1:]] == [is_one] * (len(pieces) - 1)
+
+
 def test_continued_words_are_joined_without_a_space() -> None:
     page, _ = draw_page(["a"])
     pieces = [Piece(page, row, (0, 0, 1, 1), goes_on=on) for row, on in [(0, False), (0, True), (0, False), (1, False)]]
     assert join(["9f86d0", "81884c", "next", "below"], pieces) == "9f86d081884c next\nbelow"
+
+
+@pytest.mark.parametrize("thickness", [1, 2])
+def test_rules_between_cells_are_not_shown_but_tall_letters_are(thickness: int) -> None:
+    page, font = Image.new("RGB", (400, 90), "#f4f0e8"), ImageFont.truetype(str(FONT), 24)
+    draw = ImageDraw.Draw(page)
+    draw.text((40, 45), "7     13     (l|", "#222222", font, "lm")
+    ruled = page.copy()
+    for x in (70, 150):
+        ImageDraw.Draw(ruled).rectangle((x, 0, x + thickness - 1, 90), fill="#444444")
+    x = np.arange(40.0, 220.0)
+    line = Line((Segment(np.stack([x, np.full_like(x, 45)], 1), 26.0),))
+    (plain,), (shown,) = (cut_lines(image, [line]) for image in (page, ruled))
+    assert np.abs(np.asarray(plain.picture, int) - np.asarray(shown.picture, int)).max() < 24

@@ -17,12 +17,14 @@ GROUNDS = {
     "white on amber": ("#ffb300", "#ffffff", "8,032.12"),
     "black on red": ("#d50000", "#000000", "9,415.08"),
     "red on green": ("#2e9e2e", "#e02828", "7,537.16"),
+    "green on brown": ("#6d4c41", "#2e7d32", "3,906.45"),
+    "blue on red": ("#8d3a2e", "#3058a8", "1,268.93"),
 }
 
 
 def draw_cards() -> Image.Image:
     """A page with an amount in a coloured card for each of GROUNDS."""
-    page = Image.new("RGB", (640, 360), "white")
+    page = Image.new("RGB", (640, 475), "white")
     draw = ImageDraw.Draw(page)
     for i, (ground, ink, text) in enumerate(GROUNDS.values()):
         x, y = 20 + 310 * (i % 2), 15 + 115 * (i // 2)

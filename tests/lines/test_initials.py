@@ -115,3 +115,25 @@ def test_the_rules_around_a_cell_beside_wrapped_text_are_no_drop_cap() -> None:
     texts = [stretch(LEFT + 70, 600, y) for y in (100, 124, 160, 184)]
     found = with_missed_initials(np.asarray(page.convert("L")), [*names, *texts])
     assert found == [*names, *texts]
+
+
+def test_a_drop_cap_of_a_paragraph_that_ends_beside_it() -> None:
+    lines = [stretch(LEFT + 50, 600 - 200 * (i == 1), 100 + i * PITCH) for i in range(2)]
+    height = PITCH / 0.48  # its feet are on the base line of the second line
+    feet = 100 + PITCH + TYPE / 4
+    cap = stretch(LEFT, LEFT + 40, round(feet - height / 4), height)
+    assert starts(arrange(PAGE, [cap, *lines])) == [[60, 110], [110]]
+
+
+def test_the_whole_letter_is_shown_beside_close_lines() -> None:
+    cap, lines = with_cap()
+    coarse = Segment(cap.points[[0, -1]] + [[0, 0], [30, 0]], cap.height)  # the detector's segment goes on too far
+    (first, *_) = arrange(PAGE, [coarse, *lines])
+    assert first.segments[0].points[-1, 0] == pytest.approx(109)
+
+
+def test_a_drop_cap_read_as_a_digit_is_the_capital_that_it_looks_like() -> None:
+    cap, lines = with_cap()
+    pieces = cut_lines(PAGE, arrange(PAGE, [cap, *lines])[:1])
+    texts = ["0", "nly the miller", *[""] * (len(pieces) - 2)]
+    assert join(texts, pieces) == "Only the miller"

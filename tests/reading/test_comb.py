@@ -70,3 +70,18 @@ def test_letters_stay_in_their_field() -> None:
     form = draw_form(5)
     changed = np.asarray(close_combs(form)) != np.asarray(form)
     assert changed[:, :130].sum() == 0 and changed[20:90].any()
+
+
+def test_groups_of_cells_stay_apart() -> None:
+    form = Image.new("RGB", (600, 120), "white")
+    draw, font = ImageDraw.Draw(form), ImageFont.truetype(str(FONT), 24)
+    x = 40
+    for group in ("27", "04", "2031"):
+        for letter in group:
+            draw.rectangle((x, 40, x + 30, 76), outline="black")
+            draw.text((x + 15, 58), letter, font=font, fill="black", anchor="mm")
+            x += 30
+        x += 6
+    columns = np.flatnonzero((np.asarray(close_combs(form).convert("L")) < 128).any(0))
+    gaps = np.sort(np.diff(columns))
+    assert (gaps[-2:] > 10).all() and gaps[-3] < 12

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from nanochat.lines.cut import Piece, cut_lines
 from nanochat.lines.layout import Line
 from nanochat.lines.segment import Segment
-from nanochat.reading.marks import count_marks
+from nanochat.reading.marks import count_marks, split_after_runs
 
 FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
 FACES = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "DejaVuSans.ttf")
@@ -52,3 +52,23 @@ def test_what_is_read_right_stays(face: str, text: str) -> None:
 
 def test_what_the_picture_does_not_show_stays() -> None:
     assert count_marks("<<<< 5", piece_of("Total amount", FACES[2])) == "<<<< 5"
+
+
+@pytest.mark.parametrize("face", FACES)
+def test_a_line_is_divided_after_a_long_run(face: str) -> None:
+    whole = piece_of("UTO<<<<<<<<<<<6", face)
+    first, second = split_after_runs([whole])
+    assert second.goes_on and first.box[2] <= second.box[0] + 1
+    assert count_marks("UTO<<<<<<<", first) == "UTO<<<<<<<<<<<"
+    assert split_after_runs([second]) == [second]
+
+
+def test_a_number_after_leader_dots_is_a_word_of_its_own() -> None:
+    _, number = split_after_runs([piece_of("Total ........ 12.50", FACES[2])])
+    assert not number.goes_on
+
+
+@pytest.mark.parametrize("text", ["Total 1111 paid", "ERIKSSON<<ANNA", "wait.... what", "END ========"])
+def test_other_lines_stay_whole(text: str) -> None:
+    whole = piece_of(text, FACES[0])
+    assert split_after_runs([whole]) == [whole]

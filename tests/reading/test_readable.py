@@ -67,3 +67,15 @@ def test_a_badly_printed_page_of_english_words_is_readable() -> None:
     assert page_of(*((line, 0.92) for line in faded)).readable
     assert not page_of(*((line, 0.92) for line in greek)).readable
     assert not page_of(*((line, 0.88) for line in faded)).readable
+
+
+def test_a_language_with_many_accents_is_judged_like_a_line() -> None:
+    czech = (
+        "Chyba: soubor je \u010diteln\u00fd i pro ostatn\u00ed, p\u0159id\u00e1n\u00ed p\u0159epnut\u00e9ho m\u00e9dia"
+    )
+    greek = "AFAPHTO1 ENOIKOI, THN TETAPTH A\u00d8O TIZ ENNEA EQZ TIZ TENTE AEN GA"
+    digits = "8800 5172 8808 1172 0918 8283"
+    assert page_of((czech, 0.92), (czech, 0.92)).readable
+    assert not page_of((czech, 0.88), (czech, 0.88)).readable
+    for other in (greek, digits):
+        assert not page_of(*[(other, 0.92)] * 4).readable
