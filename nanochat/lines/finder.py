@@ -26,7 +26,7 @@ from nanochat.lines.inked_page import InkedPage, inked_page
 from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.quantiles import weighted_median
 from nanochat.lines.segment import Segment
-from nanochat.lines.uncovered import rows_of_letters, uncovered_shapes, with_ends, with_mark_before
+from nanochat.lines.uncovered import with_uncovered
 from nanochat.onnx_files import EXTRA, LINES, has_runtime, has_torch, open_graph
 
 CELL = 4  # side in px of the square of the image that one prediction covers
@@ -254,24 +254,7 @@ def find_segments(image: Image.Image, finder: Finder | None = None) -> list[Segm
     processed again at a suitable scale; if only a part of it has small type, only that part. Last, letters outside the
     lines found are added.
     """
-    return _with_uncovered(image, _find_segments(image, finder or line_finder()))
-
-
-def _with_uncovered(image: Image.Image, found: list[Segment]) -> list[Segment]:
-    """Segments of an RGB image, with the letters beside them, and the rows of letters, that were missed."""
-    if not found:
-        return found
-    scale = min(1.0, LARGEST_SIDE / max(image.size))
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
-    smaller = [Segment(s.points * scale, s.height * scale) for s in found]
-    longer, left_over = with_ends(smaller, uncovered_shapes(grey, smaller))
-    longer = [with_mark_before(grey, segment) for segment in longer]
-    kept = [
-        s if new is old else Segment(new.points / scale, new.height / scale)
-        for s, old, new in zip(found, smaller, longer, strict=True)
-    ]
-    return kept + [Segment(s.points / scale, s.height / scale) for s in rows_of_letters(left_over)]
+    return with_uncovered(image, _find_segments(image, finder or line_finder()), LARGEST_SIDE)
 
 
 def _find_segments(image: Image.Image, finder: Finder) -> list[Segment]:

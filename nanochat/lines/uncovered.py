@@ -9,6 +9,7 @@ from itertools import pairwise
 
 import cv2
 import numpy as np
+from PIL import Image
 
 from nanochat.lines.segment import Segment
 
@@ -56,6 +57,26 @@ class Shape:
     @property
     def centre(self) -> tuple[float, float]:
         return (self.left + self.right) / 2, (self.top + self.bottom) / 2
+
+
+def with_uncovered(image: Image.Image, found: list[Segment], longest: int) -> list[Segment]:
+    """Segments of an RGB image, with the letters beside them, and the rows of letters, that were missed.
+
+    `longest`: longest side of the image, in pixels, in which letters are looked for; larger images are scaled down.
+    """
+    if not found:
+        return found
+    scale = min(1.0, longest / max(image.size))
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
+    smaller = [Segment(s.points * scale, s.height * scale) for s in found]
+    longer, left_over = with_ends(smaller, uncovered_shapes(grey, smaller))
+    longer = [with_mark_before(grey, segment) for segment in longer]
+    kept = [
+        s if new is old else Segment(new.points / scale, new.height / scale)
+        for s, old, new in zip(found, smaller, longer, strict=True)
+    ]
+    return kept + [Segment(s.points / scale, s.height / scale) for s in rows_of_letters(left_over)]
 
 
 def uncovered_shapes(grey: np.ndarray, segments: list[Segment]) -> list[Shape]:
