@@ -261,13 +261,14 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
 
 
 def _with_same_edges(rows: list[Row], place: _Place) -> _Place:
-    """A place with the rows above and below it whose segments all begin at the same edges, as on a page of labels."""
+    """A place with the rows above and below it that begin at the same edges, as on a page of labels; no headings."""
     here = [s for row in rows[place.start : place.end] for s in row]
     edges, height = np.array([s.left for s in here]), middle(s.height for s in here)
 
     def goes_on(i: int, before: int) -> bool:
         is_near = abs(mean_y(rows[i]) - mean_y(rows[before])) < BETWEEN * height
-        return is_near and all(np.abs(edges - s.left).min() < ALIGNED * height for s in rows[i])
+        begins = all(np.abs(edges - s.left).min() < ALIGNED * height for s in rows[i])
+        return is_near and begins and max(s.height for s in rows[i]) < LARGER * height
 
     start, end, x = place
     while start > 0 and goes_on(start - 1, start) and not is_crossed([rows[start - 1]], x):

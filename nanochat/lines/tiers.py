@@ -22,7 +22,7 @@ BETWEEN = 1.5  # larger row distances, relative to those within addresses, begin
 LONGEST, LONGEST_EQUAL = 8, 5  # most lines of an address; the second if all blocks have as many
 NARROW, NARROW_EQUAL = 2.7, 3.7  # most lines of an address are wider; the second if all blocks are equally long
 APART_EQUAL = 3.0  # least gap between blocks if all are equally long: labels and values are often closer
-CLOSER = 1.58  # largest median line distance
+CLOSER, CLOSER_EQUAL = 1.7, 1.58  # largest median line distance; the second if all blocks are equally long
 STRAIGHT, OF_EQUAL = 0.1, 0.4  # least spread of the ends of its lines; the second if all blocks are equally long
 LABELLED = 0.34  # least share of labels in a block if another block (their values) has none
 SEVERAL, FEW_SEVERAL = 0.4, 0.25  # least share of lines of several words after the first: of all blocks, and of each
@@ -97,15 +97,15 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
 
     Addresses are a few close lines, most of several words, that begin at the same x and end at different ones. The
     blocks of a row begin at the same height, and their first lines may be headings. All blocks with the same left edge
-    are judged together. Blocks with the same number of lines could also be columns of a table, so stricter limits
-    apply: cells of a table are more similar in length, and values are close to their labels.
+    are judged together. Blocks with the same number of lines at the same heights could also be columns of a table, so
+    stricter limits apply: cells of a table are more similar in length, and values are close to their labels.
     """
     found = _rows_of_blocks(rows)
     for number, blocks in enumerate(found):
         top = min(block[0].y for block in blocks)
         if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
             return None
-    equal = len({len(block) for blocks in found for block in blocks}) == 1
+    equal = all(_are_in_step(block, blocks[0]) and len(block) == len(found[0][0]) for blocks in found for block in blocks)
     firsts = {id(block[0]) for blocks in found for block in blocks}
     columns = with_one_edge(rows)
     lines = [s for column in columns for s in column]
@@ -119,12 +119,17 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     gap = min(min(s.left for s in b) - max(s.right for s in a) for a, b in pairwise(columns)) / height
     if equal and (len(found[0][0]) > LONGEST_EQUAL or gap < APART_EQUAL):
         return None
-    if min(several) < FEW_SEVERAL or wide <= (NARROW_EQUAL if equal else NARROW) or step > CLOSER:
+    if min(several) < FEW_SEVERAL or wide <= (NARROW_EQUAL if equal else NARROW) or step > (CLOSER_EQUAL if equal else CLOSER):
         return None
     labels = [float(np.mean([s.has_label for s in column])) for column in columns]
     if np.mean([s.has_label for s in lines]) >= LABELS or (max(labels) > LABELLED and min(labels) == 0):
         return None
     return [[[s] for s in block] for blocks in found for block in blocks]
+
+
+def _are_in_step(lines: list[Placed], others: list[Placed]) -> bool:
+    """Whether two blocks have the same number of lines, all of them at the same heights."""
+    return len(lines) == len(others) and all(abs(a.y - b.y) < LEVEL * a.height for a, b in zip(lines, others))
 
 
 def _is_block(lines: list[Placed], top: float) -> bool:
