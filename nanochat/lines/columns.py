@@ -31,7 +31,7 @@ APART = 1.2  # times the distance from row to row: a line over both columns is s
 FLUSH, INSET = 0.7, 2.0  # type heights: how far from the edge of a text its next line may begin; and of a box in it
 FLOWING, ENDS = 6, 4.0  # a text that flows around a box: least lines; type heights by which the ends of lines differ
 RULED = 4.0  # type heights: largest distance between the rules of a table's rows
-BETWEEN = 6.0  # type heights from one row of blocks to the next, at most
+BETWEEN = 12.0  # type heights from one row of blocks to the next, at most: on a sheet of labels
 LARGER = 1.2  # times the type of the row before
 
 

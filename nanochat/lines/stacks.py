@@ -246,7 +246,12 @@ def is_out_of_step(box: list[Row], text: list[Row]) -> bool:
 
 
 def _take_turns(a: Stack, b: Stack) -> bool:
-    """Whether several consecutive lines alternate between left and right, each far from those of the other side."""
+    """Whether several consecutive lines alternate between left and right, each far from those of the other side.
+
+    So do those of two cells that are centred in their row, but their middles are at the same height.
+    """
+    if abs(a.y.mean() - b.y.mean()) < LEVEL * a.unit:
+        return False
     lines = sorted([(y, 0) for y in a.y] + [(y, 1) for y in b.y])
     longest = run = 1
     for (y, side), (next_y, next_side) in pairwise(lines):
@@ -256,7 +261,10 @@ def _take_turns(a: Stack, b: Stack) -> bool:
 
 
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
-    """Whether the lines of the shorter side are not level with those of the other."""
+    """Whether the lines of the shorter side are not level with those of the other, nor where those would go on.
+
+    A cell of a table may have more lines than the one beside it: they are one or more line distances away from its end.
+    """
     if not (a.is_flush and b.is_flush):
         return False
     top, low = _common_range(a, b)
@@ -265,7 +273,7 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
     if len(inner) <= LINES:
         return False
     off = np.abs(inner[:, None] - many.y[None]).min(1)
-    out = off > OFF * few.unit
+    out = np.abs(off - np.round(off / many.tight) * many.tight) > OFF * few.unit
     return bool(out.sum() > 1 and out.mean() >= OUT_OF_STEP)
 
 

@@ -21,7 +21,8 @@ CLOSE = 2.2  # largest line distance in an address
 BETWEEN = 1.5  # larger row distances, relative to those within addresses, begin another row of addresses
 LONGEST, LONGEST_EQUAL = 8, 5  # most lines of an address; the second if all blocks have as many
 NARROW, NARROW_EQUAL = 2.7, 3.7  # most lines of an address are wider; the second if all blocks are equally long
-APART_EQUAL = 3.0  # least gap between blocks if all are equally long: labels and values are often closer
+APART_TWO, APART_EQUAL = 8.0, 3.0  # least gap if all are equally long, of two blocks and of more: values are closer
+VALUE = 2.5  # largest gap between labels and their values beside other blocks
 CLOSER, CLOSER_EQUAL = 1.7, 1.58  # largest median line distance; the second if all blocks are equally long
 STRAIGHT, OF_EQUAL = 0.1, 0.4  # least spread of the ends of its lines; the second if all blocks are equally long
 LABELLED = 0.34  # least share of labels in a block if another block (their values) has none
@@ -117,14 +118,29 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < (OF_EQUAL if equal else STRAIGHT):
         return None
     gap = min(min(s.left for s in b) - max(s.right for s in a) for a, b in pairwise(columns)) / height
-    if equal and (len(found[0][0]) > LONGEST_EQUAL or gap < APART_EQUAL):
+    if equal and (len(found[0][0]) > LONGEST_EQUAL or gap < (APART_TWO if len(columns) == 2 else APART_EQUAL)):
         return None
     if min(several) < FEW_SEVERAL or wide <= (NARROW_EQUAL if equal else NARROW) or step > (CLOSER_EQUAL if equal else CLOSER):
         return None
     labels = [float(np.mean([s.has_label for s in column])) for column in columns]
     if np.mean([s.has_label for s in lines]) >= LABELS or (max(labels) > LABELLED and min(labels) == 0):
         return None
+    if len(found) == 1:
+        return _with_values(found[0])
     return [[[s] for s in block] for blocks in found for block in blocks]
+
+
+def _with_values(blocks: list[list[Placed]]) -> list[list[Row]]:
+    """The blocks of a row from left to right; labels and their values, close and at the same heights, are one block."""
+    found: list[list[Row]] = []
+    for block in blocks:
+        last = [row[-1] for row in found[-1]] if found else []
+        gap = (min(s.left for s in block) - max(s.right for s in last)) / block[0].height if last else np.inf
+        if gap < VALUE and _are_in_step(block, last):
+            found[-1] = [[*row, s] for row, s in zip(found[-1], block)]
+        else:
+            found.append([[s] for s in block])
+    return found
 
 
 def _are_in_step(lines: list[Placed], others: list[Placed]) -> bool:
