@@ -97,7 +97,7 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
 
 
 def _are_only_left(rows: list[Row], x: float) -> bool:
-    """Whether these are several rows, all of them left of x: two may be the heading and the first line of what follows."""
+    """Whether several rows are all left of x. Two of them may be a heading and the first line of what follows."""
     return len(rows) == SEVERAL and not split(rows, x)[1] and not is_crossed(rows, x)
 
 

@@ -126,7 +126,7 @@ def _are_labels(a: Stack, b: Stack) -> bool:
 def _are_turnovers(a: Stack, b: Stack) -> bool:
     """Whether both sides are lists with equally indented continuation lines, which the cells of a table do not have.
 
-    One side may have none of them if most of its lines are several words, and most lines of the other begin at its edge.
+    One side may have none if most of its lines are several words, and most lines of the other begin at its edge.
     """
     if len(a.indents) + len(b.indents) < TURNOVERS * (len(a.lines) + len(b.lines)):
         return False
@@ -246,12 +246,7 @@ def is_out_of_step(box: list[Row], text: list[Row]) -> bool:
 
 
 def _take_turns(a: Stack, b: Stack) -> bool:
-    """Whether several consecutive lines alternate between left and right, each far from those of the other side.
-
-    So do those of two cells that are centred in their row, but their middles are at the same height.
-    """
-    if abs(a.y.mean() - b.y.mean()) < LEVEL * a.unit:
-        return False
+    """Whether several consecutive lines alternate between left and right, each far from those of the other side."""
     lines = sorted([(y, 0) for y in a.y] + [(y, 1) for y in b.y])
     longest = run = 1
     for (y, side), (next_y, next_side) in pairwise(lines):

@@ -106,7 +106,9 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
         top = min(block[0].y for block in blocks)
         if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
             return None
-    equal = all(_are_in_step(block, blocks[0]) and len(block) == len(found[0][0]) for blocks in found for block in blocks)
+    equal = all(
+        _are_in_step(block, blocks[0]) and len(block) == len(found[0][0]) for blocks in found for block in blocks
+    )
     firsts = {id(block[0]) for blocks in found for block in blocks}
     columns = with_one_edge(rows)
     lines = [s for column in columns for s in column]
@@ -120,7 +122,11 @@ def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     gap = min(min(s.left for s in b) - max(s.right for s in a) for a, b in pairwise(columns)) / height
     if equal and (len(found[0][0]) > LONGEST_EQUAL or gap < (APART_TWO if len(columns) == 2 else APART_EQUAL)):
         return None
-    if min(several) < FEW_SEVERAL or wide <= (NARROW_EQUAL if equal else NARROW) or step > (CLOSER_EQUAL if equal else CLOSER):
+    if (
+        min(several) < FEW_SEVERAL
+        or wide <= (NARROW_EQUAL if equal else NARROW)
+        or step > (CLOSER_EQUAL if equal else CLOSER)
+    ):
         return None
     labels = [float(np.mean([s.has_label for s in column])) for column in columns]
     if np.mean([s.has_label for s in lines]) >= LABELS or (max(labels) > LABELLED and min(labels) == 0):
