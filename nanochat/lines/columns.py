@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from nanochat.lines.extent import begins_with_row_above, end_of_footnotes, end_of_longer, is_crossed, split
-from nanochat.lines.gutters import REACH
+from nanochat.lines.gutters import ALIGNED, REACH
 from nanochat.lines.placed import Placed, Row, mean_y, with_one_edge
 from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.quantiles import middle
@@ -31,6 +31,7 @@ APART = 1.2  # least distance of a line over both columns, relative to the row d
 FLUSH, INSET = 0.7, 2.0  # type heights: how far the text below may begin from its edge; if it is right of a box
 FLOWING, ENDS = 6, 4.0  # text that flows around a box: least lines; least difference of their ends in type heights
 RULED = 4.0  # type heights: largest distance between the rules of a table's rows
+BETWEEN = 12.0  # type heights from one row of blocks to the next, at most: on a sheet of labels
 LARGER = 1.2  # times the type of the row before
 
 
@@ -139,7 +140,8 @@ class _Search:
             return None
         start, _, x = place
         headed = start > 0 and all(split([rows[start - 1]], x)) and not is_crossed([rows[start - 1]], x)
-        for wider in dict.fromkeys((_Place(start - headed, end_of_longer(rows, *place), x), place)):
+        candidates = (_with_same_edges(rows, place), _Place(start - headed, end_of_longer(rows, *place), x), place)
+        for wider in dict.fromkeys(candidates):
             here = rows[wider.start : wider.end]
             found = in_blocks(here, *split(here, x), self.rules)
             if found:
@@ -256,6 +258,24 @@ def _places(rows: list[Row], prose: Prose) -> list[_Place]:
                 if first > start or not _is_heading(rows, start):
                     found[_Place(first, end, x)] = None
     return sorted(found, key=lambda place: place.start - place.end)
+
+
+def _with_same_edges(rows: list[Row], place: _Place) -> _Place:
+    """A place with the rows above and below it that begin at the same edges, as on a page of labels; no headings."""
+    here = [s for row in rows[place.start : place.end] for s in row]
+    edges, height = np.array([s.left for s in here]), middle(s.height for s in here)
+
+    def goes_on(i: int, before: int) -> bool:
+        is_near = abs(mean_y(rows[i]) - mean_y(rows[before])) < BETWEEN * height
+        begins = all(np.abs(edges - s.left).min() < ALIGNED * height for s in rows[i])
+        return is_near and begins and max(s.height for s in rows[i]) < LARGER * height
+
+    start, end, x = place
+    while start > 0 and goes_on(start - 1, start) and not is_crossed([rows[start - 1]], x):
+        start -= 1
+    while end < len(rows) and goes_on(end, end - 1) and not is_crossed([rows[end]], x):
+        end += 1
+    return _Place(start, end, x)
 
 
 def _is_heading(rows: list[Row], i: int) -> bool:

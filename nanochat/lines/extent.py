@@ -14,7 +14,7 @@ from nanochat.lines.quantiles import middle
 
 # Lengths are multiples of the type height, unless stated otherwise.
 CROSSED = 0.3  # how far a segment may extend across a gutter
-GOES_ON = 4.5  # largest row distance in a right column after the left one has ended
+GOES_ON, SEVERAL = 4.5, 3  # largest row distance in a column after the other has ended; rows below it in a left one
 NO_WIDER = 1.1  # relative to the widest gap in the columns: a narrower gap does not end them
 FOOTNOTE = 0.94  # largest type size of footnotes, relative to that of the columns
 INDENT = 1.5  # largest indent of a footnote from the lines of its column
@@ -74,7 +74,7 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
     """One past the last row of the longer column.
 
     A gap wider than any in the columns ends them: the rows after it belong to neither. A wider gap is allowed only in
-    a right column that continues anyway.
+    a column that continues anyway, and in a left one only if it has several rows below that gap.
     """
     sides = split(rows[start:end], x)
     if not all(sides):
@@ -87,12 +87,18 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
     for i in range(end, len(rows)):
         left, right = split([rows[i]], x)
         number = 0 if left else 1
-        loose = max(widest, GOES_ON * height) if number and right_alone else widest
+        wider = right_alone if number else _are_only_left(rows[i : i + SEVERAL], x)
+        loose = max(widest, GOES_ON * height) if wider else widest
         begins = -height < rows[i][0].left - edges[number] < TURNOVER * height
         if (left and right) or is_crossed([rows[i]], x) or not begins or rows[i][0].y - last[number][0].y > loose:
             return i
         last[number], right_alone = rows[i], bool(right)
     return len(rows)
+
+
+def _are_only_left(rows: list[Row], x: float) -> bool:
+    """Whether several rows are all left of x. Two of them may be a heading and the first line of what follows."""
+    return len(rows) == SEVERAL and not split(rows, x)[1] and not is_crossed(rows, x)
 
 
 def end_of_footnotes(rows: list[Row], start: int, end: int, x: float) -> int:

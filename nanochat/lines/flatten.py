@@ -25,6 +25,7 @@ NEARLY = 0.5  # largest vertical distance of neighbours that are fitted
 APART = 0.2  # standard deviation of their vertical distance on a flat page
 MOST_REMAINING = 0.045  # largest slope that is determined from neighbours alone
 SURELY = 1.2  # a slope is accepted if it aligns this many times as many neighbours
+LONGEST, RUNNING, AT_ENDS = 3, 24.0, 0.3  # so many lines at least so long limit that slope; how far their ends are off
 
 
 def place(segments: list[Segment]) -> list[Placed]:
@@ -126,7 +127,8 @@ def _remaining_slope(placed: list[Placed]) -> float:
     """The remaining slope of the lines, estimated from the positions of all neighbours together.
 
     The slopes of short segments are too uncertain to decide which price belongs to which item. A small slope is
-    preferred to a large one, which would align each item with the price of the next.
+    preferred to a large one, which would align each item with the price of the next. Where there are long
+    lines of running text, only a slope that they may still have is likely.
     """
     left, right, height = _beside(placed)
     if not len(left):
@@ -135,6 +137,8 @@ def _remaining_slope(placed: list[Placed]) -> float:
     slopes = np.linspace(-MOST_REMAINING, MOST_REMAINING, 41)
     rise = (y[right] - y[left])[None] - slopes[:, None] * (x[right] - x[left])[None]  # (41, pairs)
     score = np.exp(-((rise / (0.2 * height)) ** 2)).sum(1)
-    score *= np.exp(-((slopes / MOST_REMAINING) ** 2))
+    longest = sorted(s.width / s.height for s in placed)[-LONGEST:][0]
+    likely = AT_ENDS / longest if longest >= RUNNING else MOST_REMAINING
+    score *= np.exp(-((slopes / likely) ** 2))
     best = int(score.argmax())
     return float(slopes[best]) if score[best] > SURELY * score[len(slopes) // 2] else 0.0

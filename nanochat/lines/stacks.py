@@ -25,6 +25,7 @@ SHARED = 0.7  # least share of breaks that extend through both sides of a table
 LABELS = 0.25  # least share of labels in which a colon is detected: in a scan, not every colon is
 OFF = 0.25  # least vertical distance of a line from the rows of the other side that it is not part of
 TURNOVERS = 0.06  # least share of lines of a list that are indented
+WORDS, MOSTLY_WORDS = 0.25, 0.5  # least share of lines of several words in a list; the second without indents
 RAGGED = 0.4  # least spread of the ends of lines that are not a column of amounts
 MOST = 0.6  # largest share of the lines of a table that are in its longest row
 FEW = 0.12  # largest share of rows that may cross the gap between columns
@@ -36,6 +37,7 @@ MOST_LETTERS = 0.4  # largest share of single letters among the lines of a side
 NEAR = 3.0  # largest distance from a line to the rule above or below its table row
 ITEMS, NARROWER, AS_CLOSE = 5, 0.6, 1.5  # list next to text: least lines; most width and line distance
 BESIDE_FIRST = 0.6  # largest share of its lines next to the first line of a paragraph
+MOSTLY_LEVEL, MOSTLY_LABELS = 0.8, 0.6  # least share of level lines, and of labels, of a list with values beside it
 IN_TURN, FAR_OFF = 5, 0.35  # least number of alternating lines, and least vertical distance of each
 
 
@@ -122,13 +124,19 @@ def _are_labels(a: Stack, b: Stack) -> bool:
 
 
 def _are_turnovers(a: Stack, b: Stack) -> bool:
-    """Whether both sides are lists with equally indented continuation lines, which the cells of a table do not have."""
+    """Whether both sides are lists with equally indented continuation lines, which the cells of a table do not have.
+
+    One side may have none if most of its lines are several words, and most lines of the other begin at its edge.
+    """
     if len(a.indents) + len(b.indents) < TURNOVERS * (len(a.lines) + len(b.lines)):
         return False
     for side in (a, b):
         words = float(np.mean([len(s.word_widths) > 1 for s in side.lines]))
-        if not len(side.indents) or not side.is_flush or side.raggedness < RAGGED or words < 0.5:
+        least = WORDS if len(side.indents) else MOSTLY_WORDS
+        if not side.is_flush or side.raggedness < RAGGED or words < least:
             return False
+    if any(len(s.indents) > len(s.lines) / 2 and not len(other.indents) for s, other in ((a, b), (b, a))):
+        return False
     indents = np.concatenate([a.indents, b.indents])
     inset = float(np.percentile(indents, 25))
     once_or_twice = np.minimum(np.abs(indents - inset), np.abs(indents - 2 * inset)) < FLUSH
@@ -200,20 +208,28 @@ def _heads(side: Stack) -> np.ndarray:
 
 
 def _are_under_letters(a: Stack, b: Stack) -> bool:
-    """Whether the lines are grouped under single letters that are not level on the two sides."""
+    """Whether the lines are grouped under single letters, at least one of which has none beside it.
+
+    The letters above the columns of a table are level. Those of an index are only sometimes, as at the top.
+    """
     one, other = _heads(a), _heads(b)
     level = np.abs(one[:, None] - other[None]) < LEVEL * a.unit
-    return len(one) + len(other) > 1 and not level.any() and a.is_flush and b.is_flush
+    alone = (~level.any(0)).sum() + (~level.any(1)).sum()
+    return len(one) + len(other) > 1 and bool(alone) and a.is_flush and b.is_flush
 
 
 def is_list_beside(items: Stack, text: Stack) -> bool:
     """Whether a narrower list is next to running text, with similar line distances.
 
-    Most of its lines are not next to the first line of a paragraph, where the cells of a table begin.
+    Most of its lines are not next to the first line of a paragraph, where the cells of a table begin, and it is not a
+    list of labels, each with a value at the same height.
     """
     starts = text.y[np.concatenate([[True], text.steps > BREAK * text.tight])]
     inside = items.y[(items.y > text.y[0]) & (items.y < text.y[-1])]
     if len(inside) < ITEMS or not items.is_flush or not SHORT <= items.width <= NARROWER * text.width:
+        return False
+    level = np.abs(items.y[:, None] - text.y[None]).min(1) < LEVEL * text.unit
+    if level.mean() >= MOSTLY_LEVEL and np.mean([s.has_label for s in items.lines]) >= MOSTLY_LABELS:
         return False
     beside_first = np.abs(inside[:, None] - starts[None]).min(1) < 2 * LEVEL * text.unit
     return bool((items.steps < AS_CLOSE * text.tight).mean() >= SHARED and beside_first.mean() <= BESIDE_FIRST)
@@ -240,7 +256,10 @@ def _take_turns(a: Stack, b: Stack) -> bool:
 
 
 def _are_out_of_step(a: Stack, b: Stack) -> bool:
-    """Whether the lines of the shorter side are not level with those of the other."""
+    """Whether the lines of the shorter side are not level with those of the other, nor where those would go on.
+
+    A cell of a table may have more lines than the one beside it: they are one or more line distances away from its end.
+    """
     if not (a.is_flush and b.is_flush):
         return False
     top, low = _common_range(a, b)
@@ -249,7 +268,7 @@ def _are_out_of_step(a: Stack, b: Stack) -> bool:
     if len(inner) <= LINES:
         return False
     off = np.abs(inner[:, None] - many.y[None]).min(1)
-    out = off > OFF * few.unit
+    out = np.abs(off - np.round(off / many.tight) * many.tight) > OFF * few.unit
     return bool(out.sum() > 1 and out.mean() >= OUT_OF_STEP)
 
 

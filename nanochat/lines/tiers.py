@@ -18,10 +18,13 @@ SMALLER = 0.94  # largest type size of a label relative to the value below it
 FIELDS = 0.6  # least share of rows under a heading that begin with a label
 SAME_LINE = 0.45  # largest vertical distance of the first lines of blocks
 CLOSE = 2.2  # largest line distance in an address
+BETWEEN = 1.5  # larger row distances, relative to those within addresses, begin another row of addresses
 LONGEST, LONGEST_EQUAL = 8, 5  # most lines of an address; the second if all blocks have as many
-NARROW = 3.7  # most lines of an address are wider than this
-CLOSER = 1.58  # largest median line distance
-STRAIGHT, OF_EQUAL = 0.1, 0.6  # least spread of the ends of its lines; the second if all blocks are equally long
+NARROW, NARROW_EQUAL = 2.7, 3.7  # most lines of an address are wider; the second if all blocks are equally long
+APART_TWO, APART_EQUAL = 8.0, 3.0  # least gap if all are equally long, of two blocks and of more: values are closer
+VALUE = 2.5  # largest gap between labels and their values beside other blocks
+CLOSER, CLOSER_EQUAL = 1.7, 1.58  # largest median line distance; the second if all blocks are equally long
+STRAIGHT, OF_EQUAL = 0.1, 0.4  # least spread of the ends of its lines; the second if all blocks are equally long
 LABELLED = 0.34  # least share of labels in a block if another block (their values) has none
 SEVERAL, FEW_SEVERAL = 0.4, 0.25  # least share of lines of several words after the first: of all blocks, and of each
 
@@ -80,38 +83,75 @@ def _are_headed_fields(pieces: list[tuple[list[Row], list[Row]]]) -> bool:
     )  # fmt: skip
 
 
+def _rows_of_blocks(rows: list[Row]) -> list[list[list[Placed]]]:
+    """The lines of each block in each row of blocks; rows of blocks are further apart than the lines of a block."""
+    columns = [sorted(column, key=lambda s: s.y) for column in with_one_edge(rows)]
+    steps = [b.y - a.y for column in columns for a, b in pairwise(column)]
+    far = BETWEEN * float(np.median(steps)) if steps else np.inf
+    starts = [i for i, (last, this) in enumerate(pairwise(rows), 1) if mean_y(this) - mean_y(last) > far]
+    tiers_of = [rows[a:b] for a, b in pairwise([0, *starts, len(rows)])]
+    return [[sorted(column, key=lambda s: s.y) for column in with_one_edge(tier)] for tier in tiers_of]
+
+
 def _addresses(rows: list[Row]) -> list[list[Row]] | None:
     """The blocks of these rows in reading order; None if they are not addresses.
 
     Addresses are a few close lines, most of several words, that begin at the same x and end at different ones. The
-    blocks of a row begin at the same height, and their first lines may be headings. Blocks with the same number of
-    lines could also be columns of a table, so stricter limits apply: cells of a table are more similar in length.
+    blocks of a row begin at the same height, and their first lines may be headings. All blocks with the same left edge
+    are judged together. Blocks with the same number of lines at the same heights could also be columns of a table, so
+    stricter limits apply: cells of a table are more similar in length, and values are close to their labels.
     """
-    found: list[list[Placed]] = []
-    equal = True
-    for number, (start, end) in enumerate(tiers(rows)):
-        blocks = [sorted(column, key=lambda s: s.y) for column in with_one_edge(rows[start:end])]
-        top = min(s.y for s in rows[start])
+    found = _rows_of_blocks(rows)
+    for number, blocks in enumerate(found):
+        top = min(block[0].y for block in blocks)
         if len(blocks) < (2 if number == 0 else 1) or not all(_is_block(block, top) for block in blocks):
             return None
-        equal &= len({len(block) for block in blocks}) == 1
-        found += blocks
-    lines = [s for block in found for s in block]
-    several = [float(np.mean([len(s.word_widths) > 1 for s in block[1:]])) for block in found]
-    wide = min(float(np.median([s.width / s.height for s in block])) for block in found)
+    equal = all(
+        _are_in_step(block, blocks[0]) and len(block) == len(found[0][0]) for blocks in found for block in blocks
+    )
+    firsts = {id(block[0]) for blocks in found for block in blocks}
+    columns = with_one_edge(rows)
+    lines = [s for column in columns for s in column]
     height = float(np.median([s.height for s in lines]))
-    ragged = [float(np.std([s.right for s in block])) / height for block in found]
-    step = float(np.median([(b.y - a.y) / a.height for block in found for a, b in pairwise(block)]))
+    several = [float(np.mean([len(s.word_widths) > 1 for s in c if id(s) not in firsts])) for c in columns]
+    wide = min(float(np.median([s.width / s.height for s in column])) for column in columns)
+    ragged = [float(np.std([s.right for s in column])) / height for column in columns]
+    step = float(np.median([(b.y - a.y) / a.height for blocks in found for c in blocks for a, b in pairwise(c)]))
     if np.mean(several) < SEVERAL or np.mean(ragged) < RAGGED or min(ragged) < (OF_EQUAL if equal else STRAIGHT):
         return None
-    if equal and max(map(len, found)) > LONGEST_EQUAL:
+    gap = min(min(s.left for s in b) - max(s.right for s in a) for a, b in pairwise(columns)) / height
+    if equal and (len(found[0][0]) > LONGEST_EQUAL or gap < (APART_TWO if len(columns) == 2 else APART_EQUAL)):
         return None
-    if min(several) < FEW_SEVERAL or wide <= NARROW or step > CLOSER:
+    if (
+        min(several) < FEW_SEVERAL
+        or wide <= (NARROW_EQUAL if equal else NARROW)
+        or step > (CLOSER_EQUAL if equal else CLOSER)
+    ):
         return None
-    labels = [float(np.mean([s.has_label for s in block])) for block in found]
+    labels = [float(np.mean([s.has_label for s in column])) for column in columns]
     if np.mean([s.has_label for s in lines]) >= LABELS or (max(labels) > LABELLED and min(labels) == 0):
         return None
-    return [[[s] for s in block] for block in found]
+    if len(found) == 1:
+        return _with_values(found[0])
+    return [[[s] for s in block] for blocks in found for block in blocks]
+
+
+def _with_values(blocks: list[list[Placed]]) -> list[list[Row]]:
+    """The blocks of a row from left to right; labels and their values, close and at the same heights, are one block."""
+    found: list[list[Row]] = []
+    for block in blocks:
+        last = [row[-1] for row in found[-1]] if found else []
+        gap = (min(s.left for s in block) - max(s.right for s in last)) / block[0].height if last else np.inf
+        if gap < VALUE and _are_in_step(block, last):
+            found[-1] = [[*row, s] for row, s in zip(found[-1], block)]
+        else:
+            found.append([[s] for s in block])
+    return found
+
+
+def _are_in_step(lines: list[Placed], others: list[Placed]) -> bool:
+    """Whether two blocks have the same number of lines, all of them at the same heights."""
+    return len(lines) == len(others) and all(abs(a.y - b.y) < LEVEL * a.height for a, b in zip(lines, others))
 
 
 def _is_block(lines: list[Placed], top: float) -> bool:
