@@ -25,7 +25,7 @@ NEARLY = 0.5  # largest vertical distance of neighbours that are fitted
 APART = 0.2  # standard deviation of their vertical distance on a flat page
 MOST_REMAINING = 0.045  # largest slope that is determined from neighbours alone
 SURELY = 1.2  # a slope is accepted if it aligns this many times as many neighbours
-LONGEST, RUNNING, AT_ENDS = 3, 24.0, 0.3  # so many lines at least so long limit that slope; how far their ends are off
+LONGEST, AT_ENDS = 3, 0.3  # so many of the longest lines limit that slope; how far the ends of the last may be off
 
 
 def place(segments: list[Segment]) -> list[Placed]:
@@ -127,8 +127,8 @@ def _remaining_slope(placed: list[Placed]) -> float:
     """The remaining slope of the lines, estimated from the positions of all neighbours together.
 
     The slopes of short segments are too uncertain to decide which price belongs to which item. A small slope is
-    preferred to a large one, which would align each item with the price of the next. Where there are long
-    lines of running text, only a slope that they may still have is likely.
+    preferred to a large one, which would align each item with the price of the next. The longer the lines, the smaller
+    is the slope that they may still have.
     """
     left, right, height = _beside(placed)
     if not len(left):
@@ -138,7 +138,6 @@ def _remaining_slope(placed: list[Placed]) -> float:
     rise = (y[right] - y[left])[None] - slopes[:, None] * (x[right] - x[left])[None]  # (41, pairs)
     score = np.exp(-((rise / (0.2 * height)) ** 2)).sum(1)
     longest = sorted(s.width / s.height for s in placed)[-LONGEST:][0]
-    likely = AT_ENDS / longest if longest >= RUNNING else MOST_REMAINING
-    score *= np.exp(-((slopes / likely) ** 2))
+    score *= np.exp(-((slopes / min(MOST_REMAINING, AT_ENDS / longest)) ** 2))
     best = int(score.argmax())
     return float(slopes[best]) if score[best] > SURELY * score[len(slopes) // 2] else 0.0
