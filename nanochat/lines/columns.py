@@ -18,7 +18,7 @@ from nanochat.lines.prose import LINES, MOSTLY, is_running_text
 from nanochat.lines.quantiles import middle
 from nanochat.lines.rules import Rule
 from nanochat.lines.stacks import Stack, are_stacks, has_rows, is_list_beside, is_out_of_step
-from nanochat.lines.tiers import in_blocks
+from nanochat.lines.tiers import addresses, labelled_blocks
 
 Prose = tuple[float, float]  # share of a column that running text fills, and its least width in type heights
 NEAR, FAR = (0.6, 6.0), (0.7, 10.0)  # for columns with a narrow gutter, and for others: gutters of tables are wider
@@ -140,10 +140,15 @@ class _Search:
             return None
         start, _, x = place
         headed = start > 0 and all(split([rows[start - 1]], x)) and not is_crossed([rows[start - 1]], x)
-        candidates = (_with_same_edges(rows, place), _Place(start - headed, end_of_longer(rows, *place), x), place)
-        for wider in dict.fromkeys(candidates):
+        same_edges = _with_same_edges(rows, place)
+        here = rows[same_edges.start : same_edges.end]
+        found = addresses(here, *split(here, x), self.rules)
+        if found:
+            return _Columns(same_edges, found)
+        for wider in dict.fromkeys((_Place(start - headed, end_of_longer(rows, *place), x), place)):
             here = rows[wider.start : wider.end]
-            found = in_blocks(here, *split(here, x), self.rules)
+            sides = split(here, x)
+            found = labelled_blocks(here, *sides) or addresses(here, *sides, self.rules)
             if found:
                 return _Columns(wider, found)
         return None

@@ -161,15 +161,21 @@ def _is_block(lines: list[Placed], top: float) -> bool:
     return LINES <= len(lines) <= LONGEST and close and lines[0].y - top < SAME_LINE * height
 
 
-def in_blocks(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> list[list[Row]] | None:
-    """The blocks left and right of a gutter in reading order; None if there are none.
+def labelled_blocks(rows: list[Row], left: list[Row], right: list[Row]) -> list[list[Row]] | None:
+    """The blocks left and right of a gutter in reading order, if their labels or headings are above them; else None."""
+    if min(len(left), len(right)) < LINES:
+        return None
+    pieces = _pieces(rows, left, right)
+    if _are_labelled_above(Stack(left, True), Stack(right, False)) or _are_headed_fields(pieces):
+        return [side for piece in pieces for side in piece]
+    return None
+
+
+def addresses(rows: list[Row], left: list[Row], right: list[Row], rules: list[Rule]) -> list[list[Row]] | None:
+    """The addresses left and right of a gutter in reading order; None if they are none.
 
     Rules through both sides indicate a table.
     """
-    if min(len(left), len(right)) < LINES:
+    if min(len(left), len(right)) < LINES or ruled_at(Stack(left, True), Stack(right, False), rules):
         return None
-    a, b = Stack(left, True), Stack(right, False)
-    pieces = _pieces(rows, left, right)
-    if _are_labelled_above(a, b) or _are_headed_fields(pieces):
-        return [side for piece in pieces for side in piece]
-    return None if ruled_at(a, b, rules) else _addresses(rows)
+    return _addresses(rows)
