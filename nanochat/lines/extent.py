@@ -16,6 +16,7 @@ from nanochat.lines.quantiles import middle
 CROSSED = 0.3  # how far a segment may extend across a gutter
 GOES_ON, SEVERAL = 4.5, 3  # largest row distance in a column after the other has ended; rows below it in a left one
 NO_WIDER = 1.1  # relative to the widest gap in the columns: a narrower gap does not end them
+NARROWER = 0.8  # largest width of a sidebar, relative to the column beside it
 FOOTNOTE = 0.94  # largest type size of footnotes, relative to that of the columns
 INDENT = 1.5  # largest indent of a footnote from the lines of its column
 TURNOVER = 3.0  # largest indent of a line from the edge of its column
@@ -74,7 +75,7 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
     """One past the last row of the longer column.
 
     A gap wider than any in the columns ends them: the rows after it belong to neither. A wider gap is allowed only in
-    a column that continues anyway, and in a left one only if it has several rows below that gap.
+    a right column that continues anyway, and in a narrow left one, a sidebar, if it has several rows below that gap.
     """
     sides = split(rows[start:end], x)
     if not all(sides):
@@ -82,12 +83,14 @@ def end_of_longer(rows: list[Row], start: int, end: int, x: float) -> int:
     edges = [middle(row[0].left for row in side) for side in sides]
     height = middle(row[0].height for side in sides for row in side)
     widest = NO_WIDER * max((b[0].y - a[0].y for side in sides for a, b in pairwise(side)), default=0.0)
+    widths = [max(row[-1].right for row in side) - edge for side, edge in zip(sides, edges)]
+    is_sidebar = widths[0] < NARROWER * widths[1]
     last = [side[-1] for side in sides]
     right_alone = last[1][0].y > last[0][0].y + height / 2
     for i in range(end, len(rows)):
         left, right = split([rows[i]], x)
         number = 0 if left else 1
-        wider = right_alone if number else _are_only_left(rows[i : i + SEVERAL], x)
+        wider = right_alone if number else is_sidebar and _are_only_left(rows[i : i + SEVERAL], x)
         loose = max(widest, GOES_ON * height) if wider else widest
         begins = -height < rows[i][0].left - edges[number] < TURNOVER * height
         if (left and right) or is_crossed([rows[i]], x) or not begins or rows[i][0].y - last[number][0].y > loose:

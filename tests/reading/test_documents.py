@@ -51,10 +51,10 @@ def test_pages_are_in_order_with_any_number_of_processes(tmp_path: Path, workers
 def test_page_that_crashes_its_process_is_one_failed_page(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = Pictures.load
 
-    def load(self: Pictures, number: int) -> Image.Image:
+    def load(self: Pictures, number: int, *most: int) -> Image.Image:
         if number == 4:
             os._exit(139)
-        return whole(self, number)
+        return whole(self, number, *most)
 
     monkeypatch.setattr(Pictures, "load", load)
     pages = read(write_tiff(tmp_path / "a.tif", 20), workers=2)
