@@ -43,6 +43,8 @@ class TrainConfig:
     """adamw, adamw8bit (bitsandbytes, a quarter of the state), or muon for matrices and adamw for the rest"""
     prefix_noise: float = 0.0
     """share of the answer's input tokens that are replaced by others in training; 0.1 to 0.2 helps with long texts"""
+    line_stride: int = 0
+    """positions of text are columns and lines, and lines are this far apart, such as 128; 0: positions are indices"""
     weight_decay: float = 0.0
     """AdamW's decoupled weight decay"""
     grad_clip: float = 1.0

@@ -1,7 +1,7 @@
 """What both training stages do before their first step: device, tokenizer, model with random weights, data loaders."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -64,7 +64,7 @@ def get_tokenizer(config: TrainConfig) -> RustBPETokenizer:
 def start(config: TrainConfig) -> Setup:
     """Initialise device and ranks, load the tokenizer, and build the model of `config.model` with random weights.
 
-    Raises UserError as `get_tokenizer` does, or if `image_size` is not a multiple of 64.
+    Raises UserError as `get_tokenizer` does, if `image_size` is not a multiple of 64, or if `line_stride` is negative.
     """
     device = compute_init(config.device or None, config.seed)[-1]
     tokenizer = get_tokenizer(config)
@@ -73,6 +73,11 @@ def start(config: TrainConfig) -> Setup:
         # raises UserError unless the side is a multiple of 64
         model_config.vision.layout(config.image_size, config.image_size)
         model_config.vision.image_size = config.image_size
+    if config.line_stride < 0:
+        raise UserError(f"--line-stride {config.line_stride} is negative")
+    if config.line_stride:
+        tokens = tokenizer.encode_special("<|assistant_start|>"), tokenizer.encode("\n")[0]
+        model_config.gpt = replace(model_config.gpt, line_stride=config.line_stride, line_tokens=tokens)
     model = NanoDeepseekOCR(model_config)
     model.set_image_token_id(tokenizer.encode_special("<|image|>"))
     return Setup(device, tokenizer, model)
