@@ -93,8 +93,7 @@ class KVCache:
             for mine, theirs in zip(ours, others):
                 mine[first:end, :, :longest] = theirs[list(sources), :, :longest]
         self.lengths += lengths
-        if other.places.rows:
-            self.places.join(other.places, sources)
+        self.places.join(other.places, sources)
 
     def leave(self, row: int) -> None:
         """Remove a row; the last row moves to its index."""
@@ -106,5 +105,4 @@ class KVCache:
                     tensor[row, :, :length] = tensor[last, :, :length]
             self.lengths[row] = length
         del self.lengths[last]
-        if self.places.rows:
-            self.places.leave(row)
+        self.places.leave(row)

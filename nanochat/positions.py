@@ -26,7 +26,10 @@ class Place(NamedTuple):
 
 
 class RowPlaces:
-    """The places of the tokens in each row of a KV cache. Those beyond a row's length are not valid."""
+    """The places of the tokens in each row of a KV cache. Those beyond a row's length are not valid.
+
+    Has no rows if the positions of the model are indices.
+    """
 
     def __init__(self, rows: int) -> None:
         self.rows: list[list[Place]] = [[] for _ in range(rows)]
@@ -56,9 +59,11 @@ class RowPlaces:
 
     def join(self, other: "RowPlaces", sources: Sequence[int]) -> None:
         """Append copies of the rows `sources` of `other`."""
-        self.rows += [list(other.rows[source]) for source in sources]
+        if other.rows:
+            self.rows += [list(other.rows[source]) for source in sources]
 
     def leave(self, row: int) -> None:
         """Remove a row; the last row moves to its index."""
-        self.rows[row] = self.rows[-1]
-        del self.rows[-1]
+        if self.rows:
+            self.rows[row] = self.rows[-1]
+            del self.rows[-1]

@@ -61,8 +61,7 @@ class ArrayCache:
             for mine, theirs in zip(self.arrays, other.arrays):
                 mine[row, :, :length] = theirs[source, :, :length]
             self.lengths.append(length)
-        if other.places.rows:
-            self.places.join(other.places, sources)
+        self.places.join(other.places, sources)
 
     def leave(self, row: int) -> None:
         """Remove a row; the last row moves to its index. Removing the only row frees the memory."""
@@ -73,8 +72,7 @@ class ArrayCache:
                 array[row, :, :length] = array[last, :, :length]
             self.lengths[row] = length
         del self.lengths[last]
-        if self.places.rows:
-            self.places.leave(row)
+        self.places.leave(row)
         if not self.lengths:
             self.calls.clear()
             self.arrays = [self._empty(0, 0) for _ in self.arrays]

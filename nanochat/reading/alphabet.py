@@ -2,8 +2,8 @@
 
 import re
 
-_GREEK_AND_CYRILLIC = "АВЕКМНОРСТХаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
-_LATIN = "ABEKMHOPCTXaeopcyxijsABEZHIKMNOPTYXo"
+_GREEK_AND_CYRILLIC = "АВЗЕКМНОРСТХаеорсухіјѕΑΒΕΖΗΙΚΜΝΟΡΤΥΧο"
+_LATIN = "AB3EKMHOPCTXaeopcyxijsABEZHIKMNOPTYXo"
 TO_LATIN = str.maketrans(_GREEK_AND_CYRILLIC, _LATIN)
 _WORD = re.compile(r"[^\W\d_]+")
 

@@ -1,30 +1,9 @@
 """Runs of equal marks keep their number, which is counted in the picture."""
 
-from pathlib import Path
-
-import matplotlib
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from helpers.line_piece import FACES, piece_of
 
-from nanochat.lines.cut import Piece, cut_lines
-from nanochat.lines.layout import Line
-from nanochat.lines.segment import Segment
 from nanochat.reading.marks import count_marks, split_after_runs
-
-FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
-FACES = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "DejaVuSans.ttf")
-
-
-def piece_of(text: str, face: str, size: int = 24) -> Piece:
-    """A line in this face, as it is shown to the model."""
-    font = ImageFont.truetype(str(FONTS / face), size)
-    width = round(font.getlength(text))
-    page = Image.new("RGB", (width + 60, 80), "white")
-    ImageDraw.Draw(page).text((30, 40), text, "black", font, "lm")
-    x = np.arange(30.0, 30 + width)
-    (piece,) = cut_lines(page, [Line((Segment(np.stack([x, np.full_like(x, 40)], 1), 1.1 * size),))])
-    return piece
 
 
 @pytest.mark.parametrize("face", FACES)

@@ -1,31 +1,10 @@
 """Signs that the model leaves out are restored from the picture of the line."""
 
-from pathlib import Path
-
-import matplotlib
-import numpy as np
 import pytest
-from PIL import Image, ImageDraw, ImageFont
+from helpers.line_piece import FACES, MONO, piece_of
 
-from nanochat.lines.cut import Piece, cut_lines
-from nanochat.lines.layout import Line
-from nanochat.lines.segment import Segment
 from nanochat.reading.alphabet import in_one_alphabet
 from nanochat.reading.shapes import restore_signs
-
-FONTS = Path(matplotlib.get_data_path()) / "fonts/ttf"
-MONO, SERIF, SANS = FACES = ("DejaVuSansMono.ttf", "DejaVuSerif.ttf", "DejaVuSans.ttf")
-
-
-def piece_of(text: str, face: str, size: int = 24) -> Piece:
-    """A line in this face, as it is shown to the model."""
-    font = ImageFont.truetype(str(FONTS / face), size)
-    width = round(font.getlength(text))
-    page = Image.new("RGB", (width + 60, 80), "white")
-    ImageDraw.Draw(page).text((30, 40), text, "black", font, "lm")
-    x = np.arange(30.0, 30 + width)
-    (piece,) = cut_lines(page, [Line((Segment(np.stack([x, np.full_like(x, 40)], 1), 1.1 * size),))])
-    return piece
 
 
 @pytest.mark.parametrize("face", FACES)
@@ -81,6 +60,6 @@ def test_closing_bracket_at_the_end(written: str, read: str) -> None:
 
 
 def test_letters_of_another_alphabet_in_a_word() -> None:
-    assert in_one_alphabet("code.\u0435xample \u0421AFE 12 \u00b5m") == "code.example CAFE 12 \u00b5m"
+    assert in_one_alphabet("code.\u0435xample \u0421AFE 12 \u00b5m \u0417RD") == "code.example CAFE 12 \u00b5m 3RD"
     for text in ("\u043f\u0440\u0438\u0432\u0435\u0442 mir", "\u0394x = 5", "\u00fcber \u0159eka"):
         assert in_one_alphabet(text) == text
