@@ -135,7 +135,7 @@ class Finetune(CheckpointOption):
     """folder of images, each with a .txt or .xml file (PAGE-XML, ALTO) of the same name beside it"""
     out: str = "my-model"
     """folder that the model is written to"""
-    steps: int = 300
+    steps: int = 120
     """number of optimizer steps; the default takes minutes on two cores"""
     seed: int = 42
     """random seed of the held-out scans and the training order"""

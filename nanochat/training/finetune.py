@@ -53,13 +53,13 @@ class FinetuneConfig:
     """folder that the model is written to"""
     checkpoint: str = "nano"
     """model to start from"""
-    steps: int = 300
+    steps: int = 120
     """number of optimizer steps"""
     batch_size: int = 32
     """lines per step, half of them synthetic"""
     lr: float = 5e-5
     """peak learning rate"""
-    eval_every: int = 50
+    eval_every: int = 60
     """compare with the held-out scans every so many steps"""
     seed: int = 42
     """random seed of the held-out scans and the training order"""
