@@ -148,7 +148,9 @@ class _Search:
         for wider in dict.fromkeys((_Place(start - headed, end_of_longer(rows, *place), x), place)):
             here = rows[wider.start : wider.end]
             sides = split(here, x)
-            found = labelled_blocks(here, *sides) or addresses(here, *sides, self.rules)
+            found = labelled_blocks(here, *sides)
+            if not found and wider != same_edges:
+                found = addresses(here, *sides, self.rules)
             if found:
                 return _Columns(wider, found)
         return None

@@ -103,12 +103,17 @@ def _straight(page: np.ndarray, segment: Segment, scale: float) -> tuple[np.ndar
     return cv2.remap(window, x, y, cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE), middles
 
 
+def _brightness(strip: np.ndarray) -> np.ndarray:
+    """Three times the brightness of the pixels of a strip, RGB uint8 (H, W, 3): uint16 (H, W)."""
+    return strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
+
+
 def without_rules(strip: np.ndarray, type_height: float) -> np.ndarray:
     """A strip, RGB uint8 (H, W, 3), without the vertical rules between its cells, which would be read as | or 1.
 
     Rules go on above and below the letters. type_height: in px.
     """
-    grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
+    grey = _brightness(strip)
     contrast = np.abs(grey.astype(np.int16) - median(grey)) / 3
     dark = contrast > max(LEAST_CONTRAST, 0.35 * float(percentiles(contrast.max(0), (90,))[0]))
     rules = [(a, b) for a, b in runs(dark.mean(0) >= FULL) if b - a <= max(THICKEST, THICK * type_height)]
@@ -122,16 +127,15 @@ def without_rules(strip: np.ndarray, type_height: float) -> np.ndarray:
 
 def _empty_columns(strip: np.ndarray) -> np.ndarray:
     """Which columns of a strip, RGB (H, W, 3), have no ink: bool (W,)."""
-    grey = strip[..., 0].astype(np.uint16) + strip[..., 1] + strip[..., 2]  # far faster than a sum over the last axis
+    grey = _brightness(strip)
     paper = median(grey)
     contrast = np.maximum(grey.max(0) - paper, paper - grey.min(0))
     return np.asarray(contrast < 0.35 * percentiles(contrast, (90,)))
 
 
-def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
+def _cuts(gaps: list[tuple[int, int]], width: int, n: int) -> list[tuple[int, int]]:
     """(column, width of the gap there) of each cut of a strip into n parts: the widest gap near each n-th of it."""
-    gaps = runs(_empty_columns(strip))
-    width, cuts = strip.shape[1], list[tuple[int, int]]()
+    cuts: list[tuple[int, int]] = []
     for i in range(1, n):
         wanted, reach = width * i / n, width / n / 3
         near = [(b - a, -abs((a + b) / 2 - wanted), (a + b) // 2) for a, b in gaps if abs((a + b) / 2 - wanted) < reach]
@@ -140,12 +144,30 @@ def _cuts(strip: np.ndarray, n: int) -> list[tuple[int, int]]:
     return cuts
 
 
-def _least_word_gap(strip: np.ndarray, type_height: float) -> float:
-    """The width in px from which a gap in a strip is a space between words.
+def _divide(strip: np.ndarray, most: int, type_height: float) -> tuple[list[int], list[bool]]:
+    """(where parts of a strip of at most `most` px begin, and its end, in px; whether each begins within a word)."""
+    width = strip.shape[1]
+    n = ceil(width / most)
+    if n <= 1:
+        return [0, width], [False]
+    empty = _empty_columns(strip)
+    gaps = runs(empty)
+    while True:
+        cuts = _cuts(gaps, width, n)
+        edges = [0, *(column for column, _ in cuts), width]
+        if max(np.diff(edges)) <= most:
+            break
+        n += 1
+    least = _least_word_gap(runs(~empty), type_height)
+    return edges, [False, *(gap < least for _, gap in cuts)]
+
+
+def _least_word_gap(letters: list[tuple[int, int]], type_height: float) -> float:
+    """The width in px from which a gap between letters is a space between words.
 
     In type of one width, letters as narrow as i and : have wide gaps beside them, and a space is a whole letter more.
     """
-    pitch = _pitch(runs(~_empty_columns(strip)))
+    pitch = _pitch(letters)
     return max(WORD_GAP * type_height, FIXED_GAP * pitch if pitch < type_height else 0.0)
 
 
@@ -187,16 +209,8 @@ def _pieces(page: np.ndarray, segment: Segment, row: int, most: int, type_height
     strip = without_rules(level_strip(strip, round(2 * height * scale)), height * scale)
     if segment.is_initial:  # the rest of its word is closer than the margin
         strip = _blank_after(strip, round((2 * ROOM * height + segment.length + 1) * scale))
-    n, edges, cuts = ceil(strip.shape[1] / most), [0, strip.shape[1]], list[tuple[int, int]]()
-    while n > 1:
-        cuts = _cuts(strip, n)
-        edges = [0, *(column for column, _ in cuts), strip.shape[1]]
-        if max(np.diff(edges)) <= most:
-            break
-        n += 1
+    edges, goes_on = _divide(strip, most, height * scale)
     middle = (HEIGHT - len(strip)) // 2 + (ABOVE + ROOM) * height * scale - 0.5
-    least = _least_word_gap(strip, height * scale)
-    goes_on = [False, *(gap < least for _, gap in cuts)]
     pieces = []
     for (a, b), inside in zip(pairwise(edges), goes_on, strict=True):
         left, top, right, bottom = text_box(middles[a:b], height)

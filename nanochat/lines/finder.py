@@ -22,7 +22,7 @@ from nanochat.files import models_folder
 from nanochat.image_process import to_array
 from nanochat.lines.boxes import Box, union
 from nanochat.lines.ground import level_page
-from nanochat.lines.inked_page import InkedPage, inked_page
+from nanochat.lines.inked_page import InkedPage, grey_at, inked_page
 from nanochat.lines.overlooked import overlooked_rows
 from nanochat.lines.quantiles import weighted_median
 from nanochat.lines.segment import Segment
@@ -232,8 +232,7 @@ class _Detection:
     def look_at_overlooked(self) -> None:
         """Add the lines of small print that were not detected at all, looked for in enlarged parts of the image."""
         scale = min(1.0, self.scale)
-        size = max(1, round(self.image.width * scale)), max(1, round(self.image.height * scale))
-        grey = np.asarray(self.image.convert("L").resize(size, Image.Resampling.BOX))
+        grey = grey_at(self.image, scale)
         boxes = [[round(side * scale) for side in segment.box] for segment in self.found]
         covered = [(left, top, right, bottom) for left, top, right, bottom in boxes]
         rows = [tuple(side / scale for side in row) for row in overlooked_rows(grey, covered)]

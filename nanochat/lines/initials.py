@@ -12,7 +12,7 @@ import numpy as np
 
 from nanochat.lines.boxes import Box
 from nanochat.lines.placed import Placed
-from nanochat.lines.segment import ABOVE, Segment
+from nanochat.lines.segment import ABOVE, FEET, Segment
 
 LARGER = 1.6  # least height, relative to the type beside it: a drop cap of two lines
 WIDEST = 2.0  # largest width, relative to its height: a W with a part of the next letter
@@ -29,7 +29,6 @@ TALL = 0.75  # least height of the letter, relative to that of two lines
 THIN = 0.08  # least width of the letter, relative to its height; the edge of a scan is thinner
 CAPITAL = 0.72  # height of a capital, relative to its type height
 FEWEST_BESIDE, MOST_BESIDE = 2, 4  # number of lines of a paragraph that ends beside its drop cap
-FEET = 0.25  # distance of the feet of letters from the middle of small letters, in their own type height
 ON_BASE, CLOSE, LONG = 0.4, 0.8, 8.0  # how far its feet are from a base line; its distance; least length of the line
 WIDEST_ALONE = 1.2  # largest width of such a drop cap relative to its height
 SPACE = 0.25  # if the first line is indented more than this, the drop cap is a word of its own

@@ -33,6 +33,12 @@ def inked_page(page: np.ndarray) -> InkedPage:
     return InkedPage(Image.fromarray(page), paper_colour(page), *inked_boxes(page))
 
 
+def grey_at(image: Image.Image, scale: float) -> np.ndarray:
+    """An RGB image in grey levels, uint8 (H, W), at `scale`, at most 1."""
+    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
+    return np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
+
+
 def inked_boxes(page: np.ndarray) -> tuple[Box, Box]:
     """Boxes in px of an RGB page, uint8 (H, W, 3): around all that is not blank, and around all except dirt.
 

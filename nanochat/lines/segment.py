@@ -7,6 +7,7 @@ import numpy as np
 
 from nanochat.lines.boxes import Box
 
+FEET = 0.25  # distance in type heights of the feet of letters from the middle of the small ones
 ABOVE, BELOW = 0.52, 0.48  # share of the type height above and below the middle of the small letters
 
 

@@ -11,7 +11,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from nanochat.lines.segment import Segment
+from nanochat.lines.inked_page import grey_at
+from nanochat.lines.segment import FEET, Segment
 
 AROUND = 21  # px at half size: side of the square whose median is the paper
 CONTRAST = 40  # least difference of ink and paper, in grey levels
@@ -27,7 +28,7 @@ UPPER, LOWER = 0.56, 0.3  # a letter of a line has its centre between these dist
 TALLEST, SHORTEST = 0.95, 0.3  # height of a letter beside a line
 NEXT = 0.7  # widest space to the next letter of a line
 RISE = 0.2  # farthest distance of the feet of a letter from those of the line; only a j goes lower
-CAPITAL, FEET = 0.73, 0.25  # height of a capital, and distance of the feet of letters from the middle of small ones
+CAPITAL = 0.73  # height of a capital
 BEFORE = 1.7  # how far before a line its bullet or minus is looked for
 MARK_WIDTH, MARK_HEIGHT = (0.14, 0.75), (0.04, 0.42)  # least and largest size of a bullet or dash
 MARK_OFF, MARK_FILLED = 0.22, 0.6  # largest distance from the middle of the line; least share of ink in its box
@@ -67,8 +68,7 @@ def with_uncovered(image: Image.Image, found: list[Segment], longest: int) -> li
     if not found:
         return found
     scale = min(1.0, longest / max(image.size))
-    size = max(1, round(image.width * scale)), max(1, round(image.height * scale))
-    grey = np.asarray(image.convert("L").resize(size, Image.Resampling.BOX))
+    grey = grey_at(image, scale)
     smaller = [Segment(s.points * scale, s.height * scale) for s in found]
     longer, left_over = with_ends(smaller, uncovered_shapes(grey, smaller))
     longer = [with_mark_before(grey, segment) for segment in longer]

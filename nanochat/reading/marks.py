@@ -47,12 +47,20 @@ class MarkRun(NamedTuple):
     """columns between two of its shapes"""
 
 
+def ink_of(contrast: np.ndarray) -> np.ndarray:
+    """How dark the ink of a strip is, from 0 to 1 for its strongest contrast: float32 (H, W).
+
+    contrast: difference of the pixels from the paper, float (H, W), 0 where there is no ink.
+    """
+    return np.clip(contrast / max(1.0, float(np.quantile(contrast, 0.995))), 0.0, 1.0).astype(np.float32)
+
+
 def mark_runs(contrast: np.ndarray, type_height: float) -> list[MarkRun]:
     """Rows of at least LEAST equal shapes in a strip of a line, from left to right.
 
     contrast: difference of the pixels from the paper, float (H, W), 0 where there is no ink. type_height: in px.
     """
-    ink = np.clip(contrast / max(1.0, float(np.quantile(contrast, 0.995))), 0.0, 1.0)
+    ink = ink_of(contrast)
     spans = runs(np.asarray((ink > INK).any(0)))
     blurred = np.asarray(cv2.blur(ink, (BLUR, BLUR)))
     slack = max(1.5, UNEVEN * type_height)

@@ -13,8 +13,8 @@ import numpy as np
 
 from nanochat.lines.cut import Piece
 from nanochat.lines.words import strip_of
+from nanochat.reading.marks import INK, ink_of
 
-INK = 0.35  # of the strongest contrast
 LEAST_AREA = 4  # px: smaller shapes are dirt
 OVERLAP = 0.4  # of the narrower of two shapes: those that overlap more are one character, such as i, : and =
 SIDE = 16  # px: shapes are compared at this size
@@ -54,7 +54,7 @@ def shapes_of(contrast: np.ndarray) -> list[Shape]:
 
     contrast: difference of the pixels from the paper, float (H, W), 0 where there is no ink.
     """
-    ink = np.clip(contrast / max(1.0, float(np.quantile(contrast, 0.995))), 0.0, 1.0).astype(np.float32)
+    ink = ink_of(contrast)
     _, _, stats, _ = cv2.connectedComponentsWithStats((ink > INK).astype(np.uint8), connectivity=8)
     boxes: list[list[int]] = []
     for x, y, w, h, area in sorted(stats[1:].tolist()):
